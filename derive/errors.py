@@ -1,0 +1,258 @@
+"""The error tree.
+
+::
+
+    HolocronError
+    ├── ConfigurationError          a setting is wrong: nothing starts
+    ├── RunError                    a run ended without a valid answer; each leaf is one ``error_kind``
+    │   ├── UnknownInterrogation  InvalidInput  EvidenceMissing  EvidenceTooLarge
+    │   │   ModelNotFound  AnswerTooLarge                     → the job fails
+    │   ├── InvalidOutput  UngroundedOutput                   → asked again at once, told what was wrong
+    │   ├── TruncatedOutput                                   → asked again at once with more room
+    │   ├── ModelTimeout  ModelCrashed  InternalError         → tried again after a backoff
+    │   ├── ModelUnavailable  ModelOverloaded
+    │   │   LakeUnavailable                                   → given back, not counted
+    │   └── Released  Cancelled                               → stopped on purpose
+    ├── QueueError
+    │   ├── BadArgument             a stored procedure refused an argument
+    │   ├── DatabaseUnavailable     no answer from the database; the call may be said again if it is repeatable
+    │   ├── InsideTransaction       a durable call was made inside a longer transaction
+    │   ├── AccessDenied            the login may not do this
+    │   ├── WorkerIdInUse           another live worker goes by this id
+    │   └── SchemaMismatch          the database's scripts are not this tree's
+    └── LakeError
+        ├── LakePathRefused         a name that would leave the lake's root
+        ├── LakeConflict            the name is taken by other bytes
+        └── LakeFileMissing         nothing is stored under the name
+
+A lake that cannot be read or written at all is ``LakeUnavailable``, since a run meets it.
+Messages never hold a secret, a prompt, evidence or an answer.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class ErrorKind(StrEnum):
+    """Why a run ended without a valid answer (``run.error_kind``, ``job.error_kind``)."""
+
+    UNKNOWN_INTERROGATION = "unknown_interrogation"
+    INVALID_INPUT = "invalid_input"
+    EVIDENCE_MISSING = "evidence_missing"
+    EVIDENCE_TOO_LARGE = "evidence_too_large"
+    MODEL_NOT_FOUND = "model_not_found"
+    ANSWER_TOO_LARGE = "answer_too_large"
+    INVALID_OUTPUT = "invalid_output"
+    UNGROUNDED_OUTPUT = "ungrounded_output"
+    TRUNCATED_OUTPUT = "truncated_output"
+    MODEL_TIMEOUT = "model_timeout"
+    MODEL_CRASHED = "model_crashed"
+    INTERNAL = "internal"
+    MODEL_UNAVAILABLE = "model_unavailable"
+    MODEL_OVERLOADED = "model_overloaded"
+    LAKE_UNAVAILABLE = "lake_unavailable"
+    LEASE_EXPIRED = "lease_expired"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+
+
+class Then(StrEnum):
+    """What becomes of the job after a run that ended without a valid answer."""
+
+    FAIL = "fail"
+    ASK_AGAIN = "ask_again"
+    ASK_LONGER = "ask_longer"
+    BACK_OFF = "back_off"
+    GIVE_BACK = "give_back"
+    STOP = "stop"
+
+
+class HolocronError(Exception):
+    """Anything this project raises on purpose; the message says what happened and what to do."""
+
+
+class ConfigurationError(HolocronError):
+    """A setting is wrong; the message is the one line the operator reads."""
+
+
+class RunError(HolocronError):
+    """A run ended without a valid answer."""
+
+    kind: ClassVar[ErrorKind]
+    then: ClassVar[Then]
+    counted: ClassVar[bool] = True
+
+
+class UnknownInterrogation(RunError):
+    """No interrogation of that key is registered."""
+
+    kind = ErrorKind.UNKNOWN_INTERROGATION
+    then = Then.FAIL
+
+
+class InvalidInput(RunError):
+    """The job's input does not fit its interrogation's contract."""
+
+    kind = ErrorKind.INVALID_INPUT
+    then = Then.FAIL
+
+
+class EvidenceMissing(RunError):
+    """There is nothing to ask the model about."""
+
+    kind = ErrorKind.EVIDENCE_MISSING
+    then = Then.FAIL
+
+
+class EvidenceTooLarge(RunError):
+    """The rendered prompt cannot fit the context window."""
+
+    kind = ErrorKind.EVIDENCE_TOO_LARGE
+    then = Then.FAIL
+
+
+class ModelNotFound(RunError):
+    """The model that the job itself asks for is not there."""
+
+    kind = ErrorKind.MODEL_NOT_FOUND
+    then = Then.FAIL
+
+
+class AnswerTooLarge(RunError):
+    """The answer passed the bound on what is read."""
+
+    kind = ErrorKind.ANSWER_TOO_LARGE
+    then = Then.FAIL
+
+
+class InvalidOutput(RunError):
+    """The answer is not JSON, or not the schema."""
+
+    kind = ErrorKind.INVALID_OUTPUT
+    then = Then.ASK_AGAIN
+
+
+class UngroundedOutput(RunError):
+    """The answer cites evidence that does not exist, or words that do not stand there."""
+
+    kind = ErrorKind.UNGROUNDED_OUTPUT
+    then = Then.ASK_AGAIN
+
+
+class TruncatedOutput(RunError):
+    """The model ran out of room before the answer was whole."""
+
+    kind = ErrorKind.TRUNCATED_OUTPUT
+    then = Then.ASK_LONGER
+
+
+class ModelTimeout(RunError):
+    """The model sent nothing for too long, or took too long in all."""
+
+    kind = ErrorKind.MODEL_TIMEOUT
+    then = Then.BACK_OFF
+
+
+class ModelCrashed(RunError):
+    """The model server failed in the middle of the call."""
+
+    kind = ErrorKind.MODEL_CRASHED
+    then = Then.BACK_OFF
+
+
+class InternalError(RunError):
+    """A fault of our own, or one nobody foresaw."""
+
+    kind = ErrorKind.INTERNAL
+    then = Then.BACK_OFF
+
+
+class ModelUnavailable(RunError):
+    """The model server cannot be reached, or lacks the configured model."""
+
+    kind = ErrorKind.MODEL_UNAVAILABLE
+    then = Then.GIVE_BACK
+    counted = False
+
+
+class ModelOverloaded(RunError):
+    """The model server refuses more work for now."""
+
+    kind = ErrorKind.MODEL_OVERLOADED
+    then = Then.GIVE_BACK
+    counted = False
+
+
+class LakeUnavailable(RunError):
+    """The lake cannot be read or written."""
+
+    kind = ErrorKind.LAKE_UNAVAILABLE
+    then = Then.GIVE_BACK
+    counted = False
+
+
+class Released(RunError):
+    """The worker gave the job back unharmed."""
+
+    kind = ErrorKind.RELEASED
+    then = Then.STOP
+    counted = False
+
+
+class Cancelled(RunError):
+    """An operator asked for the run to stop."""
+
+    kind = ErrorKind.CANCELLED
+    then = Then.STOP
+    counted = False
+
+
+class QueueError(HolocronError):
+    """A call to the queue did not do what was asked."""
+
+
+class BadArgument(QueueError):
+    """A stored procedure refused an argument.
+
+    ``number`` holds the last digits of the error (1–99), the same on both engines.
+    """
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class DatabaseUnavailable(QueueError):
+    """The database did not answer, or broke the connection off."""
+
+
+class InsideTransaction(QueueError):
+    """A durable call was made inside a longer transaction."""
+
+
+class AccessDenied(QueueError):
+    """The database login may not do this."""
+
+
+class WorkerIdInUse(QueueError):
+    """Another live worker goes by this id."""
+
+
+class SchemaMismatch(QueueError):
+    """The scripts recorded in the database are not those of this tree."""
+
+
+class LakeError(HolocronError):
+    """The lake refused, for a reason that a retry does not mend."""
+
+
+class LakePathRefused(LakeError):
+    """The name would leave the lake's root, or is none that a lake file can bear."""
+
+
+class LakeConflict(LakeError):
+    """The name is taken by other bytes; nothing was overwritten."""
+
+
+class LakeFileMissing(LakeError):
+    """Nothing is stored under the name."""

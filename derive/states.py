@@ -1,0 +1,82 @@
+"""The states of jobs and runs, the moves between them, and the events that record each move.
+
+The words are those of the ``llm`` schema: the CHECK constraints of both engines list exactly these values.
+"""
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    NEW = "NEW"
+    SCHEDULED = "SCHEDULED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    DEADLETTER = "DEADLETTER"
+    CANCELLED = "CANCELLED"
+
+
+class RunStatus(StrEnum):
+    """Where one attempt at a job stands."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class LeaseState(StrEnum):
+    """What a heartbeat learns about a run."""
+
+    HELD = "held"
+    CANCEL_REQUESTED = "cancel_requested"
+    LOST = "lost"
+    STRAY = "stray"
+
+
+class JobEventName(StrEnum):
+    """What ``llm.job_event`` can tell of a job."""
+
+    ENQUEUED = "enqueued"
+    PROMOTED = "promoted"
+    CLAIMED = "claimed"
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    DEAD_LETTERED = "dead_lettered"
+    RELEASED = "released"
+    LEASE_EXPIRED = "lease_expired"
+    CANCEL_REQUESTED = "cancel_requested"
+    CANCELLED = "cancelled"
+    REQUEUED = "requeued"
+    RESCHEDULED = "rescheduled"
+    REPRIORITIZED = "reprioritized"
+    MODEL_CHANGED = "model_changed"
+    HELD = "held"
+    UNHELD = "unheld"
+
+
+WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
+LIVE = frozenset({JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING})
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
+REQUEUEABLE = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
+HOLDS_DEDUPE_KEY = LIVE | {JobStatus.SUCCEEDED}
+"""A ``dedupe_key`` is taken while a job that bears it is in one of these states."""
+
+LEGAL_MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
+    None: WAITING,
+    JobStatus.NEW: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.SCHEDULED}),
+    JobStatus.SCHEDULED: frozenset({JobStatus.NEW, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: ENDED | WAITING,
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: WAITING,
+    JobStatus.DEADLETTER: WAITING,
+    JobStatus.CANCELLED: WAITING,
+}
+"""From each state (None: not yet queued) to those a stored procedure may move a job to."""
+
+
+def is_legal_move(from_status: JobStatus | None, to_status: JobStatus) -> bool:
+    """Tell whether a job may go from one state to the other; staying where it is always may."""
+    return from_status == to_status or to_status in LEGAL_MOVES[from_status]
