@@ -16,5 +16,5 @@ def backoff_seconds(attempt_count: int, rng: Random) -> int:
     together do not come back together. Never less than one second.
     """
     doublings = min(max(attempt_count - 1, 0), _MAX_DOUBLINGS)
-    seconds = min(MAX_SECONDS, FIRST_SECONDS * 2**doublings)
+    seconds = min(MAX_SECONDS, FIRST_SECONDS << doublings)
     return max(1, round(seconds * rng.uniform(1 - JITTER, 1 + JITTER)))

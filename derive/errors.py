@@ -214,7 +214,7 @@ class QueueError(HolocronError):
 class BadArgument(QueueError):
     """A stored procedure refused an argument.
 
-    ``number`` holds the last digits of the error (1–99), the same on both engines.
+    ``number`` holds the last digits of the error (1 to 99), the same on both engines.
     """
 
     def __init__(self, message: str, *, number: int) -> None:
