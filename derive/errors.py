@@ -81,6 +81,8 @@ class RunError(HolocronError):
     kind: ClassVar[ErrorKind]
     then: ClassVar[Then]
     counted: ClassVar[bool] = True
+    partial_answer: object | None = None
+    """What the model had answered when the run ended, if it came that far: an ``ollama.chat.ChatAnswer``."""
 
 
 class UnknownInterrogation(RunError):
