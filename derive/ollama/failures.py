@@ -34,9 +34,25 @@ _PROMPT_TOO_LONG = re.compile(
 its llama.cpp runner: 'request (9 tokens) exceeds the available context size (8 tokens)'."""
 
 _NO_SUCH_NAME = re.compile(r"model is required|invalid model name|model\b.{0,300}\bnot found", re.IGNORECASE)
-_SHUT_DOOR = frozenset({401, 403, 407, 502})
-_TOO_SLOW = frozenset({408, 504})
-_TOO_BUSY = frozenset({429, 503})
+_KIND_OF_STATUS: dict[int, type[RunError]] = {
+    401: ModelUnavailable,
+    403: ModelUnavailable,
+    407: ModelUnavailable,
+    408: ModelTimeout,
+    413: EvidenceTooLarge,
+    429: ModelOverloaded,
+    499: ModelCrashed,
+    502: ModelUnavailable,
+    503: ModelOverloaded,
+    504: ModelTimeout,
+}
+_KIND_OF_CLASS: dict[int, type[RunError]] = {3: ModelUnavailable, 4: InternalError}
+"""By the status's first digit; the rest (another 2xx, another 5xx) is ModelCrashed."""
+
+_ADVICE: dict[type[RunError], str] = {
+    ModelUnavailable: ": check OLLAMA_BASE_URL and what stands before the server; redirects are not followed",
+    EvidenceTooLarge: ": give less evidence, or raise OLLAMA_NUM_CTX",
+}
 
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
 """The roots of httpx's error tree: what the boundary catches while it reads."""
@@ -73,22 +89,13 @@ def failure_of_exception(error: Exception, *, server: str) -> RunError:
 
 def failure_of_status(status: int, text: str, *, model: str, server: str, job_has_own_model: bool) -> RunError:
     """Return our error for an answer that is not 200; ``text`` is what the server says of it, made quotable."""
-    said = f"Ollama at {server} answered {status}: {text}"
-    if 300 <= status < 400:
-        return ModelUnavailable(f"{said} (a redirect, which is not followed): correct OLLAMA_BASE_URL")
     if status == 404 or (status == 400 and _NO_SUCH_NAME.search(text)):
         return model_missing(model, server=server, job_has_own_model=job_has_own_model)
-    if status == 413 or (status == 400 and _PROMPT_TOO_LONG.search(text)):
-        return EvidenceTooLarge(f"{said}: give less evidence, or raise OLLAMA_NUM_CTX")
-    if status in _SHUT_DOOR:
-        return ModelUnavailable(f"{said}: check OLLAMA_BASE_URL and what stands before the server")
-    if status in _TOO_BUSY:
-        return ModelOverloaded(said)
-    if status in _TOO_SLOW:
-        return ModelTimeout(said)
-    if status == 499 or status >= 500 or status < 300:
-        return ModelCrashed(said)
-    return InternalError(said)
+    if status == 400 and _PROMPT_TOO_LONG.search(text):
+        kind: type[RunError] = EvidenceTooLarge
+    else:
+        kind = _KIND_OF_STATUS.get(status) or _KIND_OF_CLASS.get(status // 100, ModelCrashed)
+    return kind(f"Ollama at {server} answered {status}: {text}{_ADVICE.get(kind, '')}")
 
 
 def model_missing(model: str, *, server: str, job_has_own_model: bool) -> RunError:
