@@ -1,9 +1,11 @@
 """The lake: every byte of every attempt, under deterministic paths, written once, hashed, listed in a manifest.
 
-Paths (``lake_uri``) are relative to the lake's root; ``lake_names`` says what they may be. A file appears whole or
-not at all and is never overwritten with other bytes. A run's manifest appears last, when all it lists is durable.
+Paths (``lake_uri``) are relative to the lake's root; ``lake_stores.paths`` says what they may be. A file appears
+whole or not at all and is never overwritten with other bytes. A run's manifest appears last, when all it lists is
+durable.
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +18,13 @@ from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 
-from derive import lake_names
 from derive.contracts import ArtifactFacts, Manifest, ManifestFile
 from derive.errors import ConfigurationError, LakeError, LakeFileTooLarge, LakePathRefused
-from derive.lake_local import LocalStore
-from derive.lake_names import RUNS_FOLDER, check_name, check_uri
-from derive.lake_objects import SERVED_BY, ObjectStore
-from derive.lake_store import Entry, SpoolFile, Store
+from derive.lake_stores import paths
+from derive.lake_stores.local import LocalStore
+from derive.lake_stores.objects import SERVED_BY, ObjectStore
+from derive.lake_stores.paths import RUNS_FOLDER, check_name, check_uri
+from derive.lake_stores.store import Entry, SpoolFile, Store
 
 MANIFEST_NAME = "manifest.json"
 RESPONSE_STREAM_NAME = "response.ndjson"
@@ -61,9 +63,12 @@ class Spool:
         self._lake = lake
         self._file = file
         self._hash = hashlib.sha256()
+        self._is_open = True
 
     def write(self, data: bytes) -> None:
-        """Append the bytes; raise LakeUnavailable."""
+        """Append the bytes. Raises LakeUnavailable, and ValueError when the spool is spent."""
+        if not self._is_open:
+            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
         self._file.write(data)
         self._hash.update(data)
         self.byte_count += len(data)
@@ -77,6 +82,7 @@ class Spool:
 
     def abandon(self) -> None:
         """Remove what was written; does nothing to a finished file, may be repeated, never raises."""
+        self._is_open = False
         self._file.abandon()
 
     def __enter__(self) -> Self:
@@ -85,8 +91,12 @@ class Spool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.abandon()
 
-    def _facts(self) -> ManifestFile:
-        return _facts(self.name, self.byte_count, self._hash.hexdigest())
+    def hand_over(self) -> tuple[SpoolFile, ManifestFile]:
+        """Return the bytes' file and its facts; from here on the spool takes no more. For ``Lake.write_run``."""
+        if not self._is_open:
+            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
+        self._is_open = False
+        return self._file, _facts(self.name, self.byte_count, self._hash.hexdigest())
 
 
 class Lake:
@@ -110,7 +120,7 @@ class Lake:
     @staticmethod
     def run_folder(started_utc: datetime, run_id: UUID) -> str:
         """Return the folder of a run: ``llm_runs/{yyyy}/{mm}/{dd}/{run_id}``, the UTC day of ``started_utc``."""
-        return lake_names.run_folder(started_utc, run_id)
+        return paths.run_folder(started_utc, run_id)
 
     def write(self, folder: str, name: str, data: bytes) -> ManifestFile:
         """Write one file, once: the same bytes again are fine, others raise LakeConflict. Durable on return."""
@@ -137,19 +147,20 @@ class Lake:
         stands before it and builds the manifest, which appears when all that is durable. The spool is spent, whether
         or not this succeeds. Raises LakeConflict.
         """
-        try:
-            check_uri(folder)
-            for name in files:
-                check_name(name)
-            if spool is not None and spool.folder != folder:
-                raise ValueError(f"the spool is of {spool.folder}, not of {folder}")
-            written = [] if spool is None else [spool._facts()]
-            written += [_hash_bytes(name, data) for name, data in files.items()]
-            last = {} if manifest is None else {MANIFEST_NAME: _encode_manifest(manifest(tuple(written)))}
-            self._store.put(folder, files, spooled=None if spool is None else spool._file, last=last)
-        finally:
+        check_uri(folder)
+        if spool is not None and spool.folder != folder:
+            raise ValueError(f"the spool is of {spool.folder}, not of {folder}")
+        with spool or contextlib.nullcontext():
+            written = []
+            spooled = None
             if spool is not None:
-                spool.abandon()
+                spooled, facts = spool.hand_over()
+                written.append(facts)
+            written += [_hash_bytes(check_name(name), data) for name, data in files.items()]
+            last = {} if manifest is None else {MANIFEST_NAME: _encode_manifest(manifest(tuple(written)))}
+            if last.keys() & files.keys():
+                raise ValueError(f"{MANIFEST_NAME} stands among the files, and a manifest is to be built")
+            self._store.put(folder, files, spooled=spooled, last=last)
         return written + [_hash_bytes(name, data) for name, data in last.items()]
 
     def write_manifest(self, folder: str, manifest: Manifest) -> ManifestFile:
@@ -168,29 +179,33 @@ class Lake:
         return self._store.open_file(uri)
 
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
-        """Return a file's bytes. Raises LakeFileMissing, and LakeFileTooLarge when there are more than ``max_bytes``."""
-        if max_bytes is None:
-            max_bytes = -2
-        with self.open_file(uri) as stream:
-            data = stream.read(max_bytes + 1)
-        if 0 <= max_bytes < len(data):
+        """Return a file's bytes. Raises LakeFileMissing, LakeFileTooLarge when there are more than ``max_bytes``."""
+        with self._reading(uri) as stream:
+            data = stream.read(-1 if max_bytes is None else max_bytes + 1)
+        if max_bytes is not None and len(data) > max_bytes:
             raise LakeFileTooLarge(f"{uri} in the lake is larger than {max_bytes} bytes")
         return data
 
     def read_start(self, uri: str, *, max_bytes: int) -> tuple[bytes, int]:
-        """Return the first bytes of a file, at most ``max_bytes``, and the size of the whole. Raises LakeFileMissing."""
-        with self.open_file(uri) as stream:
+        """Return the first ``max_bytes`` bytes of a file, or fewer, and the whole's size. Raises LakeFileMissing."""
+        with self._reading(uri) as stream:
             start = stream.read(max_bytes)
             return start, stream.seek(0, 2)
 
     def hash_file(self, uri: str) -> tuple[str, int]:
         """Return the SHA-256 (64 hex) and the size of a file, in constant memory. Raises LakeFileMissing."""
         digest, byte_count = hashlib.sha256(), 0
-        with self.open_file(uri) as stream:
+        with self._reading(uri) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 byte_count += len(chunk)
         return digest.hexdigest(), byte_count
+
+    @contextlib.contextmanager
+    def _reading(self, uri: str) -> Iterator[BinaryIO]:
+        check_uri(uri)
+        with self._store.reading(uri), self._store.open_file(uri) as stream:
+            yield stream
 
     def read_manifest(self, folder: str) -> Manifest:
         """Return a run's manifest. Raises LakeFileMissing, and LakeError when the file is no manifest."""
@@ -222,12 +237,12 @@ class Lake:
                 continue
             if levels > 1:
                 yield from self._run_folders_below(uri, first, levels=levels - 1)
-            elif lake_names.is_run_folder(uri):
+            elif paths.is_run_folder(uri):
                 yield uri
 
     def delete_folder(self, uri: str) -> None:
-        """Remove the folder of one run, for a purge; gone already is fine. Raises LakePathRefused for any other path."""
-        if not lake_names.is_run_folder(uri):
+        """Remove the folder of one run, for a purge; gone already is fine. Any other path is refused."""
+        if not paths.is_run_folder(uri):
             raise LakePathRefused(f"{uri[:200]!a} is not the folder of a run ({RUNS_FOLDER}/yyyy/mm/dd/run_id)")
         self._store.delete_folder(uri)
 

@@ -8,6 +8,7 @@ still being written and is nobody else's.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -66,26 +67,22 @@ def is_run_folder(uri: str) -> bool:
     return _RUN_FOLDER.fullmatch(uri) is not None
 
 
+_FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (lambda part: part == "", "an empty part, or a slash at an end (paths are relative to the lake's root)"),
+    (lambda part: "/" in part, "a slash"),
+    (lambda part: any(unicodedata.category(one) in _INVISIBLE for one in part), "an invisible or control character"),
+    (lambda part: part.startswith("."), "a part that begins with a dot"),
+    (lambda part: part != part.strip() or part.endswith("."), "a part with a blank or a dot at its end"),
+    (_FORBIDDEN.search, 'one of the characters \\ < > : " | ? *'),
+    (_PERCENT_ENCODED.search, "a percent-encoded character"),
+    (lambda part: _DEVICE.fullmatch(part.split(".", 1)[0].rstrip()), "the name of a device on Windows"),
+    (lambda part: len(part.encode()) > MAX_NAME_BYTES, f"a part longer than {MAX_NAME_BYTES} bytes"),
+)
+"""In this order: what cannot be encoded is found before anything is measured in bytes."""
+
+
 def _find_fault(part: str) -> str | None:
-    if part == "":
-        return "an empty part, or a slash at an end (paths are relative to the lake's root)"
-    if "/" in part:
-        return "a slash"
-    if any(unicodedata.category(character) in _INVISIBLE for character in part):
-        return "an invisible or control character"
-    if part.startswith("."):
-        return "a part that begins with a dot"
-    if part != part.strip() or part.endswith("."):
-        return "a part with a blank or a dot at its end"
-    if forbidden := _FORBIDDEN.search(part):
-        return f"the character {forbidden[0]}"
-    if _PERCENT_ENCODED.search(part):
-        return "a percent-encoded character"
-    if _DEVICE.fullmatch(part.split(".", 1)[0].rstrip()):
-        return "the name of a device on Windows"
-    if len(part.encode()) > MAX_NAME_BYTES:
-        return f"a part longer than {MAX_NAME_BYTES} bytes"
-    return None
+    return next((why for is_faulty, why in _FAULTS if is_faulty(part)), None)
 
 
 def _show(text: str) -> str:

@@ -7,12 +7,13 @@ import secrets
 import stat
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import BinaryIO
 
 from derive.errors import LakeConflict, LakeFileMissing, LakePathRefused, LakeUnavailable
-from derive.lake_directory import FOLDER_MODE, Directory
-from derive.lake_staging import LocalSpool, Place, Stage, remove_tree, write_fully
-from derive.lake_store import Entry, SpoolFile, describe_unavailable
+from derive.lake_stores.directory import FOLDER_MODE, Directory
+from derive.lake_stores.staging import LocalSpool, Place, Stage, remove_tree, write_fully
+from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 PROBE_BYTES = 65_536
 """Enough that a full disk shows; a few bytes may still fit where no artifact would."""
@@ -70,13 +71,13 @@ class LocalStore:
     def open_file(self, uri: str) -> BinaryIO:
         """As ``Store.open_file``."""
         folder, _, name = uri.rpartition("/")
-        with self._reading(uri), contextlib.closing(self._reach(folder, create=False)) as place:
+        with self.reading(uri), contextlib.closing(self._reach(folder, create=False)) as place:
             return os.fdopen(place.directory.open_file(name), "rb")
 
     def list_folder(self, folder: str) -> list[Entry]:
         """As ``Store.list_folder``; links and whatever else is no plain file or folder are left out."""
         try:
-            with self._reading(folder), contextlib.closing(self._reach(folder, create=False)) as place:
+            with self.reading(folder), contextlib.closing(self._reach(folder, create=False)) as place:
                 return [
                     Entry(name, stat.S_ISDIR(facts.st_mode), facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
                     for name, facts in place.directory.scan()
@@ -91,7 +92,7 @@ class LocalStore:
         with self._lock:
             self._durable.discard(folder)
         try:
-            place = self._reach_for_reading(parent)
+            place = self._reach_to_read(parent)
         except LakeFileMissing:
             return
         with self._unavailable_at(folder), contextlib.closing(place):
@@ -129,11 +130,11 @@ class LocalStore:
         except FileNotFoundError as error:
             # A root that was there and is gone was unmounted or moved: a new one would hide what is in the old.
             if not create or self._identity is not None:
-                raise _root_unavailable(self.root, error) from error
-            _create_root(self.root)
+                raise describe_unavailable(self.root, error) from error
+            _create_root(Path(self.root))
             root = Directory.open_root(self.root)
         except OSError as error:
-            raise _root_unavailable(self.root, error) from error
+            raise describe_unavailable(self.root, error) from error
         try:
             self._recognise(root)
         except BaseException:
@@ -162,13 +163,13 @@ class LocalStore:
                     self._durable.clear()
                 self._durable.add(reached)
 
-    def _reach_for_reading(self, folder: str) -> Place:
-        with self._reading(folder):
+    def _reach_to_read(self, folder: str) -> Place:
+        with self.reading(folder):
             return self._reach(folder, create=False)
 
     @contextlib.contextmanager
-    def _reading(self, uri: str) -> Iterator[None]:
-        """Tell what concerns this one path from what concerns the lake as a whole.
+    def reading(self, uri: str) -> Iterator[None]:
+        """As ``Store.reading``; tells what concerns this one path from what concerns the lake as a whole.
 
         A file this account may not read is refused for good: given back as ``lake_unavailable``, its job would
         come round for ever, since the probe of the whole lake succeeds.
@@ -193,20 +194,14 @@ class LocalStore:
             raise describe_unavailable(where, error) from error
 
 
-def _root_unavailable(root: str, error: OSError) -> LakeUnavailable:
-    if error.errno == errno.ELOOP or os.path.islink(root):
-        error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    return describe_unavailable(root, error)
-
-
-def _create_root(root: str) -> None:
+def _create_root(root: Path) -> None:
     """Create the root and the folders above it that are missing, each durably."""
     missing = []
-    while not os.path.isdir(root):
+    while not root.is_dir():
         missing.append(root)
-        root = os.path.dirname(root)
+        root = root.parent
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, FOLDER_MODE)
-        with Directory.open_root(os.path.dirname(folder)) as above:
+            folder.mkdir(FOLDER_MODE)
+        with Directory.open_root(str(folder.parent)) as above:
             above.sync()

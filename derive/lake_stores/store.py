@@ -1,11 +1,12 @@
 """What a store under the lake promises, and what its failures are called.
 
-Two stores keep the promise: ``lake_local`` on a folder, ``lake_objects`` on what fsspec reaches.
+Two stores keep the promise: ``local`` on a folder, ``objects`` on what fsspec reaches.
 """
 
 import errno
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -57,6 +58,9 @@ class Store(Protocol):
     def open_file(self, uri: str) -> BinaryIO:
         """Open a file for reading; raise LakeFileMissing, or LakePathRefused when it is no plain file of the lake."""
 
+    def reading(self, uri: str) -> AbstractContextManager[None]:
+        """Within it, what goes wrong in reading a stream of ``open_file`` is raised as ``open_file`` raises."""
+
     def list_folder(self, folder: str) -> list[Entry]:
         """Return what stands in a folder by name, hidden names left out; a folder that is not there is empty."""
 
@@ -76,6 +80,7 @@ _WHAT_TO_DO = {
     errno.EIO: "input/output error; check the disk or the mount",
     errno.ENOENT: "it is not there; mount it or create it",
     errno.ENOTDIR: "it is not a folder; check LAKE_URL",
+    errno.ELOOP: "a symbolic link stands in its place; put the folder itself there",
     errno.ESTALE: "the network mount went stale; mount it again",
     errno.ETIMEDOUT: "no answer in time; check the store and the network",
     errno.EMFILE: "too many open files; raise the limit of open files (ulimit -n)",

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Mapping
 
 from derive.errors import LakeConflict, LakeUnavailable
-from derive.lake_directory import Directory
-from derive.lake_store import describe_unavailable
+from derive.lake_stores.directory import Directory
+from derive.lake_stores.store import describe_unavailable
 
 _OPEN_AT_ONCE = 32
 """Files of a batch held open together: they are written before the first is synced, so that one commit of the file
@@ -176,7 +176,7 @@ def remove_tree(parent: Directory, name: str) -> None:
         try:
             folder = parent.child(name, create=False)
         except FileNotFoundError:
-            return
+            return None
         with folder:
             for inner, facts in folder.scan():
                 if stat.S_ISDIR(facts.st_mode):
@@ -187,7 +187,7 @@ def remove_tree(parent: Directory, name: str) -> None:
         try:
             return parent.rmdir(name)
         except FileNotFoundError:
-            return
+            return None
         except OSError:
             # Somebody wrote into it meanwhile: look again.
             continue

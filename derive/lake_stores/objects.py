@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any, BinaryIO
 
 from derive.errors import ConfigurationError, HolocronError, LakeConflict, LakeFileMissing
-from derive.lake_store import Entry, SpoolFile, describe_unavailable
+from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 SERVED_BY = {
     "memory": ("fsspec", None),
@@ -67,12 +67,12 @@ class ObjectStore:
     ) -> None:
         """As ``Store.put``; a put that returned is durable."""
         if isinstance(spooled, ObjectSpool):
-            self._put(f"{folder}/{spooled.name}", spooled.take())
+            self._put(spooled.uri, spooled.take())
         for name, data in {**files, **(last or {})}.items():
             self._put(f"{folder}/{name}", data)
 
     def _put(self, uri: str, data: bytes) -> None:
-        with self._errors(uri):
+        with self.reading(uri):
             try:
                 with self._one_writer:
                     self._fs.pipe_file(self._path(uri), data, mode="create")
@@ -88,11 +88,11 @@ class ObjectStore:
 
     def spool(self, folder: str, name: str) -> "ObjectSpool":
         """As ``Store.spool``: the bytes wait here, since an object cannot grow."""
-        return ObjectSpool(name)
+        return ObjectSpool(f"{folder}/{name}")
 
     def open_file(self, uri: str) -> BinaryIO:
         """As ``Store.open_file``."""
-        with self._errors(uri):
+        with self.reading(uri):
             if self._in_memory:
                 # fsspec hands out the one stored stream, whose position all its readers would share.
                 return io.BytesIO(self._fs.cat_file(self._path(uri)))
@@ -103,7 +103,7 @@ class ObjectStore:
         """As ``Store.list_folder``."""
         path = self._path(folder)
         try:
-            with self._errors(folder):
+            with self.reading(folder):
                 found = self._fs.ls(path, detail=True)
         except LakeFileMissing:
             return []
@@ -121,20 +121,20 @@ class ObjectStore:
 
     def delete_folder(self, folder: str) -> None:
         """As ``Store.delete_folder``."""
-        with contextlib.suppress(LakeFileMissing), self._errors(folder):
+        with contextlib.suppress(LakeFileMissing), self.reading(folder):
             self._fs.rm(self._path(folder), recursive=True)
 
     def probe(self) -> None:
         """As ``Store.probe``; one small object stays, so that no right to delete is needed."""
-        with self._errors(""):
+        with self.reading(""):
             self._fs.pipe_file(self._path(_PROBE_NAME), b"writable\n")
 
     def _path(self, uri: str) -> str:
         return f"{self._root}/{uri}" if uri else self._root
 
     @contextlib.contextmanager
-    def _errors(self, uri: str) -> Iterator[None]:
-        """Map what the store's package raises, once and for all."""
+    def reading(self, uri: str) -> Iterator[None]:
+        """As ``Store.reading``; maps what the store's package raises, once and for all."""
         try:
             yield
         except HolocronError:
@@ -149,9 +149,10 @@ class ObjectStore:
 class ObjectSpool:
     """Bytes that wait for their end, beyond a megabyte in an unnamed file of this machine."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES)
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        # Closed by ``abandon``: it outlives this call.
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES)  # noqa: SIM115
 
     def write(self, data: bytes) -> None:
         """As ``SpoolFile.write``."""

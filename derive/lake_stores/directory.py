@@ -87,7 +87,7 @@ class Directory:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, FILE_MODE, dir_fd=self._fd)
 
     def open_file(self, name: str) -> int:
-        """Open a plain file and return its descriptor for reading. Raises LakePathRefused for anything else, OSError."""
+        """Open a plain file and return its descriptor for reading. Anything else: LakePathRefused. Raises OSError."""
         try:
             descriptor = os.open(name, os.O_RDONLY | _NOFOLLOW | _NONBLOCK, dir_fd=self._fd)
         except OSError as error:
@@ -145,8 +145,8 @@ class Directory:
         os.rmdir(name, dir_fd=self._fd)
 
     def scan(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield each name in the folder with its facts, links not followed; names that vanish meanwhile are left out."""
-        for name in sorted(os.listdir(self._fd)):
+        """Yield each name in the folder with its facts, links not followed; what vanishes meanwhile is left out."""
+        for name in sorted(os.listdir(self._fd)):  # noqa: PTH208 - a Path cannot list what a descriptor holds open
             with contextlib.suppress(FileNotFoundError):
                 yield name, self._lstat(name)
 
