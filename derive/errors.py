@@ -23,7 +23,8 @@
     └── LakeError
         ├── LakePathRefused         a name that would leave the lake's root
         ├── LakeConflict            the name is taken by other bytes
-        └── LakeFileMissing         nothing is stored under the name
+        ├── LakeFileMissing         nothing is stored under the name
+        └── LakeFileTooLarge        the file is larger than the reader's bound
 
 A lake that cannot be read or written at all is ``LakeUnavailable``, since a run meets it.
 Messages never hold a secret, a prompt, evidence or an answer.
@@ -81,6 +82,8 @@ class RunError(HolocronError):
     kind: ClassVar[ErrorKind]
     then: ClassVar[Then]
     counted: ClassVar[bool] = True
+    partial_answer: object | None = None
+    """What the model had answered when the run ended, if it came that far: an ``ollama.chat.ChatAnswer``."""
 
 
 class UnknownInterrogation(RunError):
@@ -256,3 +259,7 @@ class LakeConflict(LakeError):
 
 class LakeFileMissing(LakeError):
     """Nothing is stored under the name."""
+
+
+class LakeFileTooLarge(LakeError):
+    """The file is larger than the reader's bound; nothing of it was returned."""
