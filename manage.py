@@ -13,6 +13,7 @@ def main() -> int:
     A database that cannot be used is one line that says what to do. With ``--traceback`` it is the whole story.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "holocron.settings")
+    from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError, InterfaceError
@@ -22,7 +23,7 @@ def main() -> int:
     try:
         execute_from_command_line(sys.argv)
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
-        line = describe(error)
+        line = describe(error, database=settings.DATABASES["default"])
         if line is None or "--traceback" in sys.argv:
             raise
         print(f"holocron: {line}", file=sys.stderr)

@@ -1,9 +1,10 @@
 """A database that cannot be used, as one line that says what to do."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from django.conf import settings
 from django.db import OperationalError
 
 
@@ -37,7 +38,7 @@ _ADVICE = (
     Advice(
         said=("certificate", "SSL Provider", "server does not support SSL", "SSL error"),
         line="no encrypted connection to the database can be made: install its certificate's authority, or for a "
-        "server of your own say TrustServerCertificate=yes (SQL Server) or sslmode=require (PostgreSQL) in DATABASE_URL",
+        "server of your own say in DATABASE_URL TrustServerCertificate=yes (SQL Server) or sslmode=require",
     ),
     Advice(
         said=(
@@ -78,25 +79,18 @@ _ADVICE = (
 )
 
 
-def describe(error: Exception) -> str | None:
+def describe(error: Exception, *, database: Mapping[str, Any]) -> str | None:
     """Return the one line, or None when the error is no such case and its traceback is wanted.
 
-    The line never holds the password of DATABASE_URL.
+    ``database`` is the entry of DATABASES that was used; its password never stands in the line.
     """
-    text = _without_password(" ".join(str(error).split()))
+    text = " ".join(str(error).split())
+    if database.get("PASSWORD"):
+        text = text.replace(database["PASSWORD"], "…")
+    where = f"{database.get('HOST') or 'localhost'}:{database.get('PORT') or 'its usual port'}"
     for advice in _ADVICE:
         if re.search("|".join(advice.said), text, re.IGNORECASE):
-            return f"{advice.line.format(where=_where())} ({text})" if advice.line else text
+            return f"{advice.line.format(where=where)} ({text})" if advice.line else text
     if isinstance(error, OperationalError):
         return f"the database failed: {text}"
     return None
-
-
-def _where() -> str:
-    database = settings.DATABASES["default"]
-    return f"{database.get('HOST') or 'localhost'}:{database.get('PORT') or 'its usual port'}"
-
-
-def _without_password(text: str) -> str:
-    password = settings.DATABASES["default"].get("PASSWORD")
-    return text.replace(password, "…") if password else text
