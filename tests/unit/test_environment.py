@@ -1,4 +1,3 @@
-
 from holocron.environment import VARIABLES, read_environment
 
 
