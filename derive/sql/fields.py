@@ -11,29 +11,34 @@ from uuid import UUID
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from typing_extensions import override
 
 from derive.sql.tables import Engine, engine_of
 
 
-class GuidField(models.UUIDField[UUID | str, UUID]):
+class GuidField(models.UUIDField):  # type: ignore[type-arg]  # Django's own is not generic when it runs
     """A guid: ``uniqueidentifier`` or ``uuid``; bound as a guid on both."""
 
+    @override
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         """Return the column's type."""
         return "uniqueidentifier" if engine_of(connection) is Engine.SQLSERVER else "uuid"
 
+    @override
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> UUID | None:
         """Return the UUID itself: both drivers bind it as what it is."""
         return value if prepared and isinstance(value, UUID) else self.to_python(value)
 
 
-class UtcField(models.DateTimeField[datetime | str, datetime]):
+class UtcField(models.DateTimeField):  # type: ignore[type-arg]  # so here
     """A moment in UTC: ``datetime2(6)`` or ``timestamptz``; aware in Python on both."""
 
+    @override
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         """Return the column's type."""
         return "datetime2(6)" if engine_of(connection) is Engine.SQLSERVER else "timestamp with time zone"
 
+    @override
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
         """Return the moment as the driver binds it; on SQL Server without its zone, which is then UTC."""
         if not prepared:
