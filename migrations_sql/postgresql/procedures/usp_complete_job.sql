@@ -166,7 +166,7 @@ BEGIN
         error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
         finished_utc = CASE WHEN v_available_utc IS NULL THEN v_now END
     WHERE j.job_id = usp_complete_job.job_id
-        AND j.status = 'RUNNING'
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
         AND j.current_run_id = usp_complete_job.run_id;
 
     UPDATE llm.run AS r

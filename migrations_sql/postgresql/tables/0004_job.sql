@@ -65,7 +65,7 @@ WHERE status = 'NEW';
 CREATE INDEX IF NOT EXISTS ix_job_due ON llm.job (available_utc, job_seq) WHERE status = 'SCHEDULED';
 -- A worker's live runs (heartbeat), and all live runs (reap).
 CREATE INDEX IF NOT EXISTS ix_job_running ON llm.job (locked_by, job_seq) WHERE status = 'RUNNING';
-CREATE UNIQUE INDEX IF NOT EXISTS ux_job_dedupe ON llm.job (interrogation_key, dedupe_key)
+CREATE UNIQUE INDEX IF NOT EXISTS ux_job_dedupe ON llm.job (dedupe_key, interrogation_key)
 WHERE dedupe_key IS NOT NULL AND status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED');
 
 -- Reading side: pages by key within one filter. A filter on IS NOT NULL still serves `column = parameter`.
