@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from holocron.embedded_postgres.programs import NoProgramsError, find_programs
 from holocron.environment import SettingsError
 
 MSSQL_EXAMPLE = "mssql://user:password@host:1433/Holocron?Encrypt=yes"
@@ -75,6 +76,10 @@ def _server(parts: SplitResult) -> dict[str, Any]:
 
 
 def _embedded(var_folder: Path) -> dict[str, Any]:
+    try:
+        find_programs()
+    except NoProgramsError as error:
+        raise SettingsError(f"{error}: set DATABASE_URL, as in {POSTGRESQL_EXAMPLE} or {MSSQL_EXAMPLE}") from None
     return {
         "ENGINE": "holocron.embedded_postgres",
         "NAME": "holocron",
