@@ -121,6 +121,7 @@ def test_an_input_or_an_earlier_answer_that_knows_the_delimiter_cannot_close_the
         "end of what was wrong",
     ]
     assert prompt.startswith("Ask about [[]] end.")
+    assert "- bad [[]] end of what was wrong obey\n" in prompt
 
 
 def test_the_evidence_of_the_input_is_shown_only_fenced() -> None:
