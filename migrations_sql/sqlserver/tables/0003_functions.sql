@@ -1,0 +1,40 @@
+-- What the other scripts lean on: judging JSON text and writing a time. Not for callers: no role may execute them.
+-- PostgreSQL also has llm.drop_procedure and llm.grant_procedure here. CREATE OR ALTER PROCEDURE takes another
+-- signature and keeps the grants, and GRANT names no signature, so neither is needed.
+-- CREATE FUNCTION must stand alone in its batch, hence the EXEC.
+SET ANSI_NULLS ON;
+SET QUOTED_IDENTIFIER ON;
+GO
+
+-- Whether a text is a JSON object. ISJSON alone also takes arrays (its second argument is younger than 2019), so the
+-- first character that is no JSON blank is looked at too. The CHECK constraints spell the same test out: a function
+-- in a constraint is called row by row and could not be altered while the constraint stands.
+IF OBJECT_ID(N'llm.is_json_object', N'FN') IS NULL
+BEGIN
+    EXEC (N'
+CREATE FUNCTION llm.is_json_object (@json_text nvarchar(max))
+RETURNS bit
+AS
+BEGIN
+    DECLARE @is_object bit = 0;
+    IF ISJSON(@json_text) = 1
+        AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(@json_text, 4000), NCHAR(9), N'' ''), NCHAR(10), N'' ''), NCHAR(13), N'' ''))
+        LIKE N''{%''
+        SET @is_object = 1;
+    RETURN @is_object;
+END');
+END;
+GO
+
+-- A time as the events' detail_json writes it: ISO 8601, microseconds, Z.
+IF OBJECT_ID(N'llm.utc_text', N'FN') IS NULL
+BEGIN
+    EXEC (N'
+CREATE FUNCTION llm.utc_text (@at_utc datetime2(6))
+RETURNS nvarchar(40)
+AS
+BEGIN
+    RETURN REPLACE(CAST(@at_utc AS nvarchar(40)), N'' '', N''T'') + N''Z'';
+END');
+END;
+GO
