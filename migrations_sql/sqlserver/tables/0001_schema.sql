@@ -25,7 +25,9 @@ BEGIN
         applied_utc datetime2(6) NOT NULL CONSTRAINT df_schema_script_applied_utc DEFAULT (SYSUTCDATETIME()),
         CONSTRAINT pk_schema_script PRIMARY KEY CLUSTERED (script_name),
         -- 64 hexadecimal digits: every digit is turned into a zero.
-        CONSTRAINT ck_schema_script_sha256 CHECK (TRANSLATE(sha256, N'123456789abcdef', N'000000000000000') = REPLICATE(N'0', 64))
+        CONSTRAINT ck_schema_script_sha256 CHECK (
+            TRANSLATE(sha256, N'123456789abcdef', N'000000000000000') = REPLICATE(N'0', 64)
+        )
     );
 
     COMMIT TRANSACTION;

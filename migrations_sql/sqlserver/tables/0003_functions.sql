@@ -1,6 +1,8 @@
 -- What the other scripts lean on: judging JSON text and writing a time. Not for callers: no role may execute them.
--- PostgreSQL also has llm.drop_procedure and llm.grant_procedure here. CREATE OR ALTER PROCEDURE takes another
--- signature and keeps the grants, and GRANT names no signature, so neither is needed.
+-- PostgreSQL has four more here. drop_procedure and grant_procedure are not needed: CREATE OR ALTER PROCEDURE takes
+-- another signature and keeps the grants, and GRANT names no signature. read_job_list and read_actor raise errors, which
+-- a function cannot do here, and what a procedure answers is caught by INSERT EXEC alone, which could then not be used
+-- by whoever calls: each procedure reads its list itself.
 -- CREATE FUNCTION must stand alone in its batch, hence the EXEC.
 SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
@@ -18,10 +20,30 @@ AS
 BEGIN
     DECLARE @is_object bit = 0;
     IF ISJSON(@json_text) = 1
-        AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(@json_text, 4000), NCHAR(9), N'' ''), NCHAR(10), N'' ''), NCHAR(13), N'' ''))
-        LIKE N''{%''
+        AND LEFT(LTRIM(
+            REPLACE(REPLACE(REPLACE(LEFT(@json_text, 4000), NCHAR(9), N'' ''), NCHAR(10), N'' ''), NCHAR(13), N'' '')
+        ), 1) = N''{''
         SET @is_object = 1;
     RETURN @is_object;
+END');
+END;
+GO
+
+-- Whether a text is a JSON array; the same way. (PostgreSQL's json functions refuse anything else by themselves.)
+IF OBJECT_ID(N'llm.is_json_array', N'FN') IS NULL
+BEGIN
+    EXEC (N'
+CREATE FUNCTION llm.is_json_array (@json_text nvarchar(max))
+RETURNS bit
+AS
+BEGIN
+    DECLARE @is_array bit = 0;
+    IF ISJSON(@json_text) = 1
+        AND LEFT(LTRIM(
+            REPLACE(REPLACE(REPLACE(LEFT(@json_text, 4000), NCHAR(9), N'' ''), NCHAR(10), N'' ''), NCHAR(13), N'' '')
+        ), 1) = N''[''
+        SET @is_array = 1;
+    RETURN @is_array;
 END');
 END;
 GO

@@ -69,19 +69,27 @@ BEGIN
         -- Comparing ignores blanks at the end here, LIKE does not: keys without any mean the same on both engines.
         CONSTRAINT ck_job_keys CHECK (
             LEN(interrogation_key) > 0 AND interrogation_key NOT LIKE N' %' AND interrogation_key NOT LIKE N'% '
-            AND (dedupe_key IS NULL OR (LEN(dedupe_key) > 0 AND dedupe_key NOT LIKE N' %' AND dedupe_key NOT LIKE N'% '))
-            AND (model_hint IS NULL OR (LEN(model_hint) > 0 AND model_hint NOT LIKE N' %' AND model_hint NOT LIKE N'% '))
+            AND (dedupe_key IS NULL
+                OR (LEN(dedupe_key) > 0 AND dedupe_key NOT LIKE N' %' AND dedupe_key NOT LIKE N'% '))
+            AND (model_hint IS NULL
+                OR (LEN(model_hint) > 0 AND model_hint NOT LIKE N' %' AND model_hint NOT LIKE N'% '))
         ),
         -- A JSON object: the first character that is no JSON blank is a brace.
         CONSTRAINT ck_job_input_json CHECK (
             ISJSON(input_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(input_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(input_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         ),
         CONSTRAINT ck_job_evidence_ref_json CHECK (
             ISJSON(evidence_ref_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(evidence_ref_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(evidence_ref_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         )
     );
 
@@ -100,7 +108,8 @@ BEGIN
     WHERE status = N'NEW';
     CREATE NONCLUSTERED INDEX ix_job_due ON llm.job (available_utc, job_seq)
     WHERE status = N'SCHEDULED';
-    -- A worker's live runs (heartbeat), and all live runs (reap). The lease stands in no index: a heartbeat writes one row.
+    -- A worker's live runs (heartbeat), and all live runs (reap). The lease stands in no
+    -- index, so that a heartbeat writes the row alone.
     CREATE NONCLUSTERED INDEX ix_job_running ON llm.job (locked_by, job_seq)
     WHERE status = N'RUNNING';
     -- job_id is carried along so that looking for the holder of a key never locks the holder's row.

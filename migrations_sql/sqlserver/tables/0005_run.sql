@@ -53,18 +53,27 @@ BEGIN
         -- JSON objects: the first character that is no JSON blank is a brace.
         CONSTRAINT ck_run_options_json CHECK (
             ISJSON(options_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(options_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(options_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         ),
         CONSTRAINT ck_run_metrics_json CHECK (
             ISJSON(metrics_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(metrics_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(metrics_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         ),
         CONSTRAINT ck_run_output_json CHECK (
             ISJSON(output_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(output_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(output_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         )
     );
 

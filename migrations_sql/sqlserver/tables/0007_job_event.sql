@@ -18,7 +18,8 @@ BEGIN
         to_status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
         actor nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
         -- The login that really did it, also inside a procedure and under EXECUTE AS.
-        db_user nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL CONSTRAINT df_job_event_db_user DEFAULT (ORIGINAL_LOGIN()),
+        db_user nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL
+        CONSTRAINT df_job_event_db_user DEFAULT (ORIGINAL_LOGIN()),
         reason nvarchar(max) NULL,
         detail_json nvarchar(max) NULL,
         CONSTRAINT pk_job_event PRIMARY KEY CLUSTERED (event_seq),
@@ -38,8 +39,11 @@ BEGIN
         -- A JSON object: the first character that is no JSON blank is a brace.
         CONSTRAINT ck_job_event_detail_json CHECK (
             ISJSON(detail_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(detail_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(detail_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         )
     );
 

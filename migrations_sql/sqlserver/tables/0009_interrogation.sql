@@ -28,8 +28,11 @@ BEGIN
         -- A JSON object: the first character that is no JSON blank is a brace.
         CONSTRAINT ck_interrogation_output_schema_json CHECK (
             ISJSON(output_schema_json) = 1
-            AND LTRIM(REPLACE(REPLACE(REPLACE(LEFT(output_schema_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '))
-            LIKE N'{%'
+            AND LEFT(LTRIM(
+                REPLACE(REPLACE(REPLACE(
+                    LEFT(output_schema_json, 4000), NCHAR(9), N' '), NCHAR(10), N' '), NCHAR(13), N' '
+                )
+            ), 1) = N'{'
         )
     );
 
