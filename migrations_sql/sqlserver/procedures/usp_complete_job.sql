@@ -27,6 +27,7 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 
     DECLARE @kind nvarchar(4000) = NULLIF(LTRIM(RTRIM(@error_kind)), N'');
+    DECLARE @message nvarchar(400);
     DECLARE @now datetime2(6);
     DECLARE @found int;
     DECLARE @accepted bit;
@@ -195,7 +196,11 @@ BEGIN
     )
     OR (SELECT COUNT(DISTINCT CAST(a.artifact_type AS nvarchar(40))) FROM @artifact AS a)
     <> (SELECT COUNT(*) FROM @artifact AS a)
-        THROW 51012, N'artifacts_json is malformed: each element has an artifact_type of its own, media_type, content_sha256 (64 hex), byte_count and lake_uri', 1;
+    BEGIN
+        SET @message = N'artifacts_json is malformed: each element has an artifact_type of its own, media_type, '
+            + N'content_sha256 (64 hex), byte_count and lake_uri';
+        THROW 51012, @message, 1;
+    END;
 
     BEGIN TRANSACTION;
 

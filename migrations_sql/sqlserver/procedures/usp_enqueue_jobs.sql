@@ -141,7 +141,7 @@ BEGIN
                 AND (LEN(r.repeats_run_id) <> 36 OR TRY_CAST(r.repeats_run_id AS uniqueidentifier) IS NULL)
             )
     )
-        THROW 51010, N'jobs_json is not an array of job objects: a number, time or id does not read as one, or n is missing', 1;
+        THROW 51010, N'jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
     IF (SELECT COUNT(DISTINCT TRY_CAST(r.n AS int)) FROM @raw AS r) <> (SELECT COUNT(*) FROM @raw AS r)
         THROW 51010, N'jobs_json is malformed: an element has the n of another', 1;
 

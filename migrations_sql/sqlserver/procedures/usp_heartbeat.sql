@@ -95,7 +95,7 @@ BEGIN
         j.lease_expires_utc,
         CASE WHEN EXISTS (SELECT 1 FROM @named AS n WHERE n.run_id = j.current_run_id) THEN 1 ELSE 0 END
     FROM @seen AS s
-    INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK)
+    INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (ux_job_seq))
         ON s.job_seq = j.job_seq
     WHERE
         j.status = N'RUNNING'

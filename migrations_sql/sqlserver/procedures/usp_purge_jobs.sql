@@ -99,7 +99,7 @@ BEGIN
         j.job_id,
         j.finished_utc
     FROM @seen AS s
-    INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK)
+    INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
         ON s.job_seq = j.job_seq
     WHERE
         j.finished_utc < @finished_before_utc

@@ -3,8 +3,8 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
--- Promises: a job's first expiry makes it NEW at once, a further one SCHEDULED after min(3600, 30 * 2^(attempt_count-1))
---   seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked for: CANCELLED. One reaper at a time:
+-- Promises: a job's first expiry makes it NEW at once, a further one SCHEDULED after
+--   min(3600, 30 * 2^(attempt_count-1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked for: CANCELLED. One reaper at a time:
 --   a second one answers no rows.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock (sp_getapplock), not waited for; expired jobs in job_seq order (UPDLOCK), passing over
@@ -97,7 +97,7 @@ BEGIN
             END * (1000 + CHECKSUM(CAST(NEWID() AS nvarchar(36))) % 201),
             CONCAT(N'the lease of worker ', j.locked_by, N' expired at ', llm.utc_text(j.lease_expires_utc))
         FROM @seen AS s
-        INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK)
+        INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
             ON s.job_seq = j.job_seq
         WHERE
             j.status = N'RUNNING'

@@ -25,6 +25,7 @@ BEGIN
     DECLARE @own_version nvarchar(4000) = LTRIM(RTRIM(@version));
     DECLARE @callers_transactions int = @@TRANCOUNT;
     DECLARE @turns int = 0;
+    DECLARE @message nvarchar(400);
     DECLARE @registered bit;
     DECLARE @why nvarchar(max);
     DECLARE @hash_key nvarchar(200);
@@ -45,7 +46,11 @@ BEGIN
         OR @prompt_template IS NULL
         OR llm.is_json_object(@output_schema_json) = 0
         OR @rubric IS NULL
-        THROW 51019, N'definition_sha256 (64 hex), version (1 to 40 characters), prompt_template, output_schema_json (a JSON object) or rubric is missing or malformed', 1;
+    BEGIN
+        SET @message = N'definition_sha256 (64 hex), version (1 to 40 characters), prompt_template, output_schema_json '
+            + N'(a JSON object) or rubric is missing or malformed';
+        THROW 51019, @message, 1;
+    END;
 
     -- One turn; another one only where lock hints mean nothing and somebody was quicker.
     WHILE @registered IS NULL

@@ -115,13 +115,14 @@ BEGIN
                 j.dedupe_key,
                 l.expected_status
             FROM @sought AS s
-            INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK)
+            INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (ux_job_seq))
                 ON s.job_seq = j.job_seq
             INNER JOIN @listed AS l
                 ON s.place = l.place
             OPTION (LOOP JOIN, FORCE ORDER);
 
-            SET @now = SYSUTCDATETIME();  -- read under the locks, so that a job's events are in the order of their times
+            -- Read under the locks, so that a job's events are in the order of their times.
+            SET @now = SYSUTCDATETIME();
 
             UPDATE @held
             SET why = CASE

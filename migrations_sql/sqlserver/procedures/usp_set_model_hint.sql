@@ -7,8 +7,9 @@ GO
 --   run heeds it. The state stays.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the jobs in job_seq order (UPDLOCK), then their events; the change repeats what was judged. Ids are turned into
---   job_seq in the index alone, so that no job is locked out of order. ROWLOCK, because a page lock would hide the
---   page's other rows from every claim. The named rows drive every join (FORCE ORDER): no plan may read past them.
+--   job_seq in the index alone, so that no job is locked out of order, and jobs are locked by their rows, not by an
+--   index entry. ROWLOCK, because a page lock would hide the page's other rows from every claim. The named rows drive
+--   every join (FORCE ORDER): no plan may read past them.
 CREATE OR ALTER PROCEDURE llm.usp_set_model_hint
     @jobs_json nvarchar(max),
     @actor nvarchar(4000),
@@ -88,13 +89,14 @@ BEGIN
         j.model_hint,
         l.expected_status
     FROM @sought AS s
-    INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK)
+    INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (ux_job_seq))
         ON s.job_seq = j.job_seq
     INNER JOIN @listed AS l
         ON s.place = l.place
     OPTION (LOOP JOIN, FORCE ORDER);
 
-    SET @now = SYSUTCDATETIME();  -- read under the locks, so that a job's events are in the order of their times
+    -- Read under the locks, so that a job's events are in the order of their times.
+    SET @now = SYSUTCDATETIME();
 
     UPDATE @held
     SET why = CASE

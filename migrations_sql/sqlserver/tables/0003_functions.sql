@@ -1,6 +1,6 @@
 -- What the other scripts lean on: judging JSON text and writing a time. Not for callers: no role may execute them.
 -- PostgreSQL has four more here. drop_procedure and grant_procedure are not needed: CREATE OR ALTER PROCEDURE takes
--- another signature and keeps the grants, and GRANT names no signature. read_job_list and read_actor raise errors, which
+-- another signature and keeps the grants, and GRANT names no signature. read_job_list and read_actor raise errors: what
 -- a function cannot do here, and what a procedure answers is caught by INSERT EXEC alone, which could then not be used
 -- by whoever calls: each procedure reads its list itself.
 -- CREATE FUNCTION must stand alone in its batch, hence the EXEC.
