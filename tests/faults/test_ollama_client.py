@@ -5,6 +5,7 @@ import inspect
 import json
 import socket
 import tracemalloc
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -128,6 +129,7 @@ def test_the_bytes_sent_are_the_bytes_given(caller: Caller) -> None:
     assert sent.body == request().body()
     assert sent.headers["accept-encoding"] == "identity"
     assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["host"] == f"127.0.0.1:{caller.fake.port}"
 
 
 def test_every_byte_received_reaches_the_sink(caller: Caller) -> None:
@@ -170,6 +172,16 @@ def test_connections_are_used_again(caller: Caller) -> None:
     caller.with_client(use)
     assert len(caller.fake.chats) == 3
     assert caller.fake.connections_made == 1
+
+
+def test_a_cookie_is_not_kept(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        for _ in range(2):
+            caller.fake.next(behaviours.answer('{"facts": []}', headers={"Set-Cookie": "track=me; Path=/"}))
+            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    caller.with_client(use)
+    assert "cookie" not in caller.fake.chats[1].headers
 
 
 def test_all_slots_stream_at_the_same_time(caller: Caller) -> None:
@@ -300,6 +312,8 @@ def test_a_password_in_the_base_url_is_in_no_message(caller: Caller) -> None:
         caller.chat(base_url=url)
     assert "pass" not in str(caught.value)
     assert caller.fake.url in str(caught.value)
+    sent = caller.fake.chats[0].headers["authorization"]
+    assert b64decode(sent.removeprefix("Basic ")) == b"user:pass@word"
 
 
 # Answers that are none
