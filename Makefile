@@ -1,0 +1,59 @@
+# What people and CI run. Every target sets up what it needs; all paths are relative, so that the folder's name may hold
+# a blank. `make help` lists the targets.
+
+# The first interpreter that is new enough and works; `make PYTHON=… TARGET` names another.
+PYTHON ?= $(shell for name in python3.12 python3.13 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
+	&& { echo "$$name"; exit; }; done; echo python3)
+RUN := .venv/bin/python
+# Arguments for pytest: make test ARGS="-k lease"
+ARGS ?=
+SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
+TEMPLATES := $(wildcard templates derive/templates)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup environment demo test test-contract bench lint format requirements
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
+
+setup: ## Make .venv with everything that runs and tests, pinned with hashes
+	@"$(PYTHON)" .ci/prepare_venv.py requirements-dev.txt
+
+# Only what runs: what a person who tries the demo waits for.
+environment:
+	@"$(PYTHON)" .ci/prepare_venv.py requirements.txt
+
+demo: environment ## Watch sample questions go through queue, model and lake, and open the admin
+	@$(RUN) manage.py demo
+
+test: setup ## Run every test on the embedded PostgreSQL, or on DATABASE_URL
+	$(RUN) -m pytest -m "not bench" $(ARGS)
+
+test-contract: setup ## Run the queue's promises alone, on the engine that DATABASE_URL names
+	$(RUN) -m pytest tests/contract $(ARGS)
+
+bench: setup ## Measure speed and memory, as a table and as JSON
+	$(RUN) -m tests.bench $(ARGS)
+
+lint: setup ## Run all that CI lints
+	$(RUN) -m ruff format --check
+	$(RUN) -m ruff check
+	$(RUN) -m mypy
+	.venv/bin/lint-imports
+	$(if $(TEMPLATES),$(RUN) -m djlint --quiet --lint --check $(TEMPLATES))
+	$(foreach folder,$(SQL_FOLDERS),$(RUN) -m sqlfluff lint --processes 2 $(folder) &&) true
+	$(if $(TSQL_CHECK),find migrations_sql/sqlserver -name '*.sql' -exec "$(TSQL_CHECK)" {} +)
+	$(RUN) manage.py makemigrations --check --dry-run
+
+format: setup ## Put the code into the form that lint wants
+	$(RUN) -m ruff check --fix
+	$(RUN) -m ruff format
+	$(if $(TEMPLATES),-$(RUN) -m djlint --quiet --reformat $(TEMPLATES))
+
+COMPILE := $(RUN) -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --annotation-style line
+
+requirements: setup ## Compile requirements*.txt from pyproject.toml; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) $(UPGRADE) --output-file requirements.txt
+	$(COMPILE) $(UPGRADE) --group dev --constraint requirements.txt --output-file requirements-dev.txt

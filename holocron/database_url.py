@@ -1,0 +1,160 @@
+"""DATABASE_URL as an entry of Django's DATABASES: ``mssql://``, ``postgresql://``, empty for the embedded server."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from holocron.embedded_postgres.programs import NoProgramsError, find_programs
+from holocron.environment import SettingsError
+
+MSSQL_EXAMPLE = "mssql://user:password@host:1433/Holocron?Encrypt=yes"
+POSTGRESQL_EXAMPLE = "postgresql://user:password@host:5432/holocron"
+CONNECT_SECONDS = 15
+IMPATIENT_CONNECT_SECONDS = 3
+IMPATIENT_CALL_SECONDS = 5
+IMPATIENT_LOCK_SECONDS = 3
+# Kept for a process's life: opening one for each request halves or quarters a worker's throughput (measured). The
+# health check lets an idle process survive a restart of the server.
+KEPT_CONNECTION: dict[str, Any] = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+
+
+def read_database_url(url: str, *, var_folder: Path) -> dict[str, Any]:
+    """Return the DATABASES entry that the address names; raise SettingsError for one that cannot be used.
+
+    A password never stands in the error's text.
+    """
+    if not url:
+        return _embedded(var_folder)
+    parts = _split(url)
+    if parts.scheme == "mssql":
+        return _mssql(parts)
+    if parts.scheme in {"postgresql", "postgres"}:
+        return _postgresql(parts)
+    if parts.scheme.startswith("sqlite"):
+        raise SettingsError(
+            "DATABASE_URL names SQLite, which Holocron does not run on: leave it empty for the embedded PostgreSQL"
+        )
+    raise SettingsError(f"DATABASE_URL must begin with mssql:// or postgresql://, as in {POSTGRESQL_EXAMPLE}")
+
+
+def impatient(database: dict[str, Any]) -> dict[str, Any]:
+    """Return a second entry for the same database whose calls end soon, one way or the other: for heartbeats."""
+    options = dict(database.get("OPTIONS", {}))
+    if database["ENGINE"] == "mssql":
+        options |= {"connection_timeout": IMPATIENT_CONNECT_SECONDS, "query_timeout": IMPATIENT_CALL_SECONDS}
+    else:
+        limits = f"-c statement_timeout={IMPATIENT_CALL_SECONDS}s -c lock_timeout={IMPATIENT_LOCK_SECONDS}s"
+        options |= {
+            "connect_timeout": str(IMPATIENT_CONNECT_SECONDS),
+            "options": f"{options.get('options', '')} {limits}".strip(),
+        }
+    # In tests it leads to the same test database.
+    return {**database, "OPTIONS": options, "TEST": {"MIRROR": "default"}}
+
+
+def _split(url: str) -> SplitResult:
+    if any(ord(mark) < 33 for mark in url):
+        raise SettingsError("DATABASE_URL holds a blank or a control character: percent-encode it (%20)")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # reading it is what checks it
+    except ValueError:
+        raise SettingsError(
+            "DATABASE_URL cannot be read: percent-encode special characters in user and password (@ is %40, / is %2F), "
+            f"as in {POSTGRESQL_EXAMPLE}"
+        ) from None
+    if parts.fragment:
+        raise SettingsError("DATABASE_URL holds a #: percent-encode it as %23")
+    return parts
+
+
+def _name(parts: SplitResult, example: str) -> str:
+    name = unquote(parts.path.removeprefix("/"))
+    if not name or "/" in name:
+        raise SettingsError(f"DATABASE_URL must name one database at its end, as in {example}")
+    return name
+
+
+def _options(parts: SplitResult) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise SettingsError("DATABASE_URL: options are written ?key=value&key=value") from None
+    return dict(pairs)
+
+
+def _server(parts: SplitResult) -> dict[str, Any]:
+    return {
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+    }
+
+
+def _embedded(var_folder: Path) -> dict[str, Any]:
+    try:
+        find_programs()
+    except NoProgramsError as error:
+        raise SettingsError(f"{error}: set DATABASE_URL, as in {POSTGRESQL_EXAMPLE} or {MSSQL_EXAMPLE}") from None
+    return {
+        "ENGINE": "holocron.embedded_postgres",
+        "NAME": "holocron",
+        "EMBEDDED_FOLDER": str(var_folder / "postgres"),
+        **KEPT_CONNECTION,
+    }
+
+
+def _postgresql(parts: SplitResult) -> dict[str, Any]:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import make_conninfo
+
+    options: dict[str, Any] = {"connect_timeout": str(CONNECT_SECONDS), **_options(parts)}
+    try:
+        make_conninfo(**options)
+    except ProgrammingError as error:
+        raise SettingsError(f"DATABASE_URL: {error}".strip()) from None
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _name(parts, POSTGRESQL_EXAMPLE),
+        **_server(parts),
+        "OPTIONS": options,
+        **KEPT_CONNECTION,
+    }
+
+
+def _mssql(parts: SplitResult) -> dict[str, Any]:
+    server = _server(parts)
+    if not server["HOST"]:
+        raise SettingsError(f"DATABASE_URL must name a host, as in {MSSQL_EXAMPLE}")
+    if server["PASSWORD"] != server["PASSWORD"].strip():
+        # The driver strips them, and the server would only say that the login failed.
+        raise SettingsError("DATABASE_URL: SQL Server's driver cannot send a password that begins or ends with a blank")
+    keywords = {"Encrypt": "yes", "TrustServerCertificate": "no"}
+    for key, value in _options(parts).items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z ]*", key):
+            raise SettingsError("DATABASE_URL: an option's name consists of letters, as in ?Encrypt=yes")
+        if key.lower().replace(" ", "") in {"pwd", "password", "uid", "user"}:
+            raise SettingsError(f"DATABASE_URL: user and password stand before the host, as in {MSSQL_EXAMPLE}")
+        same = next((known for known in keywords if known.lower() == key.lower()), key)
+        keywords[same] = value
+    return {
+        "ENGINE": "mssql",
+        "NAME": _name(parts, MSSQL_EXAMPLE),
+        **server,
+        "OPTIONS": {
+            # Its wheel carries Microsoft's ODBC Driver 18: nothing to install in the system.
+            "python_driver": "mssql_python",
+            "connection_timeout": CONNECT_SECONDS,
+            "extra_params": ";".join(f"{key}={_braced(value)}" for key, value in keywords.items()),
+        },
+        **KEPT_CONNECTION,
+    }
+
+
+def _braced(value: str) -> str:
+    """Return the value as an ODBC connection string takes it: braced where it holds one of its marks."""
+    if re.search(r"[;{}=\s]", value):
+        return "{" + value.replace("}", "}}") + "}"
+    return value

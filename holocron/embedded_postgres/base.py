@@ -1,0 +1,36 @@
+"""The backend's DatabaseWrapper, in the module where Django looks for one."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from django.db import OperationalError
+from django.db.backends.postgresql import base as postgresql
+
+from holocron.embedded_postgres.keeper import START_SECONDS
+from holocron.embedded_postgres.layout import DATABASE_USER, PORT
+from holocron.embedded_postgres.server import EmbeddedServerError, answers, ensure_running
+
+
+class DatabaseWrapper(postgresql.DatabaseWrapper):
+    """PostgreSQL on a private socket, in ``EMBEDDED_FOLDER``; started when the first connection needs it."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Connect, having started the server where it does not run; raise OperationalError when it cannot be had."""
+        folder = Path(self.settings_dict["EMBEDDED_FOLDER"])
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket_folder = ensure_running(folder)
+            except EmbeddedServerError as error:
+                raise OperationalError(str(error)) from error
+            try:
+                return super().get_new_connection(
+                    # All that a PG* variable of the user's could otherwise decide.
+                    {**conn_params, "host": socket_folder, "port": PORT, "user": DATABASE_USER}
+                )
+            except self.Database.OperationalError as error:
+                # Killed between the look and the connection, or stopping because its keeper was.
+                has_gone = not answers(folder) or "the database system is" in str(error)
+                if not has_gone or time.monotonic() > deadline:
+                    raise

@@ -1,0 +1,212 @@
+"""The variables that Holocron understands, and how each one's text becomes a value.
+
+Pure functions over a mapping: ``holocron.settings`` alone hands in the process's environment. Every variable is
+declared once, in ``VARIABLES``, with the default and the unit that ``.env.example`` repeats. A wrong value raises
+SettingsError, whose text names the variable, what stood there, and what to write instead.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+LOG_FORMATS = ("text", "json")
+LAKE_SCHEMES = ("file", "s3", "abfs", "abfss", "memory")
+# A value is shown in an error only when it cannot be a secret.
+SECRET_VARIABLES = frozenset({"SECRET_KEY", "DATABASE_URL", "LAKE_URL"})
+MAX_INT = 2**31 - 1
+
+
+class SettingsError(Exception):
+    """A variable of the environment has a value that cannot be used; the text says what to write."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One variable: ``default`` is the text that stands for an unset one, ``meaning`` ends with the unit."""
+
+    name: str
+    default: str
+    meaning: str
+    parse: Callable[[str], Any]
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("write printable characters only")
+    return text
+
+
+def _flag(text: str) -> bool:
+    word = text.lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("write true or false")
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        # int() would also take '1_000' and digits of other scripts.
+        if not re.fullmatch(r"-?[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise ValueError(f"write a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"write a number from {low:g} to {high:g}")
+        return float(text)
+
+    return parse
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"write {' or '.join(words)}")
+        return text
+
+    return parse
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = _names(text)
+    if any("/" in host or " " in host for host in hosts):
+        raise ValueError("write host names with commas between them, no http:// and no path: holocron.example,10.0.0.5")
+    return hosts
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = _names(text)
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+            raise ValueError("write origins with commas between them: https://holocron.example")
+    return origins
+
+
+def _base_url(text: str) -> str:
+    wanted = "write an address such as http://127.0.0.1:11434, without user, query or fragment"
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  # reading it is what checks it
+    except ValueError:
+        raise ValueError(wanted) from None
+    plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or re.search(r"\s", text):
+        raise ValueError(wanted)
+    return text.rstrip("/")
+
+
+def _keep_alive(text: str) -> str:
+    if not re.fullmatch(r"-1|0|([0-9]{1,9}(ms|s|m|h))+", text):
+        raise ValueError("write a time such as 5m, 30s or 1h30m, 0 to unload at once, -1 to keep the model loaded")
+    return text
+
+
+def _lake_url(text: str) -> str:
+    scheme, mark, _ = text.partition("://")
+    if mark and scheme not in LAKE_SCHEMES:
+        raise ValueError(f"write a folder, or an address that begins with one of {', '.join(LAKE_SCHEMES)} and ://")
+    return _printable(text)
+
+
+def _worker_id(text: str) -> str:
+    if len(text) > 200 or text != text.strip():
+        raise ValueError("write at most 200 characters, no blanks at the ends")
+    return _printable(text)
+
+
+def _declare(name: str, default: str, parse: Callable[[str], Any], meaning: str) -> Variable:
+    return Variable(name=name, default=default, meaning=meaning, parse=parse)
+
+
+VARIABLES: tuple[Variable, ...] = (
+    _declare(
+        "DATABASE_URL",
+        "",
+        _text,
+        "the database: mssql://user:password@host:1433/Holocron?Encrypt=yes or postgresql://user:password@host:5432/holocron"
+        " (percent-encode special characters); empty: the embedded PostgreSQL",
+    ),
+    _declare(
+        "HOLOCRON_VAR",
+        "var",
+        _printable,
+        "folder for what a run leaves (embedded database, lake, secret key); relative to the project's folder",
+    ),
+    _declare(
+        "HOLOCRON_INTERROGATIONS",
+        "",
+        _printable,
+        "a folder with interrogations of your own; relative to the project's folder; empty: none",
+    ),
+    _declare(
+        "LAKE_URL",
+        "",
+        _lake_url,
+        "where artifacts are kept: a folder, s3://bucket/path or abfs://container/path; empty: lake in HOLOCRON_VAR",
+    ),
+    _declare("OLLAMA_BASE_URL", "http://127.0.0.1:11434", _base_url, "the address of the Ollama server"),
+    _declare("OLLAMA_MODEL", "llama3.2", _worker_id, "the model asked when a job names none"),
+    _declare("OLLAMA_NUM_CTX", "8192", _whole(256, 10_000_000), "the context window; tokens"),
+    _declare("OLLAMA_NUM_PREDICT", "2048", _whole(1, 10_000_000), "the longest answer; tokens"),
+    _declare("OLLAMA_TEMPERATURE", "0", _number(0, 2), "0 always takes the likeliest token; no unit"),
+    _declare("OLLAMA_SEED", "0", _whole(0, MAX_INT), "the sampler's seed; no unit"),
+    _declare(
+        "OLLAMA_KEEP_ALIVE", "5m", _keep_alive, "how long the model stays loaded after a call; 30s, 5m, 1h, 0, -1"
+    ),
+    _declare("OLLAMA_CONNECT_SECONDS", "5", _number(0.1, 3600), "the longest wait for a connection; seconds"),
+    _declare(
+        "OLLAMA_FIRST_BYTE_SECONDS",
+        "600",
+        _number(0.1, 86_400),
+        "the longest wait for an answer's first byte, a cold load of the model included; seconds",
+    ),
+    _declare("OLLAMA_IDLE_SECONDS", "60", _number(0.1, 86_400), "the longest silence within an answer; seconds"),
+    _declare("OLLAMA_TIMEOUT_SECONDS", "1800", _number(0.1, 86_400), "the longest whole call; seconds"),
+    _declare("WORKER_ID", "", _worker_id, "the worker's name, unique among those alive; empty: host:pid:random"),
+    _declare("WORKER_CONCURRENCY", "1", _whole(1, 1000), "answers streamed at the same time by one worker; jobs"),
+    _declare("WORKER_GRACE_SECONDS", "30", _number(0, 86_400), "what running jobs are given at a stop; seconds"),
+    _declare(
+        "SECRET_KEY", "", _printable, "signs sessions; 32 characters or more; empty: made once, kept in HOLOCRON_VAR"
+    ),
+    _declare("DEBUG", "false", _flag, "error pages with source code, for development only; true or false"),
+    _declare("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _hosts, "host names the web server answers to, with commas"),
+    _declare(
+        "CSRF_TRUSTED_ORIGINS",
+        "",
+        _origins,
+        "origins people reach the site at through a proxy, with commas; an https:// one marks the cookies secure",
+    ),
+    _declare("LOG_FORMAT", "text", _one_of(*LOG_FORMATS), "a log line's form; text or json"),
+)
+
+
+def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return every variable's value by its name; an unset or blank one has its default. Raise SettingsError."""
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        text = environment.get(variable.name, "").strip() or variable.default
+        try:
+            values[variable.name] = variable.parse(text)
+        except ValueError as error:
+            shown = "…" if variable.name in SECRET_VARIABLES else ascii(text)[:100]
+            raise SettingsError(f"{variable.name}={shown} cannot be used: {error}") from None
+    return values

@@ -1,0 +1,196 @@
+"""Django's settings, and the only reader of the environment.
+
+Each variable is declared in ``holocron.environment`` and explained in ``.env.example``. A value that cannot be used
+stops the start with one line and exit code 2, whatever program was starting.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from derive.contracts import OllamaSettings
+from holocron.database_url import impatient, read_database_url
+from holocron.environment import SettingsError, read_environment
+from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+try:
+    _values: dict[str, Any] = read_environment(os.environ)
+    HOLOCRON_VAR = BASE_DIR / _values["HOLOCRON_VAR"]
+    _database = read_database_url(_values["DATABASE_URL"], var_folder=HOLOCRON_VAR)
+    # "lease" is the way of the workers' heartbeats, which must not wait behind anything.
+    DATABASES: dict[str, Any] = {"default": _database, "lease": impatient(_database)}
+    SECRET_KEY: str = _values["SECRET_KEY"] or read_or_make_secret_key(HOLOCRON_VAR)
+    if len(SECRET_KEY) < MIN_CHARACTERS:
+        raise SettingsError(f"SECRET_KEY is too short: write {MIN_CHARACTERS} characters or more, or leave it empty")
+except SettingsError as _error:
+    # A traceback would hide the one line that says what to do.
+    print(f"holocron: {_error}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+# What the other layers are handed: they never read the environment.
+LAKE_URL: str = _values["LAKE_URL"] or str(HOLOCRON_VAR / "lake")
+if "://" not in LAKE_URL:
+    LAKE_URL = str(BASE_DIR / LAKE_URL)
+INTERROGATIONS_FOLDER: Path | None = (
+    BASE_DIR / _values["HOLOCRON_INTERROGATIONS"] if _values["HOLOCRON_INTERROGATIONS"] else None
+)
+OLLAMA = OllamaSettings(
+    base_url=_values["OLLAMA_BASE_URL"],
+    model=_values["OLLAMA_MODEL"],
+    num_ctx=_values["OLLAMA_NUM_CTX"],
+    num_predict=_values["OLLAMA_NUM_PREDICT"],
+    temperature=_values["OLLAMA_TEMPERATURE"],
+    seed=_values["OLLAMA_SEED"],
+    keep_alive=_values["OLLAMA_KEEP_ALIVE"],
+    connect_seconds=_values["OLLAMA_CONNECT_SECONDS"],
+    first_byte_seconds=_values["OLLAMA_FIRST_BYTE_SECONDS"],
+    idle_seconds=_values["OLLAMA_IDLE_SECONDS"],
+    timeout_seconds=_values["OLLAMA_TIMEOUT_SECONDS"],
+)
+WORKER_ID: str = _values["WORKER_ID"]
+WORKER_CONCURRENCY: int = _values["WORKER_CONCURRENCY"]
+WORKER_GRACE_SECONDS: float = _values["WORKER_GRACE_SECONDS"]
+
+DEBUG: bool = _values["DEBUG"]
+ALLOWED_HOSTS: list[str] = list(_values["ALLOWED_HOSTS"])
+CSRF_TRUSTED_ORIGINS: list[str] = list(_values["CSRF_TRUSTED_ORIGINS"])
+ROOT_URLCONF = "holocron.urls"
+WSGI_APPLICATION = "holocron.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = "UTC"
+USE_TZ = True
+LANGUAGE_CODE = "en-us"
+# One language, and one form of dates and numbers for people and programs alike.
+USE_I18N = False
+
+INSTALLED_APPS = [
+    # Before django.contrib.admin, whose templates it replaces.
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_q",
+    "derive",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Without a collectstatic (make demo) files are served from where they are; with one (the image) by hashed names.
+_COLLECTED = (STATIC_ROOT / "staticfiles.json").exists()
+WHITENOISE_USE_FINDERS = not _COLLECTED
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if _COLLECTED
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# A browser does not send a secure cookie over http://127.0.0.1, where the demo is; behind TLS the origin is named.
+_BEHIND_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
+SESSION_COOKIE_SECURE = _BEHIND_TLS
+CSRF_COOKIE_SECURE = _BEHIND_TLS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600  # seconds: a working day, as operators' sessions act on jobs
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        # unfold bundles Alpine.js, which evaluates its attributes.
+        "script-src": ["'self'", "'unsafe-eval'"],
+        # unfold writes inline styles and knows no nonces.
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+Q_CLUSTER = {
+    "name": "holocron",
+    # The broker's rows stay in the one database there is.
+    "orm": "default",
+    "workers": 2,
+    # Seconds; a task is started again once `retry` has passed, which must lie behind the time-out that ends it.
+    "timeout": 600,
+    "retry": 660,
+    "max_attempts": 1,
+    "ack_failures": True,
+    # A schedule missed while nothing ran is run once, not once for each time it was missed.
+    "catch_up": False,
+    "poll": 2,
+    "save_limit": 1000,
+    "label": "Schedules",
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"()": "holocron.log_lines.TextLine"},
+        "json": {"()": "holocron.log_lines.JsonLine"},
+    },
+    "handlers": {
+        "standard_error": {"class": "logging.StreamHandler", "formatter": _values["LOG_FORMAT"]},
+    },
+    "root": {"handlers": ["standard_error"], "level": "INFO"},
+    "loggers": {
+        # Emptied: they would print a second line for what the root handler prints.
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        # One line a request to Ollama says less than the worker's own events.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}
+
+UNFOLD = {"SITE_TITLE": "Holocron", "SITE_HEADER": "Holocron"}

@@ -1,0 +1,244 @@
+"""Real processes share a real embedded server, and are killed in every way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from holocron.embedded_postgres.layout import DATABASE_USER, Layout, is_locked, read_postmaster
+from holocron.settings import BASE_DIR
+
+DEADLINE_SECONDS = 30.0
+# Connects, says so, and lives until its standard input ends.
+HOLDER = """
+import sys
+from pathlib import Path
+import psycopg
+from holocron.embedded_postgres.server import ensure_running
+socket_folder = ensure_running(Path(sys.argv[1]))
+with psycopg.connect(host=socket_folder, user="postgres", dbname="holocron") as connection:
+    connection.execute("SELECT 1")
+print("holds", flush=True)
+sys.stdin.read()
+"""
+# The same, whose forked child says so too and lives on.
+FORKING_HOLDER = HOLDER.replace(
+    "sys.stdin.read()", "import os; os.fork() or print('forked', flush=True)\nsys.stdin.read()"
+)
+
+
+class Holder:
+    """A process that holds the server."""
+
+    def __init__(self, folder: Path, script: str = HOLDER) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", script, folder],
+            cwd=BASE_DIR,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_it_holds(self) -> "Holder":
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "holds\n"
+        return self
+
+    def leave(self) -> None:
+        self.process.communicate(timeout=DEADLINE_SECONDS)
+        assert self.process.returncode == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield from clean_folder(tmp_path / "postgres")
+
+
+def clean_folder(folder: Path) -> Iterator[Path]:
+    yield folder
+    wait_until(lambda: server_processes(folder) == [], "the server stops with the test")
+
+
+@pytest.fixture
+def hold(folder: Path) -> Iterator[Callable[..., Holder]]:
+    holders: list[Holder] = []
+
+    def start(script: str = HOLDER) -> Holder:
+        holders.append(Holder(folder, script))
+        return holders[-1]
+
+    yield start
+    for holder in holders:
+        if holder.process.poll() is None:
+            holder.kill()
+        for stream in (holder.process.stdin, holder.process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
+        time.sleep(0.01)
+
+
+def server_processes(folder: Path) -> list[int]:
+    """Every process of the server and its keeper."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_server = process.name() == "postgres" and process.cwd() == str(Layout(folder).data)
+            is_keeper = "holocron.embedded_postgres.keeper" in process.cmdline() and str(folder) in process.cmdline()
+        except psutil.Error:
+            continue
+        if is_server or is_keeper:
+            found.append(process.pid)
+    return found
+
+
+def postmaster_pid(folder: Path) -> int:
+    postmaster = read_postmaster(Layout(folder))
+    assert postmaster is not None
+    return postmaster.pid
+
+
+def keeper_pid(folder: Path) -> int:
+    parent = psutil.Process(postmaster_pid(folder)).parent()
+    assert parent is not None
+    return parent.pid
+
+
+def has_stopped(folder: Path) -> bool:
+    return not (Layout(folder).data / "postmaster.pid").exists() and not is_locked(Layout(folder).keeper_lock)
+
+
+def test_the_server_starts_with_the_first_holder_and_stops_when_the_last_has_gone(
+    folder: Path, hold: Callable[..., Holder]
+) -> None:
+    first, second = hold().wait_until_it_holds(), hold().wait_until_it_holds()
+    first.leave()
+    assert psutil.pid_exists(postmaster_pid(folder))
+    second.leave()
+    wait_until(lambda: has_stopped(folder), "the server has stopped")
+    assert server_processes(folder) == []
+
+
+def test_processes_that_start_at_once_share_one_server(folder: Path, hold: Callable[..., Holder]) -> None:
+    holders = [hold() for _ in range(6)]
+    for holder in holders:
+        holder.wait_until_it_holds()
+    assert len([pid for pid in server_processes(folder) if psutil.Process(pid).name() != "postgres"]) == 1
+    for holder in holders:
+        holder.leave()
+
+
+def test_a_killed_holder_does_not_keep_the_server_running(folder: Path, hold: Callable[..., Holder]) -> None:
+    stays, killed = hold().wait_until_it_holds(), hold().wait_until_it_holds()
+    killed.kill()
+    assert psutil.pid_exists(postmaster_pid(folder))
+    stays.kill()
+    wait_until(lambda: has_stopped(folder), "the server has stopped")
+
+
+def test_a_forked_child_holds_the_server_on(folder: Path, hold: Callable[..., Holder]) -> None:
+    parent = hold(FORKING_HOLDER).wait_until_it_holds()
+    assert parent.process.stdout is not None
+    assert parent.process.stdout.readline() == "forked\n"
+    [child] = psutil.Process(parent.process.pid).children()
+    parent.kill()
+    # It holds for as long as it lives, so what has not happened here cannot happen later.
+    with psycopg.connect(host=socket_folder(folder), user=DATABASE_USER, dbname="holocron") as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert parent.process.stdin is not None
+    child.kill()
+    wait_until(lambda: has_stopped(folder), "the server has stopped")
+
+
+def socket_folder(folder: Path) -> str:
+    postmaster = read_postmaster(Layout(folder))
+    assert postmaster is not None
+    return postmaster.socket_folder
+
+
+def test_a_newcomer_while_the_server_stops_gets_a_server(folder: Path, hold: Callable[..., Holder]) -> None:
+    for _ in range(8):
+        holder = hold().wait_until_it_holds()
+        newcomer = hold()
+        holder.kill()
+        newcomer.wait_until_it_holds().leave()
+
+
+@pytest.mark.parametrize("victim", [postmaster_pid, keeper_pid])
+def test_the_server_is_back_after_a_kill(
+    folder: Path, hold: Callable[..., Holder], victim: Callable[[Path], int]
+) -> None:
+    survivor = hold().wait_until_it_holds()
+    with psycopg.connect(host=socket_folder(folder), user=DATABASE_USER, dbname="holocron") as connection:
+        connection.execute("CREATE TABLE kept (id int)")
+    killed = victim(folder)
+    os.kill(killed, signal.SIGKILL)
+    newcomer = hold().wait_until_it_holds()
+    with psycopg.connect(host=socket_folder(folder), user=DATABASE_USER, dbname="holocron") as connection:
+        connection.execute("SELECT * FROM kept")
+    assert killed not in server_processes(folder)
+    survivor.leave()
+    newcomer.leave()
+
+
+def test_the_server_is_back_when_everything_was_killed_at_once(folder: Path, hold: Callable[..., Holder]) -> None:
+    holder = hold().wait_until_it_holds()
+    for pid in [keeper_pid(folder), *server_processes(folder)]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # went with its parent
+    holder.kill()
+    hold().wait_until_it_holds().leave()
+
+
+def test_a_stale_pid_file_that_names_another_program_is_no_hindrance(folder: Path, hold: Callable[..., Holder]) -> None:
+    hold().wait_until_it_holds().leave()
+    wait_until(lambda: has_stopped(folder), "the server has stopped")
+    stale = Layout(folder).data / "postmaster.pid"
+    stale.write_text(f"{os.getpid()}\n{Layout(folder).data}\n1\n5432\n{folder / 'socket'}\n\n  1 1\nready   \n")
+    hold().wait_until_it_holds().leave()
+    assert psutil.pid_exists(os.getpid())
+
+
+@pytest.mark.parametrize(
+    "name", ["a path with blanks", 'it\'s, "quoted" 引 %s', "long-" * 40], ids=["blank", "marks", "long"]
+)
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    deep = tmp_path / name / "postgres"
+    holder = Holder(deep)
+    holder.wait_until_it_holds().leave()
+    wait_until(lambda: server_processes(deep) == [], "the server has stopped")
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    environment = {**os.environ, "HOLOCRON_VAR": str(tmp_path / "taken"), "SECRET_KEY": "x" * 50}
+    environment.pop("DATABASE_URL", None)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "HOLOCRON_VAR" in done.stderr.splitlines()[-1]
