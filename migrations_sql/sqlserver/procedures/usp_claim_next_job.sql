@@ -46,8 +46,8 @@ BEGIN
         priority int NOT NULL,
         available_utc datetime2(6) NOT NULL,
         interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
-        input_json nvarchar(max) NOT NULL,
-        evidence_ref_json nvarchar(max) NULL,
+        input_json nvarchar(MAX) NOT NULL,
+        evidence_ref_json nvarchar(MAX) NULL,
         model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
         repeats_run_id uniqueidentifier NULL
     );
@@ -56,8 +56,8 @@ BEGIN
         attempt int NOT NULL,
         previous_run_id uniqueidentifier NULL,
         previous_error_kind nvarchar(40) COLLATE Latin1_General_100_BIN2 NULL,
-        previous_error nvarchar(max) NULL,
-        previous_options_json nvarchar(max) NULL
+        previous_error nvarchar(MAX) NULL,
+        previous_options_json nvarchar(MAX) NULL
     );
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 200
@@ -93,7 +93,7 @@ BEGIN
             j.available_utc
         FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready))
         WHERE j.status = N'NEW'
-        ORDER BY j.priority DESC, j.available_utc, j.job_seq
+        ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
     ELSE
     BEGIN
@@ -107,7 +107,7 @@ BEGIN
         WHERE
             j.status = N'NEW'
             AND j.model_hint = @asked_model
-        ORDER BY j.priority DESC, j.available_utc, j.job_seq
+        ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
 
         INSERT INTO @ready (job_seq, job_id, priority, available_utc)
@@ -120,7 +120,7 @@ BEGIN
         WHERE
             j.status = N'NEW'
             AND j.model_hint IS NULL
-        ORDER BY j.priority DESC, j.available_utc, j.job_seq
+        ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
     END;
 
@@ -130,7 +130,7 @@ BEGIN
         r.job_seq,
         NEWID()
     FROM @ready AS r
-    ORDER BY r.priority DESC, r.available_utc, r.job_seq;
+    ORDER BY r.priority DESC, r.available_utc ASC, r.job_seq ASC;
 
     SET @now = SYSUTCDATETIME();
     SET @lease_expires_utc = DATEADD(SECOND, @lease_seconds, @now);
@@ -205,7 +205,7 @@ BEGIN
     FROM @claimed AS c
     INNER JOIN @numbered AS n
         ON c.job_seq = n.job_seq
-    ORDER BY c.priority DESC, c.available_utc, c.job_seq;
+    ORDER BY c.priority DESC, c.available_utc ASC, c.job_seq ASC;
 
     INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, detail_json)
     SELECT
@@ -220,7 +220,7 @@ BEGIN
     FROM @claimed AS c
     INNER JOIN @numbered AS n
         ON c.job_seq = n.job_seq
-    ORDER BY c.priority DESC, c.available_utc, c.job_seq;
+    ORDER BY c.priority DESC, c.available_utc ASC, c.job_seq ASC;
 
     COMMIT TRANSACTION;
 
@@ -245,7 +245,7 @@ BEGIN
     FROM @claimed AS c
     INNER JOIN @numbered AS n
         ON c.job_seq = n.job_seq
-    ORDER BY c.priority DESC, c.available_utc, c.job_seq;
+    ORDER BY c.priority DESC, c.available_utc ASC, c.job_seq ASC;
 END;
 GO
 

@@ -14,12 +14,12 @@ CREATE OR ALTER PROCEDURE llm.usp_complete_job
     @job_id uniqueidentifier,
     @run_id uniqueidentifier,
     @status nvarchar(4000),
-    @error nvarchar(max) = NULL,
+    @error nvarchar(MAX) = NULL,
     @error_kind nvarchar(4000) = NULL,
     @retry_after_seconds int = NULL,
     @count_attempt bit = 1,
-    @run_json nvarchar(max) = NULL,
-    @artifacts_json nvarchar(max) = NULL
+    @run_json nvarchar(MAX) = NULL,
+    @artifacts_json nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -47,29 +47,29 @@ BEGIN
     DECLARE @event nvarchar(40);
     -- Everything as text: a value that does not convert is then our error, with our number.
     DECLARE @run TABLE (
-        ollama_base_url nvarchar(max) NULL,
-        model_name nvarchar(max) NULL,
-        model_tag nvarchar(max) NULL,
-        model_digest nvarchar(max) NULL,
-        options_json nvarchar(max) NULL,
-        metrics_json nvarchar(max) NULL,
-        prompt_tokens nvarchar(max) NULL,
-        output_tokens nvarchar(max) NULL,
-        total_ms nvarchar(max) NULL,
-        interrogation_version nvarchar(max) NULL,
-        definition_sha256 nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL,
-        evidence_sha256 nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL,
-        output_json nvarchar(max) NULL,
-        trace_id nvarchar(max) NULL
+        ollama_base_url nvarchar(MAX) NULL,
+        model_name nvarchar(MAX) NULL,
+        model_tag nvarchar(MAX) NULL,
+        model_digest nvarchar(MAX) NULL,
+        options_json nvarchar(MAX) NULL,
+        metrics_json nvarchar(MAX) NULL,
+        prompt_tokens nvarchar(MAX) NULL,
+        output_tokens nvarchar(MAX) NULL,
+        total_ms nvarchar(MAX) NULL,
+        interrogation_version nvarchar(MAX) NULL,
+        definition_sha256 nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        evidence_sha256 nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        output_json nvarchar(MAX) NULL,
+        trace_id nvarchar(MAX) NULL
     );
     DECLARE @artifact TABLE (
-        artifact_id nvarchar(max) NULL,
-        artifact_type nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL,
-        media_type nvarchar(max) NULL,
-        content_sha256 nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL,
-        byte_count nvarchar(max) NULL,
-        lake_uri nvarchar(max) NULL,
-        created_utc nvarchar(max) NULL
+        artifact_id nvarchar(MAX) NULL,
+        artifact_type nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        media_type nvarchar(MAX) NULL,
+        content_sha256 nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        byte_count nvarchar(MAX) NULL,
+        lake_uri nvarchar(MAX) NULL,
+        created_utc nvarchar(MAX) NULL
     );
 
     IF @job_id IS NULL OR @run_id IS NULL
@@ -108,20 +108,20 @@ BEGIN
         r.output_json,
         r.trace_id
     FROM OPENJSON(COALESCE(@run_json, N'{}')) WITH (
-        ollama_base_url nvarchar(max) '$.ollama_base_url',
-        model_name nvarchar(max) '$.model_name',
-        model_tag nvarchar(max) '$.model_tag',
-        model_digest nvarchar(max) '$.model_digest',
-        options_json nvarchar(max) '$.options_json',
-        metrics_json nvarchar(max) '$.metrics_json',
-        prompt_tokens nvarchar(max) '$.prompt_tokens',
-        output_tokens nvarchar(max) '$.output_tokens',
-        total_ms nvarchar(max) '$.total_ms',
-        interrogation_version nvarchar(max) '$.interrogation_version',
-        definition_sha256 nvarchar(max) '$.definition_sha256',
-        evidence_sha256 nvarchar(max) '$.evidence_sha256',
-        output_json nvarchar(max) '$.output_json',
-        trace_id nvarchar(max) '$.trace_id'
+        ollama_base_url nvarchar(MAX) '$.ollama_base_url',
+        model_name nvarchar(MAX) '$.model_name',
+        model_tag nvarchar(MAX) '$.model_tag',
+        model_digest nvarchar(MAX) '$.model_digest',
+        options_json nvarchar(MAX) '$.options_json',
+        metrics_json nvarchar(MAX) '$.metrics_json',
+        prompt_tokens nvarchar(MAX) '$.prompt_tokens',
+        output_tokens nvarchar(MAX) '$.output_tokens',
+        total_ms nvarchar(MAX) '$.total_ms',
+        interrogation_version nvarchar(MAX) '$.interrogation_version',
+        definition_sha256 nvarchar(MAX) '$.definition_sha256',
+        evidence_sha256 nvarchar(MAX) '$.evidence_sha256',
+        output_json nvarchar(MAX) '$.output_json',
+        trace_id nvarchar(MAX) '$.trace_id'
     ) AS r;
 
     INSERT INTO @artifact (
@@ -136,16 +136,15 @@ BEGIN
         a.lake_uri,
         a.created_utc
     FROM OPENJSON(COALESCE(@artifacts_json, N'[]')) WITH (
-        artifact_id nvarchar(max) '$.artifact_id',
-        artifact_type nvarchar(max) '$.artifact_type',
-        media_type nvarchar(max) '$.media_type',
-        content_sha256 nvarchar(max) '$.content_sha256',
-        byte_count nvarchar(max) '$.byte_count',
-        lake_uri nvarchar(max) '$.lake_uri',
-        created_utc nvarchar(max) '$.created_utc'
+        artifact_id nvarchar(MAX) '$.artifact_id',
+        artifact_type nvarchar(MAX) '$.artifact_type',
+        media_type nvarchar(MAX) '$.media_type',
+        content_sha256 nvarchar(MAX) '$.content_sha256',
+        byte_count nvarchar(MAX) '$.byte_count',
+        lake_uri nvarchar(MAX) '$.lake_uri',
+        created_utc nvarchar(MAX) '$.created_utc'
     ) AS a;
 
-    -- 64 hexadecimal digits: every digit is turned into a zero.
     IF EXISTS (
         SELECT 1
         FROM @run AS r
@@ -153,10 +152,8 @@ BEGIN
             (r.options_json IS NOT NULL AND llm.is_json_object(r.options_json) = 0)
             OR (r.metrics_json IS NOT NULL AND llm.is_json_object(r.metrics_json) = 0)
             OR (r.output_json IS NOT NULL AND llm.is_json_object(r.output_json) = 0)
-            OR LEN(r.definition_sha256) <> 64
-            OR TRANSLATE(r.definition_sha256, N'123456789abcdef', N'000000000000000') <> REPLICATE(N'0', 64)
-            OR LEN(r.evidence_sha256) <> 64
-            OR TRANSLATE(r.evidence_sha256, N'123456789abcdef', N'000000000000000') <> REPLICATE(N'0', 64)
+            OR llm.is_sha256(r.definition_sha256) = 0
+            OR llm.is_sha256(r.evidence_sha256) = 0
     )
         THROW 51012, N'run_json is malformed: a *_json member holds the text of a JSON object, a *_sha256 64 hex', 1;
     IF EXISTS (
@@ -183,8 +180,7 @@ BEGIN
             OR a.media_type IS NULL
             OR LEN(a.media_type) > 200
             OR a.content_sha256 IS NULL
-            OR LEN(a.content_sha256) <> 64
-            OR TRANSLATE(a.content_sha256, N'123456789abcdef', N'000000000000000') <> REPLICATE(N'0', 64)
+            OR llm.is_sha256(a.content_sha256) = 0
             OR COALESCE(TRY_CAST(NULLIF(a.byte_count, N'') AS bigint), -1) < 0
             OR a.lake_uri IS NULL
             OR LEN(a.lake_uri) NOT BETWEEN 1 AND 400
@@ -195,7 +191,7 @@ BEGIN
             OR (a.created_utc IS NOT NULL AND TRY_CAST(NULLIF(a.created_utc, N'') AS datetimeoffset(6)) IS NULL)
     )
     OR (SELECT COUNT(DISTINCT CAST(a.artifact_type AS nvarchar(40))) FROM @artifact AS a)
-    <> (SELECT COUNT(*) FROM @artifact AS a)
+    <> (SELECT COUNT(*) FROM @artifact)
     BEGIN
         SET @message = N'artifacts_json is malformed: each element has an artifact_type of its own, media_type, '
             + N'content_sha256 (64 hex), byte_count and lake_uri';

@@ -9,9 +9,9 @@ GO
 --   procedure on in other columns takes INSERT EXEC, which then could not be used by a caller, nor roll back.
 CREATE OR ALTER PROCEDURE llm.usp_enqueue_job
     @interrogation_key nvarchar(4000),
-    @input_json nvarchar(max),
+    @input_json nvarchar(MAX),
     @priority int = 100,
-    @evidence_ref_json nvarchar(max) = NULL,
+    @evidence_ref_json nvarchar(MAX) = NULL,
     @model_hint nvarchar(4000) = NULL,
     @max_attempts int = 3,
     @available_utc datetime2(6) = NULL,
@@ -86,8 +86,8 @@ BEGIN
                     @is_duplicate = 1
                 FROM llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (ux_job_dedupe))
                 WHERE
-                    j.interrogation_key = @key
-                    AND j.dedupe_key = @dedupe
+                    j.dedupe_key = @dedupe
+                    AND j.interrogation_key = @key
                     AND j.dedupe_key IS NOT NULL
                     AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED');
 

@@ -11,7 +11,7 @@ GO
 --   would stand), so that two batches with common keys wait for each other and never deadlock; then the new rows. The
 --   holder of a key is found in the index and read after the commit: its row is not locked.
 CREATE OR ALTER PROCEDURE llm.usp_enqueue_jobs
-    @jobs_json nvarchar(max),
+    @jobs_json nvarchar(MAX),
     @actor nvarchar(4000) = NULL
 AS
 BEGIN
@@ -28,27 +28,27 @@ BEGIN
     DECLARE @message nvarchar(400);
     -- Everything as text: a value that does not convert is then our error, with our number.
     DECLARE @raw TABLE (
-        n nvarchar(max) NULL,
-        job_id nvarchar(max) NULL,
-        interrogation_key nvarchar(max) NULL,
-        input_json nvarchar(max) NULL,
-        priority nvarchar(max) NULL,
-        evidence_ref_json nvarchar(max) NULL,
-        model_hint nvarchar(max) NULL,
-        max_attempts nvarchar(max) NULL,
-        available_utc nvarchar(max) NULL,
-        dedupe_key nvarchar(max) NULL,
-        entity_type nvarchar(max) NULL,
-        entity_id nvarchar(max) NULL,
-        repeats_run_id nvarchar(max) NULL
+        n nvarchar(MAX) NULL,
+        job_id nvarchar(MAX) NULL,
+        interrogation_key nvarchar(MAX) NULL,
+        input_json nvarchar(MAX) NULL,
+        priority nvarchar(MAX) NULL,
+        evidence_ref_json nvarchar(MAX) NULL,
+        model_hint nvarchar(MAX) NULL,
+        max_attempts nvarchar(MAX) NULL,
+        available_utc nvarchar(MAX) NULL,
+        dedupe_key nvarchar(MAX) NULL,
+        entity_type nvarchar(MAX) NULL,
+        entity_id nvarchar(MAX) NULL,
+        repeats_run_id nvarchar(MAX) NULL
     );
     DECLARE @element TABLE (
         n int NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
         interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
-        input_json nvarchar(max) NOT NULL,
+        input_json nvarchar(MAX) NOT NULL,
         priority int NOT NULL,
-        evidence_ref_json nvarchar(max) NULL,
+        evidence_ref_json nvarchar(MAX) NULL,
         model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
         max_attempts int NOT NULL,
         available_utc datetime2(6) NULL,
@@ -105,19 +105,19 @@ BEGIN
         LTRIM(RTRIM(e.entity_id)),
         e.repeats_run_id
     FROM OPENJSON(@jobs_json) WITH (
-        n nvarchar(max) '$.n',
-        job_id nvarchar(max) '$.job_id',
-        interrogation_key nvarchar(max) '$.interrogation_key',
-        input_json nvarchar(max) '$.input_json',
-        priority nvarchar(max) '$.priority',
-        evidence_ref_json nvarchar(max) '$.evidence_ref_json',
-        model_hint nvarchar(max) '$.model_hint',
-        max_attempts nvarchar(max) '$.max_attempts',
-        available_utc nvarchar(max) '$.available_utc',
-        dedupe_key nvarchar(max) '$.dedupe_key',
-        entity_type nvarchar(max) '$.entity_type',
-        entity_id nvarchar(max) '$.entity_id',
-        repeats_run_id nvarchar(max) '$.repeats_run_id'
+        n nvarchar(MAX) '$.n',
+        job_id nvarchar(MAX) '$.job_id',
+        interrogation_key nvarchar(MAX) '$.interrogation_key',
+        input_json nvarchar(MAX) '$.input_json',
+        priority nvarchar(MAX) '$.priority',
+        evidence_ref_json nvarchar(MAX) '$.evidence_ref_json',
+        model_hint nvarchar(MAX) '$.model_hint',
+        max_attempts nvarchar(MAX) '$.max_attempts',
+        available_utc nvarchar(MAX) '$.available_utc',
+        dedupe_key nvarchar(MAX) '$.dedupe_key',
+        entity_type nvarchar(MAX) '$.entity_type',
+        entity_id nvarchar(MAX) '$.entity_id',
+        repeats_run_id nvarchar(MAX) '$.repeats_run_id'
     ) AS e;
 
     -- An empty text would convert to 0, and a guid with something behind it to the guid.
@@ -142,7 +142,7 @@ BEGIN
             )
     )
         THROW 51010, N'jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
-    IF (SELECT COUNT(DISTINCT TRY_CAST(r.n AS int)) FROM @raw AS r) <> (SELECT COUNT(*) FROM @raw AS r)
+    IF (SELECT COUNT(DISTINCT TRY_CAST(r.n AS int)) FROM @raw AS r) <> (SELECT COUNT(*) FROM @raw)
         THROW 51010, N'jobs_json is malformed: an element has the n of another', 1;
 
     SELECT TOP (1)
@@ -206,8 +206,8 @@ BEGIN
             WHEN e.dedupe_key IS NOT NULL
                 THEN DENSE_RANK() OVER (
                     ORDER BY
-                        e.interrogation_key COLLATE Latin1_General_100_BIN2,
-                        e.dedupe_key COLLATE Latin1_General_100_BIN2
+                        e.dedupe_key COLLATE Latin1_General_100_BIN2,
+                        e.interrogation_key COLLATE Latin1_General_100_BIN2
                 )
         END
     FROM (
@@ -232,7 +232,7 @@ BEGIN
 
     -- A turn adds what can be added, then answers each element with its own job or the key's holder. A holder that went
     -- away between the two leaves its element unanswered: it gets another turn.
-    WHILE EXISTS (SELECT 1 FROM @element AS e)
+    WHILE EXISTS (SELECT 1 FROM @element)
     BEGIN
         SET @turns = @turns + 1;
 
@@ -276,8 +276,8 @@ BEGIN
             FROM @key AS k
             INNER JOIN llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (ux_job_dedupe))
                 ON
-                    k.interrogation_key = j.interrogation_key
-                    AND k.dedupe_key = j.dedupe_key
+                    k.dedupe_key = j.dedupe_key
+                    AND k.interrogation_key = j.interrogation_key
             WHERE
                 j.dedupe_key IS NOT NULL
                 AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')

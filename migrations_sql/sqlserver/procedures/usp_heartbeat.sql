@@ -12,7 +12,7 @@ GO
 --   deadlock with whoever ends the run, who comes the other way.
 CREATE OR ALTER PROCEDURE llm.usp_heartbeat
     @worker_id nvarchar(4000),
-    @run_ids_json nvarchar(max),
+    @run_ids_json nvarchar(MAX),
     @lease_seconds int = 120,
     @host nvarchar(4000) = NULL,
     @pid int = NULL,
@@ -65,8 +65,8 @@ BEGIN
     FROM (
         SELECT COALESCE(o.member, o.element) AS run_id
         FROM OPENJSON(@run_ids_json) WITH (
-            member nvarchar(max) '$.run_id',
-            element nvarchar(max) '$'
+            member nvarchar(MAX) '$.run_id',
+            element nvarchar(MAX) '$'
         ) AS o
     ) AS e;
     IF EXISTS (SELECT 1 FROM @listed AS l WHERE l.run_id IS NULL)

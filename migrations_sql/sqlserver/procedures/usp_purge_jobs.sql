@@ -12,11 +12,11 @@ GO
 --   want. Of two in a deadlock this one gives way.
 CREATE OR ALTER PROCEDURE llm.usp_purge_jobs
     @finished_before_utc datetime2(6),
-    @statuses_json nvarchar(max),
+    @statuses_json nvarchar(MAX),
     @actor nvarchar(4000),
     @max_rows int = 500,
     @dry_run bit = 0,
-    @reason nvarchar(max) = NULL
+    @reason nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -26,7 +26,7 @@ BEGIN
 
     DECLARE @who nvarchar(4000) = LTRIM(RTRIM(@actor));
     DECLARE @now datetime2(6);
-    DECLARE @status TABLE (status nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL);
+    DECLARE @status TABLE (status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL);
     DECLARE @seen TABLE (job_seq bigint NOT NULL PRIMARY KEY);
     DECLARE @chosen TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
@@ -57,9 +57,9 @@ BEGIN
 
     INSERT INTO @status (status)
     SELECT s.status
-    FROM OPENJSON(@statuses_json) WITH (status nvarchar(max) '$') AS s;
+    FROM OPENJSON(@statuses_json) WITH (status nvarchar(MAX) '$') AS s;
     -- Comparing ignores blanks at the end, LIKE does not.
-    IF NOT EXISTS (SELECT 1 FROM @status AS s)
+    IF NOT EXISTS (SELECT 1 FROM @status)
         OR EXISTS (
             SELECT 1
             FROM @status AS s

@@ -3,9 +3,9 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
--- Promises: a job's first expiry makes it NEW at once, a further one SCHEDULED after
---   min(3600, 30 * 2^(attempt_count-1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked for: CANCELLED. One reaper at a time:
---   a second one answers no rows.
+-- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
+--   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
+--   for: CANCELLED. One reaper at a time: a second one answers no rows.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock (sp_getapplock), not waited for; expired jobs in job_seq order (UPDLOCK), passing over
 --   what somebody holds (READPAST: whoever does is just completing or renewing it), then their runs, then their events.
@@ -30,7 +30,7 @@ BEGIN
         lease_expires_utc datetime2(6) NOT NULL,
         final_status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
         backoff_ms int NOT NULL,
-        error nvarchar(max) NOT NULL
+        error nvarchar(MAX) NOT NULL
     );
     DECLARE @moved TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,

@@ -12,9 +12,9 @@ CREATE OR ALTER PROCEDURE llm.usp_register_interrogation
     @definition_sha256 nvarchar(4000),
     @interrogation_key nvarchar(4000),
     @version nvarchar(4000),
-    @prompt_template nvarchar(max),
-    @output_schema_json nvarchar(max),
-    @rubric nvarchar(max)
+    @prompt_template nvarchar(MAX),
+    @output_schema_json nvarchar(MAX),
+    @rubric nvarchar(MAX)
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -27,20 +27,15 @@ BEGIN
     DECLARE @turns int = 0;
     DECLARE @message nvarchar(400);
     DECLARE @registered bit;
-    DECLARE @why nvarchar(max);
+    DECLARE @why nvarchar(MAX);
     DECLARE @hash_key nvarchar(200);
     DECLARE @hash_version nvarchar(40);
     DECLARE @version_sha256 nvarchar(64);
 
     IF @key IS NULL OR LEN(@key) NOT BETWEEN 1 AND 200
         THROW 51004, N'interrogation_key is missing, blank or longer than 200 characters', 1;
-    -- 64 hexadecimal digits: every digit is turned into a zero, by code point, and no blank follows.
     IF @definition_sha256 IS NULL
-        OR LEN(@definition_sha256) <> 64
-        OR @definition_sha256 LIKE N'% '
-        OR TRANSLATE(
-            @definition_sha256 COLLATE Latin1_General_100_BIN2, N'123456789abcdef', N'000000000000000'
-        ) <> REPLICATE(N'0', 64)
+        OR llm.is_sha256(@definition_sha256) = 0
         OR @own_version IS NULL
         OR LEN(@own_version) NOT BETWEEN 1 AND 40
         OR @prompt_template IS NULL

@@ -11,7 +11,7 @@ GO
 --   that others hold waited for.
 CREATE OR ALTER PROCEDURE llm.usp_release_job
     @run_id uniqueidentifier,
-    @reason nvarchar(max) = NULL
+    @reason nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;

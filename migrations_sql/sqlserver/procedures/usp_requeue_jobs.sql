@@ -13,10 +13,10 @@ GO
 --   that no job is locked out of order. ROWLOCK, because a page lock would hide the page's other rows from every claim.
 --   The named rows drive every join (FORCE ORDER): no plan may read past them.
 CREATE OR ALTER PROCEDURE llm.usp_requeue_jobs
-    @jobs_json nvarchar(max),
+    @jobs_json nvarchar(MAX),
     @actor nvarchar(4000),
     @available_utc datetime2(6) = NULL,
-    @reason nvarchar(max) = NULL
+    @reason nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -31,7 +31,7 @@ BEGIN
     DECLARE @listed TABLE (
         place int IDENTITY (1, 1) NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NULL,
-        expected_status nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL
+        expected_status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL
     );
     DECLARE @sought TABLE (job_seq bigint NOT NULL PRIMARY KEY, place int NOT NULL);
     DECLARE @held TABLE (
@@ -41,8 +41,8 @@ BEGIN
         job_id uniqueidentifier NOT NULL,
         interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
         dedupe_key nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
-        expected_status nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL,
-        why nvarchar(max) NULL
+        expected_status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        why nvarchar(MAX) NULL
     );
     DECLARE @key TABLE (
         key_place int NOT NULL PRIMARY KEY,  -- in the index's order
@@ -70,12 +70,12 @@ BEGIN
         CASE WHEN LEN(e.job_id) = 36 THEN TRY_CAST(e.job_id AS uniqueidentifier) END,
         e.expected_status
     FROM OPENJSON(@jobs_json) WITH (
-        job_id nvarchar(max) '$.job_id',
-        expected_status nvarchar(max) '$.expected_status'
+        job_id nvarchar(MAX) '$.job_id',
+        expected_status nvarchar(MAX) '$.expected_status'
     ) AS e;
     IF EXISTS (SELECT 1 FROM @listed AS l WHERE l.job_id IS NULL)
         THROW 51010, N'jobs_json is malformed: an element has no job_id', 1;
-    IF (SELECT COUNT(*) FROM @listed AS l) > 500
+    IF (SELECT COUNT(*) FROM @listed) > 500
         THROW 51023, N'jobs_json names more than 500 jobs', 1;
 
     -- A job named twice counts once, as first said.
@@ -133,12 +133,12 @@ BEGIN
 
             INSERT INTO @key (key_place, job_seq, interrogation_key, dedupe_key, key_turn, first_job_id)
             SELECT
-                ROW_NUMBER() OVER (ORDER BY h.interrogation_key, h.dedupe_key, h.place),
+                ROW_NUMBER() OVER (ORDER BY h.dedupe_key, h.interrogation_key, h.place),
                 h.job_seq,
                 h.interrogation_key,
                 h.dedupe_key,
-                ROW_NUMBER() OVER (PARTITION BY h.interrogation_key, h.dedupe_key ORDER BY h.place),
-                FIRST_VALUE(h.job_id) OVER (PARTITION BY h.interrogation_key, h.dedupe_key ORDER BY h.place)
+                ROW_NUMBER() OVER (PARTITION BY h.dedupe_key, h.interrogation_key ORDER BY h.place),
+                FIRST_VALUE(h.job_id) OVER (PARTITION BY h.dedupe_key, h.interrogation_key ORDER BY h.place)
             FROM @held AS h
             WHERE
                 h.why IS NULL
@@ -151,8 +151,8 @@ BEGIN
             FROM @key AS k
             INNER JOIN llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (ux_job_dedupe))
                 ON
-                    k.interrogation_key = j.interrogation_key
-                    AND k.dedupe_key = j.dedupe_key
+                    k.dedupe_key = j.dedupe_key
+                    AND k.interrogation_key = j.interrogation_key
             WHERE
                 j.dedupe_key IS NOT NULL
                 AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')

@@ -6,15 +6,15 @@ GO
 -- Promises: a row for every job named, changed or why not. Possible in every state but SUCCEEDED; a running job's next
 --   run heeds it. The state stays.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order (UPDLOCK), then their events; the change repeats what was judged. Ids are turned into
---   job_seq in the index alone, so that no job is locked out of order, and jobs are locked by their rows, not by an
---   index entry. ROWLOCK, because a page lock would hide the page's other rows from every claim. The named rows drive
---   every join (FORCE ORDER): no plan may read past them.
+-- Locks: the jobs in job_seq order (UPDLOCK), then their events; the change repeats what was judged. Ids are turned
+--   into job_seq in the index alone, so that no job is locked out of order, and jobs are locked by their rows, not by
+--   an index entry. ROWLOCK, because a page lock would hide the page's other rows from every claim. The named rows
+--   drive every join (FORCE ORDER): no plan may read past them.
 CREATE OR ALTER PROCEDURE llm.usp_set_model_hint
-    @jobs_json nvarchar(max),
+    @jobs_json nvarchar(MAX),
     @actor nvarchar(4000),
     @model_hint nvarchar(4000),
-    @reason nvarchar(max) = NULL
+    @reason nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -27,7 +27,7 @@ BEGIN
     DECLARE @listed TABLE (
         place int IDENTITY (1, 1) NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NULL,
-        expected_status nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL
+        expected_status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL
     );
     DECLARE @sought TABLE (job_seq bigint NOT NULL PRIMARY KEY, place int NOT NULL);
     DECLARE @held TABLE (
@@ -35,8 +35,8 @@ BEGIN
         place int NOT NULL,
         status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
         model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
-        expected_status nvarchar(max) COLLATE Latin1_General_100_BIN2 NULL,
-        why nvarchar(max) NULL
+        expected_status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        why nvarchar(MAX) NULL
     );
     DECLARE @changed TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
@@ -58,12 +58,12 @@ BEGIN
         CASE WHEN LEN(e.job_id) = 36 THEN TRY_CAST(e.job_id AS uniqueidentifier) END,
         e.expected_status
     FROM OPENJSON(@jobs_json) WITH (
-        job_id nvarchar(max) '$.job_id',
-        expected_status nvarchar(max) '$.expected_status'
+        job_id nvarchar(MAX) '$.job_id',
+        expected_status nvarchar(MAX) '$.expected_status'
     ) AS e;
     IF EXISTS (SELECT 1 FROM @listed AS l WHERE l.job_id IS NULL)
         THROW 51010, N'jobs_json is malformed: an element has no job_id', 1;
-    IF (SELECT COUNT(*) FROM @listed AS l) > 500
+    IF (SELECT COUNT(*) FROM @listed) > 500
         THROW 51023, N'jobs_json names more than 500 jobs', 1;
 
     -- A job named twice counts once, as first said.

@@ -14,7 +14,7 @@ GO
 IF OBJECT_ID(N'llm.is_json_object', N'FN') IS NULL
 BEGIN
     EXEC (N'
-CREATE FUNCTION llm.is_json_object (@json_text nvarchar(max))
+CREATE FUNCTION llm.is_json_object (@json_text nvarchar(MAX))
 RETURNS bit
 AS
 BEGIN
@@ -33,7 +33,7 @@ GO
 IF OBJECT_ID(N'llm.is_json_array', N'FN') IS NULL
 BEGIN
     EXEC (N'
-CREATE FUNCTION llm.is_json_array (@json_text nvarchar(max))
+CREATE FUNCTION llm.is_json_array (@json_text nvarchar(MAX))
 RETURNS bit
 AS
 BEGIN
@@ -44,6 +44,26 @@ BEGIN
         ), 1) = N''[''
         SET @is_array = 1;
     RETURN @is_array;
+END');
+END;
+GO
+
+-- Whether a text is a SHA-256 in lower-case hex; null for null. Every digit is turned into a zero, by code point;
+-- comparing ignores blanks at the end, LIKE does not.
+IF OBJECT_ID(N'llm.is_sha256', N'FN') IS NULL
+BEGIN
+    EXEC (N'
+CREATE FUNCTION llm.is_sha256 (@hex nvarchar(MAX))
+RETURNS bit
+AS
+BEGIN
+    RETURN CASE
+        WHEN @hex IS NULL THEN NULL
+        WHEN LEN(@hex) <> 64 OR @hex LIKE N''% '' THEN 0
+        WHEN TRANSLATE(@hex COLLATE Latin1_General_100_BIN2, N''123456789abcdef'', N''000000000000000'')
+            <> REPLICATE(N''0'', 64) THEN 0
+        ELSE 1
+    END;
 END');
 END;
 GO

@@ -20,8 +20,8 @@ BEGIN
         interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
         entity_type nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
         entity_id nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
-        input_json nvarchar(max) NOT NULL,
-        evidence_ref_json nvarchar(max) NULL,
+        input_json nvarchar(MAX) NOT NULL,
+        evidence_ref_json nvarchar(MAX) NULL,
         model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
         max_attempts int NOT NULL CONSTRAINT df_job_max_attempts DEFAULT (3),
         attempt_count int NOT NULL CONSTRAINT df_job_attempt_count DEFAULT (0),
@@ -34,7 +34,7 @@ BEGIN
         hold_utc datetime2(6) NULL,
         dedupe_key nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
         repeats_run_id uniqueidentifier NULL,
-        last_error nvarchar(max) NULL,
+        last_error nvarchar(MAX) NULL,
         error_kind nvarchar(40) COLLATE Latin1_General_100_BIN2 NULL,
         finished_utc datetime2(6) NULL,
         CONSTRAINT ux_job_seq UNIQUE CLUSTERED (job_seq),
@@ -67,12 +67,14 @@ BEGIN
             OR (status IN (N'SUCCEEDED', N'FAILED', N'DEADLETTER', N'CANCELLED') AND finished_utc IS NOT NULL)
         ),
         -- Comparing ignores blanks at the end here, LIKE does not: keys without any mean the same on both engines.
-        CONSTRAINT ck_job_keys CHECK (
+        CONSTRAINT ck_job_interrogation_key CHECK (
             LEN(interrogation_key) > 0 AND interrogation_key NOT LIKE N' %' AND interrogation_key NOT LIKE N'% '
-            AND (dedupe_key IS NULL
-                OR (LEN(dedupe_key) > 0 AND dedupe_key NOT LIKE N' %' AND dedupe_key NOT LIKE N'% '))
-            AND (model_hint IS NULL
-                OR (LEN(model_hint) > 0 AND model_hint NOT LIKE N' %' AND model_hint NOT LIKE N'% '))
+        ),
+        CONSTRAINT ck_job_dedupe_key CHECK (
+            LEN(dedupe_key) > 0 AND dedupe_key NOT LIKE N' %' AND dedupe_key NOT LIKE N'% '
+        ),
+        CONSTRAINT ck_job_model_hint CHECK (
+            LEN(model_hint) > 0 AND model_hint NOT LIKE N' %' AND model_hint NOT LIKE N'% '
         ),
         -- A JSON object: the first character that is no JSON blank is a brace.
         CONSTRAINT ck_job_input_json CHECK (
@@ -113,7 +115,7 @@ BEGIN
     CREATE NONCLUSTERED INDEX ix_job_running ON llm.job (locked_by, job_seq)
     WHERE status = N'RUNNING';
     -- job_id is carried along so that looking for the holder of a key never locks the holder's row.
-    CREATE UNIQUE NONCLUSTERED INDEX ux_job_dedupe ON llm.job (interrogation_key, dedupe_key)
+    CREATE UNIQUE NONCLUSTERED INDEX ux_job_dedupe ON llm.job (dedupe_key, interrogation_key)
     INCLUDE (job_id)
     WHERE dedupe_key IS NOT NULL AND status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED');
 

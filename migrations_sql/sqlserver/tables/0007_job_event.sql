@@ -20,8 +20,8 @@ BEGIN
         -- The login that really did it, also inside a procedure and under EXECUTE AS.
         db_user nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL
         CONSTRAINT df_job_event_db_user DEFAULT (ORIGINAL_LOGIN()),
-        reason nvarchar(max) NULL,
-        detail_json nvarchar(max) NULL,
+        reason nvarchar(MAX) NULL,
+        detail_json nvarchar(MAX) NULL,
         CONSTRAINT pk_job_event PRIMARY KEY CLUSTERED (event_seq),
         CONSTRAINT ck_job_event_event CHECK (
             event IN (

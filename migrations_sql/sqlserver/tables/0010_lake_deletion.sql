@@ -15,9 +15,9 @@ BEGIN
         lake_uri nvarchar(400) COLLATE Latin1_General_100_BIN2 NOT NULL,
         requested_utc datetime2(6) NOT NULL,
         requested_by nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
-        reason nvarchar(max) NULL,
+        reason nvarchar(MAX) NULL,
         attempts int NOT NULL CONSTRAINT df_lake_deletion_attempts DEFAULT (0),
-        last_error nvarchar(max) NULL,
+        last_error nvarchar(MAX) NULL,
         deleted_utc datetime2(6) NULL,
         CONSTRAINT pk_lake_deletion PRIMARY KEY CLUSTERED (deletion_seq),
         CONSTRAINT ck_lake_deletion_attempts CHECK (attempts >= 0)
