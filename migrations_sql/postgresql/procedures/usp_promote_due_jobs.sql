@@ -26,7 +26,7 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_promoted integer;
 BEGIN
-    IF coalesce(usp_promote_due_jobs.max_rows NOT BETWEEN 1 AND 500, true) THEN
+    IF coalesce(usp_promote_due_jobs.max_rows NOT BETWEEN 1 AND 500, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_rows is not between 1 and 500';
     END IF;
 

@@ -33,7 +33,7 @@ DECLARE
     v_job_ids uuid[];
     v_expected text[];
 BEGIN
-    IF coalesce(usp_reprioritize_jobs.priority < 0, true) THEN
+    IF coalesce(usp_reprioritize_jobs.priority < 0, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC006', MESSAGE = 'priority is missing or negative';
     END IF;
     SELECT list.job_ids, list.expected_statuses

@@ -3,8 +3,9 @@
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order; then one by one, in the order of their dedupe keys (as an enqueue inserts them), the
---   keys; then events. Whoever waits for a key holds only smaller keys, and nobody waits for a job while holding a key.
+-- Locks: the jobs in job_seq order; then one by one, in the order in which an enqueue inserts them, their
+--   dedupe keys; then events. Whoever waits for a key holds only smaller keys, and nobody who holds a key waits for a
+--   job.
 CALL llm.drop_procedure('usp_requeue_jobs');
 
 CREATE TYPE llm.usp_requeue_jobs_result AS (
