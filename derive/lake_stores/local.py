@@ -143,15 +143,22 @@ class LocalStore:
         return root
 
     def _recognise(self, root: Directory) -> None:
+        """Refuse a root that is another than before for a reason nobody would want; raise LakeUnavailable."""
         identity = root.identity
-        if identity == self._identity:
-            return
-        if os.path.realpath(self.root) != self.root:
-            raise LakeUnavailable(
-                f"The lake at {self.root} cannot be used: a folder above it became a symbolic link; "
-                "restore it, or restart with the real path in LAKE_URL."
-            )
         with self._lock:
+            known = self._identity
+            if identity == known:
+                return
+            why = None
+            if os.path.realpath(self.root) != self.root:
+                why = "a folder above it became a symbolic link; restore the folder"
+            elif known is not None and identity[0] != known[0]:
+                # Written to an unmounted lake's mount point, files would vanish under the next mount.
+                why = "it is on another file system than before; mount the right one"
+            if why:
+                raise LakeUnavailable(
+                    f"The lake at {self.root} cannot be used: {why}, or restart to take it as it is now."
+                )
             self._identity = identity
             self._durable.clear()
 

@@ -4,24 +4,19 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from derive.contracts import Manifest, ManifestFile
 from derive.errors import (
-    ConfigurationError,
     LakeConflict,
     LakeError,
     LakeFileMissing,
     LakeFileTooLarge,
 )
 from derive.lake import ARTIFACTS, Lake, artifact_facts
-from derive.states import RunStatus
-
-STARTED = datetime(2026, 11, 23, 12, tzinfo=UTC)
-RUN_ID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
-FOLDER = Lake.run_folder(STARTED, RUN_ID)
+from tests.unit.lake.scene import FOLDER, RUN_ID, STARTED, manifest_of
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -34,24 +29,6 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
     MemoryFileSystem.store.clear()
     yield Lake.open("memory://lake/below")
     MemoryFileSystem.store.clear()
-
-
-def manifest_of(files: tuple[ManifestFile, ...]) -> Manifest:
-    return Manifest(
-        holocron_version="0.1.0",
-        job_id=RUN_ID,
-        run_id=RUN_ID,
-        attempt=1,
-        worker_id="w",
-        interrogation_key="sw_entity_facts_v1",
-        interrogation_version=None,
-        definition_sha256=None,
-        evidence_sha256=None,
-        started_utc=STARTED,
-        status=RunStatus.SUCCEEDED,
-        error_kind=None,
-        files=files,
-    )
 
 
 def test_what_was_written_is_read_back_byte_for_byte(lake: Lake) -> None:
@@ -309,53 +286,3 @@ def test_the_artifacts_are_those_of_the_contract() -> None:
         "correction.json": "correction",
         "manifest.json": "manifest",
     }
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("", "empty"),
-        ("  ", "empty"),
-        ("lake\x00", "empty"),
-        ("simplecache::s3://bucket", "empty"),
-        ("https://example.org/lake", "no scheme that is served"),
-        ("ftp://user:hunter2@example.org/lake", "no scheme that is served"),
-        ("file://server/share", "absolute path"),
-        ("s3://", "names no bucket"),
-        ("memory:///", "names no bucket"),
-    ],
-    ids=ascii,
-)
-def test_a_wrong_url_is_refused_in_one_line_without_its_secrets(url: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=says) as caught:
-        Lake.open(url)
-    assert "LAKE_URL" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("url", "extra"), [("s3://bucket/lake", "s3"), ("abfs://c@account.dfs/lake", "azure")])
-def test_a_missing_package_is_named_with_its_extra(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    for package in ("s3fs", "adlfs"):
-        monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigurationError, match=rf"pip install 'holocron\[{extra}\]'"):
-        Lake.open(url)
-
-
-def test_a_file_url_and_a_path_are_the_same_lake(tmp_path: Path) -> None:
-    root = tmp_path / "a lake"
-    Lake.open(root.as_uri()).write("evidence", "luke.txt", b"x")
-    assert Lake.open(str(root)).read("evidence/luke.txt") == b"x"
-    assert "%20" in root.as_uri()
-
-
-def test_a_relative_path_is_taken_from_where_the_lake_was_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    lake = Lake.open("lake")
-    monkeypatch.chdir("/")
-    lake.write("evidence", "luke.txt", b"x")
-    assert (tmp_path / "lake/evidence/luke.txt").read_bytes() == b"x"
