@@ -9,6 +9,8 @@ import pytest
 
 from derive.errors import LakePathRefused, LakeUnavailable
 from derive.lake import Lake
+from derive.lake_stores import local
+from derive.lake_stores.directory import NamedDirectory
 from tests.unit.lake.scene import FOLDER, all_files, as_ordinary_user
 
 
@@ -120,3 +122,23 @@ def test_files_are_closed_to_others(local_lake: Lake, root: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((root / FOLDER / "request.json").stat().st_mode) == 0o640
     assert stat.S_IMODE((root / FOLDER).stat().st_mode) == 0o750
+
+
+def test_by_name_too_no_link_is_followed(
+    local_lake: Lake, root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "open_directory", NamedDirectory)
+    local_lake.write("evidence", "luke.txt", b"x")
+    (root / "evidence/secret.txt").symlink_to(outside / "secret.txt")
+    (root / "elsewhere").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(LakePathRefused, match="link"):
+        local_lake.read("evidence/secret.txt")
+    with pytest.raises(LakePathRefused, match="link"):
+        local_lake.read("elsewhere/secret.txt")
+    with pytest.raises(LakePathRefused, match="link"):
+        local_lake.write("elsewhere", "new.txt", b"x")
+    root.rename(root.with_name("moved"))
+    root.symlink_to(outside, target_is_directory=True)
+    with pytest.raises(LakeUnavailable, match="link"):
+        local_lake.probe()
+    assert all_files(outside) == ["secret.txt"]

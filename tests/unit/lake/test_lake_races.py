@@ -1,5 +1,6 @@
 """Several writers of one lake at the same moment, and writers that are killed."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -10,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from derive.errors import LakeConflict
 from derive.lake import Lake
+from derive.lake_stores.directory import Directory
 from tests.unit.lake.scene import FOLDER, all_files
 
 WRITERS = 4
@@ -158,6 +161,44 @@ def test_threads_write_and_delete_runs_side_by_side(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(come_and_go, range(4)))
     assert all_files(tmp_path) == []
+
+
+def meet_at(together: threading.Barrier, real: Callable[..., object]) -> Callable[..., object]:
+    """Let two callers that are in a call at the same time leave it together; one that is alone goes on."""
+
+    def call(*args: object, **kwargs: object) -> object:
+        try:
+            return real(*args, **kwargs)
+        finally:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(timeout=0.5)
+
+    return call
+
+
+def count_winners(lake: Lake) -> int:
+    def write(number: int) -> bool:
+        try:
+            lake.write(FOLDER, "prompt.txt", b"%d" % number)
+        except LakeConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        return sum(threads.map(write, range(2)))
+
+
+def test_without_links_two_that_look_at_once_do_not_both_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Directory, "_rename_exclusively", Directory._rename_under_lock)
+    monkeypatch.setattr(Directory, "_lstat", meet_at(threading.Barrier(2), Directory._lstat))
+    assert count_winners(Lake.open(str(tmp_path))) == 1
+
+
+def test_in_memory_two_that_look_at_once_do_not_both_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryFileSystem, "exists", meet_at(threading.Barrier(2), MemoryFileSystem.exists))
+    assert count_winners(Lake.open(f"memory://{tmp_path.name}")) == 1
 
 
 @pytest.mark.parametrize("runs_before", [1, 3, 7, 12, 20, 31])
