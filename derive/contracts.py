@@ -65,7 +65,10 @@ def check_json_object(text: str) -> str:
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
     if "\\u" in text:
-        _check_storable_deep(value)
+        try:
+            _check_storable_deep(value)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
     return text
 
 
@@ -281,7 +284,7 @@ class EvidenceCut(Frozen):
     """What was left out of the bundle, and why."""
 
     evidence_id: str
-    why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate"]
+    why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate", "empty"]
     kept_bytes: int
     dropped_bytes: int
 

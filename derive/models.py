@@ -1,0 +1,279 @@
+"""The reading side: unmanaged models over the tables of the schema ``llm``.
+
+The tables come from ``migrations_sql``; rows change by the stored procedures alone, so saving, updating and deleting
+are refused here. JSON stays text, as it was stored: a JSONField would parse on every read and write it anew.
+"""
+
+from typing import Any, ClassVar, NoReturn
+
+from django.db import models
+from typing_extensions import override
+
+from derive.errors import ErrorKind
+from derive.sql.fields import GuidField, UtcField
+from derive.sql.tables import db_table
+from derive.states import JobEventName, JobStatus, RunStatus
+
+
+class ReadingSideOnly(TypeError):
+    """Somebody tried to write through a model; ``derive.queue.JobQueue`` is the way to change anything."""
+
+
+def _refuse(what: str) -> NoReturn:
+    raise ReadingSideOnly(f"{what} is only read here: rows of the schema llm change through derive.queue.JobQueue")
+
+
+def _choices(values: type[JobStatus] | type[RunStatus] | type[JobEventName] | type[ErrorKind]) -> list[tuple[str, str]]:
+    return [(value.value, value.value) for value in values]
+
+
+class ReadingQuerySet(models.QuerySet[Any]):
+    """A query set that refuses to write."""
+
+    @override
+    def update(self, **kwargs: Any) -> NoReturn:
+        _refuse(self.model.__name__)
+
+    @override
+    def delete(self) -> NoReturn:
+        _refuse(self.model.__name__)
+
+    @override
+    def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse(self.model.__name__)
+
+    @override
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse(self.model.__name__)
+
+
+class ReadingModel(models.Model):
+    """What the models have in common: they are read."""
+
+    objects: ClassVar[models.Manager[Any]] = ReadingQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        managed = False
+        # Nobody adds, changes or deletes through a model: no such permission exists.
+        default_permissions = ("view",)
+
+    @override
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse(type(self).__name__)
+
+    @override
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        _refuse(type(self).__name__)
+
+
+class Job(ReadingModel):
+    """A question in the queue, and how far it has come."""
+
+    job_id = GuidField("job id", primary_key=True)
+    job_seq = models.BigIntegerField("number", help_text="In the order of queueing.")
+    created_utc = UtcField("queued at")
+    created_by = models.CharField("queued by", max_length=200)
+    status = models.CharField("status", max_length=40, choices=_choices(JobStatus))
+    priority = models.IntegerField("priority", help_text="Higher is sooner.")
+    interrogation_key = models.CharField("interrogation", max_length=200)
+    entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
+    entity_id = models.CharField("entity", max_length=400, null=True)  # noqa: DJ001
+    input_json = models.TextField("input", help_text="JSON, as it was queued.")
+    evidence_ref_json = models.TextField("evidence", null=True, help_text="JSON: where more evidence is.")  # noqa: DJ001
+    model_hint = models.CharField("model", max_length=200, null=True, help_text="Empty: the worker's own.")  # noqa: DJ001
+    max_attempts = models.IntegerField("attempts allowed")
+    attempt_count = models.IntegerField("attempts counted", help_text="Since it was queued or last queued anew.")
+    available_utc = UtcField("ready from")
+    locked_by = models.CharField("worker", max_length=200, null=True)  # noqa: DJ001
+    locked_utc = UtcField("claimed at", null=True)
+    lease_expires_utc = UtcField("lease expires at", null=True)
+    current_run_id = GuidField("current run", null=True)
+    cancel_requested_utc = UtcField("asked to stop at", null=True)
+    hold_utc = UtcField("held since", null=True, help_text="Held jobs are never purged.")
+    dedupe_key = models.CharField("dedupe key", max_length=400, null=True)  # noqa: DJ001
+    repeats_run_id = GuidField("repeats run", null=True)
+    last_error = models.TextField("last error", null=True)  # noqa: DJ001
+    error_kind = models.CharField("error kind", max_length=40, null=True, choices=_choices(ErrorKind))  # noqa: DJ001
+    finished_utc = UtcField("ended at", null=True)
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("job")
+        verbose_name = "job"
+        verbose_name_plural = "jobs"
+
+    def __str__(self) -> str:
+        return f"job {self.job_id}"
+
+
+class Run(ReadingModel):
+    """One attempt at a job."""
+
+    run_id = GuidField("run id", primary_key=True)
+    run_seq = models.BigIntegerField("number", help_text="In the order of starting.")
+    job = models.ForeignKey(
+        Job, models.DO_NOTHING, verbose_name="job", related_name="runs", db_constraint=False, db_index=False
+    )
+    attempt = models.IntegerField("attempt", help_text="Numbers all runs of the job from 1.")
+    counted = models.BooleanField("counted", help_text="Whether it used up one of the attempts allowed.")
+    started_utc = UtcField("started at")
+    completed_utc = UtcField("ended at", null=True)
+    lease_until_utc = UtcField("last lease until")
+    status = models.CharField("status", max_length=40, choices=_choices(RunStatus))
+    worker_id = models.CharField("worker", max_length=200)
+    ollama_base_url = models.CharField("model server", max_length=400, null=True)  # noqa: DJ001
+    model_name = models.CharField("model", max_length=200, null=True)  # noqa: DJ001
+    model_tag = models.CharField("model tag", max_length=200, null=True)  # noqa: DJ001
+    model_digest = models.CharField("model digest", max_length=100, null=True)  # noqa: DJ001
+    options_json = models.TextField("options", null=True)  # noqa: DJ001
+    metrics_json = models.TextField("metrics", null=True, help_text="Ollama's own; durations in nanoseconds.")  # noqa: DJ001
+    prompt_tokens = models.IntegerField("prompt tokens", null=True)
+    output_tokens = models.IntegerField("output tokens", null=True)
+    total_ms = models.BigIntegerField("duration (ms)", null=True)
+    interrogation_version = models.CharField("interrogation version", max_length=40, null=True)  # noqa: DJ001
+    definition_sha256 = models.CharField("definition", max_length=64, null=True, help_text="SHA-256.")  # noqa: DJ001
+    evidence_sha256 = models.CharField("evidence", max_length=64, null=True, help_text="SHA-256.")  # noqa: DJ001
+    output_json = models.TextField("output", null=True)  # noqa: DJ001
+    trace_id = models.CharField("trace", max_length=64, null=True)  # noqa: DJ001
+    error_kind = models.CharField("error kind", max_length=40, null=True, choices=_choices(ErrorKind))  # noqa: DJ001
+    error = models.TextField("error", null=True)  # noqa: DJ001
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("run")
+        verbose_name = "run"
+        verbose_name_plural = "runs"
+
+    def __str__(self) -> str:
+        return f"run {self.run_id}"
+
+
+class Artifact(ReadingModel):
+    """A file that a run left in the lake."""
+
+    artifact_id = GuidField("artifact id", primary_key=True)
+    artifact_seq = models.BigIntegerField("number")
+    run = models.ForeignKey(
+        Run, models.DO_NOTHING, verbose_name="run", related_name="artifacts", db_constraint=False, db_index=False
+    )
+    artifact_type = models.CharField("type", max_length=40)
+    media_type = models.CharField("media type", max_length=200)
+    content_sha256 = models.CharField("SHA-256", max_length=64)
+    byte_count = models.BigIntegerField("bytes")
+    lake_uri = models.CharField("path in the lake", max_length=400)
+    created_utc = UtcField("recorded at")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("artifact")
+        verbose_name = "artifact"
+        verbose_name_plural = "artifacts"
+
+    def __str__(self) -> str:
+        return self.lake_uri
+
+
+class JobEvent(ReadingModel):
+    """One change of a job, written in the transaction that made it."""
+
+    event_seq = models.BigIntegerField("number", primary_key=True)
+    # No foreign key in the database: the events of a purged job remain.
+    job = models.ForeignKey(
+        Job, models.DO_NOTHING, verbose_name="job", related_name="events", db_constraint=False, db_index=False
+    )
+    run_id = GuidField("run", null=True)
+    at_utc = UtcField("at")
+    event = models.CharField("event", max_length=40, choices=_choices(JobEventName))
+    from_status = models.CharField("from", max_length=40, null=True, choices=_choices(JobStatus))  # noqa: DJ001
+    to_status = models.CharField("to", max_length=40, choices=_choices(JobStatus))
+    actor = models.CharField("actor", max_length=200)
+    db_user = models.CharField("database login", max_length=200)
+    reason = models.TextField("reason", null=True)  # noqa: DJ001
+    detail_json = models.TextField("details", null=True)  # noqa: DJ001
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("job_event")
+        verbose_name = "event"
+        verbose_name_plural = "events"
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.event_seq}"
+
+
+class Worker(ReadingModel):
+    """A worker, as its heartbeats tell of it."""
+
+    worker_id = models.CharField("worker", max_length=200, primary_key=True)
+    host = models.CharField("host", max_length=200, null=True)  # noqa: DJ001
+    pid = models.IntegerField("process", null=True)
+    version = models.CharField("version", max_length=100, null=True)  # noqa: DJ001
+    started_utc = UtcField("started at", null=True)
+    last_seen_utc = UtcField("last seen at")
+    concurrency = models.IntegerField("slots", null=True)
+    active_runs = models.IntegerField("runs now")
+    stopping = models.BooleanField("stopping")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("worker")
+        verbose_name = "worker"
+        verbose_name_plural = "workers"
+
+    def __str__(self) -> str:
+        return self.worker_id
+
+
+class Interrogation(ReadingModel):
+    """One definition: a version of a question, by its hash."""
+
+    definition_sha256 = models.CharField("definition", max_length=64, primary_key=True, help_text="SHA-256.")
+    interrogation_key = models.CharField("interrogation", max_length=200)
+    version = models.CharField("version", max_length=40)
+    prompt_template = models.TextField("prompt template")
+    output_schema_json = models.TextField("output schema", help_text="JSON schema.")
+    rubric = models.TextField("rubric")
+    registered_utc = UtcField("registered at")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("interrogation")
+        verbose_name = "interrogation"
+        verbose_name_plural = "interrogations"
+
+    def __str__(self) -> str:
+        return f"{self.interrogation_key} {self.version}"
+
+
+class SchemaScript(ReadingModel):
+    """A script that was run on this database."""
+
+    script_name = models.CharField("script", max_length=200, primary_key=True)
+    sha256 = models.CharField("SHA-256", max_length=64)
+    applied_utc = UtcField("applied at")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("schema_script")
+        verbose_name = "schema script"
+        verbose_name_plural = "schema scripts"
+
+    def __str__(self) -> str:
+        return self.script_name
+
+
+class LakeDeletion(ReadingModel):
+    """A folder of a purged job that the lake still has to lose."""
+
+    deletion_seq = models.BigIntegerField("number", primary_key=True)
+    job_id = GuidField("job")
+    run_id = GuidField("run")
+    lake_uri = models.CharField("path in the lake", max_length=400)
+    requested_utc = UtcField("purged at")
+    requested_by = models.CharField("purged by", max_length=200)
+    reason = models.TextField("reason", null=True)  # noqa: DJ001
+    attempts = models.IntegerField("tries")
+    last_error = models.TextField("last error", null=True)  # noqa: DJ001
+    deleted_utc = UtcField("deleted at", null=True)
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("lake_deletion")
+        verbose_name = "lake deletion"
+        verbose_name_plural = "lake deletions"
+
+    def __str__(self) -> str:
+        return self.lake_uri

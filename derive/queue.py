@@ -1,0 +1,273 @@
+"""JobQueue: the one Python face of the stored procedures.
+
+Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one.
+Repeatable calls are said again after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
+next heartbeat.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from derive.contracts import (
+    Claim,
+    Completion,
+    Enqueued,
+    JobChange,
+    JobInput,
+    JobRef,
+    Lease,
+    Outcome,
+    Purged,
+    Reaped,
+    Registration,
+    WorkerFacts,
+)
+from derive.sql import payloads, procedures
+from derive.sql.calls import Row, as_guid, call
+from derive.sql.procedures import Procedure
+from derive.states import JobStatus, LeaseState
+
+ENQUEUE_BATCH = 2_000
+"""Jobs a call of ``usp_enqueue_jobs``: more of them gain nothing and hold their keys for longer."""
+CHANGE_BATCH = 500
+"""Jobs a call of an operators' procedure: the most that one transaction may lock."""
+DEFAULT_LEASE_SECONDS = 120
+
+_T = TypeVar("_T")
+
+
+class JobQueue:
+    """The queue behind one of Django's connections; each thread has a connection of its own.
+
+    Every method may raise the errors of ``derive.errors.QueueError``.
+    """
+
+    def __init__(self, using: str = "default") -> None:
+        self._using = using
+
+    def enqueue(self, job: JobInput, *, actor: str | None = None) -> Enqueued:
+        """Queue one job; a dedupe key that is held answers with the job that holds it. Repeatable."""
+        given = _given(**dict(job))
+        given.setdefault("job_id", uuid4())
+        rows = self._call(procedures.ENQUEUE_JOB, _given(**given, actor=actor))
+        job_id, is_duplicate, status = rows[0]
+        return Enqueued(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
+
+    def enqueue_many(self, jobs: Sequence[JobInput], *, actor: str | None = None) -> list[Enqueued]:
+        """Queue many jobs and answer in their order; each 2,000 are one transaction. Repeatable."""
+        answers: list[Enqueued] = []
+        for batch in _batches(jobs, ENQUEUE_BATCH):
+            arguments = _given(jobs_json=payloads.jobs_json(batch), actor=actor)
+            rows = sorted(self._call(procedures.ENQUEUE_JOBS, arguments), key=lambda row: int(row[0]))
+            answers.extend(
+                Enqueued.model_construct(
+                    job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status)
+                )
+                for _n, job_id, is_duplicate, status in rows
+            )
+        return answers
+
+    def claim(
+        self,
+        worker_id: str,
+        *,
+        lease_seconds: int = DEFAULT_LEASE_SECONDS,
+        max_jobs: int = 1,
+        model: str | None = None,
+    ) -> list[Claim]:
+        """Take up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
+
+        Not repeatable: after DatabaseUnavailable the next heartbeat names what was taken as ``stray``.
+        """
+        arguments = _given(worker_id=worker_id, lease_seconds=lease_seconds, max_jobs=max_jobs, model=model)
+        lease = timedelta(seconds=lease_seconds)
+        return [_claim(row, lease) for row in self._call(procedures.CLAIM_NEXT_JOB, arguments)]
+
+    def heartbeat(
+        self,
+        worker_id: str,
+        run_ids: Sequence[UUID],
+        *,
+        lease_seconds: int = DEFAULT_LEASE_SECONDS,
+        facts: WorkerFacts | None = None,
+    ) -> list[Lease]:
+        """Renew the leases of these runs and learn the state of each, and of runs the worker did not name.
+
+        Raises WorkerIdInUse when another live worker goes by this id (only with ``facts``).
+        """
+        arguments = _given(
+            worker_id=worker_id,
+            run_ids_json=payloads.run_ids_json(run_ids),
+            lease_seconds=lease_seconds,
+            **(dict(facts) if facts else {}),
+        )
+        return [
+            Lease.model_construct(run_id=as_guid(run_id), state=LeaseState(state), lease_expires_utc=expires)
+            for run_id, state, expires in self._call(procedures.HEARTBEAT, arguments)
+        ]
+
+    def complete(self, outcome: Outcome) -> Completion:
+        """End a run with its facts and artifacts in one transaction; the same said twice answers the same."""
+        arguments = _given(
+            job_id=outcome.job_id,
+            run_id=outcome.run_id,
+            status=outcome.status.value,
+            error=outcome.error,
+            error_kind=outcome.error_kind.value if outcome.error_kind else None,
+            retry_after_seconds=outcome.retry_after_seconds,
+            count_attempt=outcome.count_attempt,
+            run_json=payloads.run_json(outcome.run),
+            artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
+        )
+        accepted, final_status, available_utc = self._call(procedures.COMPLETE_JOB, arguments)[0]
+        return Completion.model_construct(
+            accepted=bool(accepted), final_status=_status(final_status), available_utc=available_utc
+        )
+
+    def release(self, run_id: UUID, *, reason: str | None = None) -> Completion:
+        """Give a job back unharmed; its attempt does not count. Repeatable."""
+        accepted, final_status = self._call(procedures.RELEASE_JOB, _given(run_id=run_id, reason=reason))[0]
+        return Completion.model_construct(
+            accepted=bool(accepted), final_status=_status(final_status), available_utc=None
+        )
+
+    def promote(self, *, max_rows: int = 500) -> int:
+        """Make due jobs ready; return how many."""
+        return int(self._call(procedures.PROMOTE_DUE_JOBS, {"max_rows": max_rows})[0][0])
+
+    def reap(self, *, max_rows: int = 500, actor: str | None = None) -> list[Reaped]:
+        """End runs whose lease expired; empty also while somebody else reaps."""
+        rows = self._call(procedures.REAP_EXPIRED_LEASES, _given(max_rows=max_rows, actor=actor))
+        return [
+            Reaped.model_construct(
+                job_id=as_guid(job_id), run_id=as_guid(run_id), final_status=JobStatus(final), available_utc=available
+            )
+            for job_id, run_id, final, available in rows
+        ]
+
+    def cancel(self, jobs: Sequence[JobRef], *, actor: str, reason: str | None = None) -> list[JobChange]:
+        """Cancel waiting jobs at once, and ask running ones to stop."""
+        return self._change(procedures.CANCEL_JOBS, jobs, {"actor": actor}, reason)
+
+    def requeue(
+        self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime | None = None, reason: str | None = None
+    ) -> list[JobChange]:
+        """Queue ended jobs anew with all their attempts, now or from ``available_utc`` on."""
+        return self._change(
+            procedures.REQUEUE_JOBS, jobs, {"actor": actor, **_given(available_utc=available_utc)}, reason
+        )
+
+    def reprioritize(
+        self, jobs: Sequence[JobRef], *, actor: str, priority: int, reason: str | None = None
+    ) -> list[JobChange]:
+        """Give jobs another priority; higher is sooner."""
+        return self._change(procedures.REPRIORITIZE_JOBS, jobs, {"actor": actor, "priority": priority}, reason)
+
+    def reschedule(
+        self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime, reason: str | None = None
+    ) -> list[JobChange]:
+        """Give waiting jobs another time from which on they are ready."""
+        arguments = {"actor": actor, "available_utc": available_utc}
+        return self._change(procedures.RESCHEDULE_JOBS, jobs, arguments, reason)
+
+    def set_model_hint(
+        self, jobs: Sequence[JobRef], *, actor: str, model_hint: str | None, reason: str | None = None
+    ) -> list[JobChange]:
+        """Ask for another model, or with None for the worker's own."""
+        return self._change(procedures.SET_MODEL_HINT, jobs, {"actor": actor, "model_hint": model_hint}, reason)
+
+    def set_hold(self, jobs: Sequence[JobRef], *, actor: str, hold: bool, reason: str | None = None) -> list[JobChange]:
+        """Protect jobs from purging, or no longer."""
+        return self._change(procedures.SET_HOLD, jobs, {"actor": actor, "hold": hold}, reason)
+
+    def register(
+        self,
+        *,
+        definition_sha256: str,
+        interrogation_key: str,
+        version: str,
+        prompt_template: str,
+        output_schema_json: str,
+        rubric: str,
+    ) -> Registration:
+        """Put a definition on record; another one under the same key and version is refused. Repeatable."""
+        arguments = {
+            "definition_sha256": definition_sha256,
+            "interrogation_key": interrogation_key,
+            "version": version,
+            "prompt_template": prompt_template,
+            "output_schema_json": output_schema_json,
+            "rubric": rubric,
+        }
+        registered, why = self._call(procedures.REGISTER_INTERROGATION, arguments)[0]
+        return Registration(registered=bool(registered), why=why)
+
+    def purge(
+        self,
+        *,
+        finished_before_utc: datetime,
+        statuses: Sequence[JobStatus],
+        actor: str,
+        max_rows: int = 500,
+        dry_run: bool = False,
+        reason: str | None = None,
+    ) -> list[Purged]:
+        """Delete ended jobs with all their rows, never held ones; the lake's folders are listed for deletion."""
+        arguments = _given(
+            finished_before_utc=finished_before_utc,
+            statuses_json=payloads.statuses_json(statuses),
+            actor=actor,
+            max_rows=max_rows,
+            dry_run=dry_run,
+            reason=reason,
+        )
+        rows = self._call(procedures.PURGE_JOBS, arguments)
+        return [Purged(job_id=as_guid(job_id), lake_uri=lake_uri) for job_id, lake_uri in rows]
+
+    def _call(self, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
+        return call(self._using, procedure, arguments)
+
+    def _change(
+        self, procedure: Procedure, jobs: Sequence[JobRef], arguments: Mapping[str, Any], reason: str | None
+    ) -> list[JobChange]:
+        changes: list[JobChange] = []
+        for batch in _batches(jobs, CHANGE_BATCH):
+            rows = self._call(procedure, {"jobs_json": payloads.refs_json(batch), **arguments, **_given(reason=reason)})
+            changes.extend(
+                JobChange.model_construct(
+                    job_id=as_guid(job_id),
+                    changed=bool(changed),
+                    from_status=_status(from_status),
+                    to_status=_status(to_status),
+                    why=why,
+                )
+                for job_id, changed, from_status, to_status, why in rows
+            )
+        return changes
+
+
+def _claim(row: Row, lease: timedelta) -> Claim:
+    """Return the claim a row tells of; unchecked, since the tables' constraints already hold its shape."""
+    values = dict(zip(procedures.CLAIM_NEXT_JOB.columns, row, strict=True))
+    for name in ("job_id", "run_id", "repeats_run_id", "previous_run_id"):
+        if values[name] is not None:
+            values[name] = as_guid(values[name])
+    return Claim.model_construct(**values, started_utc=values["lease_expires_utc"] - lease)
+
+
+def _status(value: str | None) -> JobStatus | None:
+    return None if value is None else JobStatus(value)
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    """Leave out what is None: the procedure's own default stands for it."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _batches(items: Sequence[_T], size: int) -> Iterator[list[_T]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

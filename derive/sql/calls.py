@@ -1,0 +1,158 @@
+"""One call of a stored procedure: rendered for the engine, durable, and said again where that is safe."""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.db import Error as DjangoDatabaseError
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.pq import TransactionStatus
+
+from derive.errors import InsideTransaction
+from derive.sql.faults import Meaning, queue_error, read_fault
+from derive.sql.procedures import Procedure
+from derive.sql.tables import SCHEMA, Engine, engine_of
+
+Row = tuple[Any, ...]
+
+MAX_CONTENDED_TRIES = 6
+FIRST_PAUSE_SECONDS = 0.02
+MAX_LOST_TRIES = 2
+IDLE_SECONDS = 1.0
+"""A connection unused for longer is asked whether it still lives: an idle worker survives a server's restart."""
+PREPARE_THRESHOLD = 2
+"""Calls of one form before psycopg prepares it, unless OPTIONS["prepare_threshold"] says otherwise (None: never)."""
+
+_last_used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=256)
+def render_call(engine: Engine, procedure: Procedure, names: tuple[str, ...]) -> str:
+    """Return the SQL that calls a procedure with the parameters named, in order, each as ``%s``.
+
+    Raises ValueError for a name that the procedure does not have.
+    """
+    unknown = set(names) - set(procedure.parameters)
+    if unknown:
+        raise ValueError(f"{procedure.name} has no parameter {', '.join(sorted(unknown))}")
+    if engine is Engine.SQLSERVER:
+        return f"EXEC {SCHEMA}.{procedure.name} " + ", ".join(f"@{name} = %s" for name in names)
+    columns = ", ".join(procedure.columns)
+    return f"SELECT {columns} FROM {SCHEMA}.{procedure.name}({', '.join(f'{name} => %s' for name in names)})"  # noqa: S608 (our own constants)
+
+
+def call(using: str, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
+    """Call a procedure in a transaction of its own and return its rows, columns in the contract's order.
+
+    Deadlocks and lock time-outs are said again, a few times, after a pause with jitter. When the connection broke,
+    a repeatable procedure is said once more on a new one; any other raises DatabaseUnavailable.
+
+    Raises:
+        InsideTransaction: the caller has a transaction open; nothing was sent.
+        BadArgument, WorkerIdInUse, DatabaseUnavailable, AccessDenied, SchemaMismatch, QueueError: see ``faults``.
+    """
+    connection = connections[using]
+    contended = lost = 0
+    while True:
+        try:
+            _make_ready(connection, procedure)
+            rows = _send(connection, procedure, arguments)
+        except (psycopg.Error, DjangoDatabaseError) as error:
+            fault = read_fault(error)
+            if fault.meaning is Meaning.CONTENDED:
+                contended += 1
+                if contended < MAX_CONTENDED_TRIES:
+                    time.sleep(FIRST_PAUSE_SECONDS * 2**contended * random.random())  # noqa: S311 (jitter)
+                    continue
+            elif fault.meaning is Meaning.LOST:
+                lost += 1
+                _drop(connection)
+                if procedure.is_repeatable and lost < MAX_LOST_TRIES:
+                    continue
+            raise queue_error(fault, procedure.name) from error
+        else:
+            _last_used[connection] = time.monotonic()
+            return rows
+
+
+def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:
+    """Connect if need be, and refuse a connection on which the call would not be a transaction of its own."""
+    if connection.in_atomic_block:
+        raise InsideTransaction(f"{procedure.name}: this call is durable and cannot be part of a longer transaction")
+    if connection.connection is None:
+        connection.ensure_connection()
+        return
+    if not connection.autocommit:
+        raise InsideTransaction(f"{procedure.name}: this call is durable and needs a connection in autocommit mode")
+    if time.monotonic() - _last_used.get(connection, 0.0) > IDLE_SECONDS and not connection.is_usable():
+        _drop(connection)
+        connection.ensure_connection()
+
+
+def _drop(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection that is of no more use, whatever state it is in."""
+    with suppress(DjangoDatabaseError, psycopg.Error):
+        connection.close()
+    connection.connection = None
+
+
+def _send(connection: BaseDatabaseWrapper, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
+    engine = engine_of(connection)
+    sql = render_call(engine, procedure, tuple(arguments))
+    if engine is Engine.SQLSERVER:
+        return _send_sqlserver(connection, sql, tuple(arguments.values()))
+    return _send_postgresql(connection, procedure, sql, tuple(arguments.values()))
+
+
+def _send_postgresql(
+    connection: BaseDatabaseWrapper, procedure: Procedure, sql: str, values: tuple[Any, ...]
+) -> Sequence[Row]:
+    """Send below Django's cursor, which binds on the client: bound on the server, a call is prepared once."""
+    raw: psycopg.Connection[Row] = connection.connection
+    if raw.pgconn.transaction_status == TransactionStatus.INTRANS:
+        raise InsideTransaction(f"{procedure.name}: this call is durable, and somebody began a transaction by hand")
+    if raw.prepare_threshold is None and "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
+        raw.prepare_threshold = PREPARE_THRESHOLD
+    with psycopg.Cursor(raw) as cursor:
+        # Binary: guids, times and numbers arrive as they are, not as text to be read.
+        cursor.execute(sql, values, binary=True)
+        return cursor.fetchall()
+
+
+def _send_sqlserver(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...]) -> Sequence[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_as_parameter(value) for value in values])
+        rows: Sequence[Row] = ()
+        while True:
+            if cursor.description is not None:
+                rows = cursor.fetchall()
+            # Errors thrown after the first result stay unseen until the results are drained.
+            if not cursor.nextset():
+                return [tuple(_as_value(value) for value in row) for row in rows]
+
+
+def _as_parameter(value: Any) -> Any:
+    """Return a moment as ``datetime2`` takes it: in UTC, without a zone."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
+
+
+def _as_value(value: Any) -> Any:
+    """Return what the driver gave as PostgreSQL's gives it: moments are aware."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+def as_guid(value: Any) -> UUID:
+    """Return a guid from either driver: mssql-django asks its own for text."""
+    return value if isinstance(value, UUID) else UUID(value)

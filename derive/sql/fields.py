@@ -1,0 +1,48 @@
+"""Two model fields whose parameters have the type of the column on both engines.
+
+mssql-django 2.0 keeps a UUID as ``char(32)`` and sends it as 32 hex digits, which ``uniqueidentifier``
+refuses; and with USE_TZ it sends times as ``datetimeoffset``, to which SQL Server converts the whole
+``datetime2`` column before it compares, so that no index serves (mssql/base.py, mssql/operations.py).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from typing_extensions import override
+
+from derive.sql.tables import Engine, engine_of
+
+
+class GuidField(models.UUIDField):  # type: ignore[type-arg]  # Django's own is not generic when it runs
+    """A guid: ``uniqueidentifier`` or ``uuid``; bound as a guid on both."""
+
+    @override
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """Return the column's type."""
+        return "uniqueidentifier" if engine_of(connection) is Engine.SQLSERVER else "uuid"
+
+    @override
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> UUID | None:
+        """Return the UUID itself: both drivers bind it as what it is."""
+        return value if prepared and isinstance(value, UUID) else self.to_python(value)
+
+
+class UtcField(models.DateTimeField):  # type: ignore[type-arg]  # so here
+    """A moment in UTC: ``datetime2(6)`` or ``timestamptz``; aware in Python on both."""
+
+    @override
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """Return the column's type."""
+        return "datetime2(6)" if engine_of(connection) is Engine.SQLSERVER else "timestamp with time zone"
+
+    @override
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        """Return the moment as the driver binds it; on SQL Server without its zone, which is then UTC."""
+        if not prepared:
+            value = self.get_prep_value(value)
+        if engine_of(connection) is Engine.SQLSERVER and isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC).replace(tzinfo=None)
+        return connection.ops.adapt_datetimefield_value(value)

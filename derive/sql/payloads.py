@@ -1,0 +1,53 @@
+"""The JSON texts that procedures take: arrays of objects whose members bear the columns' names."""
+
+import json
+from collections.abc import Iterable, Sequence
+from uuid import UUID, uuid4
+
+from pydantic import TypeAdapter
+
+from derive.contracts import ArtifactFacts, JobInput, JobRef, RunFacts
+from derive.states import JobStatus
+
+_GUIDS = TypeAdapter(list[UUID])
+_REFS = TypeAdapter(list[JobRef])
+_ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
+
+
+def jobs_json(jobs: Iterable[JobInput]) -> str:
+    """Return the array for ``usp_enqueue_jobs``; ``n`` counts from 0.
+
+    A job without a ``job_id`` gets one here, so that the call may be said again after a lost answer. The members
+    ``n`` and ``job_id`` are put in front of what Pydantic writes: a dict a job would cost four times as much.
+    """
+    elements = []
+    for n, job in enumerate(jobs):
+        members = job.model_dump_json(exclude_none=True)[1:]
+        identity = "" if job.job_id else f'"job_id":"{uuid4()}",'
+        elements.append(f'{{"n":{n},{identity}{members}')
+    return f"[{','.join(elements)}]"
+
+
+def refs_json(refs: Sequence[JobRef]) -> str:
+    """Return the array that the operators' procedures take."""
+    return _REFS.dump_json(list(refs), exclude_none=True).decode()
+
+
+def run_ids_json(run_ids: Iterable[UUID]) -> str:
+    """Return the array of guids that a heartbeat takes."""
+    return _GUIDS.dump_json(list(run_ids)).decode()
+
+
+def run_json(run: RunFacts) -> str:
+    """Return a run's columns as far as they are known; the ``*_json`` members are strings that hold JSON."""
+    return run.model_dump_json(exclude_none=True)
+
+
+def artifacts_json(artifacts: tuple[ArtifactFacts, ...]) -> str:
+    """Return the array of a run's artifacts."""
+    return _ARTIFACTS.dump_json(artifacts).decode()
+
+
+def statuses_json(statuses: Iterable[JobStatus]) -> str:
+    """Return the array of states that a purge takes."""
+    return json.dumps([status.value for status in statuses])

@@ -1,0 +1,108 @@
+"""The stored procedures as both engines know them: parameters in order, result columns, repeatability."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """One procedure of the schema ``llm``.
+
+    ``is_repeatable`` tells whether saying the same call twice does what saying it once does, so that it may be
+    said again when the connection broke before an answer came.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    columns: tuple[str, ...]
+    is_repeatable: bool = True
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_CHANGES = _words("job_id changed from_status to_status why")
+
+ENQUEUE_JOB = Procedure(
+    "usp_enqueue_job",
+    _words(
+        "interrogation_key input_json priority evidence_ref_json model_hint max_attempts available_utc dedupe_key "
+        "entity_type entity_id repeats_run_id job_id actor"
+    ),
+    _words("job_id is_duplicate status"),
+)
+ENQUEUE_JOBS = Procedure("usp_enqueue_jobs", _words("jobs_json actor"), _words("n job_id is_duplicate status"))
+CLAIM_NEXT_JOB = Procedure(
+    "usp_claim_next_job",
+    _words("worker_id lease_seconds max_jobs model"),
+    _words(
+        "job_id run_id attempt attempt_count max_attempts priority interrogation_key input_json evidence_ref_json "
+        "model_hint repeats_run_id lease_expires_utc previous_run_id previous_error_kind previous_error "
+        "previous_options_json"
+    ),
+    # A second claim takes other jobs; those of the first come back as strays of the next heartbeat.
+    is_repeatable=False,
+)
+HEARTBEAT = Procedure(
+    "usp_heartbeat",
+    _words("worker_id run_ids_json lease_seconds host pid version started_utc concurrency stopping"),
+    _words("run_id state lease_expires_utc"),
+)
+COMPLETE_JOB = Procedure(
+    "usp_complete_job",
+    _words("job_id run_id status error error_kind retry_after_seconds count_attempt run_json artifacts_json"),
+    _words("accepted final_status available_utc"),
+)
+RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
+PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
+REAP_EXPIRED_LEASES = Procedure(
+    "usp_reap_expired_leases",
+    _words("max_rows actor"),
+    _words("job_id run_id final_status available_utc"),
+    # The answer lists what this call reaped: a second one would leave out what the lost answer named.
+    is_repeatable=False,
+)
+CANCEL_JOBS = Procedure("usp_cancel_jobs", _words("jobs_json actor reason"), _CHANGES, is_repeatable=False)
+REQUEUE_JOBS = Procedure(
+    "usp_requeue_jobs", _words("jobs_json actor available_utc reason"), _CHANGES, is_repeatable=False
+)
+REPRIORITIZE_JOBS = Procedure(
+    "usp_reprioritize_jobs", _words("jobs_json actor priority reason"), _CHANGES, is_repeatable=False
+)
+RESCHEDULE_JOBS = Procedure(
+    "usp_reschedule_jobs", _words("jobs_json actor available_utc reason"), _CHANGES, is_repeatable=False
+)
+SET_MODEL_HINT = Procedure(
+    "usp_set_model_hint", _words("jobs_json actor model_hint reason"), _CHANGES, is_repeatable=False
+)
+SET_HOLD = Procedure("usp_set_hold", _words("jobs_json actor hold reason"), _CHANGES, is_repeatable=False)
+REGISTER_INTERROGATION = Procedure(
+    "usp_register_interrogation",
+    _words("definition_sha256 interrogation_key version prompt_template output_schema_json rubric"),
+    _words("registered why"),
+)
+PURGE_JOBS = Procedure(
+    "usp_purge_jobs",
+    _words("finished_before_utc statuses_json actor max_rows dry_run reason"),
+    _words("job_id lake_uri"),
+    is_repeatable=False,
+)
+
+PROCEDURES = (
+    ENQUEUE_JOB,
+    ENQUEUE_JOBS,
+    CLAIM_NEXT_JOB,
+    HEARTBEAT,
+    COMPLETE_JOB,
+    RELEASE_JOB,
+    PROMOTE_DUE_JOBS,
+    REAP_EXPIRED_LEASES,
+    CANCEL_JOBS,
+    REQUEUE_JOBS,
+    REPRIORITIZE_JOBS,
+    RESCHEDULE_JOBS,
+    SET_MODEL_HINT,
+    SET_HOLD,
+    REGISTER_INTERROGATION,
+    PURGE_JOBS,
+)
