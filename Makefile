@@ -18,11 +18,11 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
 setup: ## Make .venv with everything that runs and tests, pinned with hashes
-	@"$(PYTHON)" .ci/venv.py requirements-dev.txt
+	@"$(PYTHON)" .ci/prepare_venv.py requirements-dev.txt
 
 # Only what runs: what a person who tries the demo waits for.
 environment:
-	@"$(PYTHON)" .ci/venv.py requirements.txt
+	@"$(PYTHON)" .ci/prepare_venv.py requirements.txt
 
 demo: environment ## Watch sample questions go through queue, model and lake, and open the admin
 	@$(RUN) manage.py demo

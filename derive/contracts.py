@@ -281,7 +281,7 @@ class EvidenceCut(Frozen):
     """What was left out of the bundle, and why."""
 
     evidence_id: str
-    why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate"]
+    why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate", "empty"]
     kept_bytes: int
     dropped_bytes: int
 

@@ -23,12 +23,14 @@
     └── LakeError
         ├── LakePathRefused         a name that would leave the lake's root
         ├── LakeConflict            the name is taken by other bytes
-        └── LakeFileMissing         nothing is stored under the name
+        ├── LakeFileMissing         nothing is stored under the name
+        └── LakeFileTooLarge        the file is larger than the reader's bound
 
 A lake that cannot be read or written at all is ``LakeUnavailable``, since a run meets it.
 Messages never hold a secret, a prompt, evidence or an answer.
 """
 
+import traceback
 from enum import StrEnum
 from typing import ClassVar
 
@@ -81,6 +83,8 @@ class RunError(HolocronError):
     kind: ClassVar[ErrorKind]
     then: ClassVar[Then]
     counted: ClassVar[bool] = True
+    partial_answer: object | None = None
+    """What the model had answered when the run ended, if it came that far: an ``ollama.chat.ChatAnswer``."""
 
 
 class UnknownInterrogation(RunError):
@@ -256,3 +260,17 @@ class LakeConflict(LakeError):
 
 class LakeFileMissing(LakeError):
     """Nothing is stored under the name."""
+
+
+class LakeFileTooLarge(LakeError):
+    """The file is larger than the reader's bound; nothing of it was returned."""
+
+
+def places_of(error: BaseException, *, limit: int = 4) -> str:
+    """Return an exception's type and the places it came through, innermost last, without its message.
+
+    A message may hold evidence, an answer or a row's values, which belong in no log and no error.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-limit:]
+    places = " > ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames)
+    return f"{type(error).__name__} at {places}" if places else type(error).__name__

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from holocron.embedded_postgres.programs import NoProgramsError, find_programs
 from holocron.environment import SettingsError
 
 MSSQL_EXAMPLE = "mssql://user:password@host:1433/Holocron?Encrypt=yes"
 POSTGRESQL_EXAMPLE = "postgresql://user:password@host:5432/holocron"
 CONNECT_SECONDS = 15
+IMPATIENT_CONNECT_SECONDS = 3
+IMPATIENT_CALL_SECONDS = 5
+IMPATIENT_LOCK_SECONDS = 3
 # Kept for a process's life: opening one for each request halves or quarters a worker's throughput (measured). The
 # health check lets an idle process survive a restart of the server.
 KEPT_CONNECTION: dict[str, Any] = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
@@ -32,6 +36,21 @@ def read_database_url(url: str, *, var_folder: Path) -> dict[str, Any]:
             "DATABASE_URL names SQLite, which Holocron does not run on: leave it empty for the embedded PostgreSQL"
         )
     raise SettingsError(f"DATABASE_URL must begin with mssql:// or postgresql://, as in {POSTGRESQL_EXAMPLE}")
+
+
+def impatient(database: dict[str, Any]) -> dict[str, Any]:
+    """Return a second entry for the same database whose calls end soon, one way or the other: for heartbeats."""
+    options = dict(database.get("OPTIONS", {}))
+    if database["ENGINE"] == "mssql":
+        options |= {"connection_timeout": IMPATIENT_CONNECT_SECONDS, "query_timeout": IMPATIENT_CALL_SECONDS}
+    else:
+        limits = f"-c statement_timeout={IMPATIENT_CALL_SECONDS}s -c lock_timeout={IMPATIENT_LOCK_SECONDS}s"
+        options |= {
+            "connect_timeout": str(IMPATIENT_CONNECT_SECONDS),
+            "options": f"{options.get('options', '')} {limits}".strip(),
+        }
+    # In tests it leads to the same test database.
+    return {**database, "OPTIONS": options, "TEST": {"MIRROR": "default"}}
 
 
 def _split(url: str) -> SplitResult:
@@ -75,6 +94,10 @@ def _server(parts: SplitResult) -> dict[str, Any]:
 
 
 def _embedded(var_folder: Path) -> dict[str, Any]:
+    try:
+        find_programs()
+    except NoProgramsError as error:
+        raise SettingsError(f"{error}: set DATABASE_URL, as in {POSTGRESQL_EXAMPLE} or {MSSQL_EXAMPLE}") from None
     return {
         "ENGINE": "holocron.embedded_postgres",
         "NAME": "holocron",

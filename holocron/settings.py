@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from derive.contracts import OllamaSettings
-from holocron.database_url import read_database_url
+from holocron.database_url import impatient, read_database_url
 from holocron.environment import SettingsError, read_environment
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
 
@@ -19,7 +19,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 try:
     _values: dict[str, Any] = read_environment(os.environ)
     HOLOCRON_VAR = BASE_DIR / _values["HOLOCRON_VAR"]
-    DATABASES: dict[str, Any] = {"default": read_database_url(_values["DATABASE_URL"], var_folder=HOLOCRON_VAR)}
+    _database = read_database_url(_values["DATABASE_URL"], var_folder=HOLOCRON_VAR)
+    # "lease" is the way of the workers' heartbeats, which must not wait behind anything.
+    DATABASES: dict[str, Any] = {"default": _database, "lease": impatient(_database)}
     SECRET_KEY: str = _values["SECRET_KEY"] or read_or_make_secret_key(HOLOCRON_VAR)
     if len(SECRET_KEY) < MIN_CHARACTERS:
         raise SettingsError(f"SECRET_KEY is too short: write {MIN_CHARACTERS} characters or more, or leave it empty")

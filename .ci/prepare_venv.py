@@ -1,4 +1,4 @@
-"""Makes .venv ready for a requirements file: ``python .ci/venv.py requirements-dev.txt``. Standard library only.
+"""Makes .venv ready: ``python .ci/prepare_venv.py requirements-dev.txt``. Standard library only.
 
 Done once for a file's contents: a stamp in .venv holds its hash, with the interpreter's version and the folder's path,
 since an environment that was moved does not work. A .venv that is a link belongs to somebody else and is left as it is.

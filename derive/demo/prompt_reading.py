@@ -1,0 +1,42 @@
+"""What the stand-in reads in a prompt: the fenced evidence, and whether an earlier answer was refused.
+
+A prompt announces the random mark its evidence is fenced with; only lines that begin with exactly that mark count
+(``derive.interrogations.rendering`` writes them). A prompt of another make has no evidence the stand-in can find.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+_ANNOUNCED = re.compile(r"^Each item of evidence begins with a line that starts with (?P<mark>\[\[[0-9a-f]+\]\])", re.M)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One fenced item."""
+
+    evidence_id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ReadPrompt:
+    """What was found; ``corrected``: the prompt tells what was wrong with the answer before."""
+
+    items: tuple[Evidence, ...]
+    corrected: bool
+
+
+def read_prompt(prompt: str) -> ReadPrompt:
+    """Find the evidence in a prompt; nothing in it that only looks like a fence is taken for one."""
+    announced = _ANNOUNCED.search(prompt)
+    if announced is None:
+        return ReadPrompt(items=(), corrected=False)
+    mark = announced["mark"]
+    items: list[Evidence] = []
+    for section in prompt[announced.end() :].split(f"\n{mark} ")[1:]:
+        heading, _, text = section.partition("\n")
+        name, _, quoted_id = heading.partition(": ")
+        if name == "evidence_id":
+            items.append(Evidence(evidence_id=json.loads(quoted_id), text=text))
+    return ReadPrompt(items=tuple(items), corrected=f"\n{mark} what was wrong\n" in prompt)

@@ -1,0 +1,69 @@
+r"""Takes out of evidence what no model, lake or page should see: addresses, keys, tokens, telephone numbers.
+
+The patterns are a tuple to be extended or replaced: ``Redactor((*DEFAULT_PATTERNS, Pattern("badge", r"TK-\d{3}")))``.
+The patterns themselves, and what they take care to leave alone, are in ``redaction_patterns``.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from derive.errors import ConfigurationError
+from derive.evidence.redaction_patterns import DEFAULT_PATTERNS, Pattern
+
+__all__ = ["DEFAULT_PATTERNS", "Pattern", "Redacted", "Redactor"]
+
+_MAX_PASSES = 4
+"""A replacement may bring together what then matches; it hardly ever takes more than the second, verifying pass."""
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """A text without its secrets, and how often each pattern was replaced; never what stood there."""
+
+    text: str
+    counts: Mapping[str, int]
+
+
+class Redactor:
+    """Replaces every match of its patterns, in their order.
+
+    Redacting what was redacted changes nothing more. Raises ConfigurationError for a pattern that does not compile,
+    matches the empty text, or shares its name with another.
+    """
+
+    def __init__(self, patterns: tuple[Pattern, ...] = DEFAULT_PATTERNS) -> None:
+        self.patterns = patterns
+        self._compiled = tuple((pattern, _compile(pattern)) for pattern in patterns)
+        names = Counter(pattern.name for pattern in patterns)
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise ConfigurationError(f"two redaction patterns are called {twice[0]!r}")
+
+    def redact(self, text: str) -> Redacted:
+        """Return the text with every match replaced, in time that grows with the text's length alone."""
+        counts: Counter[str] = Counter()
+        for _ in range(_MAX_PASSES):
+            before, lowered = text, text.lower()
+            for pattern, regex in self._compiled:
+                if pattern.needs and not any(word in lowered for word in pattern.needs):
+                    continue
+                text, count = regex.subn(pattern.written_instead, text)
+                if count:
+                    counts[pattern.name] += count
+            if text == before:
+                break
+        return Redacted(text=text, counts=MappingProxyType(dict(counts)))
+
+
+def _compile(pattern: Pattern) -> re.Pattern[str]:
+    try:
+        regex = re.compile(pattern.regex)
+        regex.sub(pattern.written_instead, "")  # a reference to a group that is not there shows at once
+    except (re.error, IndexError) as error:
+        raise ConfigurationError(f"redaction pattern {pattern.name!r}: {error}") from error
+    if regex.match(""):
+        raise ConfigurationError(f"redaction pattern {pattern.name!r} matches the empty text")
+    return regex

@@ -1,0 +1,179 @@
+"""What is taken out of evidence by default.
+
+Each expression works in linear time: runs are bounded or possessive (``++``, ``*+``), and a run is entered at its
+beginning only (the look-behind), so that a megabyte of one letter costs no more than a megabyte of prose.
+Each leaves alone what evidence is full of: years, dates, times, coordinates, populations, hull numbers and droids
+("94-7", "R2-D2", "THX-1138"), hashes and GUIDs.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pattern:
+    r"""A named expression (Python's ``re``) and what is written instead of a match, where ``\g<1>`` keeps a group.
+
+    Without ``replacement`` it is ``[redacted:NAME]``. With ``needs`` (small letters) the expression is tried only on
+    texts in which one of them stands, in whatever case: looking for a word is a hundred times cheaper.
+    """
+
+    name: str
+    regex: str
+    replacement: str | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def written_instead(self) -> str:
+        """The replacement, or the default one."""
+        return f"[redacted:{self.name}]" if self.replacement is None else self.replacement
+
+
+PRIVATE_KEY = Pattern(
+    "private_key",
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----))*+"
+    # A key whose end is missing is taken to the end of the text: rather too much than half a key.
+    r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
+    needs=("private key",),
+)
+
+URL_PASSWORD = Pattern(
+    "url_password",
+    r"(://[^\s/:@\[\]]*+:)(?!\[redacted:)(?:[^\s/@]*+@)+",
+    r"\g<1>[redacted:url_password]@",
+    needs=("://",),
+)
+
+JWT = Pattern(
+    "jwt",
+    r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?",
+    needs=("eyj",),
+)
+
+AWS_KEY_ID = Pattern(
+    "aws_key",
+    r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AIPA|ANPA|ANVA|AROA)[A-Z0-9]{16}(?![A-Za-z0-9])",
+    needs=("akia", "asia", "abia", "acca", "agpa", "aida", "aipa", "anpa", "anva", "aroa"),
+)
+
+GITHUB_TOKEN = Pattern(
+    "github_token",
+    r"(?<![A-Za-z0-9])(?:gh[opsur]_[A-Za-z0-9]{20,}+|github_pat_[A-Za-z0-9_]{20,}+)",
+    needs=("ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_"),
+)
+
+SLACK_TOKEN = Pattern(
+    "slack_token",
+    r"(?<![A-Za-z0-9])xox[a-z]-[A-Za-z0-9-]{10,}+|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}+",
+    needs=("xox", "hooks.slack.com"),
+)
+
+API_KEY = Pattern(
+    "api_key",
+    r"(?<![A-Za-z0-9_-])(?:"
+    r"sk-(?=[A-Za-z_-]*+[0-9])[A-Za-z0-9_-]{20,}+"  # OpenAI, Anthropic and those that speak like them
+    r"|[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"  # Stripe
+    r"|AIza[A-Za-z0-9_-]{30,}+"  # Google
+    r"|glpat-[A-Za-z0-9_-]{20,}+"  # GitLab
+    r"|hf_[A-Za-z0-9]{30,}+"  # Hugging Face
+    r"|npm_[A-Za-z0-9]{30,}+"
+    r"|pypi-[A-Za-z0-9_-]{50,}+"
+    r")",
+    needs=("sk-", "k_live_", "k_test_", "aiza", "glpat-", "hf_", "npm_", "pypi-"),
+)
+
+BEARER = Pattern(
+    "bearer_token",
+    # "ring bearer Frodo" is prose: a token is long and holds a digit, unless the header's name stands before it.
+    r"(?i)(?<![\w-])(authorization[\"']?[ \t]{0,5}[:=][ \t]{0,5}[\"']?(?:bearer|basic|token)[ \t]{1,5})"
+    r"[A-Za-z0-9._~+/=-]{4,}+",
+    r"\g<1>[redacted:bearer_token]",
+    needs=("authorization",),
+)
+
+BARE_BEARER = Pattern(
+    "bare_bearer_token",
+    r"(?i)(?<![\w-])(bearer[ \t]{1,5})(?=[A-Za-z._~+/=-]*+[0-9])[A-Za-z0-9._~+/=-]{16,}+",
+    r"\g<1>[redacted:bearer_token]",
+    needs=("bearer",),
+)
+
+# In quotation marks (however long, a text without its end is taken up to the next blank), or up to the next blank.
+_VALUE = r"(?![\"']?\[redacted:)(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|[\"']?[^\s\"',;]{MIN,}+)"
+
+PASSWORD = Pattern(
+    "password",
+    r"(?i)((?:password|passwd|passphrase|passcode|pwd)(?:[_-][\w-]{0,30}+)?[\"']?[ \t]{0,5}(?::=|=>|[:=])[ \t]{0,5})"
+    + _VALUE.replace("MIN", "1"),
+    r"\g<1>[redacted:password]",
+    needs=("passw", "passphrase", "passcode", "pwd"),
+)
+
+SECRET = Pattern(
+    "secret",
+    # After "=" or in quotation marks a value is taken as it is; after a mere colon ("the secret: Vader was …")
+    # only when it looks like a token: eight characters or more, with a digit among them.
+    r"(?i)((?:api[_ -]?key|access[_ -]?key|secret|token|credentials?|private[_ -]?key|auth[_ -]?key)"
+    r"(?:[_-][\w-]{0,30}+)?[\"']?[ \t]{0,5})"
+    r"(?:((?::=|=>|=|:(?=[ \t]{0,5}[\"']))[ \t]{0,5})" + _VALUE.replace("MIN", "4") + r"|(:[ \t]{0,5})(?!\[redacted:)"
+    r"(?=[^\s\"',;0-9]{0,100}+[0-9])[^\s\"',;]{8,}+)",
+    r"\g<1>\g<2>\g<3>[redacted:secret]",
+    needs=("key", "secret", "token", "credential"),
+)
+
+EMAIL = Pattern(
+    "email",
+    r"(?<![\w.%+-])[\w.%+-]++@(?:[\w-]++\.)+[^\W\d_]{2,63}+",
+    needs=("@",),
+)
+
+HIGH_ENTROPY = Pattern(
+    "high_entropy",
+    # Forty characters and more that mix digits, capitals and small letters (at least four of each) are a key.
+    # Hexadecimal digests and GUIDs have no capitals beside small letters, paths have dots, dashes or underscores.
+    r"(?<![A-Za-z0-9+/_.-])(?=(?:[A-Za-z+/]*+[0-9]){4})(?=(?:[a-z0-9+/]*+[A-Z]){4})(?=(?:[A-Z0-9+/]*+[a-z]){4})"
+    r"[A-Za-z0-9+/]{40,}+={0,2}",
+)
+
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])|[0-9]{2}[-/. ][0-9]{2}[-/. ][0-9]{4}(?![0-9])"
+_END = r"(?![\w-]|[.,:][0-9])"
+
+PHONE = Pattern(
+    "phone",
+    r"(?<![\w.+,:/-])(?:"
+    # International: +, then 7 to 15 digits; a signed decimal number ("+34.0522", a coordinate) is none.
+    r"\+(?![0-9]+\.[0-9]{1,8}(?![0-9.]))[0-9](?:[ .()/-]{0,3}[0-9]){6,14}"
+    # North American: 555-123-4567, 555.123.4567, (555) 123-4567, with or without a 1 before it.
+    r"|(?:1[-. ])?(?:\([0-9]{3}\)[ -]?[0-9]{3}[-. ]|[0-9]{3}-[0-9]{3}-|[0-9]{3}\.[0-9]{3}\.)[0-9]{4}"
+    # National with a trunk 0: 020 7946 0958, 030/1234567, 01 23 45 67 89.
+    rf"|(?!{_DATE})(?<![0-9] )0(?:0?[1-9][0-9]{{0,3}})[ /-](?:[ /-]?[0-9]){{6,9}}"
+    rf"){_END}",
+)
+
+ANNOUNCED_PHONE = Pattern(
+    "announced_phone",
+    # A number that says what it is may have any form.
+    r"(?i)(?<![A-Za-z])((?:tele)?phone|tel|fax|mobile|cell|whatsapp)"
+    r"((?:[ ]?(?:number|no))?[.:]{0,2}[ ]{0,3}(?:is |at )?)"
+    rf"(?!{_DATE})\(?[0-9](?:[ .()/-]{{0,2}}[0-9]){{6,14}}{_END}",
+    r"\g<1>\g<2>[redacted:phone]",
+    needs=("phone", "tel", "fax", "mobile", "cell", "whatsapp"),
+)
+
+DEFAULT_PATTERNS: tuple[Pattern, ...] = (
+    PRIVATE_KEY,
+    URL_PASSWORD,
+    JWT,
+    AWS_KEY_ID,
+    GITHUB_TOKEN,
+    SLACK_TOKEN,
+    API_KEY,
+    BEARER,
+    BARE_BEARER,
+    PASSWORD,
+    SECRET,
+    EMAIL,
+    HIGH_ENTROPY,
+    PHONE,
+    ANNOUNCED_PHONE,
+)
+"""In this order: the narrow before the wide, so that a count names what was found."""

@@ -1,0 +1,121 @@
+"""The shape of ``evidence_ref_json``: ``{"items": […]}``, each item pointing to a piece of evidence.
+
+An item is exactly one of: inline ``text``; a lake file (``lake_uri``, relative to the lake's root); the output of
+an earlier run (``run_id``); or mere provenance (``url``, ``document_id``), which is kept and never fetched.
+"""
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+
+from derive.contracts import Frozen, Guid, check_storable
+from derive.errors import InvalidInput
+
+MAX_REFERENCES = 200
+MAX_TEXT_CHARACTERS = 1_000_000
+"""Of one inline text. What is over the bundle's bounds is cut later; this only keeps a job's row within reason."""
+
+_MAX_PROBLEMS = 10
+_DRIVE_OR_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def check_one_line(text: str) -> str:
+    """Return the text, or raise ValueError unless it is one line of printable characters without blanks at its ends."""
+    if text != text.strip():
+        raise ValueError("has blanks at an end")
+    if not text.isprintable():
+        raise ValueError("holds a line break, a control character or another that cannot be printed")
+    return text
+
+
+def check_lake_uri(uri: str) -> str:
+    """Return the URI, or raise ValueError unless it is a plain path under the lake's root.
+
+    A first judgement by the name alone; the lake itself also refuses what a symbolic link would lead out of it.
+    """
+    check_one_line(uri)
+    if "\\" in uri or "%" in uri:
+        raise ValueError("holds a backslash or a percent sign: write the path plainly, with / between its parts")
+    if uri.startswith(("/", "~")) or _DRIVE_OR_SCHEME.match(uri):
+        raise ValueError("must be relative to the lake's root")
+    if any(part in {"", ".", ".."} for part in uri.split("/")):
+        raise ValueError("must not hold an empty part, '.' or '..'")
+    return uri
+
+
+EvidenceId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_one_line)]
+SourceUri = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(check_one_line)]
+LakeUri = Annotated[str, StringConstraints(min_length=1, max_length=1000), AfterValidator(check_lake_uri)]
+EvidenceText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_storable)]
+
+
+class InlineEvidence(Frozen):
+    """One piece of evidence that the job itself carries."""
+
+    evidence_id: EvidenceId
+    source_uri: SourceUri | None = None
+    text: EvidenceText
+
+
+class EvidenceRef(Frozen):
+    """One item of ``evidence_ref_json``; without ``evidence_id`` it is called ``ref-N`` by its place, from 1."""
+
+    evidence_id: EvidenceId | None = None
+    text: EvidenceText | None = None
+    lake_uri: LakeUri | None = None
+    run_id: Guid | None = None
+    source_uri: SourceUri | None = None
+    url: SourceUri | None = None
+    document_id: SourceUri | None = None
+
+    @model_validator(mode="after")
+    def _points_to_one_thing(self) -> Self:
+        given = [name for name in ("text", "lake_uri", "run_id") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"gives {' and '.join(given)}: an item is one of text, lake_uri, run_id")
+        if not given and self.url is None and self.document_id is None:
+            raise ValueError("points to nothing: give text, lake_uri, run_id, url or document_id")
+        return self
+
+    @property
+    def provenance(self) -> str | None:
+        """Where the text comes from, as far as it is told."""
+        if self.source_uri or self.url:
+            return self.source_uri or self.url
+        if self.document_id:
+            return f"document:{self.document_id}"
+        if self.lake_uri:
+            return f"lake:{self.lake_uri}"
+        return f"run:{self.run_id}" if self.run_id else None
+
+
+class EvidenceRefs(Frozen):
+    """All of ``evidence_ref_json``."""
+
+    items: Annotated[tuple[EvidenceRef, ...], Field(max_length=MAX_REFERENCES)] = ()
+
+
+def problems_in_words(error: ValidationError) -> str:
+    """Say what Pydantic found, field by field, without repeating the values; at most ten problems."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    said = [f"{_field(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in found]
+    more = [f"and {len(said) - _MAX_PROBLEMS} more"] if len(said) > _MAX_PROBLEMS else []
+    return "; ".join(said[:_MAX_PROBLEMS] + more)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    name = ""
+    for part in location:
+        name += f"[{part}]" if isinstance(part, int) else f".{str(part)[:60]}"
+    return name.removeprefix(".") or "the whole"
+
+
+def parse_evidence_refs(evidence_ref_json: str | None) -> EvidenceRefs:
+    """Read ``evidence_ref_json``; None is no references. Raises InvalidInput with each field and reason."""
+    if evidence_ref_json is None:
+        return EvidenceRefs()
+    try:
+        return EvidenceRefs.model_validate_json(evidence_ref_json)
+    except ValidationError as error:
+        raise InvalidInput(f"evidence_ref_json: {problems_in_words(error)}") from None

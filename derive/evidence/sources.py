@@ -1,0 +1,114 @@
+"""Where evidence comes from: the job's own input, inline references, lake files, outputs of earlier runs.
+
+Nothing is fetched from a network: a URL or a document id is provenance. What reads the lake and earlier runs is
+handed in, so that this layer knows neither.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from derive.contracts import Frozen, check_storable
+from derive.errors import EvidenceMissing, InvalidInput, LakeFileMissing, LakePathRefused
+from derive.evidence.references import (
+    EvidenceRef,
+    InlineEvidence,
+    parse_evidence_refs,
+    problems_in_words,
+)
+
+MAX_SOURCE_BYTES = 4 * 1024 * 1024
+"""Of one lake file or output: far over any bundle's bounds, and what redaction works off in well under a second."""
+
+ReadLake = Callable[[str], bytes]
+"""Gives a lake file's bytes; raises LakeFileMissing, LakePathRefused or LakeUnavailable."""
+ReadRunOutput = Callable[[UUID], str]
+"""Gives the validated output of an earlier run; raises EvidenceMissing or LookupError where there is none."""
+
+_INLINE = TypeAdapter(tuple[InlineEvidence, ...])
+
+
+class SourceText(Frozen):
+    """One piece of evidence as it was found: not yet redacted, bounded or hashed."""
+
+    evidence_id: str
+    source_uri: str | None
+    text: str
+
+
+def collect_sources(
+    *,
+    job_input: Mapping[str, Any],
+    evidence_ref_json: str | None,
+    read_lake: ReadLake,
+    read_run_output: ReadRunOutput,
+) -> tuple[SourceText, ...]:
+    """Gather what a job's input holds inline and what its references point to, in that order.
+
+    Raises InvalidInput for a reference that is malformed, leads out of the lake or is not text; EvidenceMissing
+    for one that points to what does not exist; whatever else the readers raise (LakeUnavailable) goes through.
+    """
+    found = list(inline_sources(job_input))
+    for place, ref in enumerate(parse_evidence_refs(evidence_ref_json).items, start=1):
+        name = ref.evidence_id or f"ref-{place}"
+        text = _read(ref, name=name, read_lake=read_lake, read_run_output=read_run_output)
+        if text is not None:
+            found.append(SourceText(evidence_id=name, source_uri=ref.provenance, text=text))
+    return tuple(found)
+
+
+def inline_sources(job_input: Mapping[str, Any]) -> tuple[SourceText, ...]:
+    """Take the evidence out of the input envelope (``extra_params.evidence``); an input without it has none.
+
+    Raises InvalidInput when what stands there is no list of ``{"evidence_id", "source_uri", "text"}``.
+    """
+    extra_params = job_input.get("extra_params")
+    if not isinstance(extra_params, Mapping) or extra_params.get("evidence") is None:
+        return ()
+    try:
+        items = _INLINE.validate_python(extra_params["evidence"])
+    except ValidationError as error:
+        raise InvalidInput(f"extra_params.evidence: {problems_in_words(error)}") from None
+    return tuple(SourceText(**item.model_dump()) for item in items)
+
+
+def _read(ref: EvidenceRef, *, name: str, read_lake: ReadLake, read_run_output: ReadRunOutput) -> str | None:
+    if ref.lake_uri is not None:
+        return _lake_text(ref.lake_uri, name=name, read_lake=read_lake)
+    if ref.run_id is not None:
+        return _run_text(ref.run_id, name=name, read_run_output=read_run_output)
+    return ref.text
+
+
+def _lake_text(lake_uri: str, *, name: str, read_lake: ReadLake) -> str:
+    where = f"evidence {name!r}: lake file {lake_uri!r}"
+    try:
+        content = read_lake(lake_uri)
+    except LakePathRefused as error:
+        raise InvalidInput(f"{where} is refused: {error}") from error
+    except LakeFileMissing as error:
+        raise EvidenceMissing(f"{where} does not exist") from error
+    if len(content) > MAX_SOURCE_BYTES:
+        raise InvalidInput(f"{where} has {len(content)} bytes; at most {MAX_SOURCE_BYTES} are read: split it")
+    try:
+        return check_storable(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{where} is not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:
+        raise InvalidInput(f"{where} is not text: {error}") from error
+
+
+def _run_text(run_id: UUID, *, name: str, read_run_output: ReadRunOutput) -> str:
+    where = f"evidence {name!r}: the output of run {run_id}"
+    try:
+        text = read_run_output(run_id)
+    except LookupError as error:
+        raise EvidenceMissing(f"{where} does not exist") from error
+    if len(text.encode(errors="replace")) > MAX_SOURCE_BYTES:
+        raise InvalidInput(f"{where} is over {MAX_SOURCE_BYTES} bytes")
+    try:
+        return check_storable(text)
+    except ValueError as error:
+        raise InvalidInput(f"{where}: {error}") from error

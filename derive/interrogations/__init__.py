@@ -1,0 +1,1 @@
+"""Interrogations: versioned questions, each with its prompt, its output model and its rubric."""

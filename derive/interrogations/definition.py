@@ -1,0 +1,106 @@
+"""A definition: one version of an interrogation, by its hash.
+
+It is made from a registered interrogation or from a stored row of ``llm.interrogation``, so that old runs can be
+rendered and validated again when their code is long gone.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import rfc8785
+from pydantic import BaseModel
+
+from derive.contracts import EvidenceBundle, parse_json
+from derive.errors import ConfigurationError
+from derive.interrogations.answer_schema import AnswerSchema
+from derive.interrogations.correction import Correction, correction_after
+from derive.interrogations.rendering import render_prompt
+from derive.interrogations.report import Check, Detail, Validation
+from derive.interrogations.validation import validate_answer
+
+__all__ = ["Check", "Correction", "Definition", "Detail", "Validation", "correction_after"]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What is asked, in which form the answer is wanted, and by which rules.
+
+    Members are the columns of ``llm.interrogation``. What cannot be a definition raises ConfigurationError where it
+    is first used: a schema that is not one, numbers that canonical JSON does not have.
+    """
+
+    interrogation_key: str
+    version: str
+    prompt_template: str
+    output_schema_json: str
+    rubric: str
+
+    @cached_property
+    def output_schema(self) -> dict[str, Any]:
+        """The JSON schema that is sent as ``format``, its members in the order of ``output_schema_json``."""
+        try:
+            schema = parse_json(self.output_schema_json)
+        except ValueError as error:
+            raise ConfigurationError(f"{self}: the output schema is not JSON: {error}") from error
+        if not isinstance(schema, dict):
+            raise ConfigurationError(f"{self}: the output schema is not a JSON object")
+        return schema
+
+    @cached_property
+    def definition_sha256(self) -> str:
+        """SHA-256 of the RFC 8785 canonical JSON of key, version, template, schema and rubric."""
+        try:
+            canonical = rfc8785.dumps(
+                {
+                    "interrogation_key": self.interrogation_key,
+                    "version": self.version,
+                    "prompt_template": self.prompt_template,
+                    "output_schema": self.output_schema,
+                    "rubric": self.rubric,
+                }
+            )
+        except rfc8785.CanonicalizationError as error:
+            raise ConfigurationError(f"{self}: {error}") from error
+        return hashlib.sha256(canonical).hexdigest()
+
+    @cached_property
+    def canonical_schema_json(self) -> str:
+        """The schema as a prompt shows it: what the hash covers, whatever became of the white space in a column."""
+        return rfc8785.dumps(self.output_schema).decode()
+
+    @cached_property
+    def answer_schema(self) -> AnswerSchema:
+        """The schema compiled, once a definition."""
+        return AnswerSchema(self.output_schema)
+
+    def render(
+        self,
+        *,
+        input: Mapping[str, Any],  # noqa: A002 - called as the template calls it
+        bundle: EvidenceBundle,
+        correction: Correction | None = None,
+    ) -> str:
+        """Return the prompt: equal arguments give equal text, byte for byte.
+
+        ``input`` is the parsed ``input_json``, named as the template's ``$input`` is.
+        """
+        return render_prompt(
+            template=self.prompt_template,
+            schema_json=self.canonical_schema_json,
+            rubric=self.rubric,
+            job_input=input,
+            bundle=bundle,
+            correction=correction,
+        )
+
+    def validate(
+        self, content: str, bundle: EvidenceBundle, *, output_model: type[BaseModel] | None = None
+    ) -> Validation:
+        """Return the report on an answer; nothing the model can write makes this raise."""
+        return validate_answer(content, schema=self.answer_schema, bundle=bundle, output_model=output_model)
+
+    def __str__(self) -> str:
+        return f"{self.interrogation_key} {self.version}"

@@ -1,0 +1,31 @@
+"""The input envelope: what a job says about the entity it asks for, and the evidence it carries along."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+
+from derive.contracts import Frozen
+from derive.evidence.references import InlineEvidence, SourceUri, check_one_line
+
+MAX_INLINE_ITEMS = 200
+
+EntityName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(check_one_line)]
+
+
+class ExtraParams(Frozen):
+    """What goes with the question: so far the evidence."""
+
+    evidence: Annotated[tuple[InlineEvidence, ...], Field(max_length=MAX_INLINE_ITEMS)] = ()
+
+
+class EntityInput(Frozen):
+    """``{"entity_type", "entity_id", "source_refs": [], "extra_params": {"evidence": [{"evidence_id", "source_uri",
+    "text"}]}}``: the input of every interrogation that declares none of its own. Other members are refused.
+    """  # noqa: D205 - the envelope is one literal, and is found by searching for it
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    entity_type: EntityName
+    entity_id: EntityName
+    source_refs: Annotated[tuple[SourceUri, ...], Field(max_length=100)] = ()
+    extra_params: ExtraParams = ExtraParams()

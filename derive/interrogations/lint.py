@@ -1,0 +1,123 @@
+"""Lints schemas against what Ollama's grammar really enforces, and prompts against what rendering fills in.
+
+Measured on llama.cpp's grammar (2026-10): part of JSON Schema is enforced while the model writes, part is silently
+not enforced (validation finds it only afterwards, at the price of a whole attempt), part is refused with a 400.
+A schema that the server refuses, or that makes an answer we cannot keep, is an error; what is merely not enforced is
+a warning. ``schema_rules`` holds the table.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from string import Template
+from typing import Any, Literal
+
+from derive.interrogations.rendering import RESERVED
+from derive.interrogations.schema_rules import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, Problem, problems_of
+
+MAX_PROMPT_CHARACTERS = 50_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a lint found: where (a JSON pointer, or ``prompt.md line N``), how bad, what, and what to do instead."""
+
+    path: str
+    level: Literal["error", "warning"]
+    problem: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.level} at {self.path}: {self.problem}; {self.instead}"
+
+
+def lint_schema(schema: Any) -> tuple[Finding, ...]:
+    """Return what is wrong with an output schema, in its order."""
+    if not isinstance(schema, Mapping) or schema.get("type") != "object":
+        return (
+            Finding(
+                path="#",
+                level="error",
+                problem="the answer is not an object, and only objects can be kept",
+                instead='put it into a member: {"facts": […]}',
+            ),
+        )
+    return tuple(
+        Finding(path=path, level=problem.level, problem=problem.what, instead=problem.instead)
+        for path, node in _nodes(schema, "#")
+        for problem in (*problems_of(node), *_reference_problems(node, path, schema))
+    )
+
+
+def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[Finding, ...]:
+    """Return what is wrong with a prompt template whose input has members of these names."""
+    names = sorted(input_names)
+    findings = [
+        _prompt_error(1, f"the input's member {name!r} is called like a placeholder of every prompt", "rename it")
+        for name in names
+        if name in RESERVED
+    ]
+    allowed = (*RESERVED, *(name for name in names if name not in RESERVED))
+    placed: list[str] = []
+    for match in Template.pattern.finditer(template):
+        line = template.count("\n", 0, match.start()) + 1
+        name = match["named"] or match["braced"]
+        if match["invalid"] is not None:
+            findings.append(_prompt_error(line, "a $ that begins no placeholder", "write $$ for a dollar sign"))
+        elif name is not None and name not in allowed:
+            choice = ", ".join(f"${name}" for name in allowed)
+            findings.append(_prompt_error(line, f"unknown placeholder ${name}", f"there are: {choice}"))
+        elif name is not None:
+            placed.append(name)
+    if placed.count("evidence") != 1:
+        problem = f"$evidence stands {placed.count('evidence')} times"
+        findings.append(_prompt_error(1, problem, "place it exactly once: the model sees nothing else of the evidence"))
+    if len(template) > MAX_PROMPT_CHARACTERS:
+        findings.append(
+            _prompt_error(1, f"over {MAX_PROMPT_CHARACTERS} characters", "shorten it: it goes with every job")
+        )
+    return tuple(findings)
+
+
+def _prompt_error(line: int, problem: str, instead: str) -> Finding:
+    return Finding(path=f"prompt.md line {line}", level="error", problem=problem, instead=instead)
+
+
+def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield every schema in a schema, itself first, with its JSON pointer."""
+    yield path, node
+    if not isinstance(node, Mapping):
+        return
+    for keyword, value in node.items():
+        here = f"{path}/{keyword}"
+        if keyword in SUBSCHEMA_MAPS and isinstance(value, Mapping):
+            for name, member in value.items():
+                yield from _nodes(member, f"{here}/{str(name).replace('~', '~0').replace('/', '~1')}")
+        elif keyword in SUBSCHEMA_LISTS and isinstance(value, list):
+            for place, member in enumerate(value):
+                yield from _nodes(member, f"{here}/{place}")
+        elif keyword in SUBSCHEMAS and not (keyword == "additionalProperties" and isinstance(value, bool)):
+            yield from _nodes(value, here)
+
+
+def _reference_problems(node: Any, path: str, root: Mapping[str, Any]) -> Iterator[Problem]:
+    reference = node.get("$ref") if isinstance(node, Mapping) else None
+    if reference is None:
+        return
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        yield Problem(
+            "error", "a reference that leaves the schema", "put the schema under $defs and refer to #/$defs/…"
+        )
+    elif not _resolves(reference, root):
+        yield Problem("error", f"{reference} does not exist; the server refuses the schema", "define it under $defs")
+    elif path == reference or path.startswith(f"{reference}/"):
+        yield Problem("warning", "the schema contains itself: an answer may nest without end", "write the levels out")
+
+
+def _resolves(reference: str, root: Mapping[str, Any]) -> bool:
+    node: Any = root
+    for part in reference.removeprefix("#").split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(node, Mapping) or name not in node:
+            return False
+        node = node[name]
+    return reference == "#" or reference.startswith("#/")

@@ -1,0 +1,173 @@
+"""Loads one interrogation from its package: ``prompt.md``, ``output.py``, ``rubric.md``.
+
+``output.py`` declares ``VERSION = "1.0.0"`` and ``class Output(BaseModel)``; optionally ``class Input(BaseModel)``
+(without it: the envelope) and ``BOUNDS = Bounds(…)``. Whatever is wrong is a ConfigurationError that names the file.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import rfc8785
+from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
+
+from derive.contracts import Bounds
+from derive.errors import ConfigurationError
+from derive.interrogations.definition import Definition
+from derive.interrogations.envelope import EntityInput
+from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.lint import Finding, lint_prompt, lint_schema
+
+KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
+VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}\Z")
+_MAX_VERSION_CHARACTERS = 40
+
+
+class _LeavesNoTrace(SourceFileLoader):
+    """Writes no ``__pycache__`` into a folder that is not ours; a stale one could outlive a change, too."""
+
+    def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
+        """Keep nothing."""
+
+
+def load_from_module(name: str) -> Interrogation:
+    """Load the package of that dotted name; its last part is the interrogation's key."""
+    return _build(name.rpartition(".")[2], files(_import(name, where=name)), _import(f"{name}.output", where=name))
+
+
+def load_from_folder(folder: Path) -> Interrogation:
+    """Load a folder that is no part of an installed package; its name is the interrogation's key."""
+    output_file = folder / "output.py"
+    if not output_file.is_file():
+        raise ConfigurationError(f"interrogation {folder.name!r}: {output_file} is missing")
+    path_hash = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    module_name = f"holocron_interrogation_{path_hash}"
+    loader = _LeavesNoTrace(module_name, str(output_file))
+    spec = importlib.util.spec_from_loader(module_name, loader)
+    if spec is None:
+        raise ConfigurationError(f"interrogation {folder.name!r}: {output_file} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    # Pydantic resolves the annotations of a module's classes through sys.modules.
+    sys.modules[module_name] = module
+    try:
+        loader.exec_module(module)
+    except Exception as error:  # somebody's own code runs here: whatever it raises is said, not thrown
+        del sys.modules[module_name]
+        raise _broken(str(output_file), error) from error
+    return _build(folder.name, folder, module)
+
+
+def _import(name: str, *, where: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # somebody's own code runs here: whatever it raises is said, not thrown
+        raise _broken(where, error) from error
+
+
+def _broken(where: str, error: Exception) -> ConfigurationError:
+    line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+    return ConfigurationError(f"{where} cannot be loaded: {type(error).__name__}: {error}{line}")
+
+
+def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
+    where = str(folder)
+    if not KEY.match(key):
+        raise ConfigurationError(f"{where}: {key!r} is no key: small letters, digits and _, a letter first")
+    prompt = _read(folder, "prompt.md")
+    output_model = _model(module, "Output", folder)
+    input_model = _model(module, "Input", folder) if hasattr(module, "Input") else EntityInput
+    bounds = getattr(module, "BOUNDS", Bounds())
+    if not isinstance(bounds, Bounds):
+        raise ConfigurationError(f"{folder / 'output.py'}: BOUNDS is no derive.contracts.Bounds")
+    schema = _schema(output_model, folder)
+    findings = (*lint_schema(schema), *lint_prompt(prompt, input_names=input_model.model_fields))
+    _refuse_errors(findings, where)
+    definition = Definition(
+        interrogation_key=key,
+        version=_version(module, folder),
+        prompt_template=prompt,
+        output_schema_json=_canonical(schema, folder),
+        rubric=_read(folder, "rubric.md"),
+    )
+    _ = definition.answer_schema, definition.definition_sha256  # what is wrong with them shows now, not at a job
+    return Interrogation(
+        definition=definition,
+        input_model=input_model,
+        output_model=output_model,
+        bounds=bounds,
+        warnings=findings,
+        where=where,
+    )
+
+
+def _read(folder: Traversable, name: str) -> str:
+    file = folder / name
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigurationError(f"{file} is missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+    if not text.strip() or "\x00" in text:
+        raise ConfigurationError(f"{file} is empty, or holds U+0000")
+    # A checkout may write other line ends; the definition's hash must not depend on them.
+    return text.replace("\r\n", "\n")
+
+
+def _version(module: ModuleType, folder: Traversable) -> str:
+    version = getattr(module, "VERSION", None)
+    if not isinstance(version, str) or not VERSION.match(version) or len(version) > _MAX_VERSION_CHARACTERS:
+        raise ConfigurationError(f'{folder / "output.py"}: VERSION must be a text like "1.0.0", not {version!r}')
+    return version
+
+
+def _model(module: ModuleType, name: str, folder: Traversable) -> type[BaseModel]:
+    model = getattr(module, name, None)
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise ConfigurationError(f"{folder / 'output.py'}: there must be a class {name}(pydantic.BaseModel)")
+    return model
+
+
+def _schema(output_model: type[BaseModel], folder: Traversable) -> Any:
+    try:
+        return _without_titles(output_model.model_json_schema())
+    except PydanticUserError as error:
+        raise ConfigurationError(f"{folder / 'output.py'}: Output has no JSON schema: {error.message}") from error
+
+
+def _without_titles(node: Any, *, names: bool = False) -> Any:
+    """Drop the titles Pydantic writes: each prompt would pay for them. A property called ``title`` stays."""
+    if isinstance(node, list):
+        return [_without_titles(member) for member in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: _without_titles(member, names=not names and name in {"properties", "$defs"})
+        for name, member in node.items()
+        if names or name != "title" or not isinstance(member, str)
+    }
+
+
+def _canonical(schema: Any, folder: Traversable) -> str:
+    """Return the schema as canonical JSON: members by the alphabet, as one of Ollama's paths sorts them anyway, so
+    that the hash covers exactly what is sent and the model writes in one order on every path.
+    """  # noqa: D205 - one sentence
+    try:
+        return rfc8785.dumps(schema).decode()
+    except rfc8785.CanonicalizationError as error:
+        raise ConfigurationError(f"{folder / 'output.py'}: Output: {error}") from error
+
+
+def _refuse_errors(findings: tuple[Finding, ...], where: str) -> None:
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        raise ConfigurationError(f"{where}: " + "; ".join(str(finding) for finding in errors))

@@ -1,0 +1,107 @@
+"""The registry: every interrogation this process knows, and the check of a job against it."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import Self
+
+from pydantic import BaseModel, ValidationError
+
+from derive.contracts import JobInput
+from derive.errors import ConfigurationError, InvalidInput, UnknownInterrogation
+from derive.evidence.references import parse_evidence_refs, problems_in_words
+from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.packages import load_from_folder, load_from_module
+
+__all__ = ["ENTRY_POINT_GROUP", "Interrogation", "Registry"]
+
+ENTRY_POINT_GROUP = "holocron.interrogations"
+_BUILT_IN = ("derive.interrogations.sw_entity_facts_v1",)
+_MAX_KEYS_SHOWN = 20
+
+
+class Registry:
+    """Interrogations by key; of several versions of one, a job gets the highest.
+
+    Raises ConfigurationError when two have one key and one version.
+    """
+
+    def __init__(self, interrogations: Iterable[Interrogation]) -> None:
+        self._all = tuple(sorted(interrogations, key=_order))
+        for one, next_one in zip(self._all, self._all[1:], strict=False):
+            if _order(one) == _order(next_one):
+                raise ConfigurationError(
+                    f"two interrogations are {one.definition}: {one.where} and {next_one.where}: "
+                    "raise the version of one, or rename it"
+                )
+        # Sorted by version: the last of a key wins.
+        self._by_key: Mapping[str, Interrogation] = MappingProxyType({one.key: one for one in self._all})
+
+    @classmethod
+    def load(cls, folder: Path | None) -> Self:
+        """Load the built-in ones, those of installed packages, and those in a folder.
+
+        An entry point of the group ``holocron.interrogations`` names a package that holds the three files; each
+        folder inside ``folder`` is one interrogation. Raises ConfigurationError, naming file and reason, for
+        the first that is broken.
+        """
+        found = [load_from_module(name) for name in _BUILT_IN]
+        found += [_load_entry_point(entry_point) for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP))]
+        if folder is not None:
+            found += [load_from_folder(one) for one in _folders_in(folder)]
+        return cls(found)
+
+    def all(self) -> tuple[Interrogation, ...]:
+        """Return every interrogation in every version, by key and version."""
+        return self._all
+
+    def get(self, key: str) -> Interrogation:
+        """Return the highest version of an interrogation; raise UnknownInterrogation, naming those there are."""
+        found = self._by_key.get(key)
+        if found is not None:
+            return found
+        near = get_close_matches(key, self._by_key, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        keys = list(self._by_key)
+        known = ", ".join(keys[:_MAX_KEYS_SHOWN]) + (", …" if len(keys) > _MAX_KEYS_SHOWN else "")
+        raise UnknownInterrogation(f"there is no interrogation {key[:200]!r}{hint} (known: {known or 'none'})")
+
+    def check(self, job: JobInput) -> BaseModel:
+        """Return a job's input as its interrogation's model, or raise InvalidInput with each field and reason.
+
+        Also raises UnknownInterrogation. Evidence is not looked for: whether it is there is known when the job runs.
+        """
+        interrogation = self.get(job.interrogation_key)
+        parse_evidence_refs(job.evidence_ref_json)
+        try:
+            return interrogation.input_model.model_validate_json(job.input_json)
+        except ValidationError as error:
+            raise InvalidInput(f"input of {interrogation.key}: {problems_in_words(error)}") from None
+
+
+def _order(interrogation: Interrogation) -> tuple[str, tuple[int, ...]]:
+    return interrogation.key, tuple(int(part) for part in interrogation.version.split("."))
+
+
+def _load_entry_point(entry_point: EntryPoint) -> Interrogation:
+    if entry_point.attr:
+        raise ConfigurationError(
+            f"entry point {entry_point.name!r} of {ENTRY_POINT_GROUP}: {entry_point.value!r} must name a package"
+        )
+    interrogation = load_from_module(entry_point.module)
+    if interrogation.key != entry_point.name:
+        raise ConfigurationError(
+            f"entry point {entry_point.name!r} of {ENTRY_POINT_GROUP} must be called as its package, "
+            f"{interrogation.key!r}"
+        )
+    return interrogation
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        members = sorted(folder.iterdir())
+    except OSError as error:
+        raise ConfigurationError(f"the folder of interrogations {folder} cannot be read: {error.strerror}") from error
+    return [member for member in members if member.is_dir() and not member.name.startswith((".", "_"))]

@@ -1,0 +1,89 @@
+"""The report on one answer (``validation.json``): named checks with their results, and what an error would say.
+
+Details carry a short excerpt of what was wrong, for a correction and for who may see payloads. The error's message
+carries none: it goes into rows and logs.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from derive.contracts import Frozen
+from derive.errors import RunError
+from derive.interrogations.correction import shorten
+
+MAX_MESSAGE_CHARACTERS = 1_000
+_MAX_EXCERPT_CHARACTERS = 120
+_MAX_PATH_CHARACTERS = 200
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+
+
+class Detail(Frozen):
+    """One thing that is wrong: where, what, and the beginning of what stands there."""
+
+    path: str
+    problem: str
+    excerpt: str | None = None
+
+
+class Check(Frozen):
+    """One named check and its result; a check that an earlier failure made pointless is skipped."""
+
+    name: Literal["json", "schema", "model", "grounding"]
+    result: Literal["passed", "failed", "skipped"]
+    details: tuple[Detail, ...] = ()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was made of an answer: its checks, and either its value or the error to end the run with."""
+
+    checks: tuple[Check, ...]
+    value: Any
+    error: RunError | None
+
+    @property
+    def valid(self) -> bool:
+        """Whether the answer may be kept as output."""
+        return self.error is None
+
+    @property
+    def output_json(self) -> str | None:
+        """The valid answer as compact JSON in the members' own order (``output.json``, ``run.output_json``)."""
+        return json.dumps(self.value, ensure_ascii=False, separators=(",", ":")) if self.valid else None
+
+    def report(self) -> dict[str, Any]:
+        """Return what ``validation.json`` holds."""
+        return {
+            "valid": self.valid,
+            "error_kind": None if self.error is None else self.error.kind.value,
+            "error": None if self.error is None else str(self.error),
+            "checks": [check.model_dump(mode="json") for check in self.checks],
+        }
+
+
+def message_of(details: tuple[Detail, ...]) -> str:
+    """Return the problems in one line without any excerpt, bounded."""
+    return shorten("; ".join(f"{detail.path} {detail.problem}" for detail in details), MAX_MESSAGE_CHARACTERS)
+
+
+def path_of(parts: tuple[int | str, ...]) -> str:
+    """Return ``facts[2].quote``; a name that no schema of ours would have is not repeated."""
+    path = ""
+    for part in parts:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if _PLAIN_NAME.match(part) else ".(other)"
+    return shorten(path.removeprefix("."), _MAX_PATH_CHARACTERS) or "the answer"
+
+
+def excerpt_of(value: Any) -> str | None:
+    """Return the beginning of a scalar as JSON; of an array or object nothing."""
+    if isinstance(value, str):
+        return json.dumps(shorten(value, _MAX_EXCERPT_CHARACTERS), ensure_ascii=False)
+    if value is None or isinstance(value, bool | float):
+        return json.dumps(value)
+    # An integer may have thousands of digits.
+    return str(value) if isinstance(value, int) and abs(value) < 10**30 else None

@@ -1,0 +1,136 @@
+"""Validates one answer: JSON, schema, model, grounding, in this order; the first that fails ends it."""
+
+import math
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from derive.contracts import EvidenceBundle, parse_json
+from derive.errors import InvalidOutput, UngroundedOutput
+from derive.interrogations.answer_schema import AnswerSchema
+from derive.interrogations.grounding import find_ungrounded
+from derive.interrogations.report import Check, Detail, Validation, excerpt_of, message_of, path_of
+
+MAX_DEPTH = 64
+MAX_VALUES = 100_000
+"""Of one answer: some hundred times the largest that is asked for, and judged within seconds."""
+_MAX_PROBLEMS = 10
+_MAX_PROBLEM_CHARACTERS = 200
+_NAMES = ("json", "schema", "model", "grounding")
+
+
+class _Refused(Exception):
+    def __init__(self, *details: Detail) -> None:
+        super().__init__()
+        self.details = details
+
+
+def validate_answer(
+    content: str,
+    *,
+    schema: AnswerSchema,
+    bundle: EvidenceBundle,
+    output_model: type[BaseModel] | None,
+) -> Validation:
+    """Return the report on an answer; whatever the model wrote, this raises nothing.
+
+    Without ``output_model`` (an old definition whose code is gone) the check ``model`` is skipped.
+    """
+    checks: list[Check] = []
+    value: Any = None
+    try:
+        value = _parse(content)
+        checks.append(Check(name="json", result="passed"))
+        _refuse_if(schema.find_faults(value))
+        checks.append(Check(name="schema", result="passed"))
+        if output_model is None:
+            checks.append(Check(name="model", result="skipped"))
+        else:
+            _refuse_if(_model_faults(content, output_model))
+            checks.append(Check(name="model", result="passed"))
+        _refuse_if(find_ungrounded(value, bundle))
+        checks.append(Check(name="grounding", result="passed"))
+    except _Refused as refused:
+        return _refuse(checks, refused.details)
+    return Validation(checks=tuple(checks), value=value, error=None)
+
+
+def _refuse_if(details: tuple[Detail, ...]) -> None:
+    if details:
+        raise _Refused(*details)
+
+
+def _refuse(passed: list[Check], details: tuple[Detail, ...]) -> Validation:
+    failed, *rest = _NAMES[len(passed) :]
+    checks = [*passed, Check.model_validate({"name": failed, "result": "failed", "details": details})]
+    checks += [Check.model_validate({"name": name, "result": "skipped"}) for name in rest]
+    problems = message_of(details)
+    error = (
+        UngroundedOutput(f"the answer is not grounded: {problems}")
+        if failed == "grounding"
+        else InvalidOutput(f"the answer is not valid ({failed}): {problems}")
+    )
+    return Validation(checks=tuple(checks), value=None, error=error)
+
+
+def _parse(content: str) -> Any:
+    if not content.strip():
+        raise _Refused(Detail(path="the answer", problem="is empty"))
+    try:
+        value = parse_json(content)
+    except ValueError as error:
+        problem = f"is not JSON: {error}"[:_MAX_PROBLEM_CHARACTERS]
+        if content.lstrip().startswith("```"):
+            problem = "is not JSON: write the object alone, without a code fence"
+        raise _Refused(Detail(path="the answer", problem=problem)) from None
+    _check_values(value)
+    return value
+
+
+def _check_values(answer: Any) -> None:
+    """Refuse what is JSON but cannot be kept or worked with; without recursion, however deep the answer is."""
+    waiting: list[tuple[Any, tuple[int | str, ...]]] = [(answer, ())]
+    seen = 0
+    while waiting:
+        value, path = waiting.pop()
+        seen += 1
+        if seen > MAX_VALUES:
+            raise _Refused(Detail(path="the answer", problem=f"holds more than {MAX_VALUES} values"))
+        if len(path) > MAX_DEPTH:
+            raise _Refused(Detail(path="the answer", problem=f"is nested more than {MAX_DEPTH} levels deep"))
+        if isinstance(value, str):
+            _check_text(value, path)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise _Refused(Detail(path=path_of(path), problem="is too large a number", excerpt=str(value)))
+        elif isinstance(value, dict):
+            for name in value:
+                _check_text(name, path)
+            waiting.extend((member, (*path, name)) for name, member in value.items())
+        elif isinstance(value, list):
+            if seen + len(waiting) + len(value) > MAX_VALUES:
+                raise _Refused(Detail(path=path_of(path), problem=f"holds more than {MAX_VALUES} values"))
+            waiting.extend((member, (*path, place)) for place, member in enumerate(value))
+
+
+def _check_text(text: str, path: tuple[int | str, ...]) -> None:
+    if "\x00" in text:
+        raise _Refused(Detail(path=path_of(path), problem="holds the character U+0000", excerpt=excerpt_of(text)))
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        problem = "holds half of a surrogate pair, which is no character"
+        raise _Refused(Detail(path=path_of(path), problem=problem, excerpt=excerpt_of(text))) from None
+
+
+def _model_faults(content: str, output_model: type[BaseModel]) -> tuple[Detail, ...]:
+    try:
+        output_model.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_PROBLEMS]
+        return tuple(
+            Detail(path=path_of(tuple(problem["loc"])), problem=problem["msg"][:_MAX_PROBLEM_CHARACTERS])
+            for problem in found
+        )
+    return ()

@@ -1,0 +1,309 @@
+"""The lake: every byte of every attempt, under deterministic paths, written once, hashed, listed in a manifest.
+
+Paths (``lake_uri``) are relative to the lake's root; ``lake_stores.paths`` says what they may be. A file appears
+whole or not at all and is never overwritten with other bytes. A run's manifest appears last, when all it lists is
+durable.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import BinaryIO, Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+from uuid import UUID, uuid5
+
+from pydantic import ValidationError
+
+from derive.contracts import ArtifactFacts, Manifest, ManifestFile
+from derive.errors import ConfigurationError, LakeError, LakeFileTooLarge, LakePathRefused
+from derive.lake_stores import paths
+from derive.lake_stores.local import LocalStore
+from derive.lake_stores.objects import SERVED_BY, ObjectStore
+from derive.lake_stores.paths import RUNS_FOLDER, check_name, check_uri
+from derive.lake_stores.store import Entry, SpoolFile, Store
+
+MANIFEST_NAME = "manifest.json"
+RESPONSE_STREAM_NAME = "response.ndjson"
+
+ARTIFACTS: Mapping[str, tuple[str, str]] = {
+    "request.json": ("request_json", "application/json"),
+    RESPONSE_STREAM_NAME: ("response_stream", "application/x-ndjson"),
+    "response.json": ("response_json", "application/json"),
+    "evidence.json": ("evidence_bundle", "application/json"),
+    "prompt.txt": ("prompt_text", "text/plain; charset=utf-8"),
+    "output.json": ("parsed_output", "application/json"),
+    "validation.json": ("validation_report", "application/json"),
+    "model.json": ("model_snapshot", "application/json"),
+    "correction.json": ("correction", "application/json"),
+    MANIFEST_NAME: ("manifest", "application/json"),
+}
+"""What a run may leave: file name to ``artifact_type`` and media type."""
+
+_OTHER = ("file", "application/octet-stream")
+_CHUNK_BYTES = 1 << 20
+MAX_MANIFEST_BYTES = 1 << 20
+
+BuildManifest = Callable[[tuple[ManifestFile, ...]], Manifest]
+
+
+class Spool:
+    """A file of a run that takes its bytes as they come and is hashed on the way.
+
+    As a context manager it is abandoned at the end unless it was finished. One thread at a time.
+    """
+
+    def __init__(self, lake: "Lake", folder: str, name: str, file: SpoolFile) -> None:
+        self.folder = folder
+        self.name = name
+        self.byte_count = 0
+        self._lake = lake
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._is_open = True
+
+    def write(self, data: bytes) -> None:
+        """Append the bytes. Raises LakeUnavailable, and ValueError when the spool is spent."""
+        if not self._is_open:
+            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
+        self._file.write(data)
+        self._hash.update(data)
+        self.byte_count += len(data)
+
+    def finish(self) -> ManifestFile:
+        """Give the file its name, durably; the spool is spent, whether or not that succeeds.
+
+        Raises LakeConflict, LakeUnavailable.
+        """
+        return self._lake.write_run(self.folder, {}, spool=self)[0]
+
+    def abandon(self) -> None:
+        """Remove what was written; does nothing to a finished file, may be repeated, never raises."""
+        self._is_open = False
+        self._file.abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.abandon()
+
+    def hand_over(self) -> tuple[SpoolFile, ManifestFile]:
+        """Return the bytes' file and its facts; from here on the spool takes no more. For ``Lake.write_run``."""
+        if not self._is_open:
+            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
+        self._is_open = False
+        return self._file, _facts(self.name, self.byte_count, self._hash.hexdigest())
+
+
+class Lake:
+    """The one face of the lake; safe to share between threads.
+
+    Every method may raise LakeUnavailable (the lake as a whole cannot do its work) and LakePathRefused (a name no
+    lake file can bear, or a link in the way).
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Return the lake at a URL: a path, ``file://``, ``memory://``, ``s3://`` or ``abfs://``.
+
+        Nothing is touched yet: ``probe`` tells whether it can be used. Raises ConfigurationError.
+        """
+        return cls(_open_store(url))
+
+    @staticmethod
+    def run_folder(started_utc: datetime, run_id: UUID) -> str:
+        """Return the folder of a run: ``llm_runs/{yyyy}/{mm}/{dd}/{run_id}``, the UTC day of ``started_utc``."""
+        return paths.run_folder(started_utc, run_id)
+
+    def write(self, folder: str, name: str, data: bytes) -> ManifestFile:
+        """Write one file, once: the same bytes again are fine, others raise LakeConflict. Durable on return."""
+        return self.write_run(folder, {name: data})[0]
+
+    def write_all(self, folder: str, files: Mapping[str, bytes]) -> list[ManifestFile]:
+        """Write several files of one folder, as ``write``; they appear in their order and are answered in it.
+
+        On LakeConflict those before the one in conflict have been written.
+        """
+        return self.write_run(folder, files)
+
+    def write_run(
+        self,
+        folder: str,
+        files: Mapping[str, bytes],
+        *,
+        spool: Spool | None = None,
+        manifest: BuildManifest | None = None,
+    ) -> list[ManifestFile]:
+        """Write all that a run leaves in one go, and return it in order: the spooled file, the files, the manifest.
+
+        The cheapest way to write a run: each file is synced once, the folder twice. ``manifest`` is called with what
+        stands before it and builds the manifest, which appears when all that is durable. The spool is spent, whether
+        or not this succeeds. Raises LakeConflict.
+        """
+        check_uri(folder)
+        if spool is not None and spool.folder != folder:
+            raise ValueError(f"the spool is of {spool.folder}, not of {folder}")
+        with spool or contextlib.nullcontext():
+            written = []
+            spooled = None
+            if spool is not None:
+                spooled, facts = spool.hand_over()
+                written.append(facts)
+            written += [_hash_bytes(check_name(name), data) for name, data in files.items()]
+            last = {} if manifest is None else {MANIFEST_NAME: _encode_manifest(manifest(tuple(written)))}
+            if last.keys() & files.keys():
+                raise ValueError(f"{MANIFEST_NAME} stands among the files, and a manifest is to be built")
+            self._store.put(folder, files, spooled=spooled, last=last)
+        return written + [_hash_bytes(name, data) for name, data in last.items()]
+
+    def write_manifest(self, folder: str, manifest: Manifest) -> ManifestFile:
+        """Write a run's manifest; everything it lists must have been written before. Raises LakeConflict."""
+        return self.write(folder, MANIFEST_NAME, _encode_manifest(manifest))
+
+    def spool(self, folder: str, name: str) -> Spool:
+        """Begin a file whose bytes come bit by bit; it bears a hidden name until it is finished."""
+        check_uri(folder)
+        check_name(name)
+        return Spool(self, folder, name, self._store.spool(folder, name))
+
+    def open_file(self, uri: str) -> BinaryIO:
+        """Open a file for reading; the caller closes it. Raises LakeFileMissing."""
+        check_uri(uri)
+        return self._store.open_file(uri)
+
+    def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
+        """Return a file's bytes. Raises LakeFileMissing, LakeFileTooLarge when there are more than ``max_bytes``."""
+        with self._reading(uri) as stream:
+            data = stream.read(-1 if max_bytes is None else max_bytes + 1)
+        if max_bytes is not None and len(data) > max_bytes:
+            raise LakeFileTooLarge(f"{uri} in the lake is larger than {max_bytes} bytes")
+        return data
+
+    def read_start(self, uri: str, *, max_bytes: int) -> tuple[bytes, int]:
+        """Return the first ``max_bytes`` bytes of a file, or fewer, and the whole's size. Raises LakeFileMissing."""
+        with self._reading(uri) as stream:
+            start = stream.read(max_bytes)
+            return start, stream.seek(0, 2)
+
+    def hash_file(self, uri: str) -> tuple[str, int]:
+        """Return the SHA-256 (64 hex) and the size of a file, in constant memory. Raises LakeFileMissing."""
+        digest, byte_count = hashlib.sha256(), 0
+        with self._reading(uri) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                byte_count += len(chunk)
+        return digest.hexdigest(), byte_count
+
+    @contextlib.contextmanager
+    def _reading(self, uri: str) -> Iterator[BinaryIO]:
+        check_uri(uri)
+        with self._store.reading(uri), self._store.open_file(uri) as stream:
+            yield stream
+
+    def read_manifest(self, folder: str) -> Manifest:
+        """Return a run's manifest. Raises LakeFileMissing, and LakeError when the file is no manifest."""
+        uri = f"{folder}/{MANIFEST_NAME}"
+        data = self.read(uri, max_bytes=MAX_MANIFEST_BYTES)
+        try:
+            return Manifest.model_validate_json(data)
+        except ValidationError as error:
+            raise LakeError(f"{uri} in the lake is no manifest ({error.error_count()} faults)") from error
+
+    def list_folder(self, folder: str) -> list[Entry]:
+        """Return what stands in a folder, by name, files still being written left out; none there: an empty list."""
+        check_uri(folder)
+        return self._store.list_folder(folder)
+
+    def run_folders(self, since: datetime | None = None) -> Iterator[str]:
+        """Yield the folders of all runs, or of those since the UTC day of ``since`` (an aware time), oldest day first.
+
+        Whatever else stands below ``llm_runs/`` is left out.
+        """
+        first = since.astimezone(UTC).strftime("%Y/%m/%d") if since else ""
+        return self._run_folders_below(RUNS_FOLDER, first, levels=4)
+
+    def _run_folders_below(self, folder: str, first: str, *, levels: int) -> Iterator[str]:
+        for entry in self._store.list_folder(folder):
+            uri = f"{folder}/{entry.name}"
+            path = uri.removeprefix(f"{RUNS_FOLDER}/")
+            if not entry.is_folder or path < first[: len(path)]:
+                continue
+            if levels > 1:
+                yield from self._run_folders_below(uri, first, levels=levels - 1)
+            elif paths.is_run_folder(uri):
+                yield uri
+
+    def delete_folder(self, uri: str) -> None:
+        """Remove the folder of one run, for a purge; gone already is fine. Any other path is refused."""
+        if not paths.is_run_folder(uri):
+            raise LakePathRefused(f"{uri[:200]!a} is not the folder of a run ({RUNS_FOLDER}/yyyy/mm/dd/run_id)")
+        self._store.delete_folder(uri)
+
+    def probe(self) -> None:
+        """Raise LakeUnavailable, saying why and what to do, unless the lake can be written now."""
+        self._store.probe()
+
+
+def artifact_facts(run_id: UUID, folder: str, files: Sequence[ManifestFile]) -> tuple[ArtifactFacts, ...]:
+    """Return the rows of ``llm.artifact`` for a run's files; the same files always give the same ids."""
+    return tuple(
+        ArtifactFacts(
+            artifact_id=uuid5(run_id, file.artifact_type),
+            artifact_type=file.artifact_type,
+            media_type=file.media_type,
+            content_sha256=file.content_sha256,
+            byte_count=file.byte_count,
+            lake_uri=f"{folder}/{file.name}",
+        )
+        for file in files
+    )
+
+
+def _open_store(url: str) -> Store:
+    if not url.strip() or "\x00" in url or "::" in url:
+        raise ConfigurationError("LAKE_URL is empty or no URL; set a folder's path, file://, s3:// or abfs://")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return LocalStore(url)
+    scheme = scheme.lower()
+    if scheme == "file":
+        parts = urlsplit(url)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise ConfigurationError(f"LAKE_URL={_without_secrets(url)} must be file:/// and an absolute path")
+        return LocalStore(url2pathname(parts.path))
+    if scheme not in SERVED_BY:
+        served = ", ".join(f"{known}://" for known in ("file", *SERVED_BY))
+        raise ConfigurationError(f"LAKE_URL={_without_secrets(url)} has no scheme that is served: {served}")
+    if not rest.strip("/"):
+        raise ConfigurationError(f"LAKE_URL={_without_secrets(url)} names no bucket, container or prefix")
+    return ObjectStore(url, shown=_without_secrets(url))
+
+
+def _without_secrets(url: str) -> str:
+    return re.sub(r"//[^/@]*:[^/@]*@", "//…@", url.partition("?")[0])
+
+
+def _encode_manifest(manifest: Manifest) -> bytes:
+    return (manifest.model_dump_json(indent=2) + "\n").encode()
+
+
+def _hash_bytes(name: str, data: bytes) -> ManifestFile:
+    return _facts(name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _facts(name: str, byte_count: int, content_sha256: str) -> ManifestFile:
+    artifact_type, media_type = ARTIFACTS.get(name, _OTHER)
+    return ManifestFile(
+        name=name,
+        artifact_type=artifact_type,
+        media_type=media_type,
+        byte_count=byte_count,
+        content_sha256=content_sha256,
+    )

@@ -1,0 +1,207 @@
+"""The lake in a local folder: exclusive create under a hidden name, fsync, then a rename that overwrites nothing."""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from derive.errors import LakeConflict, LakeFileMissing, LakePathRefused, LakeUnavailable
+from derive.lake_stores.directory import FOLDER_MODE, Directory
+from derive.lake_stores.staging import LocalSpool, Place, Stage, remove_tree, write_fully
+from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
+
+PROBE_BYTES = 65_536
+"""Enough that a full disk shows; a few bytes may still fit where no artifact would."""
+
+_MAX_REMEMBERED_FOLDERS = 4_096
+
+
+class LocalStore:
+    """A folder of this machine, or of a mount. Safe to share between threads and between processes."""
+
+    def __init__(self, root: str) -> None:
+        """Take the folder; nothing is touched yet. Links in its own path are resolved now, once."""
+        self.root = os.path.realpath(root)
+        self._lock = threading.Lock()
+        self._identity: tuple[int, int] | None = None
+        # Folders known to survive a loss of power, so that their parents need no further fsync.
+        self._durable: set[str] = set()
+
+    def put(
+        self,
+        folder: str,
+        files: Mapping[str, bytes],
+        *,
+        spooled: SpoolFile | None = None,
+        last: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """As ``Store.put``; two fsyncs of the folder when there is a ``last``, one otherwise."""
+        with self._unavailable_at(folder), contextlib.ExitStack() as held:
+            if isinstance(spooled, LocalSpool):
+                place = spooled.place
+                stage = held.enter_context(contextlib.closing(Stage(place.directory, folder)))
+                stage.take_over(spooled)
+            else:
+                place = held.enter_context(contextlib.closing(self._reach(folder, create=True)))
+                stage = held.enter_context(contextlib.closing(Stage(place.directory, folder)))
+            stage.write(files)
+            stage.write(last or {})
+            self._settle(place)
+            stage.publish(len(stage.waiting) - len(last or {}))
+            place.directory.sync()
+            if last:
+                stage.publish(len(last))
+                place.directory.sync()
+
+    def spool(self, folder: str, name: str) -> LocalSpool:
+        """As ``Store.spool``: the bytes go straight to the file system, under a hidden name in the folder."""
+        with self._unavailable_at(folder):
+            place = self._reach(folder, create=True)
+            try:
+                return LocalSpool(f"{self.root}/{folder}/{name}", place, name)
+            except BaseException:
+                place.close()
+                raise
+
+    def open_file(self, uri: str) -> BinaryIO:
+        """As ``Store.open_file``."""
+        folder, _, name = uri.rpartition("/")
+        with self.reading(uri), contextlib.closing(self._reach(folder, create=False)) as place:
+            return os.fdopen(place.directory.open_file(name), "rb")
+
+    def list_folder(self, folder: str) -> list[Entry]:
+        """As ``Store.list_folder``; links and whatever else is no plain file or folder are left out."""
+        try:
+            with self.reading(folder), contextlib.closing(self._reach(folder, create=False)) as place:
+                return [
+                    Entry(name, stat.S_ISDIR(facts.st_mode), facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
+                    for name, facts in place.directory.scan()
+                    if not name.startswith(".") and (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode))
+                ]
+        except LakeFileMissing:
+            return []
+
+    def delete_folder(self, folder: str) -> None:
+        """As ``Store.delete_folder``."""
+        parent, _, name = folder.rpartition("/")
+        with self._lock:
+            self._durable.discard(folder)
+        try:
+            place = self._reach_to_read(parent)
+        except LakeFileMissing:
+            return
+        with self._unavailable_at(folder), contextlib.closing(place):
+            remove_tree(place.directory, name)
+            place.directory.sync()
+
+    def probe(self) -> None:
+        """As ``Store.probe``; creates the root when this process has not met it yet."""
+        with self._unavailable_at(), self._open_root(create=True) as root:
+            hidden = f".probe.{secrets.token_hex(8)}"
+            descriptor = root.create_file(hidden)
+            try:
+                write_fully(descriptor, bytes(PROBE_BYTES))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+                root.unlink(hidden)
+
+    def _reach(self, folder: str, *, create: bool) -> Place:
+        """Open a folder step by step from the root; the caller closes the place. An empty path is the root."""
+        place = Place(self._open_root(create=create))
+        try:
+            reached = ""
+            for part in folder.split("/") if folder else ():
+                reached = f"{reached}/{part}" if reached else part
+                place.enter(part, reached, create=create, durable=not create or reached in self._durable)
+        except BaseException:
+            place.close()
+            raise
+        return place
+
+    def _open_root(self, *, create: bool) -> Directory:
+        try:
+            root = Directory.open_root(self.root)
+        except FileNotFoundError as error:
+            # A root that was there and is gone was unmounted or moved: a new one would hide what is in the old.
+            if not create or self._identity is not None:
+                raise describe_unavailable(self.root, error) from error
+            _create_root(Path(self.root))
+            root = Directory.open_root(self.root)
+        except OSError as error:
+            raise describe_unavailable(self.root, error) from error
+        try:
+            self._recognise(root)
+        except BaseException:
+            root.close()
+            raise
+        return root
+
+    def _recognise(self, root: Directory) -> None:
+        identity = root.identity
+        if identity == self._identity:
+            return
+        if os.path.realpath(self.root) != self.root:
+            raise LakeUnavailable(
+                f"The lake at {self.root} cannot be used: a folder above it became a symbolic link; "
+                "restore it, or restart with the real path in LAKE_URL."
+            )
+        with self._lock:
+            self._identity = identity
+            self._durable.clear()
+
+    def _settle(self, place: Place) -> None:
+        for reached, parent in place.unsettled:
+            parent.sync()
+            with self._lock:
+                if len(self._durable) >= _MAX_REMEMBERED_FOLDERS:
+                    self._durable.clear()
+                self._durable.add(reached)
+
+    def _reach_to_read(self, folder: str) -> Place:
+        with self.reading(folder):
+            return self._reach(folder, create=False)
+
+    @contextlib.contextmanager
+    def reading(self, uri: str) -> Iterator[None]:
+        """As ``Store.reading``; tells what concerns this one path from what concerns the lake as a whole.
+
+        A file this account may not read is refused for good: given back as ``lake_unavailable``, its job would
+        come round for ever, since the probe of the whole lake succeeds.
+        """
+        with self._unavailable_at(uri):
+            try:
+                yield
+            except (FileNotFoundError, LakeConflict) as error:
+                raise LakeFileMissing(f"{uri} is not in the lake") from error
+            except PermissionError as error:
+                raise LakePathRefused(f"{uri} in the lake may not be read by this account") from error
+
+    @contextlib.contextmanager
+    def _unavailable_at(self, uri: str = "") -> Iterator[None]:
+        """Map what the operating system says, once and for all; ``uri`` is what was asked for."""
+        where = f"{self.root}/{uri}" if uri else self.root
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise LakePathRefused(f"{uri} is too long for the lake's file system") from error
+            raise describe_unavailable(where, error) from error
+
+
+def _create_root(root: Path) -> None:
+    """Create the root and the folders above it that are missing, each durably."""
+    missing = []
+    while not root.is_dir():
+        missing.append(root)
+        root = root.parent
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(FOLDER_MODE)
+        with Directory.open_root(str(folder.parent)) as above:
+            above.sync()

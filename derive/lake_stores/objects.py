@@ -1,0 +1,172 @@
+"""The lake in an object store, by the fsspec package that serves it.
+
+A put there is whole or not at all. It is exclusive where the store has a condition for that (S3's ``If-None-Match``,
+Azure's ``overwrite=False``); elsewhere this store looks first and puts then, under a lock of this process, so that
+two *processes* that write one name with other bytes at the same moment are not kept apart. Run folders bear the
+run's own id and have one writer, so that none meets it.
+"""
+
+import contextlib
+import io
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, BinaryIO
+
+from derive.errors import ConfigurationError, HolocronError, LakeConflict, LakeFileMissing
+from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
+
+SERVED_BY = {
+    "memory": ("fsspec", None),
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+    "abfs": ("adlfs", "azure"),
+    "abfss": ("adlfs", "azure"),
+    "az": ("adlfs", "azure"),
+}
+"""URL scheme to the package that serves it and the extra of this project that installs it."""
+
+_EXCLUSIVE = frozenset(SERVED_BY) - {"memory"}
+_SPOOL_MEMORY_BYTES = 1 << 20
+_PROBE_NAME = ".probe"
+
+
+class ObjectStore:
+    """A prefix of an object store. Safe to share between threads."""
+
+    def __init__(self, url: str, *, shown: str) -> None:
+        """Open the store; ``shown`` is the URL without its secrets. Raises ConfigurationError."""
+        scheme = url.split("://", 1)[0].lower()
+        package, extra = SERVED_BY[scheme]
+        # Imported here: a worker on a local folder should not carry it in its memory.
+        from fsspec.core import url_to_fs
+
+        try:
+            self._fs: Any
+            self._fs, root = url_to_fs(url, use_listings_cache=False)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"LAKE_URL={shown} needs the package {package}: pip install 'holocron[{extra}]'"
+            ) from error
+        except ValueError as error:
+            raise ConfigurationError(f"LAKE_URL={shown} is not understood by the package {package}") from error
+        self._root = root.rstrip("/")
+        self._shown = shown
+        self._in_memory = scheme == "memory"
+        self._one_writer: contextlib.AbstractContextManager[Any] = (
+            contextlib.nullcontext() if scheme in _EXCLUSIVE else threading.Lock()
+        )
+
+    def put(
+        self,
+        folder: str,
+        files: Mapping[str, bytes],
+        *,
+        spooled: SpoolFile | None = None,
+        last: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """As ``Store.put``; a put that returned is durable."""
+        if isinstance(spooled, ObjectSpool):
+            self._put(spooled.uri, spooled.take())
+        for name, data in {**files, **(last or {})}.items():
+            self._put(f"{folder}/{name}", data)
+
+    def _put(self, uri: str, data: bytes) -> None:
+        with self.reading(uri):
+            try:
+                with self._one_writer:
+                    self._fs.pipe_file(self._path(uri), data, mode="create")
+            except FileExistsError as error:
+                if not self._holds(uri, data):
+                    raise LakeConflict(f"{uri} is in the lake with other bytes; they stay") from error
+
+    def _holds(self, uri: str, data: bytes) -> bool:
+        try:
+            return bool(self._fs.cat_file(self._path(uri)) == data)
+        except FileNotFoundError:
+            return False
+
+    def spool(self, folder: str, name: str) -> "ObjectSpool":
+        """As ``Store.spool``: the bytes wait here, since an object cannot grow."""
+        return ObjectSpool(f"{folder}/{name}")
+
+    def open_file(self, uri: str) -> BinaryIO:
+        """As ``Store.open_file``."""
+        with self.reading(uri):
+            if self._in_memory:
+                # fsspec hands out the one stored stream, whose position all its readers would share.
+                return io.BytesIO(self._fs.cat_file(self._path(uri)))
+            stream: BinaryIO = self._fs.open(self._path(uri), "rb")
+            return stream
+
+    def list_folder(self, folder: str) -> list[Entry]:
+        """As ``Store.list_folder``."""
+        path = self._path(folder)
+        try:
+            with self.reading(folder):
+                found = self._fs.ls(path, detail=True)
+        except LakeFileMissing:
+            return []
+        entries = [
+            Entry(
+                info["name"].rstrip("/").rsplit("/", 1)[-1],
+                info["type"] == "directory",
+                0 if info["type"] == "directory" else int(info["size"]),
+            )
+            for info in found
+            # Some stores answer for a folder with an empty object of its own name.
+            if info["name"].strip("/") != path.strip("/")
+        ]
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+    def delete_folder(self, folder: str) -> None:
+        """As ``Store.delete_folder``."""
+        with contextlib.suppress(LakeFileMissing), self.reading(folder):
+            self._fs.rm(self._path(folder), recursive=True)
+
+    def probe(self) -> None:
+        """As ``Store.probe``; one small object stays, so that no right to delete is needed."""
+        with self.reading(""):
+            self._fs.pipe_file(self._path(_PROBE_NAME), b"writable\n")
+
+    def _path(self, uri: str) -> str:
+        return f"{self._root}/{uri}" if uri else self._root
+
+    @contextlib.contextmanager
+    def reading(self, uri: str) -> Iterator[None]:
+        """As ``Store.reading``; maps what the store's package raises, once and for all."""
+        try:
+            yield
+        except HolocronError:
+            raise
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise LakeFileMissing(f"{uri or self._shown} is not in the lake") from error
+        except Exception as error:
+            # Each package lets its vendor's own errors through, which share no ancestor but this.
+            raise describe_unavailable(f"{self._shown}/{uri}".rstrip("/"), error) from error
+
+
+class ObjectSpool:
+    """Bytes that wait for their end, beyond a megabyte in an unnamed file of this machine."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        # Closed by ``abandon``: it outlives this call.
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES)  # noqa: SIM115
+
+    def write(self, data: bytes) -> None:
+        """As ``SpoolFile.write``."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise describe_unavailable(tempfile.gettempdir(), error) from error
+
+    def take(self) -> bytes:
+        """Return all that was written."""
+        self._file.seek(0)
+        return self._file.read()
+
+    def abandon(self) -> None:
+        """As ``SpoolFile.abandon``."""
+        with contextlib.suppress(OSError):
+            self._file.close()

@@ -1,0 +1,194 @@
+"""Files of a local lake on their way from a hidden name to their own.
+
+Whatever dies half-way leaves hidden names behind and nothing else: a name is given only to a file that is whole and
+has been synced.
+"""
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+
+from derive.errors import LakeConflict, LakeUnavailable
+from derive.lake_stores.directory import Directory
+from derive.lake_stores.store import describe_unavailable
+
+_OPEN_AT_ONCE = 32
+"""Files of a batch held open together: they are written before the first is synced, so that one commit of the file
+system's journal serves them all; bounded, so that a large batch does not use up the descriptors."""
+
+_CHUNK_BYTES = 1 << 20
+_DELETE_ATTEMPTS = 5
+
+
+class Place:
+    """A folder reached from the root, and the folders above it whose names are not yet known to be durable."""
+
+    def __init__(self, root: Directory) -> None:
+        self.directory = root
+        self.unsettled: list[tuple[str, Directory]] = []
+
+    def enter(self, name: str, reached: str, *, create: bool, durable: bool) -> None:
+        """Step into a folder of this one; ``reached`` is its path from the lake's root."""
+        child = self.directory.child(name, create=create)
+        if durable:
+            self.directory.close()
+        else:
+            self.unsettled.append((reached, self.directory))
+        self.directory = child
+
+    def close(self) -> None:
+        """Let go of every folder held; may be repeated."""
+        for _, above in self.unsettled:
+            above.close()
+        self.directory.close()
+
+
+class LocalSpool:
+    """A hidden file that takes bytes as they come."""
+
+    def __init__(self, where: str, place: Place, name: str) -> None:
+        """Create the file in the place, which is the spool's own from here on. Raises OSError."""
+        self.place = place
+        self.name = name
+        self.hidden: str | None = hide(name)
+        self._where = where
+        self._descriptor = place.directory.create_file(self.hidden)
+
+    def write(self, data: bytes) -> None:
+        """As ``SpoolFile.write``; not buffered, so that what came is there to look at while the model still talks."""
+        try:
+            write_fully(self._descriptor, data)
+        except OSError as error:
+            raise describe_unavailable(self._where, error) from error
+
+    def hand_over(self) -> str:
+        """Sync and close the file, and return its hidden name, which is the caller's from here on. Raises OSError."""
+        if self.hidden is None:
+            raise ValueError("the spool was finished or abandoned before")
+        os.fsync(self._descriptor)
+        self._close_file()
+        hidden, self.hidden = self.hidden, None
+        return hidden
+
+    def abandon(self) -> None:
+        """As ``SpoolFile.abandon``."""
+        # A lake that fails here fails the run elsewhere too; what stays is a hidden name.
+        with contextlib.suppress(OSError):
+            self._close_file()
+        if self.hidden is not None:
+            with contextlib.suppress(OSError):
+                self.place.directory.unlink(self.hidden)
+            self.hidden = None
+        with contextlib.suppress(OSError):
+            self.place.close()
+
+    def _close_file(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+class Stage:
+    """Whole, synced files of one folder that wait under hidden names for their own, in order."""
+
+    def __init__(self, directory: Directory, folder: str) -> None:
+        self.waiting: list[tuple[str, str]] = []
+        self._directory = directory
+        self._folder = folder
+
+    def take_over(self, spool: LocalSpool) -> None:
+        """Let a spooled file wait. Raises OSError."""
+        self.waiting.append((spool.hand_over(), spool.name))
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write and sync the files. Raises OSError."""
+        names = list(files)
+        for first in range(0, len(names), _OPEN_AT_ONCE):
+            self._write_some({name: files[name] for name in names[first : first + _OPEN_AT_ONCE]})
+
+    def _write_some(self, files: Mapping[str, bytes]) -> None:
+        descriptors = []
+        try:
+            for name, data in files.items():
+                hidden = hide(name)
+                descriptors.append(self._directory.create_file(hidden))
+                self.waiting.append((hidden, name))
+                write_fully(descriptors[-1], data)
+            for descriptor in descriptors:
+                os.fsync(descriptor)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def publish(self, count: int) -> None:
+        """Give the first ``count`` waiting files their names. Raises LakeConflict, LakePathRefused, OSError."""
+        for _ in range(count):
+            hidden, name = self.waiting[0]
+            try:
+                self._directory.publish(hidden, name)
+            except FileExistsError as error:
+                if not self._same_bytes(hidden, name):
+                    raise LakeConflict(f"{self._folder}/{name} is in the lake with other bytes; they stay") from error
+                self._directory.unlink(hidden)
+            del self.waiting[0]
+
+    def close(self) -> None:
+        """Remove what still waits; may be repeated, never raises."""
+        for hidden, _ in self.waiting:
+            with contextlib.suppress(OSError):
+                self._directory.unlink(hidden)
+        self.waiting.clear()
+
+    def _same_bytes(self, one: str, other: str) -> bool:
+        with contextlib.ExitStack() as held:
+            left, right = (
+                held.enter_context(os.fdopen(self._directory.open_file(name), "rb", buffering=0))
+                for name in (one, other)
+            )
+            while True:
+                chunk = left.read(_CHUNK_BYTES)
+                if chunk != right.read(_CHUNK_BYTES):
+                    return False
+                if not chunk:
+                    return True
+
+
+def hide(name: str) -> str:
+    """Return a hidden name for a file being written, never used before."""
+    return f".{name}.{secrets.token_hex(6)}"
+
+
+def write_fully(descriptor: int, data: bytes) -> None:
+    """Write all the bytes, however many calls it takes. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def remove_tree(parent: Directory, name: str) -> None:
+    """Remove a folder and all in it; links are removed, never followed. What is not there is fine. Raises OSError.
+
+    Raises LakeUnavailable when somebody goes on writing into it.
+    """
+    for _ in range(_DELETE_ATTEMPTS):
+        try:
+            folder = parent.child(name, create=False)
+        except FileNotFoundError:
+            return None
+        with folder:
+            for inner, facts in folder.scan():
+                if stat.S_ISDIR(facts.st_mode):
+                    remove_tree(folder, inner)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        folder.unlink(inner)
+        try:
+            return parent.rmdir(name)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            # Somebody wrote into it meanwhile: look again.
+            continue
+    raise LakeUnavailable(f"'{name}' in the lake cannot be deleted: it keeps filling; stop its run first.")

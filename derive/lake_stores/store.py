@@ -1,0 +1,100 @@
+"""What a store under the lake promises, and what its failures are called.
+
+Two stores keep the promise: ``local`` on a folder, ``objects`` on what fsspec reaches.
+"""
+
+import errno
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from derive.errors import LakeUnavailable
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name in a folder. ``byte_count`` is 0 for a folder."""
+
+    name: str
+    is_folder: bool
+    byte_count: int
+
+
+class SpoolFile(Protocol):
+    """Bytes on their way into a file that nobody sees yet."""
+
+    def write(self, data: bytes) -> None:
+        """Append the bytes; raise LakeUnavailable."""
+
+    def abandon(self) -> None:
+        """Let go of everything held and remove what was written; may be repeated, never raises."""
+
+
+class Store(Protocol):
+    """Where the lake's bytes are. Paths have passed ``check_uri``; every method may be called from any thread.
+
+    Raises LakeUnavailable when the store as a whole cannot do its work.
+    """
+
+    def put(
+        self,
+        folder: str,
+        files: Mapping[str, bytes],
+        *,
+        spooled: SpoolFile | None = None,
+        last: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Make the spooled file, then ``files`` in their order, then ``last`` appear in the folder, durably.
+
+        No name ever shows part of its bytes. ``last`` appears only when all before it is durable. A name that holds
+        the same bytes is left alone; one that holds others raises LakeConflict and keeps them.
+        """
+
+    def spool(self, folder: str, name: str) -> SpoolFile:
+        """Begin a file that ``put`` makes appear later."""
+
+    def open_file(self, uri: str) -> BinaryIO:
+        """Open a file for reading; raise LakeFileMissing, or LakePathRefused when it is no plain file of the lake."""
+
+    def reading(self, uri: str) -> AbstractContextManager[None]:
+        """Within it, what goes wrong in reading a stream of ``open_file`` is raised as ``open_file`` raises."""
+
+    def list_folder(self, folder: str) -> list[Entry]:
+        """Return what stands in a folder by name, hidden names left out; a folder that is not there is empty."""
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove a folder and all in it, following no link out of it; nothing there is fine."""
+
+    def probe(self) -> None:
+        """Write a little and remove it; raise LakeUnavailable saying why it cannot be done and what to do."""
+
+
+_WHAT_TO_DO = {
+    errno.EROFS: "it is read-only; mount it writable",
+    errno.EACCES: "permission denied; give this account the right to read and write there",
+    errno.EPERM: "not permitted; give this account the right to read and write there",
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the quota is used up; raise it or make room",
+    errno.EIO: "input/output error; check the disk or the mount",
+    errno.ENOENT: "it is not there; mount it or create it",
+    errno.ENOTDIR: "it is not a folder; check LAKE_URL",
+    errno.ELOOP: "a symbolic link stands in its place; put the folder itself there",
+    errno.ESTALE: "the network mount went stale; mount it again",
+    errno.ETIMEDOUT: "no answer in time; check the store and the network",
+    errno.EMFILE: "too many open files; raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "too many open files on this machine; raise the system's limit",
+}
+
+
+def describe_unavailable(where: str, error: Exception) -> LakeUnavailable:
+    """Turn what a store raised into LakeUnavailable: where, what happened, what to do."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and isinstance(error, TimeoutError):
+        number = errno.ETIMEDOUT
+    if number is None:
+        why = f"{type(error).__name__}; check the store, the network and the credentials"
+    else:
+        why = _WHAT_TO_DO.get(number) or f"{os.strerror(number)}; check the disk or the mount"
+    return LakeUnavailable(f"The lake at {where} cannot be used: {why}.")

@@ -1,0 +1,135 @@
+"""``manage.py run_llm_worker``: works jobs off, once or until told to stop."""
+
+import logging
+import os
+import secrets
+import socket
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from derive.errors import HolocronError
+from derive.states import JobStatus
+from derive.worker.options import WorkerOptions, started_now
+from derive.worker.record import HOLOCRON_VERSION
+from derive.worker.start import run_worker
+
+DONE, NOT_SUCCEEDED, COULD_NOT_START, NOTHING_TO_DO = 0, 1, 2, 3
+
+
+def _number(kind: type[int] | type[float], *, least: float, most: float) -> Callable[[str], int | float]:
+    def parse(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a number") from None
+        if not least <= value <= most:
+            raise ArgumentTypeError(f"{text} is not between {least} and {most}")
+        return value
+
+    return parse
+
+
+class Command(BaseCommand):
+    """Claim jobs, ask the model, keep everything in the lake, and hand the outcomes in."""
+
+    help = (
+        "Works interrogation jobs off. SIGTERM or Ctrl-C stops in good order: what runs gets the grace time, the rest "
+        "goes back to the queue; a second one does not wait. Exit codes with --loop: 0 stopped as told; with --once: "
+        "0 the run succeeded, 1 it did not, 3 nothing to do; 2 could not start."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        mode = parser.add_mutually_exclusive_group()
+        mode.add_argument("--once", action="store_true", help="work one job off and end")
+        mode.add_argument("--loop", action="store_true", help="go on until told to stop (the default)")
+        parser.add_argument(
+            "--concurrency",
+            type=_number(int, least=1, most=1000),
+            default=settings.WORKER_CONCURRENCY,
+            metavar="N",
+            help="answers streamed at the same time (default: WORKER_CONCURRENCY, %(default)s)",
+        )
+        parser.add_argument("--worker-id", default=settings.WORKER_ID, metavar="ID", help="default: host:pid:random")
+        parser.add_argument(
+            "--lease-seconds",
+            type=_number(int, least=1, most=86_400),
+            default=120,
+            metavar="S",
+            help="a run whose worker is silent for so long is tried again elsewhere (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--poll-seconds",
+            type=_number(float, least=0.02, most=3600),
+            default=1.0,
+            metavar="S",
+            help="longest pause between two looks at an empty queue (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--grace-seconds",
+            type=_number(float, least=0, most=86_400),
+            default=settings.WORKER_GRACE_SECONDS,
+            metavar="S",
+            help="what running jobs get at a stop (default: WORKER_GRACE_SECONDS, %(default)s)",
+        )
+        parser.add_argument(
+            "--max-jobs", type=_number(int, least=1, most=10**9), metavar="N", help="end after so many runs"
+        )
+        parser.add_argument(
+            "--model",
+            metavar="M",
+            help="ask this model, and leave jobs alone that want another (default: OLLAMA_MODEL)",
+        )
+        parser.add_argument(
+            "--metrics-port",
+            type=_number(int, least=1, most=65_535),
+            metavar="P",
+            help="serve this worker's own numbers for Prometheus on 127.0.0.1:P/metrics",
+        )
+        parser.add_argument("--verbose", action="store_true", help="log more of what the worker does")
+
+    def handle(self, *_args: Any, **given: Any) -> None:
+        """Run the worker and exit with its code."""
+        if given["verbose"]:
+            logging.getLogger("derive").setLevel(logging.DEBUG)
+        options = WorkerOptions(
+            worker_id=given["worker_id"] or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=HOLOCRON_VERSION,
+            concurrency=given["concurrency"],
+            lease_seconds=given["lease_seconds"],
+            poll_seconds=given["poll_seconds"],
+            grace_seconds=given["grace_seconds"],
+            max_jobs=given["max_jobs"],
+            once=given["once"],
+            model=given["model"],
+            metrics_port=given["metrics_port"],
+            started_utc=started_now(),
+        )
+        sys.exit(self._run(options))
+
+    def _run(self, options: WorkerOptions) -> int:
+        try:
+            report = run_worker(
+                options,
+                ollama=settings.OLLAMA,
+                lake_url=settings.LAKE_URL,
+                interrogations_folder=settings.INTERROGATIONS_FOLDER,
+            )
+        except HolocronError as error:
+            self.stderr.write(f"run_llm_worker: {error}")
+            return COULD_NOT_START
+        if not options.once:
+            return DONE
+        if report.runs == 0 and report.refusal:
+            self.stderr.write(f"run_llm_worker: {report.refusal}")
+            return COULD_NOT_START
+        if report.runs == 0:
+            return NOTHING_TO_DO
+        return DONE if report.last_status is JobStatus.SUCCEEDED else NOT_SUCCEEDED

@@ -1,0 +1,265 @@
+"""The client of Ollama over httpx: exact bytes, streaming, typed errors.
+
+Every failure leaves as one error of ``derive.errors`` (``ollama.failures`` says which); httpx's own never do.
+The base URL comes from the settings alone: no redirects, no proxies or credentials from the environment.
+Cancelling the task of a call closes its connection at once, and with it the generation.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from derive.contracts import OllamaSettings
+from derive.errors import (
+    ConfigurationError,
+    ModelCrashed,
+    ModelNotFound,
+    ModelTimeout,
+    ModelUnavailable,
+    RunError,
+)
+from derive.ollama.calls import CallLimits, SharedAnswers
+from derive.ollama.chat import ChatAnswer
+from derive.ollama.failures import (
+    FOREIGN_CONNECT_ERRORS,
+    FOREIGN_ERRORS,
+    failure_of_exception,
+    failure_of_status,
+    model_missing,
+)
+from derive.ollama.models import LoadedModel, ModelSnapshot, read_loaded, read_names, read_snapshot
+from derive.ollama.stream import AnswerAssembler
+from derive.ollama.wire import NO_REASON, error_text, parse_received, quotable, without_credentials
+
+CONTROL_CONNECTIONS = 4
+"""Beside the slots' connections: a probe, a snapshot, what is loaded, the list of models."""
+
+KEEP_SNAPSHOT_SECONDS = 60
+KEEP_LOADED_SECONDS = 2
+CONTROL_SECONDS = 15
+"""Show, tags, ps and version answer from memory or a small file; one that takes longer will not answer."""
+
+TAIL_SECONDS = 1
+"""How long a connection may stay open after the line that ends the answer: it should close in the same packet."""
+
+KEEPALIVE_SECONDS = 5
+"""Shorter than any proxy's, so that a call seldom meets a connection that the other side is just closing."""
+
+_MAX_ERROR_BYTES = 64 * 1024
+_MAX_CONTROL_BYTES = 8 * 1024 * 1024
+_HEADERS = {"accept-encoding": "identity", "accept": "application/x-ndjson, application/json"}
+_JSON_HEADERS = {"content-type": "application/json"}
+
+
+class OllamaClient:
+    """One Ollama server. Made and used in one event loop; ``slots`` calls of ``chat`` may run at a time."""
+
+    def __init__(self, settings: OllamaSettings, *, slots: int) -> None:
+        self._settings = settings
+        self.shown_base_url = quotable(without_credentials(settings.base_url))
+        connections = slots + CONTROL_CONNECTIONS
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=settings.base_url,
+                headers=_HEADERS,
+                timeout=httpx.Timeout(None, connect=settings.connect_seconds, pool=settings.connect_seconds),
+                limits=httpx.Limits(
+                    max_connections=connections,
+                    max_keepalive_connections=connections,
+                    keepalive_expiry=KEEPALIVE_SECONDS,
+                ),
+                follow_redirects=False,
+                trust_env=False,
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConfigurationError(f"OLLAMA_BASE_URL is no URL: {self.shown_base_url}") from error
+        if self._client.base_url.scheme not in ("http", "https") or not self._client.base_url.host:
+            raise ConfigurationError(f"OLLAMA_BASE_URL must be http://host:port or https://…: {self.shown_base_url}")
+        self._snapshots = SharedAnswers(self._fetch_snapshot, keep_seconds=KEEP_SNAPSHOT_SECONDS)
+        self._loaded = SharedAnswers(self._fetch_loaded, keep_seconds=KEEP_LOADED_SECONDS)
+
+    async def chat(self, body: bytes, *, sink: Callable[[bytes], None], job_has_own_model: bool) -> ChatAnswer:
+        """Send the body to ``/api/chat`` and return the whole answer.
+
+        ``sink`` is given every byte of the answer's body as it comes, an error's too; what it raises ends the call
+        and comes out unchanged. ``body`` is a ``ChatRequest.body()``; a model that is missing is the job's fault
+        (ModelNotFound) when ``job_has_own_model``, else the server's. Raises a RunError whose ``partial_answer``
+        says how far the model came: ModelUnavailable, ModelOverloaded, ModelNotFound, ModelTimeout, ModelCrashed,
+        EvidenceTooLarge, AnswerTooLarge, TruncatedOutput, InternalError.
+        """
+        assembler = AnswerAssembler(max_answer_bytes=self._settings.max_answer_bytes)
+        try:
+            ended_cleanly = await self._stream(body, assembler, sink=sink, job_has_own_model=job_has_own_model)
+            return assembler.finish(ended_cleanly=ended_cleanly)
+        except RunError as error:
+            error.partial_answer = assembler.so_far()
+            raise
+
+    async def snapshot(self, model: str, *, job_has_own_model: bool = False) -> ModelSnapshot:
+        """Return what the server knows of the model, not older than 60 s; raises as ``chat`` does."""
+        try:
+            return await self._snapshots.get(model)
+        except ModelNotFound:
+            raise model_missing(model, server=self.shown_base_url, job_has_own_model=job_has_own_model) from None
+
+    async def loaded(self, model: str) -> LoadedModel | None:
+        """Return what the server has in memory under that name, not older than 2 s; None when nothing."""
+        return await self._loaded.get(model)
+
+    async def probe(self) -> None:
+        """Return when the server answers and has the configured model; else raise ModelUnavailable, whatever it is."""
+        try:
+            await self._control("POST", "api/show", model=self._settings.model)
+        except ModelUnavailable:
+            raise
+        except ModelNotFound as error:
+            raise model_missing(self._settings.model, server=self.shown_base_url, job_has_own_model=False) from error
+        except RunError as error:
+            raise ModelUnavailable(str(error)) from error
+
+    async def models(self) -> tuple[str, ...]:
+        """Return the names of the models that the server has, sorted; raises as ``chat`` does."""
+        return read_names(await self._control("GET", "api/tags"))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._snapshots.aclose()
+        await self._loaded.aclose()
+        await self._client.aclose()
+
+    async def _stream(
+        self, body: bytes, assembler: AnswerAssembler, *, sink: Callable[[bytes], None], job_has_own_model: bool
+    ) -> bool:
+        """Feed the answer to sink and assembler; return whether the connection ended as HTTP wants."""
+        settings = self._settings
+        limits = CallLimits(
+            first_byte_seconds=settings.first_byte_seconds,
+            idle_seconds=settings.idle_seconds,
+            whole_seconds=settings.timeout_seconds,
+        )
+        request = self._client.build_request("POST", "api/chat", content=body, headers=_JSON_HEADERS)
+        try:
+            async with limits:
+                response = await self._send(request)
+                try:
+                    if response.status_code != 200:
+                        raise failure_of_status(
+                            response.status_code,
+                            await _read_refusal(response, sink=sink),
+                            model=_model_of(body),
+                            server=self.shown_base_url,
+                            job_has_own_model=job_has_own_model,
+                        )
+                    _refuse_encoding(response)
+                    async for chunk in response.aiter_raw():
+                        limits.byte_came()
+                        sink(chunk)
+                        assembler.feed(chunk)
+                        if assembler.is_done:
+                            limits.answer_came(tail_seconds=TAIL_SECONDS)
+                finally:
+                    await response.aclose()
+        except FOREIGN_ERRORS as error:
+            if not assembler.is_done:
+                raise failure_of_exception(error, server=self.shown_base_url) from error
+            return False
+        except TimeoutError as error:
+            if not limits.expired:
+                raise
+            if not assembler.is_done:
+                raise ModelTimeout(f"Ollama at {self.shown_base_url} {limits.passed}") from error
+            return False
+        return True
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._client.send(request, stream=True)
+        except FOREIGN_CONNECT_ERRORS as error:
+            raise failure_of_exception(error, server=self.shown_base_url) from error
+
+    async def _control(self, method: str, path: str, *, model: str | None = None) -> dict[str, Any]:
+        """Make a small call and return the JSON object it answers; a server without the GET answers nothing: {}."""
+        body = None if model is None else json.dumps({"model": model}).encode()
+        request = self._client.build_request(method, path, content=body, headers=_JSON_HEADERS)
+        received = bytearray()
+        try:
+            async with asyncio.timeout(min(CONTROL_SECONDS, self._settings.first_byte_seconds)):
+                response = await self._send(request)
+                try:
+                    if response.status_code == 404 and method == "GET":
+                        return {}
+                    if response.status_code != 200:
+                        raise failure_of_status(
+                            response.status_code,
+                            await _read_refusal(response, sink=received.extend),
+                            model=model or "",
+                            server=self.shown_base_url,
+                            job_has_own_model=True,
+                        )
+                    _refuse_encoding(response)
+                    async for chunk in response.aiter_raw():
+                        received += chunk
+                        if len(received) > _MAX_CONTROL_BYTES:
+                            raise ModelCrashed(f"the answer of /{path} passed {_MAX_CONTROL_BYTES} bytes")
+                finally:
+                    await response.aclose()
+        except FOREIGN_ERRORS as error:
+            raise failure_of_exception(error, server=self.shown_base_url) from error
+        except TimeoutError as error:
+            raise ModelTimeout(f"Ollama at {self.shown_base_url} did not answer /{path} in time") from error
+        answer = parse_received(bytes(received))
+        if not isinstance(answer, dict):
+            raise ModelCrashed(f"the answer of /{path} is no JSON object")
+        return answer
+
+    async def _fetch_snapshot(self, model: str) -> ModelSnapshot:
+        show = await self._control("POST", "api/show", model=model)
+        tags = await self._control("GET", "api/tags")
+        version = await self._control("GET", "api/version")
+        return read_snapshot(model, show=show, tags=tags, version=version)
+
+    async def _fetch_loaded(self, model: str) -> LoadedModel | None:
+        return read_loaded(model, await self._control("GET", "api/ps"))
+
+
+async def _read_refusal(response: httpx.Response, *, sink: Callable[[bytes], None]) -> str:
+    """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing."""
+    if _encoding(response) is not None:
+        return NO_REASON
+    received = bytearray()
+    limit = asyncio.timeout(TAIL_SECONDS)
+    try:
+        async with limit:
+            async for chunk in response.aiter_raw():
+                sink(chunk)
+                received += chunk
+                if len(received) > _MAX_ERROR_BYTES:
+                    break
+    except FOREIGN_ERRORS:
+        pass
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    try:
+        return error_text(parse_received(bytes(received)))
+    except ModelCrashed:
+        return quotable(received.decode(errors="replace")) or NO_REASON
+
+
+def _refuse_encoding(response: httpx.Response) -> None:
+    """Raise ModelCrashed for a compressed answer: unasked for, and a few bytes of it can fill the memory."""
+    encoding = _encoding(response)
+    if encoding is not None:
+        raise ModelCrashed(f"Ollama's answer came compressed ({quotable(encoding)}), which was not asked for")
+
+
+def _encoding(response: httpx.Response) -> str | None:
+    encoding: str = response.headers.get("content-encoding", "").strip().lower()
+    return None if encoding in ("", "identity") else encoding
+
+
+def _model_of(body: bytes) -> str:
+    return str(json.loads(body)["model"])

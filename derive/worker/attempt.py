@@ -1,0 +1,152 @@
+"""One run, top to bottom: prepared, asked, judged, recorded.
+
+``run_attempt`` returns how the run ended, whatever happened; it never touches SQL. A slot is held only while the
+model works.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from random import Random
+
+from derive.backoff import backoff_seconds
+from derive.contracts import Claim, Outcome
+from derive.errors import Cancelled, InternalError, RunError, Then, places_of
+from derive.lake import Lake
+from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
+from derive.ollama.client import OllamaClient
+from derive.ollama.models import ModelSnapshot
+from derive.states import RunStatus
+from derive.worker.question import Question, Sources, longer_answer, prepare_question
+from derive.worker.record import RunRecord
+from derive.worker.slots import Place
+
+log = logging.getLogger(__name__)
+_rng = Random()  # noqa: S311 - spreads retries, guards nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What every run of a worker shares."""
+
+    worker_id: str
+    sources: Sources
+    ollama: OllamaClient
+    lake: Lake
+    threads: Executor
+
+    async def probe_lake(self) -> None:
+        """Return if the lake can be written; raise LakeUnavailable if not."""
+        await asyncio.get_running_loop().run_in_executor(self.threads, self.lake.probe)
+
+
+async def run_attempt(
+    claim: Claim,
+    tools: Tools,
+    *,
+    place: Place,
+    was_cancelled: Callable[[], bool],
+) -> Outcome:
+    """Work one claim off and return its outcome.
+
+    Cancelling the task closes the model's connection. It then ends as CANCELLED when ``was_cancelled`` says that
+    an operator wished it; otherwise nothing is kept and the cancellation goes on.
+    """
+    loop = asyncio.get_running_loop()
+    record = RunRecord(claim, lake=tools.lake, worker_id=tools.worker_id)
+    question: Question | None = None
+    try:
+        question = await loop.run_in_executor(tools.threads, prepare_question, claim, tools.sources, record)
+        snapshot = await _know_snapshot(question, tools, record)
+        async with place.asking():
+            answer = await _ask(question, tools, record)
+        checks = await _look_again(question, answer, snapshot, tools)
+        return await loop.run_in_executor(tools.threads, _judge, question, answer, checks, record)
+    except RunError as error:
+        place.begin_ending()
+        return await loop.run_in_executor(tools.threads, _close_failed, error, question, record)
+    except asyncio.CancelledError:
+        if not was_cancelled():
+            record.abandon()
+            raise
+        place.begin_ending()
+        stopped = Cancelled("an operator asked for this job to be cancelled")
+        return await loop.run_in_executor(tools.threads, _close_cancelled, stopped, record)
+    except Exception as error:  # noqa: BLE001 (said below)
+        # The one edge where a slot must survive its job.
+        place.begin_ending()
+        log.error(
+            "run.internal_error", extra={"job_id": claim.job_id, "run_id": claim.run_id, "error": places_of(error)}
+        )
+        internal = InternalError(f"a fault in the worker: {places_of(error)}")
+        return await loop.run_in_executor(tools.threads, _close_failed, internal, question, record)
+
+
+async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) -> ModelSnapshot:
+    snapshot = await tools.ollama.snapshot(question.request.model, job_has_own_model=question.is_jobs_own_model)
+    record.know(model_digest=snapshot.digest)
+    record.add_file("model.json", snapshot.model_json(question.request.options.to_json()))
+    return snapshot
+
+
+async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
+    stream = record.open_stream()
+    return await tools.ollama.chat(question.body, sink=stream.write, job_has_own_model=question.is_jobs_own_model)
+
+
+async def _look_again(
+    question: Question, answer: ChatAnswer, snapshot: ModelSnapshot, tools: Tools
+) -> tuple[AnswerCheck, ...]:
+    """Check that what answered is what was asked; a server that will not tell is no fault of the answer."""
+    try:
+        loaded = await tools.ollama.loaded(question.request.model)
+    except RunError:
+        loaded = None
+    return check_answer(question.request, answer, digest=snapshot.digest, loaded=loaded)
+
+
+def _judge(question: Question, answer: ChatAnswer, checks: tuple[AnswerCheck, ...], record: RunRecord) -> Outcome:
+    record.know_answer(answer)
+    validation = question.definition.validate(answer.content, question.bundle, output_model=question.output_model)
+    report = {**validation.report(), "answer_checks": [asdict(check) for check in checks]}
+    record.add_file("validation.json", json.dumps(report, ensure_ascii=False, indent=2))
+    if validation.error is not None:
+        return _close_failed(validation.error, question, record)
+    output = validation.output_json
+    if output is not None:
+        record.add_file("output.json", output)
+        record.know(output_json=output)
+    return record.close(RunStatus.SUCCEEDED)
+
+
+def _close_failed(error: RunError, question: Question | None, record: RunRecord) -> Outcome:
+    partial = answer_of(error)
+    if partial is not None:
+        record.know_answer(partial)
+    return record.close(
+        RunStatus.FAILED, error=error, retry_after_seconds=_retry_after_seconds(error, question, partial, record.claim)
+    )
+
+
+def _close_cancelled(error: Cancelled, record: RunRecord) -> Outcome:
+    return record.close(RunStatus.CANCELLED, error=error)
+
+
+def _retry_after_seconds(
+    error: RunError, question: Question | None, partial: ChatAnswer | None, claim: Claim
+) -> int | None:
+    """Return the seconds until the job is tried again, or None when retrying is no use."""
+    match error.then:
+        case Then.ASK_AGAIN | Then.GIVE_BACK:
+            return 0
+        case Then.BACK_OFF:
+            return backoff_seconds(claim.attempt_count, _rng)
+        case Then.ASK_LONGER:
+            used = partial.metrics.prompt_eval_count if partial else 0
+            has_room = question is not None and longer_answer(question.request.options, prompt_tokens=used) is not None
+            return 0 if has_room or claim.is_last_attempt else None
+        case Then.FAIL | Then.STOP:
+            return None

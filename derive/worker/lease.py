@@ -1,0 +1,201 @@
+"""Keeps the leases of a worker's runs, and ends runs whose lease others have ended.
+
+A thread of its own on a connection of its own: neither a busy event loop nor a slow lake can make it late.
+What it does, in this order: renew, stop what is cancelled or lost, give back strays, reap for everybody.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from random import Random
+from uuid import UUID
+
+from django.db import connections
+
+from derive.contracts import Lease, WorkerFacts
+from derive.errors import DatabaseUnavailable, QueueError, WorkerIdInUse, places_of
+from derive.queue import JobQueue
+from derive.states import LeaseState
+from derive.worker.options import WorkerOptions
+
+log = logging.getLogger(__name__)
+
+REAP_SECONDS = 1.5
+"""Between two looks for expired leases; with its jitter under the two seconds that recovery counts on."""
+RECONNECT_SECONDS = 0.5
+LEASE_CONNECTION = "lease"
+"""The settings' second way to the same database, whose time-outs are short: a late heartbeat is as bad as none."""
+STRAY_REASON = "claimed in an answer that never arrived"
+
+
+class StopReason(StrEnum):
+    """Why a run is ended from outside."""
+
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    RELEASED = "released"
+
+
+class LeaseKeeper(threading.Thread):
+    """Renews leases until told to end.
+
+    ``stop_run(run_id, reason)`` and ``give_up(error)`` are called from this thread and must only hand over.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        *,
+        stop_run: Callable[[UUID, StopReason], None],
+        give_up: Callable[[QueueError], None],
+    ) -> None:
+        super().__init__(name="lease-keeper", daemon=True)
+        self._options = options
+        self._stop_run = stop_run
+        self._give_up = give_up
+        self._queue = JobQueue(LEASE_CONNECTION)
+        self._lock = threading.Lock()
+        self._held: set[UUID] = set()
+        self._claims_begun = 0
+        self._claims_ended = 0
+        self._stopping = False
+        self._wake = threading.Event()
+        self._ending = False
+        self._reap_from = 0.0
+        self._away = False
+        self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
+
+    # Called by the event loop.
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Mark a claim as under way: what it takes is unknown here, and no stray, until its answer is in."""
+        with self._lock:
+            self._claims_begun += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._claims_ended += 1
+
+    def hold(self, run_ids: list[UUID]) -> None:
+        """Renew these runs' leases from now on; to be called before ``claiming`` ends."""
+        with self._lock:
+            self._held.update(run_ids)
+
+    def let_go(self, run_id: UUID) -> None:
+        """Renew this run's lease no more."""
+        with self._lock:
+            self._held.discard(run_id)
+
+    def announce_stop(self) -> None:
+        """Tell the others that this worker is stopping."""
+        self._stopping = True
+        self._wake.set()
+
+    def end(self) -> None:
+        """End the thread after a last heartbeat; join it to wait for that."""
+        self._ending = True
+        self._stopping = True
+        self._wake.set()
+
+    # The thread.
+
+    def run(self) -> None:
+        """Beat and reap until told to end."""
+        next_beat = next_reap = 0.0
+        while not self._ending:
+            now = time.monotonic()
+            if now >= next_beat or self._wake.is_set():
+                self._wake.clear()
+                next_beat = time.monotonic() + (self._options.heartbeat_seconds if self._beat() else RECONNECT_SECONDS)
+            if now >= next_reap and now >= self._reap_from and not self._away:
+                self._reap()
+                next_reap = time.monotonic() + REAP_SECONDS * self._rng.uniform(0.8, 1.2)
+            next_step = min(next_beat, next_reap) if not self._away else next_beat
+            self._wake.wait(max(0.0, next_step - time.monotonic()))
+        self._beat()
+        connections[LEASE_CONNECTION].close()
+
+    def _beat(self) -> bool:
+        """Renew everything held; return whether the database answered."""
+        with self._lock:
+            held = set(self._held)
+            begun_before, quiet_before = self._claims_begun, self._claims_begun == self._claims_ended
+        try:
+            leases = self._queue.heartbeat(
+                self._options.worker_id, sorted(held), lease_seconds=self._options.lease_seconds, facts=self.facts()
+            )
+        except WorkerIdInUse as error:
+            self._give_up(error)
+            return True
+        except DatabaseUnavailable as error:
+            self._went_away(error)
+            return False
+        except Exception as error:  # noqa: BLE001 (said below)
+            # A thread's edge: a lease keeper that dies in silence would cost every run its lease.
+            log.error("worker.heartbeat_failed", extra=self._keys(error=places_of(error)))
+            return False
+        self._came_back()
+        with self._lock:
+            claims_were_quiet = quiet_before and begun_before == self._claims_begun
+        for lease in leases:
+            self._act_on(lease, claims_were_quiet=claims_were_quiet)
+        return True
+
+    def _act_on(self, lease: Lease, *, claims_were_quiet: bool) -> None:
+        if lease.state is LeaseState.CANCEL_REQUESTED:
+            self._stop_run(lease.run_id, StopReason.CANCELLED)
+        elif lease.state is LeaseState.LOST:
+            self._stop_run(lease.run_id, StopReason.LOST)
+        elif lease.state is LeaseState.STRAY and claims_were_quiet:
+            log.warning("run.stray", extra=self._keys(run_id=lease.run_id))
+            try:
+                self._queue.release(lease.run_id, reason=STRAY_REASON)
+            except QueueError as error:
+                # The next heartbeat finds it again.
+                log.warning("run.stray_kept", extra=self._keys(run_id=lease.run_id, error=str(error)))
+
+    def _reap(self) -> None:
+        try:
+            for reaped in self._queue.reap(actor=self._options.worker_id):
+                log.warning(
+                    "run.lease_expired",
+                    extra={"job_id": reaped.job_id, "run_id": reaped.run_id, "final_status": reaped.final_status.value},
+                )
+        except DatabaseUnavailable as error:
+            self._went_away(error)
+            self._wake.set()
+        except Exception as error:  # noqa: BLE001 (said below)
+            # As in _beat: the thread outlives what goes wrong in it.
+            log.error("worker.reap_failed", extra=self._keys(error=places_of(error)))
+
+    def _went_away(self, error: QueueError) -> None:
+        if not self._away:
+            log.warning("worker.database_away", extra=self._keys(error=str(error)))
+        self._away = True
+
+    def _came_back(self) -> None:
+        if self._away:
+            # The others have been away as well: they get a heartbeat's time to say that they live.
+            self._reap_from = time.monotonic() + self._options.heartbeat_seconds
+            log.info("worker.database_back", extra=self._keys())
+        self._away = False
+
+    def _keys(self, **keys: object) -> dict[str, object]:
+        return {"worker_id": self._options.worker_id, **keys}
+
+    def facts(self) -> WorkerFacts:
+        """Return what the worker tells about itself."""
+        options = self._options
+        return WorkerFacts(
+            host=options.host,
+            pid=options.pid,
+            version=options.version,
+            started_utc=options.started_utc,
+            concurrency=options.concurrency,
+            stopping=self._stopping,
+        )

@@ -1,0 +1,218 @@
+"""The worker's loop: claims what its slots can take, and stops in good order.
+
+Two threads touch the database: the queue's, for every call of the loop, and the lease keeper's.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from uuid import UUID
+
+from django.db import connection
+
+from derive.contracts import Claim
+from derive.errors import DatabaseUnavailable, ErrorKind, QueueError
+from derive.queue import JobQueue
+from derive.states import JobStatus
+from derive.worker.attempt import Tools
+from derive.worker.gate import Gate, pause
+from derive.worker.lease import LeaseKeeper, StopReason
+from derive.worker.options import WorkerOptions
+from derive.worker.runs import Runs
+from derive.worker.slots import Slots, Stage
+
+log = logging.getLogger(__name__)
+
+FIRST_POLL_SECONDS = 0.02
+AWAY_SECONDS = 1.0
+LAST_WORDS_SECONDS = 3.0
+"""What runs that have their answer get, beyond the grace time, to hand it in, and the others to be released."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a worker did. ``refusal`` says why nothing could be claimed at the end, if so."""
+
+    runs: int
+    last_status: JobStatus | None
+    refusal: str | None
+
+
+class Worker:
+    """Works jobs off until it is told to stop; one instance a process."""
+
+    def __init__(self, options: WorkerOptions, tools: Tools, *, queue_thread: ThreadPoolExecutor) -> None:
+        self._options = options
+        self._queue = JobQueue()
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+        self._slots = Slots(options.concurrency)
+        self._gate = Gate(
+            {
+                ErrorKind.MODEL_UNAVAILABLE: tools.ollama.probe,
+                ErrorKind.MODEL_OVERLOADED: tools.ollama.probe,
+                ErrorKind.LAKE_UNAVAILABLE: tools.probe_lake,
+            },
+            worker_id=options.worker_id,
+        )
+        self._keeper = LeaseKeeper(options, stop_run=self._hear_stop, give_up=self._hear_usurper)
+        self._runs = Runs(
+            tools,
+            queue=self._queue,
+            queue_thread=queue_thread,
+            slots=self._slots,
+            gate=self._gate,
+            keeper=self._keeper,
+        )
+        self._claimed = 0
+        self._usurper: QueueError | None = None
+        self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
+
+    async def run(self) -> Report:
+        """Work until stopped or, with ``once`` and ``max_jobs``, until enough is done.
+
+        Raises WorkerIdInUse when another live worker goes by this id.
+        """
+        self._loop = asyncio.get_running_loop()
+        with self._signal_handlers():
+            # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
+            await self._runs.in_queue_thread(self._introduce)
+            self._keeper.start()
+            log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
+            try:
+                await self._gate.check_all()
+                await self._claim_until_stopped()
+                await self._drain()
+                await self._runs.in_queue_thread(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
+            finally:
+                self._keeper.end()
+                await asyncio.to_thread(self._keeper.join, LAST_WORDS_SECONDS)
+                log.info("worker.stopped", extra=self._keys(runs=self._claimed))
+        if self._usurper is not None:
+            raise self._usurper
+        return Report(
+            runs=self._claimed,
+            last_status=self._runs.last_status,
+            refusal=None if self._gate.is_open else self._gate.why,
+        )
+
+    def _introduce(self) -> None:
+        options = self._options
+        self._queue.heartbeat(options.worker_id, [], lease_seconds=options.lease_seconds, facts=self._keeper.facts())
+
+    def stop(self) -> None:
+        """Claim no more and end in good order; said again: do not wait for the model."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        else:
+            log.info("worker.stopping", extra=self._keys(active_runs=len(self._runs)))
+        self._stopping.set()
+        self._slots.nudge()
+        self._keeper.announce_stop()
+
+    async def _claim_until_stopped(self) -> None:
+        poll_seconds = FIRST_POLL_SECONDS
+        while not self._stopping.is_set() and self._wanted() > 0:
+            if not self._gate.is_open:
+                if self._options.once:
+                    return
+                await self._gate.wait_and_probe(self._stopping)
+                continue
+            room = min(self._slots.room(), self._wanted())
+            if room == 0:
+                await self._slots.wait_for_change()
+                continue
+            claims = await self._claim(room)
+            for claim in claims:
+                self._runs.start(claim)
+            if claims:
+                poll_seconds = FIRST_POLL_SECONDS
+            elif self._options.once:
+                return
+            else:
+                await pause(poll_seconds * self._rng.uniform(0.7, 1.3), unless=self._stopping)
+                poll_seconds = min(poll_seconds * 2, self._options.poll_seconds)
+
+    def _wanted(self) -> int:
+        """How many more jobs this worker is to claim in its life."""
+        limit = 1 if self._options.once else self._options.max_jobs
+        return self._slots.room() + 1 if limit is None else limit - self._claimed
+
+    async def _claim(self, max_jobs: int) -> list[Claim]:
+        options = self._options
+        with self._keeper.claiming():
+            try:
+                claims = await self._runs.in_queue_thread(
+                    lambda: self._queue.claim(
+                        options.worker_id, lease_seconds=options.lease_seconds, max_jobs=max_jobs, model=options.model
+                    )
+                )
+            except DatabaseUnavailable as error:
+                log.warning("worker.claim_failed", extra=self._keys(error=str(error)))
+                claims = []
+                await pause(AWAY_SECONDS * self._rng.uniform(0.3, 1), unless=self._stopping)
+            self._keeper.hold([claim.run_id for claim in claims])
+        self._claimed += len(claims)
+        return claims
+
+    async def _drain(self) -> None:
+        """Let runs end: all of them, or once told to stop those that make it within the grace time."""
+        while len(self._runs) and not self._stopping.is_set():
+            await self._slots.wait_for_change()
+        if not len(self._runs):
+            return
+        self._runs.stop_all(StopReason.RELEASED, only=Stage.WAITING)
+        grace = asyncio.create_task(self._runs.wait_until_done(self._options.grace_seconds))
+        hurry = asyncio.create_task(self._hurrying.wait())
+        await asyncio.wait({grace, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        grace.cancel()
+        self._runs.stop_all(StopReason.RELEASED)
+        if not await self._runs.wait_until_done(LAST_WORDS_SECONDS):
+            log.warning("worker.left_runs", extra=self._keys(active_runs=len(self._runs)))
+
+    # Heard from the lease keeper's thread.
+
+    def _hear_stop(self, run_id: UUID, reason: StopReason) -> None:
+        self._loop.call_soon_threadsafe(self._runs.stop, run_id, reason)
+
+    def _hear_usurper(self, error: QueueError) -> None:
+        self._loop.call_soon_threadsafe(self._yield_to, error)
+
+    def _yield_to(self, usurper: QueueError) -> None:
+        """Another worker goes by our id: whatever we hold is or will be lost."""
+        if self._usurper is None:
+            self._usurper = usurper
+            self._runs.stop_all(StopReason.LOST)
+            self.stop()
+
+    @contextmanager
+    def _signal_handlers(self) -> Iterator[None]:
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        if sys.platform == "win32":
+            # Its event loop takes no handlers; this one runs between two bytecodes of the main thread.
+            before = {number: signal.getsignal(number) for number in numbers}
+            for number in numbers:
+                signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self.stop))
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+            return
+        for number in numbers:
+            self._loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                self._loop.remove_signal_handler(number)
+
+    def _keys(self, **keys: object) -> dict[str, object]:
+        return {"worker_id": self._options.worker_id, **keys}

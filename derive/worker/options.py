@@ -1,0 +1,40 @@
+"""How one worker is to run."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+HEARTBEAT_SECONDS = 5.0
+"""The longest time between heartbeats: an operator's cancellation is seen within it, however long the lease."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """One worker's parameters; times in seconds.
+
+    ``model`` asks that model instead of the configured one and leaves jobs that want another alone.
+    ``max_jobs`` ends the worker after so many runs; ``once`` after one, which then decides the exit code.
+    """
+
+    worker_id: str
+    host: str
+    pid: int
+    version: str
+    concurrency: int = 1
+    lease_seconds: int = 120
+    poll_seconds: float = 1.0
+    grace_seconds: float = 30.0
+    max_jobs: int | None = None
+    once: bool = False
+    model: str | None = None
+    metrics_port: int | None = None
+    started_utc: datetime
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """A third of the lease, so that two heartbeats may fail before it runs out."""
+        return min(self.lease_seconds / 3, HEARTBEAT_SECONDS)
+
+
+def started_now() -> datetime:
+    """Return the moment that tells this start of a worker from an earlier one under the same id."""
+    return datetime.now(UTC)

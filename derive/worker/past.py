@@ -1,0 +1,128 @@
+"""What earlier runs left: an output that is evidence now, a report to correct by, everything to repeat a run.
+
+Rows are read on the thread that owns the queue's connection; files by whoever asks.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from derive.contracts import EvidenceBundle
+from derive.errors import DatabaseUnavailable, EvidenceMissing, InternalError, InvalidInput, LakeError, RunError
+from derive.evidence.bundle import bundle_faults
+from derive.interrogations.definition import Correction, Definition
+from derive.lake import Lake
+from derive.models import Artifact, Interrogation, Run
+from derive.ollama.chat import ChatOptions
+from derive.sql.reading import reading
+from derive.states import RunStatus
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+PATIENCE_SECONDS = 20.0
+PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What an earlier run was asked, so that it can be asked again; ``correction`` as it was told then."""
+
+    definition: Definition
+    bundle: EvidenceBundle
+    options: ChatOptions
+    model: str
+    correction: Correction | None
+
+
+class PastRuns:
+    """Earlier runs, by their ids."""
+
+    def __init__(self, lake: Lake, *, queue_thread: Executor) -> None:
+        self._lake = lake
+        self._queue_thread = queue_thread
+
+    def output_of(self, run_id: UUID) -> str:
+        """Return the validated output of a run; raise EvidenceMissing when there is none."""
+        output = self._read(
+            lambda: (
+                Run.objects.filter(run_id=run_id, status=RunStatus.SUCCEEDED)
+                .values_list("output_json", flat=True)
+                .first()
+            )
+        )
+        if not output:
+            raise EvidenceMissing(f"run {run_id}, named as evidence, has no output")
+        return str(output)
+
+    def report_of(self, run_id: UUID) -> bytes | None:
+        """Return a run's ``validation.json``; None when it left none that can be read."""
+        try:
+            return self._artifact(run_id, "validation_report")
+        except (LakeError, RunError) as error:
+            log.warning("run.report_unread", extra={"run_id": run_id, "error": str(error)})
+            return None
+
+    def to_repeat(self, run_id: UUID) -> Past:
+        """Return what a run was asked; raise InvalidInput when too little of it is left."""
+        run = self._read(lambda: Run.objects.filter(run_id=run_id).first())
+        if run is None:
+            raise InvalidInput(f"run {run_id}, which is to be repeated, is not known")
+        stored = self._read(lambda: Interrogation.objects.filter(definition_sha256=run.definition_sha256).first())
+        if stored is None or run.options_json is None or run.model_name is None:
+            raise InvalidInput(f"run {run_id} ended before its question was made: there is nothing to repeat")
+        definition = Definition(
+            interrogation_key=stored.interrogation_key,
+            version=stored.version,
+            prompt_template=stored.prompt_template,
+            output_schema_json=stored.output_schema_json,
+            rubric=stored.rubric,
+        )
+        try:
+            evidence = self._artifact(run_id, "evidence_bundle")
+            correction = self._artifact(run_id, "correction")
+            if evidence is None:
+                raise InvalidInput(f"run {run_id} left no evidence: there is nothing to repeat")
+            bundle = EvidenceBundle.model_validate_json(evidence)
+            faults = bundle_faults(bundle)
+            if faults:
+                raise InvalidInput(f"the evidence of run {run_id} is not as it was stored: {faults[0]}")
+            return Past(
+                definition=definition,
+                bundle=bundle,
+                options=ChatOptions.model_validate_json(run.options_json),
+                model=f"{run.model_name}:{run.model_tag}" if run.model_tag else run.model_name,
+                correction=Correction.model_validate_json(correction) if correction is not None else None,
+            )
+        except LakeError as error:
+            raise InvalidInput(f"run {run_id} cannot be repeated: {error}") from error
+        except ValidationError as error:
+            raise InvalidInput(f"run {run_id} left files that cannot be read: {error.error_count()} faults") from None
+
+    def _artifact(self, run_id: UUID, artifact_type: str) -> bytes | None:
+        uri = self._read(
+            lambda: (
+                Artifact.objects.filter(run_id=run_id, artifact_type=artifact_type)
+                .values_list("lake_uri", flat=True)
+                .first()
+            )
+        )
+        return None if uri is None else self._lake.read(str(uri), max_bytes=MAX_FILE_BYTES)
+
+    def _read(self, query: Callable[[], Result]) -> Result:
+        """Run a query on the queue's thread; wait a while for a database that is away."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._queue_thread.submit(reading, query).result()
+            except DatabaseUnavailable as error:
+                if time.monotonic() > give_up_at:
+                    raise InternalError("the database was away while an earlier run was read") from error
+                time.sleep(PAUSE_SECONDS)

@@ -1,0 +1,165 @@
+"""From a claim to the exact bytes that are sent: definition, evidence, prompt, options.
+
+A repeated run takes all four from what the run before it left; any other asks its registered interrogation.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from derive.contracts import Claim, EvidenceBundle, JobInput, OllamaSettings, check_json_object, parse_json
+from derive.errors import ErrorKind, InvalidInput
+from derive.evidence.bundle import build_bundle
+from derive.evidence.redaction import Redactor
+from derive.evidence.sources import ReadLake, collect_sources
+from derive.evidence.tokens import check_fits
+from derive.interrogations.definition import Correction, Definition, correction_after
+from derive.interrogations.registry import Registry
+from derive.ollama.chat import ChatOptions, ChatRequest
+from derive.worker.past import PastRuns
+from derive.worker.record import RunRecord
+
+ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the model is asked in one run."""
+
+    definition: Definition
+    output_model: type[BaseModel] | None
+    bundle: EvidenceBundle
+    request: ChatRequest
+    is_jobs_own_model: bool
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a question's parts come from. What reads may block, and raises what a run may end with."""
+
+    registry: Registry
+    redactor: Redactor
+    ollama: OllamaSettings
+    read_lake: ReadLake
+    past_runs: PastRuns
+
+
+def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Question:
+    """Return what to ask, having told the record all that is known on the way; raises RunError."""
+    own_input = _read_input(claim)
+    past = sources.past_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
+    if past is None:
+        interrogation = sources.registry.get(claim.interrogation_key)
+        definition = interrogation.definition
+        output_model: type[BaseModel] | None = interrogation.output_model
+        _know_definition(record, definition)
+        sources.registry.check(_as_job_input(claim))
+        items = collect_sources(
+            job_input=own_input,
+            evidence_ref_json=claim.evidence_ref_json,
+            read_lake=sources.read_lake,
+            read_run_output=sources.past_runs.output_of,
+        )
+        bundle = build_bundle(items, bounds=interrogation.bounds, redactor=sources.redactor)
+    else:
+        definition, bundle = past.definition, past.bundle
+        output_model = _output_model_of(definition, sources.registry)
+        _know_definition(record, definition)
+    record.know(evidence_sha256=bundle.sha256)
+    record.add_file("evidence.json", bundle.model_dump_json(indent=2))
+
+    correction = _correction(claim, sources.past_runs) or (past.correction if past else None)
+    if correction is not None:
+        record.add_file("correction.json", correction.model_dump_json(indent=2))
+    prompt = definition.render(input=own_input, bundle=bundle, correction=correction)
+    record.add_file("prompt.txt", prompt)
+
+    model = past.model if past else claim.model_hint or sources.ollama.model
+    options = _options(
+        claim,
+        past.options if past else ChatOptions.from_settings(sources.ollama),
+        prompt_tokens=check_fits(prompt, sources.ollama.num_ctx),
+    )
+    record.know_model(model)
+    record.know(options_json=options.to_json(), ollama_base_url=sources.ollama.base_url)
+
+    request = ChatRequest(
+        model=model,
+        prompt=prompt,
+        schema=definition.output_schema,
+        options=options,
+        keep_alive=sources.ollama.keep_alive,
+    )
+    body = request.body()
+    record.add_file("request.json", body)
+    return Question(
+        definition=definition,
+        output_model=output_model,
+        bundle=bundle,
+        request=request,
+        is_jobs_own_model=claim.model_hint is not None or past is not None,
+        body=body,
+    )
+
+
+def _read_input(claim: Claim) -> dict[str, Any]:
+    """Parse the input again: what came straight by SQL has been seen by no Python."""
+    try:
+        value = parse_json(check_json_object(claim.input_json))
+    except ValueError as error:
+        raise InvalidInput(f"input_json {error}") from None
+    return dict(value)
+
+
+def _as_job_input(claim: Claim) -> JobInput:
+    return JobInput.model_construct(
+        interrogation_key=claim.interrogation_key,
+        input_json=claim.input_json,
+        evidence_ref_json=claim.evidence_ref_json,
+    )
+
+
+def _output_model_of(definition: Definition, registry: Registry) -> type[BaseModel] | None:
+    """Return the Pydantic model that belongs to a stored definition; None when its code has moved on."""
+    for interrogation in registry.all():
+        if interrogation.definition.definition_sha256 == definition.definition_sha256:
+            return interrogation.output_model
+    return None
+
+
+def _know_definition(record: RunRecord, definition: Definition) -> None:
+    record.know(interrogation_version=definition.version, definition_sha256=definition.definition_sha256)
+
+
+def _correction(claim: Claim, past_runs: PastRuns) -> Correction | None:
+    if claim.previous_run_id is None or claim.previous_error_kind not in ASKED_AGAIN:
+        return None
+    return correction_after(
+        previous_run_id=claim.previous_run_id,
+        error_kind=claim.previous_error_kind,
+        error=claim.previous_error,
+        report_json=past_runs.report_of(claim.previous_run_id),
+    )
+
+
+def _options(claim: Claim, options: ChatOptions, *, prompt_tokens: int) -> ChatOptions:
+    """Give an answer that was cut off more room; room once given stays."""
+    if claim.previous_options_json is None:
+        return options
+    try:
+        before = ChatOptions.model_validate_json(claim.previous_options_json)
+    except ValidationError:
+        # Written by another version: its room is not ours to judge.
+        return options
+    room = before.num_predict
+    if claim.previous_error_kind == ErrorKind.TRUNCATED_OUTPUT:
+        room = longer_answer(before, prompt_tokens=prompt_tokens) or room
+    return options.model_copy(update={"num_predict": max(options.num_predict, room)})
+
+
+def longer_answer(options: ChatOptions, *, prompt_tokens: int) -> int | None:
+    """Return the doubled ``num_predict`` within what the context has left, or None when there is no more room."""
+    doubled = min(options.num_predict * 2, options.num_ctx - prompt_tokens)
+    return doubled if doubled > options.num_predict else None

@@ -1,0 +1,146 @@
+"""What a run leaves: its files in the lake, and the facts that its row keeps.
+
+Files are gathered as the run goes and written in one step when it ends, the manifest last; only the answer's stream
+is written as it comes. A run that ends badly leaves what it has.
+"""
+
+import logging
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from derive.contracts import Claim, Manifest, ManifestFile, Outcome, RunFacts
+from derive.errors import ErrorKind, LakeUnavailable, RunError
+from derive.lake import Lake, Spool, artifact_facts
+from derive.ollama.chat import ChatAnswer
+from derive.ollama.models import split_model
+from derive.states import RunStatus
+
+log = logging.getLogger(__name__)
+
+MAX_ERROR_CHARS = 2000
+STREAM = "response.ndjson"
+
+try:
+    HOLOCRON_VERSION = version("holocron")
+except PackageNotFoundError:
+    # Run from a tree that was not installed, as in a clone.
+    HOLOCRON_VERSION = "0.1.0"
+
+
+class RunRecord:
+    """Gathers what is known of one run; ``close`` writes it and says how the run ended.
+
+    Not thread-safe: one stage of the run uses it at a time.
+    """
+
+    def __init__(self, claim: Claim, *, lake: Lake, worker_id: str) -> None:
+        self.claim = claim
+        self._lake = lake
+        self._worker_id = worker_id
+        self._folder = lake.run_folder(claim.started_utc, claim.run_id)
+        self._files: dict[str, bytes] = {}
+        self._facts: dict[str, Any] = {}
+        self._spool: Spool | None = None
+        self._begun = time.monotonic()
+
+    def add_file(self, name: str, content: bytes | str) -> None:
+        """Keep a file for the lake; text becomes UTF-8."""
+        self._files[name] = content.encode() if isinstance(content, str) else content
+
+    def know(self, **facts: object) -> None:
+        """Keep facts for ``llm.run``, by the names of RunFacts; a later one replaces an earlier one."""
+        self._facts.update(facts)
+
+    def know_model(self, model: str) -> None:
+        """Keep the model's name and tag; a model without a tag is ``latest``, as in Ollama."""
+        name, tag = split_model(model)
+        self.know(model_name=name, model_tag=tag)
+
+    def know_answer(self, answer: ChatAnswer) -> None:
+        """Keep what the model answered, whole or not."""
+        if answer.response_json:
+            self.add_file("response.json", answer.response_json)
+        self.know(
+            metrics_json=answer.metrics.to_json(),
+            prompt_tokens=answer.metrics.prompt_eval_count,
+            output_tokens=answer.metrics.eval_count,
+        )
+
+    def open_stream(self) -> Spool:
+        """Open the file that takes the answer's bytes as they come."""
+        self._spool = self._lake.spool(self._folder, STREAM)
+        return self._spool
+
+    def close(
+        self,
+        status: RunStatus,
+        *,
+        error: RunError | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> Outcome:
+        """Write everything to the lake and return the outcome to hand in.
+
+        A lake that cannot be written turns any outcome into ``lake_unavailable``, with no artifacts: what SQL calls
+        an artifact exists.
+        """
+        kind = error.kind if error else None
+        message = str(error)[:MAX_ERROR_CHARS] if error else None
+        try:
+            files = self._write_files(status, kind)
+        except LakeUnavailable as unavailable:
+            self.abandon()
+            return Outcome(
+                job_id=self.claim.job_id,
+                run_id=self.claim.run_id,
+                status=RunStatus.FAILED,
+                error=str(unavailable)[:MAX_ERROR_CHARS],
+                error_kind=unavailable.kind,
+                retry_after_seconds=0,
+                count_attempt=False,
+                run=self._run_facts(),
+            )
+        return Outcome(
+            job_id=self.claim.job_id,
+            run_id=self.claim.run_id,
+            status=status,
+            error=message,
+            error_kind=kind,
+            retry_after_seconds=retry_after_seconds,
+            count_attempt=error.counted if error else True,
+            run=self._run_facts(),
+            artifacts=artifact_facts(self.claim.run_id, self._folder, files),
+        )
+
+    def abandon(self) -> None:
+        """Drop what was begun: the run is not ours any more, or is given back."""
+        if self._spool is not None:
+            self._spool.abandon()
+            self._spool = None
+
+    def _write_files(self, status: RunStatus, kind: ErrorKind | None) -> list[ManifestFile]:
+        spool, self._spool = self._spool, None
+        return self._lake.write_run(
+            self._folder, self._files, spool=spool, manifest=lambda files: self._manifest(files, status, kind)
+        )
+
+    def _manifest(self, files: tuple[ManifestFile, ...], status: RunStatus, kind: ErrorKind | None) -> Manifest:
+        claim = self.claim
+        return Manifest(
+            holocron_version=HOLOCRON_VERSION,
+            job_id=claim.job_id,
+            run_id=claim.run_id,
+            attempt=claim.attempt,
+            worker_id=self._worker_id,
+            interrogation_key=claim.interrogation_key,
+            interrogation_version=self._facts.get("interrogation_version"),
+            definition_sha256=self._facts.get("definition_sha256"),
+            evidence_sha256=self._facts.get("evidence_sha256"),
+            started_utc=claim.started_utc,
+            status=status,
+            error_kind=kind,
+            files=files,
+        )
+
+    def _run_facts(self) -> RunFacts:
+        return RunFacts(**self._facts, total_ms=round((time.monotonic() - self._begun) * 1000))

@@ -1,0 +1,111 @@
+"""How many runs may wait for the model, be with it, and be on their way out."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+
+AHEAD_SECONDS = 0.25
+"""A worker makes at most this much work ready behind its busy slots: enough to hide a claim's round trip, and
+nothing at all when answers take seconds, where a job is better left to others until a slot is free."""
+MAX_AHEAD_PER_SLOT = 2
+MAX_ENDING_PER_SLOT = 2
+_WEIGHT_OF_NEWEST = 0.2
+
+
+class Stage(Enum):
+    """Where a run stands inside the worker."""
+
+    WAITING = "waiting"
+    ASKING = "asking"
+    ENDING = "ending"
+
+
+class Slots:
+    """Counts a worker's runs by stage, and says how many more may be claimed.
+
+    Runs that have answered and are still being written are bounded as well, so that a slow lake or database
+    slows claiming down instead of filling memory.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self.with_model = asyncio.Semaphore(concurrency)
+        self._changed = asyncio.Event()
+        self._count: Counter[Stage] = Counter()
+        self._answer_seconds: float | None = None
+
+    @property
+    def ahead(self) -> int:
+        """How many runs may be made ready behind busy slots, at the speed measured."""
+        if not self._answer_seconds:
+            return 0
+        work = int(AHEAD_SECONDS * self._concurrency / self._answer_seconds)
+        return min(work, MAX_AHEAD_PER_SLOT * self._concurrency)
+
+    def room(self) -> int:
+        """Return how many more jobs may be claimed now."""
+        free = self._concurrency + self.ahead - self._count[Stage.WAITING] - self._count[Stage.ASKING]
+        unwritten = MAX_ENDING_PER_SLOT * self._concurrency - self._count[Stage.ENDING]
+        return max(0, min(free, unwritten))
+
+    def enter(self) -> "Place":
+        """Make a place for a run that has just been claimed."""
+        return Place(self)
+
+    async def wait_for_change(self) -> None:
+        """Return when a run has moved on since the last call, or somebody nudged."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def nudge(self) -> None:
+        """Wake whoever waits for a change."""
+        self._changed.set()
+
+    def move(self, before: Stage | None, after: Stage | None) -> None:
+        """Count a run in another stage; None is before its first and after its last."""
+        if before is not None:
+            self._count[before] -= 1
+        if after is not None:
+            self._count[after] += 1
+        self._changed.set()
+
+    def learn(self, seconds: float) -> None:
+        """Take one more answer's duration into the measured speed."""
+        seen = self._answer_seconds
+        self._answer_seconds = seconds if seen is None else seen + _WEIGHT_OF_NEWEST * (seconds - seen)
+
+
+class Place:
+    """One run's place among the slots. It begins waiting; whoever made it calls ``leave`` in the end."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self.stage: Stage | None = None
+        self._move_to(Stage.WAITING)
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """Hold a slot while the model works; the run is ending when the block is left, however it is left."""
+        slots = self._slots
+        async with slots.with_model:
+            self._move_to(Stage.ASKING)
+            begun = asyncio.get_running_loop().time()
+            try:
+                yield
+                slots.learn(asyncio.get_running_loop().time() - begun)
+            finally:
+                self.begin_ending()
+
+    def begin_ending(self) -> None:
+        """The run needs no slot any more, and is stopped by nobody from here on."""
+        self._move_to(Stage.ENDING)
+
+    def leave(self) -> None:
+        """The run is gone."""
+        self._move_to(None)
+
+    def _move_to(self, stage: Stage | None) -> None:
+        self._slots.move(self.stage, stage)
+        self.stage = stage

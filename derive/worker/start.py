@@ -1,0 +1,88 @@
+"""Puts a worker together and runs it: checks what it stands on first, so that nothing is claimed in vain."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from django.db import connection
+
+from derive.contracts import OllamaSettings
+from derive.errors import ConfigurationError
+from derive.evidence.redaction import Redactor
+from derive.evidence.sources import MAX_SOURCE_BYTES
+from derive.interrogations.registry import Registry
+from derive.lake import Lake
+from derive.ollama.client import OllamaClient
+from derive.queue import JobQueue
+from derive.sql.scripts import check_schema
+from derive.worker.attempt import Tools
+from derive.worker.loop import Report, Worker
+from derive.worker.options import WorkerOptions
+from derive.worker.past import PastRuns
+from derive.worker.question import Sources
+
+log = logging.getLogger(__name__)
+
+FILE_THREADS = 4
+"""Threads that prepare questions, judge answers and write the lake: enough that waiting for a disk overlaps."""
+
+
+def run_worker(
+    options: WorkerOptions, *, ollama: OllamaSettings, lake_url: str, interrogations_folder: Path | None
+) -> Report:
+    """Run one worker to its end and return what it did.
+
+    Raises before anything is claimed: SchemaMismatch when the database's scripts are not this tree's,
+    ConfigurationError for an interrogation that cannot be used, DatabaseUnavailable, WorkerIdInUse.
+    """
+    if options.model is not None:
+        ollama = ollama.model_copy(update={"model": options.model})
+    registry = Registry.load(interrogations_folder)
+    lake = Lake.open(lake_url)
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="queue") as queue_thread,
+        ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files") as threads,
+    ):
+        queue_thread.submit(_check_database, registry).result()
+        sources = Sources(
+            registry=registry,
+            redactor=Redactor(),
+            ollama=ollama,
+            read_lake=lambda uri: lake.read(uri, max_bytes=MAX_SOURCE_BYTES),
+            past_runs=PastRuns(lake, queue_thread=queue_thread),
+        )
+        return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
+
+
+def _check_database(registry: Registry) -> None:
+    check_schema(connection)
+    queue = JobQueue()
+    for interrogation in registry.all():
+        definition = interrogation.definition
+        registration = queue.register(
+            definition_sha256=definition.definition_sha256,
+            interrogation_key=definition.interrogation_key,
+            version=definition.version,
+            prompt_template=definition.prompt_template,
+            output_schema_json=definition.output_schema_json,
+            rubric=definition.rubric,
+        )
+        if not registration.registered:
+            raise ConfigurationError(f"{definition}: {registration.why}")
+
+
+async def _run(
+    options: WorkerOptions,
+    sources: Sources,
+    lake: Lake,
+    *,
+    threads: ThreadPoolExecutor,
+    queue_thread: ThreadPoolExecutor,
+) -> Report:
+    client = OllamaClient(sources.ollama, slots=options.concurrency)
+    tools = Tools(worker_id=options.worker_id, sources=sources, ollama=client, lake=lake, threads=threads)
+    try:
+        return await Worker(options, tools, queue_thread=queue_thread).run()
+    finally:
+        await client.aclose()

@@ -1,0 +1,96 @@
+"""A database that cannot be used, as one line that says what to do."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What one kind of failure asks for; it is told by a phrase (a regular expression) in what was said."""
+
+    said: tuple[str, ...]
+    line: str
+
+
+# What libpq, PostgreSQL, Microsoft's ODBC driver and SQL Server say. The first advice that fits counts: SQL Server
+# answers to a database that is not there with "Login failed" as well.
+_ADVICE = (
+    Advice(said=("^the embedded PostgreSQL",), line=""),
+    Advice(
+        said=('database "[^"]*" does not exist', "Cannot open database"),
+        line="the database that DATABASE_URL names does not exist, or its user may not open it: create or correct it",
+    ),
+    Advice(
+        said=(
+            "Login failed",
+            "password authentication failed",
+            "no password supplied",
+            'role "[^"]*" does not exist',
+            "no pg_hba.conf entry",
+            "Invalid authorization specification",
+        ),
+        line="the database refuses the user or the password of DATABASE_URL: correct them (with % for special marks)",
+    ),
+    Advice(
+        said=("certificate", "SSL Provider", "server does not support SSL", "SSL error"),
+        line="no encrypted connection to the database can be made: install its certificate's authority, or for a "
+        "server of your own say in DATABASE_URL TrustServerCertificate=yes (SQL Server) or sslmode=require",
+    ),
+    Advice(
+        said=(
+            "refused",
+            "could not translate host name",
+            "Name or service not known",
+            "nodename nor servname",
+            "Temporary failure in name",
+            "unable to establish connection",
+            "timeout expired",
+            "Login timeout",
+            "No route to host",
+            "Network is unreachable",
+            "could not receive data",
+            "server closed the connection",
+            "Communication link failure",
+            "the database system is",
+        ),
+        line="the database does not answer at {where}: start it, or correct DATABASE_URL",
+    ),
+    Advice(
+        said=("permission denied", "permission was denied", "must be owner", "does not have permission"),
+        line="the user of DATABASE_URL may not do this: run it as one who may (`migrate` needs the database's owner)",
+    ),
+    Advice(
+        said=(
+            'relation "[^"]*" does not exist',
+            'schema "[^"]*" does not exist',
+            "function [^ ]* does not exist",
+            "Invalid object name",
+            "Could not find stored procedure",
+        ),
+        line="the database lacks this version's tables or procedures: run `manage.py migrate`",
+    ),
+    Advice(
+        said=("Error loading pyodbc",), line="the system lacks unixODBC, which mssql-django loads: install unixodbc"
+    ),
+)
+
+
+def describe(error: Exception, *, database: Mapping[str, Any]) -> str | None:
+    """Return the one line, or None when the error is no such case and its traceback is wanted.
+
+    ``database`` is the entry of DATABASES that was used; its password never stands in the line.
+    """
+    text = " ".join(str(error).split())
+    if database.get("PASSWORD"):
+        text = text.replace(database["PASSWORD"], "…")
+    where = f"{database.get('HOST') or 'localhost'}:{database.get('PORT') or 'its usual port'}"
+    for advice in _ADVICE:
+        if re.search("|".join(advice.said), text, re.IGNORECASE):
+            return f"{advice.line.format(where=where)} ({text})" if advice.line else text
+    if isinstance(error, OperationalError):
+        return f"the database failed: {text}"
+    return None

@@ -1,0 +1,221 @@
+-- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows, and moves its job on.
+-- Promises: accepted only for the run that holds the job's lease (fenced by run_id, whatever the clock says); the same
+--   said twice answers the same, also after the job moved on; anything else changes nothing and says the job's state.
+--   SUCCEEDED stands even when a cancellation was asked for; every other end of a cancelled job is CANCELLED.
+-- Called by: the worker, when the run's manifest is in the lake.
+-- Locks: the job's row first, which serialises whoever would end the run, then run, artifact, job_event.
+CALL llm.drop_procedure('usp_complete_job');
+
+CREATE TYPE llm.usp_complete_job_result AS (
+    accepted boolean,
+    final_status varchar(40),
+    available_utc timestamptz
+);
+
+CREATE FUNCTION llm.usp_complete_job(
+    job_id uuid,
+    run_id uuid,
+    status text,
+    error text DEFAULT NULL,
+    error_kind text DEFAULT NULL,
+    retry_after_seconds integer DEFAULT NULL,
+    count_attempt boolean DEFAULT TRUE,
+    run_json text DEFAULT NULL,
+    artifacts_json text DEFAULT NULL
+)
+RETURNS SETOF llm.usp_complete_job_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_status text := usp_complete_job.status;
+    v_error_kind text := nullif(btrim(usp_complete_job.error_kind), '');
+    v_now timestamptz;
+    v_job record;
+    v_run llm.run;
+    v_artifacts llm.artifact[];
+    v_artifacts_fit boolean;
+    v_counted boolean;
+    v_attempt integer;
+    v_attempt_count integer;
+    v_final_status text;
+    v_available_utc timestamptz;
+    v_event text;
+BEGIN
+    IF usp_complete_job.job_id IS NULL OR usp_complete_job.run_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC015', MESSAGE = 'job_id or run_id is missing';
+    END IF;
+    IF v_status IS NULL OR v_status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED') THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC011', MESSAGE = 'status is not SUCCEEDED, FAILED or CANCELLED';
+    END IF;
+    IF usp_complete_job.retry_after_seconds < 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC013', MESSAGE = 'retry_after_seconds is negative';
+    END IF;
+    IF char_length(v_error_kind) > 40 THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC026', MESSAGE = 'error_kind is longer than 40 characters';
+    END IF;
+    BEGIN
+        v_run := json_populate_record(NULL::llm.run, coalesce(usp_complete_job.run_json, '{}')::json);
+        SELECT
+            array_agg(a),
+            coalesce(
+                bool_and(
+                    coalesce(
+                        a.artifact_type <> '' AND a.media_type IS NOT NULL AND a.byte_count >= 0 AND a.lake_uri <> ''
+                        AND a.content_sha256 ~ '^[0-9a-f]{64}$',
+                        FALSE
+                    )
+                ),
+                TRUE
+            ) AND count(DISTINCT a.artifact_type) = count(*)
+        INTO v_artifacts, v_artifacts_fit
+        FROM json_populate_recordset(
+            NULL::llm.artifact, coalesce(usp_complete_job.artifacts_json, '[]')::json
+        ) AS a;
+    EXCEPTION
+        WHEN data_exception OR check_violation THEN  -- the latter: a *_json member is no object
+            RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json or artifacts_json is malformed: ' || SQLERRM;
+    END;
+    IF NOT v_artifacts_fit THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'HC012',
+            MESSAGE = 'artifacts_json is malformed: each element has an artifact_type of its own, media_type, '
+                'content_sha256 (64 hex), byte_count and lake_uri';
+    END IF;
+    IF v_run.definition_sha256 !~ '^[0-9a-f]{64}$' OR v_run.evidence_sha256 !~ '^[0-9a-f]{64}$' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json is malformed: a *_sha256 is not 64 hex';
+    END IF;
+
+    SELECT
+        j.status, j.current_run_id, j.attempt_count, j.max_attempts, j.available_utc, j.cancel_requested_utc, j.locked_by
+    INTO v_job
+    FROM llm.job AS j
+    WHERE j.job_id = usp_complete_job.job_id
+    FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN NEXT ROW(FALSE, NULL, NULL)::llm.usp_complete_job_result;
+        RETURN;
+    END IF;
+    v_now := clock_timestamp();  -- read under the lock, so that a job's events are in the order of their times
+
+    IF v_job.status <> 'RUNNING' OR v_job.current_run_id <> usp_complete_job.run_id THEN
+        -- Said before? The event of a completion, and only that, keeps run_status.
+        RETURN QUERY
+        SELECT TRUE, e.to_status, (e.detail_json::json ->> 'available_utc')::timestamptz
+        FROM llm.job_event AS e
+        WHERE e.job_id = usp_complete_job.job_id
+            AND e.run_id = usp_complete_job.run_id
+            AND e.event IN ('completed', 'retried', 'dead_lettered', 'cancelled')
+            AND e.detail_json::json ->> 'run_status' = v_status
+        ORDER BY e.event_seq DESC
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN NEXT ROW(FALSE, v_job.status, NULL)::llm.usp_complete_job_result;
+        END IF;
+        RETURN;
+    END IF;
+    IF v_status = 'CANCELLED' AND v_job.cancel_requested_utc IS NULL THEN
+        RETURN NEXT ROW(FALSE, v_job.status, NULL)::llm.usp_complete_job_result;
+        RETURN;
+    END IF;
+
+    v_counted := CASE v_status
+        WHEN 'SUCCEEDED' THEN TRUE
+        WHEN 'CANCELLED' THEN FALSE
+        ELSE coalesce(usp_complete_job.count_attempt, TRUE)
+    END;
+    v_attempt_count := v_job.attempt_count - CASE WHEN v_counted THEN 0 ELSE 1 END;
+    IF v_status = 'CANCELLED' THEN
+        v_error_kind := coalesce(v_error_kind, 'cancelled');
+    END IF;
+    IF v_status = 'SUCCEEDED' THEN
+        v_final_status := 'SUCCEEDED';
+        v_event := 'completed';
+    ELSIF v_job.cancel_requested_utc IS NOT NULL THEN
+        v_final_status := 'CANCELLED';
+        v_event := 'cancelled';
+    ELSIF usp_complete_job.retry_after_seconds IS NULL THEN
+        v_final_status := 'FAILED';
+        v_event := 'completed';
+    ELSIF v_attempt_count >= v_job.max_attempts THEN
+        v_final_status := 'DEADLETTER';
+        v_event := 'dead_lettered';
+    ELSIF usp_complete_job.retry_after_seconds = 0 THEN
+        v_final_status := 'NEW';
+        v_event := 'retried';
+        v_available_utc := v_job.available_utc;  -- it keeps its place
+    ELSE
+        v_final_status := 'SCHEDULED';
+        v_event := 'retried';
+        v_available_utc := v_now + make_interval(secs => usp_complete_job.retry_after_seconds);
+    END IF;
+
+    UPDATE llm.job AS j
+    SET
+        status = v_final_status,
+        attempt_count = v_attempt_count,
+        available_utc = coalesce(v_available_utc, j.available_utc),
+        locked_by = NULL,
+        locked_utc = NULL,
+        lease_expires_utc = NULL,
+        current_run_id = NULL,
+        last_error = CASE WHEN v_status <> 'SUCCEEDED' THEN usp_complete_job.error END,
+        error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
+        finished_utc = CASE WHEN v_available_utc IS NULL THEN v_now END
+    WHERE j.job_id = usp_complete_job.job_id
+        AND j.status = 'RUNNING'
+        AND j.current_run_id = usp_complete_job.run_id;
+
+    UPDATE llm.run AS r
+    SET
+        counted = v_counted,
+        completed_utc = v_now,
+        status = v_status,
+        ollama_base_url = v_run.ollama_base_url,
+        model_name = v_run.model_name,
+        model_tag = v_run.model_tag,
+        model_digest = v_run.model_digest,
+        options_json = v_run.options_json,
+        metrics_json = v_run.metrics_json,
+        prompt_tokens = v_run.prompt_tokens,
+        output_tokens = v_run.output_tokens,
+        total_ms = v_run.total_ms,
+        interrogation_version = v_run.interrogation_version,
+        definition_sha256 = v_run.definition_sha256,
+        evidence_sha256 = v_run.evidence_sha256,
+        output_json = v_run.output_json,
+        trace_id = v_run.trace_id,
+        error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
+        error = CASE WHEN v_status <> 'SUCCEEDED' THEN usp_complete_job.error END
+    WHERE r.run_id = usp_complete_job.run_id AND r.status = 'RUNNING'
+    RETURNING r.attempt INTO v_attempt;
+
+    INSERT INTO llm.artifact (
+        artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc
+    )
+    SELECT
+        coalesce(a.artifact_id, gen_random_uuid()), usp_complete_job.run_id, a.artifact_type, a.media_type,
+        a.content_sha256, a.byte_count, a.lake_uri, coalesce(a.created_utc, v_now)
+    FROM unnest(v_artifacts) AS a;
+
+    INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, detail_json)
+    VALUES (
+        usp_complete_job.job_id, usp_complete_job.run_id, v_now, v_event, 'RUNNING', v_final_status, v_job.locked_by,
+        json_strip_nulls(
+            json_build_object(
+                'attempt', v_attempt,
+                'run_status', v_status,
+                'error_kind', CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
+                'available_utc', llm.utc_text(v_available_utc)
+            )
+        )::text
+    );
+
+    RETURN NEXT ROW(TRUE, v_final_status, v_available_utc)::llm.usp_complete_job_result;
+END;
+$$;
+
+CALL llm.grant_procedure('usp_complete_job', 'llm_worker');

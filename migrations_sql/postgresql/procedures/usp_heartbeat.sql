@@ -1,0 +1,144 @@
+-- llm.usp_heartbeat: renews the leases of the runs a worker names, and says how the worker is.
+-- Promises: a row for every run named (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
+--   this worker that it did not name (stray: not renewed, to be released). A lease whose time has passed is renewed as
+--   long as nobody has ended the run. A start under a worker id that lives with another started_utc is refused (HC020).
+-- Called by: the worker's heartbeat thread, every third of the lease, and once before it goes.
+-- Locks: the worker's jobs in job_seq order, then their runs, then the worker's row, always last.
+CALL llm.drop_procedure('usp_heartbeat');
+
+CREATE TYPE llm.usp_heartbeat_result AS (
+    run_id uuid,
+    state varchar(40),
+    lease_expires_utc timestamptz
+);
+
+CREATE FUNCTION llm.usp_heartbeat(
+    worker_id text,
+    run_ids_json text,
+    lease_seconds integer DEFAULT 120,
+    host text DEFAULT NULL,
+    pid integer DEFAULT NULL,
+    version text DEFAULT NULL,
+    started_utc timestamptz DEFAULT NULL,
+    concurrency integer DEFAULT NULL,
+    stopping boolean DEFAULT FALSE
+)
+RETURNS SETOF llm.usp_heartbeat_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_worker_id text := btrim(usp_heartbeat.worker_id);
+    v_named uuid[];
+    v_lease interval;
+    v_now timestamptz;
+BEGIN
+    IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC001', MESSAGE = 'worker_id is missing, blank or longer than 200 characters';
+    END IF;
+    IF coalesce(usp_heartbeat.lease_seconds NOT BETWEEN 1 AND 86400, TRUE) THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC002', MESSAGE = 'lease_seconds is not between 1 and 86400';
+    END IF;
+    BEGIN
+        -- An element is a run's id, or an object that has one.
+        v_named := ARRAY(
+            SELECT
+                CASE json_typeof(e.element)
+                    WHEN 'object' THEN (e.element ->> 'run_id')::uuid
+                    ELSE (e.element #>> '{}')::uuid
+                END
+            FROM json_array_elements(usp_heartbeat.run_ids_json::json) AS e (element)
+        );
+    EXCEPTION
+        WHEN data_exception THEN
+            RAISE EXCEPTION USING ERRCODE = 'HC018', MESSAGE = 'run_ids_json is malformed: ' || SQLERRM;
+    END;
+    IF usp_heartbeat.run_ids_json IS NULL OR array_position(v_named, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC018', MESSAGE = 'run_ids_json is missing, or an element has no run_id';
+    END IF;
+    v_lease := make_interval(secs => usp_heartbeat.lease_seconds);
+
+    PERFORM 1
+    FROM llm.job AS j
+    WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id
+    ORDER BY j.job_seq
+    FOR NO KEY UPDATE;
+    v_now := clock_timestamp();  -- read under the locks: waiting for them costs no lease time
+
+    UPDATE llm.job AS j
+    SET lease_expires_utc = v_now + v_lease
+    WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id AND j.current_run_id = ANY (v_named);
+
+    UPDATE llm.run AS r
+    SET lease_until_utc = v_now + v_lease
+    FROM llm.job AS j
+    WHERE j.status = 'RUNNING'
+        AND j.locked_by = v_worker_id
+        AND j.current_run_id = ANY (v_named)
+        AND r.run_id = j.current_run_id
+        AND r.status = 'RUNNING';
+
+    INSERT INTO llm.worker AS w (
+        worker_id, host, pid, version, started_utc, last_seen_utc, concurrency, active_runs, stopping
+    )
+    SELECT
+        v_worker_id, left(usp_heartbeat.host, 200), usp_heartbeat.pid, left(usp_heartbeat.version, 100),
+        usp_heartbeat.started_utc, v_now, usp_heartbeat.concurrency, count(*),
+        coalesce(usp_heartbeat.stopping, FALSE)
+    FROM llm.job AS j
+    WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id
+    ON CONFLICT (worker_id) DO UPDATE
+    SET
+        host = coalesce(excluded.host, w.host),
+        pid = coalesce(excluded.pid, w.pid),
+        version = coalesce(excluded.version, w.version),
+        started_utc = coalesce(excluded.started_utc, w.started_utc),
+        last_seen_utc = excluded.last_seen_utc,
+        concurrency = coalesce(excluded.concurrency, w.concurrency),
+        active_runs = excluded.active_runs,
+        stopping = excluded.stopping
+    WHERE excluded.started_utc IS NULL
+        OR w.started_utc IS NULL
+        OR w.started_utc = excluded.started_utc
+        OR w.stopping
+        OR w.last_seen_utc < v_now - v_lease;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'HC020',
+            MESSAGE = format('worker id in use: %s lives with another started_utc', v_worker_id);
+    END IF;
+
+    RETURN QUERY
+    SELECT told.run_id, told.state::varchar(40), told.lease_expires_utc
+    FROM (
+        SELECT
+            named.run_id,
+            CASE
+                WHEN j.job_id IS NULL THEN 'lost'
+                WHEN j.cancel_requested_utc IS NOT NULL THEN 'cancel_requested'
+                ELSE 'held'
+            END AS state,
+            j.lease_expires_utc,
+            named.place
+        FROM (
+            SELECT n.run_id, min(n.place) AS place
+            FROM unnest(v_named) WITH ORDINALITY AS n (run_id, place)
+            GROUP BY n.run_id
+        ) AS named
+        LEFT JOIN llm.job AS j
+            ON j.status = 'RUNNING' AND j.locked_by = v_worker_id AND j.current_run_id = named.run_id
+        UNION ALL
+        SELECT j.current_run_id, 'stray', j.lease_expires_utc, cardinality(v_named) + j.job_seq
+        FROM llm.job AS j
+        WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id AND j.current_run_id <> ALL (v_named)
+    ) AS told
+    ORDER BY told.place;
+END;
+$$;
+
+CALL llm.grant_procedure('usp_heartbeat', 'llm_worker');

@@ -1,0 +1,112 @@
+-- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows and events, the oldest first.
+-- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
+--   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone. A row for
+--   every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
+-- Called by: maintainers and the purge schedule.
+-- Locks: the jobs, SKIP LOCKED; every writer of their runs, artifacts and events locks the job before, so these have no
+--   other holder, and go in the order that the foreign keys want.
+CALL llm.drop_procedure('usp_purge_jobs');
+
+CREATE TYPE llm.usp_purge_jobs_result AS (
+    job_id uuid,
+    lake_uri varchar(400)
+);
+
+CREATE FUNCTION llm.usp_purge_jobs(
+    finished_before_utc timestamptz,
+    statuses_json text,
+    actor text,
+    max_rows integer DEFAULT 500,
+    dry_run boolean DEFAULT FALSE,
+    reason text DEFAULT NULL
+)
+RETURNS SETOF llm.usp_purge_jobs_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET enable_bitmapscan = off  -- and in ix_job_finished's order, which a sort would read to its end
+SET enable_sort = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_actor text := llm.read_actor(usp_purge_jobs.actor);
+    v_statuses text[];
+    v_job_ids uuid[];
+BEGIN
+    IF usp_purge_jobs.finished_before_utc IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC017', MESSAGE = 'finished_before_utc is missing';
+    END IF;
+    IF coalesce(usp_purge_jobs.max_rows NOT BETWEEN 1 AND 500, TRUE) THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_rows is not between 1 and 500';
+    END IF;
+    BEGIN
+        v_statuses := ARRAY(SELECT s FROM json_array_elements_text(usp_purge_jobs.statuses_json::json) AS s);
+    EXCEPTION
+        WHEN data_exception THEN
+            RAISE EXCEPTION USING ERRCODE = 'HC016', MESSAGE = 'statuses_json is malformed: ' || SQLERRM;
+    END;
+    IF usp_purge_jobs.statuses_json IS NULL
+        OR v_statuses = '{}'
+        OR array_position(v_statuses, NULL) IS NOT NULL
+        OR NOT v_statuses <@ ARRAY['SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED']
+    THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'HC016',
+            MESSAGE = 'statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED';
+    END IF;
+
+    -- A dry run chooses by the same statement; its locks are gone with its transaction.
+    v_job_ids := ARRAY(
+        SELECT j.job_id
+        FROM llm.job AS j
+        WHERE j.finished_utc < usp_purge_jobs.finished_before_utc
+            AND j.status = ANY (v_statuses)
+            AND j.hold_utc IS NULL
+            AND NOT EXISTS (
+                SELECT 1
+                FROM llm.run AS r
+                JOIN llm.job AS again ON again.repeats_run_id = r.run_id
+                WHERE r.job_id = j.job_id AND again.status IN ('NEW', 'SCHEDULED', 'RUNNING')
+            )
+        ORDER BY j.finished_utc, j.job_seq
+        LIMIT usp_purge_jobs.max_rows
+        FOR UPDATE OF j SKIP LOCKED
+    );
+
+    RETURN QUERY
+    SELECT chosen.job_id, file.lake_uri
+    FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
+    LEFT JOIN LATERAL (
+        SELECT a.lake_uri, a.artifact_seq
+        FROM llm.run AS r
+        JOIN llm.artifact AS a ON a.run_id = r.run_id
+        WHERE r.job_id = chosen.job_id
+    ) AS file ON TRUE
+    ORDER BY chosen.place, file.artifact_seq;
+    IF coalesce(usp_purge_jobs.dry_run, FALSE) THEN
+        RETURN;
+    END IF;
+
+    INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
+    SELECT r.job_id, a.run_id, a.lake_uri, clock_timestamp(), v_actor, usp_purge_jobs.reason
+    FROM llm.run AS r
+    JOIN llm.artifact AS a ON a.run_id = r.run_id
+    WHERE r.job_id = ANY (v_job_ids)
+    ORDER BY a.artifact_seq;
+
+    DELETE FROM llm.artifact AS a
+    USING llm.run AS r
+    WHERE r.job_id = ANY (v_job_ids) AND a.run_id = r.run_id;
+
+    DELETE FROM llm.run AS r WHERE r.job_id = ANY (v_job_ids);
+
+    DELETE FROM llm.job_event AS e WHERE e.job_id = ANY (v_job_ids);
+
+    DELETE FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids);
+END;
+$$;
+
+CALL llm.grant_procedure('usp_purge_jobs', 'llm_operator');

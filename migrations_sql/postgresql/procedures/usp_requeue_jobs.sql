@@ -1,0 +1,110 @@
+-- llm.usp_requeue_jobs: sends ended jobs back into the queue with all their attempts before them.
+-- Promises: a row for every job named, changed or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
+--   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
+--   only just being queued. A SUCCEEDED job never changes.
+-- Called by: queue.py for operators (admin, commands, schedules).
+-- Locks: the jobs in job_seq order; then one by one, in the order in which an enqueue inserts them, their
+--   dedupe keys; then events. Whoever waits for a key holds only smaller keys, and nobody who holds a key waits for a
+--   job.
+CALL llm.drop_procedure('usp_requeue_jobs');
+
+CREATE TYPE llm.usp_requeue_jobs_result AS (
+    job_id uuid,
+    changed boolean,
+    from_status varchar(40),
+    to_status varchar(40),
+    why text
+);
+
+CREATE FUNCTION llm.usp_requeue_jobs(
+    jobs_json text,
+    actor text,
+    available_utc timestamptz DEFAULT NULL,
+    reason text DEFAULT NULL
+)
+RETURNS SETOF llm.usp_requeue_jobs_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_actor text := llm.read_actor(usp_requeue_jobs.actor);
+    v_job record;
+    v_why text;
+    v_to_status text;
+    v_answers llm.usp_requeue_jobs_result[] := '{}';
+    v_now timestamptz;
+    v_job_ids uuid[];
+    v_expected text[];
+BEGIN
+    SELECT list.job_ids, list.expected_statuses
+    INTO v_job_ids, v_expected
+    FROM llm.read_job_list(usp_requeue_jobs.jobs_json) AS list;
+
+    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq FOR NO KEY UPDATE;
+    v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
+
+    FOR v_job IN
+        SELECT
+            list.place, list.job_id, list.expected, j.job_id IS NOT NULL AS found, j.status, j.interrogation_key,
+            j.dedupe_key
+        FROM unnest(v_job_ids, v_expected) WITH ORDINALITY AS list (job_id, expected, place)
+        LEFT JOIN llm.job AS j ON j.job_id = list.job_id
+        ORDER BY j.interrogation_key, j.dedupe_key, list.place
+    LOOP
+        v_to_status := v_job.status;
+        v_why := CASE
+            WHEN NOT v_job.found THEN 'no such job'
+            WHEN v_job.expected <> v_job.status THEN format('the job is %s, not %s', v_job.status, v_job.expected)
+            WHEN v_job.status = 'SUCCEEDED' THEN 'a SUCCEEDED job never changes'
+            WHEN v_job.status NOT IN ('FAILED', 'DEADLETTER', 'CANCELLED') THEN 'already ' || v_job.status
+        END;
+        IF v_why IS NULL THEN
+            BEGIN
+                UPDATE llm.job AS j
+                SET
+                    status = CASE WHEN usp_requeue_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END,
+                    attempt_count = 0,
+                    available_utc = coalesce(usp_requeue_jobs.available_utc, v_now),
+                    cancel_requested_utc = NULL,
+                    last_error = NULL,
+                    error_kind = NULL,
+                    finished_utc = NULL
+                WHERE j.job_id = v_job.job_id AND j.status = v_job.status
+                RETURNING j.status INTO v_to_status;
+
+                INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason)
+                VALUES (
+                    v_job.job_id, v_now, 'requeued', v_job.status, v_to_status, v_actor, usp_requeue_jobs.reason
+                );
+            EXCEPTION
+                WHEN unique_violation THEN
+                    v_to_status := v_job.status;
+                    v_why := coalesce(
+                        (
+                            SELECT format('job %s holds its dedupe key', holder.job_id)
+                            FROM llm.job AS holder
+                            WHERE holder.interrogation_key = v_job.interrogation_key
+                                AND holder.dedupe_key = v_job.dedupe_key
+                                AND holder.dedupe_key IS NOT NULL
+                                AND holder.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED')
+                        ),
+                        'another job held its dedupe key a moment ago'
+                    );
+            END;
+        END IF;
+        v_answers[v_job.place] := ROW(v_job.job_id, v_why IS NULL, v_job.status, v_to_status, v_why);
+    END LOOP;
+
+    RETURN QUERY
+    SELECT a.job_id, a.changed, a.from_status, a.to_status, a.why
+    FROM unnest(v_answers) WITH ORDINALITY AS a (job_id, changed, from_status, to_status, why, place)
+    ORDER BY a.place;
+END;
+$$;
+
+CALL llm.grant_procedure('usp_requeue_jobs', 'llm_operator');

@@ -1,0 +1,91 @@
+-- llm.usp_reschedule_jobs: gives waiting jobs another time.
+-- Promises: a row for every job named, changed or why not. NEW and SCHEDULED only: SCHEDULED when the time is in the
+--   future, else NEW.
+-- Called by: queue.py for operators (admin, commands, schedules).
+-- Locks: the jobs in job_seq order, then their events; the change repeats what was judged.
+CALL llm.drop_procedure('usp_reschedule_jobs');
+
+CREATE TYPE llm.usp_reschedule_jobs_result AS (
+    job_id uuid,
+    changed boolean,
+    from_status varchar(40),
+    to_status varchar(40),
+    why text
+);
+
+CREATE FUNCTION llm.usp_reschedule_jobs(
+    jobs_json text,
+    actor text,
+    available_utc timestamptz,
+    reason text DEFAULT NULL
+)
+RETURNS SETOF llm.usp_reschedule_jobs_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_actor text := llm.read_actor(usp_reschedule_jobs.actor);
+    v_now timestamptz;
+    v_job_ids uuid[];
+    v_expected text[];
+BEGIN
+    IF usp_reschedule_jobs.available_utc IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC024', MESSAGE = 'available_utc is missing';
+    END IF;
+    SELECT list.job_ids, list.expected_statuses
+    INTO v_job_ids, v_expected
+    FROM llm.read_job_list(usp_reschedule_jobs.jobs_json) AS list;
+
+    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq FOR NO KEY UPDATE;
+    v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
+
+    RETURN QUERY
+    WITH judged AS MATERIALIZED (
+        SELECT
+            list.place, list.job_id, j.status, j.available_utc,
+            CASE
+                WHEN j.job_id IS NULL THEN 'no such job'
+                WHEN list.expected <> j.status THEN format('the job is %s, not %s', j.status, list.expected)
+                WHEN j.status NOT IN ('NEW', 'SCHEDULED') THEN 'the job is ' || j.status
+                WHEN j.available_utc = usp_reschedule_jobs.available_utc
+                    AND j.status = CASE WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END
+                    THEN 'already available at that time'
+            END AS why
+        FROM unnest(v_job_ids, v_expected) WITH ORDINALITY AS list (job_id, expected, place)
+        LEFT JOIN llm.job AS j ON j.job_id = list.job_id
+    ),
+    changed AS (
+        UPDATE llm.job AS j
+        SET
+            status = CASE WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END,
+            available_utc = usp_reschedule_jobs.available_utc
+        FROM judged AS q
+        WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status = q.status
+        RETURNING q.place, j.job_id, j.current_run_id, q.status AS from_status, j.status AS to_status, q.available_utc AS from_utc, j.available_utc AS to_utc
+    ),
+    told AS (
+        INSERT INTO llm.job_event (
+            job_id, run_id, at_utc, event, from_status, to_status, actor, reason, detail_json
+        )
+        SELECT
+            c.job_id, c.current_run_id, v_now, 'rescheduled',
+            c.from_status, c.to_status, v_actor, usp_reschedule_jobs.reason,
+            json_build_object(
+                'available_utc', json_build_object('from', llm.utc_text(c.from_utc), 'to', llm.utc_text(c.to_utc))
+            )::text
+        FROM changed AS c
+        ORDER BY c.place
+    )
+    SELECT q.job_id, c.job_id IS NOT NULL, q.status, coalesce(c.to_status, q.status), q.why
+    FROM judged AS q
+    LEFT JOIN changed AS c ON c.place = q.place
+    ORDER BY q.place;
+END;
+$$;
+
+CALL llm.grant_procedure('usp_reschedule_jobs', 'llm_operator');

@@ -1,0 +1,85 @@
+-- llm.usp_set_hold: marks jobs that a purge must not take (hold true), or takes the mark away (false).
+-- Promises: a row for every job named, changed or why not. Possible in every state; the state stays, and a held job is
+--   worked like any other.
+-- Called by: queue.py for operators (admin, commands, schedules).
+-- Locks: the jobs in job_seq order, then their events; the change repeats what was judged.
+CALL llm.drop_procedure('usp_set_hold');
+
+CREATE TYPE llm.usp_set_hold_result AS (
+    job_id uuid,
+    changed boolean,
+    from_status varchar(40),
+    to_status varchar(40),
+    why text
+);
+
+CREATE FUNCTION llm.usp_set_hold(
+    jobs_json text,
+    actor text,
+    hold boolean,
+    reason text DEFAULT NULL
+)
+RETURNS SETOF llm.usp_set_hold_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_actor text := llm.read_actor(usp_set_hold.actor);
+    v_now timestamptz;
+    v_job_ids uuid[];
+    v_expected text[];
+BEGIN
+    IF usp_set_hold.hold IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC022', MESSAGE = 'hold is missing';
+    END IF;
+    SELECT list.job_ids, list.expected_statuses
+    INTO v_job_ids, v_expected
+    FROM llm.read_job_list(usp_set_hold.jobs_json) AS list;
+
+    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq FOR NO KEY UPDATE;
+    v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
+
+    RETURN QUERY
+    WITH judged AS MATERIALIZED (
+        SELECT
+            list.place, list.job_id, j.status,
+            CASE
+                WHEN j.job_id IS NULL THEN 'no such job'
+                WHEN list.expected <> j.status THEN format('the job is %s, not %s', j.status, list.expected)
+                WHEN usp_set_hold.hold AND j.hold_utc IS NOT NULL THEN 'already held'
+                WHEN NOT usp_set_hold.hold AND j.hold_utc IS NULL THEN 'already not held'
+            END AS why
+        FROM unnest(v_job_ids, v_expected) WITH ORDINALITY AS list (job_id, expected, place)
+        LEFT JOIN llm.job AS j ON j.job_id = list.job_id
+    ),
+    changed AS (
+        UPDATE llm.job AS j
+        SET
+            hold_utc = CASE WHEN usp_set_hold.hold THEN v_now END
+        FROM judged AS q
+        WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status = q.status
+        RETURNING q.place, j.job_id, j.current_run_id, q.status AS from_status, j.status AS to_status
+    ),
+    told AS (
+        INSERT INTO llm.job_event (
+            job_id, run_id, at_utc, event, from_status, to_status, actor, reason
+        )
+        SELECT
+            c.job_id, c.current_run_id, v_now, CASE WHEN usp_set_hold.hold THEN 'held' ELSE 'unheld' END,
+            c.from_status, c.to_status, v_actor, usp_set_hold.reason
+        FROM changed AS c
+        ORDER BY c.place
+    )
+    SELECT q.job_id, c.job_id IS NOT NULL, q.status, coalesce(c.to_status, q.status), q.why
+    FROM judged AS q
+    LEFT JOIN changed AS c ON c.place = q.place
+    ORDER BY q.place;
+END;
+$$;
+
+CALL llm.grant_procedure('usp_set_hold', 'llm_operator');

@@ -1,0 +1,697 @@
+"""Every way a call to Ollama can go, on a real socket: what comes back, and as which error."""
+
+import asyncio
+import inspect
+import json
+import socket
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from derive.contracts import OllamaSettings
+from derive.errors import (
+    AnswerTooLarge,
+    ConfigurationError,
+    EvidenceTooLarge,
+    InternalError,
+    LakeUnavailable,
+    ModelCrashed,
+    ModelNotFound,
+    ModelOverloaded,
+    ModelTimeout,
+    ModelUnavailable,
+    RunError,
+    TruncatedOutput,
+)
+from derive.ollama import ChatAnswer, ChatOptions, ChatRequest, OllamaClient, answer_of, check_answer
+from derive.ollama.failures import FOREIGN_ERRORS, failure_of_exception
+from tests.fake_ollama import Behaviour, FakeOllama, Gate, behaviours
+
+T = TypeVar("T")
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"facts": {"type": "array", "items": {"type": "object"}}},
+    "required": ["facts"],
+    "additionalProperties": False,
+}
+
+
+@dataclass
+class Caller:
+    """A client of one fake, a call at a time, each in an event loop of its own."""
+
+    fake: FakeOllama
+    received: bytearray = field(default_factory=bytearray)
+
+    def with_client(
+        self,
+        use: Callable[[OllamaClient], Awaitable[T]],
+        *,
+        slots: int = 4,
+        base_url: str | None = None,
+        **changed: Any,
+    ) -> T:
+        settings = OllamaSettings(
+            **{"base_url": base_url or self.fake.url, "first_byte_seconds": 5, "idle_seconds": 5} | changed
+        )
+
+        async def run() -> T:
+            client = OllamaClient(settings, slots=slots)
+            try:
+                return await use(client)
+            finally:
+                await client.aclose()
+
+        return asyncio.run(run())
+
+    def chat(self, *, own_model: bool = False, base_url: str | None = None, **settings: Any) -> ChatAnswer:
+        async def use(client: OllamaClient) -> ChatAnswer:
+            return await client.chat(request().body(), sink=self.received.extend, job_has_own_model=own_model)
+
+        return self.with_client(use, base_url=base_url, **settings)
+
+    def fails(
+        self, kind: type[RunError], behaviour: Behaviour, *, own_model: bool = False, **settings: Any
+    ) -> RunError:
+        """Return the error of a call that is answered so, having checked that it is exactly of that kind."""
+        self.fake.next(behaviour)
+        with pytest.raises(RunError) as caught:
+            self.chat(own_model=own_model, **settings)
+        assert type(caught.value) is kind
+        return caught.value
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeOllama]:
+    with FakeOllama() as server:
+        yield server
+
+
+@pytest.fixture
+def caller(fake: FakeOllama) -> Caller:
+    return Caller(fake)
+
+
+def request(prompt: str = "Who is Luke? 🪐 Люк", model: str = "llama3.2") -> ChatRequest:
+    options = ChatOptions(num_ctx=8192, num_predict=2048, seed=0, temperature=0)
+    return ChatRequest(model=model, prompt=prompt, schema=SCHEMA, options=options, keep_alive="5m")
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+# What goes well
+
+
+def test_a_streamed_answer_comes_back_whole(caller: Caller) -> None:
+    caller.fake.next(behaviours.answer('{"facts": [{"name": "Люк 🪐"}]}', pieces=7))
+    answer = caller.chat()
+    assert answer.content == '{"facts": [{"name": "Люк 🪐"}]}'
+    assert answer.done_reason == "stop"
+    assert answer.metrics.prompt_eval_count == 321
+    assert answer.metrics.total_duration == 1_500_000_000
+    assert answer.time_to_first_token_ms is not None
+    assert answer.ended_cleanly
+
+
+def test_the_bytes_sent_are_the_bytes_given(caller: Caller) -> None:
+    caller.chat()
+    (sent,) = caller.fake.chats
+    assert sent.body == request().body()
+    assert sent.headers["accept-encoding"] == "identity"
+    assert sent.headers["content-type"] == "application/json"
+
+
+def test_every_byte_received_reaches_the_sink(caller: Caller) -> None:
+    caller.fake.next(behaviours.answer('{"facts": []}', pieces=5))
+    answer = caller.chat()
+    records = [json.loads(line) for line in bytes(caller.received).splitlines()]
+    assert len(caller.received) == answer.byte_count
+    assert "".join(record["message"]["content"] for record in records) == '{"facts": []}'
+    assert records[-1]["done"] is True
+
+
+def test_an_answer_in_one_piece_is_read_all_the_same(caller: Caller) -> None:
+    whole = behaviours.final_line() | {"message": {"role": "assistant", "content": '{"facts": []}'}}
+    caller.fake.next(behaviours.status(200, body=json.dumps(whole).encode()))
+    answer = caller.chat()
+    assert answer.content == '{"facts": []}'
+    assert json.loads(answer.response_json) == whole
+
+
+def test_a_wrong_content_type_does_not_matter(caller: Caller) -> None:
+    caller.fake.next(behaviours.answer('{"facts": []}', headers={"Content-Type": "text/html"}))
+    assert caller.chat().content == '{"facts": []}'
+
+
+@pytest.mark.parametrize("behaviour", [behaviours.stays_open(), behaviours.closes_after_the_answer()])
+def test_a_whole_answer_stands_though_the_connection_does_not_end_well(caller: Caller, behaviour: Behaviour) -> None:
+    caller.fake.next(behaviour)
+    answer = caller.chat()
+    assert answer.content == '{"facts": []}'
+    assert not answer.ended_cleanly
+    checks = check_answer(request(), answer, digest=None, loaded=None)
+    assert not next(check for check in checks if check.name == "stream_ended_cleanly").passed
+
+
+def test_connections_are_used_again(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        for _ in range(3):
+            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    caller.with_client(use)
+    assert len(caller.fake.chats) == 3
+    assert caller.fake.connections_made == 1
+
+
+def test_all_slots_stream_at_the_same_time(caller: Caller) -> None:
+    gate = Gate()
+    caller.fake.always(behaviours.answer('{"facts": []}', first_gate=gate))
+
+    async def use(client: OllamaClient) -> list[ChatAnswer]:
+        calls = [
+            asyncio.create_task(client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False))
+            for _ in range(16)
+        ]
+        await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == 16)
+        gate.open()
+        return await asyncio.gather(*calls)
+
+    assert len(caller.with_client(use, slots=16)) == 16
+
+
+def test_no_proxy_and_no_password_of_the_environment_is_used(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{closed_port()}")
+    assert caller.chat().done_reason == "stop"
+    assert "authorization" not in caller.fake.chats[0].headers
+
+
+def test_a_base_url_may_have_a_path(caller: Caller) -> None:
+    caller.fake.always(behaviours.answer('{"facts": []}'), path="/models/ollama/api/chat")
+    assert caller.chat(base_url=f"{caller.fake.url}/models/ollama/").done_reason == "stop"
+
+
+# What the server says instead of an answer
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"),
+    [
+        (behaviours.crashed(), ModelCrashed),
+        (behaviours.status(501), ModelCrashed),
+        (behaviours.status(204, body=b""), ModelCrashed),
+        (behaviours.status(499, "request cancelled"), ModelCrashed),
+        (behaviours.overloaded(), ModelOverloaded),
+        (behaviours.status(429), ModelOverloaded),
+        (behaviours.status(502, body=b"<html>Bad gateway</html>"), ModelUnavailable),
+        (behaviours.status(401, "unauthorized"), ModelUnavailable),
+        (behaviours.status(403), ModelUnavailable),
+        (behaviours.status(407), ModelUnavailable),
+        (behaviours.status(408), ModelTimeout),
+        (behaviours.status(504), ModelTimeout),
+        (behaviours.prompt_too_long(), EvidenceTooLarge),
+        (behaviours.status(400, "prompt too long; exceeded max context length by 12 tokens"), EvidenceTooLarge),
+        (behaviours.status(400, "request (9 tokens) exceeds the available context size (8 tokens)"), EvidenceTooLarge),
+        (
+            behaviours.status(400, body=b'{"error": {"code": 400, "message": "the request exceeds the context size"}}'),
+            EvidenceTooLarge,
+        ),
+        (behaviours.status(413, "the input length exceeds the context length"), EvidenceTooLarge),
+        (behaviours.bad_schema(), InternalError),
+        (behaviours.status(400, "invalid character '}' looking for beginning of value"), InternalError),
+        (behaviours.status(405), InternalError),
+        (behaviours.status(422), InternalError),
+    ],
+)
+def test_each_status_is_one_error(caller: Caller, behaviour: Behaviour, kind: type[RunError]) -> None:
+    caller.fails(kind, behaviour)
+    caller.fails(kind, behaviour, own_model=True)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        behaviours.model_not_found(),
+        behaviours.status(404, body=b""),
+        behaviours.status(400, "model is required"),
+    ],
+)
+def test_a_missing_model_is_the_jobs_fault_only_when_the_job_asked_for_it(caller: Caller, behaviour: Behaviour) -> None:
+    assert "ollama pull llama3.2" in str(caller.fails(ModelNotFound, behaviour, own_model=True))
+    assert "OLLAMA_MODEL" in str(caller.fails(ModelUnavailable, behaviour))
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(caller: Caller, code: int) -> None:
+    with FakeOllama() as elsewhere:
+        there = {"Location": f"{elsewhere.url}/api/chat"}
+        caller.fails(ModelUnavailable, behaviours.status(code, body=b"", headers=there))
+        assert elsewhere.requests == []
+
+
+def test_the_body_of_a_refusal_reaches_the_sink(caller: Caller) -> None:
+    caller.fails(ModelCrashed, behaviours.status(500, "out of memory"))
+    assert json.loads(bytes(caller.received)) == {"error": "out of memory"}
+
+
+def test_a_refusal_without_end_is_read_only_so_far(caller: Caller) -> None:
+    async def refuse(exchange: Any) -> None:
+        exchange.head(503)
+        while True:
+            exchange.chunk(b"busy " * 1000)
+            await exchange.drain()
+
+    caller.fails(ModelOverloaded, refuse)
+    assert len(caller.received) < 1_000_000
+
+
+@pytest.mark.parametrize("way", ["close", "reset"])
+def test_the_status_counts_even_when_the_refusal_breaks_off(caller: Caller, way: str) -> None:
+    async def refuse(exchange: Any) -> None:
+        exchange.head(503, length=1000)
+        exchange.write(b'{"error": "bus')
+        getattr(exchange, way)()
+
+    caller.fails(ModelOverloaded, refuse)
+
+
+def test_a_hostile_message_is_shown_short_and_plain(caller: Caller) -> None:
+    said = "boom\r\n\x1b[31mred\u202etxt\x00 at http://user:secret@host/x " + "A" * 5000
+    error = str(caller.fails(ModelCrashed, behaviours.status(500, said)))
+    assert "boom [31mred txt at http://host/x" in error
+    assert "secret" not in error
+    assert error.isprintable()
+    assert len(error) < 500
+
+
+def test_a_password_in_the_base_url_is_in_no_message(caller: Caller) -> None:
+    url = caller.fake.url.replace("http://", "http://user:pass%40word@")
+    caller.fake.next(behaviours.crashed())
+    with pytest.raises(ModelCrashed) as caught:
+        caller.chat(base_url=url)
+    assert "pass" not in str(caught.value)
+    assert caller.fake.url in str(caught.value)
+
+
+# Answers that are none
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(behaviours.ends_early(), id="stream ends early"),
+        pytest.param(behaviours.breaks_off(), id="connection closed inside the stream"),
+        pytest.param(behaviours.cut_line(), id="ends inside a line"),
+        pytest.param(behaviours.error_line(), id="error line inside a 200"),
+        pytest.param(behaviours.lines({"error": {"message": "x"}}), id="error object inside a 200"),
+        pytest.param(behaviours.done_false(), id="done false"),
+        pytest.param(behaviours.lines(), id="nothing at all"),
+        pytest.param(behaviours.lines(b"\n \n"), id="blank lines alone"),
+        pytest.param(behaviours.not_utf8(), id="not UTF-8"),
+        pytest.param(behaviours.lines(b'{"message":{"content":"\xed\xa0\x80"}}\n'), id="a surrogate as bytes"),
+        pytest.param(behaviours.lines('{"done":true}'.encode("utf-16")), id="UTF-16"),
+        pytest.param(behaviours.not_json_line(), id="not JSON"),
+        pytest.param(behaviours.lines(b'{"done": true, "eval_count": NaN}\n'), id="NaN in the protocol"),
+        pytest.param(behaviours.lines(b'{"done": true, "eval_count": 1e999}\n'), id="a number past all floats"),
+        pytest.param(behaviours.lines(b"[]\n"), id="not an object"),
+        pytest.param(behaviours.lines(b"[" * 100_000 + b"\n"), id="nested without end"),
+        pytest.param(behaviours.lines({"message": "hello"}), id="message is no object"),
+        pytest.param(behaviours.lines({"message": {"content": 1}}), id="content is no text"),
+        pytest.param(behaviours.answer(done_reason="load"), id="loaded only"),
+        pytest.param(behaviours.answer(done_reason="unload"), id="unloaded"),
+        pytest.param(behaviours.answer(done_reason=None), id="no reason"),
+        pytest.param(behaviours.answer(done_reason="surprise"), id="another reason"),
+        pytest.param(behaviours.lines(behaviours.final_line(), behaviours.piece_line("more")), id="goes on after done"),
+        pytest.param(behaviours.compressed(), id="compressed unasked"),
+        pytest.param(behaviours.reset_before_headers(), id="reset before headers"),
+        pytest.param(behaviours.reset_after_headers(), id="reset after headers"),
+        pytest.param(behaviours.closed_before_headers(), id="closed before headers"),
+        pytest.param(behaviours.raw(b"220 smtp.example ESMTP\r\n"), id="not HTTP"),
+        pytest.param(behaviours.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}"), id="shorter than it said"),
+        pytest.param(behaviours.raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000), id="endless header"),
+    ],
+)
+def test_a_broken_answer_is_a_crash_of_the_model(caller: Caller, behaviour: Behaviour) -> None:
+    caller.fails(ModelCrashed, behaviour)
+
+
+def test_an_answer_cut_by_length_keeps_all_that_came(caller: Caller) -> None:
+    error = caller.fails(TruncatedOutput, behaviours.truncated('{"facts": [{"fact_k'))
+    answer = answer_of(error)
+    assert answer is not None
+    assert answer.content == '{"facts": [{"fact_k'
+    assert answer.done_reason == "length"
+    assert answer.metrics.eval_count == 12
+    assert json.loads(answer.response_json)["message"]["content"] == answer.content
+
+
+def test_an_answer_that_broke_off_keeps_what_came(caller: Caller) -> None:
+    answer = answer_of(caller.fails(ModelCrashed, behaviours.ends_early()))
+    assert answer is not None
+    assert answer.content == '{"facts"'
+    assert answer.response_json == b""
+    assert answer.byte_count == len(caller.received) > 0
+
+
+def test_what_the_content_says_is_not_judged_here(caller: Caller) -> None:
+    for behaviour in (behaviours.nan(), behaviours.infinity(), behaviours.not_json_content(), behaviours.answer("")):
+        caller.fake.next(behaviour)
+        assert caller.chat().done_reason == "stop"
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("behaviour", [behaviours.endless(), behaviours.endless_line()])
+def test_an_answer_without_end_stops_at_the_bound_in_bounded_memory(caller: Caller, behaviour: Behaviour) -> None:
+    bound = 4 * 1024 * 1024
+    caller.fake.next(behaviour)
+    seen = 0
+
+    def sink(chunk: bytes) -> None:
+        nonlocal seen
+        seen += len(chunk)
+
+    async def use(client: OllamaClient) -> int:
+        await client.models()  # the first call loads what every call needs
+        tracemalloc.start()
+        try:
+            with pytest.raises(AnswerTooLarge):
+                await client.chat(request().body(), sink=sink, job_has_own_model=False)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak = caller.with_client(use, max_answer_bytes=bound)
+    assert seen <= bound + 128 * 1024
+    assert peak < 5 * bound
+    caller.fake.wait_until(lambda: caller.fake.open_connections == 0)
+
+
+def test_a_server_that_never_begins_is_a_time_out(caller: Caller) -> None:
+    error = caller.fails(ModelTimeout, behaviours.silent(), first_byte_seconds=0.1)
+    assert "sent nothing for 0.1 s" in str(error)
+    caller.fake.wait_until(lambda: caller.fake.open_connections == 0)
+
+
+def test_a_server_that_falls_silent_is_a_time_out(caller: Caller) -> None:
+    error = caller.fails(ModelTimeout, behaviours.falls_silent(), idle_seconds=0.1)
+    assert "fell silent for 0.1 s" in str(error)
+    answer = answer_of(error)
+    assert answer is not None
+    assert answer.content == '{"fa'
+    caller.fake.wait_until(lambda: caller.fake.open_connections == 0)
+
+
+def test_a_slow_beginning_does_not_count_as_silence(caller: Caller) -> None:
+    gate = Gate()
+    caller.fake.next(behaviours.answer('{"facts": []}', first_gate=gate))
+
+    async def use(client: OllamaClient) -> ChatAnswer:
+        call = asyncio.create_task(client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False))
+        done, _ = await asyncio.wait([call], timeout=0.2)
+        assert not done
+        gate.open()
+        return await call
+
+    assert caller.with_client(use, idle_seconds=0.1, first_byte_seconds=5).content == '{"facts": []}'
+
+
+def test_a_call_that_never_falls_silent_ends_at_the_whole_limit(caller: Caller) -> None:
+    error = caller.fails(ModelTimeout, behaviours.endless(), timeout_seconds=0.2, max_answer_bytes=10**12)
+    assert "was not done after 0.2 s" in str(error)
+
+
+def test_what_the_sink_raises_comes_out_unchanged(caller: Caller) -> None:
+    for raised in (LakeUnavailable("disk full"), OSError(28, "No space left"), TimeoutError("slow disk")):
+
+        def sink(chunk: bytes, raised: Exception = raised) -> None:
+            raise raised
+
+        async def use(client: OllamaClient, sink: Callable[[bytes], None] = sink) -> None:
+            await client.chat(request().body(), sink=sink, job_has_own_model=False)
+
+        with pytest.raises(type(raised)) as caught:
+            caller.with_client(use)
+        assert caught.value is raised
+        caller.fake.wait_until(lambda: caller.fake.open_connections == 0)
+
+
+# Cancelling
+
+
+@pytest.mark.parametrize("moment", ["before the first byte", "inside the stream"])
+def test_cancelling_a_call_closes_its_connection_at_once(caller: Caller, moment: str) -> None:
+    gate = Gate()
+    inside = moment == "inside the stream"
+    held = behaviours.answer('{"facts": []}', gate=gate if inside else None, first_gate=None if inside else gate)
+
+    async def cancel_one(client: OllamaClient, number: int) -> None:
+        caller.fake.next(held)
+        begun = asyncio.Event()
+
+        def sink(chunk: bytes) -> None:
+            begun.set()
+
+        call = asyncio.create_task(client.chat(request().body(), sink=sink, job_has_own_model=False))
+        await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == number)
+        if inside:
+            await begun.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await asyncio.to_thread(caller.fake.wait_until, lambda: caller.fake.open_connections == 0)
+
+    async def use(client: OllamaClient) -> None:
+        for number in range(1, 13):  # more than the pool holds: a cancelled call leaves nothing in it
+            await cancel_one(client, number)
+        await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    caller.with_client(use, slots=2)
+
+
+# A server that is not there
+
+
+def test_a_refused_connection_is_a_server_that_is_away(caller: Caller) -> None:
+    with pytest.raises(ModelUnavailable, match="ollama serve"):
+        caller.chat(base_url=f"http://127.0.0.1:{closed_port()}")
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'x' * 70}.example", "..", "a..b"])
+def test_a_name_that_does_not_resolve_is_a_server_that_is_away(caller: Caller, host: str) -> None:
+    with pytest.raises((ModelUnavailable, ConfigurationError)):
+        caller.chat(base_url=f"http://{host}:11434", connect_seconds=2)
+
+
+def test_a_server_that_takes_no_connection_is_away(caller: Caller) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        with socket.create_connection(listener.getsockname()), socket.socket() as second:
+            second.setblocking(False)
+            second.connect_ex(listener.getsockname())
+            with pytest.raises(ModelUnavailable):
+                caller.chat(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", connect_seconds=0.1)
+
+
+def test_a_server_that_comes_back_is_found(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        await client.probe()
+        await asyncio.to_thread(caller.fake.go_away)
+        with pytest.raises(ModelUnavailable):
+            await client.probe()
+        with pytest.raises(ModelUnavailable):
+            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        await asyncio.to_thread(caller.fake.come_back)
+        await client.probe()
+        await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    caller.with_client(use)
+
+
+@pytest.mark.parametrize(
+    "base_url", ["", "127.0.0.1:11434", "ftp://127.0.0.1", "http://", "http://h:port", "http://[::1"]
+)
+def test_a_base_url_that_is_none_stops_the_start(caller: Caller, base_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL"):
+        OllamaClient(OllamaSettings(base_url=base_url), slots=1)
+
+
+def foreign_errors() -> list[type[Exception]]:
+    found = [value for value in vars(httpx).values() if inspect.isclass(value) and issubclass(value, Exception)]
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+EXPECTED = {
+    "CloseError": ModelCrashed,
+    "ConnectError": ModelUnavailable,
+    "ConnectTimeout": ModelUnavailable,
+    "CookieConflict": InternalError,
+    "DecodingError": ModelCrashed,
+    "HTTPError": ModelCrashed,
+    "HTTPStatusError": ModelCrashed,
+    "InvalidURL": ModelUnavailable,
+    "LocalProtocolError": InternalError,
+    "NetworkError": ModelCrashed,
+    "PoolTimeout": InternalError,
+    "ProtocolError": ModelCrashed,
+    "ProxyError": ModelUnavailable,
+    "ReadError": ModelCrashed,
+    "ReadTimeout": ModelTimeout,
+    "RemoteProtocolError": ModelCrashed,
+    "RequestError": ModelCrashed,
+    "RequestNotRead": InternalError,
+    "ResponseNotRead": InternalError,
+    "StreamClosed": InternalError,
+    "StreamConsumed": InternalError,
+    "StreamError": InternalError,
+    "TimeoutException": ModelTimeout,
+    "TooManyRedirects": ModelUnavailable,
+    "TransportError": ModelCrashed,
+    "UnsupportedProtocol": ModelUnavailable,
+    "WriteError": ModelCrashed,
+    "WriteTimeout": ModelTimeout,
+}
+
+
+def test_every_exception_of_httpx_is_known() -> None:
+    assert [kind.__name__ for kind in foreign_errors()] == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("kind", foreign_errors(), ids=lambda kind: kind.__name__)
+def test_every_exception_of_httpx_is_caught_and_mapped(kind: type[Exception]) -> None:
+    assert issubclass(kind, FOREIGN_ERRORS)
+    error = kind.__new__(kind)
+    Exception.__init__(error, "because")
+    assert type(failure_of_exception(error, server="http://h")) is EXPECTED[kind.__name__]
+
+
+# Control calls
+
+
+def test_the_snapshot_tells_show_digest_and_version(caller: Caller) -> None:
+    snapshot = caller.with_client(lambda client: client.snapshot("llama3.2"))
+    kept = json.loads(snapshot.model_json(request().options.to_json()))
+    assert (snapshot.name, snapshot.tag) == ("llama3.2", "latest")
+    assert snapshot.digest == caller.fake.models["llama3.2:latest"]
+    assert kept["digest"] == snapshot.digest
+    assert kept["server_version"] == snapshot.server_version == "0.30.1"
+    assert kept["options"] == {"num_ctx": 8192, "num_predict": 2048, "seed": 0, "temperature": 0}
+    assert kept["show"]["details"]["quantization_level"] == "Q4_K_M"
+    assert kept["show"]["parameters"].splitlines() == sorted(kept["show"]["parameters"].splitlines())
+    assert "license" not in kept["show"]
+
+
+def test_a_snapshot_is_fetched_once_for_all_who_ask(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        snapshots = await asyncio.gather(*(client.snapshot("llama3.2") for _ in range(20)))
+        assert len(set(map(id, snapshots))) == 1
+        await client.snapshot("llama3.2")
+
+    caller.with_client(use)
+    assert caller.fake.count("/api/show") == 1
+
+
+def test_who_stops_waiting_for_a_snapshot_does_not_take_it_from_the_others(caller: Caller) -> None:
+    gate = Gate()
+
+    async def held(exchange: Any) -> None:
+        await gate.wait()
+        exchange.whole(200, b'{"details": {}}')
+
+    caller.fake.always(held, path="/api/show")
+
+    async def use(client: OllamaClient) -> None:
+        first = asyncio.create_task(client.snapshot("llama3.2"))
+        second = asyncio.create_task(client.snapshot("llama3.2"))
+        await asyncio.to_thread(caller.fake.wait_until, lambda: caller.fake.count("/api/show") == 1)
+        first.cancel()
+        gate.open()
+        assert (await second).model == "llama3.2"
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    caller.with_client(use)
+
+
+def test_a_failed_snapshot_is_not_kept_and_each_who_waits_has_an_error_of_its_own(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        caller.fake.always(behaviours.crashed(), path="/api/show")
+        failed = await asyncio.gather(*(client.snapshot("llama3.2") for _ in range(3)), return_exceptions=True)
+        assert [type(error) for error in failed] == [ModelCrashed] * 3
+        assert len(set(map(id, failed))) == 3
+        caller.fake.always(None, path="/api/show")
+        await client.snapshot("llama3.2")
+
+    caller.with_client(use)
+
+
+def test_the_snapshot_of_a_missing_model_says_whose_fault_it_is(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        with pytest.raises(ModelNotFound):
+            await client.snapshot("nope", job_has_own_model=True)
+        with pytest.raises(ModelUnavailable):
+            await client.snapshot("nope")
+
+    caller.with_client(use)
+
+
+def test_what_is_loaded_is_what_answered(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        answer = await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        loaded = await client.loaded("llama3.2")
+        snapshot = await client.snapshot("llama3.2")
+        assert loaded is not None
+        assert loaded.context_length == 8192
+        checks = check_answer(request(), answer, digest=snapshot.digest, loaded=loaded)
+        assert all(check.passed for check in checks), checks
+        assert await client.loaded("another") is None
+
+    caller.with_client(use)
+
+
+def test_the_models_are_listed(caller: Caller) -> None:
+    assert caller.with_client(lambda client: client.models()) == ("llama3.2:latest",)
+
+
+def test_a_server_without_the_listings_still_has_a_snapshot(caller: Caller) -> None:
+    for path in ("/api/tags", "/api/version", "/api/ps"):
+        caller.fake.always(behaviours.status(404, body=b"404 page not found"), path=path)
+    snapshot = caller.with_client(lambda client: client.snapshot("llama3.2"))
+    assert (snapshot.digest, snapshot.server_version) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        behaviours.crashed(),
+        behaviours.overloaded(),
+        behaviours.redirect("http://127.0.0.1:1/"),
+        behaviours.status(401),
+        behaviours.silent(),
+        behaviours.reset_before_headers(),
+        behaviours.status(200, body=b"<html>hello</html>"),
+        behaviours.status(200, body=b"[]"),
+        behaviours.compressed(),
+        behaviours.endless(),
+    ],
+)
+def test_a_probe_that_fails_says_that_the_server_is_away(caller: Caller, behaviour: Behaviour) -> None:
+    caller.fake.always(behaviour, path="/api/show")
+    with pytest.raises(ModelUnavailable):
+        caller.with_client(lambda client: client.probe(), first_byte_seconds=0.2)
+
+
+def test_a_probe_says_how_to_get_the_model(caller: Caller) -> None:
+    with pytest.raises(ModelUnavailable, match="ollama pull mistral"):
+        caller.with_client(lambda client: client.probe(), model="mistral")

@@ -1,0 +1,61 @@
+"""What the two engines and their drivers say, as one line that says what to do."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, ProgrammingError
+
+from holocron.database_errors import describe
+
+DATABASE = {"PASSWORD": "p;{}@%", "HOST": "h", "PORT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ('connection failed: FATAL:  password authentication failed for user "me"', "user or the password"),
+        ("[Microsoft][SQL Server]Login failed for user 'sa'.", "user or the password"),
+        ('FATAL:  database "holo" does not exist', "does not exist"),
+        (
+            'Cannot open database "Holo" requested by the login. The login failed. Login failed for user',
+            "does not exist",
+        ),
+        (
+            "Driver Error: Client unable to establish connection; DDBC Error: [Microsoft]TCP Provider",
+            "does not answer at",
+        ),
+        ('connection to server at "127.0.0.1", port 1 failed: Connection refused', "does not answer at"),
+        ("SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed certificate]", "encrypted"),
+        ("CREATE TABLE permission denied in database 'Holocron'.", "may not do this"),
+        ("permission denied for schema public", "may not do this"),
+        ("the embedded PostgreSQL did not start: no space left", "no space left"),
+        ("something else entirely", "the database failed: something else entirely"),
+    ],
+)
+def test_a_database_that_cannot_be_used_says_what_to_do(said: str, advice: str) -> None:
+    line = describe(OperationalError(said), database=DATABASE)
+    assert line is not None
+    assert advice in line
+
+
+def test_missing_tables_ask_for_migrate() -> None:
+    for said in ('relation "llm.job" does not exist\nLINE 1', "Invalid object name 'llm.job'."):
+        line = describe(ProgrammingError(said), database=DATABASE)
+        assert line is not None
+        assert "manage.py migrate" in line
+        assert "\n" not in line
+
+
+def test_an_error_of_ours_keeps_its_traceback() -> None:
+    assert describe(ProgrammingError("syntax error at or near"), database=DATABASE) is None
+    assert (
+        describe(
+            ImproperlyConfigured("The included URLconf does not appear to have any patterns in it"), database=DATABASE
+        )
+        is None
+    )
+
+
+def test_the_password_never_stands_in_the_line() -> None:
+    line = describe(OperationalError("Connection refused PWD=p;{}@%"), database=DATABASE)
+    assert "p;{}@%" not in str(line)
+    assert "h:1" in str(line)

@@ -1,0 +1,195 @@
+"""Bounds, order, hashes and cuts of evidence bundles."""
+
+import hashlib
+import json
+import random
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derive.contracts import Bounds, EvidenceBundle
+from derive.errors import EvidenceMissing, EvidenceTooLarge, InvalidInput
+from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes
+from derive.evidence.redaction import Redactor
+from derive.evidence.sources import SourceText
+from derive.evidence.tokens import check_fits, estimate_tokens
+from tests.unit.evidence_samples import PLAIN, bundle_of, source
+
+STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
+TEXTS = st.text(STORABLE, max_size=60)
+SOURCES = st.dictionaries(st.text("abc12é", min_size=1, max_size=3), TEXTS, min_size=1, max_size=8).map(
+    lambda texts: [source(name, text) for name, text in texts.items()]
+)
+BOUNDS = st.builds(
+    Bounds,
+    max_items=st.integers(1, 5),
+    max_item_bytes=st.integers(1, 50),
+    max_total_bytes=st.integers(1, 120),
+)
+
+
+def build(sources: list[SourceText], **bounds: int) -> EvidenceBundle:
+    return build_bundle(sources, bounds=Bounds(**bounds), redactor=Redactor())
+
+
+@given(SOURCES, BOUNDS, st.randoms(use_true_random=False))
+def test_a_bundle_keeps_its_bounds_and_accounts_for_every_byte(
+    sources: list[SourceText], bounds: Bounds, rng: random.Random
+) -> None:
+    try:
+        bundle = build_bundle(sources, bounds=bounds, redactor=PLAIN)
+    except EvidenceMissing:
+        assert all(not cut_to_bytes(s.text, bounds.max_item_bytes).strip() or len(s.text.encode()) > 1 for s in sources)
+        return
+    assert bundle_faults(bundle) == ()
+    cuts = {cut.evidence_id: cut for cut in bundle.cuts}
+    kept = {item.evidence_id: item for item in bundle.items}
+    for one in sources:
+        cut = cuts.get(one.evidence_id)
+        kept_bytes = len(kept[one.evidence_id].text.encode()) if one.evidence_id in kept else 0
+        # A control character of two bytes (U+0080 to U+009F) becomes a space of one.
+        size = len(one.text.encode()) - sum("\x80" <= c <= "\x9f" for c in one.text)
+        if cut is None:
+            assert kept_bytes == size
+        else:
+            assert cut.kept_bytes == kept_bytes
+            assert cut.kept_bytes + cut.dropped_bytes in {size, len(one.text.encode())}
+    rng.shuffle(sources)
+    again = build_bundle(sources, bounds=bounds, redactor=PLAIN)
+    assert again.items == bundle.items
+    assert again.sha256 == bundle.sha256
+
+
+@given(SOURCES, BOUNDS)
+def test_a_stored_bundle_is_read_back_exactly(sources: list[SourceText], bounds: Bounds) -> None:
+    try:
+        bundle = build_bundle(sources, bounds=bounds, redactor=PLAIN)
+    except EvidenceMissing:
+        return
+    stored = bundle.model_dump_json()
+    read = EvidenceBundle.model_validate_json(stored)
+    assert read == bundle
+    assert read.model_dump_json() == stored
+
+
+@given(TEXTS, st.integers(0, 40))
+def test_a_cut_never_splits_a_character_and_wastes_no_byte(text: str, max_bytes: int) -> None:
+    kept = cut_to_bytes(text, max_bytes)
+    assert text.startswith(kept)
+    assert len(kept.encode()) <= max_bytes
+    if kept != text:
+        assert len(text[: len(kept) + 1].encode()) > max_bytes
+
+
+def test_the_hash_covers_the_items_alone() -> None:
+    one, two = bundle_of(a="Luke", b="Leia"), bundle_of(b="Leia", a="Luke")
+    assert one.delimiter != two.delimiter
+    assert one.sha256 == two.sha256
+    plain = [
+        {"evidence_id": name, "source_uri": None, "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        for name, text in [("a", "Luke"), ("b", "Leia")]
+    ]
+    assert one.sha256 == hashlib.sha256(rfc8785.dumps(plain)).hexdigest()
+    assert one.sha256 != bundle_of(a="Luke", b="Leia.").sha256
+
+
+def test_items_stand_in_the_order_of_their_ids_and_the_first_get_the_room() -> None:
+    bundle = build([source("c", "3" * 10), source("a", "1" * 10), source("b", "2" * 10)], max_total_bytes=15)
+    assert [(item.evidence_id, len(item.text)) for item in bundle.items] == [("a", 10), ("b", 5)]
+    assert [(cut.evidence_id, cut.why, cut.kept_bytes, cut.dropped_bytes) for cut in bundle.cuts] == [
+        ("b", "bundle_full", 5, 5),
+        ("c", "bundle_full", 0, 10),
+    ]
+
+
+def test_too_many_and_too_long_items_are_cut_and_recorded() -> None:
+    bundle = build([source("a", "éé"), source("b", "x"), source("c", "y")], max_items=2, max_item_bytes=3)
+    assert [item.text for item in bundle.items] == ["é", "x"]
+    assert [(cut.evidence_id, cut.why, cut.kept_bytes, cut.dropped_bytes) for cut in bundle.cuts] == [
+        ("a", "item_too_long", 2, 2),
+        ("c", "too_many_items", 0, 1),
+    ]
+
+
+def test_the_same_item_twice_is_merged_and_recorded() -> None:
+    bundle = build([source("a", "Luke"), source("a", "Luke")])
+    assert len(bundle.items) == 1
+    assert [(cut.why, cut.dropped_bytes) for cut in bundle.cuts] == [("duplicate", 4)]
+
+
+def test_different_texts_under_one_id_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="two pieces of evidence are called 'a'"):
+        build([source("a", "Luke"), source("a", "Leia")])
+
+
+@pytest.mark.parametrize("texts", [[], [""], [" \n\t\u2003"], ["", "\x01\x02"]])
+def test_evidence_that_says_nothing_is_missing(texts: list[str]) -> None:
+    with pytest.raises(EvidenceMissing, match="no evidence"):
+        build([source(f"e{n}", text) for n, text in enumerate(texts)])
+
+
+def test_a_blank_item_is_left_out_and_recorded() -> None:
+    bundle = build([source("a", "  \n"), source("b", "Luke")])
+    assert [item.evidence_id for item in bundle.items] == ["b"]
+    assert [(cut.evidence_id, cut.why) for cut in bundle.cuts] == [("a", "empty")]
+
+
+def test_a_secret_is_gone_before_the_text_is_cut_or_hashed() -> None:
+    secret = "ghp_" + "a1B2" * 9
+    bundle = build([source("a", f"see {secret}")], max_item_bytes=20)
+    assert bundle.items[0].text == "see [redacted:github"
+    assert bundle.items[0].sha256 == hashlib.sha256(b"see [redacted:github").hexdigest()
+    assert [(found.pattern, found.count) for found in bundle.redactions] == [("github_token", 1)]
+
+
+def test_a_password_in_the_source_is_redacted_too() -> None:
+    bundle = build([source("a", "Luke", "https://leia:organa@db.example/x")])
+    assert bundle.items[0].source_uri == "https://leia:[redacted:url_password]@db.example/x"
+    assert [(found.pattern, found.count) for found in bundle.redactions] == [("url_password", 1)]
+
+
+def test_text_stays_exact_but_for_control_characters() -> None:
+    text = "e\u0301 – “Luke”\r\n\tיוון 🏴\u200d☠️\x1b[31m\x07 end\x85"
+    item = build([source("a", text)]).items[0]
+    assert item.text == "e\u0301 – “Luke”\r\n\tיוון 🏴\u200d☠️ [31m  end "
+    assert build([source("a", text)]).redactions[0].pattern == "control_character"
+
+
+def test_a_changed_file_is_found_out() -> None:
+    stored = json.loads(bundle_of(a="Luke", b="Leia").model_dump_json())
+    stored["items"][0]["text"] = "Vader"
+    faults = bundle_faults(EvidenceBundle.model_validate(stored))
+    assert any("item 'a'" in fault for fault in faults)
+    assert any("SHA-256 recorded for the bundle" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"delimiter": "Luke"}, "delimiter"),
+        ({"delimiter": ""}, "delimiter"),
+        ({"bounds": {"max_items": 1, "max_item_bytes": 9, "max_total_bytes": 9}}, "bounds"),
+    ],
+)
+def test_a_bundle_that_contradicts_itself_is_found_out(change: dict[str, object], fault: str) -> None:
+    stored = json.loads(bundle_of(a="Luke", b="Leia").model_dump_json())
+    assert any(fault in found for found in bundle_faults(EvidenceBundle.model_validate(stored | change)))
+
+
+@given(TEXTS, TEXTS)
+def test_the_estimate_grows_with_the_text_and_is_never_nothing(text: str, more: str) -> None:
+    assert estimate_tokens(text) <= estimate_tokens(text + more)
+    assert (estimate_tokens(text) == 0) == (text == "")
+
+
+def test_the_estimate_follows_its_assumption() -> None:
+    assert estimate_tokens("a" * 4000) == 1000
+    assert estimate_tokens("漢" * 300) == 300
+
+
+def test_a_prompt_that_cannot_fit_is_refused_with_what_to_do() -> None:
+    assert check_fits("a" * 4 * 700, 1000) == 700
+    with pytest.raises(EvidenceTooLarge, match=r"about 800 tokens.*OLLAMA_NUM_CTX"):
+        check_fits("a" * 4 * 800, 1000)

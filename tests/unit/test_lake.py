@@ -1,0 +1,361 @@
+"""What the lake promises, on a folder and on an object store alike."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from derive.contracts import Manifest, ManifestFile
+from derive.errors import (
+    ConfigurationError,
+    LakeConflict,
+    LakeError,
+    LakeFileMissing,
+    LakeFileTooLarge,
+)
+from derive.lake import ARTIFACTS, Lake, artifact_facts
+from derive.states import RunStatus
+
+STARTED = datetime(2026, 11, 23, 12, tzinfo=UTC)
+RUN_ID = UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
+FOLDER = Lake.run_folder(STARTED, RUN_ID)
+
+
+@pytest.fixture(params=["local", "memory"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
+    if request.param == "local":
+        yield Lake.open(str(tmp_path / "a lake"))
+        return
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    MemoryFileSystem.store.clear()
+    yield Lake.open("memory://lake/below")
+    MemoryFileSystem.store.clear()
+
+
+def manifest_of(files: tuple[ManifestFile, ...]) -> Manifest:
+    return Manifest(
+        holocron_version="0.1.0",
+        job_id=RUN_ID,
+        run_id=RUN_ID,
+        attempt=1,
+        worker_id="w",
+        interrogation_key="sw_entity_facts_v1",
+        interrogation_version=None,
+        definition_sha256=None,
+        evidence_sha256=None,
+        started_utc=STARTED,
+        status=RunStatus.SUCCEEDED,
+        error_kind=None,
+        files=files,
+    )
+
+
+def test_what_was_written_is_read_back_byte_for_byte(lake: Lake) -> None:
+    data = bytes(range(256)) * 300
+    facts = lake.write(FOLDER, "request.json", data)
+    assert facts.content_sha256 == hashlib.sha256(data).hexdigest()
+    assert (facts.name, facts.byte_count) == ("request.json", len(data))
+    assert (facts.artifact_type, facts.media_type) == ("request_json", "application/json")
+    assert lake.read(f"{FOLDER}/request.json") == data
+    assert lake.hash_file(f"{FOLDER}/request.json") == (facts.content_sha256, facts.byte_count)
+    with lake.open_file(f"{FOLDER}/request.json") as stream:
+        assert stream.read(3) == data[:3]
+
+
+def test_an_empty_file_is_a_file(lake: Lake) -> None:
+    lake.write(FOLDER, "prompt.txt", b"")
+    assert lake.read(f"{FOLDER}/prompt.txt") == b""
+    with pytest.raises(LakeConflict):
+        lake.write(FOLDER, "prompt.txt", b"x")
+
+
+def test_the_same_bytes_may_be_written_again(lake: Lake) -> None:
+    assert lake.write(FOLDER, "prompt.txt", b"same") == lake.write(FOLDER, "prompt.txt", b"same")
+    assert [entry.name for entry in lake.list_folder(FOLDER)] == ["prompt.txt"]
+
+
+@pytest.mark.parametrize("other", [b"sane", b"sam", b"same ", b""])
+def test_other_bytes_never_overwrite(lake: Lake, other: bytes) -> None:
+    lake.write(FOLDER, "prompt.txt", b"same")
+    with pytest.raises(LakeConflict, match=r"prompt\.txt"):
+        lake.write(FOLDER, "prompt.txt", other)
+    assert lake.read(f"{FOLDER}/prompt.txt") == b"same"
+
+
+def test_a_batch_keeps_its_order_and_may_be_repeated(lake: Lake) -> None:
+    files = {"response.json": b"2", "request.json": b"1", "model.json": b"3", "prompt.txt": b"4"}
+    written = lake.write_all(FOLDER, files)
+    assert [facts.name for facts in written] == list(files)
+    assert lake.write_all(FOLDER, files) == written
+
+
+def test_a_conflict_in_a_batch_leaves_what_was_there(lake: Lake) -> None:
+    lake.write(FOLDER, "request.json", b"first")
+    with pytest.raises(LakeConflict):
+        lake.write_all(FOLDER, {"model.json": b"m", "request.json": b"second", "prompt.txt": b"p"})
+    assert lake.read(f"{FOLDER}/request.json") == b"first"
+    assert [entry.name for entry in lake.list_folder(FOLDER)] == ["model.json", "request.json"]
+
+
+def test_a_large_batch_does_not_use_up_the_open_files(lake: Lake) -> None:
+    files = {f"{number:04}.txt": str(number).encode() for number in range(1_500)}
+    lake.write_all("evidence", files)
+    assert len(lake.list_folder("evidence")) == 1_500
+    assert lake.read("evidence/1234.txt") == b"1234"
+
+
+def test_a_name_outside_the_table_is_a_plain_file(lake: Lake) -> None:
+    facts = lake.write("evidence", "luke.txt", b"A farm boy")
+    assert (facts.artifact_type, facts.media_type) == ("file", "application/octet-stream")
+
+
+def test_a_spool_takes_bytes_as_they_come_and_shows_them_only_when_finished(lake: Lake) -> None:
+    with lake.spool(FOLDER, "response.ndjson") as spool:
+        for number in range(100):
+            spool.write(b"%d\n" % number)
+        assert lake.list_folder(FOLDER) == []
+        with pytest.raises(LakeFileMissing):
+            lake.read(f"{FOLDER}/response.ndjson")
+        facts = spool.finish()
+    data = b"".join(b"%d\n" % number for number in range(100))
+    assert lake.read(f"{FOLDER}/response.ndjson") == data
+    assert (facts.content_sha256, facts.byte_count) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert facts.artifact_type == "response_stream"
+
+
+def test_an_abandoned_spool_leaves_nothing(lake: Lake) -> None:
+    with lake.spool(FOLDER, "response.ndjson") as spool:
+        spool.write(b"half an ans")
+    spool.abandon()
+    assert lake.list_folder(FOLDER) == []
+
+
+def test_a_spent_spool_takes_nothing_more(lake: Lake) -> None:
+    spool = lake.spool(FOLDER, "response.ndjson")
+    spool.finish()
+    with pytest.raises(ValueError, match="before"):
+        spool.write(b"more")
+    with pytest.raises(ValueError, match="before"):
+        spool.finish()
+    assert lake.read(f"{FOLDER}/response.ndjson") == b""
+
+
+def test_a_spool_does_not_overwrite(lake: Lake) -> None:
+    lake.write(FOLDER, "response.ndjson", b"first")
+    spool = lake.spool(FOLDER, "response.ndjson")
+    spool.write(b"second")
+    with pytest.raises(LakeConflict):
+        spool.finish()
+    assert lake.read(f"{FOLDER}/response.ndjson") == b"first"
+
+
+def test_two_spools_of_one_name_with_the_same_bytes_both_finish(lake: Lake) -> None:
+    spools = [lake.spool(FOLDER, "response.ndjson") for _ in range(2)]
+    for spool in spools:
+        spool.write(b"same")
+    assert spools[0].finish() == spools[1].finish()
+
+
+def test_a_run_is_written_in_one_go_with_its_manifest_last(lake: Lake) -> None:
+    spool = lake.spool(FOLDER, "response.ndjson")
+    spool.write(b"{}\n")
+    seen: list[tuple[ManifestFile, ...]] = []
+
+    def build(files: tuple[ManifestFile, ...]) -> Manifest:
+        seen.append(files)
+        assert lake.list_folder(FOLDER) == []
+        return manifest_of(files)
+
+    written = lake.write_run(FOLDER, {"request.json": b"{}", "prompt.txt": b"?"}, spool=spool, manifest=build)
+    assert [facts.name for facts in written] == ["response.ndjson", "request.json", "prompt.txt", "manifest.json"]
+    assert seen == [tuple(written[:3])]
+    assert lake.read_manifest(FOLDER) == manifest_of(tuple(written[:3]))
+    assert lake.hash_file(f"{FOLDER}/manifest.json") == (written[3].content_sha256, written[3].byte_count)
+
+
+def test_a_manifest_that_cannot_be_built_leaves_nothing(lake: Lake) -> None:
+    spool = lake.spool(FOLDER, "response.ndjson")
+
+    def build(files: tuple[ManifestFile, ...]) -> Manifest:
+        raise RuntimeError("no manifest")
+
+    with pytest.raises(RuntimeError, match="no manifest"):
+        lake.write_run(FOLDER, {"request.json": b"{}"}, spool=spool, manifest=build)
+    assert lake.list_folder(FOLDER) == []
+
+
+def test_a_conflict_keeps_the_manifest_from_appearing(lake: Lake) -> None:
+    lake.write(FOLDER, "request.json", b"first")
+    with pytest.raises(LakeConflict):
+        lake.write_run(FOLDER, {"request.json": b"second"}, manifest=manifest_of)
+    with pytest.raises(LakeFileMissing):
+        lake.read_manifest(FOLDER)
+
+
+def test_a_manifest_is_not_both_given_and_built(lake: Lake) -> None:
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        lake.write_run(FOLDER, {"manifest.json": b"{}"}, manifest=manifest_of)
+
+
+def test_a_spool_belongs_to_its_folder(lake: Lake) -> None:
+    with lake.spool(FOLDER, "response.ndjson") as spool, pytest.raises(ValueError, match="spool is of"):
+        lake.write_run("evidence", {}, spool=spool)
+
+
+def test_a_manifest_is_written_and_read(lake: Lake) -> None:
+    files = tuple(lake.write_all(FOLDER, {"request.json": b"{}"}))
+    facts = lake.write_manifest(FOLDER, manifest_of(files))
+    assert facts.artifact_type == "manifest"
+    assert lake.write_manifest(FOLDER, manifest_of(files)) == facts
+    assert lake.read_manifest(FOLDER).files == files
+
+
+def test_a_file_that_is_no_manifest_is_said_to_be_none(lake: Lake) -> None:
+    lake.write(FOLDER, "manifest.json", b'{"files": 1}')
+    with pytest.raises(LakeError, match="is no manifest"):
+        lake.read_manifest(FOLDER)
+    with pytest.raises(LakeFileMissing):
+        lake.read_manifest(Lake.run_folder(STARTED, uuid4()))
+
+
+def test_reading_is_bounded(lake: Lake) -> None:
+    lake.write("evidence", "luke.txt", b"0123456789")
+    assert lake.read("evidence/luke.txt", max_bytes=10) == b"0123456789"
+    with pytest.raises(LakeFileTooLarge, match="larger than 9 bytes"):
+        lake.read("evidence/luke.txt", max_bytes=9)
+    assert lake.read_start("evidence/luke.txt", max_bytes=4) == (b"0123", 10)
+    assert lake.read_start("evidence/luke.txt", max_bytes=40) == (b"0123456789", 10)
+
+
+def test_what_is_not_there_is_missing(lake: Lake) -> None:
+    lake.write("evidence", "luke.txt", b"x")
+    for uri in ("evidence/leia.txt", "nowhere/luke.txt", "evidence/luke.txt/deeper", "evidence/luke.txt/deeper/still"):
+        with pytest.raises(LakeFileMissing):
+            lake.read(uri)
+        with pytest.raises(LakeFileMissing):
+            lake.hash_file(uri)
+
+
+def test_a_file_is_no_folder_to_write_in(lake: Lake) -> None:
+    lake.write("evidence", "luke.txt", b"x")
+    with pytest.raises(LakeConflict):
+        lake.write("evidence/luke.txt", "deeper.txt", b"y")
+
+
+def test_a_folder_that_is_not_there_is_empty(lake: Lake) -> None:
+    lake.probe()
+    assert lake.list_folder("nowhere") == []
+    assert list(lake.run_folders()) == []
+
+
+def test_run_folders_come_by_day_and_nothing_else_does(lake: Lake) -> None:
+    days = [datetime(2025, 12, 31, tzinfo=UTC), datetime(2026, 1, 9, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)]
+    folders = [Lake.run_folder(day, uuid4()) for day in reversed(days)]
+    for folder in folders:
+        lake.write(folder, "prompt.txt", b"?")
+    lake.write("llm_runs/2026/11/23/not-a-run", "x.txt", b"")
+    lake.write("llm_runs/2026/11/23", "x.txt", b"")
+    lake.write("evidence", "x.txt", b"")
+    assert list(lake.run_folders()) == folders[::-1]
+    assert list(lake.run_folders(days[1])) == folders[1::-1]
+    assert list(lake.run_folders(days[1] + timedelta(hours=23, minutes=59))) == folders[1::-1]
+    assert list(lake.run_folders(days[1] + timedelta(hours=24))) == folders[:1]
+
+
+def test_deleting_a_run_takes_all_of_it_and_may_be_repeated(lake: Lake) -> None:
+    other = Lake.run_folder(STARTED, uuid4())
+    lake.write_all(FOLDER, dict.fromkeys(ARTIFACTS, b"x"))
+    lake.write(f"{FOLDER}/deeper", "x.txt", b"x")
+    lake.write(other, "prompt.txt", b"?")
+    spool = lake.spool(FOLDER, "response.ndjson")
+    lake.delete_folder(FOLDER)
+    lake.delete_folder(FOLDER)
+    spool.abandon()
+    assert list(lake.run_folders()) == [other]
+    lake.write(FOLDER, "prompt.txt", b"again")
+    assert lake.read(f"{FOLDER}/prompt.txt") == b"again"
+
+
+def test_a_probe_leaves_nothing_to_be_seen(lake: Lake) -> None:
+    lake.probe()
+    lake.probe()
+    lake.write("evidence", "x.txt", b"")
+    assert [entry.name for entry in lake.list_folder("evidence")] == ["x.txt"]
+
+
+def test_the_rows_of_a_run_are_the_same_each_time(lake: Lake) -> None:
+    written = lake.write_all(FOLDER, {"request.json": b"{}", "prompt.txt": b"?"})
+    rows = artifact_facts(RUN_ID, FOLDER, written)
+    assert rows == artifact_facts(RUN_ID, FOLDER, written)
+    assert len({row.artifact_id for row in rows}) == 2
+    assert [row.lake_uri for row in rows] == [f"{FOLDER}/request.json", f"{FOLDER}/prompt.txt"]
+    assert artifact_facts(uuid4(), FOLDER, written)[0].artifact_id != rows[0].artifact_id
+
+
+def test_the_artifacts_are_those_of_the_contract() -> None:
+    assert {name: kind for name, (kind, _) in ARTIFACTS.items()} == {
+        "request.json": "request_json",
+        "response.ndjson": "response_stream",
+        "response.json": "response_json",
+        "evidence.json": "evidence_bundle",
+        "prompt.txt": "prompt_text",
+        "output.json": "parsed_output",
+        "validation.json": "validation_report",
+        "model.json": "model_snapshot",
+        "correction.json": "correction",
+        "manifest.json": "manifest",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("lake\x00", "empty"),
+        ("simplecache::s3://bucket", "empty"),
+        ("https://example.org/lake", "no scheme that is served"),
+        ("ftp://user:hunter2@example.org/lake", "no scheme that is served"),
+        ("file://server/share", "absolute path"),
+        ("s3://", "names no bucket"),
+        ("memory:///", "names no bucket"),
+    ],
+    ids=ascii,
+)
+def test_a_wrong_url_is_refused_in_one_line_without_its_secrets(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        Lake.open(url)
+    assert "LAKE_URL" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("url", "extra"), [("s3://bucket/lake", "s3"), ("abfs://c@account.dfs/lake", "azure")])
+def test_a_missing_package_is_named_with_its_extra(url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for package in ("s3fs", "adlfs"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=rf"pip install 'holocron\[{extra}\]'"):
+        Lake.open(url)
+
+
+def test_a_file_url_and_a_path_are_the_same_lake(tmp_path: Path) -> None:
+    root = tmp_path / "a lake"
+    Lake.open(root.as_uri()).write("evidence", "luke.txt", b"x")
+    assert Lake.open(str(root)).read("evidence/luke.txt") == b"x"
+    assert "%20" in root.as_uri()
+
+
+def test_a_relative_path_is_taken_from_where_the_lake_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = Lake.open("lake")
+    monkeypatch.chdir("/")
+    lake.write("evidence", "luke.txt", b"x")
+    assert (tmp_path / "lake/evidence/luke.txt").read_bytes() == b"x"
