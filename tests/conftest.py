@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import pytest_django
 from django.db import connection
 
 # Children before parents: there are foreign keys from artifact to run and from run to job.
@@ -18,22 +17,34 @@ OWN_TABLES = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a test that asks for ``empty_queue`` a test database whose transactions are real.
+
+    Django's own tables are then not flushed, which takes longer than most tests; one that writes to those asks for
+    ``transactional_db`` too.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        asked = {"db", "transactional_db", "live_server"} & fixtures or item.get_closest_marker("django_db")
+        if "empty_queue" in fixtures and not asked:
+            item.add_marker(pytest.mark.django_db(transaction=True, available_apps=["derive"]))
+
+
 @pytest.fixture
-def empty_queue(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> Iterator[None]:
+def empty_queue(_django_db_marker: None) -> Iterator[None]:
     """An empty queue, in a test whose transactions are real.
 
     Django flushes only the tables it manages, and none of ``llm`` is: they are emptied here, after the test as well, so
-    that no other test finds a row. Django's own tables are not flushed, which takes half a second: a test that writes
-    to those asks for ``transactional_db`` too.
+    that no other test finds a row.
     """
-    with django_db_blocker.unblock():
-        empty_own_tables()
-        yield
-        empty_own_tables()
+    empty_own_tables()
+    yield
+    empty_own_tables()
 
 
 def empty_own_tables() -> None:
-    """Delete every row of the schema ``llm``, but for the installed scripts' hashes."""
+    """Delete every row of the schema ``llm`` of the test database, but for the installed scripts' hashes."""
+    assert str(connection.settings_dict["NAME"]).startswith("test_"), "only a test database is ever emptied"
     with connection.cursor() as cursor:
         for table in OWN_TABLES:
             cursor.execute(f"DELETE FROM llm.{table}")

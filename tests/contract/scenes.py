@@ -1,5 +1,6 @@
 """Short ways to the situations that the queue's promises speak of."""
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -23,6 +24,9 @@ WORKER = "worker-1"
 THREAD_SECONDS = 60
 
 T = TypeVar("T")
+
+_ever_sooner = itertools.count(1_000_000)
+"""Priorities for jobs that must be claimed next, whatever a test left waiting."""
 
 
 def a_job(**values: Any) -> JobInput:
@@ -54,9 +58,7 @@ def failure(claim: Claim, **values: Any) -> Outcome:
 
 
 def cancelled(claim: Claim) -> Outcome:
-    return Outcome(
-        job_id=claim.job_id, run_id=claim.run_id, status=RunStatus.CANCELLED, error_kind=ErrorKind.CANCELLED
-    )
+    return Outcome(job_id=claim.job_id, run_id=claim.run_id, status=RunStatus.CANCELLED, error_kind=ErrorKind.CANCELLED)
 
 
 def an_artifact(artifact_type: str = "prompt_text") -> ArtifactFacts:
@@ -95,7 +97,7 @@ def in_state(queue: JobQueue, status: JobStatus, **values: Any) -> Enqueued:
     """Bring a new job into a state by the procedures alone."""
     if status is JobStatus.NEW:
         return queued(queue, **values)
-    job = queued(queue, priority=2_000_000, **values)
+    job = queued(queue, priority=next(_ever_sooner), **values)
     if status is JobStatus.SCHEDULED:
         queue.reschedule([ref(job)], actor=ACTOR, available_utc=job_of(job).available_utc + timedelta(days=1))
     elif status is JobStatus.CANCELLED:
@@ -108,15 +110,18 @@ def in_state(queue: JobQueue, status: JobStatus, **values: Any) -> Enqueued:
         elif status is JobStatus.FAILED:
             queue.complete(failure(claim))
         elif status is JobStatus.DEADLETTER:
-            while not queue.complete(failure(claim, retry_after_seconds=0)).final_status == JobStatus.DEADLETTER:
+            while queue.complete(failure(claim, retry_after_seconds=0)).final_status != JobStatus.DEADLETTER:
                 claim = claim_one(queue)
     assert status_of(job) == status
     return job
 
 
 def pass_time(seconds: float) -> None:
-    """Let time pass: every moment on record moves into the past. A worker's own start is an identity and stays."""
-    for model in (Job, Run, JobEvent, Worker):
+    """Let time pass: the moments of jobs, runs and workers move into the past.
+
+    A worker's own start is an identity and stays; so do events, which tell of what was.
+    """
+    for model in (Job, Run, Worker):
         for row in model.objects.all():
             moments = [
                 field
@@ -154,7 +159,7 @@ def at_once(*actions: Callable[[], T]) -> list[T]:
             connection.ensure_connection()
             start.wait(THREAD_SECONDS)
             answers[place] = action()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (raised again by the thread that asked)
             errors.append(error)
             start.abort()
         finally:

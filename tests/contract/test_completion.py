@@ -70,7 +70,12 @@ def test_a_failure_without_a_retry_ends_the_job(queue: JobQueue) -> None:
     answer = queue.complete(outcome)
     job, run = job_of(claim), run_of(claim)
     assert (answer.accepted, answer.final_status) == (True, JobStatus.FAILED)
-    assert (run.status, run.error, run.error_kind, run.model_name) == ("FAILED", "no such key", "invalid_input", "llama3.2")
+    assert (run.status, run.error, run.error_kind, run.model_name) == (
+        "FAILED",
+        "no such key",
+        "invalid_input",
+        "llama3.2",
+    )
     assert (job.status, job.last_error, job.error_kind) == ("FAILED", "no such key", "invalid_input")
     assert job.finished_utc is not None
     assert moves_of(claim)[-1] == ("completed", "RUNNING", "FAILED")

@@ -1,3 +1,5 @@
+from uuid import uuid4
+
 import pytest
 
 from derive.models import Job
@@ -42,16 +44,12 @@ def test_a_batch_finds_the_holders_of_earlier_calls(queue: JobQueue) -> None:
 
 
 def test_a_batch_said_twice_is_stored_once(queue: JobQueue) -> None:
-    jobs = [job.model_copy(update={"job_id": answer.job_id}) for job, answer in _queued_batch(queue)]
+    jobs = [a_job(job_id=uuid4(), dedupe_key=str(n)) for n in range(5)]
+    queue.enqueue_many(jobs, actor=ACTOR)
     again = queue.enqueue_many(jobs, actor=ACTOR)
     assert [answer.is_duplicate for answer in again] == [False] * 5
     assert [answer.job_id for answer in again] == [job.job_id for job in jobs]
     assert Job.objects.count() == 5
-
-
-def _queued_batch(queue: JobQueue) -> list[tuple[object, object]]:
-    jobs = [a_job(dedupe_key=str(n)) for n in range(5)]
-    return list(zip(jobs, queue.enqueue_many(jobs, actor=ACTOR), strict=True))  # type: ignore[arg-type]
 
 
 def test_requeueing_a_job_whose_key_another_holds_changes_nothing(queue: JobQueue) -> None:

@@ -34,7 +34,12 @@ def test_a_job_is_queued_as_it_was_given(queue: JobQueue) -> None:
     job = job_of(answer)
     assert (answer.job_id, answer.is_duplicate, answer.status) == (job_id, False, JobStatus.SCHEDULED)
     assert job.input_json == '{"b": 1,  "a": "ä€🚀"}'
-    assert (job.priority, job.evidence_ref_json, job.model_hint, job.max_attempts) == (7, '{"items": []}', "llama3.2", 5)
+    assert (job.priority, job.evidence_ref_json, job.model_hint, job.max_attempts) == (
+        7,
+        '{"items": []}',
+        "llama3.2",
+        5,
+    )
     assert (job.available_utc, job.dedupe_key, job.entity_type, job.entity_id) == (later, "luke", "character", "Luke")
     assert (job.repeats_run_id, job.created_by, job.attempt_count) == (run_id, ACTOR, 0)
 

@@ -162,9 +162,7 @@ def test_two_reapers_reap_each_run_once(queue: JobQueue) -> None:
 def test_a_job_cancelled_while_it_is_claimed_is_either_cancelled_or_asked_to_stop(queue: JobQueue) -> None:
     for _ in range(20):
         job = queued(queue)
-        claims, changes = _answers(
-            partial(queue.claim, "worker-1"), partial(queue.cancel, [ref(job)], actor=ACTOR)
-        )
+        claims, changes = _answers(partial(queue.claim, "worker-1"), partial(queue.cancel, [ref(job)], actor=ACTOR))
         (change,) = changes
         assert isinstance(change, JobChange)
         assert change.changed
