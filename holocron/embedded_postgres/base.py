@@ -7,7 +7,7 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.postgresql import base as postgresql
 
-from holocron.embedded_postgres.keeper import START_SECONDS
+from holocron.embedded_postgres.keeper import POLL_SECONDS, START_SECONDS
 from holocron.embedded_postgres.layout import DATABASE_USER, PORT
 from holocron.embedded_postgres.server import EmbeddedServerError, answers, ensure_running
 
@@ -34,3 +34,4 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
                 has_gone = not answers(folder) or "the database system is" in str(error)
                 if not has_gone or time.monotonic() > deadline:
                     raise
+            time.sleep(POLL_SECONDS)
