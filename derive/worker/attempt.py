@@ -93,8 +93,7 @@ async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) ->
 
 
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
-    stream = record.open_stream()
-    return await tools.ollama.chat(question.body, sink=stream.write, job_has_own_model=question.is_jobs_own_model)
+    return await tools.ollama.chat(question.body, sink=record.take_bytes, job_has_own_model=question.is_jobs_own_model)
 
 
 async def _look_again(
