@@ -49,7 +49,7 @@ RULES: tuple[Rule, ...] = (
     _rule("occupation", rf"\bis an? {_PEOPLE} (?P<v>(?!{_SHIPS})[a-z]+)"),
     _rule("homeworld", rf"\b(?:comes from|hails from|grew up on|was raised on|native to) (?P<v>{_NAME})"),
     _rule("birthplace", rf"\bborn (?:in {_YEAR} )?on (?:the [a-z ]+ of )?(?P<v>{_NAME})"),
-    _rule("birth_year", rf"\bborn (?:on {_NAME} )?in (?P<v>{_YEAR})"),
+    _rule("birth", rf"\bborn (?:on {_NAME} )?in (?P<v>{_YEAR})"),
     _rule("death", rf"\bdied (?P<v>(?:at|on) {_NAME}(?: in {_YEAR})?)"),
     _rule("residence", rf"\blives on (?P<v>(?:the moon of )?{_NAME})"),
     _rule("height", r"\b(?:stands|grows to) (?P<v>[\d.]+ metres)"),
@@ -58,9 +58,9 @@ RULES: tuple[Rule, ...] = (
     _rule("eye_colour", r"\bhas (?P<v>[a-z]+) eyes"),
     _rule("alias", rf"\b(?:known as|under the name of|nicknamed) (?P<v>{_NAME})"),
     _rule("alias", r"call (?:her|him|them) “(?P<v>[^”]+)”"),
-    _rule("mentor", rf"\btrained by (?P<v>{_NAME}(?: and later by {_NAME})?)", many=True),
-    _rule("sibling", rf"\b(?:brother|sister|sibling) of (?P<v>{_NAME})"),
-    _rule("parent", rf"\b(?:son|daughter|child) of (?P<v>{_NAME})"),
+    _rule("master", rf"\btrained by (?P<v>{_NAME}(?: and later by {_NAME})?)", many=True),
+    _rule("family", rf"\b(?:brother|sister|sibling) of (?P<v>{_NAME})"),
+    _rule("family", rf"\b(?:son|daughter|child) of (?P<v>{_NAME})"),
     _rule("affiliation", rf"\b(?:member of|served with|serves with|flew with|flies for) (?P<v>{_NAME})"),
     _rule("employer", rf"\bworks for (?P<v>{_NAME})"),
     _rule("commands", rf"\bcommand(?:s|ed) (?P<v>{_NAME})"),
@@ -74,7 +74,7 @@ RULES: tuple[Rule, ...] = (
     _rule("weapon", rf"\bcarries an? (?P<v>{_WORDS})", confidence=80),
     # worlds
     _rule("region", rf"\blies in (?P<v>{_NAME}(?: borderlands)?)"),
-    _rule("star", rf"\borbits (?P<v>{_NAMES})"),
+    _rule("suns", rf"\borbits (?P<v>{_NAMES})"),
     _rule("moons", rf"\bhas (?P<v>{_COUNT}) moons?\b"),
     _rule("capital", rf"\bcapital is (?P<v>{_NAME})"),
     _rule("population", rf"\bpopulation of (?P<v>{_AMOUNT})"),
@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
     _rule("gravity", r"\bgravity is (?P<v>[\d.]+ standard)"),
     _rule("exports", rf"\bexports (?P<v>{_THINGS})", many=True),
     # ships
-    _rule("ship_class", rf"\bis an? (?P<v>(?:[\w-]+ ){{0,3}}{_SHIPS})\b"),
+    _rule("class", rf"\bis an? (?P<v>(?:[\w-]+ ){{0,3}}{_SHIPS})\b"),
     _rule("manufacturer", rf"\b(?:built|made) by (?P<v>{_NAME})"),
     _rule("designer", rf"\bdesigned by (?P<v>{_NAME})"),
     _rule("length", r"\bis (?P<v>[\d.,]+ (?:kilometres|metres) long)"),
@@ -96,8 +96,8 @@ RULES: tuple[Rule, ...] = (
     _rule("capacity", rf"\bcan carry (?P<v>{_COUNT} (?:patients|tonnes(?: of cargo)?))"),
     _rule("capacity", r"\bhangars hold (?P<v>\d+ [A-Z]+ fighters)"),
     _rule("armament", rf"\barmed with (?P<v>{_WORDS}(?: and [a-z ]+?(?=[,.;]))?)", confidence=85),
-    _rule("hyperdrive_class", r"\bclass (?P<v>[\d.]+|one|two|three|four) hyperdrive"),
-    _rule("top_speed", r"\btop speed is (?P<v>[\d.,]+ kilometres per hour)"),
+    _rule("hyperdrive", r"\bclass (?P<v>[\d.]+|one|two|three|four) hyperdrive"),
+    _rule("speed", r"\btop speed is (?P<v>[\d.,]+ kilometres per hour)"),
     _rule("owner", rf"\bowned by (?P<v>{_NAME}(?: family)?)"),
     _rule("launched", rf"\blaunched in (?P<v>{_YEAR})"),
     # organizations
@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
     _rule("members", rf"\bhas (?P<v>{_COUNT}) members"),
     _rule("motto", r"\bmotto is “(?P<v>[^”]+)”"),
     _rule("trade", rf"\btrades in (?P<v>{_THINGS})", many=True),
-    _rule("opponent", rf"\bopposed to (?P<v>{_NAME})"),
+    _rule("enemy", rf"\bopposed to (?P<v>{_NAME})"),
     _rule("ally", rf"\ballied with (?P<v>{_NAME})"),
     _rule("governs", rf"\bgoverns (?P<v>{_NAME})"),
     # species and droids
@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
     _rule("breathes", rf"\bbreathe (?P<v>{_WORDS})"),
     _rule("diet", r"\beat (?P<v>[a-z ]+?)(?=[.,;])", many=True),
     _rule("anatomy", rf"\b[Tt]hey have (?P<v>{_COUNT} [a-z]+(?: and {_COUNT} [a-z]+)?)", many=True),
-    _rule("droid_class", r"\bis an? (?P<v>[a-z]+ droid)\b"),
+    _rule("class", r"\bis an? (?P<v>[a-z]+ droid)\b"),
     _rule("equipment", rf"\bequipped with (?P<v>{_THINGS})", many=True, confidence=85),
     _rule("served", rf"\bhas served (?P<v>{_NAMES})", many=True),
     _rule("fluency", r"\bfluent in (?P<v>[^.;]+)"),
@@ -133,6 +133,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 _SENTENCE = re.compile(r"[^\s.!?。].*?(?:[.!?](?=\s|$)|。|$)", re.MULTILINE)
+MAX_QUOTE_CHARACTERS = 400
 _ADDRESSES_THE_READER = re.compile(
     r"(?i)\b(?:ignore|disregard|forget) (?:the|all|any|every)\b|\byou are now\b|\breport that\b"
 )
@@ -141,7 +142,10 @@ _BETWEEN = re.compile(r",? and (?:later by )?|, | και ")
 
 
 def find_facts(text: str) -> Iterator[Fact]:
-    """Yield the facts the rules find, in the order of the text, none twice; each quote is the whole sentence."""
+    """Yield the facts the rules find, in the order of the text, none twice.
+
+    A quote is the whole sentence, or in a very long one just the words the rule found.
+    """
     seen: set[tuple[str, str]] = set()
     for sentence in _SENTENCE.findall(text):
         if _ADDRESSES_THE_READER.search(sentence):
@@ -164,4 +168,5 @@ def _facts_of(sentence: str) -> Iterator[Fact]:
             values = _BETWEEN.split(match["v"]) if rule.many else [match["v"]]
             for value in values:
                 if value.strip():
-                    yield Fact(rule.fact_key, value.strip(), rule.confidence, sentence.strip())
+                    quote = sentence if len(sentence) <= MAX_QUOTE_CHARACTERS else match.group()
+                    yield Fact(rule.fact_key, value.strip(), rule.confidence, quote.strip())

@@ -203,7 +203,7 @@ def test_a_text_for_a_pattern_matches_it(pattern: str, min_length: int) -> None:
 def test_any_text_as_a_pattern_is_answered_or_refused(pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error:
+    except (re.error, FutureWarning):  # what Python may read otherwise one day ("[["), is no simple pattern either
         return
     with suppress(PatternRefused):
         assert re.search(pattern, shortest_match(pattern))

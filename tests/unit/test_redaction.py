@@ -112,7 +112,8 @@ ADVERSARIAL = ["a", "a.", "a@", "@a.", "a@a.", "0", "0 ", "+1 ", "1-", "555-", "
                "eyJaaaaaaaa.", "token:", "token:a", "password", "password:\"",
                "secret_", "secret = '", "-----BEGIN PRIVATE KEY-----",
                "-----", "bearer ", "bearer a", "authorization: bearer ", "sk-", "tel ", "tel 1 ", "xoxb-", "aA0/", "Aa",
-               "AKIA", "://a@", "hooks.slack.com/services/", "0-", "0123 ", "[redacted:", "\t", "key\t", "é"]  # fmt: skip
+               "AKIA", "://a@", "hooks.slack.com/services/", "0-", "0123 ", "[redacted:", "\t", "key\t",
+               "é"]  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", ADVERSARIAL)

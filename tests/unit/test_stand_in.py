@@ -1,5 +1,6 @@
 """The stand-in over a real socket, as a client of Ollama meets it."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,8 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from derive.contracts import OllamaSettings
 from derive.demo.answering import MISQUOTE_MARKER
 from derive.demo.stand_in import StandIn
+from derive.errors import ModelUnavailable
+from derive.ollama.chat import AnswerCheck, ChatOptions, ChatRequest, check_answer
+from derive.ollama.client import OllamaClient
 
 MARK = "[[00c0ffee]]"
 SCHEMA: dict[str, Any] = {
@@ -276,3 +281,43 @@ def test_its_address_is_known_only_while_it_runs() -> None:
         _ = stand_in.base_url
     with stand_in, pytest.raises(RuntimeError, match="started already"):
         stand_in.start()
+
+
+def test_the_worker_s_own_client_is_content_with_it(stand_in: StandIn) -> None:
+    settings = OllamaSettings(base_url=stand_in.base_url, model="holocron-demo")
+    request = ChatRequest(
+        model=settings.model,
+        prompt=prompt_about("Brakka is a Houk cook."),
+        schema=SCHEMA,
+        options=ChatOptions.from_settings(settings),
+        keep_alive=settings.keep_alive,
+    )
+
+    async def ask_and_look() -> tuple[AnswerCheck, ...]:
+        client = OllamaClient(settings, slots=1)
+        try:
+            await client.probe()
+            snapshot = await client.snapshot(settings.model)
+            answer = await client.chat(request.body(), sink=lambda _: None, job_has_own_model=False)
+            assert json.loads(answer.content)["facts"]
+            return check_answer(request, answer, digest=snapshot.digest, loaded=await client.loaded(settings.model))
+        finally:
+            await client.aclose()
+
+    checks = asyncio.run(ask_and_look())
+    assert {check.name for check in checks} >= {"model_name", "context_length", "model_digest", "stream_ended_cleanly"}
+    assert [check for check in checks if not check.passed] == []
+
+
+def test_the_worker_s_own_client_is_told_of_a_missing_model(stand_in: StandIn) -> None:
+    settings = OllamaSettings(base_url=stand_in.base_url, model="llama3.2")
+
+    async def probe() -> None:
+        client = OllamaClient(settings, slots=1)
+        try:
+            await client.probe()
+        finally:
+            await client.aclose()
+
+    with pytest.raises(ModelUnavailable):
+        asyncio.run(probe())

@@ -52,10 +52,10 @@ BEGIN
     IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC001', MESSAGE = 'worker_id is missing, blank or longer than 200 characters';
     END IF;
-    IF coalesce(usp_claim_next_job.lease_seconds NOT BETWEEN 1 AND 86400, true) THEN
+    IF coalesce(usp_claim_next_job.lease_seconds NOT BETWEEN 1 AND 86400, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC002', MESSAGE = 'lease_seconds is not between 1 and 86400';
     END IF;
-    IF coalesce(usp_claim_next_job.max_jobs NOT BETWEEN 1 AND 1000, true) THEN
+    IF coalesce(usp_claim_next_job.max_jobs NOT BETWEEN 1 AND 1000, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_jobs is not between 1 and 1000';
     END IF;
 
@@ -120,7 +120,8 @@ BEGIN
             locked_utc = v_now,
             lease_expires_utc = v_now + make_interval(secs => usp_claim_next_job.lease_seconds),
             current_run_id = gen_random_uuid()
-        WHERE j.job_id = ANY (v_picked) AND j.status = 'NEW'
+        -- Not `status = 'NEW'`: a plan made while the table was empty might look this up by status and be kept.
+        WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'NEW'
         RETURNING
             j.job_seq, j.job_id, j.current_run_id, j.attempt_count, j.max_attempts, j.priority, j.available_utc,
             j.interrogation_key, j.input_json, j.evidence_ref_json, j.model_hint, j.repeats_run_id, j.lease_expires_utc
@@ -136,7 +137,7 @@ BEGIN
             WHERE r.job_id = c.job_id
             ORDER BY r.job_id DESC, r.attempt DESC
             LIMIT 1
-        ) AS previous ON true
+        ) AS previous ON TRUE
     ),
     started AS (
         INSERT INTO llm.run (run_id, job_id, attempt, started_utc, lease_until_utc, status, worker_id)
@@ -152,8 +153,8 @@ BEGIN
     )
     SELECT
         n.job_id, n.current_run_id, n.attempt, n.attempt_count, n.max_attempts, n.priority, n.interrogation_key,
-        n.input_json, n.evidence_ref_json, n.model_hint, n.repeats_run_id, n.lease_expires_utc, n.previous_run_id,
-        n.previous_error_kind, n.previous_error, n.previous_options_json
+        n.input_json::text, n.evidence_ref_json::text, n.model_hint, n.repeats_run_id, n.lease_expires_utc,
+        n.previous_run_id, n.previous_error_kind, n.previous_error, n.previous_options_json::text
     FROM numbered AS n
     ORDER BY n.priority DESC, n.available_utc, n.job_seq;
 END;

@@ -19,7 +19,7 @@ CREATE FUNCTION llm.usp_complete_job(
     error text DEFAULT NULL,
     error_kind text DEFAULT NULL,
     retry_after_seconds integer DEFAULT NULL,
-    count_attempt boolean DEFAULT true,
+    count_attempt boolean DEFAULT TRUE,
     run_json text DEFAULT NULL,
     artifacts_json text DEFAULT NULL
 )
@@ -65,18 +65,18 @@ BEGIN
                 bool_and(
                     coalesce(
                         a.artifact_type <> '' AND a.media_type IS NOT NULL AND a.byte_count >= 0 AND a.lake_uri <> ''
-                        AND a.content_sha256 ~ '^[0-9a-f]{64}$',
-                        false
+                        AND llm.is_sha256(a.content_sha256),
+                        FALSE
                     )
                 ),
-                true
+                TRUE
             ) AND count(DISTINCT a.artifact_type) = count(*)
         INTO v_artifacts, v_artifacts_fit
         FROM json_populate_recordset(
             NULL::llm.artifact, coalesce(usp_complete_job.artifacts_json, '[]')::json
         ) AS a;
     EXCEPTION
-        WHEN data_exception THEN
+        WHEN data_exception OR check_violation THEN  -- the latter: a *_json member is no object
             RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json or artifacts_json is malformed: ' || SQLERRM;
     END;
     IF NOT v_artifacts_fit THEN
@@ -85,15 +85,8 @@ BEGIN
             MESSAGE = 'artifacts_json is malformed: each element has an artifact_type of its own, media_type, '
                 'content_sha256 (64 hex), byte_count and lake_uri';
     END IF;
-    IF (v_run.options_json IS NOT NULL AND NOT llm.is_json_object(v_run.options_json))
-        OR (v_run.metrics_json IS NOT NULL AND NOT llm.is_json_object(v_run.metrics_json))
-        OR (v_run.output_json IS NOT NULL AND NOT llm.is_json_object(v_run.output_json))
-        OR v_run.definition_sha256 !~ '^[0-9a-f]{64}$'
-        OR v_run.evidence_sha256 !~ '^[0-9a-f]{64}$'
-    THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'HC012',
-            MESSAGE = 'run_json is malformed: a *_json member holds the text of a JSON object, a *_sha256 64 hex';
+    IF NOT llm.is_sha256(v_run.definition_sha256) OR NOT llm.is_sha256(v_run.evidence_sha256) THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json is malformed: a *_sha256 is not 64 hex';
     END IF;
 
     SELECT
@@ -103,7 +96,7 @@ BEGIN
     WHERE j.job_id = usp_complete_job.job_id
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RETURN NEXT ROW(false, NULL, NULL)::llm.usp_complete_job_result;
+        RETURN NEXT ROW(FALSE, NULL, NULL)::llm.usp_complete_job_result;
         RETURN;
     END IF;
     v_now := clock_timestamp();  -- read under the lock, so that a job's events are in the order of their times
@@ -111,7 +104,7 @@ BEGIN
     IF v_job.status <> 'RUNNING' OR v_job.current_run_id <> usp_complete_job.run_id THEN
         -- Said before? The event of a completion, and only that, keeps run_status.
         RETURN QUERY
-        SELECT true, e.to_status, (e.detail_json::json ->> 'available_utc')::timestamptz
+        SELECT TRUE, e.to_status, (e.detail_json::json ->> 'available_utc')::timestamptz
         FROM llm.job_event AS e
         WHERE e.job_id = usp_complete_job.job_id
             AND e.run_id = usp_complete_job.run_id
@@ -120,19 +113,19 @@ BEGIN
         ORDER BY e.event_seq DESC
         LIMIT 1;
         IF NOT FOUND THEN
-            RETURN NEXT ROW(false, v_job.status, NULL)::llm.usp_complete_job_result;
+            RETURN NEXT ROW(FALSE, v_job.status, NULL)::llm.usp_complete_job_result;
         END IF;
         RETURN;
     END IF;
     IF v_status = 'CANCELLED' AND v_job.cancel_requested_utc IS NULL THEN
-        RETURN NEXT ROW(false, v_job.status, NULL)::llm.usp_complete_job_result;
+        RETURN NEXT ROW(FALSE, v_job.status, NULL)::llm.usp_complete_job_result;
         RETURN;
     END IF;
 
     v_counted := CASE v_status
-        WHEN 'SUCCEEDED' THEN true
-        WHEN 'CANCELLED' THEN false
-        ELSE coalesce(usp_complete_job.count_attempt, true)
+        WHEN 'SUCCEEDED' THEN TRUE
+        WHEN 'CANCELLED' THEN FALSE
+        ELSE coalesce(usp_complete_job.count_attempt, TRUE)
     END;
     v_attempt_count := v_job.attempt_count - CASE WHEN v_counted THEN 0 ELSE 1 END;
     IF v_status = 'CANCELLED' THEN
@@ -173,7 +166,7 @@ BEGIN
         error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
         finished_utc = CASE WHEN v_available_utc IS NULL THEN v_now END
     WHERE j.job_id = usp_complete_job.job_id
-        AND j.status = 'RUNNING'
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
         AND j.current_run_id = usp_complete_job.run_id;
 
     UPDATE llm.run AS r
@@ -221,7 +214,7 @@ BEGIN
         )::text
     );
 
-    RETURN NEXT ROW(true, v_final_status, v_available_utc)::llm.usp_complete_job_result;
+    RETURN NEXT ROW(TRUE, v_final_status, v_available_utc)::llm.usp_complete_job_result;
 END;
 $$;
 

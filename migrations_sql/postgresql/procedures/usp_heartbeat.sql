@@ -21,7 +21,7 @@ CREATE FUNCTION llm.usp_heartbeat(
     version text DEFAULT NULL,
     started_utc timestamptz DEFAULT NULL,
     concurrency integer DEFAULT NULL,
-    stopping boolean DEFAULT false
+    stopping boolean DEFAULT FALSE
 )
 RETURNS SETOF llm.usp_heartbeat_result
 LANGUAGE plpgsql
@@ -41,7 +41,7 @@ BEGIN
     IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC001', MESSAGE = 'worker_id is missing, blank or longer than 200 characters';
     END IF;
-    IF coalesce(usp_heartbeat.lease_seconds NOT BETWEEN 1 AND 86400, true) THEN
+    IF coalesce(usp_heartbeat.lease_seconds NOT BETWEEN 1 AND 86400, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC002', MESSAGE = 'lease_seconds is not between 1 and 86400';
     END IF;
     BEGIN
@@ -89,7 +89,7 @@ BEGIN
     SELECT
         v_worker_id, left(usp_heartbeat.host, 200), usp_heartbeat.pid, left(usp_heartbeat.version, 100),
         usp_heartbeat.started_utc, v_now, usp_heartbeat.concurrency, count(*),
-        coalesce(usp_heartbeat.stopping, false)
+        coalesce(usp_heartbeat.stopping, FALSE)
     FROM llm.job AS j
     WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id
     ON CONFLICT (worker_id) DO UPDATE

@@ -26,7 +26,7 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_promoted integer;
 BEGIN
-    IF coalesce(usp_promote_due_jobs.max_rows NOT BETWEEN 1 AND 500, true) THEN
+    IF coalesce(usp_promote_due_jobs.max_rows NOT BETWEEN 1 AND 500, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_rows is not between 1 and 500';
     END IF;
 
@@ -42,7 +42,8 @@ BEGIN
         UPDATE llm.job AS j
         SET status = 'NEW'
         FROM due
-        WHERE j.job_id = due.job_id AND j.status = 'SCHEDULED' AND j.available_utc <= v_now
+        -- Not `status = 'SCHEDULED'`: a plan made while the table was empty might look this up by status and be kept.
+        WHERE j.job_id = due.job_id AND j.status IS NOT DISTINCT FROM 'SCHEDULED' AND j.available_utc <= v_now
         RETURNING j.job_id
     ),
     told AS (

@@ -17,7 +17,7 @@ CREATE FUNCTION llm.usp_purge_jobs(
     statuses_json text,
     actor text,
     max_rows integer DEFAULT 500,
-    dry_run boolean DEFAULT false,
+    dry_run boolean DEFAULT FALSE,
     reason text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_purge_jobs_result
@@ -39,7 +39,7 @@ BEGIN
     IF usp_purge_jobs.finished_before_utc IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'HC017', MESSAGE = 'finished_before_utc is missing';
     END IF;
-    IF coalesce(usp_purge_jobs.max_rows NOT BETWEEN 1 AND 500, true) THEN
+    IF coalesce(usp_purge_jobs.max_rows NOT BETWEEN 1 AND 500, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_rows is not between 1 and 500';
     END IF;
     BEGIN
@@ -69,7 +69,7 @@ BEGIN
                 SELECT 1
                 FROM llm.run AS r
                 JOIN llm.job AS again ON again.repeats_run_id = r.run_id
-                WHERE r.job_id = j.job_id AND again.status IN ('NEW', 'SCHEDULED', 'RUNNING')
+                WHERE r.job_id = j.job_id AND again.status NOT IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
             )
         ORDER BY j.finished_utc, j.job_seq
         LIMIT usp_purge_jobs.max_rows
@@ -84,9 +84,9 @@ BEGIN
         FROM llm.run AS r
         JOIN llm.artifact AS a ON a.run_id = r.run_id
         WHERE r.job_id = chosen.job_id
-    ) AS file ON true
+    ) AS file ON TRUE
     ORDER BY chosen.place, file.artifact_seq;
-    IF coalesce(usp_purge_jobs.dry_run, false) THEN
+    IF coalesce(usp_purge_jobs.dry_run, FALSE) THEN
         RETURN;
     END IF;
 

@@ -33,7 +33,7 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'HC004', MESSAGE = 'interrogation_key is missing, blank or longer than 200 characters';
     END IF;
-    IF coalesce(usp_register_interrogation.definition_sha256 !~ '^[0-9a-f]{64}$', true)
+    IF NOT coalesce(llm.is_sha256(usp_register_interrogation.definition_sha256), FALSE)
         OR coalesce(char_length(v_version), 0) NOT BETWEEN 1 AND 40
         OR usp_register_interrogation.prompt_template IS NULL
         OR NOT llm.is_json_object(usp_register_interrogation.output_schema_json)
@@ -54,7 +54,7 @@ BEGIN
     )
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
-        RETURN NEXT ROW(true, NULL)::llm.usp_register_interrogation_result;
+        RETURN NEXT ROW(TRUE, NULL)::llm.usp_register_interrogation_result;
         RETURN;
     END IF;
 
@@ -68,18 +68,18 @@ BEGIN
     LIMIT 1;
     IF v_held.interrogation_key <> v_key OR v_held.version <> v_version THEN
         RETURN NEXT ROW(
-            false, format('this hash is registered as %s version %s', v_held.interrogation_key, v_held.version)
+            FALSE, format('this hash is registered as %s version %s', v_held.interrogation_key, v_held.version)
         )::llm.usp_register_interrogation_result;
     ELSIF v_held.definition_sha256 <> usp_register_interrogation.definition_sha256 THEN
         RETURN NEXT ROW(
-            false,
+            FALSE,
             format(
                 '%s version %s is registered with another definition (%s): a changed definition needs a new version',
                 v_key, v_version, v_held.definition_sha256
             )
         )::llm.usp_register_interrogation_result;
     ELSE
-        RETURN NEXT ROW(true, 'already registered')::llm.usp_register_interrogation_result;
+        RETURN NEXT ROW(TRUE, 'already registered')::llm.usp_register_interrogation_result;
     END IF;
 END;
 $$;

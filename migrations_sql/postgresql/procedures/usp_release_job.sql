@@ -37,11 +37,11 @@ BEGIN
     WHERE j.job_id = (SELECT r.job_id FROM llm.run AS r WHERE r.run_id = usp_release_job.run_id)
     FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RETURN NEXT ROW(false, NULL)::llm.usp_release_job_result;
+        RETURN NEXT ROW(FALSE, NULL)::llm.usp_release_job_result;
         RETURN;
     END IF;
     IF v_job.status <> 'RUNNING' OR v_job.current_run_id <> usp_release_job.run_id THEN
-        RETURN NEXT ROW(false, v_job.status)::llm.usp_release_job_result;
+        RETURN NEXT ROW(FALSE, v_job.status)::llm.usp_release_job_result;
         RETURN;
     END IF;
     v_now := clock_timestamp();
@@ -58,12 +58,14 @@ BEGIN
         last_error = usp_release_job.reason,
         error_kind = 'released',
         finished_utc = CASE WHEN v_final_status = 'CANCELLED' THEN v_now END
-    WHERE j.job_id = v_job.job_id AND j.status = 'RUNNING' AND j.current_run_id = usp_release_job.run_id;
+    WHERE j.job_id = v_job.job_id
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
+        AND j.current_run_id = usp_release_job.run_id;
 
     UPDATE llm.run AS r
     SET
         status = 'CANCELLED',
-        counted = false,
+        counted = FALSE,
         completed_utc = v_now,
         error_kind = 'released',
         error = usp_release_job.reason
@@ -84,7 +86,7 @@ BEGIN
         );
     END IF;
 
-    RETURN NEXT ROW(true, v_final_status)::llm.usp_release_job_result;
+    RETURN NEXT ROW(TRUE, v_final_status)::llm.usp_release_job_result;
 END;
 $$;
 

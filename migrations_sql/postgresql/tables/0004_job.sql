@@ -11,8 +11,8 @@ CREATE TABLE IF NOT EXISTS llm.job (
     interrogation_key varchar(200) COLLATE "C" NOT NULL,
     entity_type varchar(200) COLLATE "C" NULL,
     entity_id varchar(400) COLLATE "C" NULL,
-    input_json text NOT NULL,
-    evidence_ref_json text NULL,
+    input_json llm.json_object NOT NULL,
+    evidence_ref_json llm.json_object NULL,
     model_hint varchar(200) COLLATE "C" NULL,
     max_attempts integer NOT NULL DEFAULT 3,
     attempt_count integer NOT NULL DEFAULT 0,
@@ -29,44 +29,26 @@ CREATE TABLE IF NOT EXISTS llm.job (
     error_kind varchar(40) COLLATE "C" NULL,
     finished_utc timestamptz NULL,
     CONSTRAINT pk_job PRIMARY KEY (job_id),
+    -- Written with one array each, not as IN lists: every statement that writes a row first reads the tree of each
+    -- check (measured: a third of a claim), and these trees are small.
     CONSTRAINT ck_job_status CHECK (
-        status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
+        status = ANY ('{NEW,SCHEDULED,RUNNING,SUCCEEDED,FAILED,DEADLETTER,CANCELLED}'::text[])
     ),
     CONSTRAINT ck_job_priority CHECK (priority >= 0),
     CONSTRAINT ck_job_max_attempts CHECK (max_attempts >= 1),
     CONSTRAINT ck_job_attempt_count CHECK (attempt_count >= 0),
-    -- A lease stands exactly while the job runs.
+    -- A lease stands, with all its parts, exactly while the job runs.
     CONSTRAINT ck_job_lease CHECK (
-        (
-            status = 'RUNNING'
-            AND locked_by IS NOT NULL
-            AND locked_utc IS NOT NULL
-            AND lease_expires_utc IS NOT NULL
-            AND current_run_id IS NOT NULL
-        )
-        OR (
-            status <> 'RUNNING'
-            AND locked_by IS NULL
-            AND locked_utc IS NULL
-            AND lease_expires_utc IS NULL
-            AND current_run_id IS NULL
-        )
+        num_nonnulls(locked_by, locked_utc, lease_expires_utc, current_run_id)
+        = CASE status WHEN 'RUNNING' THEN 4 ELSE 0 END
     ),
     CONSTRAINT ck_job_finished CHECK (
-        (status IN ('NEW', 'SCHEDULED', 'RUNNING') AND finished_utc IS NULL)
-        OR (status IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED') AND finished_utc IS NOT NULL)
+        (finished_utc IS NULL) = (status = ANY ('{NEW,SCHEDULED,RUNNING}'::text[]))
     ),
     -- SQL Server ignores blanks at the end when it compares; keys without any mean the same on both engines.
-    CONSTRAINT ck_job_keys CHECK (
-        interrogation_key <> '' AND interrogation_key = btrim(interrogation_key)
-        AND (dedupe_key IS NULL OR (dedupe_key <> '' AND dedupe_key = btrim(dedupe_key)))
-        AND (model_hint IS NULL OR (model_hint <> '' AND model_hint = btrim(model_hint)))
-    ),
-    -- A text that is no JSON at all is refused by the cast itself.
-    CONSTRAINT ck_job_input_json CHECK (json_typeof(input_json::json) = 'object'),
-    CONSTRAINT ck_job_evidence_ref_json CHECK (
-        evidence_ref_json IS NULL OR json_typeof(evidence_ref_json::json) = 'object'
-    )
+    CONSTRAINT ck_job_interrogation_key CHECK (interrogation_key <> '' AND interrogation_key = btrim(interrogation_key)),
+    CONSTRAINT ck_job_dedupe_key CHECK (dedupe_key <> '' AND dedupe_key = btrim(dedupe_key)),
+    CONSTRAINT ck_job_model_hint CHECK (model_hint <> '' AND model_hint = btrim(model_hint))
 ) WITH (
     fillfactor = 75,
     autovacuum_vacuum_scale_factor = 0.01,
@@ -83,7 +65,7 @@ WHERE status = 'NEW';
 CREATE INDEX IF NOT EXISTS ix_job_due ON llm.job (available_utc, job_seq) WHERE status = 'SCHEDULED';
 -- A worker's live runs (heartbeat), and all live runs (reap).
 CREATE INDEX IF NOT EXISTS ix_job_running ON llm.job (locked_by, job_seq) WHERE status = 'RUNNING';
-CREATE UNIQUE INDEX IF NOT EXISTS ux_job_dedupe ON llm.job (interrogation_key, dedupe_key)
+CREATE UNIQUE INDEX IF NOT EXISTS ux_job_dedupe ON llm.job (dedupe_key, interrogation_key)
 WHERE dedupe_key IS NOT NULL AND status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED');
 
 -- Reading side: pages by key within one filter. A filter on IS NOT NULL still serves `column = parameter`.

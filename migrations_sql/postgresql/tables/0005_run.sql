@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS llm.run (
     run_id uuid NOT NULL DEFAULT gen_random_uuid(),
     job_id uuid NOT NULL,
     attempt integer NOT NULL,
-    counted boolean NOT NULL DEFAULT true,
+    counted boolean NOT NULL DEFAULT TRUE,
     started_utc timestamptz NOT NULL,
     completed_utc timestamptz NULL,
     lease_until_utc timestamptz NOT NULL,
@@ -14,30 +14,29 @@ CREATE TABLE IF NOT EXISTS llm.run (
     model_name varchar(200) COLLATE "C" NULL,
     model_tag varchar(200) COLLATE "C" NULL,
     model_digest varchar(100) COLLATE "C" NULL,
-    options_json text NULL,
-    metrics_json text NULL,
+    options_json llm.json_object NULL,
+    metrics_json llm.json_object NULL,
     prompt_tokens integer NULL,
     output_tokens integer NULL,
     total_ms bigint NULL,
     interrogation_version varchar(40) COLLATE "C" NULL,
     definition_sha256 varchar(64) COLLATE "C" NULL,
     evidence_sha256 varchar(64) COLLATE "C" NULL,
-    output_json text NULL,
+    output_json llm.json_object NULL,
     trace_id varchar(64) COLLATE "C" NULL,
     error_kind varchar(40) COLLATE "C" NULL,
     error text NULL,
     CONSTRAINT pk_run PRIMARY KEY (run_id),
     CONSTRAINT fk_run_job FOREIGN KEY (job_id) REFERENCES llm.job (job_id),
     CONSTRAINT ck_run_attempt CHECK (attempt >= 1),
-    CONSTRAINT ck_run_status CHECK (status IN ('RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED')),
-    CONSTRAINT ck_run_completed CHECK (
-        (status = 'RUNNING' AND completed_utc IS NULL) OR (status <> 'RUNNING' AND completed_utc IS NOT NULL)
+    CONSTRAINT ck_run_status CHECK (status = ANY ('{RUNNING,SUCCEEDED,FAILED,CANCELLED}'::text[])),
+    CONSTRAINT ck_run_completed CHECK ((completed_utc IS NULL) = (status = 'RUNNING')),
+    CONSTRAINT ck_run_definition_sha256 CHECK (
+        length(definition_sha256) = 64 AND translate(definition_sha256, '0123456789abcdef', '') = ''
     ),
-    CONSTRAINT ck_run_definition_sha256 CHECK (definition_sha256 ~ '^[0-9a-f]{64}$'),
-    CONSTRAINT ck_run_evidence_sha256 CHECK (evidence_sha256 ~ '^[0-9a-f]{64}$'),
-    CONSTRAINT ck_run_options_json CHECK (options_json IS NULL OR json_typeof(options_json::json) = 'object'),
-    CONSTRAINT ck_run_metrics_json CHECK (metrics_json IS NULL OR json_typeof(metrics_json::json) = 'object'),
-    CONSTRAINT ck_run_output_json CHECK (output_json IS NULL OR json_typeof(output_json::json) = 'object')
+    CONSTRAINT ck_run_evidence_sha256 CHECK (
+        length(evidence_sha256) = 64 AND translate(evidence_sha256, '0123456789abcdef', '') = ''
+    )
 ) WITH (
     fillfactor = 75,  -- lease_until_utc is renewed by every heartbeat: HOT, as long as it stands in no index
     autovacuum_vacuum_scale_factor = 0.02,

@@ -11,22 +11,20 @@ CREATE TABLE IF NOT EXISTS llm.job_event (
     -- The login that really did it, also inside a SECURITY DEFINER function.
     db_user varchar(200) COLLATE "C" NOT NULL DEFAULT session_user,
     reason text NULL,
-    detail_json text NULL,
+    detail_json llm.json_object NULL,
     CONSTRAINT pk_job_event PRIMARY KEY (event_seq),
     CONSTRAINT ck_job_event_event CHECK (
-        event IN (
-            'enqueued', 'promoted', 'claimed', 'completed', 'retried', 'dead_lettered', 'released', 'lease_expired',
-            'cancel_requested', 'cancelled', 'requeued', 'rescheduled', 'reprioritized', 'model_changed', 'held',
-            'unheld'
+        event = ANY (
+            '{enqueued,promoted,claimed,completed,retried,dead_lettered,released,lease_expired,cancel_requested,'
+            'cancelled,requeued,rescheduled,reprioritized,model_changed,held,unheld}'::text[]
         )
     ),
     CONSTRAINT ck_job_event_from_status CHECK (
-        from_status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
+        from_status = ANY ('{NEW,SCHEDULED,RUNNING,SUCCEEDED,FAILED,DEADLETTER,CANCELLED}'::text[])
     ),
     CONSTRAINT ck_job_event_to_status CHECK (
-        to_status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
-    ),
-    CONSTRAINT ck_job_event_detail_json CHECK (detail_json IS NULL OR json_typeof(detail_json::json) = 'object')
+        to_status = ANY ('{NEW,SCHEDULED,RUNNING,SUCCEEDED,FAILED,DEADLETTER,CANCELLED}'::text[])
+    )
 );
 
 CREATE INDEX IF NOT EXISTS ix_job_event_job ON llm.job_event (job_id, event_seq);

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS llm.worker (
     last_seen_utc timestamptz NOT NULL,
     concurrency integer NULL,
     active_runs integer NOT NULL DEFAULT 0,
-    stopping boolean NOT NULL DEFAULT false,
+    stopping boolean NOT NULL DEFAULT FALSE,
     CONSTRAINT pk_worker PRIMARY KEY (worker_id),
     CONSTRAINT ck_worker_active_runs CHECK (active_runs >= 0)
 ) WITH (fillfactor = 50);
