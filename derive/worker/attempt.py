@@ -104,7 +104,13 @@ async def _look_again(
         loaded = await tools.ollama.loaded(question.request.model)
     except RunError:
         loaded = None
-    return check_answer(question.request, answer, digest=snapshot.digest, loaded=loaded)
+    return check_answer(
+        question.request,
+        answer,
+        digest=snapshot.digest,
+        loaded=loaded,
+        enforces_format=snapshot.enforces_format,
+    )
 
 
 def _judge(question: Question, answer: ChatAnswer, checks: tuple[AnswerCheck, ...], record: RunRecord) -> Outcome:

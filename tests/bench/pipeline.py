@@ -19,7 +19,7 @@ def measure(*, latency_ms: int, jobs: int, rounds: int) -> dict[str, Any]:
     bare_rates: list[float] = []
     with fake_ollama(latency_ms=latency_ms, slots=SLOTS) as base_url:
         for _ in range(rounds):
-            bodies = enqueue(jobs)
+            enqueue(jobs)
             worker_rates.append(_run_worker(base_url, jobs))
             bodies = request_bodies(jobs)
             bare_rates.append(asyncio.run(_run_bare(base_url, bodies)))
