@@ -1,7 +1,7 @@
 -- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
 -- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
---   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked for:
---   CANCELLED. One reaper at a time: a second one answers no rows.
+--   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
+--   for: CANCELLED. One reaper at a time: a second one answers no rows.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock, not waited for; expired jobs in job_seq order, SKIP LOCKED (whoever holds one is just
 --   completing or renewing it), then their runs, then their events.

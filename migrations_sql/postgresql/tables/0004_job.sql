@@ -46,9 +46,9 @@ CREATE TABLE IF NOT EXISTS llm.job (
         (finished_utc IS NULL) = (status = ANY ('{NEW,SCHEDULED,RUNNING}'::text[]))
     ),
     -- SQL Server ignores blanks at the end when it compares; keys without any mean the same on both engines.
-    CONSTRAINT ck_job_interrogation_key CHECK (interrogation_key ~ '^[^ ](.*[^ ])?$'),
-    CONSTRAINT ck_job_dedupe_key CHECK (dedupe_key ~ '^[^ ](.*[^ ])?$'),
-    CONSTRAINT ck_job_model_hint CHECK (model_hint ~ '^[^ ](.*[^ ])?$')
+    CONSTRAINT ck_job_interrogation_key CHECK (interrogation_key <> '' AND interrogation_key = btrim(interrogation_key)),
+    CONSTRAINT ck_job_dedupe_key CHECK (dedupe_key <> '' AND dedupe_key = btrim(dedupe_key)),
+    CONSTRAINT ck_job_model_hint CHECK (model_hint <> '' AND model_hint = btrim(model_hint))
 ) WITH (
     fillfactor = 75,
     autovacuum_vacuum_scale_factor = 0.01,
