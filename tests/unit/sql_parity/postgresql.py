@@ -133,7 +133,10 @@ def _checks(constraints: list[tuple[Any, ...]], table: str) -> Iterator[Check]:
                 name=name,
                 columns=frozenset(own),
                 words=frozenset(
-                    word for text in texts for word in text.strip("{}").split(",") if re.fullmatch(r"[A-Za-z_]{2,}", word)
+                    word
+                    for text in texts
+                    for word in text.strip("{}").split(",")
+                    if re.fullmatch(r"[A-Za-z_]{2,}", word)
                 ),
                 comparison=comparison_of(definition.removeprefix("CHECK ")),
             )

@@ -50,7 +50,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index or a key: its columns in order (``priority DESC``) and its filter. What it merely carries is not told."""
+    """An index or a key: its columns in order (``priority DESC``) and its filter, not what it merely carries."""
 
     name: str
     keys: tuple[str, ...]

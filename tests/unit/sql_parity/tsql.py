@@ -95,9 +95,7 @@ def _procedures() -> dict[str, Procedure]:
                 for called in reachable([name], calls)
                 for number in _ERROR_NUMBER.findall(_code(bodies[called]))
             ),
-            told_words=told_words(
-                text for called in reachable([name], calls) for text in _texts(bodies[called])
-            ),
+            told_words=told_words(text for called in reachable([name], calls) for text in _texts(bodies[called])),
             granted=frozenset(granted.get(name, set())),
         )
         for name in procedure_names()
