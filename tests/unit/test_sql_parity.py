@@ -139,9 +139,7 @@ def test_no_batch_is_one_that_only_sqlcmd_understands() -> None:
 @pytest.mark.skipif("TSQL_CHECK" not in os.environ, reason="TSQL_CHECK names no checker of T-SQL")
 def test_a_parser_of_the_vendors_takes_every_script() -> None:
     paths = sorted((SCRIPTS_FOLDER / Engine.SQLSERVER).rglob("*.sql"))
-    checked = subprocess.run(
-        [os.environ["TSQL_CHECK"], *map(str, paths)], capture_output=True, text=True, check=False
-    )
+    checked = subprocess.run([os.environ["TSQL_CHECK"], *map(str, paths)], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

@@ -23,9 +23,6 @@ from tests.unit.sql_parity.shapes import (
     told_words,
 )
 
-JSON_OBJECT = 'llm."json_object"'
-"""The domain of the JSON columns, quoted as format_type gives it (JSON_OBJECT is a word of SQL)."""
-
 _TYPES = {
     "uuid": "guid",
     "timestamp with time zone": "utc",
@@ -33,15 +30,17 @@ _TYPES = {
     "bigint": "bigint",
     "boolean": "bool",
     "text": "text",
-    JSON_OBJECT: "text",
 }
 _DEFAULTS = {"clock_timestamp()": "now", "gen_random_uuid()": "new guid", "SESSION_USER": "login"}
 
 _COLUMNS = """
-    SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity <> '',
-        pg_get_expr(d.adbin, d.adrelid), l.collname
+    SELECT c.relname, a.attname,
+        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) ELSE format_type(t.oid, a.atttypmod) END,
+        a.attnotnull, a.attidentity <> '', pg_get_expr(d.adbin, d.adrelid), l.collname,
+        (SELECT pg_get_constraintdef(k.oid) FROM pg_constraint AS k WHERE k.contypid = t.oid AND k.contype = 'c')
     FROM pg_class AS c
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
     LEFT JOIN pg_collation AS l ON l.oid = a.attcollation
     WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind = 'r'
@@ -91,8 +90,8 @@ def read_catalogue() -> Catalogue:
     """Return the catalogue of the database that Django is connected to."""
     constraints, indexes, grants = _rows(_CONSTRAINTS), _rows(_INDEXES), _rows(_TABLE_GRANTS, [sorted(ROLES)])
     columns: dict[str, list[Column]] = {}
-    json_checks: dict[str, list[Check]] = {}
-    for table, name, declared, not_null, is_identity, default, collation in _rows(_COLUMNS):
+    domain_checks: dict[str, list[Check]] = {}
+    for table, name, declared, not_null, is_identity, default, collation, definition in _rows(_COLUMNS):
         columns.setdefault(table, []).append(
             Column(
                 name=name,
@@ -103,15 +102,15 @@ def read_catalogue() -> Catalogue:
                 is_by_code_point=collation == "C",
             )
         )
-        if declared == JSON_OBJECT:
-            # The domain's check; SQL Server, which has no domains, has it on each column.
-            check = Check(name=f"ck_{table}_{name}", columns=frozenset({name}), words=frozenset(), comparison=None)
-            json_checks.setdefault(table, []).append(check)
+        if definition is not None:
+            # What a domain checks is on SQL Server, which has none, a CHECK of each column.
+            check = Check(f"ck_{table}_{name}", frozenset({name}), _words(definition), comparison=None)
+            domain_checks.setdefault(table, []).append(check)
     return Catalogue(
         tables={
             table: Table(
                 columns=tuple(columns[table]),
-                checks={check.name: check for check in [*_checks(constraints, table), *json_checks.get(table, [])]},
+                checks={check.name: check for check in [*_checks(constraints, table), *domain_checks.get(table, [])]},
                 indexes={index.name: index for index in _indexes(indexes, table, columns[table])},
                 foreign_keys={key.name: key for key in _foreign_keys(constraints, table)},
                 granted={
@@ -128,18 +127,17 @@ def read_catalogue() -> Catalogue:
 def _checks(constraints: list[tuple[Any, ...]], table: str) -> Iterator[Check]:
     for owner, name, kind, definition, _, own, _ in constraints:
         if (owner, kind) == (table, "c"):
-            texts = re.findall(r"'([^']*)'", definition)
             yield Check(
                 name=name,
                 columns=frozenset(own),
-                words=frozenset(
-                    word
-                    for text in texts
-                    for word in text.strip("{}").split(",")
-                    if re.fullmatch(r"[A-Za-z_]{2,}", word)
-                ),
+                words=_words(definition),
                 comparison=comparison_of(definition.removeprefix("CHECK ")),
             )
+
+
+def _words(definition: str) -> frozenset[str]:
+    """Return the words that a constraint lists."""
+    return frozenset(text for text in re.findall(r"'([^']*)'", definition) if re.fullmatch(r"[A-Za-z_]{2,}", text))
 
 
 def _foreign_keys(constraints: list[tuple[Any, ...]], table: str) -> Iterator[ForeignKey]:
@@ -153,7 +151,7 @@ def _indexes(rows: list[tuple[Any, ...]], table: str, columns: list[Column]) -> 
         if owner == table:
             condition = None
             if predicate is not None:
-                plain = re.sub(r"::[a-z ]+(\[\])?", "", predicate)
+                plain = re.sub(r"::[a-z_. ]+(\[\])?", "", predicate)
                 condition = condition_of(plain, column_names=[column.name for column in columns])
             yield Index(name=name, keys=tuple(keys), is_unique=is_unique, condition=condition)
 

@@ -30,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A filter or a CHECK, told by what it names: columns, tests for null, texts; and whether it excludes or chooses."""
+    """A filter, told by what it names: columns, tests for null, texts; and whether it excludes or offers a choice."""
 
     columns: frozenset[str]
     nulls: frozenset[tuple[str, str]]
