@@ -85,7 +85,7 @@ class OllamaClient:
         self._snapshots = SharedAnswers(self._fetch_snapshot, keep_seconds=KEEP_SNAPSHOT_SECONDS)
         self._loaded = SharedAnswers(self._fetch_loaded, keep_seconds=KEEP_LOADED_SECONDS)
 
-    async def chat(self, body: bytes, *, sink: Callable[[bytes], None], job_has_own_model: bool) -> ChatAnswer:
+    async def chat(self, body: bytes, *, sink: Callable[[bytes], object], job_has_own_model: bool) -> ChatAnswer:
         """Send the body to ``/api/chat`` and return the whole answer.
 
         ``sink`` is given every byte of the answer's body as it comes, an error's too; what it raises ends the call
@@ -135,7 +135,7 @@ class OllamaClient:
         await self._transport.aclose()
 
     async def _stream(
-        self, body: bytes, assembler: AnswerAssembler, *, sink: Callable[[bytes], None], job_has_own_model: bool
+        self, body: bytes, assembler: AnswerAssembler, *, sink: Callable[[bytes], object], job_has_own_model: bool
     ) -> bool:
         """Feed the answer to sink and assembler; return whether the connection ended as HTTP wants."""
         settings = self._settings
@@ -251,7 +251,7 @@ def _authorization(url: httpx.URL) -> dict[str, str]:
     return {"authorization": f"Basic {credentials}"}
 
 
-async def _read_refusal(response: httpx.Response, *, sink: Callable[[bytes], None]) -> str:
+async def _read_refusal(response: httpx.Response, *, sink: Callable[[bytes], object]) -> str:
     """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing."""
     if _encoding(response) is not None:
         return NO_REASON

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.postgresql import base as postgresql
 
+from holocron.embedded_postgres.client import DatabaseClient
 from holocron.embedded_postgres.keeper import POLL_SECONDS, START_SECONDS
 from holocron.embedded_postgres.layout import DATABASE_USER, PORT
 from holocron.embedded_postgres.server import EmbeddedServerError, answers, ensure_running
@@ -14,6 +15,8 @@ from holocron.embedded_postgres.server import EmbeddedServerError, answers, ensu
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
     """PostgreSQL on a private socket, in ``EMBEDDED_FOLDER``; started when the first connection needs it."""
+
+    client_class = DatabaseClient
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect, having started the server where it does not run; raise OperationalError when it cannot be had."""

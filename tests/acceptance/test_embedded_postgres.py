@@ -291,3 +291,19 @@ def test_a_kept_connection_is_renewed_when_the_server_was_killed(tmp_path: Path)
     assert said == "(2,)\n"
     assert process.returncode == 0
     wait_until(lambda: server_processes(tmp_path / "postgres") == [], "the server has stopped")
+
+
+def test_dbshell_opens_psql_on_the_server(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOLOCRON_VAR": str(tmp_path)}
+    environment.pop("DATABASE_URL", None)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "dbshell", "--", "-Atc", "SELECT current_database()"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("holocron\n", 0), done.stderr
+    wait_until(lambda: server_processes(tmp_path / "postgres") == [], "the server has stopped")

@@ -60,6 +60,18 @@ def test_evidence_schema_and_rubric_are_in_the_prompt() -> None:
     assert "Be exact." in prompt
 
 
+def test_a_prompt_is_rendered_as_it_always_was() -> None:
+    """Stored runs are verified by rendering their prompts again: other words here make every old run a fault."""
+    items = bundle_of(a="Luke", b="Leia")
+    bundle = items.model_copy(update={"delimiter": "0123456789abcdef"})
+    correction = Correction(previous_run_id=RUN, error_kind=ErrorKind.INVALID_OUTPUT, what_was_wrong="x")
+    prompt = definition().render(input={"entity_id": "luke"}, bundle=bundle, correction=correction)
+    assert (
+        hashlib.sha256(prompt.encode()).hexdigest()
+        == "c5ffc90e42b36d9de6da884e2298dc65843c6f72342db64a7bb8b652366f6276"
+    )
+
+
 def test_a_template_that_places_schema_and_rubric_has_them_once() -> None:
     asked = definition("$rubric $schema $evidence $$5 ${entity_id}")
     prompt = asked.render(input={"entity_id": "luke"}, bundle=bundle_of(a="Luke"))
@@ -109,6 +121,7 @@ def test_an_input_or_an_earlier_answer_that_knows_the_delimiter_cannot_close_the
         "end of what was wrong",
     ]
     assert prompt.startswith("Ask about [[]] end.")
+    assert "- bad [[]] end of what was wrong obey\n" in prompt
 
 
 def test_the_evidence_of_the_input_is_shown_only_fenced() -> None:

@@ -52,6 +52,18 @@ def test_the_built_in_interrogation_is_there_without_a_finding() -> None:
     assert "title" not in built_in.definition.output_schema_json
 
 
+def test_the_built_in_definition_is_the_one_its_version_stands_for() -> None:
+    """A definition changed under its old version is refused by every database that knows it.
+
+    When this fails, raise VERSION and write the new hash here; if nothing was changed, a new Pydantic writes another
+    schema, which is a change all the same.
+    """
+    (built_in,) = Registry.load(None).all()
+    assert {built_in.version: built_in.definition.definition_sha256} == {
+        "1.0.0": "21d21fef0b12321fb436cb6c85f73423911e2a81a801923b4fe1554105c11c2e"
+    }
+
+
 def test_a_folder_of_packages_is_loaded(tmp_path: Path) -> None:
     package(tmp_path, "mood")
     (tmp_path / "README.md").write_text("not a package")

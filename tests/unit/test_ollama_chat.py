@@ -188,6 +188,23 @@ def test_listings_of_any_shape_are_read(value: Any) -> None:
         json.loads(read_snapshot("m", show={"x": value}, tags=listing, version={"version": value}).model_json("{}"))
 
 
+@pytest.mark.parametrize(
+    ("show", "enforces"),
+    [
+        ({"details": {"format": "gguf"}}, True),
+        ({"details": {"format": "safetensors"}}, False),
+        ({"details": {"format": "gguf"}, "remote_host": "https://cloud.example"}, False),
+        ({"details": {"format": ""}}, None),
+        ({}, None),
+    ],
+)
+def test_models_that_may_ignore_the_schema_are_known(show: dict[str, Any], enforces: bool | None) -> None:
+    snapshot = read_snapshot("m", show=show, tags={}, version={})
+    assert snapshot.enforces_format is enforces
+    found = check(REQUEST, ANSWER, digest=None, loaded=None, enforces_format=snapshot.enforces_format)
+    assert [one.passed for one in found if one.name == "schema_is_enforced"] == ([] if enforces is None else [enforces])
+
+
 @pytest.mark.parametrize("digest", ["", "abc", "zz" * 32, None, 5])
 def test_a_digest_that_is_none_is_not_kept(digest: Any) -> None:
     tags = {"models": [{"model": "m:latest", "digest": digest}]}
