@@ -77,3 +77,18 @@ def test_no_call_holds_what_the_backends_rewrite(procedure: Procedure) -> None:
         sql = render_call(engine, procedure, procedure.parameters)
         assert "GROUP BY" not in sql
         assert sql.count("%") == sql.count("%s") == len(procedure.parameters)
+
+
+THROW = re.compile(r"THROW\s+51(?P<number>\d{3}),\s*(?P<message>N'[^']*'|@message)")
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+def test_every_error_that_sql_server_throws_begins_with_its_code(procedure: Procedure) -> None:
+    """The driver mssql_python tells the text of an error and not its number."""
+    text = (SCRIPTS_FOLDER / Engine.SQLSERVER / "procedures" / f"{procedure.name}.sql").read_text(encoding="utf-8")
+    for thrown in THROW.finditer(text):
+        message = thrown["message"]
+        if message == "@message":
+            assert f"N'HC{thrown['number']}: " in text
+        else:
+            assert message.startswith(f"N'HC{thrown['number']}: ")
