@@ -37,7 +37,7 @@ DECLARE
     v_now timestamptz;
     v_job record;
     v_run llm.run;
-    v_is_array boolean;
+    v_fits boolean;
     v_counted boolean;
     v_attempt integer;
     v_attempt_count integer;
@@ -59,12 +59,12 @@ BEGIN
     END IF;
     BEGIN
         v_run := json_populate_record(NULL::llm.run, coalesce(usp_complete_job.run_json, '{}')::json);
-        v_is_array := json_typeof(coalesce(usp_complete_job.artifacts_json, '[]')::json) = 'array';
+        v_fits := json_typeof(coalesce(usp_complete_job.artifacts_json, '[]')::json) = 'array';
     EXCEPTION
         WHEN data_exception OR check_violation THEN  -- the latter: a column's domain
             RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json or artifacts_json is malformed: ' || SQLERRM;
     END;
-    IF NOT v_is_array THEN
+    IF NOT v_fits THEN
         RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'artifacts_json is not an array';
     END IF;
 
@@ -74,13 +74,35 @@ BEGIN
     FROM llm.job AS j
     WHERE j.job_id = usp_complete_job.job_id
     FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        RETURN NEXT ROW(FALSE, NULL, NULL)::llm.usp_complete_job_result;
-        RETURN;
-    END IF;
     v_now := clock_timestamp();  -- read under the lock, so that a job's events are in the order of their times
 
-    IF v_job.status <> 'RUNNING' OR v_job.current_run_id <> usp_complete_job.run_id THEN
+    IF NOT FOUND
+        OR v_job.status <> 'RUNNING'
+        OR v_job.current_run_id <> usp_complete_job.run_id
+        OR (v_status = 'CANCELLED' AND v_job.cancel_requested_utc IS NULL)
+    THEN
+        -- Bad arguments are refused whatever the job's state; where they are stored, storing them is the test.
+        BEGIN
+            v_fits := (
+                SELECT
+                    coalesce(bool_and(
+                        a.artifact_type <> '' AND a.media_type IS NOT NULL AND a.content_sha256 IS NOT NULL
+                        AND a.byte_count >= 0 AND a.lake_uri <> ''
+                    ) AND count(a.artifact_type) = count(*) AND count(a.lake_uri) = count(*)
+                    AND count(a.byte_count) = count(*) AND count(DISTINCT a.artifact_type) = count(*), TRUE)
+                FROM json_populate_recordset(
+                    NULL::llm.artifact, coalesce(usp_complete_job.artifacts_json, '[]')::json
+                ) AS a
+            );
+        EXCEPTION
+            WHEN data_exception OR check_violation THEN
+                RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'artifacts_json is malformed: ' || SQLERRM;
+        END;
+        IF NOT v_fits THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC012', MESSAGE = 'artifacts_json is malformed: a member is missing, or a type is there twice';
+        END IF;
+
         -- Said before? The event of a completion, and only that, keeps run_status.
         RETURN QUERY
         SELECT TRUE, e.to_status::varchar(40), (e.detail_json::json ->> 'available_utc')::timestamptz
@@ -94,10 +116,6 @@ BEGIN
         IF NOT FOUND THEN
             RETURN NEXT ROW(FALSE, v_job.status, NULL)::llm.usp_complete_job_result;
         END IF;
-        RETURN;
-    END IF;
-    IF v_status = 'CANCELLED' AND v_job.cancel_requested_utc IS NULL THEN
-        RETURN NEXT ROW(FALSE, v_job.status, NULL)::llm.usp_complete_job_result;
         RETURN;
     END IF;
 

@@ -4,8 +4,8 @@ CREATE SCHEMA IF NOT EXISTS llm;
 
 -- What one column alone can tell is checked by its domain, not by a CHECK of the table. A table's checks are read,
 -- planned and run by every statement that writes a row (measured: a fifth of a completion), and read every document
--- again, from TOAST too, when a heartbeat touches its row; a domain is prepared once a connection and judges only what is
--- assigned.
+-- again, from TOAST too, when a heartbeat touches its row; a domain is prepared once a connection, and judges only what
+-- is assigned.
 DO $$
 BEGIN
     CREATE DOMAIN llm.job_status AS varchar(40) COLLATE "C" CONSTRAINT ck_job_status CHECK (

@@ -82,9 +82,9 @@ BEGIN
     );
 
     IF LEN(@who) > 200
-        THROW 51014, N'actor is longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is longer than 200 characters', 1;
     IF llm.is_json_array(@jobs_json) = 0
-        THROW 51010, N'jobs_json is missing, or not an array of job objects', 1;
+        THROW 51010, N'HC010: jobs_json is missing, or not an array of job objects', 1;
 
     INSERT INTO @raw (
         n, job_id, interrogation_key, input_json, priority, evidence_ref_json, model_hint, max_attempts, available_utc,
@@ -141,9 +141,9 @@ BEGIN
                 AND (LEN(r.repeats_run_id) <> 36 OR TRY_CAST(r.repeats_run_id AS uniqueidentifier) IS NULL)
             )
     )
-        THROW 51010, N'jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
+        THROW 51010, N'HC010: jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
     IF (SELECT COUNT(DISTINCT TRY_CAST(r.n AS int)) FROM @raw AS r) <> (SELECT COUNT(*) FROM @raw)
-        THROW 51010, N'jobs_json is malformed: an element has the n of another', 1;
+        THROW 51010, N'HC010: jobs_json is malformed: an element has the n of another', 1;
 
     SELECT TOP (1)
         @bad_n = judged.n,
@@ -168,6 +168,7 @@ BEGIN
     IF @bad IS NOT NULL
     BEGIN
         SET @message = CONCAT(
+            N'HC0', RIGHT(CONCAT(N'0', @bad), 2), N': ',
             CASE @bad
                 WHEN 51004 THEN N'interrogation_key is missing, blank or longer than 200 characters'
                 WHEN 51005 THEN N'input_json is not a JSON object'
