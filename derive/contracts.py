@@ -69,7 +69,10 @@ def check_json_object(text: str) -> str:
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
     if "\\u" in text:
-        _check_storable_deep(value)
+        try:
+            _check_storable_deep(value)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
     return text
 
 

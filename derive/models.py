@@ -175,7 +175,6 @@ class JobEvent(ReadingModel):
     """One change of a job, written in the transaction that made it."""
 
     event_seq = models.BigIntegerField("number", primary_key=True)
-    # No foreign key in the database: the events of a purged job remain.
     job = models.ForeignKey(
         Job, models.DO_NOTHING, verbose_name="job", related_name="events", db_constraint=False, db_index=False
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.db import connection
 
@@ -16,9 +17,27 @@ OWN_TABLES = (
     "lake_deletion",
 )
 
+# A deadline would measure the machine, which is shared. In CI hypothesis's own profile holds: no deadline, no chance.
+hypothesis.settings.register_profile("holocron", deadline=None, print_blob=True)
+if hypothesis.settings.get_current_profile_name() == "default":
+    hypothesis.settings.load_profile("holocron")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a test that asks for ``empty_queue`` a test database whose transactions are real.
+
+    Django's own tables are then not flushed, which takes longer than most tests; one that writes to those asks for
+    ``transactional_db`` too.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        asked = {"db", "transactional_db", "live_server"} & fixtures or item.get_closest_marker("django_db")
+        if "empty_queue" in fixtures and not asked:
+            item.add_marker(pytest.mark.django_db(transaction=True, available_apps=["derive"]))
+
 
 @pytest.fixture
-def empty_queue(transactional_db: None) -> Iterator[None]:
+def empty_queue(_django_db_marker: None) -> Iterator[None]:
     """An empty queue, in a test whose transactions are real.
 
     Django flushes only the tables it manages, and none of ``llm`` is: they are emptied here, after the test as well, so
@@ -30,7 +49,8 @@ def empty_queue(transactional_db: None) -> Iterator[None]:
 
 
 def empty_own_tables() -> None:
-    """Delete every row of the schema ``llm``, but for the installed scripts' hashes."""
+    """Delete every row of the schema ``llm`` of the test database, but for the installed scripts' hashes."""
+    assert str(connection.settings_dict["NAME"]).startswith("test_"), "only a test database is ever emptied"
     with connection.cursor() as cursor:
         for table in OWN_TABLES:
             cursor.execute(f"DELETE FROM llm.{table}")

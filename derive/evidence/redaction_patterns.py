@@ -115,6 +115,8 @@ SECRET = Pattern(
     r"(?i)((?:api[_ -]?key|access[_ -]?key|secret|token|credentials?|private[_ -]?key|auth[_ -]?key)"
     r"(?:[_-][\w-]{0,30}+)?[\"']?[ \t]{0,5})"
     r"(?:((?::=|=>|=|:(?=[ \t]{0,5}[\"']))[ \t]{0,5})" + _VALUE.replace("MIN", "4") + r"|(:[ \t]{0,5})(?!\[redacted:)"
+    # A designation ("token: THX-1138-B") is short groups between hyphens.
+    r"(?!(?:[a-z0-9]{1,6}-){1,3}[a-z0-9]{1,6}(?![\w-]))"
     r"(?=[^\s\"',;0-9]{0,100}+[0-9])[^\s\"',;]{8,}+)",
     r"\g<1>\g<2>\g<3>[redacted:secret]",
     needs=("key", "secret", "token", "credential"),
@@ -154,7 +156,7 @@ ANNOUNCED_PHONE = Pattern(
     # A number that says what it is may have any form.
     r"(?i)(?<![A-Za-z])((?:tele)?phone|tel|fax|mobile|cell|whatsapp)"
     r"((?:[ ]?(?:number|no))?[.:]{0,2}[ ]{0,3}(?:is |at )?)"
-    rf"(?!{_DATE})\(?[0-9](?:[ .()/-]{{0,2}}[0-9]){{6,14}}{_END}",
+    rf"(?!{_DATE})\+?\(?[0-9](?:[ .()/-]{{0,2}}[0-9]){{6,14}}{_END}",
     r"\g<1>\g<2>[redacted:phone]",
     needs=("phone", "tel", "fax", "mobile", "cell", "whatsapp"),
 )

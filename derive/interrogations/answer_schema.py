@@ -85,7 +85,6 @@ _WORDS: dict[str, Callable[[Any, Any], str]] = {
     "minLength": lambda rule, value: f"has {len(value)} characters, at least {rule} are wanted",
     "maxLength": lambda rule, value: f"has {len(value)} characters, at most {rule} are allowed",
     "pattern": lambda rule, _: f"does not match {rule}",
-    "format": lambda rule, _: f"is no {rule}",
     "anyOf": lambda *_: "fits none of the forms allowed",
     "oneOf": lambda *_: "does not fit exactly one of the forms allowed",
 }

@@ -112,6 +112,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
 def _read(folder: Traversable, name: str) -> str:
     file = folder / name
     try:
+        # Read as text, every line end becomes a line feed: the hash must not depend on how a checkout writes it.
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(f"{file} is missing") from None
@@ -119,8 +120,7 @@ def _read(folder: Traversable, name: str) -> str:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
     if not text.strip() or "\x00" in text:
         raise ConfigurationError(f"{file} is empty, or holds U+0000")
-    # A checkout may write other line ends; the definition's hash must not depend on them.
-    return text.replace("\r\n", "\n")
+    return text
 
 
 def _version(module: ModuleType, folder: Traversable) -> str:

@@ -67,11 +67,11 @@ def problems_of(node: Any) -> Iterator[Problem]:
         yield Problem(
             "warning", "properties beside anyOf in one object: not enforced together", "repeat them in each form"
         )
-    types = node.get("type")
+    types = node.get("type", "object" if "properties" in node else None)
     for kind in types if isinstance(types, list) else [types]:
         if kind in _TYPE_RULES:
             yield from _TYPE_RULES[kind](node)
-    if types is None and not set(node) - _NOTES and node.get("properties") is None:
+    if types is None and not set(node) - _NOTES:
         yield Problem("warning", "anything at all fits here", "say of which type it is")
 
 

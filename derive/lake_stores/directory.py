@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Self
 
 from derive.errors import LakeConflict, LakePathRefused
@@ -19,6 +20,10 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 # A named pipe put in a file's place would otherwise block the opener for ever.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+# Windows would otherwise turn the line ends in the bytes.
+_BINARY = getattr(os, "O_BINARY", 0)
+
+_CAN_HOLD_FOLDERS = os.open in os.supports_dir_fd
 
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
@@ -34,11 +39,6 @@ class Directory:
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
-
-    @classmethod
-    def open_root(cls, path: str) -> Self:
-        """Open a folder by its whole path; its last part may not be a symbolic link. Raises OSError."""
-        return cls(os.open(path, os.O_RDONLY | _DIRECTORY | _NOFOLLOW))
 
     def close(self) -> None:
         """Let go of the folder; may be repeated."""
@@ -146,7 +146,7 @@ class Directory:
 
     def scan(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield each name in the folder with its facts, links not followed; what vanishes meanwhile is left out."""
-        for name in sorted(os.listdir(self._fd)):  # noqa: PTH208 - a Path cannot list what a descriptor holds open
+        for name in sorted(self._names()):
             with contextlib.suppress(FileNotFoundError):
                 yield name, self._lstat(name)
 
@@ -159,8 +159,91 @@ class Directory:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
 
+    def _names(self) -> list[str]:
+        return os.listdir(self._fd)  # noqa: PTH208 - a Path cannot list what a descriptor holds open
+
     def _lstat(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+
+class NamedDirectory(Directory):
+    """A folder on a system that cannot hold one open (Windows): each step goes by its whole path.
+
+    Links and junctions are looked for before each step, so that whoever can swap a folder for a link between the look
+    and the step is not kept out; that takes a right to write in the lake.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(-1)
+        self._path = Path(path)
+        facts = self._path.lstat()
+        if _is_link(facts):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        if not stat.S_ISDIR(facts.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """As ``Directory.identity``."""
+        found = self._path.stat()
+        return found.st_dev, found.st_ino
+
+    def child(self, name: str, *, create: bool) -> Directory:
+        """As ``Directory.child``."""
+        path = self._path / name
+        if create:
+            with contextlib.suppress(FileExistsError):
+                path.mkdir(FOLDER_MODE)
+        facts = path.lstat()
+        if _is_link(facts):
+            raise LakePathRefused(f"'{name}' in the lake is a symbolic link, and none is followed")
+        if not stat.S_ISDIR(facts.st_mode):
+            raise LakeConflict(f"'{name}' in the lake is a file where a folder should be")
+        return NamedDirectory(str(path))
+
+    def create_file(self, name: str) -> int:
+        """As ``Directory.create_file``."""
+        return os.open(self._path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, FILE_MODE)
+
+    def open_file(self, name: str) -> int:
+        """As ``Directory.open_file``."""
+        facts = self._lstat(name)
+        if _is_link(facts) or not stat.S_ISREG(facts.st_mode):
+            raise LakePathRefused(f"'{name}' in the lake is a link or a device, no plain file")
+        return os.open(self._path / name, os.O_RDONLY | _BINARY)
+
+    def publish(self, hidden: str, name: str) -> None:
+        """As ``Directory.publish``; a rename on Windows overwrites nothing."""
+        (self._path / hidden).rename(self._path / name)
+
+    def unlink(self, name: str) -> None:
+        """As ``Directory.unlink``."""
+        (self._path / name).unlink()
+
+    def rmdir(self, name: str) -> None:
+        """As ``Directory.rmdir``."""
+        (self._path / name).rmdir()
+
+    def sync(self) -> None:
+        """Nothing to do: Windows keeps names in its journal and has no call for it."""
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self._path.iterdir()]
+
+    def _lstat(self, name: str) -> os.stat_result:
+        return (self._path / name).lstat()
+
+
+def _is_link(facts: os.stat_result) -> bool:
+    attributes: int = getattr(facts, "st_file_attributes", 0)
+    return stat.S_ISLNK(facts.st_mode) or bool(attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT)
+
+
+def open_directory(path: str) -> Directory:
+    """Open a folder by its whole path; its last part may not be a symbolic link. Raises OSError."""
+    if _CAN_HOLD_FOLDERS:
+        return Directory(os.open(path, os.O_RDONLY | _DIRECTORY | _NOFOLLOW))
+    return NamedDirectory(path)
 
 
 def _find_renameat2() -> "ctypes._NamedFuncPointer | None":

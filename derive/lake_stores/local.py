@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from derive.errors import LakeConflict, LakeFileMissing, LakePathRefused, LakeUnavailable
-from derive.lake_stores.directory import FOLDER_MODE, Directory
+from derive.lake_stores.directory import FOLDER_MODE, Directory, open_directory
 from derive.lake_stores.staging import LocalSpool, Place, Stage, remove_tree, write_fully
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
@@ -126,13 +126,13 @@ class LocalStore:
 
     def _open_root(self, *, create: bool) -> Directory:
         try:
-            root = Directory.open_root(self.root)
+            root = open_directory(self.root)
         except FileNotFoundError as error:
             # A root that was there and is gone was unmounted or moved: a new one would hide what is in the old.
             if not create or self._identity is not None:
                 raise describe_unavailable(self.root, error) from error
             _create_root(Path(self.root))
-            root = Directory.open_root(self.root)
+            root = open_directory(self.root)
         except OSError as error:
             raise describe_unavailable(self.root, error) from error
         try:
@@ -143,15 +143,22 @@ class LocalStore:
         return root
 
     def _recognise(self, root: Directory) -> None:
+        """Refuse a root that is another than before for a reason nobody would want; raise LakeUnavailable."""
         identity = root.identity
-        if identity == self._identity:
-            return
-        if os.path.realpath(self.root) != self.root:
-            raise LakeUnavailable(
-                f"The lake at {self.root} cannot be used: a folder above it became a symbolic link; "
-                "restore it, or restart with the real path in LAKE_URL."
-            )
         with self._lock:
+            known = self._identity
+            if identity == known:
+                return
+            why = None
+            if os.path.realpath(self.root) != self.root:
+                why = "a folder above it became a symbolic link; restore the folder"
+            elif known is not None and identity[0] != known[0]:
+                # Written to an unmounted lake's mount point, files would vanish under the next mount.
+                why = "it is on another file system than before; mount the right one"
+            if why:
+                raise LakeUnavailable(
+                    f"The lake at {self.root} cannot be used: {why}, or restart to take it as it is now."
+                )
             self._identity = identity
             self._durable.clear()
 
@@ -203,5 +210,5 @@ def _create_root(root: Path) -> None:
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
             folder.mkdir(FOLDER_MODE)
-        with Directory.open_root(str(folder.parent)) as above:
+        with open_directory(str(folder.parent)) as above:
             above.sync()

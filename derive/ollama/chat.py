@@ -129,13 +129,18 @@ class AnswerCheck:
 
 
 def check_answer(
-    request: ChatRequest, answer: ChatAnswer, *, digest: str | None, loaded: LoadedModel | None
+    request: ChatRequest,
+    answer: ChatAnswer,
+    *,
+    digest: str | None,
+    loaded: LoadedModel | None,
+    enforces_format: bool | None = None,
 ) -> tuple[AnswerCheck, ...]:
     """Compare an answer with what was asked: the model that answered, its window, what it left out or added.
 
-    ``digest`` is the one of the model's snapshot, ``loaded`` what ``/api/ps`` said right after the call; without
-    them their checks are left out. All of these are signs of an answer to another question than the one asked
-    (a cut prompt, a model pulled anew in between), none is proof: FACTS, "Context".
+    ``digest`` and ``enforces_format`` are those of the model's snapshot, ``loaded`` is what ``/api/ps`` said right
+    after the call; without them their checks are left out. What fails is a sign of an answer to another question
+    than the one asked (a prompt cut by the server, a model pulled anew in between), and no proof of it.
     """
     read, window = answer.metrics.prompt_eval_count, request.options.num_ctx
     checks = [
@@ -165,4 +170,6 @@ def check_answer(
             checks.append(
                 AnswerCheck("model_digest", loaded.digest == digest, f"expected {digest}, loaded {loaded.digest}")
             )
+    if enforces_format is not None:
+        checks.append(AnswerCheck("schema_is_enforced", enforces_format, "by the server, as far as its grammar goes"))
     return tuple(checks)

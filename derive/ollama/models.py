@@ -15,12 +15,14 @@ class ModelSnapshot:
     """A model as it was when it was asked.
 
     ``digest`` is 64 hex digits, None where the server keeps none (a cloud model). ``show_json`` is what
-    ``/api/show`` said, its parameters sorted, without license, modelfile and tensors.
+    ``/api/show`` said, its parameters sorted, without license, modelfile and tensors. ``enforces_format`` is false
+    for models that are known to ignore a schema now and then (not GGUF, or in the cloud), None when nobody says.
     """
 
     model: str
     digest: str | None
     server_version: str | None
+    enforces_format: bool | None
     show_json: bytes = field(repr=False)
 
     @property
@@ -72,6 +74,7 @@ def read_snapshot(model: str, *, show: dict[str, Any], tags: dict[str, Any], ver
         model=model,
         digest=_digest(entry),
         server_version=_text(version.get("version")),
+        enforces_format=_enforces_format(show),
         show_json=dump_json(dict(sorted(kept.items()))),
     )
 
@@ -92,6 +95,14 @@ def read_loaded(model: str, ps: dict[str, Any]) -> LoadedModel | None:
 def read_names(tags: dict[str, Any]) -> tuple[str, ...]:
     """Return the names of the models in an answer of ``/api/tags``, sorted."""
     return tuple(sorted({name for entry in _entries(tags) if (name := _name(entry))}))
+
+
+def _enforces_format(show: dict[str, Any]) -> bool | None:
+    if show.get("remote_host"):
+        return False
+    details = show.get("details")
+    kept_as = _text(details.get("format")) if isinstance(details, dict) else None
+    return kept_as.lower() == "gguf" if kept_as else None
 
 
 def _entries(listing: dict[str, Any]) -> list[dict[str, Any]]:

@@ -93,8 +93,7 @@ async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) ->
 
 
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
-    stream = record.open_stream()
-    return await tools.ollama.chat(question.body, sink=stream.write, job_has_own_model=question.is_jobs_own_model)
+    return await tools.ollama.chat(question.body, sink=record.take_bytes, job_has_own_model=question.is_jobs_own_model)
 
 
 async def _look_again(
@@ -105,7 +104,13 @@ async def _look_again(
         loaded = await tools.ollama.loaded(question.request.model)
     except RunError:
         loaded = None
-    return check_answer(question.request, answer, digest=snapshot.digest, loaded=loaded)
+    return check_answer(
+        question.request,
+        answer,
+        digest=snapshot.digest,
+        loaded=loaded,
+        enforces_format=snapshot.enforces_format,
+    )
 
 
 def _judge(question: Question, answer: ChatAnswer, checks: tuple[AnswerCheck, ...], record: RunRecord) -> Outcome:

@@ -94,6 +94,7 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     )
     body = request.body()
     record.add_file("request.json", body)
+    record.open_stream()
     return Question(
         definition=definition,
         output_model=output_model,

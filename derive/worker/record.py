@@ -31,7 +31,7 @@ except PackageNotFoundError:
 class RunRecord:
     """Gathers what is known of one run; ``close`` writes it and says how the run ended.
 
-    Not thread-safe: one stage of the run uses it at a time.
+    One stage of the run uses it at a time, on whatever thread; only ``abandon`` may come from another.
     """
 
     def __init__(self, claim: Claim, *, lake: Lake, worker_id: str) -> None:
@@ -42,6 +42,7 @@ class RunRecord:
         self._files: dict[str, bytes] = {}
         self._facts: dict[str, Any] = {}
         self._spool: Spool | None = None
+        self._abandoned = False
         self._begun = time.monotonic()
 
     def add_file(self, name: str, content: bytes | str) -> None:
@@ -67,10 +68,17 @@ class RunRecord:
             output_tokens=answer.metrics.eval_count,
         )
 
-    def open_stream(self) -> Spool:
-        """Open the file that takes the answer's bytes as they come."""
+    def open_stream(self) -> None:
+        """Make the file that takes the answer's bytes, before a slot waits for it."""
         self._spool = self._lake.spool(self._folder, STREAM)
-        return self._spool
+        if self._abandoned:
+            # The run was stopped while its question was being prepared on another thread.
+            self.abandon()
+
+    def take_bytes(self, chunk: bytes) -> None:
+        """Keep bytes of the answer as they come; raise LakeUnavailable when the lake takes no more."""
+        if self._spool is not None:
+            self._spool.write(chunk)
 
     def close(
         self,
@@ -114,12 +122,17 @@ class RunRecord:
 
     def abandon(self) -> None:
         """Drop what was begun: the run is not ours any more, or is given back."""
+        self._abandoned = True
         if self._spool is not None:
             self._spool.abandon()
             self._spool = None
 
     def _write_files(self, status: RunStatus, kind: ErrorKind | None) -> list[ManifestFile]:
         spool, self._spool = self._spool, None
+        if spool is not None and spool.byte_count == 0:
+            # The model was not asked, or said nothing.
+            spool.abandon()
+            spool = None
         return self._lake.write_run(
             self._folder, self._files, spool=spool, manifest=lambda files: self._manifest(files, status, kind)
         )

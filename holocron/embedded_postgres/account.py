@@ -130,8 +130,8 @@ def become(account: Account, *, signal_at_parents_death: signal.Signals | None =
             check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
         if account.is_switched:
             os.setgroups([])
-            os.setresgid(account.gid, account.gid, account.gid)
-            os.setresuid(account.uid, account.uid, account.uid)
+            os.setgid(account.gid)
+            os.setuid(account.uid)
         if account.capability is not None:
             bit = 1 << account.capability
             header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)

@@ -7,13 +7,16 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.postgresql import base as postgresql
 
-from holocron.embedded_postgres.keeper import START_SECONDS
+from holocron.embedded_postgres.client import DatabaseClient
+from holocron.embedded_postgres.keeper import POLL_SECONDS, START_SECONDS
 from holocron.embedded_postgres.layout import DATABASE_USER, PORT
 from holocron.embedded_postgres.server import EmbeddedServerError, answers, ensure_running
 
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
     """PostgreSQL on a private socket, in ``EMBEDDED_FOLDER``; started when the first connection needs it."""
+
+    client_class = DatabaseClient
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect, having started the server where it does not run; raise OperationalError when it cannot be had."""
@@ -34,3 +37,4 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
                 has_gone = not answers(folder) or "the database system is" in str(error)
                 if not has_gone or time.monotonic() > deadline:
                     raise
+            time.sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
 """The keeper: the server's parent process, which starts it, stops it when its last holder has gone, and then leaves.
 
-Run by ``server.py`` as ``python -m holocron.embedded_postgres.keeper FOLDER DESCRIPTOR``; into the descriptor it writes
-one line, ``ready`` or why there is no server. It imports no Django: a small process that starts in some milliseconds.
+Run by ``server.py`` with a folder and a descriptor as its arguments; into the descriptor it writes one line, ``ready``
+or why there is no server. It imports no Django: a small process that starts in some milliseconds.
 """
 
 import fcntl
@@ -78,10 +78,10 @@ def main() -> None:
     fcntl.flock(keeper, fcntl.LOCK_EX)
     try:
         server, socket_folder = _start(layout)
-        os.write(report, b"ready\n")
     except (StartError, AccountError, NoProgramsError, OSError, subprocess.SubprocessError) as error:
-        os.write(report, " ".join(str(error).split()).encode()[:2000] + b"\n")
+        _tell(report, " ".join(str(error).split())[:1000])
         os._exit(1)
+    _tell(report, "ready")
     os.close(report)
     server.wait()
     _remove_socket(socket_folder)
@@ -89,6 +89,14 @@ def main() -> None:
         shutil.rmtree(socket_folder, ignore_errors=True)
     # Without waiting for the thread, which may wait for holders still.
     os._exit(0)
+
+
+def _tell(report: int, line: str) -> None:
+    try:
+        os.write(report, f"{line}\n".encode())
+    except BrokenPipeError:
+        # The starter was killed. Others may wait for the server, and if not, it stops for want of holders.
+        return
 
 
 def _start(layout: Layout) -> tuple[subprocess.Popen[bytes], Path]:
@@ -254,7 +262,3 @@ def _remove_socket(socket_folder: Path) -> None:
     path = socket_path(socket_folder)
     path.unlink(missing_ok=True)
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -13,6 +13,10 @@ from pathlib import Path
 from holocron.embedded_postgres.keeper import POLL_SECONDS, START_SECONDS, STOP_SECONDS
 from holocron.embedded_postgres.layout import Layout, is_locked, locked, open_lock, read_postmaster, socket_path
 
+# Not `python -m`, which finds the module only where the working folder counts (PYTHONSAFEPATH).
+KEEPER_PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv.pop()); from holocron.embedded_postgres.keeper import main; main()"
+)
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 
 
@@ -128,8 +132,7 @@ def _start_keeper(layout: Layout, *, deadline: float) -> None:
     try:
         with layout.log.open("ab") as log:
             starter = subprocess.Popen(
-                [sys.executable, "-m", "holocron.embedded_postgres.keeper", layout.folder.resolve(), str(writing)],
-                cwd=PROJECT_FOLDER,
+                [sys.executable, "-c", KEEPER_PROGRAM, layout.folder.resolve(), str(writing), PROJECT_FOLDER],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

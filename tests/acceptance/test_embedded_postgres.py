@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from django.db import connection
 
 from holocron.embedded_postgres.layout import DATABASE_USER, Layout, is_locked, read_postmaster
+from holocron.embedded_postgres.server import KEEPER_PROGRAM
 from holocron.settings import BASE_DIR
 
 DEADLINE_SECONDS = 30.0
@@ -32,6 +34,21 @@ sys.stdin.read()
 FORKING_HOLDER = HOLDER.replace(
     "sys.stdin.read()", "import os; os.fork() or print('forked', flush=True)\nsys.stdin.read()"
 )
+# Asks, waits for a line, lets Django look after its connections as it does between two requests, and asks again.
+DJANGO_PROCESS = """
+import sys
+import django
+django.setup()
+from django.db import close_old_connections, connection
+def ask(number):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::int", [number])
+        print(cursor.fetchone(), flush=True)
+ask(1)
+sys.stdin.readline()
+close_old_connections()
+ask(2)
+"""
 
 
 class Holder:
@@ -100,7 +117,7 @@ def server_processes(folder: Path) -> list[int]:
     for process in psutil.process_iter():
         try:
             is_server = process.name() == "postgres" and process.cwd() == str(Layout(folder).data)
-            is_keeper = "holocron.embedded_postgres.keeper" in process.cmdline() and str(folder) in process.cmdline()
+            is_keeper = KEEPER_PROGRAM in process.cmdline() and str(folder) in process.cmdline()
         except psutil.Error:
             continue
         if is_server or is_keeper:
@@ -242,3 +259,51 @@ def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "HOLOCRON_VAR" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.django_db
+def test_django_makes_its_test_database_on_the_server() -> None:
+    if connection.settings_dict["ENGINE"] != "holocron.embedded_postgres":
+        pytest.skip("DATABASE_URL names another engine")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database(), current_setting('TimeZone'), current_setting('listen_addresses')")
+        assert cursor.fetchone() == ("test_holocron", "UTC", "")
+
+
+def test_a_kept_connection_is_renewed_when_the_server_was_killed(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOLOCRON_VAR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "holocron.settings"}
+    environment.pop("DATABASE_URL", None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", DJANGO_PROCESS],
+        cwd=BASE_DIR,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "(1,)\n"
+    os.kill(postmaster_pid(tmp_path / "postgres"), signal.SIGKILL)
+    # A backend may answer once more before it sees that its parent has gone.
+    wait_until(lambda: server_processes(tmp_path / "postgres") == [], "the killed server's processes have gone")
+    said, _ = process.communicate("go on\n", timeout=DEADLINE_SECONDS)
+    assert said == "(2,)\n"
+    assert process.returncode == 0
+    wait_until(lambda: server_processes(tmp_path / "postgres") == [], "the server has stopped")
+
+
+def test_dbshell_opens_psql_on_the_server(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOLOCRON_VAR": str(tmp_path)}
+    environment.pop("DATABASE_URL", None)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "dbshell", "--", "-Atc", "SELECT current_database()"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("holocron\n", 0), done.stderr
+    wait_until(lambda: server_processes(tmp_path / "postgres") == [], "the server has stopped")

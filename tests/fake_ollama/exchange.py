@@ -36,11 +36,17 @@ class Exchange:
         self.is_chunked = False
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
-        self._connection.transport.write(data)
+        """Send bytes as they are; none to a client that has gone."""
+        if not self._connection.transport.is_closing():
+            self._connection.transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
+        """Wait until the client has taken most of what was written; cancelled when it has gone.
+
+        An event that is set is not waited for: without the sleep an endless stream would starve the loop, which
+        then never learns that the client has gone.
+        """
+        await asyncio.sleep(0)
         await self._connection.writable.wait()
 
     def head(self, status: int = 200, headers: dict[str, str] | None = None, *, length: int | None = None) -> None:

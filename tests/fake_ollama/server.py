@@ -172,7 +172,12 @@ class FakeOllama:
         connection.task = self._loop.create_task(self._behave(connection, request))
 
     async def _behave(self, connection: Connection, request: RecordedRequest) -> None:
-        await self._behaviour_for(request)(Exchange(request, connection))
+        exchange = Exchange(request, connection)
+        try:
+            await self._behaviour_for(request)(exchange)
+        except Exception:
+            exchange.reset()  # a mistake in a script shows at once, not as a client that waits
+            raise
         connection.task = None
         connection.answered()
 

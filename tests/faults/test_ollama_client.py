@@ -5,8 +5,10 @@ import inspect
 import json
 import socket
 import tracemalloc
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 import httpx
@@ -128,6 +130,7 @@ def test_the_bytes_sent_are_the_bytes_given(caller: Caller) -> None:
     assert sent.body == request().body()
     assert sent.headers["accept-encoding"] == "identity"
     assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["host"] == f"127.0.0.1:{caller.fake.port}"
 
 
 def test_every_byte_received_reaches_the_sink(caller: Caller) -> None:
@@ -155,9 +158,10 @@ def test_a_wrong_content_type_does_not_matter(caller: Caller) -> None:
 @pytest.mark.parametrize("behaviour", [behaviours.stays_open(), behaviours.closes_after_the_answer()])
 def test_a_whole_answer_stands_though_the_connection_does_not_end_well(caller: Caller, behaviour: Behaviour) -> None:
     caller.fake.next(behaviour)
-    answer = caller.chat()
+    answer = caller.chat(idle_seconds=60)
     assert answer.content == '{"facts": []}'
     assert not answer.ended_cleanly
+    assert answer.total_ms < 10_000
     checks = check_answer(request(), answer, digest=None, loaded=None)
     assert not next(check for check in checks if check.name == "stream_ended_cleanly").passed
 
@@ -170,6 +174,16 @@ def test_connections_are_used_again(caller: Caller) -> None:
     caller.with_client(use)
     assert len(caller.fake.chats) == 3
     assert caller.fake.connections_made == 1
+
+
+def test_a_cookie_is_not_kept(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> None:
+        for _ in range(2):
+            caller.fake.next(behaviours.answer('{"facts": []}', headers={"Set-Cookie": "track=me; Path=/"}))
+            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    caller.with_client(use)
+    assert "cookie" not in caller.fake.chats[1].headers
 
 
 def test_all_slots_stream_at_the_same_time(caller: Caller) -> None:
@@ -300,6 +314,8 @@ def test_a_password_in_the_base_url_is_in_no_message(caller: Caller) -> None:
         caller.chat(base_url=url)
     assert "pass" not in str(caught.value)
     assert caller.fake.url in str(caught.value)
+    sent = caller.fake.chats[0].headers["authorization"]
+    assert b64decode(sent.removeprefix("Basic ")) == b"user:pass@word"
 
 
 # Answers that are none
@@ -331,7 +347,6 @@ def test_a_password_in_the_base_url_is_in_no_message(caller: Caller) -> None:
         pytest.param(behaviours.answer(done_reason=None), id="no reason"),
         pytest.param(behaviours.answer(done_reason="surprise"), id="another reason"),
         pytest.param(behaviours.lines(behaviours.final_line(), behaviours.piece_line("more")), id="goes on after done"),
-        pytest.param(behaviours.compressed(), id="compressed unasked"),
         pytest.param(behaviours.reset_before_headers(), id="reset before headers"),
         pytest.param(behaviours.reset_after_headers(), id="reset after headers"),
         pytest.param(behaviours.closed_before_headers(), id="closed before headers"),
@@ -342,6 +357,12 @@ def test_a_password_in_the_base_url_is_in_no_message(caller: Caller) -> None:
 )
 def test_a_broken_answer_is_a_crash_of_the_model(caller: Caller, behaviour: Behaviour) -> None:
     caller.fails(ModelCrashed, behaviour)
+
+
+def test_a_compressed_answer_is_refused_unread(caller: Caller) -> None:
+    error = caller.fails(ModelCrashed, behaviours.compressed())
+    assert "compressed (gzip)" in str(error)
+    assert caller.received == b""
 
 
 def test_an_answer_cut_by_length_keeps_all_that_came(caller: Caller) -> None:
@@ -404,7 +425,9 @@ def test_a_server_that_never_begins_is_a_time_out(caller: Caller) -> None:
 
 
 def test_a_server_that_falls_silent_is_a_time_out(caller: Caller) -> None:
-    error = caller.fails(ModelTimeout, behaviours.falls_silent(), idle_seconds=0.1)
+    started = monotonic()
+    error = caller.fails(ModelTimeout, behaviours.falls_silent(), idle_seconds=0.1, first_byte_seconds=60)
+    assert monotonic() - started < 10
     assert "fell silent for 0.1 s" in str(error)
     answer = answer_of(error)
     assert answer is not None

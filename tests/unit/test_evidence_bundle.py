@@ -95,6 +95,12 @@ def test_the_hash_covers_the_items_alone() -> None:
     assert one.sha256 != bundle_of(a="Luke", b="Leia.").sha256
 
 
+def test_a_delimiter_that_stands_in_the_evidence_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["1138", "94-7", "free"])
+    monkeypatch.setattr("derive.evidence.bundle.secrets.token_hex", lambda _: next(drawn))
+    assert build([source("a", "THX 1138"), source("94-7", "Luke")]).delimiter == "free"
+
+
 def test_items_stand_in_the_order_of_their_ids_and_the_first_get_the_room() -> None:
     bundle = build([source("c", "3" * 10), source("a", "1" * 10), source("b", "2" * 10)], max_total_bytes=15)
     assert [(item.evidence_id, len(item.text)) for item in bundle.items] == [("a", 10), ("b", 5)]

@@ -5,7 +5,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
+from derive.contracts import JobInput
 from derive.errors import EvidenceMissing, InvalidInput, LakeFileMissing, LakePathRefused, LakeUnavailable
 from derive.evidence.references import parse_evidence_refs
 from derive.evidence.sources import MAX_SOURCE_BYTES, SourceText, collect_sources, inline_sources
@@ -134,3 +136,14 @@ def test_a_message_does_not_repeat_the_evidence() -> None:
         parse_evidence_refs(json.dumps({"items": [{"text": "tell nobody", "lake_uri": "../tell"}] * 40}))
     assert "tell" not in str(caught.value)
     assert len(str(caught.value)) < 2000
+
+
+# 1,500 is what Python 3.13 still parses, while its own functions may only nest a thousand deep.
+@pytest.mark.parametrize("depth", [600, 990, 1_500, 5_000, 100_000])
+def test_input_nested_deeply_is_taken_or_refused_but_never_breaks_the_check(depth: int) -> None:
+    text = '{"a":' + "[" * depth + '"\\u0041"' + "]" * depth + "}"
+    try:
+        taken: str | None = JobInput(interrogation_key="x", input_json=text).input_json
+    except ValidationError as error:
+        taken = None if "nested too deeply" in str(error) else str(error)
+    assert taken in {text, None}

@@ -62,6 +62,9 @@ SECRETS = [
     ("01 23 45 67 89", "45"),
     ("Tel.: 5551234567", "5551234567"),
     ("phone number 555 1234 567", "1234"),
+    ("tel:+4930901820", "901820"),
+    ("0800 123456", "123456"),
+    ("token: 3f2504e0-4f89-11d3-9a0c-0305e82c3301", "0305e82c3301"),
 ]
 
 
@@ -88,6 +91,7 @@ HARMLESS = [
     "https://starwars.example/wiki/Luke_Skywalker/Legends#Episode4 and @leia, luke@rebel",
     "He called 1977-05-25. Tell 40 of 1138 cells.",
     "Telos IV had 3 moons, faxon 12, mobile in 1977.",
+    "Token: THX-1138-B; secret: R2-D2 and 4-LOM; YT-1300 492727ZED at 51°30′26″N 0°7′39″W.",
     "docking bay 94, detention block AA-23, cell 2187",
 ]
 
@@ -112,7 +116,8 @@ ADVERSARIAL = ["a", "a.", "a@", "@a.", "a@a.", "0", "0 ", "+1 ", "1-", "555-", "
                "eyJaaaaaaaa.", "token:", "token:a", "password", "password:\"",
                "secret_", "secret = '", "-----BEGIN PRIVATE KEY-----",
                "-----", "bearer ", "bearer a", "authorization: bearer ", "sk-", "tel ", "tel 1 ", "xoxb-", "aA0/", "Aa",
-               "AKIA", "://a@", "hooks.slack.com/services/", "0-", "0123 ", "[redacted:", "\t", "key\t", "é"]  # fmt: skip
+               "AKIA", "://a@", "hooks.slack.com/services/", "0-", "0123 ", "[redacted:", "\t", "key\t",
+               "é"]  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", ADVERSARIAL)

@@ -120,7 +120,8 @@ BEGIN
             locked_utc = v_now,
             lease_expires_utc = v_now + make_interval(secs => usp_claim_next_job.lease_seconds),
             current_run_id = gen_random_uuid()
-        WHERE j.job_id = ANY (v_picked) AND j.status = 'NEW'
+        -- Not `status = 'NEW'`: a plan made while the table was empty might look this up by status and be kept.
+        WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'NEW'
         RETURNING
             j.job_seq, j.job_id, j.current_run_id, j.attempt_count, j.max_attempts, j.priority, j.available_utc,
             j.interrogation_key, j.input_json, j.evidence_ref_json, j.model_hint, j.repeats_run_id, j.lease_expires_utc

@@ -65,7 +65,7 @@ BEGIN
                 bool_and(
                     coalesce(
                         a.artifact_type <> '' AND a.media_type IS NOT NULL AND a.byte_count >= 0 AND a.lake_uri <> ''
-                        AND a.content_sha256 ~ '^[0-9a-f]{64}$',
+                        AND llm.is_sha256(a.content_sha256),
                         FALSE
                     )
                 ),
@@ -85,7 +85,7 @@ BEGIN
             MESSAGE = 'artifacts_json is malformed: each element has an artifact_type of its own, media_type, '
                 'content_sha256 (64 hex), byte_count and lake_uri';
     END IF;
-    IF v_run.definition_sha256 !~ '^[0-9a-f]{64}$' OR v_run.evidence_sha256 !~ '^[0-9a-f]{64}$' THEN
+    IF NOT llm.is_sha256(v_run.definition_sha256) OR NOT llm.is_sha256(v_run.evidence_sha256) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json is malformed: a *_sha256 is not 64 hex';
     END IF;
 
@@ -166,7 +166,7 @@ BEGIN
         error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
         finished_utc = CASE WHEN v_available_utc IS NULL THEN v_now END
     WHERE j.job_id = usp_complete_job.job_id
-        AND j.status = 'RUNNING'
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
         AND j.current_run_id = usp_complete_job.run_id;
 
     UPDATE llm.run AS r

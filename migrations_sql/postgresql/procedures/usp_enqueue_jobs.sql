@@ -180,12 +180,18 @@ BEGIN
         INTO v_answers, v_waiting
         FROM unnest(v_waiting) AS e
         LEFT JOIN llm.job AS own ON own.job_id = e.job_id
-        LEFT JOIN llm.job AS holder
-            ON own.job_id IS NULL
-            AND holder.interrogation_key = e.interrogation_key
-            AND holder.dedupe_key = e.dedupe_key
-            AND holder.dedupe_key IS NOT NULL
-            AND holder.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED');
+        LEFT JOIN LATERAL (
+            -- Looked up only where there is no job of its own, and by ux_job_dedupe: IS NOT DISTINCT FROM keeps a plan
+            -- made while the table was empty from walking over all jobs of the interrogation.
+            SELECT h.job_id, h.status
+            FROM llm.job AS h
+            WHERE own.job_id IS NULL
+                AND h.dedupe_key = e.dedupe_key
+                AND h.interrogation_key IS NOT DISTINCT FROM e.interrogation_key
+                AND h.dedupe_key IS NOT NULL
+                AND h.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED')
+            LIMIT 1
+        ) AS holder ON TRUE;
         v_answered := v_answered || v_answers;
     END LOOP;
 

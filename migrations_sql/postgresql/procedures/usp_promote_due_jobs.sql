@@ -42,7 +42,8 @@ BEGIN
         UPDATE llm.job AS j
         SET status = 'NEW'
         FROM due
-        WHERE j.job_id = due.job_id AND j.status = 'SCHEDULED' AND j.available_utc <= v_now
+        -- Not `status = 'SCHEDULED'`: a plan made while the table was empty might look this up by status and be kept.
+        WHERE j.job_id = due.job_id AND j.status IS NOT DISTINCT FROM 'SCHEDULED' AND j.available_utc <= v_now
         RETURNING j.job_id
     ),
     told AS (

@@ -69,7 +69,7 @@ BEGIN
                 SELECT 1
                 FROM llm.run AS r
                 JOIN llm.job AS again ON again.repeats_run_id = r.run_id
-                WHERE r.job_id = j.job_id AND again.status IN ('NEW', 'SCHEDULED', 'RUNNING')
+                WHERE r.job_id = j.job_id AND again.status NOT IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
             )
         ORDER BY j.finished_utc, j.job_seq
         LIMIT usp_purge_jobs.max_rows

@@ -1,7 +1,7 @@
 -- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
 -- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
---   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked for: CANCELLED. One reaper at a time:
---   a second one answers no rows.
+--   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
+--   for: CANCELLED. One reaper at a time: a second one answers no rows.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock, not waited for; expired jobs in job_seq order, SKIP LOCKED (whoever holds one is just
 --   completing or renewing it), then their runs, then their events.
@@ -76,7 +76,7 @@ BEGIN
                 SELECT 1 FROM llm.run AS r WHERE r.job_id = j.job_id AND r.error_kind = 'lease_expired'
             ) AS found
         ) AS earlier
-        WHERE j.job_id = ANY (v_picked) AND j.status = 'RUNNING' AND j.lease_expires_utc < v_now
+        WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'RUNNING' AND j.lease_expires_utc < v_now
     ),
     moved AS (
         UPDATE llm.job AS j
@@ -91,7 +91,7 @@ BEGIN
             error_kind = 'lease_expired',
             finished_utc = CASE WHEN x.final_status IN ('DEADLETTER', 'CANCELLED') THEN v_now END
         FROM expired AS x
-        WHERE j.job_id = x.job_id AND j.status = 'RUNNING' AND j.current_run_id = x.run_id
+        WHERE j.job_id = x.job_id AND j.status IS NOT DISTINCT FROM 'RUNNING' AND j.current_run_id = x.run_id
         RETURNING
             x.job_seq, x.job_id, x.run_id, x.final_status, x.locked_by, x.lease_expires_utc, x.error,
             CASE WHEN x.final_status IN ('NEW', 'SCHEDULED') THEN j.available_utc END AS available_utc

@@ -58,7 +58,9 @@ BEGIN
         last_error = usp_release_job.reason,
         error_kind = 'released',
         finished_utc = CASE WHEN v_final_status = 'CANCELLED' THEN v_now END
-    WHERE j.job_id = v_job.job_id AND j.status = 'RUNNING' AND j.current_run_id = usp_release_job.run_id;
+    WHERE j.job_id = v_job.job_id
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
+        AND j.current_run_id = usp_release_job.run_id;
 
     UPDATE llm.run AS r
     SET

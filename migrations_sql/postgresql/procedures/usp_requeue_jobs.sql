@@ -45,7 +45,8 @@ BEGIN
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_requeue_jobs.jobs_json) AS list;
 
-    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq FOR NO KEY UPDATE;
+    -- + 0: sort the few, do not walk the whole index of job_seq.
+    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq + 0 FOR NO KEY UPDATE;
     v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
 
     FOR v_job IN
@@ -74,7 +75,7 @@ BEGIN
                     last_error = NULL,
                     error_kind = NULL,
                     finished_utc = NULL
-                WHERE j.job_id = v_job.job_id AND j.status = v_job.status
+                WHERE j.job_id = v_job.job_id AND j.status IS NOT DISTINCT FROM v_job.status
                 RETURNING j.status INTO v_to_status;
 
                 INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason)
@@ -88,8 +89,8 @@ BEGIN
                         (
                             SELECT format('job %s holds its dedupe key', holder.job_id)
                             FROM llm.job AS holder
-                            WHERE holder.interrogation_key = v_job.interrogation_key
-                                AND holder.dedupe_key = v_job.dedupe_key
+                            WHERE holder.dedupe_key = v_job.dedupe_key
+                                AND holder.interrogation_key IS NOT DISTINCT FROM v_job.interrogation_key
                                 AND holder.dedupe_key IS NOT NULL
                                 AND holder.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED')
                         ),

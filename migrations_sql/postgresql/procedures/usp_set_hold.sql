@@ -41,7 +41,8 @@ BEGIN
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_set_hold.jobs_json) AS list;
 
-    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq FOR NO KEY UPDATE;
+    -- + 0: sort the few, do not walk the whole index of job_seq.
+    PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq + 0 FOR NO KEY UPDATE;
     v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
 
     RETURN QUERY
@@ -62,7 +63,8 @@ BEGIN
         SET
             hold_utc = CASE WHEN usp_set_hold.hold THEN v_now END
         FROM judged AS q
-        WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status = q.status
+        -- Not `j.status = q.status`: a plan made while the table was empty might look jobs up by that and be kept.
+        WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status
         RETURNING q.place, j.job_id, j.current_run_id, q.status AS from_status, j.status AS to_status
     ),
     told AS (

@@ -17,5 +17,7 @@ CREATE TABLE IF NOT EXISTS llm.schema_script (
     sha256 varchar(64) COLLATE "C" NOT NULL,
     applied_utc timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT pk_schema_script PRIMARY KEY (script_name),
-    CONSTRAINT ck_schema_script_sha256 CHECK (sha256 ~ '^[0-9a-f]{64}$')
+    CONSTRAINT ck_schema_script_sha256 CHECK (
+        length(sha256) = 64 AND translate(sha256, '0123456789abcdef', '') = ''
+    )
 );

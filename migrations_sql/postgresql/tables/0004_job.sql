@@ -46,9 +46,9 @@ CREATE TABLE IF NOT EXISTS llm.job (
         (finished_utc IS NULL) = (status = ANY ('{NEW,SCHEDULED,RUNNING}'::text[]))
     ),
     -- SQL Server ignores blanks at the end when it compares; keys without any mean the same on both engines.
-    CONSTRAINT ck_job_interrogation_key CHECK (interrogation_key ~ '^[^ ](.*[^ ])?$'),
-    CONSTRAINT ck_job_dedupe_key CHECK (dedupe_key ~ '^[^ ](.*[^ ])?$'),
-    CONSTRAINT ck_job_model_hint CHECK (model_hint ~ '^[^ ](.*[^ ])?$')
+    CONSTRAINT ck_job_interrogation_key CHECK (interrogation_key <> '' AND interrogation_key = btrim(interrogation_key)),
+    CONSTRAINT ck_job_dedupe_key CHECK (dedupe_key <> '' AND dedupe_key = btrim(dedupe_key)),
+    CONSTRAINT ck_job_model_hint CHECK (model_hint <> '' AND model_hint = btrim(model_hint))
 ) WITH (
     fillfactor = 75,
     autovacuum_vacuum_scale_factor = 0.01,
@@ -65,7 +65,7 @@ WHERE status = 'NEW';
 CREATE INDEX IF NOT EXISTS ix_job_due ON llm.job (available_utc, job_seq) WHERE status = 'SCHEDULED';
 -- A worker's live runs (heartbeat), and all live runs (reap).
 CREATE INDEX IF NOT EXISTS ix_job_running ON llm.job (locked_by, job_seq) WHERE status = 'RUNNING';
-CREATE UNIQUE INDEX IF NOT EXISTS ux_job_dedupe ON llm.job (interrogation_key, dedupe_key)
+CREATE UNIQUE INDEX IF NOT EXISTS ux_job_dedupe ON llm.job (dedupe_key, interrogation_key)
 WHERE dedupe_key IS NOT NULL AND status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED');
 
 -- Reading side: pages by key within one filter. A filter on IS NOT NULL still serves `column = parameter`.

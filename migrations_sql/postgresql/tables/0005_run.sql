@@ -31,8 +31,12 @@ CREATE TABLE IF NOT EXISTS llm.run (
     CONSTRAINT ck_run_attempt CHECK (attempt >= 1),
     CONSTRAINT ck_run_status CHECK (status = ANY ('{RUNNING,SUCCEEDED,FAILED,CANCELLED}'::text[])),
     CONSTRAINT ck_run_completed CHECK ((completed_utc IS NULL) = (status = 'RUNNING')),
-    CONSTRAINT ck_run_definition_sha256 CHECK (definition_sha256 ~ '^[0-9a-f]{64}$'),
-    CONSTRAINT ck_run_evidence_sha256 CHECK (evidence_sha256 ~ '^[0-9a-f]{64}$')
+    CONSTRAINT ck_run_definition_sha256 CHECK (
+        length(definition_sha256) = 64 AND translate(definition_sha256, '0123456789abcdef', '') = ''
+    ),
+    CONSTRAINT ck_run_evidence_sha256 CHECK (
+        length(evidence_sha256) = 64 AND translate(evidence_sha256, '0123456789abcdef', '') = ''
+    )
 ) WITH (
     fillfactor = 75,  -- lease_until_utc is renewed by every heartbeat: HOT, as long as it stands in no index
     autovacuum_vacuum_scale_factor = 0.02,

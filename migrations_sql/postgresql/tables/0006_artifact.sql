@@ -12,7 +12,9 @@ CREATE TABLE IF NOT EXISTS llm.artifact (
     CONSTRAINT pk_artifact PRIMARY KEY (artifact_id),
     CONSTRAINT fk_artifact_run FOREIGN KEY (run_id) REFERENCES llm.run (run_id),
     CONSTRAINT ck_artifact_type CHECK (artifact_type <> ''),
-    CONSTRAINT ck_artifact_content_sha256 CHECK (content_sha256 ~ '^[0-9a-f]{64}$'),
+    CONSTRAINT ck_artifact_content_sha256 CHECK (
+        length(content_sha256) = 64 AND translate(content_sha256, '0123456789abcdef', '') = ''
+    ),
     CONSTRAINT ck_artifact_byte_count CHECK (byte_count >= 0),
     CONSTRAINT ck_artifact_lake_uri CHECK (lake_uri <> '')
 );

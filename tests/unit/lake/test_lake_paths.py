@@ -135,6 +135,21 @@ def test_every_artifact_has_a_name_that_is_taken(name: str) -> None:
     assert check_name(name) == name
 
 
+def test_the_artifacts_are_those_of_the_contract() -> None:
+    assert {name: kind for name, (kind, _) in ARTIFACTS.items()} == {
+        "request.json": "request_json",
+        "response.ndjson": "response_stream",
+        "response.json": "response_json",
+        "evidence.json": "evidence_bundle",
+        "prompt.txt": "prompt_text",
+        "output.json": "parsed_output",
+        "validation.json": "validation_report",
+        "model.json": "model_snapshot",
+        "correction.json": "correction",
+        "manifest.json": "manifest",
+    }
+
+
 @given(st.text())
 @example("..")
 @example("a/../../b")

@@ -1,0 +1,143 @@
+SET ANSI_NULLS ON;
+SET QUOTED_IDENTIFIER ON;
+GO
+
+-- llm.usp_enqueue_job: queues one job; NEW, or SCHEDULED when available_utc is in the future.
+-- Promises: what usp_enqueue_jobs promises, for one; with a job_id of the caller's own it may be said again.
+-- Called by: queue.py, anybody's SQL.
+-- Locks: those of usp_enqueue_jobs, for one. The rules stand here a second time, because to hand the answer of one
+--   procedure on in other columns takes INSERT EXEC, which then could not be used by a caller, nor roll back.
+CREATE OR ALTER PROCEDURE llm.usp_enqueue_job
+    @interrogation_key nvarchar(4000),
+    @input_json nvarchar(MAX),
+    @priority int = 100,
+    @evidence_ref_json nvarchar(MAX) = NULL,
+    @model_hint nvarchar(4000) = NULL,
+    @max_attempts int = 3,
+    @available_utc datetime2(6) = NULL,
+    @dedupe_key nvarchar(4000) = NULL,
+    @entity_type nvarchar(4000) = NULL,
+    @entity_id nvarchar(4000) = NULL,
+    @repeats_run_id uniqueidentifier = NULL,
+    @job_id uniqueidentifier = NULL,
+    @actor nvarchar(4000) = NULL
+AS
+BEGIN
+    SET NOCOUNT ON;
+    SET XACT_ABORT ON;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+
+    -- Longer parameters than columns: what is too long is refused, never cut.
+    DECLARE @key nvarchar(4000) = LTRIM(RTRIM(@interrogation_key));
+    DECLARE @hint nvarchar(4000) = LTRIM(RTRIM(@model_hint));
+    DECLARE @dedupe nvarchar(4000) = LTRIM(RTRIM(@dedupe_key));
+    DECLARE @type nvarchar(4000) = NULLIF(LTRIM(RTRIM(@entity_type)), N'');
+    DECLARE @entity nvarchar(4000) = NULLIF(LTRIM(RTRIM(@entity_id)), N'');
+    DECLARE @who nvarchar(4000) = COALESCE(NULLIF(LTRIM(RTRIM(@actor)), N''), ORIGINAL_LOGIN());
+    DECLARE @own_id uniqueidentifier = COALESCE(@job_id, NEWID());
+    DECLARE @callers_transactions int = @@TRANCOUNT;
+    DECLARE @turns int = 0;
+    DECLARE @now datetime2(6);
+    DECLARE @seq bigint;
+    DECLARE @is_duplicate bit;
+    DECLARE @answer_id uniqueidentifier;
+    DECLARE @status nvarchar(40);
+
+    IF LEN(@who) > 200
+        THROW 51014, N'actor is longer than 200 characters', 1;
+    IF @key IS NULL OR LEN(@key) NOT BETWEEN 1 AND 200
+        THROW 51004, N'interrogation_key is missing, blank or longer than 200 characters', 1;
+    IF llm.is_json_object(@input_json) = 0
+        THROW 51005, N'input_json is not a JSON object', 1;
+    IF @priority < 0
+        THROW 51006, N'priority is negative', 1;
+    IF @max_attempts < 1
+        THROW 51007, N'max_attempts is less than 1', 1;
+    IF LEN(@dedupe) NOT BETWEEN 1 AND 400
+        THROW 51008, N'dedupe_key is blank or longer than 400 characters', 1;
+    IF @evidence_ref_json IS NOT NULL AND llm.is_json_object(@evidence_ref_json) = 0
+        THROW 51009, N'evidence_ref_json is not a JSON object', 1;
+    IF LEN(@hint) NOT BETWEEN 1 AND 200
+        THROW 51021, N'model_hint is blank or longer than 200 characters', 1;
+    IF LEN(@type) > 200 OR LEN(@entity) > 400
+        THROW 51025, N'entity_type is longer than 200 or entity_id than 400 characters', 1;
+
+    -- One turn, as a rule. Another one when the holder of the key went away between finding and answering, or when
+    -- somebody was quicker where lock hints mean nothing.
+    WHILE @status IS NULL
+    BEGIN
+        SET @turns = @turns + 1;
+        SET @seq = NULL;
+        SET @is_duplicate = 0;
+
+        BEGIN TRY
+            BEGIN TRANSACTION;
+
+            -- UPDLOCK, HOLDLOCK hold the key, or the gap where it would stand, to the commit: whoever comes with the
+            -- same one waits here. First the id, then the dedupe key, in every enqueue. Both looks are answered by the
+            -- index alone: a job's row is not locked, and nobody who works on one is waited for.
+            SELECT @seq = j.job_seq
+            FROM llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (pk_job))
+            WHERE j.job_id = @own_id;
+
+            IF @seq IS NULL AND @dedupe IS NOT NULL
+                SELECT
+                    @seq = j.job_seq,
+                    @is_duplicate = 1
+                FROM llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (ux_job_dedupe))
+                WHERE
+                    j.dedupe_key = @dedupe
+                    AND j.interrogation_key = @key
+                    AND j.dedupe_key IS NOT NULL
+                    AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED');
+
+            IF @seq IS NULL
+            BEGIN
+                SET @now = SYSUTCDATETIME();
+                SET @status = CASE WHEN @available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END;
+
+                INSERT INTO llm.job (
+                    job_id, created_utc, created_by, status, priority, interrogation_key, entity_type, entity_id,
+                    input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id
+                )
+                VALUES (
+                    @own_id, @now, @who, @status, COALESCE(@priority, 100), @key, @type, @entity,
+                    @input_json, @evidence_ref_json, @hint, COALESCE(@max_attempts, 3), COALESCE(@available_utc, @now),
+                    @dedupe, @repeats_run_id
+                );
+
+                INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
+                VALUES (@own_id, @now, N'enqueued', NULL, @status, @who);
+
+                SET @answer_id = @own_id;
+            END;
+
+            COMMIT TRANSACTION;
+
+            IF @status IS NULL
+                SELECT
+                    @answer_id = j.job_id,
+                    @status = j.status
+                FROM llm.job AS j
+                WHERE j.job_seq = @seq;
+        END TRY
+        BEGIN CATCH
+            SET @status = NULL;
+            IF @callers_transactions = 0 AND XACT_STATE() <> 0
+                ROLLBACK TRANSACTION;
+            -- 2601, 2627: a key was taken between the look and the insert. Look again, unless the transaction is the
+            -- caller's and lost.
+            IF @callers_transactions > 0 OR @turns >= 10 OR ERROR_NUMBER() NOT IN (2601, 2627)
+                THROW;
+        END CATCH;
+    END;
+
+    SELECT
+        @answer_id AS job_id,
+        @is_duplicate AS is_duplicate,
+        @status AS status;
+END;
+GO
+
+GRANT EXECUTE ON llm.usp_enqueue_job TO llm_operator;
+GO

@@ -1,0 +1,433 @@
+SET ANSI_NULLS ON;
+SET QUOTED_IDENTIFIER ON;
+GO
+
+-- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; answers one row an element.
+-- Promises: a dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
+--   race for it is lost a moment ago and also between two elements of one array; a job_id that exists is answered with
+--   its job, so that the call may be said again. Within equal priority and time, jobs keep the order of their n.
+-- Called by: queue.py (commands, admin, schedules), anybody's SQL.
+-- Locks: the ids, then the dedupe keys, each in the order of its index (UPDLOCK, HOLDLOCK: the key, or the gap where it
+--   would stand), so that two batches with common keys wait for each other and never deadlock; then the new rows. The
+--   holder of a key is found in the index and read after the commit: its row is not locked.
+CREATE OR ALTER PROCEDURE llm.usp_enqueue_jobs
+    @jobs_json nvarchar(MAX),
+    @actor nvarchar(4000) = NULL
+AS
+BEGIN
+    SET NOCOUNT ON;
+    SET XACT_ABORT ON;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+
+    DECLARE @who nvarchar(4000) = COALESCE(NULLIF(LTRIM(RTRIM(@actor)), N''), ORIGINAL_LOGIN());
+    DECLARE @callers_transactions int = @@TRANCOUNT;
+    DECLARE @turns int = 0;
+    DECLARE @now datetime2(6);
+    DECLARE @bad_n int;
+    DECLARE @bad int;
+    DECLARE @message nvarchar(400);
+    -- Everything as text: a value that does not convert is then our error, with our number.
+    DECLARE @raw TABLE (
+        n nvarchar(MAX) NULL,
+        job_id nvarchar(MAX) NULL,
+        interrogation_key nvarchar(MAX) NULL,
+        input_json nvarchar(MAX) NULL,
+        priority nvarchar(MAX) NULL,
+        evidence_ref_json nvarchar(MAX) NULL,
+        model_hint nvarchar(MAX) NULL,
+        max_attempts nvarchar(MAX) NULL,
+        available_utc nvarchar(MAX) NULL,
+        dedupe_key nvarchar(MAX) NULL,
+        entity_type nvarchar(MAX) NULL,
+        entity_id nvarchar(MAX) NULL,
+        repeats_run_id nvarchar(MAX) NULL
+    );
+    DECLARE @element TABLE (
+        n int NOT NULL PRIMARY KEY,
+        job_id uniqueidentifier NOT NULL,
+        interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        input_json nvarchar(MAX) NOT NULL,
+        priority int NOT NULL,
+        evidence_ref_json nvarchar(MAX) NULL,
+        model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
+        max_attempts int NOT NULL,
+        available_utc datetime2(6) NULL,
+        dedupe_key nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
+        entity_type nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
+        entity_id nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
+        repeats_run_id uniqueidentifier NULL,
+        key_place int NULL  -- the place of its two keys in their index's order; null without a dedupe key
+    );
+    -- Of the elements still unanswered: ids and keys, each once, in the order of their indexes.
+    DECLARE @id TABLE (job_id uniqueidentifier NOT NULL PRIMARY KEY);
+    DECLARE @key TABLE (
+        key_place int NOT NULL PRIMARY KEY,
+        interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        dedupe_key nvarchar(400) COLLATE Latin1_General_100_BIN2 NOT NULL
+    );
+    -- What the queue has of them, and what is added to it.
+    DECLARE @own TABLE (job_id uniqueidentifier NOT NULL PRIMARY KEY, job_seq bigint NOT NULL);
+    DECLARE @holder TABLE (key_place int NOT NULL PRIMARY KEY, job_seq bigint NOT NULL);
+    DECLARE @fresh TABLE (
+        n int NOT NULL PRIMARY KEY,
+        job_id uniqueidentifier NOT NULL,
+        key_place int NULL,
+        status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL
+    );
+    DECLARE @answer TABLE (
+        n int NOT NULL PRIMARY KEY,
+        job_id uniqueidentifier NOT NULL,
+        is_duplicate bit NOT NULL,
+        status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL
+    );
+
+    IF LEN(@who) > 200
+        THROW 51014, N'actor is longer than 200 characters', 1;
+    IF llm.is_json_array(@jobs_json) = 0
+        THROW 51010, N'jobs_json is missing, or not an array of job objects', 1;
+
+    INSERT INTO @raw (
+        n, job_id, interrogation_key, input_json, priority, evidence_ref_json, model_hint, max_attempts, available_utc,
+        dedupe_key, entity_type, entity_id, repeats_run_id
+    )
+    SELECT
+        e.n,
+        e.job_id,
+        LTRIM(RTRIM(e.interrogation_key)),
+        e.input_json,
+        e.priority,
+        e.evidence_ref_json,
+        LTRIM(RTRIM(e.model_hint)),
+        e.max_attempts,
+        e.available_utc,
+        LTRIM(RTRIM(e.dedupe_key)),
+        LTRIM(RTRIM(e.entity_type)),
+        LTRIM(RTRIM(e.entity_id)),
+        e.repeats_run_id
+    FROM OPENJSON(@jobs_json) WITH (
+        n nvarchar(MAX) '$.n',
+        job_id nvarchar(MAX) '$.job_id',
+        interrogation_key nvarchar(MAX) '$.interrogation_key',
+        input_json nvarchar(MAX) '$.input_json',
+        priority nvarchar(MAX) '$.priority',
+        evidence_ref_json nvarchar(MAX) '$.evidence_ref_json',
+        model_hint nvarchar(MAX) '$.model_hint',
+        max_attempts nvarchar(MAX) '$.max_attempts',
+        available_utc nvarchar(MAX) '$.available_utc',
+        dedupe_key nvarchar(MAX) '$.dedupe_key',
+        entity_type nvarchar(MAX) '$.entity_type',
+        entity_id nvarchar(MAX) '$.entity_id',
+        repeats_run_id nvarchar(MAX) '$.repeats_run_id'
+    ) AS e;
+
+    -- An empty text would convert to 0, and a guid with something behind it to the guid.
+    IF EXISTS (
+        SELECT 1
+        FROM @raw AS r
+        WHERE
+            TRY_CAST(NULLIF(r.n, N'') AS int) IS NULL
+            OR (r.priority IS NOT NULL AND TRY_CAST(NULLIF(r.priority, N'') AS int) IS NULL)
+            OR (r.max_attempts IS NOT NULL AND TRY_CAST(NULLIF(r.max_attempts, N'') AS int) IS NULL)
+            OR (
+                r.available_utc IS NOT NULL
+                AND TRY_CAST(NULLIF(r.available_utc, N'') AS datetimeoffset(6)) IS NULL
+            )
+            OR (
+                r.job_id IS NOT NULL
+                AND (LEN(r.job_id) <> 36 OR TRY_CAST(r.job_id AS uniqueidentifier) IS NULL)
+            )
+            OR (
+                r.repeats_run_id IS NOT NULL
+                AND (LEN(r.repeats_run_id) <> 36 OR TRY_CAST(r.repeats_run_id AS uniqueidentifier) IS NULL)
+            )
+    )
+        THROW 51010, N'jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
+    IF (SELECT COUNT(DISTINCT TRY_CAST(r.n AS int)) FROM @raw AS r) <> (SELECT COUNT(*) FROM @raw)
+        THROW 51010, N'jobs_json is malformed: an element has the n of another', 1;
+
+    SELECT TOP (1)
+        @bad_n = judged.n,
+        @bad = judged.bad
+    FROM (
+        SELECT
+            TRY_CAST(r.n AS int) AS n,
+            CASE
+                WHEN r.interrogation_key IS NULL OR LEN(r.interrogation_key) NOT BETWEEN 1 AND 200 THEN 4
+                WHEN llm.is_json_object(r.input_json) = 0 THEN 5
+                WHEN TRY_CAST(r.priority AS int) < 0 THEN 6
+                WHEN TRY_CAST(r.max_attempts AS int) < 1 THEN 7
+                WHEN LEN(r.dedupe_key) NOT BETWEEN 1 AND 400 THEN 8
+                WHEN r.evidence_ref_json IS NOT NULL AND llm.is_json_object(r.evidence_ref_json) = 0 THEN 9
+                WHEN LEN(r.model_hint) NOT BETWEEN 1 AND 200 THEN 21
+                WHEN LEN(r.entity_type) > 200 OR LEN(r.entity_id) > 400 THEN 25
+            END AS bad
+        FROM @raw AS r
+    ) AS judged
+    WHERE judged.bad IS NOT NULL
+    ORDER BY judged.n;
+    IF @bad IS NOT NULL
+    BEGIN
+        SET @message = CONCAT(
+            CASE @bad
+                WHEN 4 THEN N'interrogation_key is missing, blank or longer than 200 characters'
+                WHEN 5 THEN N'input_json is not a JSON object'
+                WHEN 6 THEN N'priority is negative'
+                WHEN 7 THEN N'max_attempts is less than 1'
+                WHEN 8 THEN N'dedupe_key is blank or longer than 400 characters'
+                WHEN 9 THEN N'evidence_ref_json is not a JSON object'
+                WHEN 21 THEN N'model_hint is blank or longer than 200 characters'
+                ELSE N'entity_type is longer than 200 or entity_id than 400 characters'
+            END,
+            N' (element n = ', @bad_n, N')'
+        );
+        SET @bad = 51000 + @bad;
+        THROW @bad, @message, 1;
+    END;
+
+    INSERT INTO @element (
+        n, job_id, interrogation_key, input_json, priority, evidence_ref_json, model_hint, max_attempts, available_utc,
+        dedupe_key, entity_type, entity_id, repeats_run_id, key_place
+    )
+    SELECT
+        e.n,
+        e.job_id,
+        e.interrogation_key,
+        e.input_json,
+        e.priority,
+        e.evidence_ref_json,
+        e.model_hint,
+        e.max_attempts,
+        e.available_utc,
+        e.dedupe_key,
+        e.entity_type,
+        e.entity_id,
+        e.repeats_run_id,
+        CASE
+            WHEN e.dedupe_key IS NOT NULL
+                THEN DENSE_RANK() OVER (
+                    ORDER BY
+                        e.dedupe_key COLLATE Latin1_General_100_BIN2,
+                        e.interrogation_key COLLATE Latin1_General_100_BIN2
+                )
+        END
+    FROM (
+        SELECT
+            TRY_CAST(r.n AS int) AS n,
+            COALESCE(TRY_CAST(r.job_id AS uniqueidentifier), NEWID()) AS job_id,
+            CAST(r.interrogation_key AS nvarchar(200)) AS interrogation_key,
+            r.input_json,
+            COALESCE(TRY_CAST(r.priority AS int), 100) AS priority,
+            r.evidence_ref_json,
+            CAST(r.model_hint AS nvarchar(200)) AS model_hint,
+            COALESCE(TRY_CAST(r.max_attempts AS int), 3) AS max_attempts,
+            CAST(
+                SWITCHOFFSET(TRY_CAST(r.available_utc AS datetimeoffset(6)), '+00:00') AS datetime2(6)
+            ) AS available_utc,
+            CAST(r.dedupe_key AS nvarchar(400)) AS dedupe_key,
+            NULLIF(CAST(r.entity_type AS nvarchar(200)), N'') AS entity_type,
+            NULLIF(CAST(r.entity_id AS nvarchar(400)), N'') AS entity_id,
+            TRY_CAST(r.repeats_run_id AS uniqueidentifier) AS repeats_run_id
+        FROM @raw AS r
+    ) AS e;
+
+    -- A turn adds what can be added, then answers each element with its own job or the key's holder. A holder that went
+    -- away between the two leaves its element unanswered: it gets another turn.
+    WHILE EXISTS (SELECT 1 FROM @element)
+    BEGIN
+        SET @turns = @turns + 1;
+
+        BEGIN TRY
+            -- A table variable keeps its rows when a transaction is rolled back.
+            DELETE FROM @id;
+            DELETE FROM @key;
+            DELETE FROM @own;
+            DELETE FROM @holder;
+            DELETE FROM @fresh;
+
+            INSERT INTO @id (job_id)
+            SELECT DISTINCT e.job_id
+            FROM @element AS e;
+
+            INSERT INTO @key (key_place, interrogation_key, dedupe_key)
+            SELECT DISTINCT
+                e.key_place,
+                e.interrogation_key,
+                e.dedupe_key
+            FROM @element AS e
+            WHERE e.key_place IS NOT NULL;
+
+            BEGIN TRANSACTION;
+
+            -- New ids are looked for too: each waits for its gap now, and not later while holding keys. The indexes are
+            -- named and suffice for the answer; the ids and keys drive, in their order (FORCE ORDER).
+            INSERT INTO @own (job_id, job_seq)
+            SELECT
+                i.job_id,
+                j.job_seq
+            FROM @id AS i
+            INNER JOIN llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (pk_job))
+                ON i.job_id = j.job_id
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            INSERT INTO @holder (key_place, job_seq)
+            SELECT
+                k.key_place,
+                j.job_seq
+            FROM @key AS k
+            INNER JOIN llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (ux_job_dedupe))
+                ON
+                    k.dedupe_key = j.dedupe_key
+                    AND k.interrogation_key = j.interrogation_key
+            WHERE
+                j.dedupe_key IS NOT NULL
+                AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            SET @now = SYSUTCDATETIME();
+
+            -- Of the elements with one id the first is added, unless the job is there; of those with one key likewise.
+            INSERT INTO @fresh (n, job_id, key_place, status)
+            SELECT
+                x.n,
+                x.job_id,
+                x.key_place,
+                CASE WHEN x.available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END
+            FROM (
+                SELECT
+                    y.n,
+                    y.job_id,
+                    y.key_place,
+                    y.available_utc,
+                    ROW_NUMBER() OVER (PARTITION BY y.key_place ORDER BY y.n) AS key_turn
+                FROM (
+                    SELECT
+                        e.n,
+                        e.job_id,
+                        e.key_place,
+                        e.available_utc,
+                        ROW_NUMBER() OVER (PARTITION BY e.job_id ORDER BY e.n) AS id_turn
+                    FROM @element AS e
+                    WHERE NOT EXISTS (SELECT 1 FROM @own AS o WHERE o.job_id = e.job_id)
+                ) AS y
+                WHERE y.id_turn = 1
+            ) AS x
+            WHERE
+                x.key_place IS NULL
+                OR (
+                    x.key_turn = 1
+                    AND NOT EXISTS (SELECT 1 FROM @holder AS h WHERE h.key_place = x.key_place)
+                );
+
+            -- The identity is given in the order of n: the claim's last criterion.
+            INSERT INTO llm.job (
+                job_id, created_utc, created_by, status, priority, interrogation_key, entity_type, entity_id,
+                input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id
+            )
+            SELECT
+                e.job_id,
+                @now,
+                @who,
+                f.status,
+                e.priority,
+                e.interrogation_key,
+                e.entity_type,
+                e.entity_id,
+                e.input_json,
+                e.evidence_ref_json,
+                e.model_hint,
+                e.max_attempts,
+                COALESCE(e.available_utc, @now),
+                e.dedupe_key,
+                e.repeats_run_id
+            FROM @fresh AS f
+            INNER JOIN @element AS e
+                ON f.n = e.n
+            ORDER BY f.n;
+
+            INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
+            SELECT
+                f.job_id,
+                @now,
+                N'enqueued',
+                NULL,
+                f.status,
+                @who
+            FROM @fresh AS f
+            ORDER BY f.n;
+
+            COMMIT TRANSACTION;
+
+            INSERT INTO @answer (n, job_id, is_duplicate, status)
+            SELECT
+                e.n,
+                f.job_id,
+                0,
+                f.status
+            FROM @element AS e
+            INNER JOIN @fresh AS f
+                ON e.job_id = f.job_id;
+
+            INSERT INTO @answer (n, job_id, is_duplicate, status)
+            SELECT
+                e.n,
+                j.job_id,
+                0,
+                j.status
+            FROM @element AS e
+            INNER JOIN @own AS o
+                ON e.job_id = o.job_id
+            INNER JOIN llm.job AS j
+                ON o.job_seq = j.job_seq
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            DELETE FROM @element
+            WHERE n IN (SELECT a.n FROM @answer AS a);
+
+            INSERT INTO @answer (n, job_id, is_duplicate, status)
+            SELECT
+                e.n,
+                f.job_id,
+                1,
+                f.status
+            FROM @element AS e
+            INNER JOIN @fresh AS f
+                ON e.key_place = f.key_place;
+
+            INSERT INTO @answer (n, job_id, is_duplicate, status)
+            SELECT
+                e.n,
+                j.job_id,
+                1,
+                j.status
+            FROM @element AS e
+            INNER JOIN @holder AS h
+                ON e.key_place = h.key_place
+            INNER JOIN llm.job AS j
+                ON h.job_seq = j.job_seq
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            DELETE FROM @element
+            WHERE n IN (SELECT a.n FROM @answer AS a);
+        END TRY
+        BEGIN CATCH
+            IF @callers_transactions = 0 AND XACT_STATE() <> 0
+                ROLLBACK TRANSACTION;
+            -- 2601, 2627: a key was taken between the look and the insert, which happens only where lock hints mean
+            -- nothing. Look again, unless the transaction is the caller's and lost.
+            IF @callers_transactions > 0 OR @turns >= 10 OR ERROR_NUMBER() NOT IN (2601, 2627)
+                THROW;
+        END CATCH;
+    END;
+
+    SELECT
+        a.n,
+        a.job_id,
+        a.is_duplicate,
+        a.status
+    FROM @answer AS a
+    ORDER BY a.n;
+END;
+GO
+
+GRANT EXECUTE ON llm.usp_enqueue_jobs TO llm_operator;
+GO

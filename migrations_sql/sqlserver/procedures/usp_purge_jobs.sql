@@ -1,0 +1,185 @@
+SET ANSI_NULLS ON;
+SET QUOTED_IDENTIFIER ON;
+GO
+
+-- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows and events, the oldest first.
+-- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
+--   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone. A row for
+--   every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
+-- Called by: maintainers and the purge schedule.
+-- Locks: the jobs in job_seq order (UPDLOCK), passing over what somebody holds (READPAST); every writer of their runs,
+--   artifacts and events locks the job before, so these have no other holder, and go in the order that the foreign keys
+--   want. Of two in a deadlock this one gives way.
+CREATE OR ALTER PROCEDURE llm.usp_purge_jobs
+    @finished_before_utc datetime2(6),
+    @statuses_json nvarchar(MAX),
+    @actor nvarchar(4000),
+    @max_rows int = 500,
+    @dry_run bit = 0,
+    @reason nvarchar(MAX) = NULL
+AS
+BEGIN
+    SET NOCOUNT ON;
+    SET XACT_ABORT ON;
+    SET DEADLOCK_PRIORITY LOW;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+
+    DECLARE @who nvarchar(4000) = LTRIM(RTRIM(@actor));
+    DECLARE @now datetime2(6);
+    DECLARE @status TABLE (status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL);
+    DECLARE @seen TABLE (job_seq bigint NOT NULL PRIMARY KEY);
+    DECLARE @chosen TABLE (
+        job_seq bigint NOT NULL PRIMARY KEY,
+        job_id uniqueidentifier NOT NULL,
+        finished_utc datetime2(6) NOT NULL
+    );
+    DECLARE @run TABLE (
+        run_id uniqueidentifier NOT NULL PRIMARY KEY,
+        job_seq bigint NOT NULL,
+        job_id uniqueidentifier NOT NULL
+    );
+    DECLARE @file TABLE (
+        artifact_seq bigint NOT NULL PRIMARY KEY,
+        job_seq bigint NOT NULL,
+        job_id uniqueidentifier NOT NULL,
+        run_id uniqueidentifier NOT NULL,
+        lake_uri nvarchar(400) COLLATE Latin1_General_100_BIN2 NOT NULL
+    );
+
+    IF @who IS NULL OR LEN(@who) NOT BETWEEN 1 AND 200
+        THROW 51014, N'actor is missing, blank or longer than 200 characters', 1;
+    IF @finished_before_utc IS NULL
+        THROW 51017, N'finished_before_utc is missing', 1;
+    IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
+        THROW 51003, N'max_rows is not between 1 and 500', 1;
+    IF llm.is_json_array(@statuses_json) = 0
+        THROW 51016, N'statuses_json is missing, or not an array', 1;
+
+    INSERT INTO @status (status)
+    SELECT s.status
+    FROM OPENJSON(@statuses_json) WITH (status nvarchar(MAX) '$') AS s;
+    -- Comparing ignores blanks at the end, LIKE does not.
+    IF NOT EXISTS (SELECT 1 FROM @status)
+        OR EXISTS (
+            SELECT 1
+            FROM @status AS s
+            WHERE
+                s.status IS NULL
+                OR s.status NOT IN (N'SUCCEEDED', N'FAILED', N'DEADLETTER', N'CANCELLED')
+                OR s.status LIKE N'% '
+        )
+        THROW 51016, N'statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED', 1;
+
+    BEGIN TRANSACTION;
+
+    -- Looked for in the index's order, without keeping locks and without waiting for a job that is just requeued
+    -- (READPAST needs READCOMMITTEDLOCK where rows are versioned); then locked by the rows, which are asked again.
+    INSERT INTO @seen (job_seq)
+    SELECT TOP (@max_rows) j.job_seq
+    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_finished))
+    WHERE
+        j.finished_utc < @finished_before_utc
+        AND j.hold_utc IS NULL
+        AND EXISTS (SELECT 1 FROM @status AS s WHERE s.status = j.status)
+        AND NOT EXISTS (
+            SELECT 1
+            FROM llm.run AS r
+            INNER JOIN llm.job AS again
+                ON r.run_id = again.repeats_run_id
+            WHERE
+                r.job_id = j.job_id
+                AND again.repeats_run_id IS NOT NULL
+                AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING')
+        )
+    ORDER BY j.finished_utc, j.job_seq;
+
+    INSERT INTO @chosen (job_seq, job_id, finished_utc)
+    SELECT
+        j.job_seq,
+        j.job_id,
+        j.finished_utc
+    FROM @seen AS s
+    INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
+        ON s.job_seq = j.job_seq
+    WHERE
+        j.finished_utc < @finished_before_utc
+        AND j.hold_utc IS NULL
+        AND EXISTS (SELECT 1 FROM @status AS st WHERE st.status = j.status)
+    OPTION (LOOP JOIN, FORCE ORDER);
+
+    INSERT INTO @run (run_id, job_seq, job_id)
+    SELECT
+        r.run_id,
+        c.job_seq,
+        c.job_id
+    FROM @chosen AS c
+    INNER JOIN llm.run AS r WITH (INDEX (ux_run_job_attempt))
+        ON c.job_id = r.job_id
+    OPTION (LOOP JOIN, FORCE ORDER);
+
+    INSERT INTO @file (artifact_seq, job_seq, job_id, run_id, lake_uri)
+    SELECT
+        a.artifact_seq,
+        r.job_seq,
+        r.job_id,
+        r.run_id,
+        a.lake_uri
+    FROM @run AS r
+    INNER JOIN llm.artifact AS a WITH (INDEX (ux_artifact_run_type))
+        ON r.run_id = a.run_id
+    OPTION (LOOP JOIN, FORCE ORDER);
+
+    IF COALESCE(@dry_run, 0) = 0
+    BEGIN
+        SET @now = SYSUTCDATETIME();
+
+        INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
+        SELECT
+            f.job_id,
+            f.run_id,
+            f.lake_uri,
+            @now,
+            @who,
+            @reason
+        FROM @file AS f
+        ORDER BY f.artifact_seq;
+
+        DELETE a
+        FROM @file AS f
+        INNER JOIN llm.artifact AS a WITH (ROWLOCK)
+            ON f.artifact_seq = a.artifact_seq
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        DELETE r
+        FROM @run AS gone
+        INNER JOIN llm.run AS r WITH (ROWLOCK, INDEX (pk_run))
+            ON gone.run_id = r.run_id
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        DELETE e
+        FROM @chosen AS c
+        INNER JOIN llm.job_event AS e WITH (ROWLOCK, INDEX (ix_job_event_job))
+            ON c.job_id = e.job_id
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        DELETE j
+        FROM @chosen AS c
+        INNER JOIN llm.job AS j WITH (ROWLOCK)
+            ON c.job_seq = j.job_seq
+        OPTION (LOOP JOIN, FORCE ORDER);
+    END;
+
+    COMMIT TRANSACTION;
+
+    SELECT
+        c.job_id,
+        f.lake_uri
+    FROM @chosen AS c
+    LEFT JOIN @file AS f
+        ON c.job_seq = f.job_seq
+    ORDER BY c.finished_utc, c.job_seq, f.artifact_seq;
+END;
+GO
+
+GRANT EXECUTE ON llm.usp_purge_jobs TO llm_operator;
+GO

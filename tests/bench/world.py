@@ -1,0 +1,70 @@
+"""A world of its own for measurements: an embedded PostgreSQL, a lake, a model server, and the real commands."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+
+PASSAGE = (
+    "Tala Venn was born on Corvessa and flew courier ships for nine years before she took command of the frigate "
+    "Patient Lantern. She speaks four languages and owns a droid called Umber."
+)
+ANSWER = json.dumps(
+    {
+        "facts": [
+            {
+                "fact_key": "homeworld",
+                "value": "Corvessa",
+                "confidence": 95,
+                "evidence_ids": ["e1"],
+                "quote": "Tala Venn was born on Corvessa",
+            },
+            {
+                "fact_key": "commands",
+                "value": "Patient Lantern",
+                "confidence": 90,
+                "evidence_ids": ["e1"],
+                "quote": "she took command of the frigate Patient Lantern",
+            },
+        ]
+    }
+)
+
+
+@contextmanager
+def fake_ollama(*, latency_ms: float, slots: int) -> Iterator[str]:
+    """Run the fake Ollama as a process and yield its address."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.fake_ollama", "--latency-ms", str(latency_ms), "--slots", str(slots)),
+            *("--content", ANSWER),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[-1])
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def manage(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of manage.py to its end; raise CalledProcessError when it fails."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )

@@ -1,0 +1,129 @@
+"""Every argument a procedure refuses, by the number that both engines give it."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from derive.errors import BadArgument
+from derive.models import Job
+from derive.queue import JobQueue
+from derive.sql import procedures
+from derive.sql.procedures import Procedure
+from tests.contract.scenes import KEY, said
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = {"interrogation_key": KEY, "input_json": "{}"}
+LONG = "x" * 201
+ELEMENT = f'{{"n": 0, "interrogation_key": "{KEY}", "input_json": "{{}}"'
+END = {"job_id": uuid4(), "run_id": uuid4(), "status": "SUCCEEDED"}
+ONE = {"jobs_json": f'[{{"job_id": "{uuid4()}"}}]', "actor": "ada"}
+MANY = "[" + ",".join(f'{{"job_id": "{uuid4()}"}}' for _ in range(501)) + "]"
+PURGE = {"finished_before_utc": NOW, "statuses_json": '["FAILED"]', "actor": "ada"}
+DEFINITION = {
+    "definition_sha256": "ab" * 32,
+    "interrogation_key": KEY,
+    "version": "1",
+    "prompt_template": "p",
+    "output_schema_json": "{}",
+    "rubric": "r",
+}
+BEAT = {"worker_id": "w", "run_ids_json": "[]"}
+
+REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
+    (1, procedures.CLAIM_NEXT_JOB, {"worker_id": ""}),
+    (1, procedures.CLAIM_NEXT_JOB, {"worker_id": "  "}),
+    (1, procedures.CLAIM_NEXT_JOB, {"worker_id": None}),
+    (1, procedures.HEARTBEAT, {**BEAT, "worker_id": " "}),
+    (2, procedures.CLAIM_NEXT_JOB, {"worker_id": "w", "lease_seconds": 0}),
+    (2, procedures.CLAIM_NEXT_JOB, {"worker_id": "w", "lease_seconds": 86_401}),
+    (2, procedures.HEARTBEAT, {**BEAT, "lease_seconds": -1}),
+    (3, procedures.CLAIM_NEXT_JOB, {"worker_id": "w", "max_jobs": 0}),
+    (3, procedures.CLAIM_NEXT_JOB, {"worker_id": "w", "max_jobs": 1_001}),
+    (3, procedures.PROMOTE_DUE_JOBS, {"max_rows": 0}),
+    (3, procedures.PROMOTE_DUE_JOBS, {"max_rows": 501}),
+    (3, procedures.REAP_EXPIRED_LEASES, {"max_rows": 501}),
+    (3, procedures.PURGE_JOBS, {**PURGE, "max_rows": 0}),
+    (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": " "}),
+    (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": None}),
+    (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": LONG}),
+    (5, procedures.ENQUEUE_JOB, {**JOB, "input_json": "[]"}),
+    (5, procedures.ENQUEUE_JOB, {**JOB, "input_json": "{"}),
+    (5, procedures.ENQUEUE_JOB, {**JOB, "input_json": ""}),
+    (5, procedures.ENQUEUE_JOB, {**JOB, "input_json": None}),
+    (5, procedures.ENQUEUE_JOB, {**JOB, "input_json": "3"}),
+    (6, procedures.ENQUEUE_JOB, {**JOB, "priority": -1}),
+    (6, procedures.REPRIORITIZE_JOBS, {**ONE, "priority": -1}),
+    (7, procedures.ENQUEUE_JOB, {**JOB, "max_attempts": 0}),
+    (8, procedures.ENQUEUE_JOB, {**JOB, "dedupe_key": " "}),
+    (8, procedures.ENQUEUE_JOB, {**JOB, "dedupe_key": "x" * 401}),
+    (9, procedures.ENQUEUE_JOB, {**JOB, "evidence_ref_json": "[]"}),
+    (10, procedures.ENQUEUE_JOBS, {"jobs_json": "{"}),
+    (10, procedures.ENQUEUE_JOBS, {"jobs_json": "{}"}),
+    (10, procedures.ENQUEUE_JOBS, {"jobs_json": "[1]"}),
+    (10, procedures.ENQUEUE_JOBS, {"jobs_json": None}),
+    (10, procedures.ENQUEUE_JOBS, {"jobs_json": f'[{ELEMENT}, "priority": "high"}}]'}),
+    (10, procedures.CANCEL_JOBS, {**ONE, "jobs_json": "nonsense"}),
+    (11, procedures.COMPLETE_JOB, {**END, "status": "RUNNING"}),
+    (11, procedures.COMPLETE_JOB, {**END, "status": "succeeded"}),
+    (12, procedures.COMPLETE_JOB, {**END, "run_json": "["}),
+    (12, procedures.COMPLETE_JOB, {**END, "artifacts_json": "{}"}),
+    (12, procedures.COMPLETE_JOB, {**END, "artifacts_json": '[{"artifact_type": "manifest"}]'}),
+    (12, procedures.COMPLETE_JOB, {**END, "run_json": '{"options_json": "[]"}'}),
+    (13, procedures.COMPLETE_JOB, {**END, "status": "FAILED", "retry_after_seconds": -1}),
+    (14, procedures.CANCEL_JOBS, {**ONE, "actor": " "}),
+    (14, procedures.PURGE_JOBS, {**PURGE, "actor": None}),
+    (15, procedures.COMPLETE_JOB, {**END, "job_id": None}),
+    (15, procedures.COMPLETE_JOB, {**END, "run_id": None}),
+    (15, procedures.RELEASE_JOB, {"run_id": None}),
+    (16, procedures.PURGE_JOBS, {**PURGE, "statuses_json": "FAILED"}),
+    (16, procedures.PURGE_JOBS, {**PURGE, "statuses_json": '["RUNNING"]'}),
+    (17, procedures.PURGE_JOBS, {**PURGE, "finished_before_utc": None}),
+    (18, procedures.HEARTBEAT, {**BEAT, "run_ids_json": "no"}),
+    (18, procedures.HEARTBEAT, {**BEAT, "run_ids_json": '["no guid"]'}),
+    (19, procedures.REGISTER_INTERROGATION, {**DEFINITION, "definition_sha256": "ab"}),
+    (19, procedures.REGISTER_INTERROGATION, {**DEFINITION, "output_schema_json": "[]"}),
+    (19, procedures.REGISTER_INTERROGATION, {**DEFINITION, "rubric": None}),
+    (21, procedures.ENQUEUE_JOB, {**JOB, "model_hint": " "}),
+    (21, procedures.SET_MODEL_HINT, {**ONE, "model_hint": LONG}),
+    (22, procedures.SET_HOLD, {**ONE, "hold": None}),
+    (23, procedures.CANCEL_JOBS, {**ONE, "jobs_json": MANY}),
+    (24, procedures.RESCHEDULE_JOBS, {**ONE, "available_utc": None}),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "procedure", "arguments"),
+    REFUSED,
+    ids=[f"{number:03d}-{procedure.name}-{place}" for place, (number, procedure, _) in enumerate(REFUSED)],
+)
+def test_a_bad_argument_is_refused_by_its_number(
+    queue: JobQueue, number: int, procedure: Procedure, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(BadArgument) as refused:
+        said(procedure, **arguments)
+    assert refused.value.number == number
+    assert procedure.name in str(refused.value)
+    assert Job.objects.count() == 0
+
+
+def test_one_bad_element_refuses_the_whole_batch(queue: JobQueue) -> None:
+    good = f"{ELEMENT}}}"
+    bad = good.replace('"n": 0', '"n": 1, "priority": -5')
+    with pytest.raises(BadArgument) as refused:
+        said(procedures.ENQUEUE_JOBS, jobs_json=f"[{good}, {bad}]")
+    assert refused.value.number == 6
+    assert Job.objects.count() == 0
+
+
+def test_a_bad_argument_leaves_the_connection_usable(queue: JobQueue) -> None:
+    with pytest.raises(BadArgument):
+        said(procedures.CLAIM_NEXT_JOB, worker_id="")
+    assert queue.claim("w") == []
+
+
+def test_a_refusal_does_not_repeat_the_input(queue: JobQueue) -> None:
+    with pytest.raises(BadArgument) as refused:
+        said(procedures.ENQUEUE_JOB, **{**JOB, "input_json": '["a secret"'})
+    assert "secret" not in str(refused.value)

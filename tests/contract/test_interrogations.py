@@ -1,0 +1,43 @@
+from typing import Any
+
+import pytest
+
+from derive.models import Interrogation
+from derive.queue import JobQueue
+
+DEFINITION: dict[str, Any] = {
+    "definition_sha256": "ab" * 32,
+    "interrogation_key": "sw_entity_facts_v1",
+    "version": "1",
+    "prompt_template": "Tell of ${entity}: 100 % of it, %s included",
+    "output_schema_json": '{"type": "object"}',
+    "rubric": "# Rubric\n",
+}
+
+
+def test_a_definition_is_kept_under_its_hash(queue: JobQueue) -> None:
+    assert queue.register(**DEFINITION).registered
+    stored = Interrogation.objects.get(definition_sha256="ab" * 32)
+    for name, value in DEFINITION.items():
+        assert getattr(stored, name) == value, name
+
+
+def test_the_same_definition_may_be_registered_again(queue: JobQueue) -> None:
+    queue.register(**DEFINITION)
+    assert queue.register(**DEFINITION).registered
+    assert Interrogation.objects.count() == 1
+
+
+def test_a_changed_definition_under_an_old_version_is_refused(queue: JobQueue) -> None:
+    queue.register(**DEFINITION)
+    answer = queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "rubric": "another"})
+    assert not answer.registered
+    assert answer.why
+    assert Interrogation.objects.get().rubric == "# Rubric\n"
+
+
+@pytest.mark.parametrize("change", [{"version": "2"}, {"interrogation_key": "another"}])
+def test_another_version_or_key_is_another_definition(queue: JobQueue, change: dict[str, str]) -> None:
+    queue.register(**DEFINITION)
+    assert queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, **change}).registered
+    assert Interrogation.objects.count() == 2

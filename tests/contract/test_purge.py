@@ -1,0 +1,95 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from derive.models import Artifact, Job, JobEvent, LakeDeletion, Run
+from derive.queue import JobQueue
+from derive.states import ENDED, JobStatus
+from tests.contract.scenes import (
+    ACTOR,
+    an_artifact,
+    claimed,
+    in_state,
+    pass_time,
+    queued,
+    ref,
+    success,
+)
+
+DAY = 86_400
+
+
+def yesterday() -> datetime:
+    return datetime.now(UTC) - timedelta(days=1)
+
+
+def purge(queue: JobQueue, **options: object) -> set[object]:
+    rows = queue.purge(**{"finished_before_utc": yesterday(), "statuses": sorted(ENDED), "actor": ACTOR, **options})  # type: ignore[arg-type]
+    return {row.job_id for row in rows}
+
+
+def test_an_old_ended_job_goes_with_all_its_rows_and_its_files_are_listed(queue: JobQueue) -> None:
+    claim = claimed(queue)
+    artifacts = (an_artifact("manifest"), an_artifact("prompt_text"))
+    queue.complete(success(claim, artifacts=artifacts))
+    pass_time(2 * DAY)
+    rows = queue.purge(finished_before_utc=yesterday(), statuses=[JobStatus.SUCCEEDED], actor=ACTOR, reason="old")
+    assert {row.job_id for row in rows} == {claim.job_id}
+    assert {row.lake_uri for row in rows} == {artifact.lake_uri for artifact in artifacts}
+    assert [model.objects.count() for model in (Job, Run, Artifact, JobEvent)] == [0, 0, 0, 0]
+    deletions = list(LakeDeletion.objects.all())
+    assert {row.lake_uri for row in deletions} == {artifact.lake_uri for artifact in artifacts}
+    assert {(row.job_id, row.run_id, row.attempts, row.deleted_utc) for row in deletions} == {
+        (claim.job_id, claim.run_id, 0, None)
+    }
+
+
+def test_a_dry_run_answers_the_same_and_changes_nothing(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    pass_time(2 * DAY)
+    assert purge(queue, dry_run=True) == {job.job_id}
+    assert Job.objects.count() == 1
+    assert purge(queue) == {job.job_id}
+    assert Job.objects.count() == 0
+
+
+def test_a_held_job_is_never_purged(queue: JobQueue) -> None:
+    held, free = in_state(queue, JobStatus.FAILED), in_state(queue, JobStatus.FAILED)
+    queue.set_hold([ref(held)], actor=ACTOR, hold=True)
+    pass_time(2 * DAY)
+    assert purge(queue) == {free.job_id}
+    assert Job.objects.get().job_id == held.job_id
+
+
+def test_jobs_that_live_or_ended_lately_stay(queue: JobQueue) -> None:
+    for status in sorted(set(JobStatus) - ENDED):
+        in_state(queue, status)
+    pass_time(2 * DAY)
+    in_state(queue, JobStatus.FAILED)
+    assert purge(queue) == set()
+
+
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_only_the_states_named_are_purged(queue: JobQueue, status: JobStatus) -> None:
+    jobs = {ended: in_state(queue, ended) for ended in sorted(ENDED)}
+    pass_time(2 * DAY)
+    assert purge(queue, statuses=[status]) == {jobs[status].job_id}
+
+
+def test_a_purge_takes_the_oldest_and_no_more_than_asked(queue: JobQueue) -> None:
+    jobs = []
+    for _ in range(3):
+        jobs.append(in_state(queue, JobStatus.CANCELLED))
+        pass_time(2 * DAY)
+    assert purge(queue, max_rows=2) == {job.job_id for job in jobs[:2]}
+    assert purge(queue, max_rows=2) == {jobs[2].job_id}
+
+
+def test_a_job_whose_run_is_to_be_repeated_stays_until_that_is_done(queue: JobQueue) -> None:
+    claim = claimed(queue)
+    queue.complete(success(claim))
+    pass_time(2 * DAY)
+    again = queued(queue, repeats_run_id=claim.run_id)
+    assert purge(queue) == set()
+    queue.cancel([ref(again)], actor=ACTOR)
+    assert purge(queue) == {claim.job_id}

@@ -1,0 +1,139 @@
+"""The lint knows what Ollama's grammar enforces, ignores and refuses, and what a prompt may place."""
+
+from typing import Any
+
+import pytest
+
+from derive.interrogations.lint import Finding, lint_prompt, lint_schema
+
+
+def closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    } | more
+
+
+def findings(member: Any, **more: Any) -> list[Finding]:
+    return list(lint_schema(closed({"x": member}, **more)))
+
+
+ENFORCED: list[dict[str, Any]] = [
+    {"enum": ["a", "b"], "type": "string"},
+    {"const": "a"},
+    {"type": "integer", "minimum": 0, "maximum": 100},
+    {"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]},
+    {"type": ["boolean", "null"]},
+    {"$ref": "#/$defs/T"},
+    {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "boolean"}},
+    {"type": "string", "maxLength": 1000},
+    {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,40}$", "maxLength": 41},
+    {"type": "string", "pattern": "^(a|b)-[0-9]{2}$", "maxLength": 9},
+    {"type": "string", "format": "date-time"},
+    {"type": "string", "format": "uuid"},
+    closed({"a": {"type": "boolean"}, "b": {"type": "boolean"}}),
+]
+
+
+@pytest.mark.parametrize("member", ENFORCED, ids=str)
+def test_what_the_grammar_enforces_is_let_pass(member: dict[str, Any]) -> None:
+    assert findings(member, **{"$defs": {"T": {"type": "boolean"}}}) == []
+
+
+NOT_ENFORCED: list[tuple[dict[str, Any], str]] = [
+    ({"type": "number"}, "-5E9028"),
+    ({"type": "number", "minimum": 0, "maximum": 1}, "minimum, maximum of a number is not enforced"),
+    ({"type": "string", "maxLength": 2001}, "maxLength over 2000"),
+    ({"type": "string"}, "text without an end"),
+    ({"type": "string", "pattern": "[a-z]+", "maxLength": 9}, "not anchored"),
+    ({"type": "string", "pattern": "^(?!x)[a-z]+$", "maxLength": 9}, "simple patterns"),
+    ({"type": "string", "format": "uri", "maxLength": 9}, "format uri"),
+    ({"type": "array", "uniqueItems": True, "maxItems": 2, "items": {"type": "boolean"}}, "uniqueItems"),
+    ({"type": "array", "items": {"type": "boolean"}}, "without an end"),
+    ({"type": "array", "maxItems": 2}, "may be anything"),
+    (closed({}, **{"if": {"type": "object"}}), "if is not enforced"),
+    (closed({}, patternProperties={"^a": {"type": "boolean"}}), "patternProperties"),
+    (closed({"a": {"type": "boolean"}}, anyOf=[{"const": 1}]), "properties beside anyOf"),
+    (closed({"a": {"type": "boolean"}}, required=[]), "not required"),
+    (closed({"a": {"type": "boolean"}}, additionalProperties=True), "the object is open"),
+    (closed({"a": {"type": "boolean"}}, additionalProperties={"type": "boolean"}), "the object is open"),
+    (closed({"b": {"type": "boolean"}, "a": {"type": "boolean"}}), "alphabetical"),
+    ({"type": "integer"}, "without bounds"),
+    ({"$ref": "#"}, "contains itself"),
+    ({}, "anything at all"),
+    ({"type": "array", "maxItems": 1, "items": {"anyOf": [{"type": "number"}]}}, "-5E9028"),
+]
+
+
+@pytest.mark.parametrize(("member", "problem"), NOT_ENFORCED, ids=str)
+def test_what_is_silently_not_enforced_is_a_warning_with_another_way(member: dict[str, Any], problem: str) -> None:
+    found = [finding for finding in findings(member) if problem in finding.problem]
+    assert len(found) == 1
+    assert found[0].level == "warning"
+    assert found[0].path.startswith("#/properties/x")
+    assert found[0].instead
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (True, "schema true"),
+    (False, "schema false"),
+    ({"type": "array", "maxItems": 1, "items": True}, "schema true"),
+    ({"$ref": "#/$defs/missing"}, "does not exist"),
+    ({"$ref": "https://example.org/schema.json"}, "leaves the schema"),
+    ({"$ref": "other.json#/x"}, "leaves the schema"),
+    ({"$dynamicRef": "#x"}, "plain local references"),
+    ({"type": "string", "pattern": "^(a+)+$", "maxLength": 9}, "for ever"),
+    ({"type": "string", "pattern": "^((a|a)b)*$", "maxLength": 9}, "for ever"),
+    ({"type": "string", "pattern": "^($", "maxLength": 9}, "no expression"),
+]
+
+
+@pytest.mark.parametrize(("member", "problem"), REFUSED, ids=str)
+def test_what_the_server_refuses_is_an_error(member: Any, problem: str) -> None:
+    found = [finding for finding in findings(member) if problem in finding.problem]
+    assert [finding.level for finding in found] == ["error"]
+
+
+@pytest.mark.parametrize("schema", [{"type": "array"}, {"type": "string"}, True, [], {}])
+def test_an_answer_that_is_no_object_is_an_error(schema: Any) -> None:
+    assert [finding.level for finding in lint_schema(schema)] == ["error"]
+
+
+def test_a_finding_in_a_definition_names_its_place() -> None:
+    (finding,) = lint_schema(closed({}, **{"$defs": {"a/b": {"type": "number"}}}))
+    assert finding.path == "#/$defs/a~1b"
+
+
+def test_a_good_prompt_has_no_findings() -> None:
+    assert lint_prompt("$entity_id ${schema} $rubric $input $$ $evidence", input_names=["entity_id"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("nothing", "$evidence stands 0 times"),
+        ("$evidence $evidence", "$evidence stands 2 times"),
+        ("$$evidence", "$evidence stands 0 times"),
+        ("$evidence costs $ 5", "a $ that begins no placeholder"),
+        ("$evidence ${", "a $ that begins no placeholder"),
+        ("$evidence $entity", "unknown placeholder $entity"),
+        ("$evidence " + "x" * 50_000, "over 50000"),
+    ],
+)
+def test_a_prompt_that_cannot_be_rendered_is_an_error(template: str, problem: str) -> None:
+    (finding,) = lint_prompt(template, input_names=["entity_id"])
+    assert finding.level == "error"
+    assert problem in finding.problem
+
+
+def test_an_unknown_placeholder_lists_those_there_are_and_its_line() -> None:
+    (finding,) = lint_prompt("$evidence\n\n$entity", input_names=["entity_id", "entity_type"])
+    assert finding.path == "prompt.md line 3"
+    assert finding.instead == "there are: $evidence, $schema, $rubric, $input, $entity_id, $entity_type"
+
+
+def test_an_input_that_hides_a_placeholder_is_an_error() -> None:
+    (finding,) = lint_prompt("$evidence", input_names=["schema"])
+    assert "'schema'" in finding.problem

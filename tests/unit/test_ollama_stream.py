@@ -1,0 +1,169 @@
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from derive.errors import AnswerTooLarge, ModelCrashed, TruncatedOutput
+from derive.ollama import ChatAnswer
+from derive.ollama.stream import MAX_LINE_BYTES, AnswerAssembler
+
+BOUND = 16 * 1024 * 1024
+
+
+def line(content: str, **members: Any) -> dict[str, Any]:
+    return {"model": "m:latest", "message": {"role": "assistant", "content": content}, "done": False} | members
+
+
+def final(**members: Any) -> dict[str, Any]:
+    return line("") | {"done": True, "done_reason": "stop", "eval_count": 3} | members
+
+
+def ndjson(*records: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+
+
+def assemble(*chunks: bytes, max_answer_bytes: int = BOUND) -> ChatAnswer:
+    assembler = AnswerAssembler(max_answer_bytes=max_answer_bytes)
+    for chunk in chunks:
+        assembler.feed(chunk)
+    return assembler.finish()
+
+
+@given(st.lists(st.text(max_size=20), max_size=8), st.lists(st.integers(0, 2000), max_size=20))
+def test_an_answer_is_the_same_however_its_bytes_are_cut(pieces: list[str], cuts: list[int]) -> None:
+    stream = ndjson(*(line(piece) for piece in pieces), final())
+    ends = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
+    chunks = [stream[start:end] for start, end in itertools.pairwise(ends)]
+    answer = assemble(*chunks)
+    assert answer.content == "".join(pieces)
+    assert answer.response_json == assemble(stream).response_json
+    assert answer.byte_count == len(stream)
+
+
+@given(st.binary(max_size=300))
+def test_whatever_bytes_come_the_answer_or_an_error_of_ours_results(garbage: bytes) -> None:
+    for chunks in ([garbage], [ndjson(line("a")), garbage, b"\n", ndjson(final())], [ndjson(final()), garbage]):
+        try:
+            answer = assemble(*chunks)
+        except (ModelCrashed, TruncatedOutput):
+            continue
+        assert answer.done_reason == "stop"
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+        max_leaves=12,
+    )
+)
+def test_whatever_json_comes_the_answer_or_an_error_of_ours_results(value: Any) -> None:
+    for record in (value, {"message": value, "done": True}, final(done_reason=value, eval_count=value, error=value)):
+        try:
+            answer = assemble(json.dumps(record).encode())
+        except (ModelCrashed, TruncatedOutput):
+            continue
+        assert answer.metrics.eval_count >= 0
+        json.loads(answer.response_json)
+
+
+def test_windows_line_ends_blank_lines_and_a_missing_last_one_are_read() -> None:
+    stream = ndjson(line("a"), line("b"), final()).replace(b"\n", b"\r\n\r\n").rstrip()
+    assert assemble(stream).content == "ab"
+
+
+def test_the_whole_answer_has_the_shape_that_ollama_gives_without_streaming() -> None:
+    stream = ndjson(line("Hel", created_at="1"), line("lo", created_at="2"), final(created_at="3", total_duration=5))
+    assert json.loads(assemble(stream).response_json) == {
+        "model": "m:latest",
+        "created_at": "3",
+        "message": {"role": "assistant", "content": "Hello"},
+        "done": True,
+        "done_reason": "stop",
+        "eval_count": 3,
+        "total_duration": 5,
+    }
+
+
+def test_members_nobody_knows_are_kept_and_lists_are_joined() -> None:
+    first, second = line("a", logprobs=[1], early="yes"), line("b", logprobs=[2], future={"x": 1})
+    second["message"]["tool_calls"] = ["call"]
+    last = final(logprobs=[3], future={"x": 2}, late=[0])
+    last["message"]["tool_calls"] = ["another"]
+    whole = json.loads(assemble(ndjson(first, second, last)).response_json)
+    assert whole["logprobs"] == [1, 2, 3]
+    assert whole["early"] == "yes"
+    assert whole["future"] == {"x": 2}
+    assert whole["late"] == [0]
+    assert whole["message"]["tool_calls"] == ["call", "another"]
+
+
+def test_unknown_members_do_not_fill_the_memory() -> None:
+    stream = ndjson(*(line("a", **{f"member_{n}": "x" * 1000}) for n in range(3000)), final())
+    assert len(assemble(stream).response_json) < 2_000_000
+
+
+def test_thinking_is_kept_apart() -> None:
+    thought = line("")
+    thought["message"]["thinking"] = "Hmm. "
+    answer = assemble(ndjson(thought, thought, line("Yes"), final()))
+    assert (answer.thinking, answer.content) == ("Hmm. Hmm. ", "Yes")
+    assert json.loads(answer.response_json)["message"]["thinking"] == "Hmm. Hmm. "
+
+
+def test_a_last_line_without_a_message_ends_an_answer() -> None:
+    end = final()
+    del end["message"]
+    answer = assemble(ndjson(line("all"), end))
+    assert answer.content == "all"
+    assert json.loads(answer.response_json)["message"] == {"role": "assistant", "content": "all"}
+
+
+def test_metrics_are_zero_where_ollama_gives_none_or_nonsense() -> None:
+    metrics = assemble(ndjson(final(eval_count="many", prompt_eval_count=-1, total_duration=True, load_duration=2.5)))
+    assert set(json.loads(metrics.metrics.to_json()).values()) == {0}
+    assert list(json.loads(metrics.metrics.to_json())) == [
+        "total_duration",
+        "load_duration",
+        "prompt_eval_count",
+        "prompt_eval_duration",
+        "eval_count",
+        "eval_duration",
+    ]
+
+
+def test_half_a_surrogate_pair_in_the_content_is_handed_on_and_stored_escaped() -> None:
+    answer = assemble(b'{"message":{"content":"\\ud83d"},"done":true,"done_reason":"stop"}\n')
+    assert answer.content == "\ud83d"
+    assert b"\\ud83d" in answer.response_json
+
+
+@pytest.mark.parametrize("done", [1, "true", None, [True]])
+def test_only_true_is_done(done: Any) -> None:
+    with pytest.raises(ModelCrashed):
+        assemble(ndjson(final(done=done)))
+
+
+def test_an_error_that_is_null_is_none() -> None:
+    assert assemble(ndjson(final(error=None))).done_reason == "stop"
+
+
+def test_the_bound_counts_every_byte() -> None:
+    stream = ndjson(line("a"), final())
+    assert assemble(stream, max_answer_bytes=len(stream)).content == "a"
+    with pytest.raises(AnswerTooLarge, match=f"{len(stream) - 1} bytes"):
+        assemble(stream, max_answer_bytes=len(stream) - 1)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1000, 64 * 1024, 4 * 1024 * 1024])
+def test_one_line_is_bounded_too(chunk_bytes: int) -> None:
+    stream = ndjson(line("x" * MAX_LINE_BYTES), final())
+    with pytest.raises(AnswerTooLarge, match="one line"):
+        assemble(*(stream[at : at + chunk_bytes] for at in range(0, len(stream), chunk_bytes)))
+
+
+def test_no_part_of_an_answer_is_in_its_repr() -> None:
+    assert "secret" not in repr(assemble(ndjson(line("secret"), final())))
