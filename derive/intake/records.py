@@ -64,7 +64,7 @@ def _json_records(lines: Iterator[bytes], from_line: int) -> Iterator[Record]:
 
 
 def _json_record(number: int, line: bytes) -> Record:
-    if len(line) > MAX_LINE_BYTES:
+    if len(line) > MAX_LINE_BYTES and len(line.rstrip(b"\r\n")) > MAX_LINE_BYTES:
         return Record(number, None, f"is longer than {MAX_LINE_BYTES} bytes")
     try:
         values = parse_json(line.decode())
