@@ -38,9 +38,9 @@ BEGIN
     );
 
     IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
-        THROW 51003, N'max_rows is not between 1 and 500', 1;
+        THROW 51003, N'HC003: max_rows is not between 1 and 500', 1;
     IF LEN(@who) > 200
-        THROW 51014, N'actor is longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is longer than 200 characters', 1;
 
     BEGIN TRANSACTION;
 
