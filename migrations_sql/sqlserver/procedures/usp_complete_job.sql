@@ -349,6 +349,23 @@ BEGIN
                 WHERE r.status = N'RUNNING'
                 OPTION (LOOP JOIN, FORCE ORDER);
 
+                IF (
+                    SELECT COUNT(DISTINCT TRY_CAST(a.artifact_id AS uniqueidentifier))
+                    FROM @artifact AS a
+                    WHERE a.artifact_id IS NOT NULL
+                ) <> (
+                    SELECT COUNT(*)
+                    FROM @artifact AS a
+                    WHERE a.artifact_id IS NOT NULL
+                )
+                OR EXISTS (
+                    SELECT 1
+                    FROM @artifact AS a
+                    INNER JOIN llm.artifact AS held WITH (INDEX (pk_artifact))
+                        ON TRY_CAST(a.artifact_id AS uniqueidentifier) = held.artifact_id
+                )
+                    THROW 51012, N'artifacts_json is malformed: an artifact_id is taken', 1;
+
                 INSERT INTO llm.artifact (
                     artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc
                 )
