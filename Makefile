@@ -42,7 +42,7 @@ lint: setup ## Run all that CI lints
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
 	$(if $(TEMPLATES),$(RUN) -m djlint --quiet --lint --check $(TEMPLATES))
-	$(foreach folder,$(SQL_FOLDERS),$(RUN) -m sqlfluff lint --processes 2 $(folder) &&) true
+	$(foreach folder,$(SQL_FOLDERS),$(RUN) -m sqlfluff lint $(folder) &&) true
 	$(if $(TSQL_CHECK),find migrations_sql/sqlserver -name '*.sql' -exec "$(TSQL_CHECK)" {} +)
 	$(RUN) manage.py makemigrations --check --dry-run
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.db import connection
 
@@ -15,6 +16,11 @@ OWN_TABLES = (
     "interrogation",
     "lake_deletion",
 )
+
+# A deadline would measure the machine, which is shared. In CI hypothesis's own profile holds: no deadline, no chance.
+hypothesis.settings.register_profile("holocron", deadline=None, print_blob=True)
+if hypothesis.settings.get_current_profile_name() == "default":
+    hypothesis.settings.load_profile("holocron")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,12 +1,13 @@
 """The lake in an object store, by the fsspec package that serves it.
 
-A put there is whole or not at all. It is exclusive where the store has a condition for that (S3's ``If-None-Match``,
-Azure's ``overwrite=False``); elsewhere this store looks first and puts then, under a lock of this process, so that
-two *processes* that write one name with other bytes at the same moment are not kept apart. Run folders bear the
-run's own id and have one writer, so that none meets it.
+A put there is whole or not at all. Each looks first whether the name is taken, and is exclusive where the store has a
+condition for that (S3's ``If-None-Match``, Azure's ``overwrite=False``). A store that ignores the condition, as some
+that speak S3 do, does not keep two *processes* apart that write one name with other bytes at the same moment; run
+folders bear the run's own id and have one writer, so that none meets it.
 """
 
 import contextlib
+import errno
 import io
 import tempfile
 import threading
@@ -26,7 +27,8 @@ SERVED_BY = {
 }
 """URL scheme to the package that serves it and the extra of this project that installs it."""
 
-_EXCLUSIVE = frozenset(SERVED_BY) - {"memory"}
+# What s3fs makes of 412 (the condition failed, unless the store says which) and 409 (another put at the same moment).
+_LOST_THE_RACE = frozenset({errno.EINVAL, errno.EBUSY})
 _SPOOL_MEMORY_BYTES = 1 << 20
 _PROBE_NAME = ".probe"
 
@@ -54,7 +56,7 @@ class ObjectStore:
         self._shown = shown
         self._in_memory = scheme == "memory"
         self._one_writer: contextlib.AbstractContextManager[Any] = (
-            contextlib.nullcontext() if scheme in _EXCLUSIVE else threading.Lock()
+            threading.Lock() if self._in_memory else contextlib.nullcontext()
         )
 
     def put(
@@ -72,17 +74,22 @@ class ObjectStore:
             self._put(f"{folder}/{name}", data)
 
     def _put(self, uri: str, data: bytes) -> None:
-        with self.reading(uri):
-            try:
-                with self._one_writer:
-                    self._fs.pipe_file(self._path(uri), data, mode="create")
-            except FileExistsError as error:
-                if not self._holds(uri, data):
-                    raise LakeConflict(f"{uri} is in the lake with other bytes; they stay") from error
+        path = self._path(uri)
+        with self._unavailable_at(uri), self._one_writer:
+            if not self._fs.exists(path):
+                try:
+                    self._fs.pipe_file(path, data, mode="create")
+                except OSError as error:
+                    if error.errno not in _LOST_THE_RACE and not isinstance(error, FileExistsError):
+                        raise
+                else:
+                    return
+            if not self._holds(path, data):
+                raise LakeConflict(f"{uri} is in the lake with other bytes; they stay")
 
-    def _holds(self, uri: str, data: bytes) -> bool:
+    def _holds(self, path: str, data: bytes) -> bool:
         try:
-            return bool(self._fs.cat_file(self._path(uri)) == data)
+            return bool(self._fs.cat_file(path) == data)
         except FileNotFoundError:
             return False
 
@@ -93,6 +100,9 @@ class ObjectStore:
     def open_file(self, uri: str) -> BinaryIO:
         """As ``Store.open_file``."""
         with self.reading(uri):
+            # S3 would open a prefix as an empty file.
+            if self._fs.info(self._path(uri))["type"] != "file":
+                raise LakeFileMissing(f"{uri} in the lake is a folder")
             if self._in_memory:
                 # fsspec hands out the one stored stream, whose position all its readers would share.
                 return io.BytesIO(self._fs.cat_file(self._path(uri)))
@@ -126,7 +136,7 @@ class ObjectStore:
 
     def probe(self) -> None:
         """As ``Store.probe``; one small object stays, so that no right to delete is needed."""
-        with self.reading(""):
+        with self._unavailable_at():
             self._fs.pipe_file(self._path(_PROBE_NAME), b"writable\n")
 
     def _path(self, uri: str) -> str:
@@ -134,13 +144,20 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def reading(self, uri: str) -> Iterator[None]:
-        """As ``Store.reading``; maps what the store's package raises, once and for all."""
+        """As ``Store.reading``."""
+        with self._unavailable_at(uri):
+            try:
+                yield
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise LakeFileMissing(f"{uri} is not in the lake") from error
+
+    @contextlib.contextmanager
+    def _unavailable_at(self, uri: str = "") -> Iterator[None]:
+        """Map what the store's package raises, once and for all."""
         try:
             yield
         except HolocronError:
             raise
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise LakeFileMissing(f"{uri or self._shown} is not in the lake") from error
         except Exception as error:
             # Each package lets its vendor's own errors through, which share no ancestor but this.
             raise describe_unavailable(f"{self._shown}/{uri}".rstrip("/"), error) from error

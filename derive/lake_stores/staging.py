@@ -5,6 +5,7 @@ has been synced.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -188,7 +189,8 @@ def remove_tree(parent: Directory, name: str) -> None:
             return parent.rmdir(name)
         except FileNotFoundError:
             return None
-        except OSError:
-            # Somebody wrote into it meanwhile: look again.
-            continue
+        except OSError as error:
+            # Somebody wrote into it meanwhile: look again. Some systems say EEXIST.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
     raise LakeUnavailable(f"'{name}' in the lake cannot be deleted: it keeps filling; stop its run first.")

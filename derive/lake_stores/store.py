@@ -88,11 +88,15 @@ _WHAT_TO_DO = {
 }
 
 
+_NUMBERS = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, TimeoutError: errno.ETIMEDOUT}
+
+
 def describe_unavailable(where: str, error: Exception) -> LakeUnavailable:
     """Turn what a store raised into LakeUnavailable: where, what happened, what to do."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and isinstance(error, TimeoutError):
-        number = errno.ETIMEDOUT
+    if number is None:
+        # What comes from an object store bears no number.
+        number = next((number for kind, number in _NUMBERS.items() if isinstance(error, kind)), None)
     if number is None:
         why = f"{type(error).__name__}; check the store, the network and the credentials"
     else:

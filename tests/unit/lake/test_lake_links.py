@@ -1,5 +1,6 @@
 """What the lake on a local folder refuses to follow, to read and to write."""
 
+import errno
 import os
 import socket
 import stat
@@ -11,7 +12,7 @@ from derive.errors import LakePathRefused, LakeUnavailable
 from derive.lake import Lake
 from derive.lake_stores import local
 from derive.lake_stores.directory import NamedDirectory
-from tests.unit.lake.scene import FOLDER, all_files, as_ordinary_user
+from tests.unit.lake.scene import FOLDER, all_files, as_ordinary_user, fail_with
 
 
 @pytest.mark.parametrize("at", ["llm_runs", "llm_runs/2026", "llm_runs/2026/11/23", FOLDER])
@@ -142,3 +143,17 @@ def test_by_name_too_no_link_is_followed(
     with pytest.raises(LakeUnavailable, match="link"):
         local_lake.probe()
     assert all_files(outside) == ["secret.txt"]
+
+
+def test_a_folder_that_cannot_be_deleted_says_why(local_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    local_lake.write(FOLDER, "prompt.txt", b"?")
+    with monkeypatch.context() as patch:
+        fail_with(errno.EROFS, patch, "rmdir")
+        with pytest.raises(LakeUnavailable, match="read-only"):
+            local_lake.delete_folder(FOLDER)
+    with monkeypatch.context() as patch:
+        fail_with(errno.ENOTEMPTY, patch, "rmdir")
+        with pytest.raises(LakeUnavailable, match="keeps filling"):
+            local_lake.delete_folder(FOLDER)
+    local_lake.delete_folder(FOLDER)
+    assert list(local_lake.run_folders()) == []
