@@ -55,11 +55,13 @@ async def run_attempt(
     *,
     place: Place,
     was_cancelled: Callable[[], bool],
+    on_failure: Callable[[RunError], None],
 ) -> Outcome:
     """Work one claim off and return its outcome.
 
     Cancelling the task closes the model's connection. It then ends as CANCELLED when ``was_cancelled`` says that
-    an operator wished it; otherwise nothing is kept and the cancellation goes on.
+    an operator wished it; otherwise nothing is kept and the cancellation goes on. ``on_failure`` is told of a failure
+    before anybody can take the place that it frees.
     """
     record = RunRecord(claim, lake=tools.lake, worker_id=tools.worker_id)
     question: Question | None = None
@@ -73,6 +75,7 @@ async def run_attempt(
         checks = await _look_again(question, answer, snapshot, tools)
         return await _in_thread(tools, _judge, question, answer, checks, record)
     except RunError as error:
+        on_failure(error)
         place.begin_ending()
         return await _in_thread(tools, _close_failed, error, question, record)
     except asyncio.CancelledError:

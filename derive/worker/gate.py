@@ -48,11 +48,16 @@ class Gate:
             log.info("worker.still_waiting", extra={"worker_id": self._worker_id, "error_kind": kind.value})
         self._kind, self.why = kind, why
 
+    def heed_failure(self, error: RunError) -> None:
+        """Close for what was away as soon as a run meets it: others would be claimed to meet the same end."""
+        if not error.counted:
+            self.close(error.kind, str(error))
+
     def heed(self, outcome: Outcome) -> None:
-        """Learn from how a run ended: close for what was away; after a success pauses are short again."""
+        """Learn from how a run ended: close if the lake took nothing of it; after a success pauses are short again."""
         if outcome.status is RunStatus.SUCCEEDED:
             self._pause_seconds = FIRST_PAUSE_SECONDS
-        elif outcome.error_kind is not None and not outcome.count_attempt:
+        elif outcome.error_kind is ErrorKind.LAKE_UNAVAILABLE:
             self.close(outcome.error_kind, outcome.error or "")
 
     async def check_all(self, stopping: asyncio.Event) -> None:

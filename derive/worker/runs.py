@@ -110,8 +110,8 @@ class Runs:
                 self._tools,
                 place=active.place,
                 was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
+                on_failure=self._gate.heed_failure,
             )
-            # Before it is handed in: until then others would be claimed to meet the same end.
             self._gate.heed(outcome)
             await self._hand_in(active, outcome)
         except asyncio.CancelledError:

@@ -27,6 +27,9 @@ def world(empty_queue: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with FakeOllama() as fake:
         fake.always(behaviours.answer(GOOD_ANSWER))
         world = World(fake=fake, lake_root=tmp_path / "lake")
-        yield world
+        try:
+            yield world
+        finally:
+            world.stop_all()
     every_history_holds_together()
     world.nothing_half_written()

@@ -64,7 +64,7 @@ def input_json(*, text: str = PASSAGE, **members: Any) -> str:
 class WatchedWorker(Worker):
     """The worker, on a thread: it hears no signals, and whoever started it can reach it."""
 
-    started: "ClassVar[list[WatchedWorker]]" = []
+    started: ClassVar["list[WatchedWorker]"] = []
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -115,10 +115,13 @@ class RunningWorker:
         """As SIGTERM does."""
         self.in_loop(self.worker.stop)
 
-    def report(self) -> Report:
-        """Wait for the end; return the report, or raise what the worker raised."""
+    def join(self) -> None:
         self._thread.join(DEADLINE_SECONDS)
         assert self.has_ended, "the worker does not end"
+
+    def report(self) -> Report:
+        """Wait for the end; return the report, or raise what the worker raised."""
+        self.join()
         if self._error is not None:
             raise self._error
         assert self._report is not None
@@ -134,6 +137,7 @@ class World:
     queue: JobQueue = field(default_factory=JobQueue)
     ollama: dict[str, Any] = field(default_factory=dict)
     interrogations_folder: Path | None = None
+    started: list[RunningWorker] = field(default_factory=list)
 
     @property
     def lake(self) -> Lake:
@@ -157,7 +161,7 @@ class World:
             "started_utc": started_now(),
         } | options
         settings = OllamaSettings(**{"base_url": self.fake.url} | self.ollama)
-        return RunningWorker(
+        running = RunningWorker(
             lambda: start.run_worker(
                 WorkerOptions(**given),
                 ollama=settings,
@@ -165,6 +169,16 @@ class World:
                 interrogations_folder=self.interrogations_folder,
             )
         )
+        self.started.append(running)
+        return running
+
+    def stop_all(self) -> None:
+        """End what a failed test left running, without waiting for the model."""
+        for running in self.started:
+            if not running.has_ended:
+                running.stop()
+                running.stop()
+            running.join()
 
     @contextmanager
     def working(self, **options: Any) -> Iterator[RunningWorker]:
