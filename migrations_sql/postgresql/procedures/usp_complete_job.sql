@@ -59,14 +59,10 @@ BEGIN
     END IF;
     BEGIN
         v_run := json_populate_record(NULL::llm.run, coalesce(usp_complete_job.run_json, '{}')::json);
-        v_fits := json_typeof(coalesce(usp_complete_job.artifacts_json, '[]')::json) = 'array';
     EXCEPTION
         WHEN data_exception OR check_violation THEN  -- the latter: a column's domain
-            RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json or artifacts_json is malformed: ' || SQLERRM;
+            RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'run_json is malformed: ' || SQLERRM;
     END;
-    IF NOT v_fits THEN
-        RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'artifacts_json is not an array';
-    END IF;
 
     SELECT
         j.status, j.current_run_id, j.attempt_count, j.max_attempts, j.available_utc, j.cancel_requested_utc, j.locked_by
