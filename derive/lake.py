@@ -7,24 +7,20 @@ durable.
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import BinaryIO, Self
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 from uuid import UUID, uuid5
 
 from pydantic import ValidationError
 
 from derive.contracts import ArtifactFacts, Manifest, ManifestFile
-from derive.errors import ConfigurationError, LakeError, LakeFileTooLarge, LakePathRefused
+from derive.errors import LakeError, LakeFileTooLarge, LakePathRefused, LakeUnavailable
 from derive.lake_stores import paths
-from derive.lake_stores.local import LocalStore
-from derive.lake_stores.objects import SERVED_BY, ObjectStore
 from derive.lake_stores.paths import RUNS_FOLDER, check_name, check_uri
 from derive.lake_stores.store import Entry, SpoolFile, Store
+from derive.lake_stores.urls import open_store
 
 MANIFEST_NAME = "manifest.json"
 RESPONSE_STREAM_NAME = "response.ndjson"
@@ -64,19 +60,27 @@ class Spool:
         self._file = file
         self._hash = hashlib.sha256()
         self._is_open = True
+        self._lost: LakeUnavailable | None = None
 
     def write(self, data: bytes) -> None:
-        """Append the bytes. Raises LakeUnavailable, and ValueError when the spool is spent."""
-        if not self._is_open:
-            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
-        self._file.write(data)
+        """Append the bytes. Raises ValueError when the spool is spent.
+
+        Raises LakeUnavailable when they could not be written, perhaps but in part; the spool can no longer be
+        finished then, since nobody knows what it holds.
+        """
+        self._check_usable()
+        try:
+            self._file.write(data)
+        except LakeUnavailable as error:
+            self._lost = error
+            raise
         self._hash.update(data)
         self.byte_count += len(data)
 
     def finish(self) -> ManifestFile:
         """Give the file its name, durably; the spool is spent, whether or not that succeeds.
 
-        Raises LakeConflict, LakeUnavailable.
+        Raises LakeConflict, LakeUnavailable (also when bytes were lost before).
         """
         return self._lake.write_run(self.folder, {}, spool=self)[0]
 
@@ -93,10 +97,15 @@ class Spool:
 
     def hand_over(self) -> tuple[SpoolFile, ManifestFile]:
         """Return the bytes' file and its facts; from here on the spool takes no more. For ``Lake.write_run``."""
-        if not self._is_open:
-            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
+        self._check_usable()
         self._is_open = False
         return self._file, _facts(self.name, self.byte_count, self._hash.hexdigest())
+
+    def _check_usable(self) -> None:
+        if not self._is_open:
+            raise ValueError(f"the spool of {self.name} was finished or abandoned before")
+        if self._lost:
+            raise LakeUnavailable(f"Bytes of {self.name} were lost before. {self._lost}") from self._lost
 
 
 class Lake:
@@ -115,7 +124,7 @@ class Lake:
 
         Nothing is touched yet: ``probe`` tells whether it can be used. Raises ConfigurationError.
         """
-        return cls(_open_store(url))
+        return cls(open_store(url))
 
     @staticmethod
     def run_folder(started_utc: datetime, run_id: UUID) -> str:
@@ -264,30 +273,6 @@ def artifact_facts(run_id: UUID, folder: str, files: Sequence[ManifestFile]) -> 
         )
         for file in files
     )
-
-
-def _open_store(url: str) -> Store:
-    if not url.strip() or "\x00" in url or "::" in url:
-        raise ConfigurationError("LAKE_URL is empty or no URL; set a folder's path, file://, s3:// or abfs://")
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return LocalStore(url)
-    scheme = scheme.lower()
-    if scheme == "file":
-        parts = urlsplit(url)
-        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise ConfigurationError(f"LAKE_URL={_without_secrets(url)} must be file:/// and an absolute path")
-        return LocalStore(url2pathname(parts.path))
-    if scheme not in SERVED_BY:
-        served = ", ".join(f"{known}://" for known in ("file", *SERVED_BY))
-        raise ConfigurationError(f"LAKE_URL={_without_secrets(url)} has no scheme that is served: {served}")
-    if not rest.strip("/"):
-        raise ConfigurationError(f"LAKE_URL={_without_secrets(url)} names no bucket, container or prefix")
-    return ObjectStore(url, shown=_without_secrets(url))
-
-
-def _without_secrets(url: str) -> str:
-    return re.sub(r"//[^/@]*:[^/@]*@", "//…@", url.partition("?")[0])
 
 
 def _encode_manifest(manifest: Manifest) -> bytes:

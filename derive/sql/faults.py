@@ -49,7 +49,7 @@ class Fault:
 
 
 _OWN_CODE = re.compile(r"\b(?:HC0|510)(\d\d)\b")
-_OWN_TEXT = re.compile(r"\bHC0\d\d: ?([^\r\n\[]*)")
+_OWN_TEXT = re.compile(r"\bHC0\d\d: ?(.*?)(?: \(\d+\) \(SQL|[\r\n]|$)")
 _SERVER_NUMBER = re.compile(r"\((\d{3,6})\) \(SQL")
 
 _BY_SQLSTATE = {
@@ -109,34 +109,38 @@ _BY_NUMBER = {
     ),
 }
 # Where the driver tells no number, the server's own words (sys.messages, English) and the driver's for a SQLSTATE.
-_BY_WORDS = (
-    ("deadlock victim", Meaning.CONTENDED),
-    ("Serialization failure", Meaning.CONTENDED),
-    ("Lock request time out", Meaning.CONTENDED),
-    ("Cannot open database", Meaning.NO_DATABASE),
-    ("Login failed", Meaning.LOGIN_REFUSED),
-    ("password authentication failed", Meaning.LOGIN_REFUSED),
-    ("no pg_hba.conf entry", Meaning.LOGIN_REFUSED),
-    ("role ", Meaning.LOGIN_REFUSED),
-    ("permission was denied", Meaning.DENIED),
-    ("permission denied", Meaning.DENIED),
-    ("not able to access the database", Meaning.DENIED),
-    ("Could not find stored procedure", Meaning.NOT_INSTALLED),
-    ("Invalid object name", Meaning.NOT_INSTALLED),
-    ("is not a parameter for procedure", Meaning.NOT_INSTALLED),
-    ("is not currently available", Meaning.LOST),
-    ("Communication link failure", Meaning.LOST),
-    ("unable to establish connection", Meaning.LOST),
-    ("Connection not open", Meaning.LOST),
-    ("Server rejected the connection", Meaning.LOST),
-    ("Connection failure during transaction", Meaning.LOST),
-    ("Disconnect error", Meaning.LOST),
-    ("Login timeout expired", Meaning.LOST),
-    ("TCP Provider", Meaning.LOST),
-    ("connection is closed", Meaning.LOST),
-    ("SHUTDOWN is in progress", Meaning.LOST),
-    ("The service is currently busy", Meaning.LOST),
-    ("resource ID", Meaning.LOST),
+_BY_WORDS = tuple(
+    (re.compile(words), meaning)
+    for words, meaning in (
+        ("deadlock victim", Meaning.CONTENDED),
+        ("Serialization failure", Meaning.CONTENDED),
+        ("Lock request time out", Meaning.CONTENDED),
+        ("Cannot open database", Meaning.NO_DATABASE),
+        ("Login failed", Meaning.LOGIN_REFUSED),
+        ("password authentication failed", Meaning.LOGIN_REFUSED),
+        ("no pg_hba.conf entry", Meaning.LOGIN_REFUSED),
+        (r'role ".*" (does not exist|is not permitted)', Meaning.LOGIN_REFUSED),
+        (r'database ".*" does not exist', Meaning.NO_DATABASE),
+        ("permission was denied", Meaning.DENIED),
+        ("permission denied", Meaning.DENIED),
+        ("not able to access the database", Meaning.DENIED),
+        ("Could not find stored procedure", Meaning.NOT_INSTALLED),
+        ("Invalid object name", Meaning.NOT_INSTALLED),
+        ("is not a parameter for procedure", Meaning.NOT_INSTALLED),
+        ("is not currently available", Meaning.LOST),
+        ("Communication link failure", Meaning.LOST),
+        ("unable to establish connection", Meaning.LOST),
+        ("Connection not open", Meaning.LOST),
+        ("Server rejected the connection", Meaning.LOST),
+        ("Connection failure during transaction", Meaning.LOST),
+        ("Disconnect error", Meaning.LOST),
+        ("Login timeout expired", Meaning.LOST),
+        ("TCP Provider", Meaning.LOST),
+        ("connection is closed", Meaning.LOST),
+        ("SHUTDOWN is in progress", Meaning.LOST),
+        ("The service is currently busy", Meaning.LOST),
+        ("resource ID", Meaning.LOST),
+    )
 )
 
 
@@ -164,8 +168,8 @@ def read_fault(error: BaseException) -> Fault:
     if number and int(number[1]) in _BY_NUMBER:
         return Fault(_BY_NUMBER[int(number[1])], number[1])
     for words_of_server, meaning in _BY_WORDS:
-        if words_of_server in text:
-            return Fault(meaning, words_of_server.strip())
+        if words_of_server.search(text):
+            return Fault(meaning, meaning.replace("_", " "))
     if any(type(link).__name__ in {"OperationalError", "InterfaceError"} for link in _chain(error)):
         # No code at all: libpq and ODBC say so of a connection that could not be made or broke.
         return Fault(Meaning.LOST, "connection")

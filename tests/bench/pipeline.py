@@ -36,10 +36,10 @@ def measure(*, latency_ms: int, jobs: int, rounds: int) -> dict[str, Any]:
 
 def enqueue(jobs: int) -> None:
     """Queue that many jobs, each about evidence of its own."""
+    import json
+
     from derive.contracts import JobInput
     from derive.queue import JobQueue
-
-    import json
 
     JobQueue().enqueue_many(
         [
@@ -95,7 +95,7 @@ async def _run_bare(base_url: str, bodies: Sequence[bytes]) -> float:
     """Post all bodies, as many at a time as there are slots, and read the answers; return answers a second."""
     waiting = iter(bodies)
     limits = httpx.Limits(max_connections=SLOTS, max_keepalive_connections=SLOTS)
-    async with httpx.AsyncClient(base_url=base_url, timeout=None, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=base_url, timeout=60, limits=limits, trust_env=False) as client:
 
         async def one_slot() -> None:
             for body in waiting:

@@ -36,6 +36,7 @@ RETURNS SETOF llm.usp_claim_next_job_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- else a claim of one plans anew each time, for its LIMIT of one
 SET enable_seqscan = off  -- keep to the ready index's order, whatever the statistics say of a table that empties
 SET enable_bitmapscan = off  -- and fills: a sort would lock every ready row and leave the other workers nothing
 SET enable_sort = off
@@ -152,8 +153,9 @@ BEGIN
         FROM numbered AS n
     )
     SELECT
-        n.job_id, n.current_run_id, n.attempt, n.attempt_count, n.max_attempts, n.priority, n.interrogation_key,
-        n.input_json::text, n.evidence_ref_json::text, n.model_hint, n.repeats_run_id, n.lease_expires_utc,
+        n.job_id, n.current_run_id, n.attempt, n.attempt_count, n.max_attempts, n.priority,
+        n.interrogation_key::varchar(200), n.input_json::text, n.evidence_ref_json::text,
+        n.model_hint::varchar(200), n.repeats_run_id, n.lease_expires_utc,
         n.previous_run_id, n.previous_error_kind, n.previous_error, n.previous_options_json::text
     FROM numbered AS n
     ORDER BY n.priority DESC, n.available_utc, n.job_seq;

@@ -15,6 +15,7 @@ RETURNS SETOF llm.usp_promote_due_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- keep to ix_job_due's order, whatever the statistics say of a table that empties and fills
 SET enable_bitmapscan = off
 SET enable_sort = off

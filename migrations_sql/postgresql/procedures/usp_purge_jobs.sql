@@ -24,6 +24,7 @@ RETURNS SETOF llm.usp_purge_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
 SET enable_bitmapscan = off  -- and in ix_job_finished's order, which a sort would read to its end
 SET enable_sort = off

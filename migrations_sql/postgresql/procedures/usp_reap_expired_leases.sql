@@ -22,6 +22,7 @@ RETURNS SETOF llm.usp_reap_expired_leases_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off

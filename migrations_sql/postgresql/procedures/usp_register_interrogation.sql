@@ -33,7 +33,11 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'HC004', MESSAGE = 'interrogation_key is missing, blank or longer than 200 characters';
     END IF;
-    IF NOT coalesce(llm.is_sha256(usp_register_interrogation.definition_sha256), FALSE)
+    IF coalesce(
+            char_length(usp_register_interrogation.definition_sha256) <> 64
+            OR usp_register_interrogation.definition_sha256 !~ '^[0-9a-f]+$',
+            TRUE
+        )
         OR coalesce(char_length(v_version), 0) NOT BETWEEN 1 AND 40
         OR usp_register_interrogation.prompt_template IS NULL
         OR NOT llm.is_json_object(usp_register_interrogation.output_schema_json)

@@ -18,6 +18,7 @@ RETURNS SETOF llm.usp_release_job_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
 AS $$
 #variable_conflict use_column

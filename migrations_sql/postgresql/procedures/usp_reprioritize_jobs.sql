@@ -22,6 +22,7 @@ RETURNS SETOF llm.usp_reprioritize_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -77,7 +78,8 @@ BEGIN
         FROM changed AS c
         ORDER BY c.place
     )
-    SELECT q.job_id, c.job_id IS NOT NULL, q.status, coalesce(c.to_status, q.status), q.why
+    SELECT
+        q.job_id, c.job_id IS NOT NULL, q.status::varchar(40), coalesce(c.to_status, q.status)::varchar(40), q.why
     FROM judged AS q
     LEFT JOIN changed AS c ON c.place = q.place
     ORDER BY q.place;

@@ -26,6 +26,7 @@ RETURNS SETOF llm.usp_requeue_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off

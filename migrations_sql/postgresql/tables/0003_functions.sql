@@ -59,15 +59,6 @@ EXCEPTION
 END;
 $$;
 
--- Whether a text is a SHA-256 in lower-case hex; null for null. Not a regular expression: those build their automaton
--- anew at each use (measured: a fifth of a completion).
-CREATE OR REPLACE FUNCTION llm.is_sha256(hex text)
-RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT pg_catalog.length(hex) = 64 AND pg_catalog.translate(hex, '0123456789abcdef', '') = ''
-$$;
-
 -- A time as the events' detail_json writes it: ISO 8601, microseconds, Z.
 CREATE OR REPLACE FUNCTION llm.utc_text(at_utc timestamptz)
 RETURNS text
@@ -122,7 +113,6 @@ $$;
 REVOKE ALL ON PROCEDURE llm.drop_procedure(text) FROM public;
 REVOKE ALL ON PROCEDURE llm.grant_procedure(text, text[]) FROM public;
 REVOKE ALL ON FUNCTION llm.is_json_object(text) FROM public;
-REVOKE ALL ON FUNCTION llm.is_sha256(text) FROM public;
 REVOKE ALL ON FUNCTION llm.utc_text(timestamptz) FROM public;
 REVOKE ALL ON FUNCTION llm.read_job_list(text) FROM public;
 REVOKE ALL ON FUNCTION llm.read_actor(text) FROM public;

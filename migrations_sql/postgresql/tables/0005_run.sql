@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS llm.run (
     started_utc timestamptz NOT NULL,
     completed_utc timestamptz NULL,
     lease_until_utc timestamptz NOT NULL,
-    status varchar(40) COLLATE "C" NOT NULL,
+    status llm.run_status NOT NULL,
     worker_id varchar(200) COLLATE "C" NOT NULL,
     ollama_base_url varchar(400) COLLATE "C" NULL,
     model_name varchar(200) COLLATE "C" NULL,
@@ -20,8 +20,8 @@ CREATE TABLE IF NOT EXISTS llm.run (
     output_tokens integer NULL,
     total_ms bigint NULL,
     interrogation_version varchar(40) COLLATE "C" NULL,
-    definition_sha256 varchar(64) COLLATE "C" NULL,
-    evidence_sha256 varchar(64) COLLATE "C" NULL,
+    definition_sha256 llm.sha256 NULL,
+    evidence_sha256 llm.sha256 NULL,
     output_json llm.json_object NULL,
     trace_id varchar(64) COLLATE "C" NULL,
     error_kind varchar(40) COLLATE "C" NULL,
@@ -29,14 +29,7 @@ CREATE TABLE IF NOT EXISTS llm.run (
     CONSTRAINT pk_run PRIMARY KEY (run_id),
     CONSTRAINT fk_run_job FOREIGN KEY (job_id) REFERENCES llm.job (job_id),
     CONSTRAINT ck_run_attempt CHECK (attempt >= 1),
-    CONSTRAINT ck_run_status CHECK (status = ANY ('{RUNNING,SUCCEEDED,FAILED,CANCELLED}'::text[])),
-    CONSTRAINT ck_run_completed CHECK ((completed_utc IS NULL) = (status = 'RUNNING')),
-    CONSTRAINT ck_run_definition_sha256 CHECK (
-        length(definition_sha256) = 64 AND translate(definition_sha256, '0123456789abcdef', '') = ''
-    ),
-    CONSTRAINT ck_run_evidence_sha256 CHECK (
-        length(evidence_sha256) = 64 AND translate(evidence_sha256, '0123456789abcdef', '') = ''
-    )
+    CONSTRAINT ck_run_completed CHECK ((completed_utc IS NULL) = (status = 'RUNNING'))
 ) WITH (
     fillfactor = 75,  -- lease_until_utc is renewed by every heartbeat: HOT, as long as it stands in no index
     autovacuum_vacuum_scale_factor = 0.02,

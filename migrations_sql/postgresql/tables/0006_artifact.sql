@@ -5,16 +5,13 @@ CREATE TABLE IF NOT EXISTS llm.artifact (
     run_id uuid NOT NULL,
     artifact_type varchar(40) COLLATE "C" NOT NULL,
     media_type varchar(200) COLLATE "C" NOT NULL,
-    content_sha256 varchar(64) COLLATE "C" NOT NULL,
+    content_sha256 llm.sha256 NOT NULL,
     byte_count bigint NOT NULL,
     lake_uri varchar(400) COLLATE "C" NOT NULL,
     created_utc timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT pk_artifact PRIMARY KEY (artifact_id),
     CONSTRAINT fk_artifact_run FOREIGN KEY (run_id) REFERENCES llm.run (run_id),
     CONSTRAINT ck_artifact_type CHECK (artifact_type <> ''),
-    CONSTRAINT ck_artifact_content_sha256 CHECK (
-        length(content_sha256) = 64 AND translate(content_sha256, '0123456789abcdef', '') = ''
-    ),
     CONSTRAINT ck_artifact_byte_count CHECK (byte_count >= 0),
     CONSTRAINT ck_artifact_lake_uri CHECK (lake_uri <> '')
 );

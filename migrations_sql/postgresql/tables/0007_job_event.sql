@@ -4,27 +4,15 @@ CREATE TABLE IF NOT EXISTS llm.job_event (
     job_id uuid NOT NULL,
     run_id uuid NULL,
     at_utc timestamptz NOT NULL,
-    event varchar(40) COLLATE "C" NOT NULL,
-    from_status varchar(40) COLLATE "C" NULL,
-    to_status varchar(40) COLLATE "C" NOT NULL,
+    event llm.job_event_name NOT NULL,
+    from_status llm.job_status NULL,
+    to_status llm.job_status NOT NULL,
     actor varchar(200) COLLATE "C" NOT NULL,
     -- The login that really did it, also inside a SECURITY DEFINER function.
     db_user varchar(200) COLLATE "C" NOT NULL DEFAULT session_user,
     reason text NULL,
     detail_json llm.json_object NULL,
-    CONSTRAINT pk_job_event PRIMARY KEY (event_seq),
-    CONSTRAINT ck_job_event_event CHECK (
-        event = ANY (
-            '{enqueued,promoted,claimed,completed,retried,dead_lettered,released,lease_expired,cancel_requested,'
-            'cancelled,requeued,rescheduled,reprioritized,model_changed,held,unheld}'::text[]
-        )
-    ),
-    CONSTRAINT ck_job_event_from_status CHECK (
-        from_status = ANY ('{NEW,SCHEDULED,RUNNING,SUCCEEDED,FAILED,DEADLETTER,CANCELLED}'::text[])
-    ),
-    CONSTRAINT ck_job_event_to_status CHECK (
-        to_status = ANY ('{NEW,SCHEDULED,RUNNING,SUCCEEDED,FAILED,DEADLETTER,CANCELLED}'::text[])
-    )
+    CONSTRAINT pk_job_event PRIMARY KEY (event_seq)
 );
 
 CREATE INDEX IF NOT EXISTS ix_job_event_job ON llm.job_event (job_id, event_seq);

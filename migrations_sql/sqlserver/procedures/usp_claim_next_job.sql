@@ -61,11 +61,11 @@ BEGIN
     );
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 200
-        THROW 51001, N'worker_id is missing, blank or longer than 200 characters', 1;
+        THROW 51001, N'HC001: worker_id is missing, blank or longer than 200 characters', 1;
     IF @lease_seconds IS NULL OR @lease_seconds NOT BETWEEN 1 AND 86400
-        THROW 51002, N'lease_seconds is not between 1 and 86400', 1;
+        THROW 51002, N'HC002: lease_seconds is not between 1 and 86400', 1;
     IF @max_jobs IS NULL OR @max_jobs NOT BETWEEN 1 AND 1000
-        THROW 51003, N'max_jobs is not between 1 and 1000', 1;
+        THROW 51003, N'HC003: max_jobs is not between 1 and 1000', 1;
 
     -- One look at the head of ix_job_due. READPAST needs READCOMMITTEDLOCK where rows are versioned. Promoting commits
     -- for itself, so that its rows are free when the claim, this one or another, looks for them.

@@ -73,20 +73,20 @@ BEGIN
     );
 
     IF @job_id IS NULL OR @run_id IS NULL
-        THROW 51015, N'job_id or run_id is missing', 1;
+        THROW 51015, N'HC015: job_id or run_id is missing', 1;
     -- Comparing ignores blanks at the end, LIKE does not.
     IF @status IS NULL
         OR @status COLLATE Latin1_General_100_BIN2 NOT IN (N'SUCCEEDED', N'FAILED', N'CANCELLED')
         OR @status LIKE N'% '
-        THROW 51011, N'status is not SUCCEEDED, FAILED or CANCELLED', 1;
+        THROW 51011, N'HC011: status is not SUCCEEDED, FAILED or CANCELLED', 1;
     IF @retry_after_seconds < 0
-        THROW 51013, N'retry_after_seconds is negative', 1;
+        THROW 51013, N'HC013: retry_after_seconds is negative', 1;
     IF LEN(@kind) > 40
-        THROW 51026, N'error_kind is longer than 40 characters', 1;
+        THROW 51026, N'HC026: error_kind is longer than 40 characters', 1;
     IF @run_json IS NOT NULL AND llm.is_json_object(@run_json) = 0
-        THROW 51012, N'run_json is malformed: it is not a JSON object', 1;
+        THROW 51012, N'HC012: run_json is malformed: it is not a JSON object', 1;
     IF @artifacts_json IS NOT NULL AND llm.is_json_array(@artifacts_json) = 0
-        THROW 51012, N'artifacts_json is malformed: it is not a JSON array', 1;
+        THROW 51012, N'HC012: artifacts_json is malformed: it is not a JSON array', 1;
 
     INSERT INTO @run (
         ollama_base_url, model_name, model_tag, model_digest, options_json, metrics_json, prompt_tokens, output_tokens,
@@ -155,7 +155,7 @@ BEGIN
             OR llm.is_sha256(r.definition_sha256) = 0
             OR llm.is_sha256(r.evidence_sha256) = 0
     )
-        THROW 51012, N'run_json is malformed: a *_json member holds the text of a JSON object, a *_sha256 64 hex', 1;
+        THROW 51012, N'HC012: run_json is malformed: a *_json member holds a JSON object as text, a *_sha256 64 hex', 1;
     IF EXISTS (
         SELECT 1
         FROM @run AS r
@@ -170,7 +170,7 @@ BEGIN
             OR LEN(r.interrogation_version) > 40
             OR LEN(r.trace_id) > 64
     )
-        THROW 51012, N'run_json is malformed: a member is no whole number, or longer than its column', 1;
+        THROW 51012, N'HC012: run_json is malformed: a member is no whole number, or longer than its column', 1;
     IF EXISTS (
         SELECT 1
         FROM @artifact AS a
@@ -193,8 +193,8 @@ BEGIN
     OR (SELECT COUNT(DISTINCT CAST(a.artifact_type AS nvarchar(40))) FROM @artifact AS a)
     <> (SELECT COUNT(*) FROM @artifact)
     BEGIN
-        SET @message = N'artifacts_json is malformed: each element has an artifact_type of its own, media_type, '
-            + N'content_sha256 (64 hex), byte_count and lake_uri';
+        SET @message = N'HC012: artifacts_json is malformed: each element has an artifact_type of its own, '
+            + N'media_type, content_sha256 (64 hex), byte_count and lake_uri';
         THROW 51012, @message, 1;
     END;
 
@@ -348,6 +348,23 @@ BEGIN
                     ON r.run_id = @run_id
                 WHERE r.status = N'RUNNING'
                 OPTION (LOOP JOIN, FORCE ORDER);
+
+                IF (
+                    SELECT COUNT(DISTINCT TRY_CAST(a.artifact_id AS uniqueidentifier))
+                    FROM @artifact AS a
+                    WHERE a.artifact_id IS NOT NULL
+                ) <> (
+                    SELECT COUNT(*)
+                    FROM @artifact AS a
+                    WHERE a.artifact_id IS NOT NULL
+                )
+                OR EXISTS (
+                    SELECT 1
+                    FROM @artifact AS a
+                    INNER JOIN llm.artifact AS held WITH (INDEX (pk_artifact))
+                        ON TRY_CAST(a.artifact_id AS uniqueidentifier) = held.artifact_id
+                )
+                    THROW 51012, N'HC012: artifacts_json is malformed: an artifact_id is taken', 1;
 
                 INSERT INTO llm.artifact (
                     artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc

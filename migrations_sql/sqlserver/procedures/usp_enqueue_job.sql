@@ -44,23 +44,23 @@ BEGIN
     DECLARE @status nvarchar(40);
 
     IF LEN(@who) > 200
-        THROW 51014, N'actor is longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is longer than 200 characters', 1;
     IF @key IS NULL OR LEN(@key) NOT BETWEEN 1 AND 200
-        THROW 51004, N'interrogation_key is missing, blank or longer than 200 characters', 1;
+        THROW 51004, N'HC004: interrogation_key is missing, blank or longer than 200 characters', 1;
     IF llm.is_json_object(@input_json) = 0
-        THROW 51005, N'input_json is not a JSON object', 1;
+        THROW 51005, N'HC005: input_json is not a JSON object', 1;
     IF @priority < 0
-        THROW 51006, N'priority is negative', 1;
+        THROW 51006, N'HC006: priority is negative', 1;
     IF @max_attempts < 1
-        THROW 51007, N'max_attempts is less than 1', 1;
+        THROW 51007, N'HC007: max_attempts is less than 1', 1;
     IF LEN(@dedupe) NOT BETWEEN 1 AND 400
-        THROW 51008, N'dedupe_key is blank or longer than 400 characters', 1;
+        THROW 51008, N'HC008: dedupe_key is blank or longer than 400 characters', 1;
     IF @evidence_ref_json IS NOT NULL AND llm.is_json_object(@evidence_ref_json) = 0
-        THROW 51009, N'evidence_ref_json is not a JSON object', 1;
+        THROW 51009, N'HC009: evidence_ref_json is not a JSON object', 1;
     IF LEN(@hint) NOT BETWEEN 1 AND 200
-        THROW 51021, N'model_hint is blank or longer than 200 characters', 1;
+        THROW 51021, N'HC021: model_hint is blank or longer than 200 characters', 1;
     IF LEN(@type) > 200 OR LEN(@entity) > 400
-        THROW 51025, N'entity_type is longer than 200 or entity_id than 400 characters', 1;
+        THROW 51025, N'HC025: entity_type is longer than 200 or entity_id than 400 characters', 1;
 
     -- One turn, as a rule. Another one when the holder of the key went away between finding and answering, or when
     -- somebody was quicker where lock hints mean nothing.

@@ -82,9 +82,9 @@ BEGIN
     );
 
     IF LEN(@who) > 200
-        THROW 51014, N'actor is longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is longer than 200 characters', 1;
     IF llm.is_json_array(@jobs_json) = 0
-        THROW 51010, N'jobs_json is missing, or not an array of job objects', 1;
+        THROW 51010, N'HC010: jobs_json is missing, or not an array of job objects', 1;
 
     INSERT INTO @raw (
         n, job_id, interrogation_key, input_json, priority, evidence_ref_json, model_hint, max_attempts, available_utc,
@@ -141,9 +141,9 @@ BEGIN
                 AND (LEN(r.repeats_run_id) <> 36 OR TRY_CAST(r.repeats_run_id AS uniqueidentifier) IS NULL)
             )
     )
-        THROW 51010, N'jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
+        THROW 51010, N'HC010: jobs_json is malformed: a number, time or id does not read as one, or n is missing', 1;
     IF (SELECT COUNT(DISTINCT TRY_CAST(r.n AS int)) FROM @raw AS r) <> (SELECT COUNT(*) FROM @raw)
-        THROW 51010, N'jobs_json is malformed: an element has the n of another', 1;
+        THROW 51010, N'HC010: jobs_json is malformed: an element has the n of another', 1;
 
     SELECT TOP (1)
         @bad_n = judged.n,
@@ -152,14 +152,14 @@ BEGIN
         SELECT
             TRY_CAST(r.n AS int) AS n,
             CASE
-                WHEN r.interrogation_key IS NULL OR LEN(r.interrogation_key) NOT BETWEEN 1 AND 200 THEN 4
-                WHEN llm.is_json_object(r.input_json) = 0 THEN 5
-                WHEN TRY_CAST(r.priority AS int) < 0 THEN 6
-                WHEN TRY_CAST(r.max_attempts AS int) < 1 THEN 7
-                WHEN LEN(r.dedupe_key) NOT BETWEEN 1 AND 400 THEN 8
-                WHEN r.evidence_ref_json IS NOT NULL AND llm.is_json_object(r.evidence_ref_json) = 0 THEN 9
-                WHEN LEN(r.model_hint) NOT BETWEEN 1 AND 200 THEN 21
-                WHEN LEN(r.entity_type) > 200 OR LEN(r.entity_id) > 400 THEN 25
+                WHEN r.interrogation_key IS NULL OR LEN(r.interrogation_key) NOT BETWEEN 1 AND 200 THEN 51004
+                WHEN llm.is_json_object(r.input_json) = 0 THEN 51005
+                WHEN TRY_CAST(r.priority AS int) < 0 THEN 51006
+                WHEN TRY_CAST(r.max_attempts AS int) < 1 THEN 51007
+                WHEN LEN(r.dedupe_key) NOT BETWEEN 1 AND 400 THEN 51008
+                WHEN r.evidence_ref_json IS NOT NULL AND llm.is_json_object(r.evidence_ref_json) = 0 THEN 51009
+                WHEN LEN(r.model_hint) NOT BETWEEN 1 AND 200 THEN 51021
+                WHEN LEN(r.entity_type) > 200 OR LEN(r.entity_id) > 400 THEN 51025
             END AS bad
         FROM @raw AS r
     ) AS judged
@@ -168,19 +168,19 @@ BEGIN
     IF @bad IS NOT NULL
     BEGIN
         SET @message = CONCAT(
+            N'HC0', RIGHT(CONCAT(N'0', @bad), 2), N': ',
             CASE @bad
-                WHEN 4 THEN N'interrogation_key is missing, blank or longer than 200 characters'
-                WHEN 5 THEN N'input_json is not a JSON object'
-                WHEN 6 THEN N'priority is negative'
-                WHEN 7 THEN N'max_attempts is less than 1'
-                WHEN 8 THEN N'dedupe_key is blank or longer than 400 characters'
-                WHEN 9 THEN N'evidence_ref_json is not a JSON object'
-                WHEN 21 THEN N'model_hint is blank or longer than 200 characters'
+                WHEN 51004 THEN N'interrogation_key is missing, blank or longer than 200 characters'
+                WHEN 51005 THEN N'input_json is not a JSON object'
+                WHEN 51006 THEN N'priority is negative'
+                WHEN 51007 THEN N'max_attempts is less than 1'
+                WHEN 51008 THEN N'dedupe_key is blank or longer than 400 characters'
+                WHEN 51009 THEN N'evidence_ref_json is not a JSON object'
+                WHEN 51021 THEN N'model_hint is blank or longer than 200 characters'
                 ELSE N'entity_type is longer than 200 or entity_id than 400 characters'
             END,
             N' (element n = ', @bad_n, N')'
         );
-        SET @bad = 51000 + @bad;
         THROW @bad, @message, 1;
     END;
 

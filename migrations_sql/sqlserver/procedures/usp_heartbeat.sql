@@ -53,11 +53,11 @@ BEGIN
     );
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 200
-        THROW 51001, N'worker_id is missing, blank or longer than 200 characters', 1;
+        THROW 51001, N'HC001: worker_id is missing, blank or longer than 200 characters', 1;
     IF @lease_seconds IS NULL OR @lease_seconds NOT BETWEEN 1 AND 86400
-        THROW 51002, N'lease_seconds is not between 1 and 86400', 1;
+        THROW 51002, N'HC002: lease_seconds is not between 1 and 86400', 1;
     IF llm.is_json_array(@run_ids_json) = 0
-        THROW 51018, N'run_ids_json is missing, or not an array', 1;
+        THROW 51018, N'HC018: run_ids_json is missing, or not an array', 1;
 
     -- An element is a run's id, or an object that has one. A guid with something behind it would convert to the guid.
     INSERT INTO @listed (run_id)
@@ -70,7 +70,7 @@ BEGIN
         ) AS o
     ) AS e;
     IF EXISTS (SELECT 1 FROM @listed AS l WHERE l.run_id IS NULL)
-        THROW 51018, N'run_ids_json is malformed: an element has no run_id', 1;
+        THROW 51018, N'HC018: run_ids_json is malformed: an element has no run_id', 1;
 
     INSERT INTO @named (run_id, place)
     SELECT
@@ -142,7 +142,7 @@ BEGIN
         AND @known_stopping = 0
         AND @known_seen_utc >= DATEADD(SECOND, -@lease_seconds, @now)
     BEGIN
-        SET @message = CONCAT(N'worker id in use: ', @worker, N' lives with another started_utc');
+        SET @message = CONCAT(N'HC020: worker id in use: ', @worker, N' lives with another started_utc');
         THROW 51020, @message, 1;
     END;
 

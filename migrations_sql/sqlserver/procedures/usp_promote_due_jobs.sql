@@ -79,7 +79,7 @@ BEGIN
     DECLARE @promoted int = 0;
 
     IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
-        THROW 51003, N'max_rows is not between 1 and 500', 1;
+        THROW 51003, N'HC003: max_rows is not between 1 and 500', 1;
 
     EXEC llm.promote_due_jobs @max_rows = @max_rows, @promoted = @promoted OUTPUT;
 

@@ -47,13 +47,13 @@ BEGIN
     );
 
     IF @who IS NULL OR LEN(@who) NOT BETWEEN 1 AND 200
-        THROW 51014, N'actor is missing, blank or longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
     IF @finished_before_utc IS NULL
-        THROW 51017, N'finished_before_utc is missing', 1;
+        THROW 51017, N'HC017: finished_before_utc is missing', 1;
     IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
-        THROW 51003, N'max_rows is not between 1 and 500', 1;
+        THROW 51003, N'HC003: max_rows is not between 1 and 500', 1;
     IF llm.is_json_array(@statuses_json) = 0
-        THROW 51016, N'statuses_json is missing, or not an array', 1;
+        THROW 51016, N'HC016: statuses_json is missing, or not an array', 1;
 
     INSERT INTO @status (status)
     SELECT s.status
@@ -68,7 +68,7 @@ BEGIN
                 OR s.status NOT IN (N'SUCCEEDED', N'FAILED', N'DEADLETTER', N'CANCELLED')
                 OR s.status LIKE N'% '
         )
-        THROW 51016, N'statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED', 1;
+        THROW 51016, N'HC016: statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED', 1;
 
     BEGIN TRANSACTION;
 

@@ -33,7 +33,7 @@ BEGIN
     DECLARE @version_sha256 nvarchar(64);
 
     IF @key IS NULL OR LEN(@key) NOT BETWEEN 1 AND 200
-        THROW 51004, N'interrogation_key is missing, blank or longer than 200 characters', 1;
+        THROW 51004, N'HC004: interrogation_key is missing, blank or longer than 200 characters', 1;
     IF @definition_sha256 IS NULL
         OR llm.is_sha256(@definition_sha256) = 0
         OR @own_version IS NULL
@@ -42,8 +42,8 @@ BEGIN
         OR llm.is_json_object(@output_schema_json) = 0
         OR @rubric IS NULL
     BEGIN
-        SET @message = N'definition_sha256 (64 hex), version (1 to 40 characters), prompt_template, output_schema_json '
-            + N'(a JSON object) or rubric is missing or malformed';
+        SET @message = N'HC019: definition_sha256 (64 hex), version (1 to 40 characters), prompt_template, '
+            + N'output_schema_json (a JSON object) or rubric is missing or malformed';
         THROW 51019, @message, 1;
     END;
 

@@ -30,7 +30,7 @@ BEGIN
     DECLARE @final_status nvarchar(40);
 
     IF @run_id IS NULL
-        THROW 51015, N'run_id is missing', 1;
+        THROW 51015, N'HC015: run_id is missing', 1;
 
     -- A run never changes its job: reading that before the lock is safe.
     SELECT @job_id = r.job_id

@@ -53,6 +53,7 @@ BEGIN
         first_job_id uniqueidentifier NOT NULL
     );
     DECLARE @holder TABLE (key_place int NOT NULL PRIMARY KEY, job_id uniqueidentifier NOT NULL);
+    DECLARE @refused TABLE (job_seq bigint NOT NULL PRIMARY KEY, why nvarchar(MAX) NOT NULL);
     DECLARE @changed TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
@@ -60,9 +61,9 @@ BEGIN
     );
 
     IF @who IS NULL OR LEN(@who) NOT BETWEEN 1 AND 200
-        THROW 51014, N'actor is missing, blank or longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
     IF llm.is_json_array(@jobs_json) = 0
-        THROW 51010, N'jobs_json is missing, or not an array of objects with a job_id', 1;
+        THROW 51010, N'HC010: jobs_json is missing, or not an array of objects with a job_id', 1;
 
     -- A guid with something behind it would convert to the guid.
     INSERT INTO @listed (job_id, expected_status)
@@ -74,9 +75,9 @@ BEGIN
         expected_status nvarchar(MAX) '$.expected_status'
     ) AS e;
     IF EXISTS (SELECT 1 FROM @listed AS l WHERE l.job_id IS NULL)
-        THROW 51010, N'jobs_json is malformed: an element has no job_id', 1;
+        THROW 51010, N'HC010: jobs_json is malformed: an element has no job_id', 1;
     IF (SELECT COUNT(*) FROM @listed) > 500
-        THROW 51023, N'jobs_json names more than 500 jobs', 1;
+        THROW 51023, N'HC023: jobs_json names more than 500 jobs', 1;
 
     -- A job named twice counts once, as first said.
     DELETE FROM @listed
@@ -101,6 +102,7 @@ BEGIN
             DELETE FROM @held;
             DELETE FROM @key;
             DELETE FROM @holder;
+            DELETE FROM @refused;
             DELETE FROM @changed;
 
             BEGIN TRANSACTION;
@@ -158,13 +160,13 @@ BEGIN
                 AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')
             OPTION (LOOP JOIN, FORCE ORDER);
 
-            UPDATE h
-            SET why = CONCAT(
-                N'job ', LOWER(CAST(COALESCE(o.job_id, k.first_job_id) AS nvarchar(36))), N' holds its dedupe key'
-            )
-            FROM @held AS h
-            INNER JOIN @key AS k
-                ON h.job_seq = k.job_seq
+            INSERT INTO @refused (job_seq, why)
+            SELECT
+                k.job_seq,
+                CONCAT(
+                    N'job ', LOWER(CAST(COALESCE(o.job_id, k.first_job_id) AS nvarchar(36))), N' holds its dedupe key'
+                )
+            FROM @key AS k
             LEFT JOIN @holder AS o
                 ON k.key_place = o.key_place
             WHERE
@@ -182,10 +184,13 @@ BEGIN
                 finished_utc = NULL
             OUTPUT inserted.job_seq, inserted.job_id, inserted.status INTO @changed (job_seq, job_id, to_status)
             FROM @held AS h
+            LEFT JOIN @refused AS r
+                ON h.job_seq = r.job_seq
             INNER JOIN llm.job AS j WITH (ROWLOCK)
                 ON h.job_seq = j.job_seq
             WHERE
                 h.why IS NULL
+                AND r.job_seq IS NULL
                 AND j.status = h.status
             OPTION (LOOP JOIN, FORCE ORDER);
 
@@ -223,11 +228,13 @@ BEGIN
         COALESCE(c.to_status, h.status) AS to_status,
         CASE
             WHEN h.job_seq IS NULL THEN N'no such job'
-            WHEN c.job_seq IS NULL THEN COALESCE(h.why, N'the job changed a moment ago')
+            WHEN c.job_seq IS NULL THEN COALESCE(h.why, r.why, N'the job changed a moment ago')
         END AS why
     FROM @listed AS l
     LEFT JOIN @held AS h
         ON l.place = h.place
+    LEFT JOIN @refused AS r
+        ON h.job_seq = r.job_seq
     LEFT JOIN @changed AS c
         ON h.job_seq = c.job_seq
     ORDER BY l.place;

@@ -46,11 +46,11 @@ BEGIN
     );
 
     IF @who IS NULL OR LEN(@who) NOT BETWEEN 1 AND 200
-        THROW 51014, N'actor is missing, blank or longer than 200 characters', 1;
+        THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
     IF LEN(@hint) NOT BETWEEN 1 AND 200
-        THROW 51021, N'model_hint is blank or longer than 200 characters', 1;
+        THROW 51021, N'HC021: model_hint is blank or longer than 200 characters', 1;
     IF llm.is_json_array(@jobs_json) = 0
-        THROW 51010, N'jobs_json is missing, or not an array of objects with a job_id', 1;
+        THROW 51010, N'HC010: jobs_json is missing, or not an array of objects with a job_id', 1;
 
     -- A guid with something behind it would convert to the guid.
     INSERT INTO @listed (job_id, expected_status)
@@ -62,9 +62,9 @@ BEGIN
         expected_status nvarchar(MAX) '$.expected_status'
     ) AS e;
     IF EXISTS (SELECT 1 FROM @listed AS l WHERE l.job_id IS NULL)
-        THROW 51010, N'jobs_json is malformed: an element has no job_id', 1;
+        THROW 51010, N'HC010: jobs_json is malformed: an element has no job_id', 1;
     IF (SELECT COUNT(*) FROM @listed) > 500
-        THROW 51023, N'jobs_json names more than 500 jobs', 1;
+        THROW 51023, N'HC023: jobs_json names more than 500 jobs', 1;
 
     -- A job named twice counts once, as first said.
     DELETE FROM @listed

@@ -48,8 +48,8 @@ END');
 END;
 GO
 
--- Whether a text is a SHA-256 in lower-case hex; null for null. Every digit is turned into a zero, by code point;
--- comparing ignores blanks at the end, LIKE does not.
+-- Whether a text is a SHA-256 in lower-case hex; null for null. (On PostgreSQL a domain tells.) Every digit is turned
+-- into a zero, by code point; comparing ignores blanks at the end, LIKE does not.
 IF OBJECT_ID(N'llm.is_sha256', N'FN') IS NULL
 BEGIN
     EXEC (N'

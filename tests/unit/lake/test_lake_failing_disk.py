@@ -71,6 +71,22 @@ def test_a_full_disk_stops_a_spool_and_the_probe(local_lake: Lake, root: Path, m
     assert all_files(root) == []
 
 
+def test_a_spool_that_lost_bytes_is_never_finished(
+    local_lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with local_lake.spool(FOLDER, "response.ndjson") as spool:
+        with monkeypatch.context() as patch:
+            fail_with(errno.ENOSPC, patch, "write")
+            with pytest.raises(LakeUnavailable):
+                spool.write(b"lost")
+        with pytest.raises(LakeUnavailable, match="lost before"):
+            spool.write(b"more")
+        with pytest.raises(LakeUnavailable, match="lost before"):
+            local_lake.write_run(FOLDER, {"prompt.txt": b"?"}, spool=spool)
+    assert all_files(root) == []
+    local_lake.write_run(FOLDER, {"prompt.txt": b"?"})
+
+
 def test_reading_that_fails_half_way_is_unavailable(local_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     local_lake.write("evidence", "luke.txt", b"x")
 

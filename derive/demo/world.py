@@ -1,0 +1,121 @@
+"""The demo's world: which folder and database it lives in, which model answers, and the processes that run in it."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from derive.contracts import OllamaSettings
+from derive.demo.stand_in import StandIn
+from derive.demo.stand_in_model import NAME
+from derive.errors import RunError
+from derive.ollama.client import OllamaClient
+
+OWN_FOLDER = "var/demo"
+LEFT_BEHIND = ("DATABASE_URL", "LAKE_URL")
+"""What would lead out of the demo's own world."""
+FIRST_PORT = 8000
+PORTS_TRIED = 50
+STOP_SECONDS = 20.0
+LOOK_SECONDS = 2.0
+"""How long an Ollama may take to say that it is there."""
+SLOTS_OF_STAND_IN = 4
+SLOTS_OF_OLLAMA = 1
+
+
+@dataclass(frozen=True)
+class ModelInUse:
+    """Which model the demo asks. ``why_not_ollama`` says why the stand-in answers; None when a real model does."""
+
+    base_url: str
+    model: str
+    slots: int
+    why_not_ollama: str | None
+
+    @property
+    def is_real(self) -> bool:
+        """Whether a model answers, and not rules."""
+        return self.why_not_ollama is None
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the demo's own world, whatever database and lake the given one names."""
+    return {name: value for name, value in environment.items() if name not in LEFT_BEHIND} | {
+        "HOLOCRON_VAR": OWN_FOLDER
+    }
+
+
+@contextmanager
+def model_in_use(ollama: OllamaSettings) -> Iterator[ModelInUse]:
+    """Find the Ollama of the settings, or run the stand-in for as long as the block lasts."""
+    why_not = asyncio.run(_look_for(ollama))
+    if why_not is None:
+        yield ModelInUse(ollama.base_url, ollama.model, SLOTS_OF_OLLAMA, None)
+        return
+    with StandIn() as stand_in:
+        yield ModelInUse(stand_in.base_url, NAME, SLOTS_OF_STAND_IN, why_not)
+
+
+async def _look_for(ollama: OllamaSettings) -> str | None:
+    """Return None when the server answers and has the model, else the reason why it is of no use."""
+    impatient = ollama.model_copy(update={"connect_seconds": LOOK_SECONDS, "first_byte_seconds": LOOK_SECONDS})
+    client = OllamaClient(impatient, slots=1)
+    try:
+        await client.probe()
+    except RunError as error:
+        return str(error)
+    finally:
+        await client.aclose()
+    return None
+
+
+class Program:
+    """A command of ``manage.py`` running beside the demo, with its output in a log file."""
+
+    def __init__(self, *arguments: str, log_file: Path, environment: Mapping[str, str]) -> None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.name = arguments[0]
+        self.log_file = log_file
+        with log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, sys.argv[0], *arguments],
+                env=dict(os.environ) | dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in the terminal is for the demo, which stops its programs in its own order.
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """Ask it to stop, wait, and kill it when it does not."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def free_port() -> int:
+    """Return the first port from 8000 on that nobody listens on; raise OSError when all of fifty are taken."""
+    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} is free")
