@@ -5,6 +5,7 @@ One of its answers is wrong on purpose, so that the demo can show a job being as
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ BEHAVIOUR = (
     f" plain values. Where the evidence says '{MISQUOTE_MARKER}', it misquotes on purpose until the prompt tells of"
     " an earlier answer's mistake."
 )
+_CONFIDENCE_IN_DISAGREEMENT = 50
+"""Where items say different things of what can be but one."""
 _MISQUOTED = "as far as anyone remembers, "
 
 
@@ -35,17 +38,23 @@ def answer(prompt: str, schema: dict[str, Any] | None) -> str:
 
 
 def _cited_facts(read: ReadPrompt) -> Iterator[CitedFact]:
-    seen: set[tuple[str, str]] = set()
+    found = {
+        (fact.fact_key, fact.value): (item, fact) for item in reversed(read.items) for fact in find_facts(item.text)
+    }
+    sources: dict[str, set[str]] = defaultdict(set)
+    for item, fact in found.values():
+        if fact.single:
+            sources[fact.fact_key].add(item.evidence_id)
     for item in read.items:
         misquotes = MISQUOTE_MARKER in item.text and not read.corrected
         for fact in find_facts(item.text):
-            if (fact.fact_key, fact.value) in seen:
-                continue
-            seen.add((fact.fact_key, fact.value))
+            if found[fact.fact_key, fact.value][0] is not item:
+                continue  # said by an earlier item already
+            disagrees = len(sources[fact.fact_key]) > 1
             yield {
                 "fact_key": fact.fact_key,
                 "value": fact.value,
-                "confidence": fact.confidence,
+                "confidence": min(fact.confidence, _CONFIDENCE_IN_DISAGREEMENT) if disagrees else fact.confidence,
                 "evidence_ids": [item.evidence_id],
                 "quote": _MISQUOTED + fact.quote if misquotes else fact.quote,
             }

@@ -21,12 +21,16 @@ _SHIPS = r"(?:freighter|tug|frigate|racer|hauler|barge|fighter|cruiser|yacht)"
 
 @dataclass(frozen=True)
 class Fact:
-    """One finding. ``quote`` is an exact slice of the text; ``confidence`` is 0 to 100."""
+    """One finding. ``quote`` is an exact slice of the text; ``confidence`` is 0 to 100.
+
+    ``single``: an entity has one such value, so that two different ones disagree.
+    """
 
     fact_key: str
     value: str
     confidence: int
     quote: str
+    single: bool = True
 
 
 @dataclass(frozen=True)
@@ -169,4 +173,4 @@ def _facts_of(sentence: str) -> Iterator[Fact]:
             for value in values:
                 if value.strip():
                     quote = sentence if len(sentence) <= MAX_QUOTE_CHARACTERS else match.group()
-                    yield Fact(rule.fact_key, value.strip(), rule.confidence, quote.strip())
+                    yield Fact(rule.fact_key, value.strip(), rule.confidence, quote.strip(), single=not rule.many)

@@ -88,6 +88,17 @@ def test_what_a_sample_expects_to_be_cut_and_redacted_is(sample: Sample) -> None
     assert {redaction.evidence_id for redaction in bundle.redactions} == sample.expect.redacted_items
 
 
+def test_sources_that_disagree_are_both_reported_with_little_confidence() -> None:
+    sample = SAMPLES["disagreement"]
+    facts = json.loads(ask(sample, bundle_of(sample)).content)["facts"]
+    lengths = {fact["value"]: fact["evidence_ids"] for fact in facts if fact["fact_key"] == "length"}
+    assert lengths == {"152 metres long": ["dock-survey"], "140 metres long": ["yard-record"]}
+    confidence = {fact["fact_key"]: fact["confidence"] for fact in facts}
+    assert confidence["length"] < 60
+    assert confidence["manufacturer"] < 60
+    assert confidence["crew"] >= 90
+
+
 def test_the_secrets_do_not_reach_the_model() -> None:
     sample = SAMPLES["secrets"]
     bundle = bundle_of(sample)

@@ -127,6 +127,14 @@ def test_the_queue_calls_every_procedure() -> None:
     assert sorted(CALLED) == PROCEDURE_NAMES
 
 
+def test_every_error_says_its_number_in_its_text_too() -> None:
+    """The driver hands on the text alone; where that is a variable, it is made in the same procedure."""
+    for script in read_scripts(Engine.SQLSERVER, PROCEDURES):
+        for number, text in re.findall(r"THROW 51(\d{3}), (N'[^']*'|@message), 1", script.text):
+            wanted = f"N'HC{number}: "
+            assert text.startswith(wanted) or (text == "@message" and wanted in script.text), f"{script.name}: {text}"
+
+
 def test_no_batch_is_one_that_only_sqlcmd_understands() -> None:
     """Braces outside of texts are ODBC's escapes, ``:r`` and ``$(…)`` are sqlcmd's."""
     for script in _scripts():

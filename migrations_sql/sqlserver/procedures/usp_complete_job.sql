@@ -364,7 +364,7 @@ BEGIN
                     INNER JOIN llm.artifact AS held WITH (INDEX (pk_artifact))
                         ON TRY_CAST(a.artifact_id AS uniqueidentifier) = held.artifact_id
                 )
-                    THROW 51012, N'artifacts_json is malformed: an artifact_id is taken', 1;
+                    THROW 51012, N'HC012: artifacts_json is malformed: an artifact_id is taken', 1;
 
                 INSERT INTO llm.artifact (
                     artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc

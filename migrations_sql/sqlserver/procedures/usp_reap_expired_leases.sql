@@ -95,7 +95,11 @@ BEGIN
                 WHEN j.attempt_count > 1 THEN 30 * POWER(2, j.attempt_count - 1)
                 ELSE 30
             END * (1000 + CHECKSUM(CAST(NEWID() AS nvarchar(36))) % 201),
-            CONCAT(N'the lease of worker ', j.locked_by, N' expired at ', llm.utc_text(j.lease_expires_utc))
+            -- COLLATE, here and below: a column and a function's result may not be of two collations in one text.
+            CONCAT(
+                N'the lease of worker ', j.locked_by COLLATE Latin1_General_100_BIN2,
+                N' expired at ', llm.utc_text(j.lease_expires_utc)
+            )
         FROM @seen AS s
         INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
             ON s.job_seq = j.job_seq
@@ -158,7 +162,7 @@ BEGIN
             told.to_status,
             @who,
             CONCAT(
-                N'{"worker_id": "', STRING_ESCAPE(told.locked_by, 'json'),
+                N'{"worker_id": "', STRING_ESCAPE(told.locked_by, 'json') COLLATE Latin1_General_100_BIN2,
                 N'", "lease_expires_utc": "', llm.utc_text(told.lease_expires_utc),
                 N'", "available_utc": ', COALESCE(N'"' + llm.utc_text(told.available_utc) + N'"', N'null'),
                 N'}'

@@ -53,6 +53,7 @@ BEGIN
         first_job_id uniqueidentifier NOT NULL
     );
     DECLARE @holder TABLE (key_place int NOT NULL PRIMARY KEY, job_id uniqueidentifier NOT NULL);
+    DECLARE @refused TABLE (job_seq bigint NOT NULL PRIMARY KEY, why nvarchar(MAX) NOT NULL);
     DECLARE @changed TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
@@ -101,6 +102,7 @@ BEGIN
             DELETE FROM @held;
             DELETE FROM @key;
             DELETE FROM @holder;
+            DELETE FROM @refused;
             DELETE FROM @changed;
 
             BEGIN TRANSACTION;
@@ -158,13 +160,13 @@ BEGIN
                 AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')
             OPTION (LOOP JOIN, FORCE ORDER);
 
-            UPDATE h
-            SET why = CONCAT(
-                N'job ', LOWER(CAST(COALESCE(o.job_id, k.first_job_id) AS nvarchar(36))), N' holds its dedupe key'
-            )
-            FROM @held AS h
-            INNER JOIN @key AS k
-                ON h.job_seq = k.job_seq
+            INSERT INTO @refused (job_seq, why)
+            SELECT
+                k.job_seq,
+                CONCAT(
+                    N'job ', LOWER(CAST(COALESCE(o.job_id, k.first_job_id) AS nvarchar(36))), N' holds its dedupe key'
+                )
+            FROM @key AS k
             LEFT JOIN @holder AS o
                 ON k.key_place = o.key_place
             WHERE
@@ -182,10 +184,13 @@ BEGIN
                 finished_utc = NULL
             OUTPUT inserted.job_seq, inserted.job_id, inserted.status INTO @changed (job_seq, job_id, to_status)
             FROM @held AS h
+            LEFT JOIN @refused AS r
+                ON h.job_seq = r.job_seq
             INNER JOIN llm.job AS j WITH (ROWLOCK)
                 ON h.job_seq = j.job_seq
             WHERE
                 h.why IS NULL
+                AND r.job_seq IS NULL
                 AND j.status = h.status
             OPTION (LOOP JOIN, FORCE ORDER);
 
@@ -223,11 +228,13 @@ BEGIN
         COALESCE(c.to_status, h.status) AS to_status,
         CASE
             WHEN h.job_seq IS NULL THEN N'no such job'
-            WHEN c.job_seq IS NULL THEN COALESCE(h.why, N'the job changed a moment ago')
+            WHEN c.job_seq IS NULL THEN COALESCE(h.why, r.why, N'the job changed a moment ago')
         END AS why
     FROM @listed AS l
     LEFT JOIN @held AS h
         ON l.place = h.place
+    LEFT JOIN @refused AS r
+        ON h.job_seq = r.job_seq
     LEFT JOIN @changed AS c
         ON h.job_seq = c.job_seq
     ORDER BY l.place;

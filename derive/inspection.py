@@ -1,0 +1,106 @@
+"""Looking at the queue: a list of jobs, the whole story of one, how many are in each state. Reads only, bounded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from derive.models import Artifact, Job, JobEvent, Run
+from derive.states import JobStatus
+
+COUNT_CAP = 100_000
+"""States are counted up to here: counting millions of rows takes long and tells no more."""
+STORY_CAP = 1_000
+"""Runs, events and artifacts of one job that are shown, the latest."""
+LISTED = (
+    "job_id",
+    "status",
+    "priority",
+    "interrogation_key",
+    "entity_type",
+    "entity_id",
+    "attempt_count",
+    "max_attempts",
+    "created_utc",
+    "available_utc",
+    "finished_utc",
+    "locked_by",
+    "error_kind",
+    "last_error",
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything the tables tell of one job; rows by column name, in the order things happened."""
+
+    job: Row
+    runs: tuple[Row, ...]
+    events: tuple[Row, ...]
+    artifacts: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class StateCount:
+    """How many jobs are in a state; ``capped``: so many at least."""
+
+    status: JobStatus
+    count: int
+    capped: bool
+
+
+def list_jobs(*, status: JobStatus | None, limit: int) -> tuple[Row, ...]:
+    """Return the columns of ``LISTED`` of the jobs queued last, newest first."""
+    jobs = Job.objects.all() if status is None else Job.objects.filter(status=status.value)
+    return tuple(jobs.order_by("-job_seq").values(*LISTED)[:limit])
+
+
+def tell_story(job_id: UUID) -> Story | None:
+    """Return the job with its runs, events and artifacts; None when there is no such job."""
+    job = Job.objects.filter(job_id=job_id).first()
+    if job is None:
+        return None
+    runs = _latest(Run.objects.filter(job_id=job_id), "attempt")
+    return Story(
+        job=_row(job),
+        runs=runs,
+        events=_latest(JobEvent.objects.filter(job_id=job_id), "event_seq"),
+        artifacts=_latest(Artifact.objects.filter(run_id__in=[run["run_id"] for run in runs]), "artifact_seq"),
+    )
+
+
+def count_states() -> tuple[StateCount, ...]:
+    """Return how many jobs are in each state, counted up to a cap."""
+    return tuple(_count(status) for status in JobStatus)
+
+
+def age_in_words(moment: datetime, *, now: datetime | None = None) -> str:
+    """Say how long ago a moment was, in its greatest unit: ``42s``, ``5m``, ``3h``, ``12d``; later: ``in 5m``."""
+    seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
+    prefix, seconds = ("in ", -seconds) if seconds < 0 else ("", seconds)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{prefix}{seconds // size}{unit}"
+    return f"{prefix}{seconds}s"
+
+
+def _count(status: JobStatus) -> StateCount:
+    counted = Job.objects.filter(status=status.value).order_by()[: COUNT_CAP + 1].count()
+    return StateCount(status, min(counted, COUNT_CAP), capped=counted > COUNT_CAP)
+
+
+def _latest(rows: models.QuerySet[Any], order: str) -> tuple[Row, ...]:
+    return tuple(reversed(_rows(rows.order_by(f"-{order}")[:STORY_CAP])))
+
+
+def _rows(rows: Iterable[models.Model]) -> list[Row]:
+    return [_row(row) for row in rows]
+
+
+def _row(row: models.Model) -> Row:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.fields}  # noqa: SLF001  Django's public API

@@ -1,0 +1,119 @@
+"""One record to one job: the parameters of ``usp_enqueue_job``, checked as far as can be known before it runs."""
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from derive.contracts import JobInput, check_storable
+from derive.errors import RunError
+from derive.evidence.references import problems_in_words
+from derive.interrogations.registry import Registry
+
+STANDS_FOR = {"input": "input_json", "evidence_ref": "evidence_ref_json"}
+PARAMETERS = frozenset({*JobInput.model_fields, "actor"})
+_NUMBERS = ("priority", "max_attempts")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,10}")
+_MAX_ACTOR_CHARACTERS = 200
+
+
+class RecordRefused(ValueError):
+    """The record is no job that could be queued; the message says why, without repeating values."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedJob:
+    """A job that may be queued, and who the record says queues it."""
+
+    job: JobInput
+    actor: str | None
+
+
+class RecordCheck:
+    """Checks records against the procedure's parameters, the registry, and each interrogation's input contract.
+
+    A job without a ``job_id`` gets ``import_id`` plus its line number: saying a line again then stores nothing
+    twice, and neighbours in a file are neighbours in the index.
+    """
+
+    def __init__(self, registry: Registry, *, import_id: UUID) -> None:
+        self._registry = registry
+        self._import_number = import_id.int
+
+    def check(self, values: dict[str, Any], *, line: int) -> CheckedJob:
+        """Return the job a record asks for; raise RecordRefused."""
+        given = {name: value for name, value in values.items() if value is not None}
+        actor = _actor(given.pop("actor", None))
+        if not given.keys() <= PARAMETERS:
+            given = _without_stand_ins(given)
+        for name in _NUMBERS:
+            if name in given:
+                given[name] = _whole_number(name, given[name])
+        if not isinstance(given.get("available_utc", ""), str):
+            raise RecordRefused("available_utc: must be text such as 2030-01-31T12:00:00Z")
+        if "job_id" not in given:
+            given["job_id"] = UUID(int=self._import_number + line)
+        try:
+            job = JobInput.model_validate(given)
+            self._registry.check(job)
+        except ValidationError as error:
+            raise RecordRefused(problems_in_words(error)) from None
+        except RunError as error:
+            raise RecordRefused(f"{error.kind}: {error}") from None
+        return CheckedJob(job, actor)
+
+
+def _without_stand_ins(given: dict[str, Any]) -> dict[str, Any]:
+    """Put the JSON text in the place of ``input`` and ``evidence_ref``; refuse any other unknown name."""
+    named: dict[str, Any] = {}
+    for name, value in given.items():
+        parameter = STANDS_FOR.get(name, name)
+        if parameter not in PARAMETERS:
+            raise RecordRefused(f"unknown key {name[:60]!r}{_hint(name)}")
+        if parameter != name:
+            if parameter in given:
+                raise RecordRefused(f"gives both {name} and {parameter}")
+            value = _json_text(name, value)  # noqa: PLW2901  what stands there from here on
+        named[parameter] = value
+    return named
+
+
+def _hint(name: str) -> str:
+    near = get_close_matches(name, [*STANDS_FOR, *sorted(PARAMETERS)], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _json_text(name: str, value: Any) -> str:
+    """Return an object as JSON text; text (a cell of CSV) must be JSON already."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        raise RecordRefused(f"{name}: must be a JSON object")
+    try:
+        text = to_json(value).decode()
+    except (PydanticSerializationError, UnicodeEncodeError):
+        raise RecordRefused(f"{name}: holds half of a surrogate pair, which is no character") from None
+    return text
+
+
+def _whole_number(name: str, value: Any) -> int:
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value):
+        return int(value)
+    if type(value) is not int:
+        raise RecordRefused(f"{name}: must be a whole number")
+    return value
+
+
+def _actor(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value) > _MAX_ACTOR_CHARACTERS:
+        raise RecordRefused(f"actor: must be text of 1 to {_MAX_ACTOR_CHARACTERS} characters")
+    try:
+        return check_storable(value)
+    except ValueError as error:
+        raise RecordRefused(f"actor: {error}") from None

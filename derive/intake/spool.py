@@ -1,0 +1,76 @@
+"""Checked jobs on disk, between the pass that checks every line and the pass that queues them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import Self
+
+from derive.contracts import JobInput
+from derive.intake.checking import CheckedJob
+
+BATCH_JOBS = 2_000
+"""One transaction of ``usp_enqueue_jobs``."""
+BATCH_BYTES = 8 * 1024 * 1024
+"""A batch of long jobs ends sooner, so that memory stays bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that are queued in one transaction, with the lines they came from, all by one actor."""
+
+    lines: tuple[int, ...]
+    jobs: tuple[JobInput, ...]
+    actor: str | None
+
+
+class Spool:
+    """A temporary file of checked jobs, gone when it is closed. ``count`` is how many it holds."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._file = TemporaryFile(prefix="holocron-intake-")  # noqa: SIM115  closed by close()
+
+    def add(self, line: int, checked: CheckedJob) -> None:
+        """Keep a job."""
+        head = f"{line}\t{'' if checked.actor is None else checked.actor.encode().hex()}\t"
+        self._file.write(f"{head}{checked.job.model_dump_json(exclude_none=True)}\n".encode())
+        self.count += 1
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all jobs in the order of their lines, read one batch at a time."""
+        self._file.seek(0)
+        lines: list[int] = []
+        jobs: list[JobInput] = []
+        batch_actor, size = b"", 0
+        for row in self._file:
+            number, actor, text = row.split(b"\t", 2)
+            if jobs and (len(jobs) == BATCH_JOBS or size + len(text) > BATCH_BYTES or actor != batch_actor):
+                yield _batch(lines, jobs, batch_actor)
+                lines, jobs, size = [], [], 0
+            batch_actor = actor
+            lines.append(int(number))
+            jobs.append(_job(text))
+            size += len(text)
+        if jobs:
+            yield _batch(lines, jobs, batch_actor)
+
+    def close(self) -> None:
+        """Delete the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _batch(lines: list[int], jobs: list[JobInput], actor: bytes) -> Batch:
+    return Batch(tuple(lines), tuple(jobs), bytes.fromhex(actor.decode()).decode() if actor else None)
+
+
+def _job(text: bytes) -> JobInput:
+    return JobInput.model_validate_json(text)

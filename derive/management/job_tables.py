@@ -1,0 +1,120 @@
+"""Jobs as tables for people. Whatever comes from the database is shown as plain text: no markup, no control codes."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from derive.inspection import Row, StateCount, Story, age_in_words
+
+_COLOURS = {
+    "NEW": "cyan",
+    "SCHEDULED": "blue",
+    "RUNNING": "yellow",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "DEADLETTER": "magenta",
+    "CANCELLED": "dim",
+}
+_WIDTH_OF_A_PIPE = 200
+"""Columns when the output is no terminal: ids stay whole."""
+_MAX_SHOWN = 400
+"""Characters of one value: the whole of it is in ``--json``."""
+_JOB_FIRST = ("job_id", "status", "interrogation_key", "entity_type", "entity_id", "priority")
+
+
+def show_jobs(jobs: Sequence[Row]) -> None:
+    """Print a list of jobs."""
+    table = _table("job", "state", "prio", "interrogation", "entity", "tries", "age", "error")
+    for job in jobs:
+        table.add_row(
+            _plain(job["job_id"]),
+            _state(job["status"]),
+            _plain(job["priority"]),
+            _plain(job["interrogation_key"]),
+            _plain("/".join(part for part in (job["entity_type"], job["entity_id"]) if part)),
+            _plain(f"{job['attempt_count']}/{job['max_attempts']}"),
+            _plain(age_in_words(job["created_utc"])),
+            _plain(f"{job['error_kind']}: {job['last_error'] or ''}" if job["error_kind"] else ""),
+        )
+    _console().print(table if jobs else "no jobs")
+
+
+def show_story(story: Story) -> None:
+    """Print all that is known of one job."""
+    console = _console()
+    facts = Table(show_header=False, box=None)
+    names = [*_JOB_FIRST, *(name for name in story.job if name not in _JOB_FIRST)]
+    for name in names:
+        if story.job[name] is not None:
+            facts.add_row(name, _state(story.job[name]) if name == "status" else _plain(story.job[name]))
+    console.print(facts)
+    runs = _table("attempt", "run", "state", "counted", "started", "ms", "model", "tokens in/out", "worker", "error")
+    for run in story.runs:
+        runs.add_row(
+            _plain(run["attempt"]),
+            _plain(run["run_id"]),
+            _state(run["status"]),
+            "yes" if run["counted"] else "no",
+            _plain(run["started_utc"]),
+            _plain(run["total_ms"]),
+            _plain(run["model_name"]),
+            _plain(f"{run['prompt_tokens'] or 0}/{run['output_tokens'] or 0}"),
+            _plain(run["worker_id"]),
+            _plain(f"{run['error_kind']}: {run['error'] or ''}" if run["error_kind"] else ""),
+        )
+    _section(console, "runs", runs)
+    events = _table("at", "event", "from", "to", "actor", "reason", "details")
+    for event in story.events:
+        events.add_row(
+            *(_plain(event[name]) for name in ("at_utc", "event", "from_status", "to_status", "actor", "reason")),
+            _plain(event["detail_json"]),
+        )
+    _section(console, "events", events)
+    artifacts = _table("artifact", "bytes", "sha256", "in the lake")
+    for artifact in story.artifacts:
+        artifacts.add_row(
+            *(_plain(artifact[name]) for name in ("artifact_type", "byte_count", "content_sha256", "lake_uri"))
+        )
+    _section(console, "artifacts", artifacts)
+
+
+def show_counts(counts: Sequence[StateCount]) -> None:
+    """Print how many jobs are in each state."""
+    table = _table("state", "jobs")
+    for count in counts:
+        table.add_row(_state(count.status.value), _plain(f"{count.count}{' or more' if count.capped else ''}"))
+    _console().print(table)
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+
+
+def _section(console: Console, name: str, table: Table) -> None:
+    console.print(f"\n[bold]{name}[/bold]" if table.row_count else f"\nno {name}")
+    if table.row_count:
+        console.print(table)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"job", "run", "state", "tries", "age", "prio"})
+    return table
+
+
+def _state(status: str) -> Text:
+    return Text(status, style=_COLOURS.get(status, ""))
+
+
+def _plain(value: Any) -> Text:
+    if value is None:
+        return Text("")
+    text = f"{value:%Y-%m-%d %H:%M:%S}Z" if isinstance(value, datetime) else str(value)
+    shown = "".join(sign if sign.isprintable() else " " for sign in text[: _MAX_SHOWN + 1])
+    return Text(shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…")
