@@ -1,0 +1,176 @@
+"""What a run was answered, made again: the answer from its stream, the judgement, the output, the numbers."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from derive.contracts import EvidenceBundle, parse_json
+from derive.errors import ConfigurationError, RunError
+from derive.interrogations.definition import Definition, Validation
+from derive.ollama.chat import ChatAnswer
+from derive.ollama.stream import AnswerAssembler
+from derive.verify.contents import NotJson, member, read_json
+from derive.verify.findings import Check, Findings
+from derive.verify.stored import RunState, StoredRun
+
+_MAX_ERROR_CHARACTERS = 2000
+"""How much of an error a row keeps."""
+
+
+def check_response(
+    run: StoredRun, state: RunState, files: Mapping[str, bytes], findings: Findings
+) -> ChatAnswer | None:
+    """Put the answer together again from its stream, hold response.json and the row's numbers against it.
+
+    Return the answer when it is whole and can be believed.
+    """
+    stream, stored = files.get("response.ndjson"), files.get("response.json")
+    answer = _answer_in(stream, must_be_whole=state.succeeded, findings=findings) if stream is not None else None
+    if stored is not None:
+        if answer is None:
+            # One line that ends the answer is an answer too.
+            answer = _answer_in(stored, name="response.json", must_be_whole=True, findings=findings)
+        elif not _same_json(answer.response_json, stored):
+            findings.add(
+                "response.json", Check.RESPONSE, "put together again from response.ndjson, the answer is another"
+            )
+            return None
+    if answer is None or not answer.response_json:
+        return None
+    _check_metrics(run, answer, findings)
+    return answer
+
+
+def _answer_in(
+    data: bytes, *, must_be_whole: bool, findings: Findings, name: str = "response.ndjson"
+) -> ChatAnswer | None:
+    assembler = AnswerAssembler(max_answer_bytes=len(data) + 1)
+    try:
+        assembler.feed(data)
+        return assembler.finish()
+    except RunError as error:
+        if must_be_whole and not assembler.is_done:
+            findings.add(name, Check.RESPONSE, f"holds no whole answer: {error}")
+            return None
+        with contextlib.suppress(RunError):
+            return assembler.so_far()
+        return None
+
+
+def _same_json(one: bytes, other: bytes) -> bool:
+    """Tell whether two texts are the same JSON; another version may have written the same answer otherwise."""
+    if one == other:
+        return True
+    try:
+        return json.dumps(read_json(one)) == json.dumps(read_json(other))
+    except NotJson:
+        return False
+
+
+def _check_metrics(run: StoredRun, answer: ChatAnswer, findings: Findings) -> None:
+    try:
+        in_sql = parse_json(run.metrics_json or "null")
+    except ValueError:
+        in_sql = None
+    metrics = answer.metrics
+    wrong = [
+        f"{column} in SQL is {found}, the answer says {said}"
+        for column, found, said in (
+            ("prompt_tokens", run.prompt_tokens, metrics.prompt_eval_count),
+            ("output_tokens", run.output_tokens, metrics.eval_count),
+        )
+        if found != said
+    ]
+    if in_sql != json.loads(metrics.to_json()):
+        wrong.append("metrics_json in SQL is not what the answer says")
+    for what in wrong:
+        findings.add("response.json", Check.METRICS, what)
+
+
+def check_judgement(
+    run: StoredRun,
+    state: RunState,
+    files: Mapping[str, bytes],
+    findings: Findings,
+    *,
+    definition: Definition | None,
+    bundle: EvidenceBundle | None,
+    answer: ChatAnswer | None,
+    output_model: type[BaseModel] | None,
+) -> None:
+    """Validate the answer again and hold report, output and row against what comes of it.
+
+    Without ``output_model`` (its code has moved on) the schema and the grounding judge alone.
+    """
+    report = _report(files, findings)
+    validation = None
+    if definition is not None and bundle is not None and answer is not None and (report is not None or state.succeeded):
+        try:
+            validation = definition.validate(answer.content, bundle, output_model=output_model)
+        except ConfigurationError as error:
+            findings.add("", Check.DEFINITION, f"its schema judges nothing: {error}")
+    if validation is not None and report is not None:
+        _compare_report(run, report, validation, findings)
+    _check_output(run, state, files, validation, findings)
+
+
+def _report(files: Mapping[str, bytes], findings: Findings) -> Any:
+    data = files.get("validation.json")
+    if data is None:
+        return None
+    try:
+        return read_json(data)
+    except NotJson as error:
+        findings.add("validation.json", Check.UNREADABLE, str(error))
+        return None
+
+
+def _compare_report(run: StoredRun, report: Any, validation: Validation, findings: Findings) -> None:
+    kind = validation.error.kind.value if validation.error else None
+    stored = _results(report)
+    again = {check.name: check.result for check in validation.checks}
+    if again.get("model") == "skipped":
+        # The model's code has moved on: what only it could judge is taken as it was judged then.
+        if stored.get("model") == "failed":
+            return
+        stored["model"] = "skipped"
+    elif stored.get("model") == "skipped":
+        again["model"] = "skipped"
+    if (member(report, "valid"), member(report, "error_kind"), stored) != (validation.valid, kind, again):
+        judged = "valid" if validation.valid else f"{kind}"
+        findings.add("validation.json", Check.VALIDATION, f"judged again, the answer is {judged}; the report differs")
+    said = member(report, "error")
+    is_runs_error = run.error_kind is not None and run.error_kind == member(report, "error_kind")
+    if is_runs_error and isinstance(said, str) and run.error != said[:_MAX_ERROR_CHARACTERS]:
+        findings.add("validation.json", Check.VALIDATION, "the run's error in SQL is not the report's")
+
+
+def _results(report: Any) -> dict[str, Any]:
+    checks = member(report, "checks")
+    found = checks if isinstance(checks, list) else []
+    return {str(member(check, "name")): member(check, "result") for check in found}
+
+
+def _check_output(
+    run: StoredRun,
+    state: RunState,
+    files: Mapping[str, bytes],
+    validation: Validation | None,
+    findings: Findings,
+) -> None:
+    data = files.get("output.json")
+    if data is not None and not (run.output_json is not None and _same_json(run.output_json.encode(), data)):
+        findings.add("output.json", Check.OUTPUT, "output_json in SQL is another")
+    if not state.succeeded:
+        if run.output_json is not None:
+            findings.add("output.json", Check.OUTPUT, "SQL has an output_json for a run without a valid answer")
+        return
+    if validation is None:
+        return
+    if validation.error is not None:
+        findings.add("output.json", Check.OUTPUT, f"the answer it was made of is not valid: {validation.error.kind}")
+    elif data is not None and not _same_json((validation.output_json or "").encode(), data):
+        findings.add("output.json", Check.OUTPUT, "is not what the answer says")

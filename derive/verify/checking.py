@@ -1,0 +1,87 @@
+"""One run, verified: rows, then bytes, then what the bytes say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from pydantic import BaseModel
+
+from derive.errors import LakeUnavailable, places_of
+from derive.interrogations.definition import Definition
+from derive.interrogations.registry import Registry
+from derive.lake import Lake
+from derive.lake_stores.paths import RUNS_FOLDER
+from derive.verify.answer import check_judgement, check_response
+from derive.verify.contents import bounded, read_whole_files
+from derive.verify.findings import Check, Findings, RunResult
+from derive.verify.question import check_definition, check_evidence, check_model, check_prompt, check_request
+from derive.verify.rows import RunFolder, compare_rows
+from derive.verify.stored import StoredRun
+
+
+class RunChecker:
+    """Checks runs against the lake; safe to share between threads. It asks no database."""
+
+    def __init__(self, lake: Lake, *, output_models: Mapping[str, type[BaseModel]], quick: bool) -> None:
+        self._lake = lake
+        self._output_models = output_models
+        self._quick = quick
+
+    @classmethod
+    def of(cls, lake: Lake, registry: Registry, *, quick: bool) -> Self:
+        """Return a checker that validates by the output models of the registry, each by its definition's hash."""
+        models = {one.definition.definition_sha256: one.output_model for one in registry.all()}
+        return cls(lake, output_models=models, quick=quick)
+
+    def check_all(self, runs: Sequence[StoredRun], definitions: Mapping[str, Definition]) -> list[RunResult]:
+        """Check several runs, in their order; raise LakeUnavailable when the lake as a whole cannot be read."""
+        return [self.check(run, definitions) for run in runs]
+
+    def check(self, run: StoredRun, definitions: Mapping[str, Definition]) -> RunResult:
+        """Check one run, whatever its files and rows hold; raise LakeUnavailable as ``check_all``."""
+        findings = Findings(run.run_id)
+        files = bytes_read = 0
+        try:
+            folder = compare_rows(run, self._lake, findings)
+            if folder is not None:
+                files, bytes_read = len(folder.files) + 1, folder.manifest_bytes
+                if not self._quick:
+                    bytes_read += self._look_into(run, folder, definitions, findings)
+        except LakeUnavailable as error:
+            # Raised here when it is the lake that is away, and not one file that cannot be read.
+            self._lake.list_folder(RUNS_FOLDER)
+            findings.add("", Check.UNREADABLE, str(error))
+        except Exception as error:  # noqa: BLE001 - one hostile run must not end the verification of the others
+            findings.add("", Check.UNREADABLE, f"could not be verified: {places_of(error)}")
+        return RunResult(run.run_id, tuple(findings.found), files, bytes_read)
+
+    def _look_into(
+        self, run: StoredRun, folder: RunFolder, definitions: Mapping[str, Definition], findings: Findings
+    ) -> int:
+        """Hash every file and make everything again that can be; return how many bytes were read."""
+        state = folder.state
+        with bounded(folder):
+            files, bytes_read = read_whole_files(folder, self._lake, findings)
+            definition = check_definition(state, definitions, findings)
+            bundle = check_evidence(state, files, findings)
+            prompts = check_prompt(
+                run,
+                files,
+                findings,
+                definition=definition,
+                bundle=bundle,
+                was_corrected="correction.json" in folder.recorded,
+            )
+            request = check_request(run, files, findings, definition=definition, prompts=prompts)
+            check_model(run, files, findings, request=request)
+            answer = check_response(run, state, files, findings)
+            check_judgement(
+                run,
+                state,
+                files,
+                findings,
+                definition=definition,
+                bundle=bundle,
+                answer=answer,
+                output_model=self._output_models.get(state.definition_sha256 or ""),
+            )
+        return bytes_read

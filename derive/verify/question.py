@@ -1,0 +1,194 @@
+"""What a run was asked, made again: definition by its hash, evidence by its hashes, prompt, request, model."""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from derive.contracts import EvidenceBundle, parse_json
+from derive.errors import ConfigurationError
+from derive.evidence.bundle import bundle_faults
+from derive.interrogations.definition import Correction, Definition
+from derive.ollama.models import split_model
+from derive.verify.contents import NotJson, first_difference, member, read_json
+from derive.verify.findings import Check, Findings
+from derive.verify.stored import RunState, StoredRun
+
+_FIXED = {"stream": True, "think": False, "truncate": False, "shift": False}
+"""What every request says, so that no default of the server decides."""
+
+
+def check_definition(state: RunState, definitions: Mapping[str, Definition], findings: Findings) -> Definition | None:
+    """Return the definition the run was asked by; None when there is none, or it is not what its hash says."""
+    sha256 = state.definition_sha256
+    if sha256 is None:
+        return None
+    definition = definitions.get(sha256)
+    if definition is None:
+        findings.add("", Check.DEFINITION, f"llm.interrogation has no definition {sha256}")
+        return None
+    try:
+        actual = definition.definition_sha256
+    except ConfigurationError as error:
+        findings.add("", Check.DEFINITION, f"the stored definition {sha256} is none: {error}")
+        return None
+    if actual != sha256:
+        findings.add("", Check.DEFINITION, f"the stored definition {sha256} has the hash {actual}")
+        return None
+    named = (state.interrogation_key, state.interrogation_version)
+    if (definition.interrogation_key, definition.version) != named:
+        findings.add("", Check.DEFINITION, f"the run names {named[0]} {named[1]}, and its definition is {definition}")
+    return definition
+
+
+def check_evidence(state: RunState, files: Mapping[str, bytes], findings: Findings) -> EvidenceBundle | None:
+    """Return the evidence bundle; None when it is not there or does not hold together."""
+    data = files.get("evidence.json")
+    if data is None:
+        return None
+    try:
+        bundle = EvidenceBundle.model_validate_json(data)
+        faults = bundle_faults(bundle)
+    except ValidationError as error:
+        findings.add("evidence.json", Check.UNREADABLE, f"is no evidence bundle ({error.error_count()} faults)")
+        return None
+    for fault in faults:
+        findings.add("evidence.json", Check.EVIDENCE, fault)
+    if not faults and bundle.sha256 != state.evidence_sha256:
+        findings.add(
+            "evidence.json", Check.EVIDENCE, f"has the hash {bundle.sha256}, the run names {state.evidence_sha256}"
+        )
+    return None if faults else bundle
+
+
+def check_prompt(
+    run: StoredRun,
+    files: Mapping[str, bytes],
+    findings: Findings,
+    *,
+    definition: Definition | None,
+    bundle: EvidenceBundle | None,
+    was_corrected: bool,
+) -> frozenset[str]:
+    """Render the prompt again and hold it against prompt.txt; return both, as far as there are both.
+
+    ``was_corrected`` says whether the run had a correction, which may have been lost since.
+    """
+    stored = _stored_prompt(files, findings)
+    correction = _correction(files, findings)
+    known = frozenset() if stored is None else frozenset({stored})
+    if definition is None or bundle is None or was_corrected != (correction is not None):
+        return known
+    try:
+        job_input = parse_json(run.input_json)
+        rendered = definition.render(input=job_input, bundle=bundle, correction=correction)
+    except (ValueError, TypeError, AttributeError):
+        findings.add("prompt.txt", Check.PROMPT, "cannot be rendered again: the job's input_json is no JSON object")
+        return known
+    if stored is not None and stored != rendered:
+        findings.add(
+            "prompt.txt",
+            Check.PROMPT,
+            "rendered again from definition, evidence, correction and the job's input, it differs from character "
+            f"{first_difference(stored, rendered)} on",
+        )
+    return known | {rendered}
+
+
+def _stored_prompt(files: Mapping[str, bytes], findings: Findings) -> str | None:
+    data = files.get("prompt.txt")
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        findings.add("prompt.txt", Check.UNREADABLE, "is not UTF-8")
+        return None
+
+
+def _correction(files: Mapping[str, bytes], findings: Findings) -> Correction | None:
+    data = files.get("correction.json")
+    if data is None:
+        return None
+    try:
+        return Correction.model_validate_json(data)
+    except ValidationError as error:
+        findings.add("correction.json", Check.UNREADABLE, f"is no correction ({error.error_count()} faults)")
+        return None
+
+
+def check_request(
+    run: StoredRun,
+    files: Mapping[str, bytes],
+    findings: Findings,
+    *,
+    definition: Definition | None,
+    prompts: frozenset[str],
+) -> Any:
+    """Hold what was sent against prompt, definition and row; return it parsed, None when it cannot be.
+
+    Its message must be one of ``prompts``: where prompt.txt is not what is rendered again, that is a finding already.
+    """
+    data = files.get("request.json")
+    if data is None:
+        return None
+    try:
+        request = read_json(data)
+    except NotJson as error:
+        findings.add("request.json", Check.UNREADABLE, str(error))
+        return None
+    wrong = []
+    messages = member(request, "messages")
+    if prompts and all(messages != [{"role": "user", "content": prompt}] for prompt in prompts):
+        wrong.append("its message is not the prompt")
+    if _model_of(request) != (run.model_name, run.model_tag):
+        wrong.append(f"its model is not the run's ({run.model_name}:{run.model_tag})")
+    if member(request, "options") != _options_of(run):
+        wrong.append("its options are not the run's options_json")
+    if definition is not None and json.dumps(member(request, "format")) != json.dumps(definition.output_schema):
+        wrong.append("its format is not the definition's schema")
+    if any(member(request, name) is not value for name, value in _FIXED.items()):
+        wrong.append(f"it does not say {json.dumps(_FIXED)}")
+    for what in wrong:
+        findings.add("request.json", Check.REQUEST, what)
+    return request
+
+
+def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, *, request: Any) -> None:
+    """Hold the model's snapshot against the row, and against what was sent where that is at hand."""
+    data = files.get("model.json")
+    if data is None:
+        return
+    try:
+        model, digest, options = _snapshot(data)
+    except NotJson as error:
+        findings.add("model.json", Check.UNREADABLE, str(error))
+        return
+    if digest != run.model_digest:
+        findings.add("model.json", Check.MODEL, f"its digest is not the run's ({run.model_digest})")
+    asked = _model_of(request) if request is not None else (run.model_name, run.model_tag)
+    if not isinstance(model, str) or split_model(model) != asked:
+        findings.add("model.json", Check.MODEL, "its model is not the one that was asked")
+    if json.loads(options) != (member(request, "options") if request is not None else _options_of(run)):
+        findings.add("model.json", Check.MODEL, "its options are not those that were sent")
+
+
+@lru_cache(maxsize=64)
+def _snapshot(data: bytes) -> tuple[Any, Any, str]:
+    """Return model, digest and options (as JSON) of a snapshot. Many runs in a row have the very same one."""
+    value = read_json(data)
+    return member(value, "model"), member(value, "digest"), json.dumps(member(value, "options"))
+
+
+def _model_of(request: Any) -> tuple[str, str] | None:
+    model = member(request, "model")
+    return split_model(model) if isinstance(model, str) else None
+
+
+def _options_of(run: StoredRun) -> Any:
+    try:
+        return parse_json(run.options_json or "null")
+    except ValueError:
+        return None

@@ -1,0 +1,120 @@
+"""Reads past runs in the order of their numbers, a batch at a time, however many there are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from derive.interrogations.definition import Definition
+from derive.models import Artifact, Interrogation, LakeDeletion, Run
+from derive.sql.reading import reading
+from derive.states import RunStatus
+from derive.verify.stored import StoredArtifact, StoredRun
+
+BATCH_RUNS = 100
+"""Runs a query: their inputs and outputs are held in memory."""
+
+_OF_RUN = tuple(
+    name for name in StoredRun.__dataclass_fields__ if name not in ("interrogation_key", "input_json", "artifacts")
+)
+_OF_JOB = ("interrogation_key", "input_json")
+_OF_ARTIFACT = tuple(StoredArtifact.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which runs: all, those started since a moment, or one."""
+
+    since: datetime | None = None
+    run_id: UUID | None = None
+
+
+def count_runs(selection: Selection) -> int:
+    """Return how many runs there are to verify."""
+    return reading(lambda: int(_selected(selection).count()))
+
+
+def run_status(run_id: UUID) -> str | None:
+    """Return the status of a run; None when SQL does not know it."""
+    return reading(lambda: Run.objects.filter(run_id=run_id).values_list("status", flat=True).first())
+
+
+def stored_runs(selection: Selection) -> Iterator[list[StoredRun]]:
+    """Yield the runs that have ended, by their numbers, in batches; raises QueueError."""
+    last_seq = 0
+    while True:
+        batch = reading(lambda after=last_seq: _read_batch(selection, after))  # type: ignore[misc]  # bound early
+        if not batch:
+            return
+        yield batch
+        last_seq = batch[-1].run_seq
+
+
+def _selected(selection: Selection) -> Any:
+    runs = Run.objects.exclude(status=RunStatus.RUNNING)
+    if selection.since is not None:
+        runs = runs.filter(started_utc__gte=selection.since)
+    if selection.run_id is not None:
+        runs = runs.filter(run_id=selection.run_id)
+    return runs
+
+
+def _read_batch(selection: Selection, after: int) -> list[StoredRun]:
+    columns = [*_OF_RUN, *(f"job__{name}" for name in _OF_JOB)]
+    rows = list(_selected(selection).filter(run_seq__gt=after).order_by("run_seq").values(*columns)[:BATCH_RUNS])
+    artifacts = _artifacts_of([row["run_id"] for row in rows])
+    return [
+        StoredRun(
+            **{name: row[name] for name in _OF_RUN},
+            **{name: row[f"job__{name}"] for name in _OF_JOB},
+            artifacts=artifacts.get(row["run_id"], ()),
+        )
+        for row in rows
+    ]
+
+
+def _artifacts_of(run_ids: Sequence[UUID]) -> Mapping[UUID, tuple[StoredArtifact, ...]]:
+    rows = Artifact.objects.filter(run_id__in=run_ids).order_by("run_id", "artifact_seq")
+    found = groupby(rows.values_list("run_id", *_OF_ARTIFACT), key=lambda row: row[0])
+    return {run_id: tuple(StoredArtifact(*row[1:]) for row in group) for run_id, group in found}
+
+
+def stored_definitions() -> dict[str, Definition]:
+    """Return every definition on record by its hash."""
+    return {
+        row.definition_sha256: Definition(
+            interrogation_key=row.interrogation_key,
+            version=row.version,
+            prompt_template=row.prompt_template,
+            output_schema_json=row.output_schema_json,
+            rubric=row.rubric,
+        )
+        for row in reading(lambda: list(Interrogation.objects.all()))
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What SQL knows of a run that has a folder in the lake; ``manifest_uri`` is None without a manifest's row."""
+
+    status: str
+    error_kind: str | None
+    manifest_uri: str | None
+
+
+def known_runs(run_ids: Sequence[UUID]) -> dict[UUID, Known]:
+    """Return what SQL knows of these runs; those it does not know are left out."""
+    manifests = reading(
+        lambda: dict(
+            Artifact.objects.filter(run_id__in=run_ids, artifact_type="manifest").values_list("run_id", "lake_uri")
+        )
+    )
+    runs = reading(lambda: list(Run.objects.filter(run_id__in=run_ids).values_list("run_id", "status", "error_kind")))
+    return {run_id: Known(status, error_kind, manifests.get(run_id)) for run_id, status, error_kind in runs}
+
+
+def purged_runs(run_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these runs were purged."""
+    return reading(lambda: set(LakeDeletion.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True)))

@@ -1,0 +1,222 @@
+"""SQL, manifest and folder of one run against each other: the quick part of a verification.
+
+Each thing that is wrong is found once. The manifest is believed when it has the hash that SQL recorded for it; files
+are then held against the manifest, and the rows of SQL too.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from derive.contracts import Manifest, ManifestFile
+from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
+from derive.lake import ARTIFACTS, MANIFEST_NAME, MAX_MANIFEST_BYTES, Lake
+from derive.lake_stores.paths import is_run_folder
+from derive.lake_stores.store import Entry
+from derive.verify.findings import Check, Findings
+from derive.verify.stored import RunState, StoredArtifact, StoredRun, types_that_must_be
+
+_NAME_OF = {artifact_type: name for name, (artifact_type, _) in ARTIFACTS.items()}
+_MANIFEST_TYPE = ARTIFACTS[MANIFEST_NAME][0]
+_COMPARED = ("artifact_type", "media_type", "byte_count", "content_sha256")
+_FACTS = (
+    "job_id",
+    "run_id",
+    "attempt",
+    "worker_id",
+    "interrogation_key",
+    "interrogation_version",
+    "definition_sha256",
+    "evidence_sha256",
+    "started_utc",
+    "status",
+    "error_kind",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A file as it was recorded, and the size the folder's listing tells, which is the same."""
+
+    name: str
+    byte_count: int
+    content_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run after the quick part.
+
+    ``files`` is what is there, whole as far as its sizes tell; ``recorded`` names what should be.
+    """
+
+    uri: str
+    state: RunState
+    files: tuple[Recorded, ...]
+    recorded: frozenset[str]
+    manifest_bytes: int
+
+
+def compare_rows(run: StoredRun, lake: Lake, findings: Findings) -> RunFolder | None:
+    """Hold SQL, manifest and folder together; return what can be looked into further, None when there is nothing.
+
+    Raises LakeUnavailable.
+    """
+    if not run.artifacts:
+        if run.must_have_rows:
+            findings.add("", Check.ROW, f"the run ended {_end_of(run)} and has no artifact row")
+        return None
+    folder, listed = _find_folder(run, lake)
+    if not listed:
+        findings.add("", Check.MISSING, f"the folder {folder} is not in the lake, or is empty")
+        return None
+    rows = {_name_of(row): row for row in run.artifacts}
+    manifest, manifest_bytes = _read_manifest(f"{folder}/{MANIFEST_NAME}", rows.get(MANIFEST_NAME), lake, findings)
+    state = RunState.of(run, manifest)
+    if manifest is not None:
+        _compare_facts(run, manifest, findings)
+        _compare_with_manifest(rows, manifest, findings)
+    _find_missing_rows(run, state, rows, manifest, findings)
+    for name, row in rows.items():
+        if row.lake_uri != f"{folder}/{name}":
+            findings.add(name, Check.ROW, f"lake_uri is {row.lake_uri}, and the file's path is {folder}/{name}")
+    recorded = _recorded(rows, manifest)
+    _find_extra_files(listed, recorded, findings)
+    whole = [file for file in recorded.values() if _is_there(file, folder, listed, lake, findings)]
+    return RunFolder(folder, state, tuple(whole), frozenset(recorded), manifest_bytes)
+
+
+def _end_of(run: StoredRun) -> str:
+    return f"{run.status} ({run.error_kind})" if run.error_kind else run.status
+
+
+def _name_of(row: StoredArtifact) -> str:
+    return _NAME_OF.get(row.artifact_type) or row.lake_uri.rpartition("/")[2]
+
+
+def _find_folder(run: StoredRun, lake: Lake) -> tuple[str, Mapping[str, Entry]]:
+    """Return the run's folder by its start; where nothing is there, by the manifest's row: one of them may be wrong."""
+    folder = lake.run_folder(run.started_utc, run.run_id)
+    listed = {entry.name: entry for entry in lake.list_folder(folder)}
+    for row in run.artifacts:
+        other = row.lake_uri.rpartition("/")[0]
+        if not listed and row.artifact_type == _MANIFEST_TYPE and _is_folder_of(other, run.run_id):
+            listed = {entry.name: entry for entry in lake.list_folder(other)}
+            folder = other if listed else folder
+    return folder, listed
+
+
+def _is_folder_of(folder: str, run_id: UUID) -> bool:
+    return is_run_folder(folder) and folder.endswith(str(run_id))
+
+
+def _read_manifest(uri: str, row: StoredArtifact | None, lake: Lake, findings: Findings) -> tuple[Manifest | None, int]:
+    """Return the manifest, None when it cannot be believed, and how many bytes of it were read."""
+    try:
+        data = lake.read(uri, max_bytes=MAX_MANIFEST_BYTES)
+    except LakeFileMissing:
+        findings.add(MANIFEST_NAME, Check.MISSING, "is not in the lake")
+        return None, 0
+    except LakeFileTooLarge:
+        findings.add(MANIFEST_NAME, Check.SIZE, f"has more than {MAX_MANIFEST_BYTES} bytes, which no manifest has")
+        return None, 0
+    except LakeError as error:
+        findings.add(MANIFEST_NAME, Check.UNREADABLE, str(error))
+        return None, 0
+    if row is not None and not _has_bytes_of(row, data, findings):
+        return None, len(data)
+    try:
+        return Manifest.model_validate_json(data), len(data)
+    except ValidationError as error:
+        findings.add(MANIFEST_NAME, Check.MANIFEST, f"is no manifest ({error.error_count()} faults)")
+        return None, len(data)
+
+
+def _has_bytes_of(row: StoredArtifact, data: bytes, findings: Findings) -> bool:
+    if len(data) != row.byte_count:
+        findings.add(MANIFEST_NAME, Check.SIZE, f"has {len(data)} bytes, recorded are {row.byte_count}")
+        return False
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != row.content_sha256:
+        findings.add(MANIFEST_NAME, Check.BYTES, f"has the SHA-256 {actual}, recorded is {row.content_sha256}")
+        return False
+    return True
+
+
+def _compare_facts(run: StoredRun, manifest: Manifest, findings: Findings) -> None:
+    for name in _FACTS:
+        in_sql, in_manifest = getattr(run, name), getattr(manifest, name)
+        if in_sql != in_manifest:
+            findings.add(MANIFEST_NAME, Check.FACTS, f"{name} is {in_sql} in SQL and {in_manifest} in the manifest")
+
+
+def _compare_with_manifest(rows: Mapping[str, StoredArtifact], manifest: Manifest, findings: Findings) -> None:
+    listed: dict[str, ManifestFile] = {}
+    for file in manifest.files:
+        if file.name in listed or file.name == MANIFEST_NAME:
+            findings.add(MANIFEST_NAME, Check.MANIFEST, f"lists {file.name} twice, or itself")
+        listed[file.name] = file
+    for name, row in rows.items():
+        if name == MANIFEST_NAME:
+            if (row.artifact_type, row.media_type) != ARTIFACTS[MANIFEST_NAME]:
+                findings.add(name, Check.ROW, f"media_type is {row.media_type} in SQL, which no manifest has")
+        elif name not in listed:
+            findings.add(name, Check.ROW, "has an artifact row and is not in the manifest")
+        else:
+            differing = [
+                f"{column} is {getattr(row, column)} in SQL and {getattr(listed[name], column)} in the manifest"
+                for column in _COMPARED
+                if getattr(row, column) != getattr(listed[name], column)
+            ]
+            if differing:
+                findings.add(name, Check.ROW, "; ".join(differing))
+
+
+def _find_missing_rows(
+    run: StoredRun,
+    state: RunState,
+    rows: Mapping[str, StoredArtifact],
+    manifest: Manifest | None,
+    findings: Findings,
+) -> None:
+    listed = {file.name for file in manifest.files} if manifest else set()
+    must_be = {_NAME_OF[artifact_type] for artifact_type in types_that_must_be(run, state)}
+    for name in sorted((listed | must_be) - rows.keys()):
+        why = "is in the manifest" if name in listed else f"must be there after a run that ended {_end_of(run)}"
+        findings.add(name, Check.ROW, f"{why} and has no artifact row")
+
+
+def _recorded(rows: Mapping[str, StoredArtifact], manifest: Manifest | None) -> dict[str, Recorded]:
+    files = manifest.files if manifest is not None else ()
+    recorded = {file.name: Recorded(file.name, file.byte_count, file.content_sha256) for file in files}
+    if manifest is None:
+        recorded = {name: Recorded(name, row.byte_count, row.content_sha256) for name, row in rows.items()}
+    recorded.pop(MANIFEST_NAME, None)
+    return recorded
+
+
+def _find_extra_files(listed: Mapping[str, Entry], recorded: Mapping[str, Recorded], findings: Findings) -> None:
+    for name in sorted(listed.keys() - recorded.keys() - {MANIFEST_NAME}):
+        findings.add(name, Check.EXTRA, "stands in the run's folder and nothing lists it")
+
+
+def _is_there(file: Recorded, folder: str, listed: Mapping[str, Entry], lake: Lake, findings: Findings) -> bool:
+    entry = listed.get(file.name)
+    if entry is None or entry.is_folder:
+        try:
+            lake.read_start(f"{folder}/{file.name}", max_bytes=0)
+        except LakeFileMissing:
+            findings.add(file.name, Check.MISSING, "is not in the lake")
+        except LakeError as error:
+            findings.add(file.name, Check.UNREADABLE, str(error))
+        else:
+            # It came between the listing and now: whoever put it there, it is looked into.
+            return True
+        return False
+    if entry.byte_count != file.byte_count:
+        findings.add(file.name, Check.SIZE, f"has {entry.byte_count} bytes, recorded are {file.byte_count}")
+        return False
+    return True

@@ -1,0 +1,128 @@
+"""Past runs as SQL tells of them, free of Django, so that whoever checks them needs no database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from derive.contracts import Manifest
+from derive.errors import ErrorKind
+from derive.states import RunStatus
+
+LEFT_NOTHING = frozenset({ErrorKind.LEASE_EXPIRED.value, ErrorKind.RELEASED.value, ErrorKind.LAKE_UNAVAILABLE.value})
+"""Ends of runs that leave no artifact rows: nobody handed anything in, or the lake took nothing."""
+
+SUCCESS_LEAVES = frozenset(
+    {
+        "request_json",
+        "response_stream",
+        "response_json",
+        "evidence_bundle",
+        "prompt_text",
+        "parsed_output",
+        "validation_report",
+        "model_snapshot",
+        "manifest",
+    }
+)
+
+_JUDGED = frozenset({ErrorKind.INVALID_OUTPUT.value, ErrorKind.UNGROUNDED_OUTPUT.value})
+_BEFORE_THE_REQUEST = frozenset({ErrorKind.INVALID_INPUT.value, ErrorKind.INTERNAL.value})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArtifact:
+    """A row of ``llm.artifact``."""
+
+    artifact_type: str
+    media_type: str
+    content_sha256: str
+    byte_count: int
+    lake_uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A row of ``llm.run`` that has ended, with its artifacts' rows and what its job says of the question."""
+
+    run_seq: int
+    run_id: UUID
+    job_id: UUID
+    attempt: int
+    counted: bool
+    started_utc: datetime
+    status: str
+    worker_id: str
+    model_name: str | None
+    model_tag: str | None
+    model_digest: str | None
+    options_json: str | None
+    metrics_json: str | None
+    prompt_tokens: int | None
+    output_tokens: int | None
+    interrogation_version: str | None
+    definition_sha256: str | None
+    evidence_sha256: str | None
+    output_json: str | None
+    error_kind: str | None
+    error: str | None
+    interrogation_key: str
+    input_json: str
+    artifacts: tuple[StoredArtifact, ...] = ()
+
+    @property
+    def must_have_rows(self) -> bool:
+        """Whether a run that ended so has handed in what it left."""
+        return self.error_kind not in LEFT_NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """How a run ended and what it was asked by: as its manifest says where that can be believed, else as SQL says.
+
+    A column that was changed is then one finding, and not the cause of others.
+    """
+
+    status: str
+    error_kind: str | None
+    interrogation_key: str
+    interrogation_version: str | None
+    definition_sha256: str | None
+    evidence_sha256: str | None
+
+    @classmethod
+    def of(cls, run: StoredRun, manifest: Manifest | None) -> "RunState":
+        """Return the state of a run by its manifest, or by its row where there is none to believe."""
+        source = run if manifest is None else manifest
+        return cls(
+            status=str(source.status),
+            error_kind=None if source.error_kind is None else str(source.error_kind),
+            interrogation_key=source.interrogation_key,
+            interrogation_version=source.interrogation_version,
+            definition_sha256=source.definition_sha256,
+            evidence_sha256=source.evidence_sha256,
+        )
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run left a valid answer."""
+        return self.status == RunStatus.SUCCEEDED.value
+
+
+def types_that_must_be(run: StoredRun, state: RunState) -> frozenset[str]:
+    """Return the artifact types that a run which came so far has left, judged by what SQL knows of it."""
+    if state.succeeded:
+        return SUCCESS_LEAVES
+    left = {"manifest"}
+    if state.evidence_sha256 is not None:
+        left.add("evidence_bundle")
+    if run.options_json is not None:
+        left.add("prompt_text")
+        if state.error_kind not in _BEFORE_THE_REQUEST:
+            left.add("request_json")
+    if run.model_digest is not None:
+        left.add("model_snapshot")
+    if run.prompt_tokens or run.output_tokens:
+        left |= {"response_stream", "response_json"}
+    if state.error_kind in _JUDGED:
+        left |= {"response_stream", "response_json", "validation_report"}
+    return frozenset(left)

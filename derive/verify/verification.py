@@ -1,0 +1,91 @@
+"""A verification from end to end: runs read in batches, checked at several places at once, orphans at the end."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+from derive.interrogations.definition import Definition
+from derive.lake import Lake
+from derive.verify.checking import RunChecker
+from derive.verify.findings import Finding, Orphan, RunResult, Summary
+from derive.verify.orphans import find_orphans
+from derive.verify.reading import Selection, run_status, stored_definitions, stored_runs
+from derive.verify.stored import StoredRun
+
+THREADS = 4
+"""Enough that one waits for the lake while another hashes."""
+CHUNK_RUNS = 20
+_WAITING_CHUNKS = 2 * THREADS
+
+
+class Verification:
+    """One verification of the selected runs; ``found`` may be gone through once, ``summary`` counts on the way."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        checker: RunChecker,
+        *,
+        selection: Selection,
+        on_progress: Callable[[Summary], None] = lambda _: None,
+    ) -> None:
+        self._lake = lake
+        self._checker = checker
+        self._selection = selection
+        self._on_progress = on_progress
+        self.summary = Summary()
+
+    def found(self) -> Iterator[Finding | Orphan]:
+        """Yield the findings in the order of the runs, then the orphans.
+
+        Orphans are looked for when more than one run is verified. Raises LakeUnavailable and QueueError.
+        """
+        begun = time.monotonic()
+        summary = self.summary
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
+            for result in self._results(pool):
+                summary.runs += 1
+                summary.files += result.files
+                summary.bytes_read += result.bytes_read
+                for finding in _still_true(result):
+                    summary.findings += 1
+                    summary.by_check[finding.check.value] += 1
+                    yield finding
+                summary.seconds = time.monotonic() - begun
+                self._on_progress(summary)
+        if self._selection.run_id is None:
+            for orphan in find_orphans(self._lake, self._selection.since):
+                summary.orphans += 1
+                yield orphan
+        summary.seconds = time.monotonic() - begun
+
+    def _results(self, pool: Executor) -> Iterator[RunResult]:
+        """Yield the results in order; a bounded number of chunks is under way."""
+        waiting: deque[Future[list[RunResult]]] = deque()
+        try:
+            for runs, definitions in self._chunks():
+                waiting.append(pool.submit(self._checker.check_all, runs, definitions))
+                if len(waiting) >= _WAITING_CHUNKS:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _chunks(self) -> Iterator[tuple[list[StoredRun], dict[str, Definition]]]:
+        definitions = stored_definitions()
+        for batch in stored_runs(self._selection):
+            if any(run.definition_sha256 and run.definition_sha256 not in definitions for run in batch):
+                # One was registered while this went on; what is known keeps its compiled schema.
+                definitions = stored_definitions() | definitions
+            for start in range(0, len(batch), CHUNK_RUNS):
+                yield batch[start : start + CHUNK_RUNS], definitions
+
+
+def _still_true(result: RunResult) -> tuple[Finding, ...]:
+    """Return a run's findings, none when it was purged while it was verified: its files went with it."""
+    if result.findings and run_status(result.run_id) is None:
+        return ()
+    return result.findings
