@@ -103,7 +103,8 @@ INNER JOIN json_array_elements(
         ELSE '[]'::json
     END
 ) WITH ORDINALITY AS f (fact, place) ON TRUE
-WHERE r.status = 'SUCCEEDED'
+WHERE
+    r.status = 'SUCCEEDED'
     AND json_typeof(f.fact) = 'object';
 
 DO $$
