@@ -13,6 +13,8 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from typing_extensions import override
 
+from derive.admin import rights
+from derive.admin.acting import cancel, requeue
 from derive.admin.columns import column
 from derive.admin.filters import EndedFilter, InterrogationFilter, QueuedFilter
 from derive.admin.job_page import job_context
@@ -50,9 +52,14 @@ class JobAdmin(ReadingAdmin):
         "error_kind",
         "worker",
     )
+    actions = (requeue, cancel)
     list_filter = ("status", InterrogationFilter, "error_kind", QueuedFilter, EndedFilter)
     search_fields = ("job_id",)
     search_help_text = "The whole of a job id, run id, entity or dedupe key"
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether the actions are for this person; each asks again when it is called."""
+        return rights.may(request, rights.ACT_ON_JOBS)
 
     @override
     def change_view(
