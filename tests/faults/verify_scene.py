@@ -142,7 +142,7 @@ def forge(scene: Scene, run: Any, name: str, change: Callable[[bytes], bytes], *
     """Change a file, and its size and hash wherever they are recorded, as who can write everywhere would."""
     path = scene.file(run, name)
     path.write_bytes(change(path.read_bytes()))
-    _record(scene, run, path)
+    record(scene, run, path)
     manifest_path = scene.file(run, "manifest.json")
     manifest = json.loads(manifest_path.read_bytes())
     for file in manifest["files"]:
@@ -150,10 +150,10 @@ def forge(scene: Scene, run: Any, name: str, change: Callable[[bytes], bytes], *
             file["content_sha256"] = _sha256(path)
             file["byte_count"] = path.stat().st_size
     manifest_path.write_text(json.dumps(manifest | manifest_facts))
-    _record(scene, run, manifest_path)
+    record(scene, run, manifest_path)
 
 
-def _record(scene: Scene, run: Any, path: Path) -> None:
+def record(scene: Scene, run: Any, path: Path) -> None:
     uri = str(path.relative_to(scene.root))
     found = Artifact.objects.get(run_id=run.run_id, lake_uri=uri)
     values = {"content_sha256": _sha256(path), "byte_count": path.stat().st_size}
