@@ -33,7 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         asked = {"db", "transactional_db", "live_server"} & fixtures or item.get_closest_marker("django_db")
         if "empty_queue" in fixtures and not asked:
-            item.add_marker(pytest.mark.django_db(transaction=True, available_apps=["derive"]))
+            # "lease" leads to the same database: the way of a worker's heartbeats.
+            item.add_marker(
+                pytest.mark.django_db(transaction=True, databases=["default", "lease"], available_apps=["derive"])
+            )
 
 
 @pytest.fixture

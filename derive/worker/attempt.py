@@ -10,7 +10,9 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import partial
 from random import Random
+from typing import ParamSpec, TypeVar
 
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Outcome
@@ -20,12 +22,16 @@ from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
 from derive.ollama.client import OllamaClient
 from derive.ollama.models import ModelSnapshot
 from derive.states import RunStatus
+from derive.worker.patience import until_database_answers
 from derive.worker.question import Question, Sources, longer_answer, prepare_question
 from derive.worker.record import RunRecord
 from derive.worker.slots import Place
 
 log = logging.getLogger(__name__)
 _rng = Random()  # noqa: S311 - spreads retries, guards nothing
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,32 +55,36 @@ async def run_attempt(
     *,
     place: Place,
     was_cancelled: Callable[[], bool],
+    on_failure: Callable[[RunError], None],
 ) -> Outcome:
     """Work one claim off and return its outcome.
 
     Cancelling the task closes the model's connection. It then ends as CANCELLED when ``was_cancelled`` says that
-    an operator wished it; otherwise nothing is kept and the cancellation goes on.
+    an operator wished it; otherwise nothing is kept and the cancellation goes on. ``on_failure`` is told of a failure
+    before anybody can take the place that it frees.
     """
-    loop = asyncio.get_running_loop()
     record = RunRecord(claim, lake=tools.lake, worker_id=tools.worker_id)
     question: Question | None = None
     try:
-        question = await loop.run_in_executor(tools.threads, prepare_question, claim, tools.sources, record)
+        question = await until_database_answers(
+            lambda: _in_thread(tools, prepare_question, claim, tools.sources, record)
+        )
         snapshot = await _know_snapshot(question, tools, record)
         async with place.asking():
             answer = await _ask(question, tools, record)
         checks = await _look_again(question, answer, snapshot, tools)
-        return await loop.run_in_executor(tools.threads, _judge, question, answer, checks, record)
+        return await _in_thread(tools, _judge, question, answer, checks, record)
     except RunError as error:
+        on_failure(error)
         place.begin_ending()
-        return await loop.run_in_executor(tools.threads, _close_failed, error, question, record)
+        return await _in_thread(tools, _close_failed, error, question, record)
     except asyncio.CancelledError:
         if not was_cancelled():
             record.abandon()
             raise
         place.begin_ending()
         stopped = Cancelled("an operator asked for this job to be cancelled")
-        return await loop.run_in_executor(tools.threads, _close_cancelled, stopped, record)
+        return await _in_thread(tools, _close_cancelled, stopped, record)
     except Exception as error:  # noqa: BLE001 (said below)
         # The one edge where a slot must survive its job.
         place.begin_ending()
@@ -82,7 +92,17 @@ async def run_attempt(
             "run.internal_error", extra={"job_id": claim.job_id, "run_id": claim.run_id, "error": places_of(error)}
         )
         internal = InternalError(f"a fault in the worker: {places_of(error)}")
-        return await loop.run_in_executor(tools.threads, _close_failed, internal, question, record)
+        return await _in_thread(tools, _close_failed, internal, question, record)
+
+
+async def _in_thread(tools: Tools, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+    """Work on a thread, to the end: who is cancelled meanwhile waits, since the record is the thread's until then."""
+    future = asyncio.get_running_loop().run_in_executor(tools.threads, partial(work, *given, **named))
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait({future})
+        raise
 
 
 async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) -> ModelSnapshot:

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from random import Random
+from typing import Any
 
+from derive.contracts import Outcome
 from derive.errors import ErrorKind, RunError
+from derive.states import RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +19,7 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class Gate:
-    """Closed when a run was given back for no fault of its own; opened by a probe that succeeds.
+    """Closed when a run was given back for no fault of its own; opened when every probe succeeds.
 
     Pauses between probes double up to a bound and start over only when a run has succeeded, so that a
     server that answers probes but refuses work is not stormed.
@@ -41,34 +44,55 @@ class Gate:
             return
         if self._kind is None:
             log.warning("worker.waiting", extra={"worker_id": self._worker_id, "error_kind": kind.value, "error": why})
+        else:
+            log.info("worker.still_waiting", extra={"worker_id": self._worker_id, "error_kind": kind.value})
         self._kind, self.why = kind, why
 
-    def reward(self) -> None:
-        """A run has succeeded: the next closing starts with the shortest pause again."""
-        self._pause_seconds = FIRST_PAUSE_SECONDS
+    def heed_failure(self, error: RunError) -> None:
+        """Close for what was away as soon as a run meets it: others would be claimed to meet the same end."""
+        if not error.counted:
+            self.close(error.kind, str(error))
 
-    async def check_all(self) -> None:
-        """Probe everything once, and close at the first probe that fails."""
-        for probe in dict.fromkeys(self._probes.values()):
-            try:
-                await probe()
-            except RunError as error:
-                self.close(error.kind, str(error))
-                return
+    def heed(self, outcome: Outcome) -> None:
+        """Learn from how a run ended: close if the lake took nothing of it; after a success pauses are short again."""
+        if outcome.status is RunStatus.SUCCEEDED:
+            self._pause_seconds = FIRST_PAUSE_SECONDS
+        elif outcome.error_kind is ErrorKind.LAKE_UNAVAILABLE:
+            self.close(outcome.error_kind, outcome.error or "")
+
+    async def check_all(self, stopping: asyncio.Event) -> None:
+        """Probe everything once, and close at the first probe that fails; return at once when stopping."""
+        await _unless(stopping, self._probe_all())
 
     async def wait_and_probe(self, stopping: asyncio.Event) -> None:
         """Pause, then probe, and open when the probe succeeds; return at once when stopping."""
         if self._kind is None or await pause(self._pause_seconds * self._rng.uniform(0.7, 1.3), unless=stopping):
             return
         self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-        try:
-            await self._probes[self._kind]()
-        except RunError as error:
-            self._kind, self.why = error.kind, str(error)
-            log.info("worker.still_waiting", extra={"worker_id": self._worker_id, "error_kind": error.kind.value})
-        else:
+        await _unless(stopping, self._probe_all())
+
+    async def _probe_all(self) -> None:
+        for probe in dict.fromkeys(self._probes.values()):
+            try:
+                await probe()
+            except RunError as error:
+                self.close(error.kind, str(error))
+                return
+        if self._kind is not None:
             self._kind, self.why = None, ""
             log.info("worker.going_on", extra={"worker_id": self._worker_id})
+
+
+async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, or drop it as soon as the event is set: a probe of a server that is silent takes its time."""
+    tasks = {asyncio.create_task(work), asyncio.create_task(event.wait())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for task in done:
+        task.result()
 
 
 async def pause(seconds: float, *, unless: asyncio.Event) -> bool:

@@ -64,7 +64,7 @@ class LeaseKeeper(threading.Thread):
         self._stopping = False
         self._wake = threading.Event()
         self._ending = False
-        self._reap_from = 0.0
+        self._next_reap = 0.0
         self._away = False
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
 
@@ -106,17 +106,18 @@ class LeaseKeeper(threading.Thread):
 
     def run(self) -> None:
         """Beat and reap until told to end."""
-        next_beat = next_reap = 0.0
+        next_beat = 0.0
+        is_woken = False
         while not self._ending:
-            now = time.monotonic()
-            if now >= next_beat or self._wake.is_set():
-                self._wake.clear()
-                next_beat = time.monotonic() + (self._options.heartbeat_seconds if self._beat() else RECONNECT_SECONDS)
-            if now >= next_reap and now >= self._reap_from and not self._away:
+            if is_woken or time.monotonic() >= next_beat:
+                answered = self._beat()
+                next_beat = time.monotonic() + (self._options.heartbeat_seconds if answered else RECONNECT_SECONDS)
+            if not self._away and time.monotonic() >= self._next_reap:
                 self._reap()
-                next_reap = time.monotonic() + REAP_SECONDS * self._rng.uniform(0.8, 1.2)
-            next_step = min(next_beat, next_reap) if not self._away else next_beat
-            self._wake.wait(max(0.0, next_step - time.monotonic()))
+            next_step = next_beat if self._away else min(next_beat, self._next_reap)
+            is_woken = self._wake.wait(max(0.0, next_step - time.monotonic()))
+            # Before ``_ending`` is looked at again: whoever wakes sets that first.
+            self._wake.clear()
         self._beat()
         connections[LEASE_CONNECTION].close()
 
@@ -160,6 +161,7 @@ class LeaseKeeper(threading.Thread):
                 log.warning("run.stray_kept", extra=self._keys(run_id=lease.run_id, error=str(error)))
 
     def _reap(self) -> None:
+        self._next_reap = time.monotonic() + REAP_SECONDS * self._rng.uniform(0.8, 1.2)
         try:
             for reaped in self._queue.reap(actor=self._options.worker_id):
                 log.warning(
@@ -181,7 +183,7 @@ class LeaseKeeper(threading.Thread):
     def _came_back(self) -> None:
         if self._away:
             # The others have been away as well: they get a heartbeat's time to say that they live.
-            self._reap_from = time.monotonic() + self._options.heartbeat_seconds
+            self._next_reap = time.monotonic() + self._options.heartbeat_seconds
             log.info("worker.database_back", extra=self._keys())
         self._away = False
 

@@ -9,20 +9,19 @@ import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
-from django.db import connection
-
 from derive.contracts import Claim
-from derive.errors import DatabaseUnavailable, ErrorKind, QueueError
+from derive.errors import ErrorKind, QueueError
 from derive.queue import JobQueue
 from derive.states import JobStatus
 from derive.worker.attempt import Tools
 from derive.worker.gate import Gate, pause
 from derive.worker.lease import LeaseKeeper, StopReason
+from derive.worker.numbers import Numbers
 from derive.worker.options import WorkerOptions
 from derive.worker.runs import Runs
 from derive.worker.slots import Slots, Stage
@@ -62,6 +61,7 @@ class Worker:
             worker_id=options.worker_id,
         )
         self._keeper = LeaseKeeper(options, stop_run=self._hear_stop, give_up=self._hear_usurper)
+        self._numbers = Numbers(self._slots)
         self._runs = Runs(
             tools,
             queue=self._queue,
@@ -69,28 +69,32 @@ class Worker:
             slots=self._slots,
             gate=self._gate,
             keeper=self._keeper,
+            numbers=self._numbers,
         )
         self._claimed = 0
+        self._claim_failure: str | None = None
         self._usurper: QueueError | None = None
         self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
 
     async def run(self) -> Report:
         """Work until stopped or, with ``once`` and ``max_jobs``, until enough is done.
 
-        Raises WorkerIdInUse when another live worker goes by this id.
+        Raises WorkerIdInUse when another live worker goes by this id, ConfigurationError when the port for the
+        numbers cannot be had.
         """
         self._loop = asyncio.get_running_loop()
-        with self._signal_handlers():
+        with self._signal_handlers(), self._numbers.served(self._options.metrics_port):
             # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
             await self._runs.in_queue_thread(self._introduce)
             self._keeper.start()
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
             try:
-                await self._gate.check_all()
+                await self._gate.check_all(self._stopping)
                 await self._claim_until_stopped()
                 await self._drain()
-                await self._runs.in_queue_thread(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
             finally:
+                # After a fault of our own as well: what can be given back need not wait for its lease to run out.
+                await self._end_runs()
                 self._keeper.end()
                 await asyncio.to_thread(self._keeper.join, LAST_WORDS_SECONDS)
                 log.info("worker.stopped", extra=self._keys(runs=self._claimed))
@@ -99,7 +103,7 @@ class Worker:
         return Report(
             runs=self._claimed,
             last_status=self._runs.last_status,
-            refusal=None if self._gate.is_open else self._gate.why,
+            refusal=self._claim_failure if self._gate.is_open else self._gate.why,
         )
 
     def _introduce(self) -> None:
@@ -146,19 +150,23 @@ class Worker:
 
     async def _claim(self, max_jobs: int) -> list[Claim]:
         options = self._options
-        with self._keeper.claiming():
-            try:
+        try:
+            with self._keeper.claiming():
                 claims = await self._runs.in_queue_thread(
                     lambda: self._queue.claim(
                         options.worker_id, lease_seconds=options.lease_seconds, max_jobs=max_jobs, model=options.model
                     )
                 )
-            except DatabaseUnavailable as error:
-                log.warning("worker.claim_failed", extra=self._keys(error=str(error)))
-                claims = []
-                await pause(AWAY_SECONDS * self._rng.uniform(0.3, 1), unless=self._stopping)
-            self._keeper.hold([claim.run_id for claim in claims])
+                self._keeper.hold([claim.run_id for claim in claims])
+        except QueueError as error:
+            # Away, or being migrated, or a right was taken: whatever it is, the runs under way are not to suffer.
+            log.warning("worker.claim_failed", extra=self._keys(error=str(error)))
+            self._claim_failure = str(error)
+            await pause(AWAY_SECONDS * self._rng.uniform(0.3, 1), unless=self._stopping)
+            return []
+        self._claim_failure = None
         self._claimed += len(claims)
+        self._numbers.claimed(len(claims))
         return claims
 
     async def _drain(self) -> None:
@@ -173,6 +181,8 @@ class Worker:
         await asyncio.wait({grace, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         grace.cancel()
+
+    async def _end_runs(self) -> None:
         self._runs.stop_all(StopReason.RELEASED)
         if not await self._runs.wait_until_done(LAST_WORDS_SECONDS):
             log.warning("worker.left_runs", extra=self._keys(active_runs=len(self._runs)))
@@ -180,10 +190,13 @@ class Worker:
     # Heard from the lease keeper's thread.
 
     def _hear_stop(self, run_id: UUID, reason: StopReason) -> None:
-        self._loop.call_soon_threadsafe(self._runs.stop, run_id, reason)
+        # The thread may outlive the loop by a last heartbeat, when nothing is left to stop.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._runs.stop, run_id, reason)
 
     def _hear_usurper(self, error: QueueError) -> None:
-        self._loop.call_soon_threadsafe(self._yield_to, error)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._yield_to, error)
 
     def _yield_to(self, usurper: QueueError) -> None:
         """Another worker goes by our id: whatever we hold is or will be lost."""

@@ -4,7 +4,6 @@ Rows are read on the thread that owns the queue's connection; files by whoever a
 """
 
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from derive.contracts import EvidenceBundle
-from derive.errors import DatabaseUnavailable, EvidenceMissing, InternalError, InvalidInput, LakeError, RunError
+from derive.errors import EvidenceMissing, InvalidInput, LakeError, RunError
 from derive.evidence.bundle import bundle_faults
 from derive.interrogations.definition import Correction, Definition
 from derive.lake import Lake
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
-PATIENCE_SECONDS = 20.0
-PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +40,7 @@ class Past:
 
 
 class PastRuns:
-    """Earlier runs, by their ids."""
+    """Earlier runs, by their ids. Every method may raise QueueError, DatabaseUnavailable above all."""
 
     def __init__(self, lake: Lake, *, queue_thread: Executor) -> None:
         self._lake = lake
@@ -117,12 +114,4 @@ class PastRuns:
         return None if uri is None else self._lake.read(str(uri), max_bytes=MAX_FILE_BYTES)
 
     def _read(self, query: Callable[[], Result]) -> Result:
-        """Run a query on the queue's thread; wait a while for a database that is away."""
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return self._queue_thread.submit(reading, query).result()
-            except DatabaseUnavailable as error:
-                if time.monotonic() > give_up_at:
-                    raise InternalError("the database was away while an earlier run was read") from error
-                time.sleep(PAUSE_SECONDS)
+        return self._queue_thread.submit(reading, query).result()

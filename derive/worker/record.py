@@ -7,16 +7,19 @@ is written as it comes. A run that ends badly leaves what it has.
 import logging
 import time
 from importlib.metadata import PackageNotFoundError, version
+from random import Random
 from typing import Any
 
+from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Manifest, ManifestFile, Outcome, RunFacts
-from derive.errors import ErrorKind, LakeUnavailable, RunError
+from derive.errors import ErrorKind, InternalError, LakeError, LakeUnavailable, RunError
 from derive.lake import Lake, Spool, artifact_facts
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.models import split_model
 from derive.states import RunStatus
 
 log = logging.getLogger(__name__)
+_rng = Random()  # noqa: S311 - spreads retries, guards nothing
 
 MAX_ERROR_CHARS = 2000
 STREAM = "response.ndjson"
@@ -31,7 +34,7 @@ except PackageNotFoundError:
 class RunRecord:
     """Gathers what is known of one run; ``close`` writes it and says how the run ended.
 
-    One stage of the run uses it at a time, on whatever thread; only ``abandon`` may come from another.
+    One stage of the run uses it at a time, on whatever thread.
     """
 
     def __init__(self, claim: Claim, *, lake: Lake, worker_id: str) -> None:
@@ -42,7 +45,6 @@ class RunRecord:
         self._files: dict[str, bytes] = {}
         self._facts: dict[str, Any] = {}
         self._spool: Spool | None = None
-        self._abandoned = False
         self._begun = time.monotonic()
 
     def add_file(self, name: str, content: bytes | str) -> None:
@@ -70,10 +72,8 @@ class RunRecord:
 
     def open_stream(self) -> None:
         """Make the file that takes the answer's bytes, before a slot waits for it."""
+        self.abandon()
         self._spool = self._lake.spool(self._folder, STREAM)
-        if self._abandoned:
-            # The run was stopped while its question was being prepared on another thread.
-            self.abandon()
 
     def take_bytes(self, chunk: bytes) -> None:
         """Keep bytes of the answer as they come; raise LakeUnavailable when the lake takes no more."""
@@ -89,24 +89,20 @@ class RunRecord:
     ) -> Outcome:
         """Write everything to the lake and return the outcome to hand in.
 
-        A lake that cannot be written turns any outcome into ``lake_unavailable``, with no artifacts: what SQL calls
-        an artifact exists.
+        A lake that cannot be written turns any outcome into ``lake_unavailable``, and one that refuses the files into
+        ``internal``, with no artifacts: what SQL calls an artifact exists.
         """
         kind = error.kind if error else None
         message = str(error)[:MAX_ERROR_CHARS] if error else None
         try:
             files = self._write_files(status, kind)
         except LakeUnavailable as unavailable:
-            self.abandon()
-            return Outcome(
-                job_id=self.claim.job_id,
-                run_id=self.claim.run_id,
-                status=RunStatus.FAILED,
-                error=str(unavailable)[:MAX_ERROR_CHARS],
-                error_kind=unavailable.kind,
-                retry_after_seconds=0,
-                count_attempt=False,
-                run=self._run_facts(),
+            return self._without_files(unavailable, retry_after_seconds=0)
+        except LakeError as refused:
+            log.error("run.lake_refused", extra={"run_id": self.claim.run_id, "error": str(refused)})
+            return self._without_files(
+                InternalError(f"the lake refused what this run left: {refused}"),
+                retry_after_seconds=backoff_seconds(self.claim.attempt_count, _rng),
             )
         return Outcome(
             job_id=self.claim.job_id,
@@ -120,12 +116,24 @@ class RunRecord:
             artifacts=artifact_facts(self.claim.run_id, self._folder, files),
         )
 
+    def _without_files(self, error: RunError, *, retry_after_seconds: int) -> Outcome:
+        self.abandon()
+        return Outcome(
+            job_id=self.claim.job_id,
+            run_id=self.claim.run_id,
+            status=RunStatus.FAILED,
+            error=str(error)[:MAX_ERROR_CHARS],
+            error_kind=error.kind,
+            retry_after_seconds=retry_after_seconds,
+            count_attempt=error.counted,
+            run=self._run_facts(),
+        )
+
     def abandon(self) -> None:
         """Drop what was begun: the run is not ours any more, or is given back."""
-        self._abandoned = True
-        if self._spool is not None:
-            self._spool.abandon()
-            self._spool = None
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.abandon()
 
     def _write_files(self, status: RunStatus, kind: ErrorKind | None) -> list[ManifestFile]:
         spool, self._spool = self._spool, None

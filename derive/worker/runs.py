@@ -9,27 +9,27 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
+from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Completion, Outcome
-from derive.errors import DatabaseUnavailable, QueueError, places_of
+from derive.errors import ErrorKind, QueueError, places_of
 from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus
 from derive.worker.attempt import Tools, run_attempt
 from derive.worker.gate import Gate
 from derive.worker.lease import LeaseKeeper, StopReason
+from derive.worker.numbers import Numbers
+from derive.worker.patience import until_database_answers
 from derive.worker.slots import Place, Slots, Stage
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-
-FIRST_AWAY_SECONDS = 0.1
-LONGEST_AWAY_SECONDS = 2.0
-"""Pauses between two tries of a finishing write that finds the database away."""
 
 
 @dataclass(eq=False)
 class _Active:
     claim: Claim
     place: Place
+    has_begun: bool = False
     stop_reason: StopReason | None = None
     task: "asyncio.Task[None] | None" = None
 
@@ -38,7 +38,15 @@ class Runs:
     """Starts, stops and ends runs. All of it on the event loop; SQL on the queue's own thread."""
 
     def __init__(
-        self, tools: Tools, *, queue: JobQueue, queue_thread: Executor, slots: Slots, gate: Gate, keeper: LeaseKeeper
+        self,
+        tools: Tools,
+        *,
+        queue: JobQueue,
+        queue_thread: Executor,
+        slots: Slots,
+        gate: Gate,
+        keeper: LeaseKeeper,
+        numbers: Numbers,
     ) -> None:
         self._tools = tools
         self._queue = queue
@@ -46,6 +54,7 @@ class Runs:
         self._slots = slots
         self._gate = gate
         self._keeper = keeper
+        self._numbers = numbers
         self._active: dict[UUID, _Active] = {}
         self._rng = Random()  # noqa: S311 - spreads retries, guards nothing
         self.last_status: JobStatus | None = None
@@ -62,12 +71,7 @@ class Runs:
         """Begin to work a claim off."""
         log.info(
             "job.claimed",
-            extra={
-                "job_id": claim.job_id,
-                "run_id": claim.run_id,
-                "attempt": claim.attempt,
-                "interrogation": claim.interrogation_key,
-            },
+            extra=_keys(claim, attempt=claim.attempt, interrogation=claim.interrogation_key),
         )
         active = _Active(claim, self._slots.enter())
         self._active[claim.run_id] = active
@@ -79,8 +83,8 @@ class Runs:
         if active is None or active.stop_reason is not None:
             return
         active.stop_reason = reason
-        if active.place.stage is not Stage.ENDING and active.task is not None:
-            active.task.cancel()
+        if active.place.stage is not Stage.ENDING:
+            _cancel(active)
 
     def stop_all(self, reason: StopReason, *, only: Stage | None = None) -> None:
         """Stop every run, or those in one stage."""
@@ -97,83 +101,101 @@ class Runs:
 
     async def _work(self, active: _Active) -> None:
         claim = active.claim
+        active.has_begun = True
         try:
+            if active.stop_reason is not None:
+                _cancel(active)
             outcome = await run_attempt(
                 claim,
                 self._tools,
                 place=active.place,
                 was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
+                on_failure=self._gate.heed_failure,
             )
+            self._gate.heed(outcome)
             await self._hand_in(active, outcome)
         except asyncio.CancelledError:
             active.place.begin_ending()
             if active.stop_reason is StopReason.RELEASED:
                 await self._release(claim)
             else:
-                log.warning("run.lost", extra={"job_id": claim.job_id, "run_id": claim.run_id})
+                self._numbers.lost()
+                log.warning("run.lost", extra=_keys(claim))
         finally:
             self._keeper.let_go(claim.run_id)
             del self._active[claim.run_id]
             active.place.leave()
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
-        """Complete the run, however long the database is away, as long as the lease may still stand."""
-        pause_seconds = FIRST_AWAY_SECONDS
-        while True:
+        """Complete the run, however long the database is away: whether the lease still stands, its answer tells."""
+        try:
+            completion = await self._complete(outcome)
+        except QueueError as error:
+            log.error(
+                "run.not_completed", extra=_keys(active.claim, error=str(error), at=places_of(error.__cause__ or error))
+            )
+            outcome = _without_findings(active.claim, error, retry_after_seconds=self._backoff_seconds(active.claim))
             try:
-                completion = await self.in_queue_thread(lambda: self._queue.complete(outcome))
-            except DatabaseUnavailable:
-                if active.stop_reason is StopReason.LOST:
-                    log.warning("run.discarded", extra={"job_id": outcome.job_id, "run_id": outcome.run_id})
-                    return
-                await asyncio.sleep(pause_seconds * self._rng.uniform(0.7, 1.3))
-                pause_seconds = min(pause_seconds * 2, LONGEST_AWAY_SECONDS)
-            except QueueError as error:
-                # Saying it again would not help; the lease runs out and the job is tried again.
-                log.error(
-                    "run.not_completed",
-                    extra={
-                        "job_id": outcome.job_id,
-                        "run_id": outcome.run_id,
-                        "error": str(error),
-                        "at": places_of(error),
-                    },
-                )
+                completion = await self._complete(outcome)
+            except QueueError as again:
+                # Not even that: its lease is renewed no more.
+                log.error("run.given_up", extra=_keys(active.claim, error=str(again)))
                 return
-            else:
-                self._note(outcome, completion)
-                return
+        self._note(active, outcome, completion)
 
-    def _note(self, outcome: Outcome, completion: Completion) -> None:
+    async def _complete(self, outcome: Outcome) -> Completion:
+        return await until_database_answers(lambda: self.in_queue_thread(lambda: self._queue.complete(outcome)))
+
+    def _backoff_seconds(self, claim: Claim) -> int:
+        return backoff_seconds(claim.attempt_count, self._rng)
+
+    def _note(self, active: _Active, outcome: Outcome, completion: Completion) -> None:
         final = completion.final_status.value if completion.final_status else None
         if not completion.accepted:
-            log.warning(
-                "run.refused",
-                extra={"job_id": outcome.job_id, "run_id": outcome.run_id, "final_status": final},
-            )
+            self._numbers.lost()
+            log.warning("run.refused", extra=_keys(active.claim, final_status=final))
             return
         self.last_status = completion.final_status
+        self._numbers.completed(outcome, model_seconds=active.place.model_seconds)
         log.info(
             "run.completed",
-            extra={
-                "job_id": outcome.job_id,
-                "run_id": outcome.run_id,
-                "status": outcome.status.value,
-                "error_kind": outcome.error_kind.value if outcome.error_kind else "",
-                "final_status": final,
-                "total_ms": outcome.run.total_ms,
-            },
+            extra=_keys(
+                active.claim,
+                status=outcome.status.value,
+                error_kind=outcome.error_kind.value if outcome.error_kind else "",
+                final_status=final,
+                total_ms=outcome.run.total_ms,
+            ),
         )
-        if outcome.status is RunStatus.SUCCEEDED:
-            self._gate.reward()
-        elif outcome.error_kind is not None and not outcome.count_attempt:
-            self._gate.close(outcome.error_kind, outcome.error or "")
 
     async def _release(self, claim: Claim) -> None:
         try:
             await self.in_queue_thread(lambda: self._queue.release(claim.run_id, reason="the worker is stopping"))
         except QueueError as error:
             # Its lease runs out, and it is reaped.
-            log.warning("run.not_released", extra={"job_id": claim.job_id, "run_id": claim.run_id, "error": str(error)})
+            log.warning("run.not_released", extra=_keys(claim, error=str(error)))
         else:
-            log.info("run.released", extra={"job_id": claim.job_id, "run_id": claim.run_id})
+            self._numbers.released()
+            log.info("run.released", extra=_keys(claim))
+
+
+def _cancel(active: _Active) -> None:
+    """Cancel a run's task; one that has not begun does it itself, since before that nothing could end the run."""
+    if active.has_begun and active.task is not None:
+        active.task.cancel()
+
+
+def _without_findings(claim: Claim, error: QueueError, *, retry_after_seconds: int) -> Outcome:
+    """Return an outcome that the database has no reason to refuse, for a run whose own it did."""
+    return Outcome(
+        job_id=claim.job_id,
+        run_id=claim.run_id,
+        status=RunStatus.FAILED,
+        error=f"the database refused what this run left: {error}",
+        error_kind=ErrorKind.INTERNAL,
+        retry_after_seconds=retry_after_seconds,
+    )
+
+
+def _keys(claim: Claim, **keys: object) -> dict[str, object]:
+    return {"job_id": claim.job_id, "run_id": claim.run_id, **keys}

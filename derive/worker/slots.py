@@ -44,6 +44,10 @@ class Slots:
         work = int(AHEAD_SECONDS * self._concurrency / self._answer_seconds)
         return min(work, MAX_AHEAD_PER_SLOT * self._concurrency)
 
+    def count(self, stage: Stage) -> int:
+        """Return how many runs stand there now."""
+        return self._count[stage]
+
     def room(self) -> int:
         """Return how many more jobs may be claimed now."""
         free = self._concurrency + self.ahead - self._count[Stage.WAITING] - self._count[Stage.ASKING]
@@ -78,11 +82,15 @@ class Slots:
 
 
 class Place:
-    """One run's place among the slots. It begins waiting; whoever made it calls ``leave`` in the end."""
+    """One run's place among the slots. It begins waiting; whoever made it calls ``leave`` in the end.
+
+    ``model_seconds`` is how long the model worked, well or not; None while it was not asked.
+    """
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self.stage: Stage | None = None
+        self.model_seconds: float | None = None
         self._move_to(Stage.WAITING)
 
     @asynccontextmanager
@@ -96,6 +104,7 @@ class Place:
                 yield
                 slots.learn(asyncio.get_running_loop().time() - begun)
             finally:
+                self.model_seconds = asyncio.get_running_loop().time() - begun
                 self.begin_ending()
 
     def begin_ending(self) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from django.db import connection
 
 from derive.contracts import OllamaSettings
-from derive.errors import ConfigurationError
+from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES
 from derive.interrogations.registry import Registry
@@ -50,15 +51,25 @@ def run_worker(
         ThreadPoolExecutor(1, thread_name_prefix="queue") as queue_thread,
         ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files") as threads,
     ):
-        queue_thread.submit(_check_database, registry).result()
-        sources = Sources(
-            registry=registry,
-            redactor=Redactor(),
-            ollama=ollama,
-            read_lake=lambda uri: lake.read(uri, max_bytes=MAX_SOURCE_BYTES),
-            past_runs=PastRuns(lake, queue_thread=queue_thread),
-        )
-        return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
+        try:
+            queue_thread.submit(_check_database, registry).result()
+            sources = Sources(
+                registry=registry,
+                redactor=Redactor(),
+                ollama=ollama,
+                read_lake=partial(_read_evidence, lake),
+                past_runs=PastRuns(lake, queue_thread=queue_thread),
+            )
+            return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
+        finally:
+            queue_thread.submit(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
+
+
+def _read_evidence(lake: Lake, uri: str) -> bytes:
+    try:
+        return lake.read(uri, max_bytes=MAX_SOURCE_BYTES)
+    except LakeFileTooLarge as error:
+        raise InvalidInput(f"{error}, the most that is read as one piece of evidence: split it") from error
 
 
 def _check_database(registry: Registry) -> None:

@@ -1,6 +1,8 @@
 """Calls are transactions of their own, and are said again only where saying twice does what saying once does."""
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +14,8 @@ from derive.models import Job, JobEvent, ReadingSideOnly, Run
 from derive.queue import JobQueue
 from derive.sql import calls
 from derive.sql.calls import Row
+from derive.sql.scripts import Script, _apply, read_script
+from derive.sql.tables import engine_of
 from derive.states import JobStatus, LeaseState
 from tests.contract.scenes import (
     ACTOR,
@@ -145,3 +149,56 @@ def test_the_models_refuse_to_write(queue: JobQueue) -> None:
         with pytest.raises(ReadingSideOnly, match="JobQueue"):
             write()
     assert status_of(job.job_id) == JobStatus.NEW
+
+
+@pytest.fixture
+def locks_taken(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[float]]:
+    """Let the next calls be a deadlock's victims; return the pauses made between them, which are not waited out."""
+
+    def refuse(count: int) -> list[float]:
+        send = calls._send
+        left = [count]
+        pauses: list[float] = []
+
+        def send_or_refuse(*arguments: Any) -> Sequence[Row]:
+            if left[0] == 0:
+                return send(*arguments)
+            left[0] -= 1
+            raise OperationalError("the transaction was chosen as the deadlock victim")
+
+        monkeypatch.setattr(calls, "_send", send_or_refuse)
+        monkeypatch.setattr(time, "sleep", pauses.append)
+        return pauses
+
+    return refuse
+
+
+def test_a_deadlocks_victim_is_said_again_after_pauses_a_claim_too(
+    queue: JobQueue, locks_taken: Callable[[int], list[float]]
+) -> None:
+    queued(queue)
+    pauses = locks_taken(3)
+    assert claim_one(queue).attempt == 1
+    assert len(pauses) == 3
+    assert all(0 <= pause <= calls.FIRST_PAUSE_SECONDS * 2**tries for tries, pause in enumerate(pauses, start=1))
+
+
+def test_locks_that_stay_taken_end_the_call(queue: JobQueue, locks_taken: Callable[[int], list[float]]) -> None:
+    pauses = locks_taken(100)
+    with pytest.raises(DatabaseUnavailable, match="locks"):
+        queue.claim("worker-1")
+    assert len(pauses) == calls.MAX_CONTENDED_TRIES - 1
+
+
+def test_a_worker_goes_on_when_migrate_installs_a_procedure_anew_under_it(queue: JobQueue) -> None:
+    for _ in range(6):
+        claimed(queue)
+    engine = engine_of(connection)
+    for name in ("usp_claim_next_job", "usp_enqueue_job"):
+        at_once(partial(_install, read_script(engine, f"procedures/{name}.sql")))
+    assert claimed(queue).attempt == 1
+
+
+def _install(script: Script) -> None:
+    with transaction.atomic():
+        _apply(connection, script)

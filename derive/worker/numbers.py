@@ -1,0 +1,84 @@
+"""A worker's own numbers, for Prometheus; what the queue as a whole does is told by SQL, not here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from derive.contracts import Outcome
+from derive.errors import ConfigurationError
+from derive.worker.slots import Slots, Stage
+
+ADDRESS = "127.0.0.1"
+MODEL_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
+"""Bounds of the histogram: from a small model's short answer to a cold load of a large one."""
+
+
+class Numbers:
+    """Counts what a worker does; ``served`` shows it, and without that nothing listens."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._claims = Counter("holocron_worker_claims", "Jobs claimed.", registry=registry)
+        self._completions = Counter(
+            "holocron_worker_completions",
+            "Runs handed in, by their status and kind of error (empty: none).",
+            ["status", "error_kind"],
+            registry=registry,
+        )
+        self._releases = Counter("holocron_worker_releases", "Runs given back at a stop.", registry=registry)
+        self._leases_lost = Counter(
+            "holocron_worker_leases_lost", "Runs whose lease others had ended.", registry=registry
+        )
+        self._model_seconds = Histogram(
+            "holocron_worker_model_seconds",
+            "Seconds the model worked on a run, well or not.",
+            buckets=MODEL_SECONDS,
+            registry=registry,
+        )
+        self._prompt_tokens = Counter("holocron_worker_prompt_tokens", "Tokens of prompts, read.", registry=registry)
+        self._output_tokens = Counter("holocron_worker_output_tokens", "Tokens of answers.", registry=registry)
+        active = Gauge("holocron_worker_active_runs", "Runs under way, by stage.", ["stage"], registry=registry)
+        for stage in Stage:
+            active.labels(stage.value).set_function(partial(slots.count, stage))
+
+    def claimed(self, jobs: int) -> None:
+        """Count jobs that were claimed."""
+        self._claims.inc(jobs)
+
+    def completed(self, outcome: Outcome, *, model_seconds: float | None) -> None:
+        """Count a run that was handed in and accepted."""
+        self._completions.labels(outcome.status.value, outcome.error_kind.value if outcome.error_kind else "").inc()
+        self._prompt_tokens.inc(outcome.run.prompt_tokens or 0)
+        self._output_tokens.inc(outcome.run.output_tokens or 0)
+        if model_seconds is not None:
+            self._model_seconds.observe(model_seconds)
+
+    def released(self) -> None:
+        """Count a run that was given back."""
+        self._releases.inc()
+
+    def lost(self) -> None:
+        """Count a run whose lease was lost."""
+        self._leases_lost.inc()
+
+    @contextmanager
+    def served(self, port: int | None) -> Iterator[None]:
+        """Serve the numbers on ``http://127.0.0.1:port/metrics`` while the block runs; None: serve nothing.
+
+        Raises ConfigurationError when the port is taken.
+        """
+        if port is None:
+            yield
+            return
+        try:
+            server, thread = start_http_server(port, ADDRESS, self._registry)
+        except OSError as error:
+            raise ConfigurationError(f"--metrics-port {port} cannot be listened on: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()

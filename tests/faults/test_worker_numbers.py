@@ -1,0 +1,57 @@
+"""A worker's own numbers, for Prometheus, on a port of this machine alone."""
+
+import re
+import socket
+from urllib.request import urlopen
+
+import pytest
+
+from derive.errors import ConfigurationError
+from tests.fake_ollama import Gate, behaviours
+from tests.faults.worker_world import GOOD_ANSWER, World, wait_until
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def numbers(port: int) -> dict[str, float]:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {name: float(value) for name, value in re.findall(r"^(holocron\S+) (\S+)$", text, re.MULTILINE)}
+
+
+def test_the_numbers_tell_what_the_worker_did(world: World) -> None:
+    last = Gate()
+    world.fake.next(behaviours.answer(GOOD_ANSWER), behaviours.crashed(), behaviours.answer(GOOD_ANSWER, gate=last))
+    first, second, third = (world.enqueue(priority=priority) for priority in (3, 2, 1))
+    port = free_port()
+    with world.working(metrics_port=port):
+        world.wait_for(first, "SUCCEEDED")
+        world.wait_for(second, "SCHEDULED")
+        wait_until(lambda: len(world.fake.chats) == 3, "the third question")
+        wait_until(lambda: numbers(port)['holocron_worker_active_runs{stage="ending"}'] == 0, "all is handed in")
+        told = numbers(port)
+        last.open()
+        world.wait_for(third, "SUCCEEDED")
+    assert told["holocron_worker_claims_total"] == 3
+    assert told['holocron_worker_completions_total{error_kind="",status="SUCCEEDED"}'] == 1
+    assert told['holocron_worker_completions_total{error_kind="model_crashed",status="FAILED"}'] == 1
+    assert told["holocron_worker_model_seconds_count"] == 2
+    assert (told["holocron_worker_prompt_tokens_total"], told["holocron_worker_output_tokens_total"]) == (321, 12)
+    assert told['holocron_worker_active_runs{stage="asking"}'] == 1
+    assert told["holocron_worker_leases_lost_total"] == 0
+    with pytest.raises(OSError, match="refused"):
+        numbers(port)
+
+
+def test_a_port_that_is_taken_stops_the_start(world: World) -> None:
+    job_id = world.enqueue()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigurationError, match="--metrics-port"):
+            world.work(metrics_port=taken.getsockname()[1])
+    assert world.runs(job_id) == []
