@@ -14,6 +14,7 @@ from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import AnswerAssembler
 from derive.verify.contents import NotJson, member, read_json, read_object
 from derive.verify.findings import Check, Findings
+from derive.verify.squeezing import squeeze
 from derive.verify.stored import RunState, StoredRun
 
 _MAX_ERROR_CHARACTERS = 2000
@@ -49,7 +50,7 @@ def _answer_in(
 ) -> ChatAnswer | None:
     assembler = AnswerAssembler(max_answer_bytes=len(data) + 1)
     try:
-        assembler.feed(data)
+        assembler.feed(squeeze(data))
         return assembler.finish()
     except RunError as error:
         if must_be_whole and not assembler.is_done:

@@ -16,9 +16,11 @@ from derive.errors import LakeUnavailable
 from derive.lake import ARTIFACTS, Lake
 from derive.models import Artifact
 from derive.queue import JobQueue
+from derive.verify.checkers import Checkers, CheckersLost
 from derive.verify.checking import RunChecker
 from derive.verify.findings import Orphan, RunResult
 from tests.fake_ollama import FakeOllama, behaviours
+from tests.faults.dying import die
 from tests.faults.verify_scene import (
     Scene,
     change_artifact,
@@ -388,6 +390,40 @@ def test_a_lake_in_an_object_store_verifies(scene: Scene) -> None:
     elsewhere.write_run(folder, {path.name: path.read_bytes() for path in scene.folder(run).iterdir()})
     scene.lake = elsewhere
     assert scene.verify() == []
+
+
+def test_processes_find_the_same_as_threads(scene: Scene) -> None:
+    scene.corrected()
+    damaged, _ = scene.succeeded(), scene.succeeded()
+    flip_byte(scene.file(damaged, "prompt.txt"))
+    assert scene.verify_in_processes() == scene.verify()
+    scene.root.rename(scene.root.with_name("unmounted"))
+    with pytest.raises(LakeUnavailable):
+        scene.verify_in_processes()
+
+
+def test_a_process_that_dies_ends_the_verification(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.succeeded()
+    monkeypatch.setattr("derive.verify.checkers._check_here", die)
+    with pytest.raises(CheckersLost):
+        scene.verify_in_processes()
+
+
+@pytest.mark.parametrize(
+    ("runs", "processors", "quick", "lake_url", "in_processes"),
+    [
+        (1_999, 8, False, "lake", False),
+        (2_000, 8, False, "lake", True),
+        (2_000, 1, False, "lake", False),
+        (2_000, 8, True, "lake", False),
+        (2_000, 8, False, "memory://lake", False),
+    ],
+)
+def test_processes_are_started_only_where_they_are_worth_it(
+    runs: int, processors: int, quick: bool, lake_url: str, in_processes: bool
+) -> None:
+    with Checkers.fitting(lake_url, None, quick=quick, runs=runs, processors=processors) as checkers:
+        assert (checkers.ahead == 24) == in_processes
 
 
 def _job() -> JobInput:
