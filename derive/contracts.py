@@ -33,6 +33,8 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_
 
 def parse_json(text: str) -> Any:
     """Parse JSON strictly: no NaN or Infinity, no key twice in an object; raise ValueError otherwise."""
+    if text.startswith("\ufeff"):
+        raise ValueError("it begins with a byte-order mark (BOM)")
     try:
         return _DECODER.decode(text)
     except RecursionError:

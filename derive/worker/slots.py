@@ -10,6 +10,8 @@ AHEAD_SECONDS = 0.25
 """A worker makes at most this much work ready behind its busy slots: enough to hide a claim's round trip, and
 nothing at all when answers take seconds, where a job is better left to others until a slot is free."""
 MAX_AHEAD_PER_SLOT = 2
+CLAIMS_AHEAD = 4
+"""In how many claims the work made ready is fetched."""
 MAX_ENDING_PER_SLOT = 2
 _WEIGHT_OF_NEWEST = 0.2
 
@@ -50,7 +52,11 @@ class Slots:
 
     def room(self) -> int:
         """Return how many more jobs may be claimed now."""
-        free = self._concurrency + self.ahead - self._count[Stage.WAITING] - self._count[Stage.ASKING]
+        waiting = self._count[Stage.WAITING]
+        free = self._concurrency + self.ahead - waiting - self._count[Stage.ASKING]
+        if waiting and free < self.ahead // CLAIMS_AHEAD:
+            # The slots have work for now: one fuller claim later costs less than many small ones.
+            return 0
         unwritten = MAX_ENDING_PER_SLOT * self._concurrency - self._count[Stage.ENDING]
         return max(0, min(free, unwritten))
 

@@ -1,0 +1,212 @@
+"""``manage.py run_llm_worker`` as a person or a service runs it: exit codes, signals, crashes, several at once."""
+
+import signal
+import time
+
+import pytest
+
+from tests.acceptance.worker_processes import ProcessWorld, wait_until
+from tests.fake_ollama import Gate, behaviours
+from tests.faults.worker_world import GOOD_ANSWER
+
+
+def test_once_tells_by_its_exit_code_how_the_run_ended(world: ProcessWorld) -> None:
+    assert world.worker("--once").exit_code() == 3
+    succeeding = world.enqueue()
+    assert world.worker("--once", "--verbose").exit_code() == 0
+    assert world.job(succeeding)["status"] == "SUCCEEDED"
+    world.fake.next(behaviours.wrong_quote("e1"))
+    failing = world.enqueue(max_attempts=1)
+    assert world.worker("--once").exit_code() == 1
+    assert world.job(failing)["status"] == "DEADLETTER"
+
+
+def test_once_could_not_start_without_a_model_server(world: ProcessWorld) -> None:
+    world.fake.go_away()
+    job_id = world.enqueue()
+    process = world.worker("--once")
+    assert process.exit_code() == 2
+    assert process.said().splitlines()[-1].startswith("run_llm_worker: ")
+    assert world.fake.url in process.said()
+    assert world.runs(job_id) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_running_jobs_finish_and_leaves_the_rest(number: signal.Signals, world: ProcessWorld) -> None:
+    answer = Gate()
+    world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
+    running, waiting = world.enqueue(priority=200), world.enqueue()
+    process = world.looping("--grace-seconds", "30")
+    world.wait_for_question()
+    process.send(number)
+    process.wait_for("worker.stopping")
+    answer.open()
+    assert process.exit_code() == 0
+    assert world.job(running)["status"] == "SUCCEEDED"
+    assert (world.job(waiting)["status"], world.runs(waiting)) == ("NEW", [])
+    (row,) = world.sql("SELECT stopping, active_runs FROM llm.worker")
+    assert (row["stopping"], row["active_runs"]) == (True, 0)
+
+
+@pytest.mark.parametrize(("grace_seconds", "signals"), [("0.2", 1), ("3600", 2)], ids=["grace over", "second signal"])
+def test_what_does_not_finish_in_time_goes_back(grace_seconds: str, signals: int, world: ProcessWorld) -> None:
+    world.fake.next(behaviours.falls_silent())
+    job_id = world.enqueue()
+    process = world.looping("--grace-seconds", grace_seconds)
+    world.wait_for_question()
+    for _ in range(signals):
+        process.send(signal.SIGTERM)
+        process.wait_for("worker.stopping")
+    assert process.exit_code() == 0
+    assert (world.job(job_id)["status"], world.job(job_id)["attempt_count"]) == ("NEW", 0)
+    assert [run["error_kind"] for run in world.runs(job_id)] == ["released"]
+
+
+def test_after_a_kill_another_worker_finishes_the_job(world: ProcessWorld) -> None:
+    world.fake.next(behaviours.falls_silent())
+    job_id = world.enqueue()
+    killed = world.looping("--lease-seconds", "1")
+    world.wait_for_question()
+    other = world.looping("--lease-seconds", "1")
+    killed.send(signal.SIGKILL)
+    killed_at = time.monotonic()
+    assert killed.exit_code() == -signal.SIGKILL
+    world.wait_for_question(2)
+    assert time.monotonic() - killed_at <= 1 + 5, "lease and five seconds"
+    world.wait_for(job_id, "SUCCEEDED")
+    other.send(signal.SIGTERM)
+    assert other.exit_code() == 0
+    assert [(run["error_kind"], run["counted"]) for run in world.runs(job_id)] == [
+        ("lease_expired", True),
+        (None, True),
+    ]
+
+
+def test_a_paused_worker_whose_job_was_taken_over_is_refused(world: ProcessWorld) -> None:
+    answer = Gate()
+    world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
+    job_id = world.enqueue()
+    zombie = world.looping("--lease-seconds", "1", "--worker-id", "zombie")
+    world.wait_for_question()
+    zombie.send(signal.SIGSTOP)
+    other = world.looping("--lease-seconds", "1", "--worker-id", "other")
+    world.wait_for(job_id, "SUCCEEDED")
+    answer.open()
+    zombie.send(signal.SIGCONT)
+    wait_until(lambda: {"run.lost", "run.refused"} & set(zombie.events()), "the zombie finds out")
+    for process in (zombie, other):
+        process.send(signal.SIGTERM)
+        assert process.exit_code() == 0
+    runs = world.runs(job_id)
+    assert [(run["worker_id"], run["status"]) for run in runs] == [("zombie", "FAILED"), ("other", "SUCCEEDED")]
+    artifacts = world.sql("SELECT DISTINCT run_id FROM llm.artifact")
+    assert [row["run_id"] for row in artifacts] == [runs[1]["run_id"]]
+
+
+def test_two_workers_share_the_queue_and_do_nothing_twice(world: ProcessWorld) -> None:
+    workers = [world.looping("--concurrency", "2", "--worker-id", name) for name in ("one", "two")]
+    both_asked = Gate()
+    world.fake.next(*[behaviours.answer(GOOD_ANSWER, gate=both_asked)] * 4)
+    jobs = [world.enqueue() for _ in range(30)]
+    world.wait_for_question(4)
+    both_asked.open()
+    wait_until(lambda: world.sql("SELECT 1 FROM llm.job WHERE status <> 'SUCCEEDED'") == [], "all jobs have succeeded")
+    for process in workers:
+        process.send(signal.SIGTERM)
+        assert process.exit_code() == 0
+    runs = world.sql("SELECT job_id, worker_id FROM llm.run")
+    assert sorted(run["job_id"] for run in runs) == sorted(jobs)
+    assert {run["worker_id"] for run in runs} == {"one", "two"}
+    assert len(world.fake.chats) == 30
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["shut down", "crashed"])
+def test_a_database_that_goes_away_in_the_middle_of_a_run_costs_nothing(
+    how: signal.Signals, world: ProcessWorld
+) -> None:
+    answer = Gate()
+    world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
+    job_id = world.enqueue(max_attempts=1)
+    process = world.looping("--lease-seconds", "3600")
+    world.wait_for_question()
+    world.postgres.stop(how)
+    try:
+        answer.open()
+        # Until the result is in the lake: handing it in is what then meets a database that is away.
+        wait_until(lambda: list((world.folder / "lake").rglob("manifest.json")), "the run is written")
+        process.wait_for("worker.database_away")
+    finally:
+        world.postgres.start()
+    world.wait_for(job_id, "SUCCEEDED")
+    process.wait_for("worker.database_back")
+    later = world.enqueue()
+    world.wait_for(later, "SUCCEEDED")
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+    assert [(run["attempt"], run["status"]) for run in world.runs(job_id)] == [(1, "SUCCEEDED")]
+
+
+def test_a_worker_stops_in_time_while_the_database_is_away(world: ProcessWorld) -> None:
+    answer = Gate()
+    world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
+    job_id = world.enqueue()
+    process = world.looping("--grace-seconds", "0.2")
+    world.wait_for_question()
+    world.postgres.stop()
+    try:
+        answer.open()
+        process.wait_for("worker.database_away")
+        process.send(signal.SIGTERM)
+        assert process.exit_code() == 0
+    finally:
+        world.postgres.start()
+    assert world.job(job_id)["status"] == "RUNNING", "its lease runs out, and it is reaped"
+
+
+def test_other_scripts_than_the_trees_are_refused_by_name(world: ProcessWorld) -> None:
+    name = "procedures/usp_complete_job.sql"
+    (row,) = world.sql("SELECT script_name, sha256 FROM llm.schema_script WHERE script_name LIKE %s", f"%{name}")
+    world.sql("UPDATE llm.schema_script SET sha256 = %s WHERE script_name = %s", "0" * 64, row["script_name"])
+    try:
+        process = world.worker("--once")
+        assert process.exit_code() == 2
+    finally:
+        world.sql("UPDATE llm.schema_script SET sha256 = %s WHERE script_name = %s", row["sha256"], row["script_name"])
+    assert row["script_name"] in process.said()
+    assert process.said().count("\n") == 1
+
+
+def test_a_name_that_is_taken_is_refused(world: ProcessWorld) -> None:
+    first = world.looping("--worker-id", "the-one")
+    second = world.worker("--loop", "--worker-id", "the-one")
+    assert second.exit_code() == 2
+    assert "choose another --worker-id" in second.said()
+    first.send(signal.SIGTERM)
+    assert first.exit_code() == 0
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("OLLAMA_SEED", "abc"), ("LAKE_URL", "ftp://somewhere"), ("HOLOCRON_INTERROGATIONS", "/no/such/folder")],
+)
+def test_a_wrong_setting_is_one_line(variable: str, value: str, world: ProcessWorld) -> None:
+    process = world.worker("--once", **{variable: value})
+    assert process.exit_code() == 2
+    assert process.said().count("\n") == 1, process.said()
+    assert variable in process.said() or value in process.said()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--concurrency", "0"), ("--lease-seconds", "x"), ("--once", "--loop"), ("--metrics-port", "70000")],
+    ids=" ".join,
+)
+def test_a_wrong_option_could_not_start(arguments: tuple[str, ...], world: ProcessWorld) -> None:
+    assert world.worker(*arguments).exit_code() == 2
+
+
+def test_a_database_that_is_down_could_not_start(world: ProcessWorld) -> None:
+    process = world.worker("--once", DATABASE_URL="postgresql://me:hush-hush@127.0.0.1:1/holocron")
+    assert process.exit_code() == 2
+    assert process.said().count("\n") == 1
+    assert "hush-hush" not in process.said()

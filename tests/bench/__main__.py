@@ -1,0 +1,91 @@
+"""``python -m tests.bench [NAME …]``: measures in a world of its own, prints a table, and JSON as its last line."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.world import manage
+
+Result = dict[str, Any]
+
+
+def _pipeline() -> Iterator[Result]:
+    from tests.bench import pipeline
+
+    yield pipeline.measure(latency_ms=500, jobs=800, rounds=3)
+    yield pipeline.measure(latency_ms=100, jobs=3200, rounds=3)
+
+
+def _queue() -> Iterator[Result]:
+    from tests.bench import queue_alone
+
+    yield from queue_alone.measure()
+
+
+def _enqueue() -> Iterator[Result]:
+    from tests.bench import enqueue
+
+    yield enqueue.measure()
+
+
+def _memory() -> Iterator[Result]:
+    from tests.bench import memory
+
+    yield memory.measure()
+
+
+def _flat() -> Iterator[Result]:
+    from tests.bench import flat
+
+    yield flat.measure()
+
+
+MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
+    "pipeline": _pipeline,
+    "queue": _queue,
+    "memory": _memory,
+    "enqueue": _enqueue,
+    # Last: it fills the queue with two million jobs.
+    "flat": _flat,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], help="default: all")
+    names = parser.parse_args().names or list(MEASUREMENTS)
+    os.environ.update({"DJANGO_SETTINGS_MODULE": "holocron.settings", "HOLOCRON_VAR": "var/bench"})
+    for name in ("DATABASE_URL", "LAKE_URL"):
+        os.environ.pop(name, None)
+    console = Console(stderr=True)
+    manage("migrate", environment={})
+
+    import django
+
+    django.setup()
+    results: list[Result] = []
+    for name in names:
+        console.print(f"measuring {name} …", style="dim")
+        results.extend(MEASUREMENTS[name]())
+    _show(results, console)
+    print(json.dumps(results))  # noqa: T201 (the line for programs)
+    return 0
+
+
+def _show(results: list[Result], console: Console) -> None:
+    table = Table("measurement", "figures", "target", "met")
+    for result in results:
+        figures = {key: value for key, value in result.items() if key not in {"name", "target", "met"}}
+        shown = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures.items())
+        table.add_row(result["name"], shown, result["target"], "yes" if result["met"] else "no")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
