@@ -35,8 +35,6 @@ def streams(draw: st.DrawFn) -> bytes:
     odd: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [{}, {}, {}, {"error": "no"}, {"extra": 1}, {"message": {"content": 1}}, {"done": True}]
     )
-        [{}, {}, {}, {"error": "no"}, {"extra": 1}, {"message": {"content": 1}}, {"done": True}]
-    )
     values = [line(draw(TEXT)) | draw(odd) for _ in range(draw(st.integers(0, 6)))]
     separators = draw(st.sampled_from([(",", ":"), (", ", ": ")]))
     escaped = draw(st.booleans())
