@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 from derive.errors import LakePathRefused
@@ -81,6 +82,7 @@ _FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
 """In this order: what cannot be encoded is found before anything is measured in bytes."""
 
 
+@lru_cache(maxsize=4_096)  # a verification asks for the same few names and days again and again
 def _find_fault(part: str) -> str | None:
     return next((why for is_faulty, why in _FAULTS if is_faulty(part)), None)
 

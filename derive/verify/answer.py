@@ -12,8 +12,9 @@ from derive.errors import ConfigurationError, RunError
 from derive.interrogations.definition import Definition, Validation
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import AnswerAssembler
-from derive.verify.contents import NotJson, member, read_json
+from derive.verify.contents import NotJson, member, read_json, read_object
 from derive.verify.findings import Check, Findings
+from derive.verify.squeezing import squeeze
 from derive.verify.stored import RunState, StoredRun
 
 _MAX_ERROR_CHARACTERS = 2000
@@ -49,7 +50,7 @@ def _answer_in(
 ) -> ChatAnswer | None:
     assembler = AnswerAssembler(max_answer_bytes=len(data) + 1)
     try:
-        assembler.feed(data)
+        assembler.feed(squeeze(data))
         return assembler.finish()
     except RunError as error:
         if must_be_whole and not assembler.is_done:
@@ -62,12 +63,15 @@ def _answer_in(
 
 def _same_json(one: bytes, other: bytes) -> bool:
     """Tell whether two texts are the same JSON; another version may have written the same answer otherwise."""
-    if one == other:
-        return True
+    return one == other or _as_json(one) == _as_json(other) is not None
+
+
+def _as_json(data: bytes) -> str | None:
+    """Return JSON in one way of writing it, None for what is none."""
     try:
-        return json.dumps(read_json(one)) == json.dumps(read_json(other))
+        return json.dumps(read_json(data))
     except NotJson:
-        return False
+        return None
 
 
 def _check_metrics(run: StoredRun, answer: ChatAnswer, findings: Findings) -> None:
@@ -122,7 +126,7 @@ def _report(files: Mapping[str, bytes], findings: Findings) -> Any:
     if data is None:
         return None
     try:
-        return read_json(data)
+        return read_object(data)
     except NotJson as error:
         findings.add("validation.json", Check.UNREADABLE, str(error))
         return None
@@ -161,16 +165,20 @@ def _check_output(
     validation: Validation | None,
     findings: Findings,
 ) -> None:
-    data = files.get("output.json")
-    if data is not None and not (run.output_json is not None and _same_json(run.output_json.encode(), data)):
-        findings.add("output.json", Check.OUTPUT, "output_json in SQL is another")
     if not state.succeeded:
         if run.output_json is not None:
             findings.add("output.json", Check.OUTPUT, "SQL has an output_json for a run without a valid answer")
         return
+    outputs: dict[str, bytes] = {"output_json in SQL": (run.output_json or "").encode()}
+    if "output.json" in files:
+        outputs["output.json"] = files["output.json"]
     if validation is None:
-        return
-    if validation.error is not None:
+        if len({_as_json(output) for output in outputs.values()}) > 1:
+            findings.add("output.json", Check.OUTPUT, "output_json in SQL is another")
+    elif validation.error is not None:
         findings.add("output.json", Check.OUTPUT, f"the answer it was made of is not valid: {validation.error.kind}")
-    elif data is not None and not _same_json((validation.output_json or "").encode(), data):
-        findings.add("output.json", Check.OUTPUT, "is not what the answer says")
+    else:
+        said = (validation.output_json or "").encode()
+        wrong = [name for name, output in outputs.items() if not _same_json(output, said)]
+        if wrong:
+            findings.add("output.json", Check.OUTPUT, f"not what the answer says: {', '.join(wrong)}")

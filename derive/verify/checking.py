@@ -25,6 +25,7 @@ class RunChecker:
         self._lake = lake
         self._output_models = output_models
         self._quick = quick
+        self._definitions: dict[str, Definition] = {}
 
     @classmethod
     def of(cls, lake: Lake, registry: Registry, *, quick: bool) -> Self:
@@ -34,7 +35,15 @@ class RunChecker:
 
     def check_all(self, runs: Sequence[StoredRun], definitions: Mapping[str, Definition]) -> list[RunResult]:
         """Check several runs, in their order; raise LakeUnavailable when the lake as a whole cannot be read."""
-        return [self.check(run, definitions) for run in runs]
+        kept = {sha256: self._kept(sha256, definition) for sha256, definition in definitions.items()}
+        return [self.check(run, kept) for run in runs]
+
+    def _kept(self, sha256: str, definition: Definition) -> Definition:
+        """Return an equal definition that was met before, whose schema has been compiled."""
+        known = self._definitions.get(sha256)
+        if known != definition:
+            known = self._definitions[sha256] = definition
+        return known
 
     def check(self, run: StoredRun, definitions: Mapping[str, Definition]) -> RunResult:
         """Check one run, whatever its files and rows hold; raise LakeUnavailable as ``check_all``."""

@@ -89,6 +89,14 @@ def read_json(data: bytes) -> Any:
         raise NotJson(f"is not JSON ({type(error).__name__})") from None
 
 
+def read_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object of a file's bytes; raise NotJson."""
+    value = read_json(data)
+    if not isinstance(value, dict):
+        raise NotJson("is no JSON object")
+    return value
+
+
 def member(value: Any, *path: str | int) -> Any:
     """Return what stands at a path in a JSON value; None when there is no such place."""
     for part in path:

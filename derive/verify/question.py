@@ -12,7 +12,7 @@ from derive.errors import ConfigurationError
 from derive.evidence.bundle import bundle_faults
 from derive.interrogations.definition import Correction, Definition
 from derive.ollama.models import split_model
-from derive.verify.contents import NotJson, first_difference, member, read_json
+from derive.verify.contents import NotJson, first_difference, member, read_object
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import RunState, StoredRun
 
@@ -135,7 +135,7 @@ def check_request(
     if data is None:
         return None
     try:
-        request = read_json(data)
+        request = read_object(data)
     except NotJson as error:
         findings.add("request.json", Check.UNREADABLE, str(error))
         return None
@@ -178,7 +178,7 @@ def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, 
 @lru_cache(maxsize=64)
 def _snapshot(data: bytes) -> tuple[Any, Any, str]:
     """Return model, digest and options (as JSON) of a snapshot. Many runs in a row have the very same one."""
-    value = read_json(data)
+    value = read_object(data)
     return member(value, "model"), member(value, "digest"), json.dumps(member(value, "options"))
 
 

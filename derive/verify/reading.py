@@ -20,6 +20,8 @@ _OF_RUN = tuple(
     name for name in StoredRun.__dataclass_fields__ if name not in ("interrogation_key", "input_json", "artifacts")
 )
 _OF_JOB = ("interrogation_key", "input_json")
+_NAMES = (*_OF_RUN, *_OF_JOB)
+_COLUMNS = (*_OF_RUN, *(f"job__{name}" for name in _OF_JOB))
 _OF_ARTIFACT = tuple(StoredArtifact.__dataclass_fields__)
 
 
@@ -62,16 +64,11 @@ def _selected(selection: Selection) -> Any:
 
 
 def _read_batch(selection: Selection, after: int) -> list[StoredRun]:
-    columns = [*_OF_RUN, *(f"job__{name}" for name in _OF_JOB)]
-    rows = list(_selected(selection).filter(run_seq__gt=after).order_by("run_seq").values(*columns)[:BATCH_RUNS])
-    artifacts = _artifacts_of([row["run_id"] for row in rows])
+    selected = _selected(selection).filter(run_seq__gt=after).order_by("run_seq")
+    rows = list(selected.values_list("run_id", *_COLUMNS)[:BATCH_RUNS])
+    artifacts = _artifacts_of([run_id for run_id, *_ in rows])
     return [
-        StoredRun(
-            **{name: row[name] for name in _OF_RUN},
-            **{name: row[f"job__{name}"] for name in _OF_JOB},
-            artifacts=artifacts.get(row["run_id"], ()),
-        )
-        for row in rows
+        StoredRun(**dict(zip(_NAMES, row, strict=True)), artifacts=artifacts.get(run_id, ())) for run_id, *row in rows
     ]
 
 

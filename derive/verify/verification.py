@@ -3,20 +3,17 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from derive.interrogations.definition import Definition
 from derive.lake import Lake
-from derive.verify.checking import RunChecker
+from derive.verify.checkers import Checkers
 from derive.verify.findings import Finding, Orphan, RunResult, Summary
 from derive.verify.orphans import find_orphans
 from derive.verify.reading import Selection, run_status, stored_definitions, stored_runs
 from derive.verify.stored import StoredRun
 
-THREADS = 4
-"""Enough that one waits for the lake while another hashes."""
 CHUNK_RUNS = 20
-_WAITING_CHUNKS = 2 * THREADS
 
 
 class Verification:
@@ -25,13 +22,13 @@ class Verification:
     def __init__(
         self,
         lake: Lake,
-        checker: RunChecker,
+        checkers: Checkers,
         *,
         selection: Selection,
         on_progress: Callable[[Summary], None] = lambda _: None,
     ) -> None:
         self._lake = lake
-        self._checker = checker
+        self._checkers = checkers
         self._selection = selection
         self._on_progress = on_progress
         self.summary = Summary()
@@ -39,37 +36,36 @@ class Verification:
     def found(self) -> Iterator[Finding | Orphan]:
         """Yield the findings in the order of the runs, then the orphans.
 
-        Orphans are looked for when more than one run is verified. Raises LakeUnavailable and QueueError.
+        Orphans are looked for when more than one run is verified. Raises LakeUnavailable, QueueError, CheckersLost.
         """
         begun = time.monotonic()
         summary = self.summary
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
-            for result in self._results(pool):
-                summary.runs += 1
-                summary.files += result.files
-                summary.bytes_read += result.bytes_read
-                for finding in _still_true(result):
-                    summary.findings += 1
-                    summary.by_check[finding.check.value] += 1
-                    yield finding
-                summary.seconds = time.monotonic() - begun
-                self._on_progress(summary)
+        for result in self._results():
+            summary.runs += 1
+            summary.files += result.files
+            summary.bytes_read += result.bytes_read
+            for finding in _still_true(result):
+                summary.findings += 1
+                summary.by_check[finding.check.value] += 1
+                yield finding
+            summary.seconds = time.monotonic() - begun
+            self._on_progress(summary)
         if self._selection.run_id is None:
             for orphan in find_orphans(self._lake, self._selection.since):
                 summary.orphans += 1
                 yield orphan
         summary.seconds = time.monotonic() - begun
 
-    def _results(self, pool: Executor) -> Iterator[RunResult]:
+    def _results(self) -> Iterator[RunResult]:
         """Yield the results in order; a bounded number of chunks is under way."""
         waiting: deque[Future[list[RunResult]]] = deque()
         try:
             for runs, definitions in self._chunks():
-                waiting.append(pool.submit(self._checker.check_all, runs, definitions))
-                if len(waiting) >= _WAITING_CHUNKS:
-                    yield from waiting.popleft().result()
+                waiting.append(self._checkers.check_all(runs, definitions))
+                if len(waiting) >= self._checkers.ahead:
+                    yield from self._checkers.result_of(waiting.popleft())
             while waiting:
-                yield from waiting.popleft().result()
+                yield from self._checkers.result_of(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
@@ -78,10 +74,22 @@ class Verification:
         definitions = stored_definitions()
         for batch in stored_runs(self._selection):
             if any(run.definition_sha256 and run.definition_sha256 not in definitions for run in batch):
-                # One was registered while this went on; what is known keeps its compiled schema.
-                definitions = stored_definitions() | definitions
+                # One was registered while this went on.
+                definitions = stored_definitions()
             for start in range(0, len(batch), CHUNK_RUNS):
-                yield batch[start : start + CHUNK_RUNS], definitions
+                runs = batch[start : start + CHUNK_RUNS]
+                yield runs, _definitions_of(runs, definitions)
+
+
+def _definitions_of(runs: list[StoredRun], definitions: dict[str, Definition]) -> dict[str, Definition]:
+    """Return the definitions that these runs may have been asked by, whatever was changed in one of their columns."""
+    keys = {run.interrogation_key for run in runs}
+    hashes = {run.definition_sha256 for run in runs}
+    return {
+        sha256: definition
+        for sha256, definition in definitions.items()
+        if sha256 in hashes or definition.interrogation_key in keys
+    }
 
 
 def _still_true(result: RunResult) -> tuple[Finding, ...]:

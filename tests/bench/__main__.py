@@ -40,6 +40,12 @@ def _memory() -> Iterator[Result]:
     yield memory.measure()
 
 
+def _verify() -> Iterator[Result]:
+    from tests.bench import verify
+
+    yield verify.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -51,6 +57,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "queue": _queue,
     "memory": _memory,
     "enqueue": _enqueue,
+    "verify": _verify,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

@@ -38,12 +38,12 @@ ANSWER = json.dumps(
 
 
 @contextmanager
-def fake_ollama(*, latency_ms: float, slots: int) -> Iterator[str]:
-    """Run the fake Ollama as a process and yield its address."""
+def fake_ollama(*, latency_ms: float, slots: int, pieces: int = 4) -> Iterator[str]:
+    """Run the fake Ollama as a process and yield its address; an answer comes in ``pieces`` lines."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.fake_ollama", "--latency-ms", str(latency_ms), "--slots", str(slots)),
-            *("--content", ANSWER),
+            *("--content", ANSWER, "--pieces", str(pieces)),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,

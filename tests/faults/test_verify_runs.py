@@ -2,18 +2,25 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
-from derive.lake import ARTIFACTS
+from derive.contracts import JobInput
+from derive.errors import LakeUnavailable
+from derive.lake import ARTIFACTS, Lake
 from derive.models import Artifact
 from derive.queue import JobQueue
-from derive.verify.findings import Orphan
+from derive.verify.checkers import Checkers, CheckersLost
+from derive.verify.checking import RunChecker
+from derive.verify.findings import Orphan, RunResult
 from tests.fake_ollama import FakeOllama, behaviours
+from tests.faults.dying import die
 from tests.faults.verify_scene import (
     Scene,
     change_artifact,
@@ -352,7 +359,72 @@ def test_only_the_runs_asked_for_are_verified(scene: Scene) -> None:
     assert finding.run_id == other.run_id
 
 
-def _job() -> Any:
-    from derive.contracts import JobInput
+def test_a_run_purged_while_it_is_verified_is_no_finding(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = scene.succeeded()
+    checked = RunChecker.check
 
+    def purge_first(self: RunChecker, stored: Any, definitions: Any) -> RunResult:
+        with closing(connection):  # of the checking thread
+            execute("DELETE FROM llm.artifact")
+            execute("DELETE FROM llm.run")
+        scene.lake.delete_folder(scene.lake.run_folder(run.started_utc, run.run_id))
+        result = checked(self, stored, definitions)
+        assert result.findings
+        return result
+
+    monkeypatch.setattr(RunChecker, "check", purge_first)
+    assert scene.verify() == []
+
+
+def test_a_lake_that_is_away_ends_the_verification_and_blames_no_run(scene: Scene) -> None:
+    scene.succeeded()
+    scene.root.rename(scene.root.with_name("unmounted"))
+    with pytest.raises(LakeUnavailable):
+        scene.verify()
+
+
+def test_a_lake_in_an_object_store_verifies(scene: Scene) -> None:
+    run = scene.succeeded()
+    elsewhere = Lake.open(f"memory://{uuid4()}")
+    folder = scene.lake.run_folder(run.started_utc, run.run_id)
+    elsewhere.write_run(folder, {path.name: path.read_bytes() for path in scene.folder(run).iterdir()})
+    scene.lake = elsewhere
+    assert scene.verify() == []
+
+
+def test_processes_find_the_same_as_threads(scene: Scene) -> None:
+    scene.corrected()
+    damaged, _ = scene.succeeded(), scene.succeeded()
+    flip_byte(scene.file(damaged, "prompt.txt"))
+    assert scene.verify_in_processes() == scene.verify()
+    scene.root.rename(scene.root.with_name("unmounted"))
+    with pytest.raises(LakeUnavailable):
+        scene.verify_in_processes()
+
+
+def test_a_process_that_dies_ends_the_verification(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.succeeded()
+    monkeypatch.setattr("derive.verify.checkers._check_here", die)
+    with pytest.raises(CheckersLost):
+        scene.verify_in_processes()
+
+
+@pytest.mark.parametrize(
+    ("runs", "processors", "quick", "lake_url", "in_processes"),
+    [
+        (1_999, 8, False, "lake", False),
+        (2_000, 8, False, "lake", True),
+        (2_000, 1, False, "lake", False),
+        (2_000, 8, True, "lake", False),
+        (2_000, 8, False, "memory://lake", False),
+    ],
+)
+def test_processes_are_started_only_where_they_are_worth_it(
+    runs: int, processors: int, quick: bool, lake_url: str, in_processes: bool
+) -> None:
+    with Checkers.fitting(lake_url, None, quick=quick, runs=runs, processors=processors) as checkers:
+        assert (checkers.ahead == 24) == in_processes
+
+
+def _job() -> JobInput:
     return JobInput(interrogation_key="sw_entity_facts_v1", input_json="{}")

@@ -15,6 +15,7 @@ from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Artifact, Interrogation, Job, Run
 from derive.queue import JobQueue
+from derive.verify.checkers import Checkers
 from derive.verify.checking import RunChecker
 from derive.verify.findings import Finding, Orphan
 from derive.verify.reading import Selection
@@ -89,13 +90,18 @@ class Scene:
 
     def verify(self, *, quick: bool = False, **selection: Any) -> list[Finding | Orphan]:
         checker = RunChecker.of(self.lake, Registry.load(None), quick=quick)
-        return list(Verification(self.lake, checker, selection=Selection(**selection)).found())
+        with Checkers.in_threads(checker) as checkers:
+            return list(Verification(self.lake, checkers, selection=Selection(**selection)).found())
 
     def findings(self, *, quick: bool = False) -> list[Found]:
         """Return what a verification of everything finds; orphans must be none."""
         found = self.verify(quick=quick)
         assert not [one for one in found if isinstance(one, Orphan)]
         return [(one.run_id, one.file, one.check.value) for one in found if isinstance(one, Finding)]
+
+    def verify_in_processes(self) -> list[Finding | Orphan]:
+        with Checkers.in_processes(str(self.root), None, quick=False, processes=2) as checkers:
+            return list(Verification(self.lake, checkers, selection=Selection()).found())
 
 
 def flip_byte(path: Path, place: int | None = None) -> None:
@@ -142,7 +148,7 @@ def forge(scene: Scene, run: Any, name: str, change: Callable[[bytes], bytes], *
     """Change a file, and its size and hash wherever they are recorded, as who can write everywhere would."""
     path = scene.file(run, name)
     path.write_bytes(change(path.read_bytes()))
-    _record(scene, run, path)
+    record(scene, run, path)
     manifest_path = scene.file(run, "manifest.json")
     manifest = json.loads(manifest_path.read_bytes())
     for file in manifest["files"]:
@@ -150,10 +156,10 @@ def forge(scene: Scene, run: Any, name: str, change: Callable[[bytes], bytes], *
             file["content_sha256"] = _sha256(path)
             file["byte_count"] = path.stat().st_size
     manifest_path.write_text(json.dumps(manifest | manifest_facts))
-    _record(scene, run, manifest_path)
+    record(scene, run, manifest_path)
 
 
-def _record(scene: Scene, run: Any, path: Path) -> None:
+def record(scene: Scene, run: Any, path: Path) -> None:
     uri = str(path.relative_to(scene.root))
     found = Artifact.objects.get(run_id=run.run_id, lake_uri=uri)
     values = {"content_sha256": _sha256(path), "byte_count": path.stat().st_size}

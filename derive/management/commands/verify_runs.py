@@ -16,11 +16,10 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.sql.scripts import check_schema
 from derive.states import RunStatus
-from derive.verify.checking import RunChecker
+from derive.verify.checkers import Checkers
 from derive.verify.findings import Finding, Orphan, Summary
 from derive.verify.reading import Selection, count_runs, run_status
 from derive.verify.verification import Verification
@@ -88,16 +87,17 @@ class Command(BaseCommand):
         try:
             check_schema(connection)
             self._check_run(selection)
-            registry = Registry.load(settings.INTERROGATIONS_FOLDER)
+            runs = count_runs(selection)
             lake = Lake.open(settings.LAKE_URL)
-            with _progress(selection) as show:
-                verification = Verification(
-                    lake,
-                    RunChecker.of(lake, registry, quick=given["quick"]),
-                    selection=selection,
-                    on_progress=show,
-                )
+            checkers = Checkers.fitting(
+                settings.LAKE_URL, settings.INTERROGATIONS_FOLDER, quick=given["quick"], runs=runs
+            )
+            with checkers, _progress(runs) as show:
+                verification = Verification(lake, checkers, selection=selection, on_progress=show)
                 self._say_all(verification, as_json=given["json"])
+        except KeyboardInterrupt:
+            self.stderr.write("verify_runs: stopped before the end")
+            sys.exit(COULD_NOT_START)
         except HolocronError as error:
             self.stderr.write(f"verify_runs: {error}")
             sys.exit(COULD_NOT_START)
@@ -126,7 +126,7 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def _progress(selection: Selection) -> Iterator[Callable[[Summary], None]]:
+def _progress(runs: int) -> Iterator[Callable[[Summary], None]]:
     """Yield what shows a summary as a bar on standard error; without a terminal nothing is shown."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -136,7 +136,7 @@ def _progress(selection: Selection) -> Iterator[Callable[[Summary], None]]:
 
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("runs", total=count_runs(selection), rate="")
+        task = progress.add_task("runs", total=runs, rate="")
         yield lambda summary: progress.update(
             task, completed=summary.runs, rate=f"{summary.megabytes_per_second:.1f} MB/s {summary.findings} faults"
         )
