@@ -99,6 +99,11 @@ class Job(ReadingModel):
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")
+        # Beyond looking at a page; checked by derive.admin.rights.
+        permissions: ClassVar = [
+            ("see_payloads", "Can see payloads: input, evidence, prompts, answers, artifacts"),
+            ("act_on_jobs", "Can act on jobs"),
+        ]
         verbose_name = "job"
         verbose_name_plural = "jobs"
 

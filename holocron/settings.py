@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.templatetags.static import static
+
 from derive.contracts import OllamaSettings
 from holocron.database_url import impatient, read_database_url
 from holocron.environment import SettingsError, read_environment
@@ -104,7 +106,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "libraries": {"texts": "derive.admin.tags"},
         },
     }
 ]
@@ -132,6 +135,8 @@ STORAGES = {
 _BEHIND_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 SESSION_COOKIE_SECURE = _BEHIND_TLS
 CSRF_COOKIE_SECURE = _BEHIND_TLS
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -193,4 +198,17 @@ LOGGING = {
     },
 }
 
-UNFOLD = {"SITE_TITLE": "Holocron", "SITE_HEADER": "Holocron"}
+UNFOLD = {
+    "SITE_TITLE": "Holocron",
+    "SITE_HEADER": "Holocron",
+    "SITE_SYMBOL": "deployed_code",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda _request: static("derive/holocron.css")],
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "derive.admin.navigation.sidebar",
+    },
+}

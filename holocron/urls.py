@@ -3,6 +3,11 @@
 from django.contrib import admin
 from django.urls import path
 
+from derive import web
+
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("healthz", web.healthz),
+    path("readyz", web.readyz),
+    path("metrics", web.metrics),
 ]

@@ -61,6 +61,11 @@ def test_a_table_has_the_same_columns_in_the_same_order(live: Catalogue, parsed:
     assert parsed.tables[table].columns == live.tables[table].columns
 
 
+def test_the_views_have_the_same_columns_in_the_same_order(live: Catalogue) -> None:
+    assert tsql.view_columns() == postgresql.view_columns()
+    assert {"v_job_status", "v_run_metrics", "v_entity_fact"} <= tsql.view_columns().keys()
+
+
 @pytest.mark.parametrize("table", TABLE_NAMES)
 def test_a_table_has_the_same_checks(live: Catalogue, parsed: Catalogue, table: str) -> None:
     assert parsed.tables[table].checks.keys() == live.tables[table].checks.keys()

@@ -46,6 +46,13 @@ _COLUMNS = """
     WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind = 'r'
     ORDER BY c.relname, a.attnum
 """
+_VIEW_COLUMNS = """
+    SELECT c.relname, a.attname
+    FROM pg_class AS c
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace = 'llm'::regnamespace AND c.relkind = 'v'
+    ORDER BY c.relname, a.attnum
+"""
 _CONSTRAINTS = """
     SELECT c.relname, k.conname, k.contype::text, pg_get_constraintdef(k.oid), r.relname,
         ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS n (attnum, place)
@@ -84,6 +91,14 @@ _FUNCTIONS = """
     FROM pg_proc AS p
     WHERE p.pronamespace = 'llm'::regnamespace
 """
+
+
+def view_columns() -> dict[str, list[str]]:
+    """Return each view's columns in order."""
+    columns: dict[str, list[str]] = {}
+    for view, name in _rows(_VIEW_COLUMNS):
+        columns.setdefault(view, []).append(name)
+    return columns
 
 
 def read_catalogue() -> Catalogue:

@@ -1,0 +1,25 @@
+"""The admin: a module a page. Rows are read through ``derive.models``, and change through ``JobQueue`` alone."""
+
+from derive.admin import (
+    accounts,
+    artifacts,
+    audit,
+    deletions,
+    interrogations,
+    jobs,
+    runs,
+    schedules,
+    workers,
+)
+
+__all__ = [
+    "accounts",
+    "artifacts",
+    "audit",
+    "deletions",
+    "interrogations",
+    "jobs",
+    "runs",
+    "schedules",
+    "workers",
+]

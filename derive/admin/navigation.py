@@ -1,0 +1,67 @@
+"""The sidebar: the pages a person may see, and the saved views of the jobs."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from derive.admin import rights
+
+SAVED_VIEWS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("Ready", "play_circle", {"status__exact": "NEW"}),
+    ("Running", "sync", {"status__exact": "RUNNING"}),
+    ("Failed", "error", {"status__exact": "FAILED"}),
+    ("Dead letters", "inbox", {"status__exact": "DEADLETTER"}),
+)
+RECORDS = (
+    ("Runs", "history", "derive_run", "derive.view_run"),
+    ("Artifacts", "draft", "derive_artifact", "derive.view_artifact"),
+    ("Workers", "memory", "derive_worker", "derive.view_worker"),
+    ("Interrogations", "quiz", "derive_interrogation", "derive.view_interrogation"),
+    ("Audit", "fact_check", "derive_jobevent", "derive.view_jobevent"),
+    ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
+)
+ADMINISTRATION = (
+    ("Schedules", "schedule", "django_q_schedule", "django_q.view_schedule"),
+    ("Done", "task_alt", "django_q_success", "django_q.view_success"),
+    ("Not done", "report", "django_q_failure", "django_q.view_failure"),
+    ("Users", "person", "auth_user", "auth.view_user"),
+    ("Groups", "group", "auth_group", "auth.view_group"),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return unfold's navigation for this request's user (``UNFOLD["SIDEBAR"]["navigation"]``)."""
+    groups: list[dict[str, Any]] = [
+        {"title": "Jobs", "items": _job_views(request)},
+        {"title": "Records", "items": _permitted(request, RECORDS), "separator": True},
+        {"title": "Administration", "items": _permitted(request, ADMINISTRATION), "separator": True},
+    ]
+    return [group for group in groups if group["items"]]
+
+
+def _job_views(request: HttpRequest) -> list[dict[str, Any]]:
+    if not rights.may(request, "derive.view_job"):
+        return []
+    jobs = reverse("admin:derive_job_changelist")
+    mine = ("Mine", "person", {"created_by": rights.actor_of(request)})
+    views = []
+    for title, icon, query in (*SAVED_VIEWS, mine):
+        link = f"{jobs}?{urlencode(query)}"
+        views.append(_item(title, icon, link, is_active=request.get_full_path() == link))
+    is_elsewhere = any(view["active"] for view in views)
+    return [_item("All jobs", "list", jobs, is_active=request.path.startswith(jobs) and not is_elsewhere), *views]
+
+
+def _permitted(request: HttpRequest, pages: tuple[tuple[str, str, str, str], ...]) -> list[dict[str, Any]]:
+    items = []
+    for title, icon, model, permission in pages:
+        link = reverse(f"admin:{model}_changelist")
+        if rights.may(request, permission):
+            items.append(_item(title, icon, link, is_active=request.path.startswith(link)))
+    return items
+
+
+def _item(title: str, icon: str, link: str, *, is_active: bool) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": link, "active": is_active}

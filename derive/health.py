@@ -1,0 +1,111 @@
+"""Whether this web process can serve: the database answers, its scripts are this tree's, the lake can be written.
+
+Reasons are for anybody who can reach the address: they name scripts and kinds of errors, never a server's words, which
+may hold hosts, users or paths. Those go into the log, but for the database's.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import Error as DjangoDatabaseError
+from django.db import connections
+
+from derive.errors import HolocronError, SchemaMismatch
+from derive.lake import Lake
+from derive.sql.scripts import check_schema
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 2.0
+"""How long an answer is given again: probes of many balancers cost one look."""
+
+_PATIENCE_SECONDS = 5.0
+# The alias whose calls end soon, so that a database that hangs is told as one that does not answer.
+_ALIAS = "lease"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that must be well, and why it is not."""
+
+    name: str
+    ok: bool
+    reason: str = ""
+
+
+def check_database() -> Part:
+    """Say whether the database answers."""
+    try:
+        with connections[_ALIAS].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+    except (DjangoDatabaseError, HolocronError, OSError) as error:
+        return _failed("database", f"does not answer ({type(error).__name__})")
+    return Part("database", ok=True)
+
+
+def check_scripts() -> Part:
+    """Say whether the database has exactly this tree's scripts."""
+    try:
+        check_schema(connections[_ALIAS])
+    except SchemaMismatch as error:
+        return _failed("scripts", str(error))
+    except (DjangoDatabaseError, HolocronError, OSError) as error:
+        return _failed("scripts", f"cannot be read ({type(error).__name__})")
+    return Part("scripts", ok=True)
+
+
+def check_lake() -> Part:
+    """Say whether the lake can be written now."""
+    try:
+        Lake.open(settings.LAKE_URL).probe()
+    except (HolocronError, OSError) as error:
+        log.warning("health.lake", extra={"error": str(error)})
+        return _failed("lake", f"cannot be written ({type(error).__name__}); the log says why")
+    return Part("lake", ok=True)
+
+
+def check_all() -> tuple[Part, ...]:
+    """Check every part; the scripts are not asked of a database that does not answer."""
+    database = check_database()
+    scripts = check_scripts() if database.ok else Part("scripts", ok=False, reason="the database does not answer")
+    return (database, scripts, check_lake())
+
+
+class Readiness:
+    """Keeps the last answer for ``KEPT_SECONDS``; one thread looks at a time, and nobody waits for ever."""
+
+    def __init__(
+        self,
+        check: Callable[[], tuple[Part, ...]] = check_all,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._check = check
+        self._clock = clock
+        self._patience_seconds = patience_seconds
+        self._lock = threading.Lock()
+        self._parts: tuple[Part, ...] = ()
+        self._until = float("-inf")
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the state of each part, at most ``KEPT_SECONDS`` old."""
+        if not self._lock.acquire(timeout=self._patience_seconds):
+            return (Part("check", ok=False, reason="an earlier check still hangs"),)
+        try:
+            if self._clock() >= self._until:
+                self._parts = self._check()
+                self._until = self._clock() + KEPT_SECONDS
+            return self._parts
+        finally:
+            self._lock.release()
+
+
+def _failed(name: str, reason: str) -> Part:
+    log.warning("health.not_ready", extra={"part": name, "reason": reason})
+    return Part(name, ok=False, reason=reason)

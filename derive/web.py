@@ -1,0 +1,40 @@
+"""What programs ask of the web server: alive, ready, numbers. No payload, no secret; open to whoever reaches it."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from derive.errors import QueueError
+from derive.health import Readiness
+from derive.metrics import QueueNumbers
+
+_readiness = Readiness()
+_numbers = QueueNumbers()
+
+
+@never_cache
+@require_safe
+def healthz(_request: HttpRequest) -> HttpResponse:
+    """Say that the process answers; asks nothing of anybody else."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def readyz(_request: HttpRequest) -> HttpResponse:
+    """Say each part's state; 503 when one is not well."""
+    parts = _readiness.parts()
+    ready = all(part.ok for part in parts)
+    shown = {part.name: {"ok": part.ok, "reason": part.reason} for part in parts}
+    return JsonResponse({"ready": ready, "parts": shown}, status=200 if ready else 503)
+
+
+@never_cache
+@require_safe
+def metrics(_request: HttpRequest) -> HttpResponse:
+    """Show the queue's numbers in Prometheus's text format; 503 when the database cannot be read."""
+    try:
+        return HttpResponse(_numbers.text(), content_type=CONTENT_TYPE_LATEST)
+    except QueueError as error:
+        return HttpResponse(f"the queue cannot be read ({type(error).__name__})", status=503, content_type="text/plain")

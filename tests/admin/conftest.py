@@ -1,0 +1,123 @@
+"""People of each group, and a job whose every text is hostile."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from derive.contracts import JobInput, Outcome, RunFacts
+from derive.lake import Lake, artifact_facts
+from derive.queue import JobQueue
+from derive.states import RunStatus
+
+HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe"
+PEOPLE = ("nobody", "viewer", "operator", "maintainer", "superuser")
+EVIDENCE = [
+    {"evidence_id": "E1", "source_uri": "inline", "text": "Luke  Skywalker was\nborn on Tatooine."},
+    {"evidence_id": "E2", "source_uri": HOSTILE, "text": HOSTILE},
+]
+ANSWER = {
+    "facts": [
+        {"statement": HOSTILE, "evidence_ids": ["E1"], "quote": "Skywalker was born"},
+        {"statement": "made up", "evidence_ids": ["E1"], "quote": "on Alderaan"},
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A succeeded job, a waiting one, and the run between."""
+
+    done: UUID
+    waiting: UUID
+    run: UUID
+    artifact: UUID
+    lake: Path
+
+
+@pytest.fixture
+def people(transactional_db: None, empty_queue: None) -> Iterator[dict[str, User]]:
+    """Users, by what they may do. Groups are made as the migration makes them: other tests flush Django's tables."""
+    with connection.schema_editor() as editor:
+        importlib.import_module("derive.migrations.0002_rights").make_groups(apps, editor)
+    users = {
+        name: User.objects.create(
+            username=f"{name}-{uuid4()}", is_staff=name != "nobody", is_superuser=name == "superuser"
+        )
+        for name in PEOPLE
+    }
+    for name in ("viewer", "operator", "maintainer"):
+        users[name].groups.add(Group.objects.get(name=name.capitalize()))
+    yield users
+    for user in users.values():
+        user.delete()
+
+
+@pytest.fixture
+def browse(people: dict[str, User]) -> "Browse":
+    """Clients that are logged in."""
+    return Browse(people)
+
+
+@dataclass(frozen=True)
+class Browse:
+    """Gives a client by whose it is."""
+
+    people: dict[str, User]
+
+    def __call__(self, who: str) -> Client:
+        """Return a client logged in as this person."""
+        client = Client()
+        client.force_login(self.people[who])
+        return client
+
+
+@pytest.fixture
+def scene(people: dict[str, User], settings: Settings, tmp_path: Path) -> Scene:
+    """Jobs, a run, its files in a lake of its own."""
+    settings.LAKE_URL = str(tmp_path)
+    queue = JobQueue()
+    first = JobInput(
+        interrogation_key="sw_entity_facts_v1",
+        input_json=json.dumps({"name": HOSTILE}),
+        evidence_ref_json=json.dumps({"items": [{"text": HOSTILE}]}),
+        entity_type="person",
+        entity_id=HOSTILE,
+        dedupe_key="the-key",
+    )
+    done = queue.enqueue(first, actor=HOSTILE).job_id
+    claim = queue.claim("worker-1")[0]
+    lake = Lake.open(str(tmp_path))
+    folder = lake.run_folder(claim.started_utc, claim.run_id)
+    answer = json.dumps(ANSWER)
+    files = lake.write_all(
+        folder,
+        {
+            "evidence.json": json.dumps({"items": EVIDENCE}).encode(),
+            "prompt.txt": f"Ask: {HOSTILE}".encode(),
+            "response.json": json.dumps({"message": {"content": answer}}).encode(),
+            "output.json": answer.encode(),
+        },
+    )
+    artifacts = artifact_facts(claim.run_id, folder, files)
+    queue.complete(
+        Outcome(
+            job_id=done,
+            run_id=claim.run_id,
+            status=RunStatus.SUCCEEDED,
+            run=RunFacts(model_name=HOSTILE, output_json=answer),
+            artifacts=artifacts,
+        )
+    )
+    waiting = queue.enqueue(JobInput(interrogation_key="sw_entity_facts_v1", input_json="{}")).job_id
+    prompt = next(fact.artifact_id for fact in artifacts if fact.artifact_type == "prompt_text")
+    return Scene(done=done, waiting=waiting, run=claim.run_id, artifact=prompt, lake=tmp_path)
