@@ -103,6 +103,7 @@ class Job(ReadingModel):
         permissions: ClassVar = [
             ("see_payloads", "Can see payloads: input, evidence, prompts, answers, artifacts"),
             ("act_on_jobs", "Can act on jobs"),
+            ("purge_jobs", "Can purge jobs"),
         ]
         verbose_name = "job"
         verbose_name_plural = "jobs"

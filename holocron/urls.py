@@ -11,3 +11,5 @@ urlpatterns = [
     path("readyz", web.readyz),
     path("metrics", web.metrics),
 ]
+
+handler403 = "derive.admin.denied.denied"

@@ -1,18 +1,20 @@
-"""Django's users and groups, in the admin's own looks."""
+"""Users and groups, on unfold's forms."""
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from derive.admin.guarded_admin import GuardedAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unfold carries no types
-    """The people."""
+class UserAdmin(DjangoUserAdmin, GuardedAdmin):  # type: ignore[type-arg]
+    """Users; who may edit them is Django's own permission, which no group has."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -20,5 +22,5 @@ class AccountAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]  # unf
 
 
 @admin.register(Group)
-class RightsAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc]  # unfold carries no types
-    """What they may do."""
+class GroupAdmin(DjangoGroupAdmin, GuardedAdmin):
+    """Groups."""

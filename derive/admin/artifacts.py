@@ -8,8 +8,8 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from typing_extensions import override
 
+from derive.admin.asking import as_guid
 from derive.admin.columns import column
-from derive.admin.jobs import as_guid_or_none
 from derive.admin.reading import ReadingAdmin, link_to
 from derive.models import Artifact
 
@@ -58,7 +58,7 @@ class ArtifactAdmin(ReadingAdmin):
         """Find by exactly what an index knows."""
         if not search_term.strip():
             return queryset, False
-        guid = as_guid_or_none(search_term)
+        guid = as_guid(search_term.strip())
         return (queryset.none() if guid is None else queryset.filter(Q(run_id=guid) | Q(artifact_id=guid))), False
 
     @column("run")

@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from typing_extensions import override
 
+from derive.admin.asking import as_guid
 from derive.admin.columns import column
 from derive.admin.filters import HappenedFilter
-from derive.admin.jobs import as_guid_or_none
 from derive.admin.reading import ReadingAdmin, link_to
 from derive.admin.texts import cell
 from derive.models import JobEvent
@@ -32,7 +32,7 @@ class JobEventAdmin(ReadingAdmin):
         """Find by exactly what an index knows."""
         if not search_term.strip():
             return queryset, False
-        guid = as_guid_or_none(search_term)
+        guid = as_guid(search_term.strip())
         return (queryset.none() if guid is None else queryset.filter(job_id=guid)), False
 
     @column("job")

@@ -1,65 +1,88 @@
 """Jobs: the list, and the page of one."""
 
+from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest
+from django.db.models.functions import Substr
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
-from django.utils.timesince import timesince
+from django.urls import URLPattern, path, reverse
 from typing_extensions import override
 
-from derive.admin import rights
-from derive.admin.acting import cancel, requeue
-from derive.admin.columns import column
-from derive.admin.filters import EndedFilter, InterrogationFilter, QueuedFilter
+from derive.admin import acting, rights, suggestions
+from derive.admin.actions import ACTIONS
+from derive.admin.asking import as_guid
+from derive.admin.job_filters import KINDS, STATES, JobFilter
 from derive.admin.job_page import job_context
-from derive.admin.reading import ReadingAdmin, link_to
-from derive.admin.texts import cell
-from derive.models import Job, Run
+from derive.admin.keyset import Page
+from derive.admin.lists import paging, show, without
+from derive.admin.reading import ReadingAdmin
+from derive.models import Job
 
-STATUS_COLOURS = {
-    "NEW": "info",
-    "SCHEDULED": "default",
-    "RUNNING": "warning",
-    "SUCCEEDED": "success",
-    "FAILED": "danger",
-    "DEADLETTER": "danger",
-    "CANCELLED": "default",
-}
+COLUMNS = (
+    *("job_seq", "job_id", "status", "priority", "interrogation_key", "entity_type", "entity_id", "model_hint"),
+    *("attempt_count", "max_attempts", "created_utc", "created_by", "available_utc", "locked_by", "locked_utc"),
+    *("finished_utc", "error_kind", "cancel_requested_utc", "hold_utc"),
+)
+ERROR_CHARACTERS = 300
+
+
+def rows_of(page: Page) -> list[Any]:
+    """Return a page's jobs in its order, without what is long."""
+    jobs = Job.objects.filter(job_seq__in=page.sequences).only(*COLUMNS)
+    by_sequence = {job.job_seq: job for job in jobs.annotate(error=Substr("last_error", 1, ERROR_CHARACTERS))}
+    return [by_sequence[number] for number in page.sequences if number in by_sequence]
 
 
 @admin.register(Job)
 class JobAdmin(ReadingAdmin):
-    """The queue, newest first."""
+    """The queue, newest first, paged by key."""
 
-    number = "job_seq"
-    indexed = frozenset({"status", "interrogation_key", "error_kind", "created_by", "model_hint"})
     payloads = frozenset({"input_json", "evidence_ref_json", "last_error"})
-    list_display = (
-        "job",
-        "state",
-        "priority",
-        "interrogation_key",
-        "entity",
-        "model_asked",
-        "attempts",
-        "age",
-        "error_kind",
-        "worker",
-    )
-    actions = (requeue, cancel)
-    list_filter = ("status", InterrogationFilter, "error_kind", QueuedFilter, EndedFilter)
-    search_fields = ("job_id",)
-    search_help_text = "The whole of a job id, run id, entity or dedupe key"
 
-    def has_act_permission(self, request: HttpRequest) -> bool:
-        """Whether the actions are for this person; each asks again when it is called."""
-        return rights.may(request, rights.ACT_ON_JOBS)
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            path("act/", self._acting(acting.ask), name="derive_job_act"),
+            path("act/run/", self._acting(acting.run), name="derive_job_act_run"),
+            path("act/undo/", self._acting(acting.undo), name="derive_job_act_undo"),
+            *super().get_urls(),
+        ]
+
+    def _acting(self, view: Callable[[HttpRequest], HttpResponseBase]) -> Any:
+        """Wrap a view that acts on jobs."""
+
+        def checked(request: HttpRequest) -> HttpResponseBase:
+            rights.demand(request, rights.VIEW_JOBS, rights.ACT_ON_JOBS)
+            return view(request)
+
+        return self.admin_site.admin_view(checked)
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Show the newest jobs that match, a page at a time."""
+        rights.demand(request, rights.VIEW_JOBS)
+        chosen = JobFilter.read(request.GET)
+        if straight := _straight_to(chosen):
+            return straight
+        page = chosen.walk().page(older=request.GET.get("older"), newer=request.GET.get("newer"))
+        return show(
+            request,
+            "admin/jobs/list.html",
+            title="Jobs",
+            jobs=rows_of(page),
+            paging=paging(request.GET, page),
+            chosen=chosen,
+            chips=[(name, value, without(request.GET, [name])) for name, value in chosen.active()],
+            actions=list(ACTIONS.values()),
+            states=STATES,
+            kinds=KINDS,
+            interrogations=suggestions.interrogation_keys(),
+            models=suggestions.model_names(),
+        )
 
     @override
     def change_view(
@@ -68,7 +91,7 @@ class JobAdmin(ReadingAdmin):
         """Show one job."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        guid = as_guid_or_none(object_id)
+        guid = as_guid(object_id)
         job = None if guid is None else Job.objects.filter(job_id=guid).first()
         if job is None:
             raise Http404("There is no such job; it may have been purged.")
@@ -76,63 +99,15 @@ class JobAdmin(ReadingAdmin):
             **self.admin_site.each_context(request),
             "title": f"Job {job.job_id}",
             "opts": self.opts,
+            "actions": list(ACTIONS.values()) if rights.may(request, rights.ACT_ON_JOBS) else [],
             **job_context(request, job),
         }
         return render(request, "admin/derive/job.html", context)
 
-    @override
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find by exactly what an index knows."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        found = Q(entity_id=term[:400]) | Q(dedupe_key=term[:400])
-        guid = as_guid_or_none(term)
-        if guid is not None:
-            found |= Q(job_id__in=[guid, *Run.objects.filter(run_id=guid).values_list("job_id", flat=True)])
-        return queryset.filter(found), False
 
-    @column("job")
-    def job(self, row: Job) -> Any:
-        """Return the link to the job, by the beginning of its id."""
-        return link_to("job", row.job_id, f"{row.job_id}"[:8])
-
-    @column("status", label=STATUS_COLOURS)
-    def state(self, row: Job) -> str:
-        """Return the state."""
-        return row.status
-
-    @column("entity")
-    def entity(self, row: Job) -> str:
-        """Return what the job is about."""
-        return cell(" ".join(part for part in (row.entity_type, row.entity_id) if part), 60)
-
-    @column("model")
-    def model_asked(self, row: Job) -> str | None:
-        """Return the model asked for."""
-        return row.model_hint and cell(row.model_hint, 40)
-
-    @column("attempts")
-    def attempts(self, row: Job) -> str:
-        """Return attempts counted of those allowed."""
-        return f"{row.attempt_count}/{row.max_attempts}"
-
-    @column("queued")
-    def age(self, row: Job) -> str:
-        """Return how long ago it was queued."""
-        return f"{timesince(row.created_utc, timezone.now(), depth=1)} ago"
-
-    @column("worker")
-    def worker(self, row: Job) -> str | None:
-        """Return who works on it."""
-        return row.locked_by and cell(row.locked_by, 40)
-
-
-def as_guid_or_none(text: str) -> UUID | None:
-    """Return the guid a text is, or None."""
-    try:
-        return UUID(text.strip())
-    except ValueError:
+def _straight_to(chosen: JobFilter) -> HttpResponseRedirect | None:
+    """Lead to the job whose id alone was searched for."""
+    wanted = as_guid(chosen.texts["q"])
+    if wanted is None or len(chosen.active()) > 1 or not Job.objects.filter(job_id=wanted).exists():
         return None
+    return HttpResponseRedirect(reverse("admin:derive_job_change", args=(wanted,)))

@@ -9,10 +9,10 @@ from django.urls import reverse
 from derive.admin import rights
 
 SAVED_VIEWS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("Ready", "play_circle", {"status__exact": "NEW"}),
-    ("Running", "sync", {"status__exact": "RUNNING"}),
-    ("Failed", "error", {"status__exact": "FAILED"}),
-    ("Dead letters", "inbox", {"status__exact": "DEADLETTER"}),
+    ("Ready", "play_circle", {"status": "NEW"}),
+    ("Running", "sync", {"status": "RUNNING"}),
+    ("Failed today", "error", {"status": "FAILED", "ended": "today"}),
+    ("Dead letters", "inbox", {"status": "DEADLETTER"}),
 )
 RECORDS = (
     ("Runs", "history", "derive_run", "derive.view_run"),
@@ -33,8 +33,10 @@ ADMINISTRATION = (
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return unfold's navigation for this request's user (``UNFOLD["SIDEBAR"]["navigation"]``)."""
+    overview = _item("Overview", "dashboard", reverse("admin:index"), is_active=request.path == reverse("admin:index"))
     groups: list[dict[str, Any]] = [
-        {"title": "Jobs", "items": _job_views(request)},
+        {"title": None, "items": [overview]},
+        {"title": "Jobs", "items": _job_views(request), "separator": True},
         {"title": "Records", "items": _permitted(request, RECORDS), "separator": True},
         {"title": "Administration", "items": _permitted(request, ADMINISTRATION), "separator": True},
     ]

@@ -88,6 +88,12 @@ class ReadingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         return False
 
     @override
+    def get_urls(self) -> list[Any]:
+        """Route what looks only: there is no form to add, delete or change with, and no history of edits."""
+        closed = ("_add", "_delete", "_history")
+        return [url for url in super().get_urls() if not str(getattr(url, "name", "")).endswith(closed)]
+
+    @override
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return OrderedByNumber
 

@@ -4,15 +4,26 @@ Looking at a page is ``view_*`` of its model. What lies beyond is checked on the
 the link to it was hidden.
 """
 
-import logging
-
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 SEE_PAYLOADS = "derive.see_payloads"
 ACT_ON_JOBS = "derive.act_on_jobs"
+PURGE_JOBS = "derive.purge_jobs"
+VIEW_JOBS = "derive.view_job"
+VIEW_RUNS = "derive.view_run"
+VIEW_ARTIFACTS = "derive.view_artifact"
+VIEW_EVENTS = "derive.view_jobevent"
+VIEW_WORKERS = "derive.view_worker"
+VIEW_INTERROGATIONS = "derive.view_interrogation"
 
-logger = logging.getLogger(__name__)
+
+class Denied(PermissionDenied):
+    """Somebody asked for what they may not have; ``permission`` is what they lack."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"needs the permission {permission}")
+        self.permission = permission
 
 
 def may(request: HttpRequest, permission: str) -> bool:
@@ -20,20 +31,11 @@ def may(request: HttpRequest, permission: str) -> bool:
     return bool(request.user.is_active and request.user.has_perm(permission))
 
 
-def demand(request: HttpRequest, permission: str) -> None:
-    """Raise PermissionDenied, which becomes a 403, and leave a line in the log, unless the user has the permission."""
-    if may(request, permission):
-        return
-    logger.warning(
-        "access.denied",
-        extra={
-            "actor": actor_of(request),
-            "method": request.method,
-            "path": request.path[:500],
-            "permission": permission,
-        },
-    )
-    raise PermissionDenied(f"needs the permission {permission}")
+def demand(request: HttpRequest, *permissions: str) -> None:
+    """Raise Denied, which becomes a 403 and an audit line, unless the user has all of these permissions."""
+    for permission in permissions:
+        if not may(request, permission):
+            raise Denied(permission)
 
 
 def actor_of(request: HttpRequest) -> str:

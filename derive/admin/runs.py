@@ -7,9 +7,9 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from typing_extensions import override
 
-from derive.admin.columns import column
+from derive.admin.asking import as_guid
+from derive.admin.columns import STATUS_COLOURS, column
 from derive.admin.filters import StartedFilter
-from derive.admin.jobs import STATUS_COLOURS, as_guid_or_none
 from derive.admin.reading import ReadingAdmin, link_to
 from derive.models import Run
 
@@ -44,7 +44,7 @@ class RunAdmin(ReadingAdmin):
         """Find by exactly what an index knows."""
         if not search_term.strip():
             return queryset, False
-        guid = as_guid_or_none(search_term)
+        guid = as_guid(search_term.strip())
         return (queryset.none() if guid is None else queryset.filter(Q(run_id=guid) | Q(job_id=guid))), False
 
     @column("run")

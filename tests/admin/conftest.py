@@ -49,6 +49,7 @@ def people(transactional_db: None, empty_queue: None) -> Iterator[dict[str, User
     """Users, by what they may do. Groups are made as the migration makes them: other tests flush Django's tables."""
     with connection.schema_editor() as editor:
         importlib.import_module("derive.migrations.0002_rights").make_groups(apps, editor)
+        importlib.import_module("derive.migrations.0004_reading").let_maintainers(apps, editor)
     users = {
         name: User.objects.create(
             username=f"{name}-{uuid4()}", is_staff=name != "nobody", is_superuser=name == "superuser"
@@ -77,7 +78,7 @@ class Browse:
     def __call__(self, who: str) -> Client:
         """Return a client logged in as this person."""
         client = Client()
-        client.force_login(self.people[who])
+        client.force_login(self.people[who], backend="django.contrib.auth.backends.ModelBackend")
         return client
 
 
@@ -121,3 +122,9 @@ def scene(people: dict[str, User], settings: Settings, tmp_path: Path) -> Scene:
     waiting = queue.enqueue(JobInput(interrogation_key="sw_entity_facts_v1", input_json="{}")).job_id
     prompt = next(fact.artifact_id for fact in artifacts if fact.artifact_type == "prompt_text")
     return Scene(done=done, waiting=waiting, run=claim.run_id, artifact=prompt, lake=tmp_path)
+
+
+@pytest.fixture
+def queue(empty_queue: None) -> JobQueue:
+    """An empty queue."""
+    return JobQueue()

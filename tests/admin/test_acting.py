@@ -1,67 +1,280 @@
-"""Acting on selected jobs."""
+"""Acting on jobs: one, the selected, and all that match."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from derive.contracts import JobRef
+from derive.admin import acting, actions
+from derive.contracts import JobRef, Outcome, RunFacts
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
-from tests.admin.conftest import Browse, Scene
+from derive.states import JobStatus, RunStatus
+from tests.admin.conftest import Browse
+from tests.contract.scenes import a_job, claim_one, in_state, queued, ref, status_of
+
+ASK, RUN, UNDO = (f"admin:derive_job_act{end}" for end in ("", "_run", "_undo"))
 
 
-def _post(client: Client, scene: Scene, action: str, **more: Any) -> Any:
-    chosen = {"action": action, "_selected_action": [str(scene.waiting)], **more}
-    return client.post(reverse("admin:derive_job_changelist"), chosen, follow=True)
+@pytest.fixture
+def operator(browse: Browse) -> Client:
+    return browse("operator")
 
 
-def _confirm(client: Client, scene: Scene, action: str, status: str, reason: str = "as asked") -> Any:
-    return _post(client, scene, action, confirmed="yes", reason=reason, ref=[f"{scene.waiting}:{status}"])
+def chosen(*jobs: Any) -> list[str]:
+    return [f"{job.job_id}~{job.status}" for job in jobs]
 
 
-def test_an_action_asks_first_and_then_acts_with_its_reason(browse: Browse, scene: Scene) -> None:
-    client = browse("operator")
-    asked = _post(client, scene, "cancel")
-    assert "Cancel: 1 job" in asked.text
-    assert Job.objects.get(pk=scene.waiting).status == "NEW"
-    done = _confirm(client, scene, "cancel", "NEW")
-    assert "1 changed, 0 refused" in done.text
-    event = JobEvent.objects.filter(job_id=scene.waiting).latest("event_seq")
+def act(client: Client, action: str, *jobs: Any, value: str = "", reason: str = "as asked", **more: Any) -> Any:
+    form = {"action": action, "job": chosen(*jobs), "reason": reason, "value": value, **more}
+    return client.post(reverse(RUN), form, headers={"Accept": "application/json"})
+
+
+def matching(client: Client, action: str, query: str, **more: Any) -> Any:
+    """Ask and then go through the steps, as the page's script does; return the sums."""
+    asked = client.post(reverse(ASK), {"action": action, "scope": "matching", "filter": query})
+    total: dict[str, Any] = {"asked": asked, "changed": 0, "refused": [], "undo": [], "steps": 0}
+    cursor: str | None = asked.context["cursor"]
+    while cursor:
+        answer = act(client, action, scope="matching", filter=query, cursor=cursor, **more).json()
+        assert not answer["error"]
+        total["changed"] += answer["changed"]
+        total["refused"] += answer["refused"]
+        total["undo"].append(answer["undo"])
+        total["steps"] += 1
+        cursor = answer["cursor"]
+    return total
+
+
+def test_an_action_asks_first_and_then_acts_with_its_reason(operator: Client, browse: Browse, queue: JobQueue) -> None:
+    job = queued(queue)
+    asked = operator.post(reverse(ASK), {"action": "cancel", "job": chosen(job)})
+    assert asked.context["count"] == 1
+    assert status_of(job) is JobStatus.NEW
+    assert act(operator, "cancel", job).json()["changed"] == 1
+    event = JobEvent.objects.filter(job_id=job.job_id).latest("event_seq")
     assert (event.event, event.reason) == ("cancelled", "as asked")
     assert event.actor == browse.people["operator"].username
-    assert "1 changed, 0 refused" in _confirm(client, scene, "requeue", "CANCELLED").text
-    assert Job.objects.get(pk=scene.waiting).status == "NEW"
 
 
-def test_an_action_without_a_reason_changes_nothing(browse: Browse, scene: Scene) -> None:
-    assert "Say why" in _confirm(browse("operator"), scene, "cancel", "NEW", reason=" ").text
-    assert Job.objects.get(pk=scene.waiting).status == "NEW"
+@pytest.mark.parametrize(
+    ("action", "before", "value", "after"),
+    [
+        ("requeue", JobStatus.FAILED, "", {"status": "NEW"}),
+        ("cancel", JobStatus.SCHEDULED, "", {"status": "CANCELLED"}),
+        ("priority", JobStatus.NEW, "7", {"priority": 7}),
+        ("reschedule", JobStatus.NEW, "2199-01-01T00:00", {"status": "SCHEDULED"}),
+        ("reschedule", JobStatus.SCHEDULED, "now", {"status": "NEW"}),
+        ("model", JobStatus.NEW, "tiny", {"model_hint": "tiny"}),
+        ("model", JobStatus.FAILED, "", {"model_hint": None}),
+    ],
+)
+def test_each_action_does_what_it_says(  # noqa: PLR0917 (parametrized)
+    operator: Client, queue: JobQueue, action: str, before: JobStatus, value: str, after: dict[str, Any]
+) -> None:
+    job = in_state(queue, before, model_hint=None if value else "big")
+    answer = act(operator, action, _as_is(job.job_id), value=value).json()
+    assert (answer["changed"], answer["refused"]) == (1, [])
+    assert Job.objects.filter(
+        pk=job.job_id,
+        **{f"{name}__isnull" if wanted is None else name: wanted is None or wanted for name, wanted in after.items()},
+    ).exists()
 
 
-def test_a_job_that_moved_on_is_refused_with_why(browse: Browse, scene: Scene) -> None:
-    client = browse("operator")
-    _post(client, scene, "cancel")
-    JobQueue().cancel([JobRef(job_id=scene.waiting)], actor="somebody else")
-    page = _confirm(client, scene, "cancel", "NEW")
-    assert "0 changed, 1 refused" in page.text
-    assert "was refused" in page.text
+def test_a_hold_is_set_and_ended(operator: Client, queue: JobQueue) -> None:
+    job = queued(queue)
+    act(operator, "hold", job)
+    assert Job.objects.get(pk=job.job_id).hold_utc
+    act(operator, "unhold", job)
+    assert Job.objects.get(pk=job.job_id).hold_utc is None
+
+
+def _as_is(job_id: UUID) -> Any:
+    return Job.objects.get(pk=job_id)
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "reason"),
+    [
+        ("cancel", "", " "),
+        ("cancel", "", "x" * 2_000),
+        ("priority", "-1", "why"),
+        ("priority", "1e3", "why"),
+        ("priority", "99999999999", "why"),
+        ("reschedule", "soon", "why"),
+        ("model", "x" * 300, "why"),
+        ("nonsense", "", "why"),
+    ],
+)
+def test_what_cannot_be_understood_changes_nothing(
+    operator: Client, queue: JobQueue, action: str, value: str, reason: str
+) -> None:
+    job = queued(queue)
+    assert act(operator, action, job, value=value, reason=reason).status_code == 400
+    assert JobEvent.objects.filter(job_id=job.job_id).count() == 1
+
+
+def test_without_the_script_a_bad_value_asks_again_and_keeps_the_reason(operator: Client, queue: JobQueue) -> None:
+    job = queued(queue)
+    form = {"action": "priority", "job": chosen(job), "reason": "my reason", "value": "much"}
+    page = operator.post(reverse(RUN), form)
+    assert "Write a priority" in page.content.decode()
+    assert "my reason" in page.content.decode()
+
+
+def test_without_the_script_the_report_is_a_page(operator: Client, queue: JobQueue) -> None:
+    jobs = [queued(queue), in_state(queue, JobStatus.CANCELLED)]
+    page = operator.post(
+        reverse(RUN), {"action": "cancel", "job": chosen(*map(_as_is, (j.job_id for j in jobs))), "reason": "x"}
+    )
+    assert page.context["report"].changed == 1
+    assert "already CANCELLED" in page.content.decode() or "CANCELLED" in page.content.decode()
+
+
+def test_a_stale_pages_action_is_refused_with_what_happened_meanwhile(operator: Client, queue: JobQueue) -> None:
+    job = queued(queue)
+    queue.cancel([ref(job)], actor="somebody else")
+    (refused,) = act(operator, "priority", job, value="5").json()["refused"]
+    assert "CANCELLED" in refused["why"]
+    assert "cancelled by somebody else" in refused["jobs"][0]["last"]
+
+
+def test_all_that_match_are_acted_on_in_steps_and_nothing_else(
+    operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "STEP_SECONDS", 0)
+    monkeypatch.setattr(acting, "CHANGE_BATCH", 4)
+    queue.enqueue_many([a_job(entity_id="mine") for _n in range(11)], actor="ada")
+    other = queued(queue, entity_id="other")
+    done = matching(operator, "priority", "entity=mine", value="500")
+    assert (done["changed"], done["refused"], done["steps"]) == (11, [], 3)
+    assert done["asked"].context["count"] == 11
+    assert Job.objects.filter(priority=500).count() == 11
+    assert Job.objects.get(pk=other.job_id).priority == 100
+
+
+def test_jobs_queued_after_the_question_stay_out(operator: Client, queue: JobQueue) -> None:
+    queued(queue)
+    cursor = operator.post(reverse(ASK), {"action": "cancel", "scope": "matching", "filter": ""}).context["cursor"]
+    late = queued(queue)
+    assert act(operator, "cancel", scope="matching", filter="", cursor=cursor).json()["changed"] == 1
+    assert status_of(late) is JobStatus.NEW
+
+
+def test_requeue_by_filter_meets_each_job_once(operator: Client, queue: JobQueue) -> None:
+    for _n in range(3):
+        in_state(queue, JobStatus.FAILED)
+    assert matching(operator, "requeue", "status=FAILED")["changed"] == 3
+    assert matching(operator, "requeue", "status=FAILED")["steps"] == 0
+
+
+def test_a_bad_filter_acts_on_nothing(operator: Client, queue: JobQueue) -> None:
+    queued(queue)
+    assert act(operator, "cancel", scope="matching", filter="status=BOGUS").status_code == 400
+
+
+@pytest.mark.parametrize(("action", "value"), [("priority", "7"), ("reschedule", "2199-01-01T00:00")])
+def test_undo_puts_back_each_jobs_own_value_unless_somebody_changed_it_since(
+    operator: Client, queue: JobQueue, action: str, value: str
+) -> None:
+    first, second, third = queued(queue, priority=1), queued(queue, priority=2), queued(queue, priority=3)
+    before = {job.job_id: _as_is(job.job_id) for job in (first, second, third)}
+    done = matching(operator, action, "status=NEW", value=value)
+    assert done["changed"] == 3
+    queue.reprioritize([ref(third)], actor="bob", priority=9)
+    later = timezone.now() + timedelta(days=9)
+    queue.reschedule([ref(third)], actor="bob", available_utc=later)
+    page = operator.post(reverse(UNDO), {"undo": done["undo"]})
+    assert page.context["report"].changed == 2
+    assert "it was changed since" in page.content.decode()
+    for job in (first, second):
+        now = _as_is(job.job_id)
+        assert (now.priority, now.available_utc) == (before[job.job_id].priority, before[job.job_id].available_utc)
+    assert JobEvent.objects.filter(job_id=first.job_id).latest("event_seq").reason == "undo: as asked"
+
+
+def test_a_forged_undo_is_refused(operator: Client, queue: JobQueue) -> None:
+    assert operator.post(reverse(UNDO), {"undo": "{}:forged"}).status_code == 400
+
+
+def test_somebody_elses_undo_is_refused(operator: Client, browse: Browse, queue: JobQueue) -> None:
+    job = queued(queue)
+    token = act(operator, "priority", job, value="7").json()["undo"]
+    assert browse("maintainer").post(reverse(UNDO), {"undo": token}).status_code == 403
+    assert _as_is(job.job_id).priority == 7
+
+
+def test_run_again_queues_a_repetition_and_leaves_the_old_job(
+    operator: Client, browse: Browse, queue: JobQueue
+) -> None:
+    queued(queue, dedupe_key="k", entity_id="luke")
+    claim = claim_one(queue)
+    facts = RunFacts(model_name="tiny", options_json="{}", output_json="{}")
+    queue.complete(Outcome(job_id=claim.job_id, run_id=claim.run_id, status=RunStatus.SUCCEEDED, run=facts))
+    assert act(operator, "again", _as_is(claim.job_id)).json()["changed"] == 1
+    new = Job.objects.get(repeats_run_id=claim.run_id)
+    assert (new.status, new.dedupe_key, new.model_hint, new.entity_id) == ("NEW", None, "tiny", "luke")
+    assert new.created_by == browse.people["operator"].username
+    assert status_of(claim) is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("status", [JobStatus.NEW, JobStatus.CANCELLED])
+def test_what_never_ran_or_has_not_ended_is_not_run_again(operator: Client, queue: JobQueue, status: JobStatus) -> None:
+    job = in_state(queue, status)
+    (refused,) = act(operator, "again", job if status is JobStatus.NEW else _as_is(job.job_id)).json()["refused"]
+    assert refused["why"]
+    assert Job.objects.count() == 1
 
 
 @pytest.mark.parametrize("who", ["nobody", "viewer"])
-def test_who_may_not_act_changes_nothing(who: str, browse: Browse, scene: Scene) -> None:
-    _confirm(browse(who), scene, "cancel", "NEW")
-    assert Job.objects.get(pk=scene.waiting).status == "NEW"
+@pytest.mark.parametrize("address", [ASK, RUN, UNDO])
+def test_who_may_not_act_is_refused(browse: Browse, queue: JobQueue, who: str, address: str) -> None:
+    job = queued(queue)
+    form = {"action": "cancel", "job": chosen(job), "reason": "x"}
+    assert browse(who).post(reverse(address), form).status_code == 403
+    assert status_of(job) is JobStatus.NEW
 
 
-def test_a_forged_post_is_refused(browse: Browse, scene: Scene) -> None:
-    client = browse("operator")
-    client.handler.enforce_csrf_checks = True
-    assert _confirm(client, scene, "cancel", "NEW").status_code == 403
+def test_a_forged_post_is_refused(operator: Client, queue: JobQueue) -> None:
+    job = queued(queue)
+    operator.handler.enforce_csrf_checks = True
+    assert act(operator, "cancel", job).status_code == 403
+    assert status_of(job) is JobStatus.NEW
 
 
-def test_a_crafted_reference_is_an_error_and_no_crash(browse: Browse, scene: Scene) -> None:
-    page = _post(browse("operator"), scene, "cancel", confirmed="yes", reason="x", ref=["<script>alert(1)</script>"])
-    assert page.status_code == 200
-    assert "<script>alert" not in page.text
+def test_every_action_is_reached_by_get_from_nowhere(operator: Client) -> None:
+    assert {operator.get(reverse(address)).status_code for address in (ASK, RUN, UNDO)} == {405}
+
+
+def test_a_crafted_reference_is_told_and_no_crash(operator: Client) -> None:
+    page = operator.post(reverse(ASK), {"action": "cancel", "job": ["<script>alert(1)</script>"]})
+    assert page.status_code == 400
+    assert "<script>alert" not in page.content.decode()
+
+
+def test_each_actions_words_stand_on_its_question(operator: Client, queue: JobQueue) -> None:
+    job = queued(queue)
+    for action in actions.ACTIONS.values():
+        page = operator.post(reverse(ASK), {"action": action.name, "job": chosen(job)}).content.decode()
+        assert action.what.replace("'", "&#x27;") in page
+
+
+@pytest.mark.parametrize(("who", "offered"), [("operator", True), ("viewer", False)])
+def test_actions_are_offered_on_list_and_job_to_whoever_may_act(
+    browse: Browse, queue: JobQueue, who: str, offered: bool
+) -> None:
+    job, client = queued(queue), browse(who)
+    for address in (reverse("admin:derive_job_changelist"), reverse("admin:derive_job_change", args=[job.job_id])):
+        page = client.get(address).content.decode()
+        assert (f'action="{reverse(ASK)}"' in page) is offered
+        assert (f'value="{job.job_id}~NEW"' in page) is offered
+
+
+def test_references_carry_the_state_that_was_seen() -> None:
+    assert acting._read_ref("00000000-0000-0000-0000-000000000007~NEW") == JobRef(
+        job_id=UUID(int=7), expected_status=JobStatus.NEW
+    )

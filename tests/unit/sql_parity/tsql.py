@@ -74,6 +74,11 @@ def read_catalogue() -> Catalogue:
             name = _last_name(created.get_child("table_reference"))
             index = _index(created, tables[name])
             tables[name] = replace(tables[name], indexes={**tables[name].indexes, index.name: index})
+        for dropped in tree.recursive_crawl("drop_index_statement"):
+            name = _last_name(dropped.get_child("table_reference"))
+            gone = _last_name(dropped.get_child("index_reference"))
+            indexes = {key: index for key, index in tables[name].indexes.items() if key != gone}
+            tables[name] = replace(tables[name], indexes=indexes)
         for right, name, role in _grants(tree):
             if name not in tables:
                 continue  # a view's: held by the views' own test

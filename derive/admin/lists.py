@@ -1,0 +1,51 @@
+"""What lists that page by key have in common: their pages' context and the addresses of their neighbours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.template.response import TemplateResponse
+
+from derive.admin import keyset, rights
+from derive.admin.keyset import Page
+
+CURSORS = ("older", "newer")
+
+
+def show(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+    """Render a page of the admin; every page knows what its user may do."""
+    may = {
+        "see_payloads": rights.may(request, rights.SEE_PAYLOADS),
+        "act": rights.may(request, rights.ACT_ON_JOBS),
+        "purge": rights.may(request, rights.PURGE_JOBS),
+    }
+    everything = {**admin.site.each_context(request), "may": may, **context}
+    return TemplateResponse(request, template, everything, status=status)
+
+
+def paging(query: QueryDict, page: Page) -> dict[str, Any]:
+    """Return what ``admin/parts/paging.html`` links to: the same filter, another cursor."""
+    return {
+        "first": _with(query),
+        "older": _with(query, older=page.older) if page.older else None,
+        "newer": _with(query, newer=page.newer) if page.newer else None,
+        "stopped": page.stopped,
+        "look_at": keyset.LOOK_AT,
+    }
+
+
+def without(query: QueryDict, names: Sequence[str]) -> str:
+    """Return the address of the same list without some of its filters."""
+    changed = query.copy()
+    for name in (*names, *CURSORS):
+        changed.pop(name, None)
+    return f"?{changed.urlencode()}"
+
+
+def _with(query: QueryDict, **cursor: str) -> str:
+    changed = query.copy()
+    for name in CURSORS:
+        changed.pop(name, None)
+    changed.update(cursor)
+    return f"?{changed.urlencode()}"

@@ -1,0 +1,49 @@
+// Small helps of the pages: the viewer's zone, times, selections. Everything works without it.
+(() => {
+  "use strict";
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) {
+    const known = document.cookie.split("; ").find((one) => one.startsWith("holocron_zone="));
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    document.cookie = `holocron_zone=${zone}; path=/; max-age=31536000; SameSite=Lax${secure}`;
+    window.holocronZoneIsNew = !known;
+  }
+
+  const pad = (number) => String(number).padStart(2, "0");
+
+  // The server renders in the zone of the cookie; the very first page had none.
+  const localTimes = () => {
+    if (!window.holocronZoneIsNew) return;
+    for (const element of document.querySelectorAll("time[datetime]:not([data-age])")) {
+      const at = new Date(element.dateTime);
+      if (Number.isNaN(at.getTime())) continue;
+      element.textContent =
+        `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ` +
+        `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+    }
+  };
+
+  const selections = () => {
+    const all = document.querySelector("[data-check-all]");
+    if (!all) return;
+    const boxes = [...document.querySelectorAll('input[name="job"]')];
+    const tell = () => {
+      const chosen = boxes.filter((box) => box.checked).length;
+      all.checked = chosen === boxes.length;
+      all.indeterminate = chosen > 0 && chosen < boxes.length;
+      for (const element of document.querySelectorAll("[data-chosen]")) element.textContent = String(chosen);
+    };
+    all.addEventListener("change", () => {
+      for (const box of boxes) box.checked = all.checked;
+      tell();
+    });
+    for (const box of boxes) box.addEventListener("change", tell);
+    tell();
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    localTimes();
+    selections();
+  });
+})();
