@@ -1,51 +1,165 @@
-"""Audit: every event of every job."""
+"""Audit: every event of every job, filtered, paged by key, and exported whole."""
 
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
 from typing_extensions import override
 
-from derive.admin.asking import as_guid
-from derive.admin.columns import column
-from derive.admin.filters import HappenedFilter
-from derive.admin.reading import ReadingAdmin, link_to
-from derive.admin.texts import cell
+from derive.admin import rights
+from derive.admin.asking import Asked
+from derive.admin.keyset import Condition, Page, Walk, equals, within
+from derive.admin.lists import paging, show, without
+from derive.admin.reading import ReadingAdmin
+from derive.admin.seek import Seeker
 from derive.models import JobEvent
+from derive.states import JobEventName
+
+EVENTS = tuple(event.value for event in JobEventName)
+ACTS = ("cancel_requested", "cancelled", "requeued", "rescheduled", "reprioritized", "model_changed", "held", "unheld")
+"""What people do; of millions of events these alone are indexed by number and by actor."""
+# Literals, in the index's own words: a parameter never matches a filtered index.
+_IS_ACT = Condition("event IN ('" + "', '".join(ACTS) + "')")
+NAMES = ("who", "event", "actor", "job", "since", "until")
+EXPORT_BATCH = 1_000
+COLUMNS = (
+    *("event_seq", "at_utc", "job_id", "run_id", "event", "from_status", "to_status", "actor", "db_user"),
+    *("reason", "detail_json"),
+)
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """The filters of the audit, as read from an address."""
+
+    everything: bool
+    event: str
+    actor: str
+    job: UUID | None
+    since: datetime | None
+    until: datetime | None
+    problems: tuple[str, ...]
+
+    @classmethod
+    def read(cls, query: QueryDict) -> "EventFilter":
+        """Read the filters; what cannot be understood is told in ``problems``, and then nothing matches."""
+        asked = Asked(query)
+        who, event = asked.one_of("who", ("all",)), asked.one_of("event", EVENTS)
+        return cls(
+            # Who names a job or a worker's event wants those.
+            everything=who == "all" or bool(query.get("job")) or (bool(event) and event not in ACTS),
+            event=event,
+            actor=asked.text("actor"),
+            job=asked.guid("job"),
+            since=asked.moment("since"),
+            until=asked.moment("until"),
+            problems=tuple(asked.problems),
+        )
+
+    def walk(self) -> Walk:
+        """Return the walk over the events that match."""
+        if self.problems:
+            return Walk(JobEvent, "event_seq", arms=())
+        served: list[Condition] = []
+        rest = [equals("t.event", self.event)] if self.event else []
+        if self.job is not None:
+            served.append(equals("job_id", self.job))
+        elif not self.everything:
+            served.append(_IS_ACT)
+        if self.actor and self.everything:
+            rest.append(equals("t.actor", self.actor))
+        elif self.actor:
+            served.append(equals("actor", self.actor))
+        rest += within("t.at_utc", since=self.since, until=self.until)
+        return Walk(JobEvent, "event_seq", arms=((*served, *self._numbers()),), rest=tuple(rest))
+
+    def _numbers(self) -> Iterator[Condition]:
+        seeker = Seeker(JobEvent, sequence="event_seq", time="at_utc")
+        if self.since:
+            yield Condition("event_seq >= %s", (seeker.first_since(self.since),))
+        if self.until:
+            yield Condition("event_seq <= %s", (seeker.last_before(self.until),))
 
 
 @admin.register(JobEvent)
 class JobEventAdmin(ReadingAdmin):
     """The events, newest first."""
 
-    number = "event_seq"
-    list_display = ("event_seq", "at_utc", "event", "of_job", "move", "actor", "db_user", "why")
-    list_filter = ("event", "to_status", HappenedFilter)
-    search_fields = ("job_id",)
-    search_help_text = "The whole of a job id"
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        export = self.admin_site.admin_view(self.export)
+        return [path("export/<slug:form>/", export, name="derive_jobevent_export"), *super().get_urls()]
 
     @override
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find by exactly what an index knows."""
-        if not search_term.strip():
-            return queryset, False
-        guid = as_guid(search_term.strip())
-        return (queryset.none() if guid is None else queryset.filter(job_id=guid)), False
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the newest events that match; by default what people did."""
+        rights.demand(request, rights.VIEW_EVENTS)
+        chosen = EventFilter.read(request.GET)
+        page = chosen.walk().page(older=request.GET.get("older"), newer=request.GET.get("newer"))
+        set_now = [(name, request.GET[name]) for name in NAMES if request.GET.get(name)]
+        return show(
+            request,
+            "admin/audit/list.html",
+            title="Audit",
+            events=_rows(page),
+            paging=paging(request.GET, page),
+            chosen=chosen,
+            query=request.GET,
+            chips=[(name, value, without(request.GET, [name])) for name, value in set_now],
+            event_names=EVENTS,
+            export_query=without(request.GET, []),
+        )
 
-    @column("job")
-    def of_job(self, row: JobEvent) -> Any:
-        """Return the link to its job."""
-        return link_to("job", row.job_id, f"{row.job_id}"[:8])
+    def export(self, request: HttpRequest, form: str) -> HttpResponseBase:
+        """Stream every event that matches, as CSV or JSONL; however many, in constant memory."""
+        rights.demand(request, rights.VIEW_EVENTS)
+        write = {"csv": _as_csv, "jsonl": _as_jsonl}.get(form)
+        if write is None:
+            return HttpResponse("csv or jsonl", status=404, content_type="text/plain")
+        walk = EventFilter.read(request.GET).walk()
+        rows = (event for page in walk.batches(rows=EXPORT_BATCH, start=walk.start()) for event in _rows(page))
+        kind = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}[form]
+        answer = StreamingHttpResponse(write(rows), content_type=kind)
+        answer["Content-Disposition"] = f'attachment; filename="events-{datetime.now(UTC):%Y%m%d-%H%M%S}.{form}"'
+        return answer
 
-    @column("move")
-    def move(self, row: JobEvent) -> str:
-        """Return from which state to which."""
-        return f"{row.from_status or '(none)'} → {row.to_status}"
 
-    @column("reason")
-    def why(self, row: JobEvent) -> str:
-        """Return the reason given."""
-        return cell(row.reason)
+def _rows(page: Page) -> list[Any]:
+    return list(JobEvent.objects.filter(event_seq__in=page.sequences).order_by("-event_seq"))
+
+
+def _values(event: Any) -> dict[str, Any]:
+    values = {name: getattr(event, name) for name in COLUMNS}
+    values["at_utc"] = event.at_utc.astimezone(UTC).isoformat()
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in values.items()}
+
+
+def _as_jsonl(events: Iterable[Any]) -> Iterator[str]:
+    for event in events:
+        yield json.dumps(_values(event), ensure_ascii=False) + "\n"
+
+
+def _as_csv(events: Iterable[Any]) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line)
+    writer.writerow(COLUMNS)
+    for event in events:
+        writer.writerow(_unarmed(value) for value in _values(event).values())
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+    yield line.getvalue()
+
+
+def _unarmed(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from derive.errors import LakeError
+from derive.errors import LakeError, LakeUnavailable
 from derive.lake import Lake
 from derive.models import Artifact
 
@@ -29,7 +29,7 @@ def read_shown(artifact: Artifact) -> Shown:
     """Return an artifact's text for a page, bytes that are no UTF-8 replaced; never raises for a bad file."""
     try:
         data = lake().read(artifact.lake_uri, max_bytes=MAX_SHOWN_BYTES)
-    except LakeError as error:
+    except (LakeError, LakeUnavailable) as error:
         return Shown(fault=f"{artifact.lake_uri} cannot be shown: {error}")
     fault = ""
     if hashlib.sha256(data).hexdigest() != artifact.content_sha256:

@@ -4,12 +4,15 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from typing_extensions import override
 
+from derive.admin import comparing, rights
 from derive.admin.asking import as_guid
 from derive.admin.columns import STATUS_COLOURS, column
 from derive.admin.filters import StartedFilter
+from derive.admin.lists import show
 from derive.admin.reading import ReadingAdmin, link_to
 from derive.models import Run
 
@@ -36,6 +39,31 @@ class RunAdmin(ReadingAdmin):
     list_filter = ("status", "error_kind", "counted", StartedFilter)
     search_fields = ("run_id",)
     search_help_text = "The whole of a run id or job id"
+
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        compare = self.admin_site.admin_view(self.compare)
+        return [path("compare/", compare, name="derive_run_compare"), *super().get_urls()]
+
+    def compare(self, request: HttpRequest) -> HttpResponse:
+        """Show two runs side by side; their output and prompts only to whoever may see payloads."""
+        rights.demand(request, rights.VIEW_RUNS)
+        asked = [as_guid(request.GET.get(name, "").strip()) for name in ("a", "b")]
+        found = {run.run_id: run for run in Run.objects.filter(run_id__in=[one for one in asked if one])}
+        left, right = (found.get(one) if one else None for one in asked)
+        context: dict[str, Any] = {"asked": [request.GET.get("a", "")[:40], request.GET.get("b", "")[:40]]}
+        if left is not None and right is not None:
+            context |= {
+                "left": left,
+                "right": right,
+                "facts": comparing.facts_of(left, right),
+                "options": comparing.fields_of(left.options_json, right.options_json),
+                "metrics": comparing.fields_of(left.metrics_json, right.metrics_json),
+            }
+            if rights.may(request, rights.SEE_PAYLOADS):
+                context["output"] = comparing.fields_of(left.output_json, right.output_json)
+                context["prompt"] = comparing.difference(comparing.prompt_of(left), comparing.prompt_of(right))
+        return show(request, "admin/runs/compare.html", title="Compare two runs", **context)
 
     @override
     def get_search_results(

@@ -1,33 +1,50 @@
-"""Workers, as their heartbeats tell of them."""
+"""Workers, as their heartbeats tell of them, and what they work on."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from typing_extensions import override
 
-from derive.admin.columns import column
+from derive.admin import rights
+from derive.admin.lists import show
 from derive.admin.reading import ReadingAdmin
-from derive.models import Worker
+from derive.models import Job, Worker
+from derive.states import JobStatus
 
-STALE_AFTER = timedelta(seconds=120)
+STALE_AFTER = timedelta(seconds=60)
+"""A worker renews every third of a lease, by default 40 s: one that is late by half of that is worth a look."""
+GONE_AFTER = timedelta(seconds=120)
 """A default lease without a heartbeat: whatever the worker held is taken from it by then."""
+MAX_WORKERS = 200
+MAX_JOBS = 1_000
+MAX_JOBS_SHOWN = 20
 
 
 @admin.register(Worker)
 class WorkerAdmin(ReadingAdmin):
     """The workers, last seen first."""
 
-    ordering = ("-last_seen_utc", "worker_id")
-    list_display = ("worker_id", "state", "active_runs", "concurrency", "host", "pid", "version", "last_seen_utc")
-
-    @column("state", label={"alive": "success", "stopping": "warning", "gone": "danger"})
-    def state(self, row: Worker) -> str:
-        """Return whether it lives."""
-        return state_of(row)
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show who is there, and the jobs each holds."""
+        rights.demand(request, rights.VIEW_WORKERS)
+        workers = list(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS])
+        held: dict[str, list[Any]] = {worker.worker_id: [] for worker in workers}
+        running = Job.objects.filter(status=JobStatus.RUNNING).order_by("-job_seq")
+        for job in running.only("job_id", "locked_by", "locked_utc", "entity_id", "interrogation_key")[:MAX_JOBS]:
+            held.get(job.locked_by, []).append(job)
+        rows = [(worker, state_of(worker), held[worker.worker_id][:MAX_JOBS_SHOWN]) for worker in workers]
+        return show(request, "admin/workers/list.html", title="Workers", rows=rows)
 
 
 def state_of(worker: Worker) -> str:
-    """Return ``alive``, ``stopping`` or ``gone``: not heard of for ``STALE_AFTER``."""
-    if timezone.now() - worker.last_seen_utc > STALE_AFTER:
+    """Return ``alive``, ``stopping``, ``stale`` (a heartbeat is late) or ``gone`` (a whole lease without one)."""
+    silent = timezone.now() - worker.last_seen_utc
+    if silent > GONE_AFTER:
         return "gone"
+    if silent > STALE_AFTER:
+        return "stale"
     return "stopping" if worker.stopping else "alive"

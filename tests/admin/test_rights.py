@@ -1,6 +1,7 @@
 """Every address of the admin, for everybody: generated from the URL configuration, so that no page is forgotten."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -52,6 +53,10 @@ def _address(name: str, scene: Scene) -> str | None:
     return None
 
 
+def _is_bounded(sql: str) -> bool:
+    return "LIMIT" in sql or "FETCH NEXT" in sql
+
+
 def test_nobody_outside_the_groups_sees_any_page(browse: Browse, scene: Scene) -> None:
     open_to_all = {"login", "logout", "jsi18n"}
     strangers = [browse("nobody"), Client()]
@@ -68,7 +73,8 @@ def test_each_page_is_shown_refused_or_not_there_and_never_fails(who: str, brows
     for name in NAMES:
         if name in {"logout", "password_change", "password_change_done"} or (address := _address(name, scene)) is None:
             continue
-        status = client.get(address).status_code
+        with closing(client.get(address)) as answer:
+            status = answer.status_code
         assert status in {200, 302, 403, 404, 405}, (name, status)
         model = name.removeprefix("derive_").rsplit("_", 1)[0]
         if name.startswith("derive_") and name.endswith(("_add", "_delete")):
@@ -88,7 +94,7 @@ def test_a_list_takes_few_queries_and_escapes_what_strangers_wrote(name: str, br
     assert len(queries) <= MAX_QUERIES, [query["sql"][:200] for query in queries]
     assert "<script>alert" not in page.text
     assert "<img src=x" not in page.text
-    assert not [query["sql"] for query in queries if "COUNT(*)" in query["sql"] and "LIMIT" not in query["sql"]]
+    assert not [query["sql"] for query in queries if "COUNT(*)" in query["sql"] and not _is_bounded(query["sql"])]
 
 
 @pytest.mark.parametrize("who", ["viewer", "operator"])

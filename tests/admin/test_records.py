@@ -1,0 +1,217 @@
+"""Runs, artifacts, workers, interrogations and the audit."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from derive.admin import comparing, keyset
+from derive.admin.audit import _unarmed
+from derive.admin.suggestions import registry
+from derive.contracts import Outcome, RunFacts, WorkerFacts
+from derive.models import Artifact, JobEvent, Worker
+from derive.queue import JobQueue
+from derive.states import RunStatus
+from tests.admin.conftest import HOSTILE, Browse, Scene
+from tests.contract.scenes import a_job, claim_one, failure, pass_time, queued, ref
+
+MAX_QUERIES = 12
+
+
+def whole(answer: Any) -> bytes:
+    content: Iterable[bytes] = answer.streaming_content
+    with closing(answer):
+        return b"".join(content)
+
+
+def test_an_artifact_is_sent_as_it_was_recorded_and_does_nothing_in_a_browser(browse: Browse, scene: Scene) -> None:
+    answer = browse("operator").get(reverse("admin:derive_artifact_download", args=[scene.artifact]))
+    assert whole(answer) == f"Ask: {HOSTILE}".encode()
+    assert answer["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert answer["Content-Disposition"] == f'attachment; filename="{str(scene.run)[:8]}-prompt.txt"'
+
+
+def test_a_changed_file_is_not_sent_but_told_loudly(browse: Browse, scene: Scene) -> None:
+    uri = Artifact.objects.get(pk=scene.artifact).lake_uri
+    (scene.lake / uri).chmod(0o600)
+    (scene.lake / uri).write_bytes(b"something else")
+    client, address = browse("operator"), reverse("admin:derive_artifact_download", args=[scene.artifact])
+    answer = client.get(address)
+    assert answer.status_code == 409
+    assert "NOT what was recorded" in answer.content.decode()
+    assert "NOT what was recorded" in client.get(reverse("admin:derive_artifact_change", args=[scene.artifact])).text
+    insisted = client.get(address, {"anyway": "yes"})
+    assert "UNVERIFIED-" in insisted["Content-Disposition"]
+    assert whole(insisted) == b"something else"
+
+
+def test_a_missing_file_is_told_and_no_crash(browse: Browse, scene: Scene) -> None:
+    (scene.lake / Artifact.objects.get(pk=scene.artifact).lake_uri).unlink()
+    client = browse("operator")
+    assert client.get(reverse("admin:derive_artifact_download", args=[scene.artifact])).status_code == 502
+    assert "cannot be shown" in client.get(reverse("admin:derive_artifact_change", args=[scene.artifact])).text
+
+
+def test_a_files_text_is_for_those_who_may_see_payloads(browse: Browse, scene: Scene) -> None:
+    address = reverse("admin:derive_artifact_change", args=[scene.artifact])
+    shown = browse("operator").get(address).text
+    assert "Ask: &lt;/pre&gt;&lt;script&gt;" in shown
+    assert "⟨U+202E⟩" in shown
+    assert "SHA-256 matches" in shown
+    assert "Ask: " not in browse("viewer").get(address).text
+
+
+def two_runs(queue: JobQueue) -> tuple[Any, Any]:
+    queued(queue, max_attempts=5)
+    first = claim_one(queue)
+    facts = RunFacts(model_name="tiny", options_json='{"seed": 1}', output_json='{"facts": [{"value": "A"}]}')
+    queue.complete(failure(first, retry_after_seconds=0, run=facts))
+    second = claim_one(queue)
+    facts = RunFacts(model_name="big", options_json='{"seed": 1}', output_json='{"facts": [{"value": "B"}, 7]}')
+    queue.complete(Outcome(job_id=second.job_id, run_id=second.run_id, status=RunStatus.SUCCEEDED, run=facts))
+    return first, second
+
+
+def test_two_runs_are_compared_field_by_field(browse: Browse, queue: JobQueue) -> None:
+    first, second = two_runs(queue)
+    query = {"a": str(first.run_id), "b": str(second.run_id)}
+    client = browse("operator")
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(reverse("admin:derive_run_compare"), query)
+    assert len(queries) <= MAX_QUERIES
+    output = {pair.name: (pair.left, pair.right, pair.differs) for pair in page.context["output"]}
+    assert output == {"facts[0].value": ("A", "B", True), "facts[1]": ("", "7", True)}
+    assert [pair.differs for pair in page.context["options"]] == [False]
+    assert {pair.name for pair in page.context["facts"] if pair.differs} >= {"model name", "status"}
+    hidden = browse("viewer").get(reverse("admin:derive_run_compare"), query)
+    assert "output" not in hidden.context
+    assert "facts[0].value" not in hidden.text
+
+
+@pytest.mark.parametrize("query", [{}, {"a": "x"}, {"a": str(uuid4()), "b": "<script>alert(1)</script>"}])
+def test_runs_that_are_not_there_are_asked_for(browse: Browse, query: dict[str, str]) -> None:
+    page = browse("operator").get(reverse("admin:derive_run_compare"), query)
+    assert page.status_code == 200
+    assert "Choose two runs" in page.text
+    assert "<script>alert" not in page.text
+
+
+def test_a_difference_shows_what_changed_with_some_lines_around() -> None:
+    old = "\n".join(f"line {n}" for n in range(30))
+    lines = comparing.difference(old, old.replace("line 15", "line \u202efifteen"))
+    assert [(line.kind, line.text) for line in lines if line.kind in {"gone", "new"}] == [
+        ("gone", "line 15"),
+        ("new", "line ⟨U+202E⟩fifteen"),
+    ]
+    assert len(lines) == 9
+    assert comparing.difference(old, old) == []
+
+
+def test_a_difference_of_huge_texts_is_bounded() -> None:
+    lines = comparing.difference("x" * 2_000_000, "y\n" * 50_000)
+    assert sum(len(line.text) for line in lines) < 20_000
+    assert "only the first" in lines[-1].text
+
+
+def test_a_worker_is_alive_then_stale_then_gone_and_shows_what_it_works_on(browse: Browse, queue: JobQueue) -> None:
+    facts = WorkerFacts(host=HOSTILE[:100], pid=7, version="1", started_utc=datetime.now(UTC), concurrency=2)
+    job = queued(queue, entity_id="luke")
+    claim = claim_one(queue)
+    queue.heartbeat("worker-1", [claim.run_id], facts=facts)
+    client, address = browse("viewer"), reverse("admin:derive_worker_changelist")
+    page = client.get(address)
+    ((worker, state, jobs),) = page.context["rows"]
+    assert (worker.worker_id, state, [one.job_id for one in jobs]) == ("worker-1", "alive", [job.job_id])
+    assert "<script>alert" not in page.text
+    pass_time(90)
+    assert client.get(address).context["rows"][0][1] == "stale"
+    pass_time(90)
+    assert client.get(address).context["rows"][0][1] == "gone"
+    assert Worker.objects.count() == 1
+
+
+def test_an_interrogation_shows_its_definition_lint_and_figures(browse: Browse, queue: JobQueue) -> None:
+    own = registry().get("sw_entity_facts_v1").definition
+    queue.register(
+        definition_sha256=own.definition_sha256,
+        interrogation_key=own.interrogation_key,
+        version=own.version,
+        prompt_template=own.prompt_template,
+        output_schema_json=own.canonical_schema_json,
+        rubric=own.rubric,
+    )
+    for status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
+        queued(queue)
+        claim = claim_one(queue)
+        facts = RunFacts(definition_sha256=own.definition_sha256, prompt_tokens=100, output_tokens=50, total_ms=2_000)
+        queue.complete(Outcome(job_id=claim.job_id, run_id=claim.run_id, status=status, run=facts))
+    client = browse("viewer")
+    row = client.get(reverse("admin:derive_interrogation_changelist")).context["rows"][0]
+    assert (row[1].runs, row[1].success_rate, row[1].prompt_tokens) == (2, "50 %", 100)
+    page = client.get(reverse("admin:derive_interrogation_change", args=[own.definition_sha256])).text
+    assert "Installed here" in page
+    assert "50 % succeeded" in page
+    assert "&quot;additionalProperties&quot;" in page
+
+
+@pytest.fixture
+def history(queue: JobQueue) -> Any:
+    """Two jobs, one cancelled by bob with a reason that is a formula."""
+    job, other = queued(queue), queued(queue)
+    queue.cancel([ref(job)], actor="bob", reason="=HYPERLINK(1)")
+    queue.set_hold([ref(other)], actor="carol", hold=True)
+    return job
+
+
+def events(browse: Browse, **query: str) -> list[str]:
+    page = browse("viewer").get(reverse("admin:derive_jobevent_changelist"), query)
+    return [event.event for event in page.context["events"]]
+
+
+def test_the_audit_shows_what_people_did_and_all_when_asked(browse: Browse, history: Any) -> None:
+    assert events(browse) == ["held", "cancelled"]
+    assert events(browse, who="all") == ["held", "cancelled", "enqueued", "enqueued"]
+    assert events(browse, actor="bob") == ["cancelled"]
+    assert events(browse, who="all", actor="ada") == ["enqueued", "enqueued"]
+    assert events(browse, event="enqueued") == ["enqueued", "enqueued"]
+    assert events(browse, job=str(history.job_id)) == ["cancelled", "enqueued"]
+    assert events(browse, since="1h") == ["held", "cancelled"]
+    assert events(browse, until="1h") == []
+    assert events(browse, event="nonsense") == []
+    assert events(browse, who="all", event="cancelled", actor="bob") == ["cancelled"]
+
+
+def test_the_audit_takes_few_queries(browse: Browse, history: Any) -> None:
+    client = browse("viewer")
+    with CaptureQueriesContext(connection) as queries:
+        client.get(reverse("admin:derive_jobevent_changelist"), {"who": "all", "since": "1h", "until": "today"})
+    assert len(queries) <= MAX_QUERIES
+
+
+def test_the_audit_is_exported_whole(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyset, "PAGE_ROWS", 5)
+    monkeypatch.setattr("derive.admin.audit.EXPORT_BATCH", 7)
+    queue.enqueue_many([a_job() for _n in range(30)], actor="ada")
+    client = browse("viewer")
+    lines = whole(client.get(reverse("admin:derive_jobevent_export", args=["jsonl"]), {"who": "all"})).splitlines()
+    numbers = [json.loads(line)["event_seq"] for line in lines]
+    assert numbers == sorted(JobEvent.objects.values_list("event_seq", flat=True), reverse=True)
+
+
+def test_an_exported_table_holds_no_formula(browse: Browse, history: Any) -> None:
+    text = whole(browse("viewer").get(reverse("admin:derive_jobevent_export", args=["csv"]))).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["event"] for row in rows] == ["held", "cancelled"]
+    assert rows[1]["reason"] == "'=HYPERLINK(1)"
+    assert [_unarmed(cell) for cell in ("+1", "-1", "@x", "\tx", "x", 7)] == ["'+1", "'-1", "'@x", "'\tx", "x", 7]
