@@ -4,14 +4,20 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.timesince import timesince
 from typing_extensions import override
 
+from derive.admin import rights
+from derive.admin.acting import cancel, requeue
 from derive.admin.columns import column
 from derive.admin.filters import EndedFilter, InterrogationFilter, QueuedFilter
+from derive.admin.job_page import job_context
 from derive.admin.reading import ReadingAdmin, link_to
 from derive.admin.texts import cell
 from derive.models import Job, Run
@@ -46,9 +52,33 @@ class JobAdmin(ReadingAdmin):
         "error_kind",
         "worker",
     )
+    actions = (requeue, cancel)
     list_filter = ("status", InterrogationFilter, "error_kind", QueuedFilter, EndedFilter)
     search_fields = ("job_id",)
     search_help_text = "The whole of a job id, run id, entity or dedupe key"
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether the actions are for this person; each asks again when it is called."""
+        return rights.may(request, rights.ACT_ON_JOBS)
+
+    @override
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        """Show one job."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        guid = as_guid_or_none(object_id)
+        job = None if guid is None else Job.objects.filter(job_id=guid).first()
+        if job is None:
+            raise Http404("There is no such job; it may have been purged.")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Job {job.job_id}",
+            "opts": self.opts,
+            **job_context(request, job),
+        }
+        return render(request, "admin/derive/job.html", context)
 
     @override
     def get_search_results(

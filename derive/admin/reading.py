@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import AdminSite, ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import Max, Model, QuerySet, TextField
@@ -56,6 +56,7 @@ class ReadingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
 
     model: type[ReadingModel]
     opts: "Options[Any]"
+    admin_site: AdminSite
     ordering: Sequence[str] = ("pk",)
     number: ClassVar[str] = ""
     """The identity column, by which the list is ordered, newest first; empty: a small table, ordered otherwise."""

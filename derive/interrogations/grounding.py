@@ -24,7 +24,7 @@ def find_ungrounded(answer: Any, bundle: EvidenceBundle) -> tuple[Detail, ...]:
     """Return what is wrong with the answer's cited facts, at most ten problems; empty: all of it is grounded."""
     texts = {item.evidence_id: normalise_space(item.text) for item in bundle.items}
     problems: list[Detail] = []
-    for path, fact in _cited_facts(answer):
+    for path, fact in cited_facts(answer):
         problem = _fault(fact, texts, path)
         if problem is not None:
             problems.append(problem)
@@ -33,7 +33,7 @@ def find_ungrounded(answer: Any, bundle: EvidenceBundle) -> tuple[Detail, ...]:
     return tuple(problems)
 
 
-def _cited_facts(answer: Any) -> Iterator[tuple[tuple[int | str, ...], dict[str, Any]]]:
+def cited_facts(answer: Any) -> Iterator[tuple[tuple[int | str, ...], dict[str, Any]]]:
     """Yield every cited fact with its path, in the answer's order and without recursion."""
     waiting: list[tuple[tuple[int | str, ...], Any]] = [((), answer)]
     while waiting:

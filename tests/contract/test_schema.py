@@ -62,7 +62,8 @@ def test_after_migrate_the_database_has_this_trees_scripts(queue: JobQueue) -> N
     assert {f"procedures/{procedure.name}.sql" for procedure in PROCEDURES} <= names
 
 
-def test_migrate_may_be_repeated(queue: JobQueue) -> None:
+@pytest.mark.django_db
+def test_migrate_may_be_repeated() -> None:
     before = set(SchemaScript.objects.values_list("script_name", "sha256", "applied_utc"))
     call_command("migrate", verbosity=0)
     assert set(SchemaScript.objects.values_list("script_name", "sha256", "applied_utc")) == before
@@ -77,7 +78,8 @@ def test_every_script_may_be_run_again(queue: JobQueue) -> None:
     scripts.check_schema(connection)
 
 
-def test_the_models_need_no_further_migration(queue: JobQueue) -> None:
+@pytest.mark.django_db
+def test_the_models_need_no_further_migration() -> None:
     call_command("makemigrations", "derive", check=True, dry_run=True, verbosity=0)
 
 

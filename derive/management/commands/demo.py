@@ -9,6 +9,7 @@ import sys
 import time
 from argparse import SUPPRESS, ArgumentParser
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -61,7 +62,8 @@ class Command(BaseCommand):
             _run_in_own_world(sys.argv)
         console = Console(stderr=given["json"])
         # Whoever ends the demo from outside wants what Ctrl-C does: nothing left running.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt_once)
         try:
             code = _Demo(console, once=given["once"], own_world=given["own_world"]).run(as_json=given["json"])
         except HolocronError as error:
@@ -71,6 +73,13 @@ class Command(BaseCommand):
             console.print("\nStopped.")
             code = 130
         sys.exit(code)
+
+
+def _interrupt_once(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Begin to stop, which nothing may interrupt again: it is bounded in time, and leaves nothing running."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _run_in_own_world(arguments: list[str]) -> NoReturn:
