@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.errors import RunError
@@ -47,6 +47,7 @@ def streams(draw: st.DrawFn) -> bytes:
     return stream if broken_at is None else stream[:broken_at] + draw(st.binary(max_size=2)) + stream[broken_at + 1 :]
 
 
+@settings(max_examples=2_000)
 @given(streams())
 def test_a_squeezed_stream_gives_the_same_answer(stream: bytes) -> None:
     assert answer_of(squeeze(stream)) == answer_of(stream)
