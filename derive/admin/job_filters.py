@@ -107,7 +107,7 @@ class JobFilter:
         arms += [(equals("entity_id", wanted), equals("status", state), *common) for state in STATES]
         if guid := as_guid(wanted):
             arms += [(equals("job_id", job_id), *common) for job_id in {guid, *_job_of(guid)}]
-        return Walk(Job, "job_seq", arms=tuple(arms), rest=self._rest(set()))
+        return Walk(Job, "job_seq", arms=tuple(arms), rest=self._rest(set()), may_overlap=True)
 
     def _searched(self) -> tuple[Condition, ...]:
         """Return the search as a condition on a row, for a walk that goes by another key."""

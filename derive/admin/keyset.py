@@ -20,6 +20,7 @@ from derive.sql.fields import UtcField
 PAGE_ROWS = 50
 LOOK_AT = 10_000
 """Rows judged by what no index serves before a page is given up: some ten milliseconds."""
+LOOK_AT_FIRST = 1_000
 COUNT_TO = 10_000
 COUNT_LOOK_AT = 100_000
 
@@ -84,6 +85,8 @@ class Walk:
     arms: tuple[tuple[Condition, ...], ...] = ((),)
     rest: tuple[Condition, ...] = ()
     by_time: str | None = None
+    may_overlap: bool = False
+    """Whether a row may lie in two arms, as in a search by several names."""
 
     @property
     def _table(self) -> str:
@@ -148,8 +151,14 @@ class Walk:
             return [], None
         if not self.rest:
             return _all(*self._merged(cursor, rows, down=down)), None
-        keys = _all(*self._judged(cursor, rows, LOOK_AT, down=down))
-        return keys, self._edge(cursor, LOOK_AT, down=down) if len(keys) < rows else None
+        keys, edge = [], None
+        # What is common is found among the first few; only what is rare is worth looking at all of them.
+        for look_at in (min(LOOK_AT_FIRST, LOOK_AT), LOOK_AT):
+            keys = _all(*self._judged(cursor, rows, look_at, down=down))
+            edge = self._edge(cursor, look_at, down=down) if len(keys) < rows else None
+            if edge is None:
+                break
+        return keys, edge
 
     def _merged(self, cursor: Key | None, rows: int, *, down: bool, skip: int = 0) -> tuple[str, list[Any]]:
         """Return the SQL of the first keys of all arms together, in order."""
@@ -163,8 +172,7 @@ class Walk:
                 f"OFFSET 0 ROWS FETCH NEXT {rows + skip} ROWS ONLY) AS a{place}"
             )
             params += [param for one in conditions for param in one.params]
-        # UNION, not UNION ALL: a row may lie in two arms of a search.
-        union = " UNION ".join(parts)
+        union = (" UNION " if self.may_overlap else " UNION ALL ").join(parts)
         sql = f"SELECT {columns} FROM ({union}) AS u ORDER BY {order} OFFSET {skip} ROWS FETCH NEXT {rows} ROWS ONLY"  # noqa: S608 (our own constants)
         return sql, params
 
