@@ -158,6 +158,13 @@ VARIABLES: tuple[Variable, ...] = (
         "a folder with interrogations of your own; relative to the project's folder; empty: none",
     ),
     _declare(
+        "HOLOCRON_REDACTIONS",
+        "",
+        _printable,
+        "a TOML file of redaction patterns of your own (docs/interrogations.md); relative to the project's folder; empty:"
+        " none",
+    ),
+    _declare(
         "LAKE_URL",
         "",
         _lake_url,

@@ -40,6 +40,7 @@ if "://" not in LAKE_URL:
 INTERROGATIONS_FOLDER: Path | None = (
     BASE_DIR / _values["HOLOCRON_INTERROGATIONS"] if _values["HOLOCRON_INTERROGATIONS"] else None
 )
+REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
 OLLAMA = OllamaSettings(
     base_url=_values["OLLAMA_BASE_URL"],
     model=_values["OLLAMA_MODEL"],

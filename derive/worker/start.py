@@ -11,7 +11,7 @@ from django.db import connection
 
 from derive.contracts import OllamaSettings
 from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge
-from derive.evidence.redaction import Redactor
+from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
@@ -35,17 +35,23 @@ that is busy half the time write 427 runs a second, and 219 with the default."""
 
 
 def run_worker(
-    options: WorkerOptions, *, ollama: OllamaSettings, lake_url: str, interrogations_folder: Path | None
+    options: WorkerOptions,
+    *,
+    ollama: OllamaSettings,
+    lake_url: str,
+    interrogations_folder: Path | None,
+    redaction_file: Path | None = None,
 ) -> Report:
     """Run one worker to its end and return what it did.
 
     Raises before anything is claimed: SchemaMismatch when the database's scripts are not this tree's,
-    ConfigurationError for an interrogation that cannot be used, DatabaseUnavailable, WorkerIdInUse.
+    ConfigurationError for an interrogation or a redaction pattern that cannot be used, DatabaseUnavailable, WorkerIdInUse.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     if options.model is not None:
         ollama = ollama.model_copy(update={"model": options.model})
     registry = Registry.load(interrogations_folder)
+    redactor = read_redactor(redaction_file)
     lake = Lake.open(lake_url)
     with (
         ThreadPoolExecutor(1, thread_name_prefix="queue") as queue_thread,
@@ -55,7 +61,7 @@ def run_worker(
             queue_thread.submit(_check_database, registry).result()
             sources = Sources(
                 registry=registry,
-                redactor=Redactor(),
+                redactor=redactor,
                 ollama=ollama,
                 read_lake=partial(_read_evidence, lake),
                 past_runs=PastRuns(lake, queue_thread=queue_thread),

@@ -31,6 +31,26 @@ def test_once_could_not_start_without_a_model_server(world: ProcessWorld) -> Non
     assert world.runs(job_id) == []
 
 
+def test_redaction_patterns_of_ones_own_reach_the_evidence(world: ProcessWorld) -> None:
+    file = world.folder / "redactions.toml"
+    file.write_text("[[pattern]]\nname = 'planet'\nregex = 'Tatooine'\n", encoding="utf-8")
+    job_id = world.enqueue(input_json=input_json(text="Luke grew up on Tatooine."))
+    world.worker("--once", HOLOCRON_REDACTIONS=str(file)).exit_code()
+    (run,) = world.runs(job_id)
+    (row,) = world.sql(
+        "SELECT lake_uri FROM llm.artifact WHERE run_id = %s AND artifact_type = 'evidence_bundle'", run["run_id"]
+    )
+    stored = (world.folder / "lake" / row["lake_uri"]).read_text("utf-8")
+    assert "Luke grew up on [redacted:planet]." in stored
+    assert "Tatooine" not in stored
+
+
+def test_redaction_patterns_that_cannot_be_used_stop_the_start(world: ProcessWorld) -> None:
+    process = world.worker("--once", HOLOCRON_REDACTIONS=str(world.folder / "none.toml"))
+    assert process.exit_code() == 2
+    assert "none.toml cannot be read" in process.said()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_running_jobs_finish_and_leaves_the_rest(number: signal.Signals, world: ProcessWorld) -> None:
     answer = Gate()

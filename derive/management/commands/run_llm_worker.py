@@ -121,6 +121,7 @@ class Command(BaseCommand):
                 ollama=settings.OLLAMA,
                 lake_url=settings.LAKE_URL,
                 interrogations_folder=settings.INTERROGATIONS_FOLDER,
+                redaction_file=settings.REDACTION_FILE,
             )
         except HolocronError as error:
             self.stderr.write(f"run_llm_worker: {error}")

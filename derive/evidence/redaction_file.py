@@ -1,0 +1,61 @@
+"""A file of redaction patterns of one's own (TOML)::
+
+leave_out = ["phone"]           # default patterns not to use
+
+[[pattern]]                     # one more, or another in place of the default one of that name
+name = "badge"
+regex = 'TK-[0-9]{3}'           # Python's re; between single quotes a backslash is a backslash
+replacement = "[badge]"         # optional; [redacted:badge] otherwise
+"""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from derive.contracts import Frozen
+from derive.errors import ConfigurationError
+from derive.evidence.redaction import Redactor
+from derive.evidence.redaction_patterns import DEFAULT_PATTERNS, Pattern
+from derive.evidence.references import problems_in_words
+
+
+class _OwnPattern(Frozen):
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    regex: str = Field(min_length=1, max_length=2_000)
+    replacement: str | None = Field(default=None, max_length=200)
+
+
+class _RedactionFile(Frozen):
+    leave_out: tuple[str, ...] = ()
+    pattern: tuple[_OwnPattern, ...] = ()
+
+
+def read_redactor(file: Path | None) -> Redactor:
+    """Return the redactor with the default patterns, changed as the file says; without one, the default.
+
+    Raises ConfigurationError, naming the file and what is wrong in it. How long a pattern of one's own takes on hostile
+    evidence is its author's care: nested repeats can take for ever.
+    """
+    if file is None:
+        return Redactor()
+    try:
+        found = _RedactionFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigurationError(f"the redaction patterns {file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ConfigurationError(f"the redaction patterns {file}: {problems_in_words(error)}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"the redaction patterns {file} are not TOML: {error}") from error
+    unknown = set(found.leave_out) - {pattern.name for pattern in DEFAULT_PATTERNS}
+    if unknown:
+        names = ", ".join(pattern.name for pattern in DEFAULT_PATTERNS)
+        raise ConfigurationError(
+            f"{file}: leave_out names {', '.join(sorted(unknown))}; the default patterns are {names}"
+        )
+    own = tuple(Pattern(one.name, one.regex, one.replacement) for one in found.pattern)
+    replaced = set(found.leave_out) | {pattern.name for pattern in own}
+    try:
+        return Redactor((*(pattern for pattern in DEFAULT_PATTERNS if pattern.name not in replaced), *own))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file}: {error}") from error
