@@ -161,8 +161,8 @@ VARIABLES: tuple[Variable, ...] = (
         "HOLOCRON_REDACTIONS",
         "",
         _printable,
-        "a TOML file of redaction patterns of your own (docs/interrogations.md); relative to the project's folder; empty:"
-        " none",
+        "a TOML file of redaction patterns of your own (docs/interrogations.md); relative to the project's folder; "
+        "empty: none",
     ),
     _declare(
         "LAKE_URL",

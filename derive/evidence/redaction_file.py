@@ -1,11 +1,13 @@
-"""A file of redaction patterns of one's own (TOML)::
+"""A file of redaction patterns of one's own, in TOML.
 
-leave_out = ["phone"]           # default patterns not to use
+As in::
 
-[[pattern]]                     # one more, or another in place of the default one of that name
-name = "badge"
-regex = 'TK-[0-9]{3}'           # Python's re; between single quotes a backslash is a backslash
-replacement = "[badge]"         # optional; [redacted:badge] otherwise
+    leave_out = ["phone"]           # default patterns not to use
+
+    [[pattern]]                     # one more, or another in place of the default one of that name
+    name = "badge"
+    regex = 'TK-[0-9]{3}'           # Python's re; between single quotes a backslash is a backslash
+    replacement = "[badge]"         # optional; [redacted:badge] otherwise
 """
 
 import tomllib
@@ -50,9 +52,7 @@ def read_redactor(file: Path | None) -> Redactor:
     unknown = set(found.leave_out) - {pattern.name for pattern in DEFAULT_PATTERNS}
     if unknown:
         names = ", ".join(pattern.name for pattern in DEFAULT_PATTERNS)
-        raise ConfigurationError(
-            f"{file}: leave_out names {', '.join(sorted(unknown))}; the default patterns are {names}"
-        )
+        raise ConfigurationError(f"{file}: leave_out names {', '.join(sorted(unknown))}; the default ones: {names}")
     own = tuple(Pattern(one.name, one.regex, one.replacement) for one in found.pattern)
     replaced = set(found.leave_out) | {pattern.name for pattern in own}
     try:

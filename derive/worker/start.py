@@ -45,7 +45,8 @@ def run_worker(
     """Run one worker to its end and return what it did.
 
     Raises before anything is claimed: SchemaMismatch when the database's scripts are not this tree's,
-    ConfigurationError for an interrogation or a redaction pattern that cannot be used, DatabaseUnavailable, WorkerIdInUse.
+    ConfigurationError for an interrogation or a redaction pattern that cannot be used,
+    DatabaseUnavailable, WorkerIdInUse.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     if options.model is not None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.worker_processes import ProcessWorld, wait_until
 from tests.fake_ollama import Gate, behaviours
-from tests.faults.worker_world import GOOD_ANSWER
+from tests.faults.worker_world import GOOD_ANSWER, input_json
 
 
 def test_once_tells_by_its_exit_code_how_the_run_ended(world: ProcessWorld) -> None:
