@@ -214,6 +214,7 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         try:
             values[variable.name] = variable.parse(text)
         except ValueError as error:
-            shown = "…" if variable.name in SECRET_VARIABLES else ascii(text)[:100]
+            # An address with an @ may hold a password, in a variable that should have none as well.
+            shown = "…" if variable.name in SECRET_VARIABLES or "@" in text else ascii(text)[:100]
             raise SettingsError(f"{variable.name}={shown} cannot be used: {error}") from None
     return values

@@ -67,7 +67,7 @@ class Seeker:
     def _get_ends(self) -> tuple[int, int]:
         if self._ends is None:
             with connection.cursor() as cursor:
-                cursor.execute(f"SELECT MIN({self._sequence}), MAX({self._sequence}) FROM {self._table}")  # noqa: S608
+                cursor.execute(f"SELECT MIN({self._sequence}), MAX({self._sequence}) FROM {self._table}")  # noqa: S608 (our own constants)
                 first, last = cursor.fetchone() or (None, None)
             self._ends = (int(first or 0), int(last or 0) + 1)
         return self._ends

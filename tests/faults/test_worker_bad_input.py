@@ -10,7 +10,8 @@ import pytest
 from derive.evidence.sources import MAX_SOURCE_BYTES
 from derive.sql import procedures
 from tests.contract.scenes import said
-from tests.faults.worker_world import PREPARED, SUCCEEDED, World, input_json
+from tests.fake_ollama import FakeOllama
+from tests.faults.worker_world import PASSAGE, PREPARED, SUCCEEDED, World, input_json
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -165,3 +166,18 @@ def test_secrets_in_evidence_reach_neither_model_nor_lake(world: World) -> None:
     for path in world.lake_root.rglob("*"):
         assert path.is_dir() or (secret.encode() not in path.read_bytes() and b"tala@" not in path.read_bytes())
     assert secret.encode() not in world.fake.chats[0].body
+
+
+def test_an_address_in_a_job_is_never_fetched(world: World) -> None:
+    with FakeOllama() as elsewhere:
+        there = f"{elsewhere.url}/latest/meta-data"
+        items = [{"evidence_id": "e1", "source_uri": there, "text": PASSAGE}]
+        job_id = world.enqueue(
+            input_json=input_json(extra_params={"evidence": items}, source_refs=[there]),
+            evidence_ref_json=refs({"evidence_id": "e2", "source_uri": there, "text": f"See {there}."}),
+        )
+        own_model = world.enqueue(model_hint=there, max_attempts=1)
+        world.work(runs=2)
+        assert world.job(job_id).status == "SUCCEEDED", world.job(job_id).last_error
+        assert world.job(own_model).status in {"SUCCEEDED", "FAILED"}
+        assert elsewhere.requests == []

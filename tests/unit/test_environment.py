@@ -85,7 +85,17 @@ def test_any_text_is_a_value_or_one_printable_line(variable: Variable, text: str
     assert said.isprintable()
 
 
-def test_a_secret_does_not_stand_in_the_error() -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "hush\x00"),
+        ("OLLAMA_BASE_URL", "http://ada:hush@127.0.0.1:11434"),
+        ("CSRF_TRUSTED_ORIGINS", "https://ada:hush@host/path"),
+        ("OLLAMA_SEED", "http://ada:hush@host"),
+    ],
+)
+def test_a_secret_does_not_stand_in_the_error(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        read_environment({"SECRET_KEY": "hush\x00"})
+        read_environment({name: value})
+    assert name in str(caught.value)
     assert "hush" not in str(caught.value)
