@@ -238,6 +238,14 @@ class Reaped(Frozen):
     available_utc: Utc | None
 
 
+class RolledUp(Frozen):
+    """How far the events are counted into hours: all that was committed before ``through_utc``, if caught up."""
+
+    events: int
+    through_utc: Utc | None
+    is_caught_up: bool
+
+
 class JobRef(Frozen):
     """A job an operator acts on; with ``expected_status`` only if it is still in that state."""
 

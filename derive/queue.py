@@ -23,6 +23,7 @@ from derive.contracts import (
     Purged,
     Reaped,
     Registration,
+    RolledUp,
     WorkerFacts,
 )
 from derive.sql import payloads, procedures
@@ -35,6 +36,8 @@ ENQUEUE_BATCH = 2_000
 CHANGE_BATCH = 500
 """Jobs a call of an operators' procedure: the most that one transaction may lock."""
 DEFAULT_LEASE_SECONDS = 120
+ROLL_UP_EVENTS = 50_000
+"""Events counted in one transaction: half a second's work."""
 
 _T = TypeVar("_T")
 
@@ -147,6 +150,26 @@ class JobQueue:
             )
             for job_id, run_id, final, available in rows
         ]
+
+    def roll_up_hours(self, *, max_events: int = ROLL_UP_EVENTS, max_steps: int = 1_000) -> RolledUp | None:
+        """Count what happened since the last roll-up into ``llm.stat_hour``, in steps of a transaction each.
+
+        Returns how many events were counted and how far; None while somebody else counts. Not caught up when the
+        steps were not enough, or when a transaction that may hold older events stayed open: the next call goes on.
+        Repeatable: each event is counted once, whoever calls.
+        """
+        counted = 0
+        answer: RolledUp | None = None
+        for _ in range(max_steps):
+            rows = self._call(procedures.ROLL_UP_HOURS, {"max_events": max_events})
+            if not rows:
+                break
+            events, through_utc, is_caught_up = rows[0]
+            counted += events
+            answer = RolledUp.model_construct(events=counted, through_utc=through_utc, is_caught_up=bool(is_caught_up))
+            if answer.is_caught_up or not events:
+                break
+        return answer
 
     def cancel(self, jobs: Sequence[JobRef], *, actor: str, reason: str | None = None) -> list[JobChange]:
         """Cancel waiting jobs at once, and ask running ones to stop."""

@@ -15,6 +15,9 @@ OWN_TABLES = (
     "worker",
     "interrogation",
     "lake_deletion",
+    "stat_hour",
+    "stat_hour_time",
+    "stat_mark",
 )
 
 # A deadline would measure the machine, which is shared. In CI hypothesis's own profile holds: no deadline, no chance.

@@ -62,6 +62,8 @@ REAP_EXPIRED_LEASES = Procedure(
     # The answer lists what this call reaped: a second one would leave out what the lost answer named.
     is_repeatable=False,
 )
+# Said again, it counts what came meanwhile: each event is counted once.
+ROLL_UP_HOURS = Procedure("usp_roll_up_hours", _words("max_events"), _words("events through_utc is_caught_up"))
 CANCEL_JOBS = Procedure("usp_cancel_jobs", _words("jobs_json actor reason"), _CHANGES, is_repeatable=False)
 REQUEUE_JOBS = Procedure(
     "usp_requeue_jobs", _words("jobs_json actor available_utc reason"), _CHANGES, is_repeatable=False
@@ -97,6 +99,7 @@ PROCEDURES = (
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,
     REAP_EXPIRED_LEASES,
+    ROLL_UP_HOURS,
     CANCEL_JOBS,
     REQUEUE_JOBS,
     REPRIORITIZE_JOBS,

@@ -1,6 +1,7 @@
 """The worker's loop: claims what its slots can take, and stops in good order.
 
-Two threads touch the database: the queue's, for every call of the loop, and the lease keeper's.
+Two threads touch the database: the queue's, for every call of the loop, and the lease keeper's; now and then
+a third, which counts events into hours.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from derive.errors import ErrorKind, QueueError
 from derive.queue import JobQueue
 from derive.states import JobStatus
 from derive.worker.attempt import Tools
+from derive.worker.counting import HourCounter
 from derive.worker.gate import Gate, pause
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.numbers import Numbers
@@ -61,6 +63,7 @@ class Worker:
             worker_id=options.worker_id,
         )
         self._keeper = LeaseKeeper(options, stop_run=self._hear_stop, give_up=self._hear_usurper)
+        self._counter = HourCounter(options.worker_id)
         self._numbers = Numbers(self._slots)
         self._runs = Runs(
             tools,
@@ -88,6 +91,7 @@ class Worker:
             await self._runs.in_queue_thread(self._introduce)
             self._keeper.start()
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
+            self._counter.start()
             try:
                 await self._gate.check_all(self._stopping)
                 await self._claim_until_stopped()
@@ -95,8 +99,10 @@ class Worker:
             finally:
                 # After a fault of our own as well: what can be given back need not wait for its lease to run out.
                 await self._end_runs()
+                self._counter.end()
                 self._keeper.end()
                 await asyncio.to_thread(self._keeper.join, LAST_WORDS_SECONDS)
+                await asyncio.to_thread(self._counter.join, LAST_WORDS_SECONDS)
                 log.info("worker.stopped", extra=self._keys(runs=self._claimed))
         if self._usurper is not None:
             raise self._usurper

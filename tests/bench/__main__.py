@@ -46,6 +46,12 @@ def _verify() -> Iterator[Result]:
     yield verify.measure()
 
 
+def _roll_up() -> Iterator[Result]:
+    from tests.bench import roll_up
+
+    yield roll_up.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -58,6 +64,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "memory": _memory,
     "enqueue": _enqueue,
     "verify": _verify,
+    "roll-up": _roll_up,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

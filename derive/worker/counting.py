@@ -1,0 +1,57 @@
+"""Counts events into hours while a worker lives: a thread beside its runs, which wait for it in nothing."""
+
+import logging
+import threading
+from random import Random
+
+from django.db import connections
+
+from derive.errors import QueueError, places_of
+from derive.queue import JobQueue
+from derive.worker.lease import LEASE_CONNECTION
+
+log = logging.getLogger(__name__)
+
+ROLL_UP_SECONDS = 15.0
+"""Between two roll-ups of one worker: an hour that has ended is whole so soon, and the running one is as fresh."""
+BEHIND_SECONDS = 1.0
+MAX_EVENTS = 20_000
+"""A step's: some tenths of a second, far from the time-out of a connection whose calls end soon."""
+
+
+class HourCounter(threading.Thread):
+    """Rolls up again and again until told to end; what goes wrong is logged, and no run suffers."""
+
+    def __init__(self, worker_id: str, *, every_seconds: float = ROLL_UP_SECONDS) -> None:
+        super().__init__(name="hour-counter", daemon=True)
+        self._worker_id = worker_id
+        self._every_seconds = every_seconds
+        self._ending = threading.Event()
+        self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
+
+    def end(self) -> None:
+        """Begin no further roll-up."""
+        self._ending.set()
+
+    def run(self) -> None:
+        """Roll up until told to end."""
+        pause_seconds = self._every_seconds
+        while not self._ending.wait(pause_seconds * self._rng.uniform(0.7, 1.3)):
+            is_behind = self._step()
+            pause_seconds = min(BEHIND_SECONDS, self._every_seconds) if is_behind else self._every_seconds
+
+    def _step(self) -> bool:
+        """Take one step; return whether another is due."""
+        try:
+            answer = JobQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
+        except QueueError as error:
+            log.warning("worker.roll_up_failed", extra={"worker_id": self._worker_id, "error": str(error)})
+            return False
+        except Exception as error:  # noqa: BLE001 (said below)
+            # A thread's edge, as the lease keeper's: the next roll-up counts what this one did not.
+            log.error("worker.roll_up_failed", extra={"worker_id": self._worker_id, "error": places_of(error)})
+            return False
+        finally:
+            # Seconds pass until the next one: not worth a connection that stays.
+            connections[LEASE_CONNECTION].close()
+        return answer is not None and answer.events > 0 and not answer.is_caught_up

@@ -1,0 +1,218 @@
+-- llm.usp_roll_up_hours: counts up to max_events events into llm.stat_hour and llm.stat_hour_time, from where the last
+--   call stopped.
+-- Promises: each event is counted once, in the hour of its at_utc, whoever calls and however often: counts and mark
+--   move in one transaction. is_caught_up: all that was committed before through_utc is in; else call again. One at a
+--   time: a second caller answers no rows. Downtime is caught up in steps of max_events.
+-- Nothing is missed, though event_seq is not the order of commits. The highest event_seq that can be seen is looked up
+--   first; whoever holds a lower one that cannot be seen yet took it earlier (the identity keeps none in store), and
+--   before that the table's ROW EXCLUSIVE lock, which goes only with its transaction's end, after its rows can be seen.
+--   So those who hold that lock now are waited for, a moment; after that all up to the mark is there or never will be.
+--   Nobody has to wait for the counting. If somebody's transaction stays open, nothing is counted and the answer says
+--   so: a later call finds it all. An event whose transaction read its clock before an hour's end and got its number
+--   after the mark is counted by a later call, into its own hour: no hour is ever closed to its events.
+-- Called by: every worker, some times a minute and so also when an hour ends; schedules.
+-- Locks: the counting's own lock, not waited for; then only its own tables' rows.
+CALL llm.drop_procedure('usp_roll_up_hours');
+
+CREATE TYPE llm.usp_roll_up_hours_result AS (
+    events integer,
+    through_utc timestamptz,
+    is_caught_up boolean
+);
+
+CREATE FUNCTION llm.usp_roll_up_hours(
+    max_events integer DEFAULT 50000
+)
+RETURNS SETOF llm.usp_roll_up_hours_result
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
+SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_sort = off  -- few groups of many rows: hashed, not sorted
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    c_patience CONSTANT interval := '200 ms';
+    c_epoch CONSTANT timestamptz := '2000-01-01 00:00:00+00';
+    c_bounds CONSTANT bigint [] := ARRAY[
+        10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000,
+        1000000, 2000000, 5000000, 10000000, 20000000, 50000000, 100000000, 1000000000
+    ];
+    v_begun_utc timestamptz := clock_timestamp();
+    v_from bigint;
+    v_through_utc timestamptz;
+    v_high bigint;
+    v_to bigint;
+    v_open text[];
+    v_events integer;
+    v_is_caught_up boolean;
+BEGIN
+    IF coalesce(usp_roll_up_hours.max_events NOT BETWEEN 1 AND 1000000, TRUE) THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC027', MESSAGE = 'max_events is not between 1 and 1000000';
+    END IF;
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('llm.usp_roll_up_hours', 0)) THEN
+        RETURN;
+    END IF;
+
+    SELECT m.event_seq, m.through_utc
+    INTO v_from, v_through_utc
+    FROM llm.stat_mark AS m
+    WHERE m.stat_name = 'stat_hour';
+    IF NOT FOUND THEN
+        v_from := 0;
+        INSERT INTO llm.stat_mark (stat_name, event_seq) VALUES ('stat_hour', v_from);
+    END IF;
+
+    SELECT max(e.event_seq) INTO v_high FROM llm.job_event AS e;
+    v_open := ARRAY(
+        SELECT l.virtualtransaction
+        FROM pg_locks AS l
+        INNER JOIN pg_database AS d ON l.database = d.oid AND d.datname = current_database()
+        WHERE
+            l.locktype = 'relation'
+            AND l.relation = 'llm.job_event'::regclass
+            AND l.mode = 'RowExclusiveLock'
+            AND l.granted
+            AND l.pid IS DISTINCT FROM pg_backend_pid()
+    );
+    WHILE EXISTS (SELECT 1 FROM pg_locks AS l WHERE l.locktype = 'relation'
+        AND l.relation = 'llm.job_event'::regclass AND l.virtualtransaction = ANY (v_open))
+    LOOP
+        IF clock_timestamp() > v_begun_utc + c_patience THEN
+            RETURN NEXT ROW(0, v_through_utc, FALSE)::llm.usp_roll_up_hours_result;
+            RETURN;
+        END IF;
+        PERFORM pg_sleep(0.002);
+    END LOOP;
+
+    SELECT coalesce(max(step.event_seq), v_from), count(*)
+    INTO v_to, v_events
+    FROM (
+        SELECT e.event_seq
+        FROM llm.job_event AS e
+        WHERE e.event_seq > v_from AND e.event_seq <= v_high
+        ORDER BY e.event_seq
+        LIMIT usp_roll_up_hours.max_events
+    ) AS step;
+    v_is_caught_up := v_events < usp_roll_up_hours.max_events OR v_to >= v_high;
+
+    -- Grouped at once, buckets and all: some thousand groups are cheaper to take apart than a hundred thousand rows.
+    WITH told AS MATERIALIZED (
+        SELECT
+            date_bin('1 hour', e.at_utc, c_epoch) AS hour_utc,
+            j.interrogation_key,
+            coalesce(r.model_name, j.model_hint, '') AS model,
+            coalesce(r.error_kind, '') AS error_kind,
+            CASE WHEN e.event <> 'completed' THEN e.event WHEN e.to_status = 'SUCCEEDED' THEN 'succeeded' ELSE 'failed' END
+                AS event,
+            -- The least bound that is not less, in milliseconds.
+            c_bounds[1 + width_bucket((extract(EPOCH FROM e.at_utc - ready.at_utc) * 1000)::bigint - 1, c_bounds)]
+                AS wait_to_ms,
+            CASE WHEN e.to_status <> 'RUNNING' THEN
+                c_bounds[
+                    1 + width_bucket((extract(EPOCH FROM r.completed_utc - r.started_utc) * 1000)::bigint - 1, c_bounds)
+                ]
+            END AS run_to_ms,
+            CASE WHEN e.to_status <> 'RUNNING' THEN c_bounds[1 + width_bucket(r.total_ms - 1, c_bounds)] END AS model_to_ms,
+            count(*) AS amount,
+            sum(r.prompt_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS prompt_tokens,
+            sum(r.output_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS output_tokens,
+            sum(r.total_ms) FILTER (WHERE e.to_status <> 'RUNNING' AND r.output_tokens IS NOT NULL) AS model_ms
+        FROM llm.job_event AS e
+        INNER JOIN llm.job AS j ON e.job_id = j.job_id
+        -- Of the ends of runs alone (a key that is null is not looked up). Some are told in two events: cause and move.
+        LEFT JOIN llm.run AS r
+            ON r.run_id = CASE
+                WHEN e.event IN ('completed', 'retried', 'dead_lettered', 'released', 'lease_expired', 'cancelled')
+                    THEN e.run_id
+            END
+        LEFT JOIN LATERAL (
+            SELECT CASE p.event WHEN 'promoted' THEN least(p.at_utc, j.available_utc) ELSE p.at_utc END AS at_utc
+            FROM llm.job_event AS p
+            WHERE
+                p.job_id = CASE e.event WHEN 'claimed' THEN e.job_id END
+                AND p.event_seq < e.event_seq
+                AND p.to_status = 'NEW'
+                AND p.from_status IS DISTINCT FROM 'NEW'
+            ORDER BY p.event_seq DESC
+            LIMIT 1
+        ) AS ready ON TRUE
+        WHERE e.event_seq > v_from AND e.event_seq <= v_to
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ),
+    counted AS (
+        INSERT INTO llm.stat_hour AS s (
+            hour_utc, interrogation_key, model, error_kind,
+            enqueued, promoted, claimed, succeeded, failed, dead_lettered, retried, released, lease_expired, cancelled,
+            requeued, prompt_tokens, output_tokens, model_ms
+        )
+        SELECT
+            t.hour_utc, t.interrogation_key, t.model, t.error_kind,
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'enqueued'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'promoted'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'claimed'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'succeeded'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'failed'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'dead_lettered'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'retried'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'released'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'lease_expired'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'cancelled'), 0),
+            coalesce(sum(t.amount) FILTER (WHERE t.event = 'requeued'), 0),
+            coalesce(sum(t.prompt_tokens), 0),
+            coalesce(sum(t.output_tokens), 0),
+            coalesce(sum(t.model_ms), 0)
+        FROM told AS t
+        WHERE t.event IN (
+            'enqueued', 'promoted', 'claimed', 'succeeded', 'failed', 'dead_lettered', 'retried', 'released',
+            'lease_expired', 'cancelled', 'requeued'
+        )
+        GROUP BY t.hour_utc, t.interrogation_key, t.model, t.error_kind
+        ON CONFLICT (hour_utc, interrogation_key, model, error_kind) DO UPDATE
+        SET
+            enqueued = s.enqueued + excluded.enqueued,
+            promoted = s.promoted + excluded.promoted,
+            claimed = s.claimed + excluded.claimed,
+            succeeded = s.succeeded + excluded.succeeded,
+            failed = s.failed + excluded.failed,
+            dead_lettered = s.dead_lettered + excluded.dead_lettered,
+            retried = s.retried + excluded.retried,
+            released = s.released + excluded.released,
+            lease_expired = s.lease_expired + excluded.lease_expired,
+            cancelled = s.cancelled + excluded.cancelled,
+            requeued = s.requeued + excluded.requeued,
+            prompt_tokens = s.prompt_tokens + excluded.prompt_tokens,
+            output_tokens = s.output_tokens + excluded.output_tokens,
+            model_ms = s.model_ms + excluded.model_ms
+    ),
+    timed AS (
+        INSERT INTO llm.stat_hour_time AS s (hour_utc, measure, interrogation_key, model, up_to_ms, amount)
+        SELECT t.hour_utc, m.measure, t.interrogation_key, t.model, m.up_to_ms, sum(t.amount)
+        FROM told AS t
+        CROSS JOIN LATERAL (
+            VALUES ('wait', t.wait_to_ms), ('run', t.run_to_ms), ('model', t.model_to_ms)
+        ) AS m (measure, up_to_ms)
+        WHERE m.up_to_ms IS NOT NULL
+        GROUP BY t.hour_utc, m.measure, t.interrogation_key, t.model, m.up_to_ms
+        ON CONFLICT (hour_utc, measure, interrogation_key, model, up_to_ms) DO UPDATE
+        SET amount = s.amount + excluded.amount
+    )
+    UPDATE llm.stat_mark AS m
+    SET
+        event_seq = v_to,
+        through_utc = CASE
+            WHEN v_is_caught_up THEN v_begun_utc
+            ELSE (SELECT e.at_utc FROM llm.job_event AS e WHERE e.event_seq = v_to)
+        END
+    WHERE m.stat_name = 'stat_hour'
+    RETURNING m.through_utc INTO v_through_utc;
+
+    RETURN NEXT ROW(v_events, v_through_utc, v_is_caught_up)::llm.usp_roll_up_hours_result;
+END;
+$$;
+
+CALL llm.grant_procedure('usp_roll_up_hours', 'llm_worker', 'llm_operator');
