@@ -10,9 +10,26 @@ from django.db import models
 from typing_extensions import override
 
 from derive.errors import ErrorKind
+from derive.schedule_models import RecurringInterrogation, RetryPolicy, SchedulerProcess, ScheduleRun, TaskState
 from derive.sql.fields import GuidField, UtcField
 from derive.sql.tables import db_table
 from derive.states import JobEventName, JobStatus, RunStatus
+
+__all__ = [
+    "Artifact",
+    "Interrogation",
+    "Job",
+    "JobEvent",
+    "LakeDeletion",
+    "RecurringInterrogation",
+    "RetryPolicy",
+    "Run",
+    "ScheduleRun",
+    "SchedulerProcess",
+    "SchemaScript",
+    "TaskState",
+    "Worker",
+]
 
 
 class ReadingSideOnly(TypeError):

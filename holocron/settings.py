@@ -188,8 +188,9 @@ CSRF_FAILURE_VIEW = "derive.admin.denied.csrf_failed"
 
 Q_CLUSTER = {
     "name": "holocron",
-    # The broker's rows stay in the one database there is.
+    # The broker's rows stay in the one database there is; ours runs the tasks of the house only.
     "orm": "default",
+    "broker_class": "derive.schedules.broker.HouseBroker",
     "workers": 2,
     # Seconds; a task is started again once `retry` has passed, which must lie behind the time-out that ends it.
     "timeout": 600,
@@ -198,8 +199,12 @@ Q_CLUSTER = {
     "ack_failures": True,
     # A schedule missed while nothing ran is run once, not once for each time it was missed.
     "catch_up": False,
+    # Seconds between looks at the queue: often enough for tasks of the minute.
     "poll": 2,
-    "save_limit": 1000,
+    # Seconds between the guard's rounds: it looks for what is due every 30, with this also as soon as it has started.
+    "guard_cycle": 30,
+    # What went well is told by our own tables; django-q2 would read all it kept at each task.
+    "save_limit": -1,
     "label": "Schedules",
 }
 
@@ -223,6 +228,8 @@ LOGGING = {
         # Each log-in that went well would be a line; those that were locked out are warnings.
         "axes": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        # Four lines a minute that nothing was to do; the tasks tell of themselves.
+        "django-q": {"level": "WARNING"},
     },
 }
 

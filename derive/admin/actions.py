@@ -63,6 +63,14 @@ _ALL = (
         lambda queue, refs, actor, reason, _value: queue.requeue(refs, actor=actor, reason=reason),
     ),
     Action(
+        "retry_at",
+        "Retry at …",
+        "Failed, dead-lettered and cancelled jobs are queued anew with all their attempts, ready at the time written "
+        "below. Others are refused.",
+        lambda queue, refs, actor, reason, value: queue.requeue(refs, actor=actor, reason=reason, available_utc=value),
+        takes="when",
+    ),
+    Action(
         "cancel",
         "Cancel",
         "Waiting jobs are cancelled at once; running ones are asked to stop, which their workers do within seconds. "

@@ -41,8 +41,8 @@ class Command(BaseCommand):
     """Run the sample interrogations from start to end."""
 
     help = (
-        "Runs more than forty sample interrogations and shows what came of each; then keeps web server and worker "
-        "running until Ctrl-C. Lives in var/demo, whatever DATABASE_URL says, unless --here. Asks the Ollama at "
+        "Runs more than forty sample interrogations and shows what came of each; then keeps web server, scheduler and "
+        "worker running until Ctrl-C. Lives in var/demo, whatever DATABASE_URL says, unless --here. Asks the Ollama at "
         "OLLAMA_BASE_URL when it has OLLAMA_MODEL, else a stand-in that answers by rules and says so. "
         "Exit code 0 when every sample ended as it should."
     )
@@ -192,6 +192,7 @@ class _Demo:
             log_file=self._logs / "web.log",
             environment=environment,
         )
+        scheduler = Program("qcluster", log_file=self._logs / "qcluster.log", environment=environment)
         try:
             _wait_for_web(web, port)
             known = f"password [bold]{escape(password)}[/bold]" if password else "with the password it has"
@@ -199,12 +200,13 @@ class _Demo:
             if self._own_world:
                 self._console.print("Other commands see this world with HOLOCRON_VAR=var/demo.")
             self._console.print("Ctrl-C stops everything.")
-            while web.exit_code is None:
+            while web.exit_code is None and scheduler.exit_code is None:
                 time.sleep(POLL_SECONDS)
-            raise HolocronError(_ended(web))
+            raise HolocronError(_ended(scheduler if web.exit_code is None else web))
         except KeyboardInterrupt:
             self._console.print("\nStopping …")
         finally:
+            scheduler.stop()
             web.stop()
 
 

@@ -1,0 +1,155 @@
+"""A task runs alone: one holder in the whole database, however many schedulers there are, on the database's clock.
+
+A task's row is taken by one statement that finds it free, which the database does for one of many. It is held for the
+task's bound in time, no transaction is open meanwhile, and whoever died with it loses it when that has passed. What a
+task changes goes through procedures that may be said again, so that even a holder that was asleep for longer than its
+bound does no harm; it only writes nothing about itself any more.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from django.db.models import Q
+
+from derive.errors import HolocronError, places_of
+from derive.schedule_models import ScheduleRun, TaskState
+from derive.sql.clock import database_now
+
+log = logging.getLogger(__name__)
+
+SLACK_SECONDS = 60
+"""For how much longer than its bound a task is held: it ends by itself before anybody else may begin."""
+MAX_TOLD = 2_000
+
+
+class Outcome(StrEnum):
+    """How a task went."""
+
+    DONE = "done"
+    IDLE = "idle"
+    """There was nothing to do: no row is kept of it."""
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a task says of itself."""
+
+    outcome: Outcome
+    text: str = ""
+
+
+class Deadline:
+    """A bound in time that a task looks at between its batches."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the task has to stop."""
+        return time.monotonic() >= self._until
+
+
+@dataclass(frozen=True)
+class _Held:
+    task: str
+    token: str
+    run_by: str
+    started_utc: datetime
+    failures: int
+
+
+def run_alone(
+    task: str, act: Callable[[Deadline], Told], *, seconds: float, not_within_seconds: float = 0
+) -> Told | None:
+    """Run a task unless somebody is at it or began it less than ``not_within_seconds`` ago; then return None.
+
+    A failure is recorded and told, not raised: it shows in the admin. Raises QueueError or Django's own when the
+    database cannot be asked, and whatever ends the process (a time-out), which is recorded first.
+    """
+    held = _take(task, seconds=seconds, not_within_seconds=not_within_seconds)
+    if held is None:
+        return None
+    try:
+        told = act(Deadline(seconds))
+    except HolocronError as error:
+        told = Told(Outcome.FAILED, str(error))
+    except Exception as error:  # noqa: BLE001 (the edge where a task ends: everything is recorded, nothing is hidden)
+        # Its message may hold a row's values.
+        told = Told(Outcome.FAILED, f"a fault of our own: {places_of(error)}")
+    except SystemExit:
+        _record(held, Told(Outcome.FAILED, "took longer than it may and was ended; the next time it goes on"))
+        raise
+    _record(held, told)
+    return told
+
+
+def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | None:
+    before, _made = TaskState.objects.get_or_create(name=task)
+    now = database_now()
+    token, run_by = uuid4().hex, f"{socket.gethostname()}:{os.getpid()}"[:200]
+    free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now)
+    rested = Q(started_utc__isnull=True) | Q(started_utc__lte=now - timedelta(seconds=not_within_seconds))
+    # A start in the future is of a database that was put back, or of a row somebody wrote: it stops nothing.
+    rested |= Q(started_utc__gt=now)
+    taken = TaskState.objects.filter(free, rested, name=task).update(
+        token=token, held_by=run_by, held_until_utc=now + timedelta(seconds=seconds + SLACK_SECONDS), started_utc=now
+    )
+    if not taken:
+        return None
+    if before.token and before.held_until_utc is not None and before.held_until_utc < now:
+        # Whoever had it never came back.
+        lost = _Held(task, before.token, before.held_by, before.started_utc or now, before.failures)
+        _keep(lost, Told(Outcome.FAILED, "ended without a word: its process died or hung"), now)
+    return _Held(task, token, run_by, now, before.failures)
+
+
+def _record(held: _Held, told: Told) -> None:
+    """Write how it went, and give the task back."""
+    now = database_now()
+    failed = told.outcome is Outcome.FAILED
+    if told.outcome is not Outcome.IDLE:
+        level = logging.WARNING if failed else logging.INFO
+        log.log(level, "schedule.ran", extra={"task": held.task, "outcome": told.outcome, "told": told.text[:MAX_TOLD]})
+    values: dict[str, Any] = {
+        "token": "",
+        "held_by": "",
+        "held_until_utc": None,
+        "ended_utc": now,
+        "outcome": told.outcome.value,
+        "told": told.text[:MAX_TOLD],
+        "failures": held.failures + 1 if failed else 0,
+    }
+    if not failed:
+        values["succeeded_utc"] = now
+    # Only while it is ours: somebody else may have taken it over.
+    TaskState.objects.filter(name=held.task, token=held.token).update(**values)
+    if told.outcome is not Outcome.IDLE:
+        _keep(held, told, now)
+
+
+def _keep(held: _Held, told: Told, now: datetime) -> None:
+    """Keep a row of it; what says the same as the row before it is counted there."""
+    text = told.text[:MAX_TOLD]
+    last = ScheduleRun.objects.filter(task=held.task).order_by("-id").first()
+    if last is not None and (last.outcome, last.told) == (told.outcome.value, text) and told.outcome != Outcome.DONE:
+        ScheduleRun.objects.filter(pk=last.pk).update(times=last.times + 1, ended_utc=now, run_by=held.run_by)
+        return
+    ScheduleRun.objects.create(
+        task=held.task,
+        run_by=held.run_by,
+        started_utc=held.started_utc,
+        ended_utc=now,
+        outcome=told.outcome.value,
+        told=text,
+    )

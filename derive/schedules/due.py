@@ -1,0 +1,75 @@
+"""What people planned, on its times: each plan once when it is due, however long nobody looked."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from derive.schedule_models import Planned, TaskState
+from derive.schedules.alone import Deadline, Outcome, Told, run_alone
+from derive.schedules.cron import Cron
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+
+MOST_AT_ONCE = 200
+PLAN_SECONDS = 240
+LONGEST_PAUSE_MINUTES = 60
+
+Plan = TypeVar("Plan", bound=Planned)
+Act = Callable[[Plan, datetime, Deadline], Told]
+"""Does what a plan says for one of its times; done again after a failure or a crash, it ends what it began."""
+
+
+def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> Told:
+    """Run every enabled plan whose time has come, the longest due first; return how many went how."""
+    counted = {Outcome.DONE: 0, Outcome.SKIPPED: 0, Outcome.FAILED: 0, Outcome.IDLE: 0}
+    for name in _due(model):
+        if deadline.is_over:
+            break
+        told = run_plan(model, name, act)
+        if told is not None:
+            counted[told.outcome] += 1
+    told_of = ", ".join(f"{count} {outcome}" for outcome, count in counted.items() if count)
+    # Each plan has its own row that says more.
+    return Told(Outcome.IDLE, told_of)
+
+
+def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> Told | None:
+    """Run one plan for the time it is due; None when it is not, or is run by somebody else."""
+
+    def once(deadline: Deadline) -> Told:
+        # Read when it is held: whoever had it before has moved its time on.
+        plan = reading(lambda: model.objects.filter(name=name, enabled=True).first())  # type: ignore[attr-defined]  # abstract to mypy
+        now = database_now()
+        if plan is None or plan.next_utc is None or plan.next_utc > now:
+            return Told(Outcome.IDLE)
+        told = act(plan, plan.next_utc, deadline)
+        if told.outcome is not Outcome.FAILED:
+            # After now, not after the time it was due: a day without a scheduler is caught up with once.
+            later = Cron(plan.cron).after(now)
+            model.objects.filter(pk=plan.pk, next_utc=plan.next_utc).update(next_utc=later)  # type: ignore[attr-defined]
+        return told
+
+    return run_alone(f"{model.KIND}:{name}", once, seconds=PLAN_SECONDS)
+
+
+def _due(model: type[Planned]) -> list[str]:
+    """Return the names of the plans to run now; one that failed waits longer each time, up to an hour."""
+    now = database_now()
+
+    def query() -> tuple[list[str], dict[str, TaskState]]:
+        plans = model.objects.filter(enabled=True, next_utc__lte=now)  # type: ignore[attr-defined]
+        names = list(plans.order_by("next_utc", "name").values_list("name", flat=True)[:MOST_AT_ONCE])
+        failing = TaskState.objects.filter(name__in=[f"{model.KIND}:{name}" for name in names], failures__gt=0)
+        return names, {state.name: state for state in failing}
+
+    names, failing = reading(query)
+    return [name for name in names if not _pauses(failing.get(f"{model.KIND}:{name}"), now)]
+
+
+def _pauses(state: TaskState | None, now: datetime) -> bool:
+    if state is None or state.ended_utc is None:
+        return False
+    minutes = min(2 ** min(state.failures - 1, 10), LONGEST_PAUSE_MINUTES)
+    ended: datetime = state.ended_utc
+    # An end in the future says nothing.
+    return ended <= now < ended + timedelta(minutes=minutes)

@@ -1,0 +1,95 @@
+"""Whether all goes as planned: for the dashboard, the metrics and the schedules' own page."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django_q.models import Schedule
+
+from derive.schedule_models import Planned, RecurringInterrogation, RetryPolicy, SchedulerProcess, TaskState
+from derive.schedules.house import HOUSE
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+
+ALIVE_SECONDS = 100.0
+"""Three heartbeats: a scheduler that was not heard of for longer is gone."""
+OVERDUE_SECONDS = 180.0
+"""django-q2 looks every 30 seconds, and a task may have to wait for another to end."""
+SKEW_SECONDS = 60.0
+PLANS: tuple[type[Planned], ...] = (RetryPolicy, RecurringInterrogation)
+
+
+@dataclass(frozen=True)
+class SchedulerHealth:
+    """How the schedules fare.
+
+    ``heartbeat_age_seconds`` is None when no scheduler was ever here; ``lag_seconds`` is how long ago the one that
+    waits longest was due (0: none is due); ``problems`` say what is wrong and what to do, none when all is well.
+    """
+
+    heartbeat_age_seconds: float | None
+    lag_seconds: float
+    waits_longest: str
+    failing: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a scheduler was heard of lately."""
+        return self.heartbeat_age_seconds is not None and self.heartbeat_age_seconds <= ALIVE_SECONDS
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def scheduler_health() -> SchedulerHealth:
+    """Look at heartbeats, due times and last outcomes, five short queries; raise QueueError."""
+    return reading(_look)
+
+
+def _look() -> SchedulerHealth:
+    now = database_now()
+    newest = SchedulerProcess.objects.order_by("-seen_utc").first()
+    age = None if newest is None else max(0.0, (now - newest.seen_utc).total_seconds())
+    due = _due_times()
+    waits_longest, due_utc = min(due, key=lambda one: one[1], default=("", now))
+    lag = max(0.0, (now - due_utc).total_seconds())
+    tasks = [*HOUSE, *(plan for model in PLANS for plan in _tasks_of(model))]
+    failing = TaskState.objects.filter(name__in=tasks, failures__gt=0).order_by("name")
+    health = SchedulerHealth(age, lag, waits_longest if lag else "", tuple(failing.values_list("name", flat=True)), ())
+    skew = newest.skew_seconds if newest is not None else 0.0
+    return replace(health, problems=tuple(_problems(health, skew)))
+
+
+def _due_times() -> list[tuple[str, datetime]]:
+    """Return what is enabled with its next time."""
+    schedules = Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False)
+    times = [(name or func, moment) for name, func, moment in schedules.values_list("name", "func", "next_run")]
+    for model in PLANS:
+        plans = model.objects.filter(enabled=True, next_utc__isnull=False)  # type: ignore[attr-defined]  # abstract to mypy
+        times += [(f"{model.KIND}:{name}", moment) for name, moment in plans.values_list("name", "next_utc")]
+    return times
+
+
+def _tasks_of(model: type[Planned]) -> list[str]:
+    names = model.objects.filter(enabled=True).values_list("name", flat=True)  # type: ignore[attr-defined]
+    return [f"{model.KIND}:{name}" for name in names]
+
+
+def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
+    problems = []
+    if not health.is_alive:
+        since = "was ever here" if health.heartbeat_age_seconds is None else "is running"
+        problems.append(f"no scheduler {since}: start manage.py qcluster")
+    if health.lag_seconds > OVERDUE_SECONDS:
+        problems.append(f"{health.waits_longest} is overdue by {_minutes(health.lag_seconds)}")
+    if health.is_alive and abs(skew_seconds) > SKEW_SECONDS:
+        problems.append(f"the scheduler's clock is {skew_seconds:+.0f} s from the database's: set its machine's clock")
+    problems += [f"{name} failed the last time" for name in health.failing]
+    return problems
+
+
+def _minutes(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

@@ -1,0 +1,33 @@
+"""The house's schedules, there after every ``manage.py migrate``; what a maintainer changed in them stays."""
+
+from typing import Any
+
+from django.db import connections
+from django_q.models import Schedule
+
+from derive.schedules.cron import Cron
+from derive.schedules.house import HOUSE
+from derive.sql.clock import database_now
+
+
+def install_schedules(using: str = "default") -> list[str]:
+    """Make the schedules that are missing, and return their names."""
+    now = database_now()
+    schedules = Schedule.objects.using(using)
+    made = []
+    for task in HOUSE.values():
+        values = {"name": task.title, "schedule_type": Schedule.CRON, "cron": task.cron}
+        # One that is there keeps its times, also "never" (repeats 0); two of one function do nothing twice either.
+        if not schedules.filter(func=task.func).exists():
+            schedules.create(func=task.func, next_run=Cron(task.cron).after(now), **values)
+            made.append(task.name)
+    return made
+
+
+def install_schedules_after_migrate(*, using: str, verbosity: int = 0, **_signal: Any) -> None:
+    """Install them as ``post_migrate``; a migration that stopped before django-q2's tables installs none."""
+    if Schedule._meta.db_table not in connections[using].introspection.table_names():  # noqa: SLF001 (Django's own word)
+        return
+    made = install_schedules(using)
+    if made and verbosity >= 1:
+        print(f"  Installed {len(made)} schedules.")  # noqa: T201 (migrate tells its progress on standard output)

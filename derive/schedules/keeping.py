@@ -1,0 +1,123 @@
+"""The house's own work on the queue: reaping, promoting, verifying a sample, tidying up."""
+
+import random
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django_q.models import Task
+
+from derive.interrogations.registry import Registry
+from derive.lake import Lake
+from derive.models import Run
+from derive.queue import JobQueue
+from derive.schedule_models import SchedulerProcess, ScheduleRun, TaskState
+from derive.schedules.alone import Deadline, Outcome, Told
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+from derive.states import RunStatus
+from derive.verify.checkers import Checkers
+from derive.verify.checking import RunChecker
+from derive.verify.reading import Selection
+from derive.verify.verification import Verification
+
+ACTOR = "schedule"
+BATCH = 500
+ROLL_UP_STEPS = 10
+"""Transactions between two looks at the time."""
+SAMPLE_RUNS = 50
+SAMPLE_AMONG = 10_000
+"""The newest runs that a sample is drawn from."""
+KEPT_RUNS = 200
+"""Rows kept of each task."""
+KEPT_DAYS = 30
+"""Days that django-q2's own failures are kept."""
+MAX_TOLD_FINDINGS = 3
+
+
+def reap(deadline: Deadline) -> Told:
+    """End the runs whose lease expired."""
+    queue, reaped = JobQueue(), 0
+    while not deadline.is_over:
+        batch = len(queue.reap(max_rows=BATCH, actor=ACTOR))
+        reaped += batch
+        if batch < BATCH:
+            break
+    return Told(Outcome.DONE, f"{reaped} leases had expired") if reaped else Told(Outcome.IDLE)
+
+
+def promote(deadline: Deadline) -> Told:
+    """Make the jobs ready whose time has come."""
+    queue, promoted = JobQueue(), 0
+    while not deadline.is_over:
+        batch = queue.promote(max_rows=BATCH)
+        promoted += batch
+        if batch < BATCH:
+            break
+    return Told(Outcome.DONE, f"{promoted} jobs were due") if promoted else Told(Outcome.IDLE)
+
+
+def roll_up(deadline: Deadline) -> Told:
+    """Count what happened by the hour, as far as it has not been counted yet."""
+    queue, counted = JobQueue(), 0
+    while not deadline.is_over:
+        answer = queue.roll_up_hours(max_steps=ROLL_UP_STEPS)
+        if answer is None:
+            # A worker counts just now: it is being done.
+            break
+        counted += answer.events
+        if answer.is_caught_up or not answer.events:
+            break
+    return Told(Outcome.DONE, f"{counted} events counted") if counted else Told(Outcome.IDLE)
+
+
+def verify_sample(deadline: Deadline) -> Told:
+    """Verify some of the newest runs, chosen by chance: their bytes, rows, prompts and answers."""
+    ids = _sample()
+    lake = Lake.open(settings.LAKE_URL)
+    checker = RunChecker.of(lake, Registry.load(settings.INTERROGATIONS_FOLDER), quick=False)
+    findings: list[str] = []
+    verified = 0
+    with Checkers.in_threads(checker) as checkers:
+        for run_id in ids:
+            if deadline.is_over:
+                break
+            verification = Verification(lake, checkers, selection=Selection(run_id=run_id))
+            findings.extend(finding.line() for finding in verification.found())
+            verified += 1
+    if findings:
+        more = f"; and {len(findings) - MAX_TOLD_FINDINGS} more" if len(findings) > MAX_TOLD_FINDINGS else ""
+        told = "; ".join(findings[:MAX_TOLD_FINDINGS])
+        return Told(Outcome.FAILED, f"{len(findings)} faults in {verified} runs: {told}{more}; see verify_runs")
+    return Told(Outcome.DONE, f"{verified} runs verified") if verified else Told(Outcome.IDLE)
+
+
+def _sample() -> list[UUID]:
+    newest = Run.objects.order_by("-run_seq")
+
+    def query() -> list[UUID]:
+        last = newest.values_list("run_seq", flat=True).first()
+        if last is None:
+            return []
+        low = max(1, last - SAMPLE_AMONG)
+        drawn = random.sample(range(low, last + 1), min(SAMPLE_RUNS, last - low + 1))
+        found = Run.objects.filter(run_seq__in=drawn).exclude(status=RunStatus.RUNNING.value)
+        return list(found.values_list("run_id", flat=True))
+
+    return reading(query)
+
+
+def tidy(deadline: Deadline) -> Told:
+    """Forget what nobody looks at any more: old rows of tasks, of schedulers that are gone, of django-q2."""
+    now = database_now()
+    long_ago = now - timedelta(days=KEPT_DAYS)
+    removed = 0
+    for task in TaskState.objects.values_list("name", flat=True):
+        if deadline.is_over:
+            break
+        rows = ScheduleRun.objects.filter(task=task).order_by("-id").values_list("id", flat=True)
+        for newest_to_go in rows[KEPT_RUNS : KEPT_RUNS + 1]:
+            removed += ScheduleRun.objects.filter(task=task, id__lte=newest_to_go).delete()[0]
+    removed += SchedulerProcess.objects.filter(seen_utc__lt=now - timedelta(days=1)).delete()[0]
+    removed += Task.objects.filter(stopped__lt=long_ago).delete()[0]
+    return Told(Outcome.DONE, f"{removed} old rows removed") if removed else Told(Outcome.IDLE)

@@ -1,0 +1,119 @@
+"""Recurring interrogations: the jobs of a template, or of a file in the lake, queued at each of a plan's times.
+
+Never doubled: a job's id follows from the plan, the time it was due and the line, so that what is said again after a
+crash, or by a second scheduler, is already there. Never overlapping: while a job of an earlier time has not ended,
+a time is skipped, and said to be. Nothing lost: what cannot be queued stays due and is tried again.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from io import BytesIO
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from django.conf import settings
+
+from derive.errors import HolocronError
+from derive.intake.importing import ImportInterrupted, check_records, queue_spool
+from derive.intake.records import LineFormat, Record, read_records
+from derive.intake.spool import Spool
+from derive.interrogations.registry import Registry
+from derive.lake import Lake
+from derive.models import Job
+from derive.queue import JobQueue
+from derive.schedule_models import RecurringInterrogation
+from derive.schedules.alone import Deadline, Outcome, Told
+from derive.sql.reading import reading
+from derive.states import JobStatus
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+UNFINISHED = (JobStatus.NEW.value, JobStatus.SCHEDULED.value, JobStatus.RUNNING.value)
+MAX_TOLD_LINES = 3
+_LINE_BITS = 40
+"""The low bits of a job's id that count the file's lines, as for any import."""
+
+
+class NotQueued(HolocronError):
+    """A plan's jobs cannot be queued now; the message says why and what to do."""
+
+
+def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadline) -> Told:
+    """Queue the plan's jobs for one of its times; skip it while earlier ones have not ended."""
+    if plan.queueing_utc != due_utc and (unfinished := _unfinished(plan)):
+        return Told(Outcome.SKIPPED, f"skipped: {unfinished} of the jobs queued before have not ended yet")
+    with Spool() as spool:
+        _check(plan, due_utc, spool)
+        # From here on this time is begun: what is already queued of it is no reason to skip the rest.
+        RecurringInterrogation.objects.filter(pk=plan.pk).update(queueing_utc=due_utc)
+        try:
+            stored = queue_spool(spool, queue=JobQueue(), actor=plan.actor, stop_asked=lambda: deadline.is_over)
+        except ImportInterrupted as error:
+            why = error.__cause__ or "it took too long"
+            raise NotQueued(f"queued as far as line {error.progress.last_line or 0}, then: {why}") from error
+    there_already = f", {stored.duplicates} there already" if stored.duplicates else ""
+    return Told(Outcome.DONE, f"{stored.queued} queued{there_already}")
+
+
+def check_plan(plan: RecurringInterrogation) -> int:
+    """Return how many jobs a plan would queue now; raise NotQueued for one that would queue none."""
+    with Spool() as spool:
+        _check(plan, datetime(2000, 1, 1), spool)  # noqa: DTZ001 (any time: nothing is queued)
+        return spool.count
+
+
+def _check(plan: RecurringInterrogation, due_utc: datetime, spool: Spool) -> None:
+    """Put the plan's jobs into the spool; raise NotQueued unless every one is good."""
+    registry = Registry.load(settings.INTERROGATIONS_FOLDER)
+    bad: list[str] = []
+    count = check_records(
+        _named(_records(plan), plan, due_utc),
+        registry=registry,
+        import_id=_import_id(plan, due_utc),
+        spool=spool,
+        on_bad=lambda record: bad.append(_in_words(plan, record)) if len(bad) < MAX_TOLD_LINES else None,
+    )
+    if count:
+        more = f"; and {count - len(bad)} more" if count > len(bad) else ""
+        raise NotQueued(f"nothing was queued: {'; '.join(bad)}{more}")
+    if not spool.count:
+        raise NotQueued(f"nothing was queued: {plan.lake_path} in the lake holds no jobs")
+
+
+def _records(plan: RecurringInterrogation) -> Iterator[Record]:
+    if plan.lake_path:
+        data = Lake.open(settings.LAKE_URL).read(plan.lake_path, max_bytes=MAX_FILE_BYTES)
+        form = LineFormat.CSV if plan.lake_path.lower().endswith(".csv") else LineFormat.JSONL
+        yield from read_records(BytesIO(data), form)
+        return
+    names = ("interrogation_key", "entity_type", "entity_id", "input_json", "evidence_ref_json", "model_hint")
+    texts = {name: getattr(plan, name) or None for name in names}
+    yield Record(1, {**texts, "priority": plan.priority, "max_attempts": plan.max_attempts})
+
+
+def _named(records: Iterator[Record], plan: RecurringInterrogation, due_utc: datetime) -> Iterator[Record]:
+    """Give each job its plan's name as actor and, unless it has its own, a dedupe key that tells plan and time."""
+    for record in records:
+        if record.values is None:
+            yield record
+            continue
+        values: dict[str, Any] = {**record.values, "actor": plan.actor}
+        if values.get("job_id") is not None:
+            yield Record(record.line, None, "job_id: leave it out, each time has jobs of its own")
+            continue
+        if values.get("dedupe_key") is None:
+            values["dedupe_key"] = f"{plan.actor}:{due_utc:%Y-%m-%dT%H:%MZ}:{record.line}"
+        yield Record(record.line, values)
+
+
+def _import_id(plan: RecurringInterrogation, due_utc: datetime) -> UUID:
+    named = uuid5(NAMESPACE_URL, f"holocron:{plan.task}:{due_utc:%Y-%m-%dT%H:%M:%S}")
+    return UUID(int=named.int >> _LINE_BITS << _LINE_BITS)
+
+
+def _in_words(plan: RecurringInterrogation, record: Record) -> str:
+    return f"line {record.line}: {record.why}" if plan.lake_path else record.why
+
+
+def _unfinished(plan: RecurringInterrogation) -> int:
+    """Count the plan's jobs that have not ended, up to a hundred."""
+    return reading(Job.objects.filter(created_by=plan.actor, status__in=UNFINISHED)[:100].count)

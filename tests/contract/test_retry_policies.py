@@ -1,0 +1,138 @@
+"""Retry policies: the right jobs, not too many, once, under their own name."""
+
+from datetime import timedelta
+
+import pytest
+
+from derive.errors import ErrorKind
+from derive.models import Job, JobEvent, RetryPolicy, ScheduleRun, TaskState
+from derive.queue import JobQueue
+from derive.schedules import due, retrying
+from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules.due import run_due, run_plan
+from derive.schedules.retrying import count_matching, retry
+from derive.sql.clock import database_now
+from derive.states import JobStatus
+from tests.contract.plans import a_policy
+from tests.contract.scenes import at_once, claim_one, failure, in_state, pass_time, queued, status_of
+
+STATES = [JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.NEW]
+
+
+def run_policies() -> Told:
+    return run_due(RetryPolicy, retry, Deadline(60))
+
+
+def failed(queue: JobQueue, kind: ErrorKind, key: str = "sw_entity_facts_v1") -> object:
+    job = queued(queue, interrogation_key=key)
+    queue.complete(failure(claim_one(queue), error_kind=kind))
+    return job
+
+
+def test_a_policy_requeues_its_states_and_leaves_the_others(queue: JobQueue) -> None:
+    jobs = {status: in_state(queue, status) for status in STATES}
+    a_policy(statuses="FAILED\nDEADLETTER")
+    run_policies()
+    changed = {status for status, job in jobs.items() if status_of(job) != status}
+    assert changed == {JobStatus.FAILED, JobStatus.DEADLETTER}
+    (event,) = JobEvent.objects.filter(job_id=jobs[JobStatus.FAILED].job_id, event="requeued")
+    assert (event.actor, event.reason) == ("schedule:nightly", "retry policy nightly")
+    assert ScheduleRun.objects.get(task="retry:nightly").told == "2 requeued"
+
+
+def test_a_policy_names_error_kinds_and_interrogations(queue: JobQueue) -> None:
+    wanted = failed(queue, ErrorKind.MODEL_NOT_FOUND)
+    others = [failed(queue, ErrorKind.INVALID_INPUT), failed(queue, ErrorKind.MODEL_NOT_FOUND, "another")]
+    policy = a_policy(error_kinds="model_not_found\nmodel_timeout", interrogation_keys="sw_entity_facts_v1")
+    assert count_matching(policy) == (1, True)
+    run_policies()
+    assert status_of(wanted) == JobStatus.NEW  # type: ignore[arg-type]
+    assert {status_of(job) for job in others} == {JobStatus.FAILED}  # type: ignore[arg-type]
+
+
+def test_what_only_just_ended_or_ended_long_ago_is_left(queue: JobQueue) -> None:
+    old = in_state(queue, JobStatus.FAILED)
+    pass_time(2 * 86_400)
+    right = in_state(queue, JobStatus.FAILED)
+    pass_time(3_600)
+    young = in_state(queue, JobStatus.FAILED)
+    a_policy(min_age_minutes=30, max_age_days=1)
+    run_policies()
+    assert [status_of(job) for job in (old, right, young)] == ["FAILED", "NEW", "FAILED"]
+
+
+def test_a_policy_takes_so_many_at_a_time_and_those_first_that_ended_first(queue: JobQueue) -> None:
+    jobs = [in_state(queue, JobStatus.FAILED) for _job in range(5)]
+    a_policy(max_jobs=3)
+    run_policies()
+    assert [status_of(job) for job in jobs] == ["NEW"] * 3 + ["FAILED"] * 2
+    assert "the most at a time" in TaskState.objects.get(name="retry:nightly").told
+
+
+def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "COUNT_TO", 2)
+    for _job in range(3):
+        in_state(queue, JobStatus.FAILED)
+    assert count_matching(a_policy()) == (2, False)
+
+
+def test_a_policy_that_is_off_or_not_due_does_nothing(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    a_policy("off", enabled=False)
+    a_policy("later", due_minutes_ago=-5)
+    run_policies()
+    assert status_of(job) == JobStatus.FAILED
+
+
+def test_a_day_without_a_scheduler_is_caught_up_with_once(queue: JobQueue) -> None:
+    in_state(queue, JobStatus.FAILED)
+    policy = a_policy(cron="* * * * *", due_minutes_ago=24 * 60)
+    run_policies()
+    policy.refresh_from_db()
+    now = database_now()
+    assert policy.next_utc is not None
+    assert now < policy.next_utc <= now + timedelta(minutes=1)
+    run_policies()
+    assert ScheduleRun.objects.get(task="retry:nightly").times == 1
+
+
+def test_two_schedulers_at_once_run_a_policy_once(queue: JobQueue) -> None:
+    jobs = [in_state(queue, JobStatus.FAILED) for _job in range(4)]
+    a_policy()
+    at_once(*[lambda: run_plan(RetryPolicy, "nightly", retry)] * 4)
+    assert JobEvent.objects.filter(event="requeued", actor="schedule:nightly").count() == len(jobs)
+    assert ScheduleRun.objects.filter(task="retry:nightly").count() == 1
+
+
+def test_a_policy_that_fails_stays_due_and_is_tried_again_after_a_pause(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = a_policy()
+    tries = []
+
+    def failing(plan: RetryPolicy, *_given: object) -> Told:
+        tries.append(plan.name)
+        return Told(Outcome.FAILED, "no")
+
+    run_due(RetryPolicy, failing, Deadline(60))
+    run_due(RetryPolicy, failing, Deadline(60))
+    assert tries == ["nightly"]
+    state = TaskState.objects.get(name="retry:nightly")
+    assert state.ended_utc is not None
+    TaskState.objects.filter(pk=state.pk).update(ended_utc=state.ended_utc - timedelta(seconds=61))
+    run_due(RetryPolicy, failing, Deadline(60))
+    assert len(tries) == 2
+    monkeypatch.setattr(due, "LONGEST_PAUSE_MINUTES", 0)
+    run_policies()
+    policy.refresh_from_db()
+    assert policy.next_utc is not None
+    assert policy.next_utc > database_now()
+
+
+def test_a_job_whose_dedupe_key_another_holds_is_told_as_refused(queue: JobQueue) -> None:
+    in_state(queue, JobStatus.FAILED, dedupe_key="k")
+    queued(queue, dedupe_key="k")
+    a_policy()
+    run_policies()
+    assert "1 refused" in TaskState.objects.get(name="retry:nightly").told
+    assert Job.objects.filter(status="FAILED").count() == 1
