@@ -50,6 +50,10 @@ def _roll_up() -> Iterator[Result]:
     from tests.bench import roll_up
 
     yield roll_up.measure()
+def _export() -> Iterator[Result]:
+    from tests.bench import export
+
+    yield from export.measure()
 
 
 def _flat() -> Iterator[Result]:
@@ -65,6 +69,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "enqueue": _enqueue,
     "verify": _verify,
     "roll-up": _roll_up,
+    "export": _export,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

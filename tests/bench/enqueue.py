@@ -20,24 +20,25 @@ def measure() -> dict[str, Any]:
         file = Path(folder) / "jobs.jsonl"
         _write(file, FEW_LINES)
         manage("enqueue_jobs", str(file), environment={})
-        few_mb = _largest_child_mb()
+        few_mb = largest_child_mb()
         _write(file, LINES)
         begun = time.perf_counter()
         manage("enqueue_jobs", str(file), environment={})
         seconds = time.perf_counter() - begun
-    growth_mb = _largest_child_mb() - few_mb
+    growth_mb = largest_child_mb() - few_mb
     rate = LINES / seconds
     return {
         "name": f"enqueue, {LINES} lines of JSONL",
         "jobs_per_second": round(rate),
-        "resident_mb": _largest_child_mb(),
+        "resident_mb": largest_child_mb(),
         "growth_mb": growth_mb,
         "target": ">= 10000 jobs/s, constant memory",
         "met": rate >= 10_000 and growth_mb <= MAX_GROWTH_MB,
     }
 
 
-def _largest_child_mb() -> int:
+def largest_child_mb() -> int:
+    """Return the resident memory of the largest process run so far and waited for."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
 
 

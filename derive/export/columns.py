@@ -1,0 +1,90 @@
+"""What an exported row holds, column by column: the one list that queries, forms and documentation share."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Rows(StrEnum):
+    """What one row is."""
+
+    OUTPUTS = "outputs"
+    FACTS = "facts"
+
+
+class Kind(StrEnum):
+    """What a column holds; JSON is text as it was stored, which JSONL shows as what it is."""
+
+    GUID = "guid"
+    TEXT = "text"
+    INTEGER = "integer"
+    TIME = "time"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of an export: its name, the SQL that reads it, what it holds and what that means."""
+
+    name: str
+    sql: str
+    kind: Kind
+    meaning: str
+
+
+def _of(table: str, name: str, kind: Kind, meaning: str, *, called: str | None = None) -> Column:
+    return Column(called or name, f"{table}.{name}", kind, meaning)
+
+
+_OUTPUTS: Final = (
+    _of("r", "run_seq", Kind.INTEGER, "the run's number, in the order of starting: rows are in this order"),
+    _of("r", "job_id", Kind.GUID, "the job that asked"),
+    _of("r", "run_id", Kind.GUID, "the run that answered; a run has one row"),
+    _of("r", "attempt", Kind.INTEGER, "which of the job's runs it was, from 1"),
+    _of("j", "interrogation_key", Kind.TEXT, "the question"),
+    _of("r", "interrogation_version", Kind.TEXT, "its version"),
+    _of("j", "entity_type", Kind.TEXT, "what the job says the question is about; null where it says nothing"),
+    _of("j", "entity_id", Kind.TEXT, "the same: which one"),
+    _of("r", "model_name", Kind.TEXT, "the model that answered, without its tag"),
+    _of("r", "model_tag", Kind.TEXT, "its tag"),
+    _of("r", "model_digest", Kind.TEXT, "its digest as the server told it, 64 hex digits"),
+    _of("r", "options_json", Kind.JSON, "the options it was asked with", called="options"),
+    _of("r", "started_utc", Kind.TIME, "when the run was claimed"),
+    _of("r", "completed_utc", Kind.TIME, "when it ended; what --since and --until compare"),
+    _of("r", "prompt_tokens", Kind.INTEGER, "tokens of the prompt"),
+    _of("r", "output_tokens", Kind.INTEGER, "tokens of the answer"),
+    _of("r", "total_ms", Kind.INTEGER, "milliseconds from the claim to the hand-in, by the worker's clock"),
+    _of("r", "definition_sha256", Kind.TEXT, "SHA-256 of the question's definition (llm.interrogation has its text)"),
+    _of("r", "evidence_sha256", Kind.TEXT, "SHA-256 of the evidence's items"),
+    _of("a", "lake_uri", Kind.TEXT, "the answer's file, relative to the lake's root"),
+    _of("a", "content_sha256", Kind.TEXT, "SHA-256 of that file's bytes"),
+    _of("r", "output_json", Kind.JSON, "the answer, exactly as it was stored", called="output"),
+)
+
+_FACTS: Final = (
+    _of("f", "run_seq", Kind.INTEGER, "the run's number, in the order of starting: rows are in this order"),
+    _of("f", "job_id", Kind.GUID, "the job that asked"),
+    _of("f", "run_id", Kind.GUID, "the run that answered"),
+    _of("f", "fact_index", Kind.INTEGER, "the fact's place in the answer, from 0; a fact is one by run_id and this"),
+    _of("f", "interrogation_key", Kind.TEXT, "the question"),
+    _of("f", "interrogation_version", Kind.TEXT, "its version"),
+    _of("f", "entity_type", Kind.TEXT, "what the job says the question is about; null where it says nothing"),
+    _of("f", "entity_id", Kind.TEXT, "the same: which one"),
+    _of("f", "fact_key", Kind.TEXT, "what the fact is about; like the next, JSON where the model wrote no text"),
+    _of("f", "value", Kind.TEXT, "what is so"),
+    _of(
+        "f", "confidence", Kind.INTEGER, "how sure the model says it is, 0 to 100; null where it wrote no whole number"
+    ),
+    _of("f", "evidence_ids", Kind.JSON, "the evidence it cites, an array; null where the model wrote none"),
+    _of("f", "quote", Kind.TEXT, "the words of that evidence which prove it"),
+    _of("f", "model_name", Kind.TEXT, "the model that answered, without its tag"),
+    _of("f", "model_tag", Kind.TEXT, "its tag"),
+    _of("f", "model_digest", Kind.TEXT, "its digest as the server told it, 64 hex digits"),
+    _of("f", "completed_utc", Kind.TIME, "when the run ended; what --since and --until compare"),
+    _of("f", "definition_sha256", Kind.TEXT, "SHA-256 of the question's definition (llm.interrogation has its text)"),
+    _of("f", "evidence_sha256", Kind.TEXT, "SHA-256 of the evidence's items"),
+    _of("f", "lake_uri", Kind.TEXT, "the answer's file, relative to the lake's root"),
+    _of("f", "content_sha256", Kind.TEXT, "SHA-256 of that file's bytes"),
+)
+
+COLUMNS: Final = {Rows.OUTPUTS: _OUTPUTS, Rows.FACTS: _FACTS}

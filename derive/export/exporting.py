@@ -1,0 +1,225 @@
+"""An export from begin to end: into a partial file, which gets its name when it is whole.
+
+Whatever happens in between (Ctrl-C, a full disk, a lost database, a killed process), the file that other programs read
+is there whole or not at all, and the next try goes on behind the last rows that are surely on the disk.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import RawIOBase
+from pathlib import Path
+from typing import BinaryIO
+
+from derive.errors import ConfigurationError, HolocronError
+from derive.export.columns import COLUMNS
+from derive.export.forms import Csv, Form, JsonLines, Writer
+from derive.export.horizon import settled_number
+from derive.export.parquet import ArrowStream, write_parquet
+from derive.export.progress import Order, Progress, load, save, sync_folder
+from derive.export.reading import Batch, last_number, read_ahead, read_range, server_now
+
+SAVE_SECONDS = 1.0
+"""Between two notes of how far it has come; what was written since is written again by who goes on."""
+
+Show = Callable[[Progress], object]
+
+
+class ExportStopped(HolocronError):
+    """The export ended before its end and can be gone on with; ``progress`` is what is kept."""
+
+    def __init__(self, message: str, progress: Progress) -> None:
+        super().__init__(message)
+        self.progress = progress
+
+
+class Export:
+    """One file that is being made. ``cursor`` names a feed's file; without one the progress lies beside the file."""
+
+    def __init__(self, order: Order, out: Path, *, cursor: Path | None = None) -> None:
+        self._order = order
+        self._out = out
+        self._cursor = cursor
+        self._partial = out.with_name(f"{out.name}.partial")
+        self._state = cursor or out.with_name(f"{out.name}.progress")
+        self.writer = writer_of(order)
+
+    def begin(self, *, overwrite: bool = False) -> Progress:
+        """Return the progress of a new export; raises ConfigurationError when one was begun here or by its feed."""
+        known = load(self._state)
+        if known is not None and known.out is not None:
+            known = self._left_behind(known)
+        if known is not None and known.order != self._order:
+            raise ConfigurationError(
+                f"{self._state} belongs to an export of something else: give the same filter and form as before, or "
+                "another file"
+            )
+        if self._out.exists() and not overwrite:
+            raise ConfigurationError(f"{self._out} is there already: choose another name, or --overwrite it")
+        if self._partial.exists():
+            raise ConfigurationError(f"{self._partial} is there already: remove it, or go on with --resume")
+        progress = _planned(self._order, known if self._cursor else None, is_feed=self._cursor is not None)
+        progress = progress.model_copy(update={"out": str(self._out.absolute())})
+        try:
+            save(self._state, progress)
+        except OSError as error:
+            raise ConfigurationError(f"{self._state} cannot be written: {error.strerror or error}") from error
+        return progress
+
+    def resumed(self) -> Progress:
+        """Return the progress of the export that was begun here; raises ConfigurationError when there is none."""
+        known = load(self._state)
+        if known is None or known.out != str(self._out.absolute()) or not self._partial.exists():
+            raise ConfigurationError(f"there is no export to {self._out} to go on with: leave --resume out")
+        # An age such as 7d is another moment by now: what was begun stands.
+        times = {name: getattr(known.order.selection, name) for name in ("since", "until")}
+        selection = self._order.selection.model_copy(update=times)
+        if known.order != self._order.model_copy(update={"selection": selection}):
+            raise ConfigurationError(f"the export to {self._out} was begun with another filter or form: give the same")
+        self._order = known.order
+        return known
+
+    def run(self, progress: Progress, *, show: Show, is_stopping: Callable[[], bool]) -> Progress:
+        """Write all rows from there on and give the file its name; raises ExportStopped, QueueError."""
+        try:
+            with self._partial.open("ab", buffering=0) as file, _alone(file, self._partial):
+                file.truncate(progress.byte_count)
+                progress = self._write(file, progress, show=show, is_stopping=is_stopping)
+            self._publish()
+        except OSError as error:
+            raise ExportStopped(f"{self._out} cannot be written: {error.strerror or error}", progress) from error
+        self._end(progress)
+        return progress
+
+    def _write(self, file: RawIOBase, progress: Progress, *, show: Show, is_stopping: Callable[[], bool]) -> Progress:
+        if progress.byte_count == 0:
+            progress = progress.model_copy(update={"byte_count": _append(file, self.writer.head())})
+        kept, kept_at = progress, time.monotonic()
+        batches = _batches(self._order, progress)
+        size, rows = progress.byte_count, progress.row_count
+        try:
+            for position, batch in batches:
+                size, rows = size + _append(file, self.writer.rows(batch)), rows + len(batch)
+                progress = progress.model_copy(update={"position": position, "byte_count": size, "row_count": rows})
+                if batch:
+                    continue
+                show(progress)
+                if is_stopping() and not progress.is_read:
+                    kept = self._keep(file, progress)
+                    raise ExportStopped("stopped", kept)
+                if time.monotonic() - kept_at > SAVE_SECONDS:
+                    kept, kept_at = self._keep(file, progress), time.monotonic()
+        except OSError as error:
+            raise ExportStopped(f"{self._out} cannot be written: {error.strerror or error}", kept) from error
+        return self._keep(file, progress)
+
+    def _keep(self, file: RawIOBase, progress: Progress) -> Progress:
+        """Note how far it has come, once the rows are on the disk."""
+        os.fsync(file.fileno())
+        save(self._state, progress)
+        return progress
+
+    def _publish(self) -> None:
+        if self._order.form is not Form.PARQUET:
+            self._partial.replace(self._out)
+        else:
+            made = self._out.with_name(f".{self._out.name}.making")
+            try:
+                write_parquet(self._partial, made)
+                with made.open("rb+") as file:
+                    os.fsync(file.fileno())
+                made.replace(self._out)
+            finally:
+                with suppress(OSError):
+                    made.unlink()
+            self._partial.unlink()
+        sync_folder(self._out.parent)
+
+    def _end(self, progress: Progress) -> None:
+        if self._cursor is None:
+            self._state.unlink()
+        else:
+            save(self._state, progress.model_copy(update={"out": None}))
+
+    def _left_behind(self, known: Progress) -> Progress | None:
+        """Return what is true of an export that the state calls unfinished, if it is finished or never began."""
+        out = Path(known.out or "")
+        if out.with_name(f"{out.name}.partial").exists():
+            raise ConfigurationError(f"an export to {out} was begun and has not ended: go on with it by --resume")
+        if known.is_read and out.exists():
+            # It got its name, and the process ended before it could note so.
+            return known.model_copy(update={"out": None})
+        return None if self._cursor is None else known.model_copy(update={"out": None, "through": known.after})
+
+
+def export_to_stream(
+    order: Order, sink: BinaryIO, *, cursor: Path | None, show: Show, is_stopping: Callable[[], bool]
+) -> Progress:
+    """Write all rows to a stream and then move the feed's cursor, if there is one; raises as ``Export.run`` does.
+
+    What a stream took cannot be taken back, so there is no going on: the cursor moves when everything is out.
+    """
+    writer = writer_of(order)
+    known = load(cursor) if cursor else None
+    if known is not None and (known.order != order or known.out is not None):
+        raise ConfigurationError(f"{cursor} belongs to an export of something else, or to one that has not ended")
+    progress = _planned(order, known, is_feed=cursor is not None)
+    sink.write(writer.head())
+    for position, batch in _batches(order, progress):
+        sink.write(writer.rows(batch))
+        rows = progress.row_count + len(batch)
+        progress = progress.model_copy(update={"position": position, "row_count": rows})
+        show(progress)
+        if is_stopping() and not progress.is_read:
+            raise ExportStopped("stopped", progress)
+    sink.flush()
+    if cursor is not None:
+        save(cursor, progress)
+    return progress
+
+
+def _planned(order: Order, known: Progress | None, *, is_feed: bool) -> Progress:
+    after = known.through if known else 0
+    through = settled_number(after=after) if is_feed else last_number()
+    # The clock is read last: what the numbers reach had begun before it.
+    return Progress(order=order, after=after, through=max(after, through), ended_by=server_now(), position=after)
+
+
+def _batches(order: Order, progress: Progress) -> Iterator[tuple[int, Batch]]:
+    return read_ahead(
+        read_range(order.selection, after=progress.position, through=progress.through, ended_by=progress.ended_by)
+    )
+
+
+def _append(file: RawIOBase, content: bytes) -> int:
+    """Write all of it: a disk that is about to be full takes a part first."""
+    waiting = memoryview(content)
+    while waiting:
+        waiting = waiting[file.write(waiting) or 0 :]
+    return len(content)
+
+
+def writer_of(order: Order) -> Writer:
+    """Return what writes an order's rows; raises ConfigurationError when Parquet's package is missing."""
+    columns = COLUMNS[order.selection.rows]
+    if order.form is Form.JSONL:
+        return JsonLines(columns)
+    if order.form is Form.CSV:
+        return Csv(columns, is_exact=order.is_exact)
+    return ArrowStream(columns)
+
+
+@contextmanager
+def _alone(file: RawIOBase, path: Path) -> Iterator[None]:
+    """Hold a file against another export to the same name; where the system has no such lock, hope."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigurationError(f"another export is writing {path} now") from error
+    yield

@@ -1,0 +1,55 @@
+"""How far a feed may go so that no run is ever missed: run numbers are given at the claim, answers come later.
+
+A feed goes on where the one before it ended, by run numbers. It may only pass a number whose run has ended, or which
+nobody will ever use.
+"""
+
+from datetime import datetime, timedelta
+
+from derive.export.reading import server_now
+from derive.models import Job, Run
+from derive.sql.reading import reading
+from derive.states import JobStatus
+
+SETTLING = timedelta(seconds=60)
+"""A number that is missing among runs claimed more lately may be a claim that has not been committed yet."""
+MAX_RECENT = 100_000
+
+
+def settled_number(*, after: int) -> int:
+    """Return the highest run number, ``after`` or more, up to which every run has ended.
+
+    The order of the reads matters: a run claimed after the first of them has a higher number than is returned.
+    """
+    numbers = _recent(server_now() - SETTLING)
+    running = reading(
+        lambda: list(
+            Run.objects.filter(
+                run_id__in=Job.objects.filter(status=JobStatus.RUNNING).values("current_run_id")
+            ).values_list("run_seq", flat=True)
+        )
+    )
+    last = numbers[0]
+    for number in numbers:
+        if number > last + 1:
+            break
+        last = number
+    return max(after, min(last, min(running, default=last + 1) - 1))
+
+
+def _recent(since: datetime) -> list[int]:
+    """Return, in order, a number up to which nothing is missing any more, and those of all runs after it.
+
+    It is the last run's that was claimed before the moment; where none was, everything from 1 on is as recent.
+    """
+    newest = Run.objects.order_by("-run_seq").values_list("run_seq", "started_utc")
+
+    def query() -> list[int]:
+        numbers: list[int] = []
+        for number, started in newest[:MAX_RECENT].iterator(chunk_size=1_000):
+            numbers.append(number)
+            if started < since:
+                return numbers[::-1]
+        return numbers[::-1] if len(numbers) == MAX_RECENT else [0, *numbers[::-1]]
+
+    return reading(query)

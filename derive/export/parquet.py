@@ -1,0 +1,88 @@
+"""Parquet, by pyarrow, which is an extra.
+
+A Parquet file is nothing until its end is written, so an interrupted one could not be continued. The rows are therefore
+first gathered in Arrow's stream form, which is: a schema, then batch after batch, each whole by itself.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from derive.errors import ConfigurationError
+from derive.export.columns import Column, Kind
+from derive.export.forms import guid_text
+
+GROUP_ROWS = 20_000
+_VALUE: dict[Kind, Callable[[Any], Any]] = {Kind.GUID: guid_text, Kind.TEXT: str, Kind.JSON: str}
+
+
+def pyarrow() -> ModuleType:
+    """Return the package; raises ConfigurationError that says how to get it."""
+    try:
+        import pyarrow as package
+    except ImportError as error:
+        raise ConfigurationError(
+            "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=17', or write jsonl or csv"
+        ) from error
+    return package  # type: ignore[no-any-return]
+
+
+class ArrowStream:
+    """Rows as batches of Arrow's stream form; guids, texts and JSON are strings, times are UTC microseconds."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._arrow = arrow = pyarrow()
+        types = {Kind.INTEGER: arrow.int64(), Kind.TIME: arrow.timestamp("us", tz="UTC")}
+        self.schema = arrow.schema([(column.name, types.get(column.kind, arrow.string())) for column in columns])
+        self._values = [_VALUE.get(column.kind) for column in columns]
+
+    def head(self) -> bytes:
+        """Return the schema's message."""
+        return self.schema.serialize().to_pybytes()  # type: ignore[no-any-return]
+
+    def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
+        """Return the rows' message."""
+        return self.batch(batch).serialize().to_pybytes() if batch else b""
+
+    def batch(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """Return the rows as a batch."""
+        columns = zip(*rows, strict=True)
+        arrays = [
+            self._arrow.array([_readied(value, ready) for value in column], type=field.type)
+            for column, ready, field in zip(columns, self._values, self.schema, strict=True)
+        ]
+        return self._arrow.record_batch(arrays, schema=self.schema)
+
+
+def _readied(value: Any, ready: Callable[[Any], Any] | None) -> Any:
+    if value is None or ready is None:
+        return value
+    return ready(value).encode(errors="replace").decode()
+
+
+def write_parquet(stream: Path, parquet: Path) -> None:
+    """Write a file of Arrow's stream form as Parquet, a group of rows at a time; raises OSError."""
+    arrow = pyarrow()
+    from pyarrow.parquet import ParquetWriter
+
+    with (
+        arrow.OSFile(str(stream), "rb") as source,
+        arrow.ipc.open_stream(source) as reader,
+        ParquetWriter(str(parquet), reader.schema, compression="zstd") as writer,
+    ):
+        for group in _groups(reader):
+            writer.write_table(arrow.Table.from_batches(group, reader.schema))
+
+
+def _groups(batches: Any) -> Iterator[list[Any]]:
+    group: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        group.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= GROUP_ROWS or size >= 8 * 1024 * 1024:
+            yield group
+            group, rows, size = [], 0, 0
+    if group:
+        yield group

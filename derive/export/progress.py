@@ -1,0 +1,85 @@
+"""How far an export has come, in a file beside it: what it takes to go on exactly where it stopped.
+
+The same file is a feed's cursor, when it is kept: the next export begins where the last one ended.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from derive.contracts import Frozen, Utc
+from derive.errors import ConfigurationError
+from derive.export.forms import Form
+from derive.export.selection import Selection
+
+
+class Order(Frozen):
+    """What is exported and how."""
+
+    selection: Selection
+    form: Form
+    is_exact: bool = False
+
+
+class Progress(Frozen):
+    """The state of an export, or of a feed between two of them (``out`` is None).
+
+    Rows of runs with ``after < run_seq <= through`` that ended by ``ended_by`` belong to it; those up to ``position``
+    are the first ``byte_count`` bytes of the partial file.
+    """
+
+    version: Literal[1] = 1
+    order: Order
+    out: str | None = None
+    after: int = Field(ge=0)
+    through: int = Field(ge=0)
+    ended_by: Utc
+    position: int = Field(ge=0)
+    byte_count: int = Field(default=0, ge=0)
+    row_count: int = Field(default=0, ge=0)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether every row is in the partial file."""
+        return self.position >= self.through
+
+
+def load(path: Path) -> Progress | None:
+    """Return what a file says, None where there is none; raises ConfigurationError for one that is something else."""
+    try:
+        return Progress.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not what an export writes"
+        raise ConfigurationError(f"{path} cannot be read as an export's progress: {why}") from error
+
+
+def save(path: Path, progress: Progress) -> None:
+    """Replace the file by a whole new one, on the disk before this returns; raises OSError."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with beside.open("wb") as file:
+            file.write(progress.model_dump_json().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,160 @@
+"""Reads rows by ranges of run numbers: each range is bounded work, and what is in memory is bounded too.
+
+Raises QueueError.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from django.db import Error as DjangoDatabaseError
+from django.db import connection
+
+from derive.export.columns import COLUMNS, Column, Kind, Rows
+from derive.export.selection import Selection
+from derive.sql.faults import queue_error, read_fault
+from derive.sql.reading import reading
+from derive.sql.tables import Engine, engine_of, quoted_table
+
+WINDOW_RUNS = 1_000
+"""Run numbers a query, matching or not: few enough that each one's job and file are looked up by their keys, and no
+whole table is read for them."""
+MAX_WINDOW_BYTES = 8 * 1024 * 1024
+"""Of answers in one query; a range that holds more is halved until it fits, or is one run."""
+FETCH_ROWS = 1_000
+
+_FROM = {
+    Rows.OUTPUTS: "{run} AS r INNER JOIN {job} AS j ON r.job_id = j.job_id"
+    " LEFT JOIN {artifact} AS a ON r.run_id = a.run_id AND a.artifact_type = 'parsed_output'"
+    " WHERE r.status = 'SUCCEEDED'",
+    Rows.FACTS: "{v_entity_fact} AS f WHERE f.run_seq IS NOT NULL",
+}
+_NUMBER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq"}
+_ORDER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq, f.fact_index"}
+_BYTES = {Engine.POSTGRESQL: "octet_length(output_json)", Engine.SQLSERVER: "DATALENGTH(output_json)"}
+_NOW = {Engine.POSTGRESQL: "clock_timestamp()", Engine.SQLSERVER: "SYSUTCDATETIME()"}
+
+Batch = list[tuple[Any, ...]]
+_T = TypeVar("_T")
+
+
+def read_range(selection: Selection, *, after: int, through: int, ended_by: datetime) -> Iterator[tuple[int, Batch]]:
+    """Yield rows in order, with the run number up to which everything has then been given.
+
+    Covers ``after < run_seq <= through`` and runs that ended by a moment. A run's rows may come in several batches;
+    only the last of a range moves the number.
+    """
+    chosen = selection.model_copy(update={"until": min(filter(None, (selection.until, ended_by)))})
+    first = after
+    while first < through:
+        last = min(first + WINDOW_RUNS, through)
+        last, is_empty = _fitting(first, last)
+        if not is_empty:
+            for batch in _rows(chosen, f"{_NUMBER[chosen.rows]} > {first} AND {_NUMBER[chosen.rows]} <= {last}"):
+                yield first, batch
+        yield last, []
+        first = last
+
+
+def read_ahead(steps: Iterator[_T]) -> Iterator[_T]:
+    """Yield the steps, each read while the one before it is worked on; on a thread with a connection of its own."""
+    with ThreadPoolExecutor(1, thread_name_prefix="export") as reader:
+        try:
+            coming: Future[_T | None] = reader.submit(next, steps, None)
+            while (step := coming.result()) is not None:
+                coming = reader.submit(next, steps, None)
+                yield step
+        finally:
+            reader.submit(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
+
+
+def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
+    """Yield the rows of these jobs' successful runs, in the order of run numbers."""
+    if not job_numbers:
+        return
+    engine = engine_of(connection)
+    found = _all(
+        f"SELECT r.run_seq, {_BYTES[engine]} FROM {quoted_table(engine, 'run')} AS r"  # noqa: S608 (numbers, our own)
+        f" INNER JOIN {quoted_table(engine, 'job')} AS j ON r.job_id = j.job_id"
+        f" WHERE j.job_seq IN ({_list(job_numbers)}) AND r.status = 'SUCCEEDED' ORDER BY r.run_seq"
+    )
+    for numbers in _portions(found):
+        yield from _rows(Selection(rows=rows), f"{_NUMBER[rows]} IN ({_list(numbers)})")
+
+
+def last_number() -> int:
+    """Return the highest run number there is; 0 without runs."""
+    found = _all(f"SELECT MAX(run_seq) FROM {quoted_table(engine_of(connection), 'run')}")  # noqa: S608 (constants)
+    return int(found[0][0] or 0)
+
+
+def server_now() -> datetime:
+    """Return the server's clock."""
+    now = _all(f"SELECT {_NOW[engine_of(connection)]}")[0][0]
+    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)  # type: ignore[no-any-return]
+
+
+def _fitting(first: int, last: int) -> tuple[int, bool]:
+    """Return the end of a range that fits in memory, and whether nothing is in it."""
+    engine = engine_of(connection)
+    while True:
+        ((runs, size),) = _all(
+            f"SELECT COUNT(*), SUM(CAST({_BYTES[engine]} AS bigint)) FROM {quoted_table(engine, 'run')}"  # noqa: S608
+            f" WHERE run_seq > {first} AND run_seq <= {last} AND status = 'SUCCEEDED'"
+        )
+        if int(size or 0) <= MAX_WINDOW_BYTES or last - first == 1:
+            return last, not runs
+        last = first + (last - first) // 2
+
+
+def _portions(sized: Batch) -> Iterator[list[int]]:
+    """Yield the numbers in portions whose answers fit in memory."""
+    portion: list[int] = []
+    size = 0
+    for number, byte_count in sized:
+        if portion and size + int(byte_count or 0) > MAX_WINDOW_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(number)
+        size += int(byte_count or 0)
+    if portion:
+        yield portion
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(str(int(number)) for number in numbers)
+
+
+def _rows(selection: Selection, where: str) -> Iterator[Batch]:
+    engine = engine_of(connection)
+    columns = ", ".join(_column(column, engine) for column in COLUMNS[selection.rows])
+    tables = {name: quoted_table(engine, name) for name in ("run", "job", "artifact", "v_entity_fact")}
+    conditions, values = selection.conditions()
+    sql = (
+        f"SELECT {columns} FROM {_FROM[selection.rows].format(**tables)} AND {where}{conditions}"  # noqa: S608 (own)
+        f" ORDER BY {_ORDER[selection.rows]}"
+    )
+    try:
+        # On the server, so that an answer of very many facts is not in memory at once; a pooler may not allow it.
+        is_chunked = selection.rows is Rows.FACTS and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        with connection.chunked_cursor() if is_chunked else connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            while batch := cursor.fetchmany(FETCH_ROWS):
+                yield batch
+    except DjangoDatabaseError as error:
+        raise queue_error(read_fault(error), "exporting") from error
+
+
+def _column(column: Column, engine: Engine) -> str:
+    # As text already: a UUID made for each row only to be written is a tenth of an export (measured).
+    return f"{column.sql}::text" if column.kind is Kind.GUID and engine is Engine.POSTGRESQL else column.sql
+
+
+def _all(sql: str) -> Batch:
+    def query() -> Batch:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    return reading(query)

@@ -1,0 +1,62 @@
+"""Which answers are exported, and the conditions that say so in SQL."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from pydantic import Field
+
+from derive.contracts import Frozen, Key200, Utc
+from derive.export.columns import COLUMNS, Rows
+from derive.ollama.models import split_model
+from derive.sql.fields import GuidField, UtcField
+
+MAX_JOBS = 1_000
+"""Job ids one export may name: SQL Server takes 2,100 parameters."""
+
+
+class Selection(Frozen):
+    """Which answers; what is None narrows nothing. Times are of the run's end: ``since <= completed_utc < until``.
+
+    ``model`` without a tag is any tag of it.
+    """
+
+    rows: Rows = Rows.OUTPUTS
+    interrogation: Key200 | None = None
+    version: Key200 | None = None
+    model: Key200 | None = None
+    entity_type: Key200 | None = None
+    entity: str | None = Field(default=None, min_length=1, max_length=400)
+    since: Utc | None = None
+    until: Utc | None = None
+    jobs: tuple[UUID, ...] = Field(default=(), max_length=MAX_JOBS)
+
+    def conditions(self) -> tuple[str, list[Any]]:
+        """Return SQL that begins with `` AND`` (or is empty), and its parameters."""
+        sql = {column.name: column.sql for column in COLUMNS[self.rows]}
+        name, tag = split_model(self.model) if self.model else (None, None)
+        has_tag = self.model is not None and ":" in self.model.rpartition("/")[2]
+        parts: list[tuple[str, Any]] = [
+            (f"{sql['interrogation_key']} = %s", self.interrogation),
+            (f"{sql['interrogation_version']} = %s", self.version),
+            (f"{sql['model_name']} = %s", name),
+            (f"{sql['model_tag']} = %s", tag if has_tag else None),
+            (f"{sql['entity_type']} = %s", self.entity_type),
+            (f"{sql['entity_id']} = %s", self.entity),
+            (f"{sql['completed_utc']} >= %s", _moment(self.since)),
+            (f"{sql['completed_utc']} < %s", _moment(self.until)),
+        ]
+        asked = [(text, value) for text, value in parts if value is not None]
+        texts, values = [text for text, _value in asked], [value for _text, value in asked]
+        if self.jobs:
+            texts.append(f"{sql['job_id']} IN ({', '.join(['%s'] * len(self.jobs))})")
+            values += [_guid(job_id) for job_id in self.jobs]
+        return "".join(f" AND {text}" for text in texts), values
+
+
+def _moment(value: Any) -> Any:
+    return None if value is None else UtcField().get_db_prep_value(value, connection)
+
+
+def _guid(value: UUID) -> Any:
+    return GuidField().get_db_prep_value(value, connection)

@@ -1,0 +1,247 @@
+"""Exports that stop, go on, and follow one another: a file is whole or not there, no run is missed or told twice."""
+
+import errno
+from collections.abc import Callable
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from derive.contracts import Claim, RunFacts
+from derive.export import exporting, horizon, progress, reading
+from derive.queue import JobQueue
+from tests.contract.exports import answered, exported, lines_of
+from tests.contract.scenes import claimed, failure, run_of, success
+
+
+def number_of(claim: Claim) -> int:
+    return int(run_of(claim).run_seq)
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run a query, and a note of the progress after each."""
+    monkeypatch.setattr(reading, "WINDOW_RUNS", 1)
+    monkeypatch.setattr(exporting, "SAVE_SECONDS", -1.0)
+
+
+def full_after(writes: int) -> Callable[[RawIOBase, bytes], int]:
+    """A disk that takes so many writes, then half of one, then none."""
+    real, left = exporting._append, [writes]
+
+    def append(file: RawIOBase, content: bytes) -> int:
+        left[0] -= 1
+        if left[0] < 0 and content:
+            real(file, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, content)
+
+    return append
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
+def test_a_full_disk_leaves_nothing_torn_and_is_gone_on_with(
+    queue: JobQueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    for _ in range(6):
+        answered(queue)
+    exported(str(tmp_path / f"whole-{name}"))
+    out = tmp_path / name
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "_append", full_after(6))
+        assert exported(str(out)) == 2
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert "go on with --resume" in told
+    assert not out.exists()
+    assert exported(str(out), "--resume") == 0
+    assert out.read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"whole-{name}"}
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_process_that_dies_writes_what_was_not_yet_noted_again(
+    queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        answered(queue)
+    exported(str(tmp_path / "whole.jsonl"))
+
+    class Died(BaseException):
+        pass
+
+    real = progress.save
+    saves = iter(range(100))
+
+    def save(*given: Any) -> None:
+        if next(saves) == 3:
+            raise Died
+        real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "save", save)
+        with pytest.raises(Died):
+            call_command("export_outputs", str(tmp_path / "out.jsonl"))
+    assert not (tmp_path / "out.jsonl").exists()
+    assert exported(str(tmp_path / "out.jsonl"), "--resume") == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_what_succeeds_meanwhile_does_not_change_an_export_that_was_begun(
+    queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = claimed(queue)
+    for _ in range(3):
+        answered(queue)
+    exported(str(tmp_path / "whole.jsonl"))
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "_append", full_after(2))
+        exported(str(tmp_path / "out.jsonl"))
+    queue.complete(success(late, run=RunFacts(output_json="{}")))
+    answered(queue)
+    assert exported(str(tmp_path / "out.jsonl"), "--resume") == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_another_filter_is_no_going_on(
+    queue: JobQueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answered(queue)
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "_append", full_after(0))
+        exported(str(tmp_path / "out.csv"), "--since", "7d")
+    assert exported(str(tmp_path / "out.csv"), "--facts", "--since", "7d", "--resume") == 2
+    assert "another filter" in capsys.readouterr().err
+    assert exported(str(tmp_path / "out.csv")) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert exported(str(tmp_path / "out.csv"), "--since", "7d", "--resume") == 0
+
+
+# A feed.
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Callable[..., list[str]]:
+    """Export what is new to a file of its own; the run ids told."""
+    numbers = iter(range(100))
+
+    def next_of_feed(*arguments: str) -> list[str]:
+        out = tmp_path / f"{next(numbers)}.jsonl"
+        assert exported(str(out), "--cursor", str(tmp_path / "cursor"), *arguments) == 0
+        return [row["run_id"] for row in lines_of(out)]
+
+    return next_of_feed
+
+
+@pytest.fixture
+def nothing_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every missing number is an old one: tests' numbers do not begin with 1."""
+    first = horizon._recent
+
+    def recent(since: Any) -> list[int]:
+        numbers = first(since)
+        return numbers[1:] or [0] if numbers[0] == 0 else numbers
+
+    monkeypatch.setattr(horizon, "_recent", recent)
+
+
+@pytest.mark.usefixtures("nothing_settles")
+def test_a_feed_tells_each_run_once_however_late_it_ends(queue: JobQueue, feed: Callable[..., list[str]]) -> None:
+    first = answered(queue)
+    late = claimed(queue)
+    after = answered(queue)
+    assert feed() == [str(first.run_id)]
+    assert feed() == []
+    queue.complete(success(late, run=RunFacts(output_json="{}")))
+    running = claimed(queue)
+    assert feed() == [str(late.run_id), str(after.run_id)]
+    queue.complete(failure(running))
+    last = answered(queue)
+    assert feed() == [str(last.run_id)]
+    assert feed() == []
+
+
+@pytest.mark.usefixtures("nothing_settles")
+def test_a_feed_waits_for_a_number_that_may_still_come(
+    queue: JobQueue, feed: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = answered(queue), answered(queue)
+    real = horizon._recent
+    # As when a claim has its number and has not been committed.
+    monkeypatch.setattr(horizon, "_recent", lambda since: [n for n in real(since) if n != number_of(second)])
+    third = answered(queue)
+    assert feed() == [str(first.run_id)]
+    monkeypatch.setattr(horizon, "_recent", real)
+    assert feed() == [str(second.run_id), str(third.run_id)]
+
+
+def test_the_first_numbers_of_all_are_waited_for_as_well(queue: JobQueue) -> None:
+    answered(queue)
+    assert horizon.settled_number(after=0) in {0, 1}, "numbers below the first run may be claims under way"
+
+
+@pytest.mark.usefixtures("nothing_settles")
+def test_a_feed_that_died_between_file_and_cursor_tells_nothing_twice(
+    queue: JobQueue,
+    feed: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    first = answered(queue)
+
+    def died(*_given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting.Export, "_end", died)
+        assert exported(str(tmp_path / "a.jsonl"), "--cursor", str(tmp_path / "cursor")) == 130
+    assert [row["run_id"] for row in lines_of(tmp_path / "a.jsonl")] == [str(first.run_id)]
+    second = answered(queue)
+    assert feed() == [str(second.run_id)]
+
+
+@pytest.mark.usefixtures("nothing_settles")
+@pytest.mark.usefixtures("small_steps")
+def test_a_feed_is_not_begun_anew_while_its_last_export_is_half_done(
+    queue: JobQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    claims = [answered(queue) for _ in range(3)]
+    cursor = ("--cursor", str(tmp_path / "cursor"))
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "_append", full_after(2))
+        assert exported(str(tmp_path / "a.jsonl"), *cursor) == 2
+    assert exported(str(tmp_path / "b.jsonl"), *cursor) == 2
+    assert "go on with it by --resume" in capsys.readouterr().err
+    assert exported(str(tmp_path / "a.jsonl"), *cursor, "--resume") == 0
+    assert [row["run_id"] for row in lines_of(tmp_path / "a.jsonl")] == [str(claim.run_id) for claim in claims]
+
+
+def test_a_feed_of_something_else_is_refused(
+    queue: JobQueue, feed: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    feed()
+    assert exported(str(tmp_path / "x.jsonl"), "--facts", "--cursor", str(tmp_path / "cursor")) == 2
+    assert "something else" in capsys.readouterr().err
+
+
+def test_a_cursor_that_is_no_cursor_is_told(
+    queue: JobQueue, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cursor").write_text("{}")
+    assert exported(str(tmp_path / "x.jsonl"), "--cursor", str(tmp_path / "cursor")) == 2
+    assert "cannot be read" in capsys.readouterr().err
