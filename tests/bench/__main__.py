@@ -50,6 +50,8 @@ def _roll_up() -> Iterator[Result]:
     from tests.bench import roll_up
 
     yield roll_up.measure()
+
+
 def _export() -> Iterator[Result]:
     from tests.bench import export
 
