@@ -100,7 +100,7 @@ def _fitting(first: int, last: int) -> tuple[int, bool]:
     engine = engine_of(connection)
     while True:
         ((runs, size),) = _all(
-            f"SELECT COUNT(*), SUM(CAST({_BYTES[engine]} AS bigint)) FROM {quoted_table(engine, 'run')}"  # noqa: S608
+            f"SELECT COUNT(*), SUM(CAST({_BYTES[engine]} AS bigint)) FROM {quoted_table(engine, 'run')}"  # noqa: S608 (our own)
             f" WHERE run_seq > {first} AND run_seq <= {last} AND status = 'SUCCEEDED'"
         )
         if int(size or 0) <= MAX_WINDOW_BYTES or last - first == 1:
