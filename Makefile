@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-contract bench lint format requirements
+.PHONY: help setup environment demo test test-contract chaos bench lint format requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -32,6 +32,13 @@ test: setup ## Run every test on the embedded PostgreSQL, or on DATABASE_URL
 
 test-contract: setup ## Run the queue's promises alone, on the engine that DATABASE_URL names
 	$(RUN) -m pytest tests/contract $(ARGS)
+
+# How long chaos reigns, over how many workers, from which seed (empty: a new one, which is printed).
+SECONDS ?= 180
+WORKERS ?= 4
+SEED ?=
+chaos: setup ## Let everything go wrong at once, then judge every promise; SECONDS, WORKERS, SEED
+	$(RUN) -m tests.chaos --seconds $(SECONDS) --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: setup ## Measure speed and memory, as a table and as JSON
 	$(RUN) -m tests.bench $(ARGS)

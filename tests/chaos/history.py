@@ -1,0 +1,112 @@
+"""What SQL tells of every job, read once, whole, on either engine; promises are judged by this and the lake alone."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+GUIDS = frozenset({"job_id", "run_id", "current_run_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    job_id: UUID
+    status: str
+    interrogation_key: str
+    dedupe_key: str | None
+    max_attempts: int
+    attempt_count: int
+    current_run_id: UUID | None
+    lease_expires_utc: datetime | None
+    error_kind: str | None
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    run_id: UUID
+    job_id: UUID
+    attempt: int
+    counted: bool
+    started_utc: datetime
+    completed_utc: datetime | None
+    lease_until_utc: datetime
+    status: str
+    worker_id: str
+    error_kind: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    event_seq: int
+    job_id: UUID
+    run_id: UUID | None
+    at_utc: datetime
+    event: str
+    from_status: str | None
+    to_status: str
+    actor: str
+    reason: str | None
+    detail_json: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    run_id: UUID
+    artifact_type: str
+    content_sha256: str
+    byte_count: int
+    lake_uri: str
+
+
+Row = TypeVar("Row", JobRow, RunRow, EventRow, ArtifactRow)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All rows, by job and by run; runs by attempt, events by number. ``now`` is the server's, when all was read."""
+
+    now: datetime
+    jobs: dict[UUID, JobRow]
+    runs: dict[UUID, RunRow]
+    runs_of: dict[UUID, list[RunRow]]
+    events_of: dict[UUID, list[EventRow]]
+    artifacts_of: dict[UUID, list[ArtifactRow]] = field(default_factory=dict)
+
+    @property
+    def job_ids(self) -> set[UUID]:
+        """Every job that any table speaks of."""
+        return self.jobs.keys() | self.runs_of.keys() | self.events_of.keys()
+
+
+def read_history(cursor: Any) -> History:
+    """Read every table; the cursor is any DB-API's."""
+    cursor.execute("SELECT CURRENT_TIMESTAMP")
+    (now,) = cursor.fetchone()
+    jobs = {row.job_id: row for row in _rows(cursor, JobRow, "llm.job", order="job_seq")}
+    runs = {row.run_id: row for row in _rows(cursor, RunRow, "llm.run", order="attempt")}
+    runs_of: dict[UUID, list[RunRow]] = defaultdict(list)
+    for run in runs.values():
+        runs_of[run.job_id].append(run)
+    events_of: dict[UUID, list[EventRow]] = defaultdict(list)
+    for event in _rows(cursor, EventRow, "llm.job_event", order="event_seq"):
+        events_of[event.job_id].append(event)
+    artifacts_of: dict[UUID, list[ArtifactRow]] = defaultdict(list)
+    for artifact in _rows(cursor, ArtifactRow, "llm.artifact", order="artifact_seq"):
+        artifacts_of[artifact.run_id].append(artifact)
+    return History(now, jobs, runs, dict(runs_of), dict(events_of), dict(artifacts_of))
+
+
+def _rows(cursor: Any, kind: type[Row], table: str, *, order: str) -> Sequence[Row]:
+    names = [column.name for column in fields(kind)]
+    cursor.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY {order}")
+    return [kind(*map(_value, names, row)) for row in cursor.fetchall()]
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in GUIDS and value is not None:
+        return UUID(str(value))
+    return bool(value) if name == "counted" else value

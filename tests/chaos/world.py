@@ -1,0 +1,152 @@
+"""Where a chaos run happens: a PostgreSQL and a folder of its own, a fake Ollama, and an ordinary user."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from signal import SIGQUIT
+
+import psycopg
+
+from holocron.embedded_postgres.account import _CAP_DAC_READ_SEARCH, Account
+from tests.chaos.moods import Moods
+from tests.chaos.processes import BASE_DIR
+from tests.chaos.spans import Span
+from tests.chaos.worker import FULL_VARIABLE
+from tests.fake_ollama import FakeOllama
+from tests.own_postgres import OwnPostgres
+
+FOLDER_MODE, READ_ONLY_MODE = 0o755, 0o555
+SECRET_KEY = "chaos-0123456789abcdef0123456789abcdef"
+
+
+@dataclass
+class ChaosWorld:
+    """Everything that can go wrong, and the switches that make it so."""
+
+    postgres: OwnPostgres
+    folder: Path
+    fake: FakeOllama
+    moods: Moods
+    account: Account
+    is_kept: bool
+    away: list[Span] = field(default_factory=list)
+    """When the database was away."""
+    _database_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "database"))
+    _restarts: "list[Future[None]]" = field(default_factory=list)
+
+    @property
+    def lake(self) -> Path:
+        return self.folder / "lake"
+
+    @property
+    def full_sign(self) -> Path:
+        return self.folder / "lake-is-full"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {
+            "DATABASE_URL": self.postgres.url,
+            "HOLOCRON_VAR": str(self.folder),
+            "LAKE_URL": str(self.lake),
+            "OLLAMA_BASE_URL": self.fake.url,
+            "OLLAMA_CONNECT_SECONDS": "2",
+            "OLLAMA_FIRST_BYTE_SECONDS": "3",
+            "OLLAMA_IDLE_SECONDS": "2",
+            "OLLAMA_TIMEOUT_SECONDS": "6",
+            "SECRET_KEY": SECRET_KEY,
+            "LOG_FORMAT": "json",
+            "WORKER_ID": "",
+            FULL_VARIABLE: str(self.full_sign),
+            # The account may be unable to write beside the tree's files.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return {**os.environ, **own}
+
+    def crash_database(self, *, away_seconds: float) -> None:
+        """Stop the server as a crash would, and start it again on a thread that lives as long as this world."""
+        self._restarts.append(self._database_thread.submit(self._crash, away_seconds))
+
+    def _crash(self, away_seconds: float) -> None:
+        since = time.time()
+        self.postgres.stop(SIGQUIT)
+        time.sleep(away_seconds)
+        self.postgres.start()
+        self.away.append((since, time.time()))
+
+    def wait_for_database(self) -> None:
+        """Return when every server that was stopped has been started again."""
+        for restart in self._restarts:
+            restart.result()
+
+    def cut_connections(self, share: float) -> int:
+        """End so many of the server's connections, at least one if there is any; return how many."""
+        with suppress(psycopg.OperationalError), self.postgres.connect() as connection:
+            found = connection.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND random() < %s",
+                [share],
+            ).fetchone()
+            return int(str(found[0])) if found else 0
+        return 0
+
+    def set_lake_writable(self, *, writable: bool) -> None:
+        """Give every folder of the lake its mode; the workers' user then may, or may not, write in it."""
+        mode = FOLDER_MODE if writable else READ_ONLY_MODE
+        for where, _, _ in os.walk(self.lake):
+            with suppress(FileNotFoundError):
+                Path(where).chmod(mode)
+
+    def note(self, what: str) -> None:
+        """Keep what happened when, beside the workers' logs."""
+        with (self.folder / "faults.log").open("a") as log:
+            log.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {what}\n")
+
+    def set_lake_full(self, *, full: bool) -> None:
+        if full:
+            self.full_sign.touch()
+        else:
+            self.full_sign.unlink(missing_ok=True)
+
+
+@contextmanager
+def chaos_world(rng: Random, *, keep: bool) -> Iterator[ChaosWorld]:
+    """Yield a migrated world; its folder is removed at the end unless it is to be kept or something went wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="holocron-chaos-"))
+    folder.chmod(0o755)
+    postgres = OwnPostgres(folder / "postgres")
+    account = postgres._account
+    if account.capability is not None:
+        # Reading wherever the tree lies is enough: one that may write anywhere knows no read-only lake.
+        account = replace(account, capability=_CAP_DAC_READ_SEARCH)
+    moods = Moods(rng)
+    postgres.start()
+    try:
+        with FakeOllama(records=False) as fake:
+            fake.always(moods)
+            world = ChaosWorld(postgres, folder / "world", fake, moods, account, is_kept=keep)
+            world.lake.mkdir(parents=True)
+            for own in (world.folder, world.lake):
+                os.chown(own, account.uid, account.gid)
+            subprocess.run(
+                [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+                cwd=BASE_DIR,
+                env=world.environment,
+                check=True,
+                timeout=120,
+            )
+            yield world
+            if not world.is_kept:
+                postgres.stop()
+                shutil.rmtree(folder)
+    finally:
+        postgres.stop()
