@@ -36,9 +36,13 @@ _ADVICE = (
         line="the database refuses the user or the password of DATABASE_URL: correct them (with % for special marks)",
     ),
     Advice(
-        said=("certificate", "SSL Provider", "server does not support SSL", "SSL error"),
+        said=("certificate", "SSL Provider", "server does not support SSL", "SSL error", "Encryption not supported"),
         line="no encrypted connection to the database can be made: install its certificate's authority, or for a "
         "server of your own say in DATABASE_URL TrustServerCertificate=yes (SQL Server) or sslmode=require",
+    ),
+    Advice(
+        said=("Failed to load the driver",),
+        line="the system lacks a library that SQL Server's driver loads: install libkrb5-3 and libgssapi-krb5-2",
     ),
     Advice(
         said=(
@@ -48,6 +52,8 @@ _ADVICE = (
             "nodename nor servname",
             "Temporary failure in name",
             "unable to establish connection",
+            "Connection operation failed",  # who answered there was no SQL Server
+            "Protocol error in TDS stream",  # nor here
             "timeout expired",
             "Login timeout",
             "No route to host",

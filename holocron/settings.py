@@ -25,6 +25,9 @@ try:
     _database = read_database_url(_values["DATABASE_URL"], var_folder=HOLOCRON_VAR)
     # "lease" is the way of the workers' heartbeats, which must not wait behind anything.
     DATABASES: dict[str, Any] = {"default": _database, "lease": impatient(_database)}
+    # Django keeps its connections itself. A pool of SQL Server's driver beneath would hand a broken one out again, and
+    # in a process that was forked the sockets of its parent.
+    DATABASE_CONNECTION_POOLING = False
     SECRET_KEY: str = _values["SECRET_KEY"] or read_or_make_secret_key(HOLOCRON_VAR)
     if len(SECRET_KEY) < MIN_CHARACTERS:
         raise SettingsError(f"SECRET_KEY is too short: write {MIN_CHARACTERS} characters or more, or leave it empty")

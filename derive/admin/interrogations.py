@@ -82,7 +82,9 @@ def recent_figures() -> dict[str, Figures]:
     """Return the figures of each definition among the newest runs."""
     sql = (
         "SELECT r.definition_sha256, COUNT(*), SUM(CASE WHEN r.status = 'SUCCEEDED' THEN 1 ELSE 0 END), "  # noqa: S608 (our own constants)
-        "AVG(r.prompt_tokens), AVG(r.output_tokens), AVG(r.total_ms) FROM (SELECT definition_sha256, status, "
+        # As bigint: SQL Server sums up in the column's own type.
+        "AVG(CAST(r.prompt_tokens AS bigint)), AVG(CAST(r.output_tokens AS bigint)), AVG(r.total_ms) FROM "
+        "(SELECT definition_sha256, status, "
         f"prompt_tokens, output_tokens, total_ms FROM {table_of(Run)} ORDER BY run_seq DESC "
         f"OFFSET 0 ROWS FETCH NEXT {RECENT_RUNS} ROWS ONLY) AS r "
         "WHERE r.definition_sha256 IS NOT NULL AND r.status <> 'RUNNING' GROUP BY r.definition_sha256"

@@ -48,8 +48,8 @@ class Fault:
     text: str = ""
 
 
-_OWN_CODE = re.compile(r"\b(?:HC0|510)(\d\d)\b")
-_OWN_TEXT = re.compile(r"\bHC0\d\d: ?(.*?)(?: \(\d+\) \(SQL|[\r\n]|$)")
+# Right behind the driver's brackets: a value that a server repeats in its words cannot pass for one of our codes.
+_OWN_ERROR = re.compile(r"\]HC0(\d\d): ?(.*?)(?: \(\d+\) \(SQL|[\r\n]|$)")
 _SERVER_NUMBER = re.compile(r"\((\d{3,6})\) \(SQL")
 
 _BY_SQLSTATE = {
@@ -108,13 +108,16 @@ _BY_NUMBER = {
         Meaning.LOST,
     ),
 }
-# Where the driver tells no number, the server's own words (sys.messages, English) and the driver's for a SQLSTATE.
+# Where the driver tells no number, the server's own words (sys.messages, English) and the driver's for a SQLSTATE. A
+# PostgreSQL that speaks T-SQL has PostgreSQL's words.
 _BY_WORDS = tuple(
     (re.compile(words), meaning)
     for words, meaning in (
         ("deadlock victim", Meaning.CONTENDED),
+        ("deadlock detected", Meaning.CONTENDED),
         ("Serialization failure", Meaning.CONTENDED),
         ("Lock request time out", Meaning.CONTENDED),
+        ("due to lock timeout", Meaning.CONTENDED),
         ("Cannot open database", Meaning.NO_DATABASE),
         ("Login failed", Meaning.LOGIN_REFUSED),
         ("password authentication failed", Meaning.LOGIN_REFUSED),
@@ -127,8 +130,14 @@ _BY_WORDS = tuple(
         ("Could not find stored procedure", Meaning.NOT_INSTALLED),
         ("Invalid object name", Meaning.NOT_INSTALLED),
         ("is not a parameter for procedure", Meaning.NOT_INSTALLED),
+        ("(procedure|function|relation) .* does not exist", Meaning.NOT_INSTALLED),
         ("is not currently available", Meaning.LOST),
         ("Communication link failure", Meaning.LOST),
+        # The driver restores an idle connection that broke by itself; where it cannot, it says so in states of its own.
+        ("SQLSTATE code: (08|IMC)", Meaning.LOST),
+        ("connection is broken", Meaning.LOST),
+        ("in the kill state", Meaning.LOST),
+        ("terminating connection", Meaning.LOST),
         ("unable to establish connection", Meaning.LOST),
         ("Connection not open", Meaning.LOST),
         ("Server rejected the connection", Meaning.LOST),
@@ -160,10 +169,9 @@ def read_fault(error: BaseException) -> Fault:
             diag = getattr(link, "diag", None)
             return _by_sqlstate(sqlstate, getattr(diag, "message_primary", None) or "")
     text = "\n".join(str(link) for link in _chain(error))
-    own = _OWN_CODE.search(text)
+    own = _OWN_ERROR.search(text)
     if own:
-        words = _OWN_TEXT.search(text)
-        return _own(int(own[1]), words[1].strip() if words else "")
+        return _own(int(own[1]), own[2].strip())
     number = _SERVER_NUMBER.search(text)
     if number and int(number[1]) in _BY_NUMBER:
         return Fault(_BY_NUMBER[int(number[1])], number[1])

@@ -28,8 +28,11 @@ _GO = re.compile(r"^[ \t]*GO[ \t]*;?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 # the transaction. The number is arbitrary and must only stay the same.
 _LOCK_SQL = {
     Engine.POSTGRESQL: "SELECT pg_advisory_xact_lock(4871023596102)",
+    # A refusal is only told by what it returns.
     Engine.SQLSERVER: (
-        "EXEC sp_getapplock @Resource = N'llm.schema_script', @LockMode = N'Exclusive', @LockOwner = N'Transaction'"
+        "DECLARE @granted int; EXEC @granted = sp_getapplock @Resource = N'llm.schema_script', "
+        "@LockMode = N'Exclusive', @LockOwner = N'Transaction'; "
+        "IF @granted < 0 THROW 50000, N'the lock for installing scripts was not granted: run migrate again', 1;"
     ),
 }
 _RECORD_TABLE_SQL = {

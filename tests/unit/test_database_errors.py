@@ -27,6 +27,7 @@ DATABASE = {"PASSWORD": "p;{}@%", "HOST": "h", "PORT": "1"}
         ("SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed certificate]", "encrypted"),
         ("CREATE TABLE permission denied in database 'Holocron'.", "may not do this"),
         ("permission denied for schema public", "may not do this"),
+        ("Driver Error: Connection operation failed; DDBC Error: Failed to load the driver. Please", "libkrb5-3"),
         ("the embedded PostgreSQL did not start: no space left", "no space left"),
         ("something else entirely", "the database failed: something else entirely"),
     ],

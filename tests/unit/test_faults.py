@@ -74,6 +74,26 @@ READ: list[tuple[Exception, Meaning]] = [
     ),
     (mssql_error("Syntax error", "Could not find stored procedure 'llm.usp_x'."), Meaning.NOT_INSTALLED),
     (mssql_error("Integrity", "Cannot insert duplicate key row", mssql.IntegrityError), Meaning.OTHER),
+    (
+        mssql_error(
+            "An error occurred with SQLSTATE code: IMC06",
+            "The connection is broken and recovery is not possible.",
+            mssql.DatabaseError,
+        ),
+        Meaning.LOST,
+    ),
+    (mssql_error("Syntax error", "Cannot continue, because the session is in the kill state."), Meaning.LOST),
+    # The second engine: PostgreSQL's words under the driver's states.
+    (mssql_error("Syntax error", "deadlock detected", mssql.ProgrammingError), Meaning.CONTENDED),
+    (mssql_error("Syntax error", "canceling statement due to lock timeout", mssql.ProgrammingError), Meaning.CONTENDED),
+    (
+        mssql_error("Syntax error", "terminating connection due to administrator command", mssql.ProgrammingError),
+        Meaning.LOST,
+    ),
+    (
+        mssql_error("Syntax error", "procedure llm.usp_x(…) does not exist", mssql.ProgrammingError),
+        Meaning.NOT_INSTALLED,
+    ),
     (pyodbc_error("40001", 1205, "Rerun the transaction."), Meaning.CONTENDED),
     (pyodbc_error("42000", 1222, "…"), Meaning.CONTENDED),
     (pyodbc_error("42000", 229, "…"), Meaning.DENIED),
@@ -108,6 +128,12 @@ def test_our_own_errors_keep_their_number_and_their_words(error: Exception) -> N
     assert isinstance(answer, errors.BadArgument)
     assert answer.number == 6
     assert str(answer) == "usp_enqueue_job: priority is negative (HC006)"
+
+
+@pytest.mark.parametrize("value", ["HC001: it", "51006"])
+def test_a_value_in_the_servers_words_does_not_pass_for_one_of_our_errors(value: str) -> None:
+    text = f"Cannot insert duplicate key row. The duplicate key value is ({value})."
+    assert read_fault(mssql_error("Integrity", text, mssql.IntegrityError)).meaning == Meaning.OTHER
 
 
 def test_a_worker_id_in_use_is_an_error_of_its_own() -> None:

@@ -49,7 +49,8 @@ BEGIN
     ),
     told AS (
         INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
-        SELECT p.job_id, v_now, 'promoted', 'SCHEDULED', 'NEW', 'promotion'
+        -- The clock now, under the lock, so that a job's events are in the order of their times.
+        SELECT p.job_id, clock_timestamp(), 'promoted', 'SCHEDULED', 'NEW', 'promotion'
         FROM promoted AS p
     )
     SELECT count(*)::integer INTO v_promoted FROM promoted;

@@ -29,7 +29,6 @@ BEGIN
     DECLARE @kind nvarchar(4000) = NULLIF(LTRIM(RTRIM(@error_kind)), N'');
     DECLARE @message nvarchar(400);
     DECLARE @now datetime2(6);
-    DECLARE @found int;
     DECLARE @accepted bit;
     DECLARE @job_seq bigint;
     DECLARE @job_status nvarchar(40);
@@ -145,6 +144,25 @@ BEGIN
         created_utc nvarchar(MAX) '$.created_utc'
     ) AS a;
 
+    -- An engine that hands the escapes of JSON strings on shows it here; they are resolved then.
+    IF LEN(JSON_VALUE(N'["\""]', '$[0]')) > 1
+    BEGIN
+        UPDATE @run
+        SET
+            ollama_base_url = llm.json_text(ollama_base_url),
+            model_name = llm.json_text(model_name),
+            model_tag = llm.json_text(model_tag),
+            options_json = llm.json_text(options_json),
+            metrics_json = llm.json_text(metrics_json),
+            interrogation_version = llm.json_text(interrogation_version),
+            output_json = llm.json_text(output_json);
+
+        UPDATE @artifact
+        SET
+            media_type = llm.json_text(media_type),
+            lake_uri = llm.json_text(lake_uri);
+    END;
+
     IF EXISTS (
         SELECT 1
         FROM @run AS r
@@ -203,6 +221,7 @@ BEGIN
     -- One turn, as a rule; another one only where lock hints mean nothing and the job changed under the look.
     WHILE @accepted IS NULL
     BEGIN
+        SET @job_seq = NULL;
         SELECT
             @job_seq = j.job_seq,
             @job_status = j.status,
@@ -214,12 +233,11 @@ BEGIN
             @locked_by = j.locked_by
         FROM llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (pk_job))
         WHERE j.job_id = @job_id;
-        SET @found = @@ROWCOUNT;
         SET @now = SYSUTCDATETIME();  -- read under the lock, so that a job's events are in the order of their times
         SET @final_status = NULL;
         SET @available_utc = NULL;
 
-        IF @found = 0
+        IF @job_seq IS NULL
             SET @accepted = 0;
         ELSE IF @job_status <> N'RUNNING' OR @current_run_id <> @run_id
         BEGIN

@@ -120,6 +120,21 @@ BEGIN
         repeats_run_id nvarchar(MAX) '$.repeats_run_id'
     ) AS e;
 
+    -- An engine that hands the escapes of JSON strings on shows it here; they are resolved then.
+    IF LEN(JSON_VALUE(N'["\""]', '$[0]')) > 1
+        UPDATE @raw
+        SET
+            interrogation_key = llm.json_text(interrogation_key),
+            input_json = llm.json_text(input_json),
+            evidence_ref_json = llm.json_text(evidence_ref_json),
+            model_hint = llm.json_text(model_hint),
+            dedupe_key = llm.json_text(dedupe_key),
+            entity_type = llm.json_text(entity_type),
+            entity_id = llm.json_text(entity_id);
+
+    -- One engine has no row for an element that is no object.
+    IF NOT EXISTS (SELECT 1 FROM @raw) AND JSON_VALUE(@jobs_json, '$[0]') IS NOT NULL
+        THROW 51010, N'HC010: jobs_json is malformed: an element is not an object', 1;
     -- An empty text would convert to 0, and a guid with something behind it to the guid.
     IF EXISTS (
         SELECT 1

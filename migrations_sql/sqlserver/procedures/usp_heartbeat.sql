@@ -30,7 +30,6 @@ BEGIN
     DECLARE @now datetime2(6);
     DECLARE @lease_expires_utc datetime2(6);
     DECLARE @active_runs int;
-    DECLARE @known int;
     DECLARE @known_started_utc datetime2(6);
     DECLARE @known_seen_utc datetime2(6);
     DECLARE @known_stopping bit;
@@ -135,10 +134,8 @@ BEGIN
         @known_stopping = w.stopping
     FROM llm.worker AS w WITH (UPDLOCK, HOLDLOCK, ROWLOCK)
     WHERE w.worker_id = @worker;
-    SET @known = @@ROWCOUNT;
 
-    IF @known = 1
-        AND @started_utc <> @known_started_utc
+    IF @started_utc <> @known_started_utc
         AND @known_stopping = 0
         AND @known_seen_utc >= DATEADD(SECOND, -@lease_seconds, @now)
     BEGIN
@@ -146,7 +143,7 @@ BEGIN
         THROW 51020, @message, 1;
     END;
 
-    IF @known = 1
+    IF @known_seen_utc IS NOT NULL
         UPDATE llm.worker WITH (ROWLOCK)
         SET
             host = COALESCE(LEFT(@host, 200), host),

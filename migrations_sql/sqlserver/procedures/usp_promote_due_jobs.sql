@@ -36,6 +36,9 @@ BEGIN
     ORDER BY j.available_utc, j.job_seq
     OPTION (OPTIMIZE FOR (@max_rows = 1));
 
+    -- Read under the locks, so that a job's events are in the order of their times.
+    SET @now = SYSUTCDATETIME();
+
     UPDATE j
     SET status = N'NEW'
     OUTPUT inserted.job_seq, inserted.job_id INTO @moved (job_seq, job_id)
@@ -47,7 +50,7 @@ BEGIN
         AND j.available_utc <= @now
     -- The few rows drive, the table is sought: no plan may read past them, and wait, whatever the statistics say.
     OPTION (LOOP JOIN, FORCE ORDER);
-    SET @promoted = @@ROWCOUNT;
+    SET @promoted = (SELECT COUNT(*) FROM @moved);
 
     INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
     SELECT

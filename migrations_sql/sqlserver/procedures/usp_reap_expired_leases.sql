@@ -64,8 +64,6 @@ BEGIN
             AND j.lease_expires_utc < @now
         ORDER BY j.job_seq;
 
-        SET @now = SYSUTCDATETIME();
-
         INSERT INTO @expired (
             job_seq, job_id, run_id, locked_by, lease_expires_utc, final_status, backoff_ms, error
         )
@@ -107,6 +105,9 @@ BEGIN
             j.status = N'RUNNING'
             AND j.lease_expires_utc < @now
         OPTION (LOOP JOIN, FORCE ORDER);
+
+        -- Read under the locks, so that a job's events are in the order of their times.
+        SET @now = SYSUTCDATETIME();
 
         -- The lease is asked again: where lock hints mean nothing, a heartbeat may have renewed it.
         UPDATE j

@@ -19,7 +19,6 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 
     DECLARE @now datetime2(6);
-    DECLARE @found int;
     DECLARE @accepted bit;
     DECLARE @job_id uniqueidentifier;
     DECLARE @job_seq bigint;
@@ -42,6 +41,7 @@ BEGIN
     -- One turn, as a rule; another one only where lock hints mean nothing and the job changed under the look.
     WHILE @accepted IS NULL
     BEGIN
+        SET @job_seq = NULL;
         SELECT
             @job_seq = j.job_seq,
             @job_status = j.status,
@@ -50,10 +50,9 @@ BEGIN
             @locked_by = j.locked_by
         FROM llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (pk_job))
         WHERE j.job_id = @job_id;
-        SET @found = @@ROWCOUNT;
         SET @now = SYSUTCDATETIME();
 
-        IF @found = 0
+        IF @job_seq IS NULL
             SET @accepted = 0;
         ELSE IF @job_status <> N'RUNNING' OR @current_run_id <> @run_id
         BEGIN

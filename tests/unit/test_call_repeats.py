@@ -1,0 +1,102 @@
+"""What a call does after each kind of SQL Server's errors, at the one place where it is sent."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.db import utils
+from mssql_python import exceptions as mssql
+
+from derive.errors import DatabaseUnavailable, QueueError
+from derive.sql import calls, procedures
+from derive.sql.calls import Row
+from derive.sql.procedures import PROCEDURES, Procedure
+
+ANSWER: list[Row] = [(True, "SUCCEEDED", None)]
+
+
+def raised(kind: type[mssql.Error], words: str, text: str) -> Exception:
+    """Return Django's error around the driver's, which tells no number."""
+    error = utils.DatabaseError(f"Driver Error: {words}; DDBC Error: [Microsoft][SQL Server]{text}")
+    error.__cause__ = kind(driver_error=words, ddbc_error=f"[Microsoft][ODBC Driver 18][SQL Server]{text}")
+    return error
+
+
+VICTIM = raised(mssql.OperationalError, "Serialization failure", "Transaction (Process ID 53) was deadlocked on lock")
+LOCK_TIMEOUT = raised(mssql.OperationalError, "Timeout expired", "Lock request time out period exceeded.")
+LINK = raised(mssql.OperationalError, "Communication link failure", "TCP Provider: Error code 0x68")
+BROKEN = raised(mssql.DatabaseError, "An error occurred with SQLSTATE code: IMC06", "The connection is broken and …")
+FAILOVER = raised(mssql.ProgrammingError, "Syntax error", "Database 'd' on server 's' is not currently available.")
+BUSY = raised(mssql.ProgrammingError, "Syntax error", "The service is currently busy. Retry after 10 seconds.")
+CHECK = raised(mssql.IntegrityError, "Integrity constraint violation", "The INSERT statement conflicted with …")
+
+CONTENDED = (VICTIM, LOCK_TIMEOUT)
+LOST = (LINK, BROKEN, FAILOVER, BUSY)
+
+
+class Line:
+    """The way to a server that raises what it is given, in turn, before it answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.sent = 0
+        self.dropped = 0
+        monkeypatch.setattr(calls, "_make_ready", lambda *_: None)
+        monkeypatch.setattr(calls, "_drop", self._drop)
+        monkeypatch.setattr(calls, "_send", self._send)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+
+    def _drop(self, *_: Any) -> None:
+        self.dropped += 1
+
+    def _send(self, *_: Any) -> Sequence[Row]:
+        self.sent += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return ANSWER
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+@pytest.mark.parametrize("error", CONTENDED, ids=["1205", "1222"])
+def test_whatever_was_rolled_back_is_said_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, procedure: Procedure
+) -> None:
+    line = Line(monkeypatch, error, error)
+    assert calls.call("default", procedure, {}) == ANSWER
+    assert (line.sent, line.dropped) == (3, 0)
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+@pytest.mark.parametrize("error", LOST, ids=["08S01", "IMC06", "40613", "40501"])
+def test_after_a_lost_connection_only_what_may_be_repeated_is_said_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, procedure: Procedure
+) -> None:
+    line = Line(monkeypatch, error)
+    if procedure.is_repeatable:
+        assert calls.call("default", procedure, {}) == ANSWER
+    else:
+        with pytest.raises(DatabaseUnavailable):
+            calls.call("default", procedure, {})
+    assert (line.sent, line.dropped) == (2 if procedure.is_repeatable else 1, 1)
+
+
+def test_a_claim_is_not_repeated_and_an_enqueue_a_completion_and_a_heartbeat_are() -> None:
+    repeatable = {procedure.name for procedure in PROCEDURES if procedure.is_repeatable}
+    assert procedures.CLAIM_NEXT_JOB.name not in repeatable
+    assert {"usp_enqueue_job", "usp_enqueue_jobs", "usp_complete_job", "usp_release_job", "usp_heartbeat"} <= repeatable
+
+
+def test_the_repeats_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, times in ((VICTIM, calls.MAX_CONTENDED_TRIES), (LINK, calls.MAX_LOST_TRIES)):
+        line = Line(monkeypatch, *[error] * 50)
+        with pytest.raises(DatabaseUnavailable):
+            calls.call("default", procedures.COMPLETE_JOB, {})
+        assert line.sent == times
+
+
+def test_an_error_that_says_the_call_itself_is_wrong_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(monkeypatch, CHECK)
+    with pytest.raises(QueueError):
+        calls.call("default", procedures.COMPLETE_JOB, {})
+    assert (line.sent, line.dropped) == (1, 0)
