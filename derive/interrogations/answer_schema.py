@@ -13,6 +13,7 @@ from referencing.exceptions import Unresolvable
 
 from derive.errors import ConfigurationError
 from derive.interrogations.report import Detail, excerpt_of, path_of
+from derive.interrogations.schema_inlining import with_definitions_in_place
 
 MAX_PROBLEMS = 10
 _MAX_MATCHED_CHARACTERS = 10_000
@@ -32,7 +33,7 @@ class AnswerSchema:
             where = path_of(tuple(error.absolute_path))
             raise ConfigurationError(f"not a JSON schema: at {where}: {error.message[:200]}") from error
         # An empty registry: nothing is ever retrieved.
-        self._validator = _BoundedValidator(schema, registry=Registry())
+        self._validator = _BoundedValidator(with_definitions_in_place(schema), registry=Registry())
 
     def find_faults(self, answer: Any) -> tuple[Detail, ...]:
         """Return what in the answer breaks the schema, at most ten problems."""

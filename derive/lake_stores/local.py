@@ -74,17 +74,9 @@ class LocalStore:
         with self.reading(uri), contextlib.closing(self._reach(folder, create=False)) as place:
             return os.fdopen(place.directory.open_file(name), "rb")
 
-    def list_folder(self, folder: str) -> list[Entry]:
-        """As ``Store.list_folder``; links and whatever else is no plain file or folder are left out."""
-        try:
-            with self.reading(folder), contextlib.closing(self._reach(folder, create=False)) as place:
-                return [
-                    Entry(name, stat.S_ISDIR(facts.st_mode), facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
-                    for name, facts in place.directory.scan()
-                    if not name.startswith(".") and (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode))
-                ]
-        except LakeFileMissing:
-            return []
+    def open_folder(self, folder: str) -> "LocalFolder":
+        """As ``Store.open_folder``."""
+        return LocalFolder(self, folder, self._reach_to_read(folder))
 
     def delete_folder(self, folder: str) -> None:
         """As ``Store.delete_folder``."""
@@ -199,6 +191,32 @@ class LocalStore:
             if error.errno == errno.ENAMETOOLONG:
                 raise LakePathRefused(f"{uri} is too long for the lake's file system") from error
             raise describe_unavailable(where, error) from error
+
+
+class LocalFolder:
+    """As ``FolderReader``: a descriptor of the folder, from which each file is one step."""
+
+    def __init__(self, store: LocalStore, folder: str, place: Place) -> None:
+        self._store = store
+        self._folder = folder
+        self._place = place
+
+    def entries(self) -> list[Entry]:
+        """As ``FolderReader.entries``; links and whatever else is no plain file or folder are left out."""
+        with self._store.reading(self._folder):
+            return [
+                Entry(name, stat.S_ISDIR(facts.st_mode), facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
+                for name, facts in self._place.directory.scan()
+                if not name.startswith(".") and (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode))
+            ]
+
+    def open_file(self, name: str) -> BinaryIO:
+        """As ``FolderReader.open_file``."""
+        return os.fdopen(self._place.directory.open_file(name), "rb")
+
+    def close(self) -> None:
+        """As ``FolderReader.close``."""
+        self._place.close()
 
 
 def _create_root(root: Path) -> None:

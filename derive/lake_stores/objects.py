@@ -109,14 +109,15 @@ class ObjectStore:
             stream: BinaryIO = self._fs.open(self._path(uri), "rb")
             return stream
 
-    def list_folder(self, folder: str) -> list[Entry]:
-        """As ``Store.list_folder``."""
+    def open_folder(self, folder: str) -> "ObjectFolder":
+        """As ``Store.open_folder``: a prefix, which nothing holds."""
+        return ObjectFolder(self, folder)
+
+    def entries(self, folder: str) -> list[Entry]:
+        """Return what stands below a prefix, as ``FolderReader.entries``."""
         path = self._path(folder)
-        try:
-            with self.reading(folder):
-                found = self._fs.ls(path, detail=True)
-        except LakeFileMissing:
-            return []
+        with self.reading(folder):
+            found = self._fs.ls(path, detail=True)
         entries = [
             Entry(
                 info["name"].rstrip("/").rsplit("/", 1)[-1],
@@ -161,6 +162,25 @@ class ObjectStore:
         except Exception as error:
             # Each package lets its vendor's own errors through, which share no ancestor but this.
             raise describe_unavailable(f"{self._shown}/{uri}".rstrip("/"), error) from error
+
+
+class ObjectFolder:
+    """As ``FolderReader``: each file is an object of its own, reached by its whole name."""
+
+    def __init__(self, store: ObjectStore, folder: str) -> None:
+        self._store = store
+        self._folder = folder
+
+    def entries(self) -> list[Entry]:
+        """As ``FolderReader.entries``."""
+        return self._store.entries(self._folder)
+
+    def open_file(self, name: str) -> BinaryIO:
+        """As ``FolderReader.open_file``."""
+        return self._store.open_file(f"{self._folder}/{name}")
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class ObjectSpool:

@@ -32,6 +32,19 @@ class SpoolFile(Protocol):
         """Let go of everything held and remove what was written; may be repeated, never raises."""
 
 
+class FolderReader(Protocol):
+    """One folder held open: whatever becomes of its name, this is the folder that is read. One thread at a time."""
+
+    def entries(self) -> list[Entry]:
+        """Return what stands in it by name, hidden names left out."""
+
+    def open_file(self, name: str) -> BinaryIO:
+        """Open a file directly in it; called within ``Store.reading``, which says what is raised."""
+
+    def close(self) -> None:
+        """Let go of the folder; may be repeated."""
+
+
 class Store(Protocol):
     """Where the lake's bytes are. Paths have passed ``check_uri``; every method may be called from any thread.
 
@@ -61,8 +74,8 @@ class Store(Protocol):
     def reading(self, uri: str) -> AbstractContextManager[None]:
         """Within it, what goes wrong in reading a stream of ``open_file`` is raised as ``open_file`` raises."""
 
-    def list_folder(self, folder: str) -> list[Entry]:
-        """Return what stands in a folder by name, hidden names left out; a folder that is not there is empty."""
+    def open_folder(self, folder: str) -> FolderReader:
+        """Open a folder for reading; raise LakeFileMissing when it is not there, as far as the store can tell."""
 
     def delete_folder(self, folder: str) -> None:
         """Remove a folder and all in it, following no link out of it; nothing there is fine."""

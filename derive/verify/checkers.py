@@ -4,6 +4,7 @@ Hashing and reading overlap in threads; rendering, parsing and judging do not, s
 that starting processes takes. Processes ask no database: what they need of SQL is handed to them with the runs.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ THREADS = 4
 MOST_PROCESSES = 8
 WORTH_PROCESSES = 2_000
 """Runs from which on processes are started: a few seconds of one thread's work."""
+_OBJECTS_BEFORE_COLLECTING = 200_000
 _CHUNKS_EACH = 3
 """Chunks of runs handed out ahead, for each that works on them."""
 
@@ -109,6 +111,9 @@ def _begin_process(lake_url: str, interrogations_folder: Path | None, quick: boo
     # Ctrl-C reaches every process of the terminal; who started this one ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _checkers_here.append(RunChecker.of(Lake.open(lake_url), Registry.load(interrogations_folder), quick=quick))
+    # What is parsed holds no cycles, and looking for them took a seventh of the time (measured).
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
 
 
 def _check_here(runs: Sequence[StoredRun], definitions: Mapping[str, Definition]) -> list[RunResult]:

@@ -8,13 +8,13 @@ from pydantic import BaseModel
 from derive.errors import LakeUnavailable, places_of
 from derive.interrogations.definition import Definition
 from derive.interrogations.registry import Registry
-from derive.lake import Lake
+from derive.lake import Lake, OpenFolder
 from derive.lake_stores.paths import RUNS_FOLDER
 from derive.verify.answer import check_judgement, check_response
 from derive.verify.contents import bounded, read_whole_files
 from derive.verify.findings import Check, Findings, RunResult
 from derive.verify.question import check_definition, check_evidence, check_model, check_prompt, check_request
-from derive.verify.rows import RunFolder, compare_rows
+from derive.verify.rows import RunFolder, compare_rows, has_rows, open_run_folder
 from derive.verify.stored import StoredRun
 
 
@@ -50,11 +50,9 @@ class RunChecker:
         findings = Findings(run.run_id)
         files = bytes_read = 0
         try:
-            folder = compare_rows(run, self._lake, findings)
-            if folder is not None:
-                files, bytes_read = len(folder.files) + 1, folder.manifest_bytes
-                if not self._quick:
-                    bytes_read += self._look_into(run, folder, definitions, findings)
+            if has_rows(run, findings):
+                with open_run_folder(run, self._lake) as opened:
+                    files, bytes_read = self._check_folder(run, opened, definitions, findings)
         except LakeUnavailable as error:
             # Raised here when it is the lake that is away, and not one file that cannot be read.
             self._lake.list_folder(RUNS_FOLDER)
@@ -63,13 +61,30 @@ class RunChecker:
             findings.add("", Check.UNREADABLE, f"could not be verified: {places_of(error)}")
         return RunResult(run.run_id, tuple(findings.found), files, bytes_read)
 
+    def _check_folder(
+        self, run: StoredRun, opened: OpenFolder, definitions: Mapping[str, Definition], findings: Findings
+    ) -> tuple[int, int]:
+        """Check a run's folder; return how many files and bytes of it were read."""
+        folder = compare_rows(run, opened, findings)
+        if folder is None:
+            return 0, 0
+        bytes_read = folder.manifest_bytes
+        if not self._quick:
+            bytes_read += self._look_into(run, folder, opened, definitions, findings)
+        return len(folder.files) + 1, bytes_read
+
     def _look_into(
-        self, run: StoredRun, folder: RunFolder, definitions: Mapping[str, Definition], findings: Findings
+        self,
+        run: StoredRun,
+        folder: RunFolder,
+        opened: OpenFolder,
+        definitions: Mapping[str, Definition],
+        findings: Findings,
     ) -> int:
         """Hash every file and make everything again that can be; return how many bytes were read."""
         state = folder.state
         with bounded(folder):
-            files, bytes_read = read_whole_files(folder, self._lake, findings)
+            files, bytes_read = read_whole_files(folder, opened, findings)
             definition = check_definition(state, definitions, findings)
             bundle = check_evidence(state, files, findings)
             prompts = check_prompt(

@@ -11,7 +11,7 @@ from typing import Any
 
 from derive.contracts import parse_json
 from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
-from derive.lake import Lake
+from derive.lake import OpenFolder
 from derive.verify.findings import Check, Findings
 from derive.verify.rows import Recorded, RunFolder
 
@@ -37,7 +37,7 @@ def bounded(folder: RunFolder) -> Iterator[None]:
         yield
 
 
-def read_whole_files(folder: RunFolder, lake: Lake, findings: Findings) -> tuple[Mapping[str, bytes], int]:
+def read_whole_files(folder: RunFolder, opened: OpenFolder, findings: Findings) -> tuple[Mapping[str, bytes], int]:
     """Hash every file; return those that are as recorded, by name, and how many bytes were read.
 
     Raises LakeUnavailable.
@@ -46,7 +46,7 @@ def read_whole_files(folder: RunFolder, lake: Lake, findings: Findings) -> tuple
     bytes_read = 0
     for file in folder.files:
         try:
-            data, digest, byte_count = _read(f"{folder.uri}/{file.name}", file, lake)
+            data, digest, byte_count = _read(file, opened)
         except LakeFileMissing:
             findings.add(file.name, Check.MISSING, "is not in the lake")
             continue
@@ -65,17 +65,17 @@ def read_whole_files(folder: RunFolder, lake: Lake, findings: Findings) -> tuple
     return whole, bytes_read
 
 
-def _read(uri: str, file: Recorded, lake: Lake) -> tuple[bytes | None, str, int]:
+def _read(file: Recorded, opened: OpenFolder) -> tuple[bytes | None, str, int]:
     """Return a file's bytes (None when they are too many to be looked into), its SHA-256 and its size."""
     if file.byte_count <= MAX_LOOKED_INTO_BYTES:
         try:
             # Bounded by the size recorded, so that no more is allocated.
-            data = lake.read(uri, max_bytes=file.byte_count)
+            data = opened.read(file.name, max_bytes=file.byte_count)
         except LakeFileTooLarge:
             pass  # it grew since it was listed: hashed below, and found to be another
         else:
             return data, hashlib.sha256(data).hexdigest(), len(data)
-    digest, byte_count = lake.hash_file(uri)
+    digest, byte_count = opened.hash_file(file.name)
     return None, digest, byte_count
 
 

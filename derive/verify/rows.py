@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from derive.contracts import Manifest, ManifestFile
 from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
-from derive.lake import ARTIFACTS, MANIFEST_NAME, MAX_MANIFEST_BYTES, Lake
+from derive.lake import ARTIFACTS, MANIFEST_NAME, MAX_MANIFEST_BYTES, Lake, OpenFolder
 from derive.lake_stores.paths import is_run_folder
 from derive.lake_stores.store import Entry
 from derive.verify.findings import Check, Findings
@@ -53,28 +53,23 @@ class RunFolder:
     ``files`` is what is there, whole as far as its sizes tell; ``recorded`` names what should be.
     """
 
-    uri: str
     state: RunState
     files: tuple[Recorded, ...]
     recorded: frozenset[str]
     manifest_bytes: int
 
 
-def compare_rows(run: StoredRun, lake: Lake, findings: Findings) -> RunFolder | None:
+def compare_rows(run: StoredRun, opened: OpenFolder, findings: Findings) -> RunFolder | None:
     """Hold SQL, manifest and folder together; return what can be looked into further, None when there is nothing.
 
     Raises LakeUnavailable.
     """
-    if not run.artifacts:
-        if run.must_have_rows:
-            findings.add("", Check.ROW, f"the run ended {_end_of(run)} and has no artifact row")
-        return None
-    folder, listed = _find_folder(run, lake)
+    folder, listed = opened.uri, opened.entries
     if not listed:
         findings.add("", Check.MISSING, f"the folder {folder} is not in the lake, or is empty")
         return None
     rows = {_name_of(row): row for row in run.artifacts}
-    manifest, manifest_bytes = _read_manifest(f"{folder}/{MANIFEST_NAME}", rows.get(MANIFEST_NAME), lake, findings)
+    manifest, manifest_bytes = _read_manifest(opened, rows.get(MANIFEST_NAME), findings)
     state = RunState.of(run, manifest)
     if manifest is not None:
         _compare_facts(run, manifest, findings)
@@ -85,8 +80,15 @@ def compare_rows(run: StoredRun, lake: Lake, findings: Findings) -> RunFolder | 
             findings.add(name, Check.ROW, f"lake_uri is {row.lake_uri}, and the file's path is {folder}/{name}")
     recorded = _recorded(rows, manifest)
     _find_extra_files(listed, recorded, findings)
-    whole = [file for file in recorded.values() if _is_there(file, folder, listed, lake, findings)]
-    return RunFolder(folder, state, tuple(whole), frozenset(recorded), manifest_bytes)
+    whole = [file for file in recorded.values() if _is_there(file, opened, findings)]
+    return RunFolder(state, tuple(whole), frozenset(recorded), manifest_bytes)
+
+
+def has_rows(run: StoredRun, findings: Findings) -> bool:
+    """Tell whether the run has handed anything in; that it has not may be a finding."""
+    if not run.artifacts and run.must_have_rows:
+        findings.add("", Check.ROW, f"the run ended {_end_of(run)} and has no artifact row")
+    return bool(run.artifacts)
 
 
 def _end_of(run: StoredRun) -> str:
@@ -97,26 +99,31 @@ def _name_of(row: StoredArtifact) -> str:
     return _NAME_OF.get(row.artifact_type) or row.lake_uri.rpartition("/")[2]
 
 
-def _find_folder(run: StoredRun, lake: Lake) -> tuple[str, Mapping[str, Entry]]:
-    """Return the run's folder by its start; where nothing is there, by the manifest's row: one of them may be wrong."""
-    folder = lake.run_folder(run.started_utc, run.run_id)
-    listed = {entry.name: entry for entry in lake.list_folder(folder)}
-    for row in run.artifacts:
+def open_run_folder(run: StoredRun, lake: Lake) -> OpenFolder:
+    """Open the run's folder by its start; where nothing is there, by the manifest's row: one of them may be wrong.
+
+    Raises LakeUnavailable.
+    """
+    opened = lake.open_folder(lake.run_folder(run.started_utc, run.run_id))
+    for row in () if opened.entries else run.artifacts:
         other = row.lake_uri.rpartition("/")[0]
-        if not listed and row.artifact_type == _MANIFEST_TYPE and _is_folder_of(other, run.run_id):
-            listed = {entry.name: entry for entry in lake.list_folder(other)}
-            folder = other if listed else folder
-    return folder, listed
+        if row.artifact_type == _MANIFEST_TYPE and _is_folder_of(other, run.run_id):
+            found = lake.open_folder(other)
+            if found.entries:
+                opened.close()
+                return found
+            found.close()
+    return opened
 
 
 def _is_folder_of(folder: str, run_id: UUID) -> bool:
     return is_run_folder(folder) and folder.endswith(str(run_id))
 
 
-def _read_manifest(uri: str, row: StoredArtifact | None, lake: Lake, findings: Findings) -> tuple[Manifest | None, int]:
+def _read_manifest(opened: OpenFolder, row: StoredArtifact | None, findings: Findings) -> tuple[Manifest | None, int]:
     """Return the manifest, None when it cannot be believed, and how many bytes of it were read."""
     try:
-        data = lake.read(uri, max_bytes=MAX_MANIFEST_BYTES)
+        data = opened.read(MANIFEST_NAME, max_bytes=MAX_MANIFEST_BYTES)
     except LakeFileMissing:
         findings.add(MANIFEST_NAME, Check.MISSING, "is not in the lake")
         return None, 0
@@ -203,11 +210,11 @@ def _find_extra_files(listed: Mapping[str, Entry], recorded: Mapping[str, Record
         findings.add(name, Check.EXTRA, "stands in the run's folder and nothing lists it")
 
 
-def _is_there(file: Recorded, folder: str, listed: Mapping[str, Entry], lake: Lake, findings: Findings) -> bool:
-    entry = listed.get(file.name)
+def _is_there(file: Recorded, opened: OpenFolder, findings: Findings) -> bool:
+    entry = opened.entries.get(file.name)
     if entry is None or entry.is_folder:
         try:
-            lake.read_start(f"{folder}/{file.name}", max_bytes=0)
+            opened.read_start(file.name, max_bytes=0)
         except LakeFileMissing:
             findings.add(file.name, Check.MISSING, "is not in the lake")
         except LakeError as error:
