@@ -12,6 +12,9 @@ from derive.sql.fields import UtcField
 
 NAME_CHARACTERS = 60
 TASK_CHARACTERS = 200
+WHEN_HELP = (
+    "Five fields, in UTC: minute, hour, day of the month, month, day of the week. 0 2 * * * is every night at 02:00."
+)
 
 
 class Planned(models.Model):
@@ -30,8 +33,7 @@ class Planned(models.Model):
     cron = models.CharField(
         "when",
         max_length=100,
-        help_text="Five fields, in UTC: minute, hour, day of the month, month, day of the week. "
-        "0 2 * * * is every night at 02:00.",
+        help_text=WHEN_HELP,
     )
     next_utc = UtcField("next at", null=True, editable=False)
     changed_by = models.CharField("changed by", max_length=200, editable=False)

@@ -22,10 +22,13 @@ RECORDS = (
     ("Audit", "fact_check", "derive_jobevent", "derive.view_jobevent"),
     ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
 )
-ADMINISTRATION = (
+BY_ITSELF = (
+    ("What runs by itself", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
+    ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
+    ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
     ("Schedules", "schedule", "django_q_schedule", "django_q.view_schedule"),
-    ("Done", "task_alt", "django_q_success", "django_q.view_success"),
-    ("Not done", "report", "django_q_failure", "django_q.view_failure"),
+)
+ADMINISTRATION = (
     ("Users", "person", "auth_user", "auth.view_user"),
     ("Groups", "group", "auth_group", "auth.view_group"),
 )
@@ -38,6 +41,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": None, "items": [overview]},
         {"title": "Jobs", "items": _job_views(request), "separator": True},
         {"title": "Records", "items": _permitted(request, RECORDS), "separator": True},
+        {"title": "By itself", "items": _permitted(request, BY_ITSELF), "separator": True},
         {"title": "Administration", "items": _permitted(request, ADMINISTRATION), "separator": True},
     ]
     return [group for group in groups if group["items"]]

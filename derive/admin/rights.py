@@ -16,6 +16,7 @@ VIEW_ARTIFACTS = "derive.view_artifact"
 VIEW_EVENTS = "derive.view_jobevent"
 VIEW_WORKERS = "derive.view_worker"
 VIEW_INTERROGATIONS = "derive.view_interrogation"
+VIEW_SCHEDULE_RUNS = "derive.view_schedulerun"
 
 
 class Denied(PermissionDenied):

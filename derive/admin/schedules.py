@@ -1,49 +1,99 @@
-"""django-q2's schedules and their results, on unfold's forms.
+"""django-q2's schedules: when the tasks of the house run. Which functions there are is not up to anybody here.
 
-A schedule names any function there is: only those with its permissions (Maintainer) may look at or edit one. Nothing
-here starts a task again: a schedule does.
+django-q2 would call any function a row names and unpickle whatever its results hold, so its own pages of results are
+taken away: what became of a task is told by ``derive_schedulerun``.
 """
 
-from typing import Any
+import logging
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django_q import admin as q
+from django.utils.safestring import SafeString
 from django_q.models import Failure, OrmQ, Schedule, Success
 from typing_extensions import override
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
+from derive.admin import rights
+from derive.admin.columns import column
 from derive.admin.guarded_admin import GuardedAdmin
+from derive.admin.plan_forms import CronField
+from derive.admin.units import moment
+from derive.schedule_models import WHEN_HELP
+from derive.schedules.cron import BadCron, Cron
+from derive.schedules.house import HOUSE
+from derive.sql.clock import database_now
+
+logger = logging.getLogger(__name__)
 
 for _model in (Schedule, Success, Failure, OrmQ):
     admin.site.unregister(_model)
 
+_TITLES = {task.func: task.title for task in HOUSE.values()}
 
-class _Results(GuardedAdmin):
-    """What became of tasks; read only."""
 
-    # "Resubmit" asks for no permission in django-q2, and would run whatever a result names.
-    actions = ()
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own is not generic when it runs
+    """Which task of the house, and when; nothing else that django-q2 would take."""
 
-    @override
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    func = forms.ChoiceField(label="Task", choices=list(_TITLES.items()), widget=UnfoldAdminSelectWidget)
+    cron = CronField(label="When", max_length=100, help_text=WHEN_HELP)
+    enabled = forms.BooleanField(
+        label="Enabled",
+        required=False,
+        initial=True,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="While it is off, the task does not run by this schedule.",
+    )
+
+    class Meta:
+        model = Schedule
+        fields = ("name", "func", "cron")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["enabled"].initial = self.instance.repeats != 0
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(q.ScheduleAdmin, GuardedAdmin):  # type: ignore[misc]
-    """What runs when."""
+class ScheduleAdmin(GuardedAdmin):
+    """When the tasks of the house run; only for those with django-q2's own rights (Maintainer)."""
 
+    form = ScheduleForm
+    fields = ("name", "func", "cron", "enabled")
+    list_display = ("name", "runs", "words", "next_at")
+    ordering: ClassVar = ["name"]
 
-@admin.register(Success)
-class SuccessAdmin(_Results, q.TaskAdmin):  # type: ignore[misc]  # nor does django-q2
-    """Tasks that ended well."""
+    @override
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.schedule_type, obj.repeats = Schedule.CRON, -1 if form.cleaned_data["enabled"] else 0
+        # Whatever stood there, perhaps written past this form.
+        obj.args = obj.kwargs = obj.hook = obj.cluster = obj.intended_date_kwarg = None
+        obj.next_run = Cron(obj.cron).after(database_now())
+        super().save_model(request, obj, form, change)
+        told = {"schedule": obj.name or "", "func": obj.func, "cron": obj.cron, "enabled": bool(obj.repeats)}
+        logger.info("schedule.saved", extra={"actor": rights.actor_of(request), **told})
 
+    @override
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        logger.info("schedule.deleted", extra={"actor": rights.actor_of(request), "schedule": obj.name or ""})
+        super().delete_model(request, obj)
 
-@admin.register(Failure)
-class FailureAdmin(_Results, q.FailAdmin):  # type: ignore[misc]  # nor does django-q2
-    """Tasks that failed."""
+    @column("task")
+    def runs(self, schedule: Any) -> str:
+        """Return what it runs."""
+        return _TITLES.get(schedule.func, "none of the house: it is never run")
 
+    @column("when (UTC)")
+    def words(self, schedule: Any) -> str:
+        """Return the expression in words."""
+        try:
+            return Cron.read(schedule.cron or "").words
+        except BadCron as error:
+            return str(error)
 
-@admin.register(OrmQ)
-class WaitingAdmin(_Results, q.QueueAdmin):  # type: ignore[misc]  # nor does django-q2
-    """Tasks that wait for the cluster."""
+    @column("next")
+    def next_at(self, schedule: Any) -> SafeString:
+        """Return when it is next, in the viewer's zone."""
+        return moment(schedule.next_run if schedule.repeats else None, "off")

@@ -82,7 +82,8 @@ def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
     if not health.is_alive:
         since = "was ever here" if health.heartbeat_age_seconds is None else "is running"
         problems.append(f"no scheduler {since}: start manage.py qcluster")
-    if health.lag_seconds > OVERDUE_SECONDS:
+    # One that failed is due still; that it failed says more.
+    if health.lag_seconds > OVERDUE_SECONDS and health.waits_longest not in health.failing:
         problems.append(f"{health.waits_longest} is overdue by {_minutes(health.lag_seconds)}")
     if health.is_alive and abs(skew_seconds) > SKEW_SECONDS:
         problems.append(f"the scheduler's clock is {skew_seconds:+.0f} s from the database's: set its machine's clock")

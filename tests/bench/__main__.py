@@ -58,6 +58,12 @@ def _export() -> Iterator[Result]:
     yield from export.measure()
 
 
+def _scheduler() -> Iterator[Result]:
+    from tests.bench import scheduler
+
+    yield scheduler.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -72,6 +78,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "verify": _verify,
     "roll-up": _roll_up,
     "export": _export,
+    "scheduler": _scheduler,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

@@ -1,0 +1,213 @@
+"""What people plan: retry policies and recurring interrogations, with what they would do before it is saved."""
+
+import logging
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, Subquery, Value
+from django.db.models.functions import Concat
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.safestring import SafeString
+from typing_extensions import override
+
+from derive.admin import rights
+from derive.admin.columns import column
+from derive.admin.guarded_admin import GuardedAdmin
+from derive.admin.plan_forms import PAYLOADS, RecurringForm, RetryPolicyForm
+from derive.admin.texts import cell
+from derive.admin.units import moment
+from derive.errors import HolocronError
+from derive.models import RecurringInterrogation, RetryPolicy, TaskState
+from derive.schedule_models import Planned
+from derive.schedules.cron import BadCron, Cron
+from derive.schedules.recurring import check_plan
+from derive.schedules.retrying import count_matching
+from derive.sql.clock import database_now
+
+logger = logging.getLogger(__name__)
+
+TIMES_SHOWN = 5
+OUTCOMES = {"done": "success", "idle": "default", "skipped": "warning", "failed": "danger", "": "default"}
+
+
+class PlanAdmin(GuardedAdmin):
+    """Forms of plans. Who plans acts on jobs, so that right is asked for as well."""
+
+    list_display = ("name", "enabled", "words", "next_at", "outcome", "told")
+    actions = ("run_soon",)
+    change_form_after_template = "admin/schedules/preview_box.html"
+    needs: tuple[str, ...] = (rights.ACT_ON_JOBS,)
+
+    @override
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and self._may_plan(request)
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and self._may_plan(request)
+
+    @override
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and self._may_plan(request)
+
+    def _may_plan(self, request: HttpRequest) -> bool:
+        return all(rights.may(request, right) for right in self.needs)
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> Any:
+        task = TaskState.objects.filter(name=Concat(Value(f"{self.model.KIND}:"), OuterRef("name")))
+        last = {f"last_{name}": Subquery(task.values(name)[:1]) for name in ("outcome", "told")}
+        return super().get_queryset(request).annotate(**last)
+
+    @override
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [] if obj is None else ["name"]
+
+    @override
+    def get_urls(self) -> list[Any]:
+        preview = self.admin_site.admin_view(self.preview_view)
+        name = self._preview_name.partition(":")[2]
+        return [path("preview/", preview, name=name), *super().get_urls()]
+
+    @property
+    def _preview_name(self) -> str:
+        return f"admin:{self.opts.app_label}_{self.opts.model_name}_preview"
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """Say what the form as it stands would do; nothing is saved."""
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            raise rights.Denied(f"derive.change_{self.opts.model_name}")
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        form = self.get_form(request, change=False)(request.POST)
+        # A plan being changed has its name already, in no field.
+        form.fields["name"].required = False
+        form.fields["name"].validators.clear()
+        values = form.cleaned_data if form.is_valid() else {}
+        problems = [str(error) for errors in form.errors.values() for error in errors]
+        plan = self.model(**{**values, "name": values.get("name") or "preview"}) if not problems else None
+        return render(request, "admin/schedules/preview.html", self._preview(plan, problems, request.POST.get("cron")))
+
+    def _preview(self, plan: Any, problems: list[str], expression: str | None) -> dict[str, Any]:
+        try:
+            cron = Cron.read(expression or "")
+        except BadCron as error:
+            told = str(error)
+            return {"problems": [told, *(one for one in problems if one != told)]}
+        would = ""
+        if plan is not None:
+            try:
+                would = self.would(plan)
+            except HolocronError as error:
+                problems = [cell(str(error), 500)]
+        times = cron.next_times(database_now(), TIMES_SHOWN)
+        return {"problems": problems, "words": cron.words, "times": times, "would": would}
+
+    def would(self, plan: Any) -> str:
+        """Say what a plan would do now."""
+        raise NotImplementedError
+
+    @override
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        plan = context.get("original")
+        more: dict[str, Any] = {"preview_url": reverse(self._preview_name)}
+        if plan is not None:
+            more |= {"state": TaskState.objects.filter(name=plan.task).first(), **self._preview(plan, [], plan.cron)}
+        answer: HttpResponse = super().render_change_form(request, context | more, **kwargs)
+        return answer
+
+    @override
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        now = database_now()
+        obj.changed_by, obj.changed_utc = rights.actor_of(request), now
+        # What was due and is only changed otherwise stays due.
+        if obj.next_utc is None or {"cron", "enabled"} & set(form.changed_data):
+            obj.next_utc = Cron(obj.cron).after(now)
+        super().save_model(request, obj, form, change)
+        logger.info(
+            "plan.saved", extra={"actor": obj.changed_by, "plan": obj.task, "changed": ",".join(form.changed_data)}
+        )
+
+    @override
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self._forget(request, [obj])
+        super().delete_model(request, obj)
+
+    @override
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        self._forget(request, list(queryset))
+        super().delete_queryset(request, queryset)
+
+    def _forget(self, request: HttpRequest, plans: list[Planned]) -> None:
+        # Another plan of the same name begins anew.
+        TaskState.objects.filter(name__in=[plan.task for plan in plans]).delete()
+        for plan in plans:
+            logger.info("plan.deleted", extra={"actor": rights.actor_of(request), "plan": plan.task})
+
+    @admin.action(description="Run with the scheduler's next look", permissions=["change"])
+    def run_soon(self, request: HttpRequest, queryset: Any) -> None:
+        """Make plans due now; the scheduler runs them within a minute or two."""
+        names = list(queryset.values_list("name", flat=True))
+        due = queryset.filter(enabled=True).update(next_utc=database_now())
+        TaskState.objects.filter(name__in=[f"{self.model.KIND}:{name}" for name in names]).update(failures=0)
+        logger.info("plan.run_soon", extra={"actor": rights.actor_of(request), "plans": ",".join(names)[:1_000]})
+        self.message_user(request, f"{due} will run within a minute or two; those that are off stay so.")
+
+    @column("when (UTC)")
+    def words(self, plan: Planned) -> str:
+        """Return the expression in words."""
+        try:
+            return Cron.read(plan.cron).words
+        except BadCron as error:
+            return str(error)
+
+    @column("next")
+    def next_at(self, plan: Planned) -> SafeString:
+        """Return when it is next, in the viewer's zone."""
+        return moment(plan.next_utc if plan.enabled else None, "off")
+
+    @column("last time", label=OUTCOMES)
+    def outcome(self, plan: Planned) -> str:
+        """Return how it went last."""
+        return getattr(plan, "last_outcome", None) or ""
+
+    @column("what it said")
+    def told(self, plan: Planned) -> str:
+        """Return what it said last."""
+        return cell(getattr(plan, "last_told", None))
+
+
+@admin.register(RetryPolicy)
+class RetryPolicyAdmin(PlanAdmin):
+    """Which ended jobs are queued anew, and when."""
+
+    form = RetryPolicyForm
+    fields = RetryPolicyForm.Meta.fields
+
+    @override
+    def would(self, plan: RetryPolicy) -> str:
+        count, is_exact = count_matching(plan)
+        if not count:
+            return "No job matches now: nothing would be requeued."
+        of = f"{count:,} jobs that match" if is_exact else f"more than {count:,} jobs that match"
+        return f"It would requeue {min(count, plan.max_jobs):,} of {of} now, those that ended first."
+
+
+@admin.register(RecurringInterrogation)
+class RecurringAdmin(PlanAdmin):
+    """What is asked again and again."""
+
+    form = RecurringForm
+    needs = (rights.ACT_ON_JOBS, rights.SEE_PAYLOADS)
+
+    @override
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        seen = rights.may(request, rights.SEE_PAYLOADS)
+        return [name for name in RecurringForm.Meta.fields if seen or name not in PAYLOADS]
+
+    @override
+    def would(self, plan: RecurringInterrogation) -> str:
+        count = check_plan(plan)
+        return f"It would queue {count:,} job{'s' if count != 1 else ''} each time, unless earlier ones have not ended."

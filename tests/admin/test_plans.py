@@ -1,0 +1,258 @@
+"""Planning in the admin: refused with what to write, said before it is saved, by those who may."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django_q.models import Schedule
+
+from derive.admin import plans
+from derive.models import Job, RecurringInterrogation, RetryPolicy, ScheduleRun, TaskState
+from derive.queue import JobQueue
+from derive.schedules.house import HOUSE
+from derive.sql.clock import database_now
+from derive.states import JobStatus
+from tests.admin.conftest import HOSTILE, Browse
+from tests.contract.plans import a_policy, a_recurring
+from tests.contract.scenes import in_state, job_of
+from tests.faults.worker_world import KEY, input_json
+
+POLICY, RECURRING, SCHEDULE = "derive_retrypolicy", "derive_recurringinterrogation", "django_q_schedule"
+
+
+def at(page: str, *args: Any) -> str:
+    return reverse(f"admin:{page}", args=args)
+
+
+def policy_form(**values: Any) -> dict[str, Any]:
+    form = {"name": "nightly", "enabled": "on", "cron": "0 2 * * *", "statuses": ["FAILED"], "min_age_minutes": 0}
+    return {**form, "max_age_days": 30, "max_jobs": 500, **values}
+
+
+def recurring_form(**values: Any) -> dict[str, Any]:
+    form = {"name": "daily", "enabled": "on", "cron": "0 2 * * *", "interrogation_key": KEY, "input_json": input_json()}
+    return {**form, "priority": 100, "max_attempts": 3, **values}
+
+
+@pytest.fixture
+def browse(browse_rolled_back: Browse) -> Browse:
+    """Plans are Django's own rows; only what acts on jobs asks for more."""
+    return browse_rolled_back
+
+
+@pytest.fixture
+def operator(browse: Browse) -> Client:
+    return browse("operator")
+
+
+@pytest.fixture
+def acting_operator(people: dict[str, User]) -> Client:
+    """An operator in a test whose procedures are called."""
+    return Browse(people)("operator")
+
+
+def test_an_operator_plans_a_retry_and_its_next_time_follows(operator: Client, browse: Browse) -> None:
+    form = policy_form(error_kinds=["model_not_found", "model_timeout"], interrogation_keys=[KEY])
+    assert operator.post(at(f"{POLICY}_add"), form).status_code == 302
+    policy = RetryPolicy.objects.get()
+    assert (policy.statuses, policy.error_kinds) == ("FAILED", "model_not_found\nmodel_timeout")
+    assert policy.interrogation_keys == KEY
+    assert policy.changed_by == browse.people["operator"].username
+    assert policy.next_utc is not None
+    assert policy.next_utc > database_now()
+    assert (policy.next_utc.hour, policy.next_utc.minute) == (2, 0)
+
+
+BAD_POLICIES: list[tuple[dict[str, Any], str]] = [
+    ({"cron": "0 0 30 2 *"}, "This never fires"),
+    ({"cron": "* * * * * *"}, "a sixth would be seconds"),
+    ({"cron": "sometimes"}, "Write five fields"),
+    ({"statuses": ["SUCCEEDED"]}, "SUCCEEDED is not one of the available choices"),
+    ({"statuses": []}, "This field is required"),
+    ({"error_kinds": ["bad luck"]}, "bad luck is not one of the available choices"),
+    ({"max_jobs": 5_001}, "from 1 to 5000"),
+    ({"max_jobs": 0}, "from 1 to 5000"),
+    ({"max_age_days": 0}, "from 1 to 3650"),
+    ({"min_age_minutes": 60 * 24, "max_age_days": 1}, "No job ended both"),
+    ({"name": "two words"}, "valid “slug”"),
+]
+
+
+def test_a_policy_that_makes_no_sense_is_refused_with_what_to_write(operator: Client) -> None:
+    for values, why in BAD_POLICIES:
+        answer = operator.post(at(f"{POLICY}_add"), policy_form(**values))
+        assert answer.status_code == 200, values
+        assert why in answer.content.decode(), values
+    assert not RetryPolicy.objects.exists()
+
+
+def test_a_preview_says_when_and_how_many_and_saves_nothing(
+    acting_operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _job in range(3):
+        in_state(queue, JobStatus.FAILED)
+    text = acting_operator.post(at(f"{POLICY}_preview"), policy_form(max_jobs=2)).content.decode()
+    assert "At 02:00" in text
+    assert text.count("<time") == plans.TIMES_SHOWN
+    assert "It would requeue 2 of 3 jobs that match now" in text
+    monkeypatch.setattr("derive.schedules.retrying.COUNT_TO", 2)
+    text = acting_operator.post(at(f"{POLICY}_preview"), policy_form()).content.decode()
+    assert "of more than 2 jobs that match" in text
+    text = acting_operator.post(at(f"{POLICY}_preview"), policy_form(cron="0 0 30 2 *")).content.decode()
+    assert "This never fires" in text
+    assert not RetryPolicy.objects.exists()
+    assert Job.objects.filter(status="FAILED").count() == 3
+
+
+def test_the_next_times_are_in_the_viewers_zone_with_utc_beside(operator: Client) -> None:
+    operator.cookies["holocron_zone"] = "Asia/Tokyo"
+    text = operator.post(at(f"{POLICY}_preview"), policy_form()).content.decode()
+    assert "Next times (JST)" in text
+    assert "02:00:00.000 UTC" in text
+    assert " 11:00:00<" in text
+
+
+def test_a_page_of_a_plan_shows_what_became_of_it_and_never_changes_its_name(operator: Client) -> None:
+    policy = a_policy()
+    TaskState.objects.create(name=policy.task, outcome="failed", told=HOSTILE, failures=3, ended_utc=database_now())
+    text = operator.get(at(f"{POLICY}_change", policy.pk)).content.decode()
+    assert "3 times in a row" in text
+    assert "<script>alert" not in text
+    operator.post(at(f"{POLICY}_change", policy.pk), policy_form(name="other", max_jobs=7))
+    policy.refresh_from_db()
+    assert (policy.name, policy.max_jobs) == ("nightly", 7)
+
+
+def test_a_changed_cap_leaves_what_is_due_due_but_a_changed_time_moves_it(operator: Client) -> None:
+    policy = a_policy()
+    due_utc = policy.next_utc
+    assert due_utc is not None
+    operator.post(at(f"{POLICY}_change", policy.pk), policy_form(max_jobs=7, statuses=["FAILED", "DEADLETTER"]))
+    policy.refresh_from_db()
+    assert policy.next_utc == due_utc
+    operator.post(at(f"{POLICY}_change", policy.pk), policy_form(cron="0 3 * * *"))
+    policy.refresh_from_db()
+    assert policy.next_utc is not None
+    assert policy.next_utc > database_now()
+
+
+def test_a_plan_can_be_made_due_now_and_deleted_with_its_state(operator: Client) -> None:
+    policy = a_policy(due_minutes_ago=-60)
+    TaskState.objects.create(name=policy.task, failures=4)
+    operator.post(at(f"{POLICY}_changelist"), {"action": "run_soon", "_selected_action": [policy.pk]})
+    policy.refresh_from_db()
+    assert policy.next_utc is not None
+    assert policy.next_utc <= database_now()
+    assert TaskState.objects.get(name=policy.task).failures == 0
+    operator.post(at(f"{POLICY}_delete", policy.pk), {"post": "yes"})
+    assert not RetryPolicy.objects.exists()
+    assert not TaskState.objects.filter(name=policy.task).exists()
+
+
+def test_a_recurring_interrogation_is_checked_by_its_interrogation_before_it_is_kept(operator: Client) -> None:
+    answer = operator.post(at(f"{RECURRING}_add"), recurring_form(input_json='{"entity_id": 7}'))
+    assert "nothing was queued" in answer.content.decode()
+    assert not RecurringInterrogation.objects.exists()
+    assert operator.post(at(f"{RECURRING}_add"), recurring_form()).status_code == 302
+    assert RecurringInterrogation.objects.get().input_json == input_json()
+
+
+BAD_RECURRING: list[tuple[dict[str, Any], str]] = [
+    ({"interrogation_key": "gone_v1"}, "not one of the available choices"),
+    ({"interrogation_key": "", "input_json": ""}, "Choose an interrogation"),
+    ({"lake_path": "asks/one.jsonl"}, "not both"),
+    ({"interrogation_key": "", "input_json": "", "lake_path": "../../etc/passwd"}, "lake"),
+    ({"input_json": "{"}, "input_json"),
+    ({"max_attempts": 0}, "from 1 to 1000"),
+    ({"priority": 2**31}, "2147483647"),
+]
+
+
+def test_a_recurring_interrogation_that_could_not_be_queued_is_refused(operator: Client) -> None:
+    for values, why in BAD_RECURRING:
+        answer = operator.post(at(f"{RECURRING}_add"), recurring_form(**values))
+        assert answer.status_code == 200, values
+        assert why in answer.content.decode(), values
+    assert not RecurringInterrogation.objects.exists()
+
+
+def test_one_whose_interrogation_is_gone_can_be_looked_at_switched_off_and_says_so(operator: Client) -> None:
+    plan = a_recurring(interrogation_key="gone_v1")
+    page = operator.get(at(f"{RECURRING}_change", plan.pk)).content.decode()
+    assert "there is no interrogation" in page
+    form = recurring_form(interrogation_key="gone_v1")
+    assert operator.post(at(f"{RECURRING}_change", plan.pk), form).status_code == 200
+    del form["enabled"]
+    assert operator.post(at(f"{RECURRING}_change", plan.pk), form).status_code == 302
+
+
+def test_who_may_not_see_payloads_sees_a_plan_without_its_template(browse: Browse) -> None:
+    plan = a_recurring()
+    viewer = browse("viewer").get(at(f"{RECURRING}_change", plan.pk)).content.decode()
+    assert "Tala" not in viewer
+    assert "30 s" not in viewer
+    assert "Tala" in browse("operator").get(at(f"{RECURRING}_change", plan.pk)).content.decode()
+
+
+def test_the_page_of_what_runs_by_itself_is_red_while_something_is_wrong(operator: Client) -> None:
+    a_policy(due_minutes_ago=600)
+    now = database_now()
+    told = {"run_by": "h:1", "started_utc": now, "ended_utc": now, "told": HOSTILE}
+    ScheduleRun.objects.create(task="retry:nightly", outcome="failed", **told)
+    ScheduleRun.objects.create(task="reap", outcome="done", **told)
+    page = operator.get(at("derive_schedulerun_changelist"))
+    text = page.content.decode()
+    assert "no scheduler was ever here: start manage.py qcluster" in text
+    assert "retry:nightly is overdue by 10 h" in text
+    assert "<script>alert" not in text
+    assert len(page.context["runs"]) == 2
+    only = operator.get(at("derive_schedulerun_changelist"), {"task": "retry:nightly"})
+    assert [run.task for run in only.context["runs"]] == ["retry:nightly"]
+
+
+def test_a_maintainer_chooses_among_the_tasks_of_the_house_and_nothing_else(
+    browse: Browse, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = browse("maintainer")
+    form = {"name": "twice", "func": "os.system", "cron": "0 5 * * *", "enabled": "on", "args": "'true'"}
+    answer = client.post(at(f"{SCHEDULE}_add"), form)
+    assert "os.system is not one of the available choices" in answer.content.decode()
+    with caplog.at_level(logging.INFO, "derive.admin.schedules"):
+        client.post(at(f"{SCHEDULE}_add"), {**form, "func": HOUSE["tidy"].func, "hook": "os.abort"})
+    made = Schedule.objects.get(name="twice")
+    assert (made.func, made.args, made.hook, made.repeats) == (HOUSE["tidy"].func, None, None, -1)
+    assert made.next_run > database_now() - timedelta(seconds=1)
+    assert [one.message for one in caplog.records] == ["schedule.saved"]
+    client.post(at(f"{SCHEDULE}_change", made.pk), {**form, "func": HOUSE["tidy"].func, "enabled": ""})
+    made.refresh_from_db()
+    assert made.repeats == 0
+    answer = client.post(at(f"{SCHEDULE}_change", made.pk), {**form, "func": HOUSE["tidy"].func, "cron": "* * * * * *"})
+    assert "a sixth would be seconds" in answer.content.decode()
+
+
+def test_who_may_not_edit_schedules_is_refused_and_that_is_written_down(
+    operator: Client, browse: Browse, caplog: pytest.LogCaptureFixture
+) -> None:
+    schedule = Schedule.objects.create(name="s", func=HOUSE["tidy"].func, cron="0 5 * * *", schedule_type="C")
+    with caplog.at_level(logging.WARNING, "derive.admin.denied"):
+        answer = operator.post(at(f"{SCHEDULE}_change", schedule.pk), {"func": "os.system", "cron": "* * * * *"})
+    assert answer.status_code == 403
+    schedule.refresh_from_db()
+    assert (schedule.func, schedule.cron) == (HOUSE["tidy"].func, "0 5 * * *")
+    (line,) = [one.__dict__ for one in caplog.records if one.message == "access.denied"]
+    assert line["actor"] == browse.people["operator"].username
+    assert line["path"] == at(f"{SCHEDULE}_change", schedule.pk)
+
+
+def test_selected_jobs_can_be_retried_at_a_time(acting_operator: Client, queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    form = {"action": "retry_at", "job": f"{job.job_id}~FAILED", "reason": "tonight", "value": "2199-01-31T12:00"}
+    asked = acting_operator.post(at("derive_job_act"), form)
+    assert "Ready from, in your time zone" in asked.content.decode()
+    acting_operator.post(at("derive_job_act_run"), form)
+    after = job_of(job.job_id)
+    assert (after.status, after.available_utc.year) == ("SCHEDULED", 2199)
