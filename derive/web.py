@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from derive.errors import QueueError
 from derive.health import Readiness
-from derive.metrics import QueueNumbers
+from derive.metrics.numbers import QueueNumbers
 
 _readiness = Readiness()
 _numbers = QueueNumbers()

@@ -55,6 +55,16 @@ class RunsEnded:
     runs: int
 
 
+@dataclass(frozen=True, slots=True)
+class WorkersAlive:
+    """Workers heard of lately: how many go on and how many are stopping, and the slots and runs of those that go on."""
+
+    alive: int
+    stopping: int
+    slots: int
+    active_runs: int
+
+
 def read_depths(status: JobStatus) -> list[Depth]:
     """Count at most DEPTH_CAP jobs of a state, the earliest queued first, by interrogation."""
     engine = engine_of(connection)
@@ -80,13 +90,17 @@ def read_runs_ended() -> list[RunsEnded]:
     return [RunsEnded(status, kind or "", int(runs)) for status, kind, runs in rows]
 
 
-def read_workers_alive() -> int:
-    """Count the workers heard of lately that are not stopping."""
+def read_workers_alive() -> WorkersAlive:
+    """Count the workers heard of lately, and what those do that are not stopping."""
     engine = engine_of(connection)
-    stopping = "NOT stopping" if engine is Engine.POSTGRESQL else "stopping = 0"
+    stops = "stopping" if engine is Engine.POSTGRESQL else "stopping = 1"
+    columns = ", ".join(
+        f"SUM(CASE WHEN {stops} THEN {stopping} ELSE {working} END)"
+        for stopping, working in (("0", "1"), ("1", "0"), ("0", "COALESCE(concurrency, 0)"), ("0", "active_runs"))
+    )
     table = quoted_table(engine, "worker")
-    rows = _rows(f"SELECT COUNT(*) FROM {table} WHERE last_seen_utc >= {_ALIVE_SINCE[engine]} AND {stopping}")  # noqa: S608 (constants)
-    return int(rows[0][0])
+    rows = _rows(f"SELECT {columns} FROM {table} WHERE last_seen_utc >= {_ALIVE_SINCE[engine]}")  # noqa: S608 (constants)
+    return WorkersAlive(*(int(value or 0) for value in rows[0]))
 
 
 def _rows(sql: str) -> list[tuple[Any, ...]]:

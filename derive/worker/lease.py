@@ -42,7 +42,8 @@ class StopReason(StrEnum):
 class LeaseKeeper(threading.Thread):
     """Renews leases until told to end.
 
-    ``stop_run(run_id, reason)`` and ``give_up(error)`` are called from this thread and must only hand over.
+    ``stop_run(run_id, reason)``, ``give_up(error)`` and ``on_reaped(runs)`` are called from this thread and must only
+    hand over.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class LeaseKeeper(threading.Thread):
         *,
         stop_run: Callable[[UUID, StopReason], None],
         give_up: Callable[[QueueError], None],
+        on_reaped: Callable[[int], None] = lambda _: None,
     ) -> None:
         super().__init__(name="lease-keeper", daemon=True)
         self._options = options
         self._stop_run = stop_run
         self._give_up = give_up
+        self._on_reaped = on_reaped
         self._queue = JobQueue(LEASE_CONNECTION)
         self._lock = threading.Lock()
         self._held: set[UUID] = set()
@@ -85,6 +88,11 @@ class LeaseKeeper(threading.Thread):
         """Renew these runs' leases from now on; to be called before ``claiming`` ends."""
         with self._lock:
             self._held.update(run_ids)
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the last heartbeat or reaping reached the database."""
+        return not self._away
 
     def let_go(self, run_id: UUID) -> None:
         """Renew this run's lease no more."""
@@ -163,7 +171,9 @@ class LeaseKeeper(threading.Thread):
     def _reap(self) -> None:
         self._next_reap = time.monotonic() + REAP_SECONDS * self._rng.uniform(0.8, 1.2)
         try:
-            for reaped in self._queue.reap(actor=self._options.worker_id):
+            all_reaped = self._queue.reap(actor=self._options.worker_id)
+            self._on_reaped(len(all_reaped))
+            for reaped in all_reaped:
                 log.warning(
                     "run.lease_expired",
                     extra={"job_id": reaped.job_id, "run_id": reaped.run_id, "final_status": reaped.final_status.value},

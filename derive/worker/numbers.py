@@ -1,13 +1,14 @@
 """A worker's own numbers, for Prometheus; what the queue as a whole does is told by SQL, not here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from derive.contracts import Outcome
+from derive.contracts import Completion, Outcome
 from derive.errors import ConfigurationError
+from derive.states import JobStatus, RunStatus
 from derive.worker.slots import Slots, Stage
 
 ADDRESS = "127.0.0.1"
@@ -31,6 +32,16 @@ class Numbers:
         self._leases_lost = Counter(
             "holocron_worker_leases_lost", "Runs whose lease others had ended.", registry=registry
         )
+        self._retries = Counter(
+            "holocron_worker_retries", "Runs after which their job is tried again.", registry=registry
+        )
+        self._reaps = Counter("holocron_worker_reaps", "Runs of any worker ended for their leases.", registry=registry)
+        self._run_seconds = Histogram(
+            "holocron_worker_run_seconds",
+            "Seconds from a claim to the run's outcome, well or not.",
+            buckets=MODEL_SECONDS,
+            registry=registry,
+        )
         self._model_seconds = Histogram(
             "holocron_worker_model_seconds",
             "Seconds the model worked on a run, well or not.",
@@ -47,8 +58,12 @@ class Numbers:
         """Count jobs that were claimed."""
         self._claims.inc(jobs)
 
-    def completed(self, outcome: Outcome, *, model_seconds: float | None) -> None:
+    def completed(self, outcome: Outcome, completion: Completion, *, model_seconds: float | None) -> None:
         """Count a run that was handed in and accepted."""
+        if outcome.status is RunStatus.FAILED and completion.final_status in (JobStatus.NEW, JobStatus.SCHEDULED):
+            self._retries.inc()
+        if outcome.run.total_ms is not None:
+            self._run_seconds.observe(outcome.run.total_ms / 1000)
         self._completions.labels(outcome.status.value, outcome.error_kind.value if outcome.error_kind else "").inc()
         self._prompt_tokens.inc(outcome.run.prompt_tokens or 0)
         self._output_tokens.inc(outcome.run.output_tokens or 0)
@@ -62,6 +77,14 @@ class Numbers:
     def lost(self) -> None:
         """Count a run whose lease was lost."""
         self._leases_lost.inc()
+
+    def reaped(self, runs: int) -> None:
+        """Count runs, of this worker or others, whose leases this one found expired. From any thread."""
+        self._reaps.inc(runs)
+
+    def tell_whether(self, name: str, says: str, holds: Callable[[], bool]) -> None:
+        """Show 1 while something holds, looked at whenever the numbers are asked for."""
+        Gauge(name, says, registry=self._registry).set_function(lambda: float(holds()))
 
     @contextmanager
     def served(self, port: int | None) -> Iterator[None]:

@@ -156,7 +156,7 @@ class Runs:
             log.warning("run.refused", extra=_keys(active.claim, final_status=final))
             return
         self.last_status = completion.final_status
-        self._numbers.completed(outcome, model_seconds=active.place.model_seconds)
+        self._numbers.completed(outcome, completion, model_seconds=active.place.model_seconds)
         log.info(
             "run.completed",
             extra=_keys(

@@ -64,6 +64,12 @@ def _scheduler() -> Iterator[Result]:
     yield scheduler.measure()
 
 
+def _watching() -> Iterator[Result]:
+    from tests.bench import watching
+
+    yield from watching.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -79,6 +85,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "roll-up": _roll_up,
     "export": _export,
     "scheduler": _scheduler,
+    "watching": _watching,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

@@ -1,5 +1,7 @@
 """What programs ask of the web server, on the engine that DATABASE_URL names."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,14 @@ from django.test import Client
 from pytest_django import Settings
 
 from derive import web
+from derive.contracts import RunFacts, WorkerFacts
 from derive.health import KEPT_SECONDS, Part, Readiness
-from derive.metrics import KEPT_SECONDS as SNAPSHOT_SECONDS
-from derive.metrics import QueueNumbers
+from derive.metrics.numbers import KEPT_SECONDS as SNAPSHOT_SECONDS
+from derive.metrics.numbers import QueueNumbers
 from derive.queue import JobQueue
-from derive.sql import depths
-from tests.contract.scenes import KEY, claimed, failure, queued
+from derive.sql import depths, totals
+from derive.states import JobStatus
+from tests.contract.scenes import KEY, claimed, failure, queued, success
 
 
 class Clock:
@@ -107,7 +111,7 @@ def test_the_numbers_tell_depths_workers_and_ends(queue: JobQueue, client: Clien
 
 def test_a_count_is_capped_and_says_so(queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(depths, "DEPTH_CAP", 2)
-    monkeypatch.setattr("derive.metrics.DEPTH_CAP", 2)
+    monkeypatch.setattr("derive.metrics.families.DEPTH_CAP", 2)
     for _ in range(3):
         queued(queue)
 
@@ -128,3 +132,73 @@ def test_a_snapshot_is_shown_again_and_tells_its_age(queue: JobQueue) -> None:
     assert "holocron_jobs{" not in old
     clock.seconds = SNAPSHOT_SECONDS
     assert 'status="NEW"} 1.0' in numbers.text().decode()
+
+
+def numbers_of(client: Client) -> dict[str, float]:
+    text = client.get("/metrics").content.decode()
+    return {name: float(value) for name, value in re.findall(r"^(holocron\S+) (\S+)$", text, re.MULTILINE)}
+
+
+def test_counters_and_times_tell_all_that_ever_happened(
+    queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=1_500)
+    queue.complete(success(claimed(queue), run=run))
+    queue.complete(failure(claimed(queue), run=run, retry_after_seconds=0))
+    queue.roll_up_hours()
+
+    told = numbers_of(client)
+
+    def event(name: str, kind: str = "") -> float:
+        return told[f'holocron_events_total{{error_kind="{kind}",event="{name}",interrogation="{KEY}"}}']
+
+    assert (event("enqueued"), event("claimed"), event("succeeded")) == (2, 2, 1)
+    assert event("retried", "model_crashed") == 1
+    labels = f'interrogation="{KEY}",model="llama3.2"'
+    assert told[f'holocron_tokens_total{{{labels},type="prompt"}}'] == 1_800
+    assert told[f'holocron_tokens_total{{{labels},type="output"}}'] == 240
+    assert told[f'holocron_model_seconds_bucket{{interrogation="{KEY}",le="1.0"}}'] == 0
+    assert told[f'holocron_model_seconds_bucket{{interrogation="{KEY}",le="2.0"}}'] == 2
+    assert told[f'holocron_model_seconds_bucket{{interrogation="{KEY}",le="+Inf"}}'] == 2
+    for measure in ("wait", "run", "model"):
+        assert told[f'holocron_{measure}_seconds_count{{interrogation="{KEY}"}}'] == 2
+    assert 0 <= told["holocron_counted_seconds_ago"] < 60
+
+
+def test_no_counter_goes_down_when_the_jobs_are_purged(
+    queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.complete(success(claimed(queue)))
+    queue.roll_up_hours()
+    before = {name: value for name, value in numbers_of(client).items() if "_total{" in name or "_count{" in name}
+    queue.purge(finished_before_utc=datetime.now(UTC) + timedelta(hours=1), statuses=[JobStatus.SUCCEEDED], actor="ada")
+    monkeypatch.setattr(web, "_numbers", QueueNumbers())
+    after = numbers_of(client)
+    assert before
+    assert {name: after[name] for name in before} == before
+
+
+def test_the_hours_of_the_past_are_summed_up_once(queue: JobQueue) -> None:
+    """Hours long gone count as much as the last one, and what is added to the last one is seen at once."""
+    queue.complete(success(claimed(queue)))
+    queue.roll_up_hours()
+    move = "hour_utc - interval '40 days'" if connection.vendor == "postgresql" else "DATEADD(day, -40, hour_utc)"
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE llm.stat_hour SET hour_utc = {move}")
+    reader = totals.TotalsReader()
+    assert reader.read().events[KEY, "", "succeeded"] == 1
+    queue.complete(success(claimed(queue)))
+    queue.roll_up_hours()
+    assert reader.read().events[KEY, "", "succeeded"] == 2
+
+
+def test_workers_and_the_scheduler_are_told(queue: JobQueue, client: Client) -> None:
+    for name, stopping in (("one", False), ("two", True)):
+        facts = WorkerFacts(
+            host="h", pid=1, version="0", started_utc=datetime.now(UTC), concurrency=4, stopping=stopping
+        )
+        queue.heartbeat(name, [], facts=facts)
+    told = numbers_of(client)
+    assert (told["holocron_workers_alive"], told["holocron_workers_stopping"]) == (1, 1)
+    assert (told["holocron_workers_slots"], told["holocron_workers_active_runs"]) == (4, 0)
+    assert told["holocron_scheduler_lag_seconds"] >= 0

@@ -7,6 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from derive.errors import ConfigurationError
+from tests.contract.scenes import pass_time
 from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, World, wait_until
 
@@ -43,6 +44,9 @@ def test_the_numbers_tell_what_the_worker_did(world: World) -> None:
     assert (told["holocron_worker_prompt_tokens_total"], told["holocron_worker_output_tokens_total"]) == (321, 12)
     assert told['holocron_worker_active_runs{stage="asking"}'] == 1
     assert told["holocron_worker_leases_lost_total"] == 0
+    assert told["holocron_worker_retries_total"] == 1
+    assert told["holocron_worker_run_seconds_count"] == 2
+    assert (told["holocron_worker_claiming"], told["holocron_worker_database_up"]) == (1, 1)
     with pytest.raises(OSError, match="refused"):
         numbers(port)
 
@@ -55,3 +59,15 @@ def test_a_port_that_is_taken_stops_the_start(world: World) -> None:
         with pytest.raises(ConfigurationError, match="--metrics-port"):
             world.work(metrics_port=taken.getsockname()[1])
     assert world.runs(job_id) == []
+
+
+def test_what_a_worker_reaps_and_that_it_waits_are_told(world: World) -> None:
+    world.enqueue()
+    (lost,) = world.queue.claim("long gone", lease_seconds=1)
+    pass_time(60)
+    world.fake.go_away()
+    port = free_port()
+    with world.working(metrics_port=port):
+        wait_until(lambda: world.run(lost.job_id).error_kind == "lease_expired", "the run is reaped")
+        wait_until(lambda: numbers(port)["holocron_worker_claiming"] == 0, "the model is away")
+        assert numbers(port)["holocron_worker_reaps_total"] == 1

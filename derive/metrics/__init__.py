@@ -1,0 +1,1 @@
+"""The queue's numbers for Prometheus, read from SQL."""

@@ -1,0 +1,121 @@
+"""What a snapshot looks like to Prometheus: names, labels and meanings of the queue's metrics."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from derive.metrics.snapshot import Snapshot
+from derive.sql.depths import DEPTH_CAP, RUNS_CAP
+from derive.sql.totals import BOUNDS_MS, MEASURES
+from derive.states import JobStatus
+
+_SAYS = {
+    "wait": "From when a job was ready until it was claimed.",
+    "run": "From a run's claim to its end, of whatever kind.",
+    "model": "From a run's claim to its outcome by the worker's clock: evidence, model, validation.",
+}
+
+
+def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
+    """Yield what is true at the snapshot's moment."""
+    scheduler, workers = snapshot.scheduler, snapshot.workers
+    told: list[tuple[str, str, float | None]] = [
+        ("holocron_snapshot_age_seconds", "Age of the numbers read from the database.", age_seconds),
+        (
+            "holocron_counted_seconds_ago",
+            "Counters and histograms tell of all that happened before so long.",
+            snapshot.counted_seconds_ago,
+        ),
+        ("holocron_workers_alive", "Workers whose heartbeat is recent.", workers.alive),
+        ("holocron_workers_stopping", "Workers that are stopping, by a recent heartbeat.", workers.stopping),
+        ("holocron_workers_slots", "Slots of the workers alive.", workers.slots),
+        ("holocron_workers_active_runs", "Runs of the workers alive.", workers.active_runs),
+        (
+            "holocron_scheduler_heartbeat_seconds_ago",
+            "Since a scheduler (manage.py qcluster) was last heard of; missing when none ever was.",
+            scheduler.heartbeat_age_seconds,
+        ),
+        ("holocron_scheduler_lag_seconds", "How overdue the schedule is that waits longest.", scheduler.lag_seconds),
+        ("holocron_scheduler_failing_tasks", "Tasks that failed the last time.", len(scheduler.failing)),
+    ]
+    for name, says, value in told:
+        if value is not None:
+            yield GaugeMetricFamily(name, says, value=value)
+
+
+def depths(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield how many jobs are where, and how old the oldest is."""
+    labels = ["status", "interrogation"]
+    jobs = GaugeMetricFamily(
+        "holocron_jobs", f"Jobs by state; of one state the {DEPTH_CAP} earliest queued are counted.", labels=labels
+    )
+    oldest = GaugeMetricFamily(
+        "holocron_oldest_job_seconds", "Seconds since the oldest counted job was queued.", labels=labels
+    )
+    for depth in snapshot.depths:
+        jobs.add_metric([depth.status.value, depth.interrogation_key], depth.jobs)
+        oldest.add_metric([depth.status.value, depth.interrogation_key], depth.oldest_seconds)
+    capped = GaugeMetricFamily(
+        "holocron_jobs_capped", f"1 where a state has {DEPTH_CAP} jobs or more, and more may be.", labels=["status"]
+    )
+    for status in JobStatus:
+        counted = sum(depth.jobs for depth in snapshot.depths if depth.status is status)
+        capped.add_metric([status.value], float(counted >= DEPTH_CAP))
+    yield from (jobs, oldest, capped)
+
+
+def ends(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield how the last hour's runs ended."""
+    ended = GaugeMetricFamily(
+        "holocron_runs_last_hour",
+        f"Runs that ended in the last hour, the latest {RUNS_CAP} at most; error_kind is empty where there is none.",
+        labels=["status", "error_kind"],
+    )
+    for group in snapshot.runs:
+        ended.add_metric([group.status, group.error_kind], group.runs)
+    yield ended
+
+
+def totals(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield what has happened since the queue began."""
+    events = CounterMetricFamily(
+        "holocron_events",
+        "What happened to jobs: claimed, succeeded, failed, retried, lease_expired (reaped), …; error_kind is empty "
+        "where there is none.",
+        labels=["interrogation", "event", "error_kind"],
+    )
+    for (key, kind, event), count in sorted(snapshot.totals.events.items()):
+        events.add_metric([key, event, kind], count)
+    tokens = CounterMetricFamily(
+        "holocron_tokens",
+        "Tokens of prompts and answers (type: prompt, output).",
+        labels=["interrogation", "model", "type"],
+    )
+    for (key, model, name), count in sorted(snapshot.totals.tokens.items()):
+        tokens.add_metric([key, model, name.removesuffix("_tokens")], count)
+    yield from (events, tokens)
+
+
+def times(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield how long waiting, runs and the model took; sums were not kept, so there is no ``_sum``."""
+    for measure in MEASURES:
+        family = HistogramMetricFamily(f"holocron_{measure}_seconds", _SAYS[measure], labels=["interrogation"])
+        amounts: dict[str, dict[int, int]] = defaultdict(dict)
+        for (one, key, bound), amount in snapshot.totals.times.items():
+            if one == measure:
+                amounts[key][bound] = amount
+        for key, by_bound in sorted(amounts.items()):
+            _add(family, key, by_bound)
+        yield family
+
+
+def _add(family: HistogramMetricFamily, key: str, by_bound: dict[int, int]) -> None:
+    below = 0
+    buckets: list[tuple[str, float]] = []
+    for bound in BOUNDS_MS:
+        below += by_bound.get(bound, 0)
+        buckets.append((str(bound / 1000), below))
+    count = sum(by_bound.values())
+    family.add_metric([key], [*buckets, ("+Inf", count)], sum_value=None)
+    family.add_sample(f"{family.name}_count", {"interrogation": key}, count)

@@ -1,0 +1,43 @@
+"""All of the queue's numbers, as read at one moment."""
+
+from dataclasses import dataclass
+
+from derive.schedules.health import SchedulerHealth, scheduler_health
+from derive.sql.clock import database_now
+from derive.sql.depths import Depth, RunsEnded, WorkersAlive, read_depths, read_runs_ended, read_workers_alive
+from derive.sql.totals import Totals, TotalsReader, read_counted_until
+from derive.states import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All numbers of one moment; ``read_at`` is the clock's, in seconds. Counted is what happened before so long."""
+
+    read_at: float
+    depths: tuple[Depth, ...]
+    runs: tuple[RunsEnded, ...]
+    workers: WorkersAlive
+    scheduler: SchedulerHealth
+    totals: Totals
+    counted_seconds_ago: float | None
+
+
+class SnapshotReader:
+    """Reads a snapshot: some ten queries, each bounded. Raises QueueError."""
+
+    def __init__(self) -> None:
+        self._totals = TotalsReader()
+
+    def read(self, now: float) -> Snapshot:
+        """Return the numbers as they are now."""
+        counted_until = read_counted_until()
+        age = None if counted_until is None else max(0.0, (database_now() - counted_until).total_seconds())
+        return Snapshot(
+            read_at=now,
+            depths=tuple(depth for status in JobStatus for depth in read_depths(status)),
+            runs=tuple(read_runs_ended()),
+            workers=read_workers_alive(),
+            scheduler=scheduler_health(),
+            totals=self._totals.read(),
+            counted_seconds_ago=age,
+        )

@@ -1,0 +1,107 @@
+"""What has happened since the queue began, out of the hours that ``usp_roll_up_hours`` counts and nobody takes away.
+
+A total never goes down: hours only grow, and they outlive the jobs they tell of. Raises QueueError.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+from derive.sql.tables import engine_of, quoted_table
+
+EVENTS = (
+    *("enqueued", "promoted", "claimed", "succeeded", "failed", "dead_lettered", "retried", "released"),
+    *("lease_expired", "cancelled", "requeued"),
+)
+TOKENS = ("prompt_tokens", "output_tokens")
+MEASURES = ("wait", "run", "model")
+BOUNDS_MS = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
+"""Upper bounds of the times that are counted; what took longer stands under a larger one."""
+RECENT = timedelta(days=1)
+"""Hours that are read each time; those before change no more, but for what was committed very late."""
+OLD_KEPT = timedelta(hours=1)
+"""How long the sum of the hours before is kept."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over all hours.
+
+    Events are by (interrogation, error kind, event), tokens by (interrogation, model, which), times by (measure,
+    interrogation, upper bound in milliseconds).
+    """
+
+    events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    tokens: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    times: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+
+    def __add__(self, other: "Totals") -> "Totals":
+        """Return both together."""
+        return Totals(self.events + other.events, self.tokens + other.tokens, self.times + other.times)
+
+
+class TotalsReader:
+    """Reads the totals; of the long past only their sum is remembered, so that a read costs a day's hours."""
+
+    def __init__(self) -> None:
+        self._old = Totals()
+        self._border: datetime | None = None
+        self._read_at: datetime | None = None
+
+    def read(self) -> Totals:
+        """Return the totals up to now."""
+        now = database_now()
+        if self._border is None or self._read_at is None or not timedelta(0) <= now - self._read_at < OLD_KEPT:
+            border = (now - RECENT).replace(minute=0, second=0, microsecond=0)
+            self._old, self._border, self._read_at = _read(f"hour_utc < {_literal(border)}"), border, now
+        return self._old + _read(f"hour_utc >= {_literal(self._border)}")
+
+
+def read_counted_until() -> datetime | None:
+    """Return up to when everything that happened is counted; None while nothing is."""
+    table = quoted_table(engine_of(connection), "stat_mark")
+    rows = _rows(f"SELECT through_utc FROM {table} WHERE stat_name = 'stat_hour'")  # noqa: S608 (our own constants)
+    moment: datetime | None = rows[0][0] if rows else None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def _read(hours: str) -> Totals:
+    totals = Totals()
+    names = (*EVENTS, *TOKENS)
+    sums = ", ".join(f"SUM({name})" for name in names)
+    by = "interrogation_key, model, error_kind"
+    for key, model, kind, *values in _grouped("stat_hour", by, sums, hours):
+        told = dict(zip(names, map(int, values), strict=True))
+        totals.events.update({(key, kind, event): told[event] for event in EVENTS if told[event]})
+        totals.tokens.update({(key, model, name): told[name] for name in TOKENS if told[name]})
+    for measure, key, up_to_ms, amount in _grouped(
+        "stat_hour_time", "measure, interrogation_key, up_to_ms", "SUM(amount)", hours
+    ):
+        totals.times[measure, key, int(up_to_ms)] += int(amount)
+    return totals
+
+
+def _grouped(table: str, by: str, sums: str, hours: str) -> Iterable[tuple[Any, ...]]:
+    name = quoted_table(engine_of(connection), table)
+    # Constants alone: mssql-django rewrites parameters in SQL with GROUP BY.
+    return _rows(f"SELECT {by}, {sums} FROM {name} WHERE {hours} GROUP BY {by}")  # noqa: S608 (our own constants)
+
+
+def _literal(hour: datetime) -> str:
+    """Return an hour as both engines read it: UTC, which is the session's zone on PostgreSQL."""
+    return f"'{hour.astimezone(UTC):%Y-%m-%dT%H:00:00}'"
+
+
+def _rows(sql: str) -> list[tuple[Any, ...]]:
+    def query() -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    return reading(query)
