@@ -203,6 +203,14 @@ VARIABLES: tuple[Variable, ...] = (
         "origins people reach the site at through a proxy, with commas; an https:// one marks the cookies secure",
     ),
     _declare("LOG_FORMAT", "text", _one_of(*LOG_FORMATS), "a log line's form; text or json"),
+    _declare(
+        "OTEL_TRACES_EXPORTER",
+        "",
+        _one_of("", "none", "otlp", "console"),
+        "where a worker's spans go: none, otlp (the extra otel; its SDK reads the other OTEL_* variables), console; "
+        "empty: otlp where OTEL_EXPORTER_OTLP_ENDPOINT is set",
+    ),
+    _declare("OTEL_EXPORTER_OTLP_ENDPOINT", "", _printable, "the collector of spans, such as http://127.0.0.1:4318"),
 )
 
 

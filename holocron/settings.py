@@ -61,6 +61,8 @@ WORKER_ID: str = _values["WORKER_ID"]
 WORKER_CONCURRENCY: int = _values["WORKER_CONCURRENCY"]
 WORKER_GRACE_SECONDS: float = _values["WORKER_GRACE_SECONDS"]
 
+TRACES_EXPORTER: str = _values["OTEL_TRACES_EXPORTER"] or ("otlp" if _values["OTEL_EXPORTER_OTLP_ENDPOINT"] else "none")
+
 DEBUG: bool = _values["DEBUG"]
 ALLOWED_HOSTS: list[str] = list(_values["ALLOWED_HOSTS"])
 CSRF_TRUSTED_ORIGINS: list[str] = list(_values["CSRF_TRUSTED_ORIGINS"])

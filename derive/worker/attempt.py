@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from functools import partial
 from random import Random
@@ -22,6 +23,7 @@ from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
 from derive.ollama.client import OllamaClient
 from derive.ollama.models import ModelSnapshot
 from derive.states import RunStatus
+from derive.worker import spans
 from derive.worker.patience import until_database_answers
 from derive.worker.question import Question, Sources, longer_answer, prepare_question
 from derive.worker.record import RunRecord
@@ -66,9 +68,11 @@ async def run_attempt(
     record = RunRecord(claim, lake=tools.lake, worker_id=tools.worker_id)
     question: Question | None = None
     try:
-        question = await until_database_answers(
-            lambda: _in_thread(tools, prepare_question, claim, tools.sources, record)
-        )
+        record.know(trace_id=spans.trace_id())
+        with spans.step("evidence"):
+            question = await until_database_answers(
+                lambda: _in_thread(tools, prepare_question, claim, tools.sources, record)
+            )
         snapshot = await _know_snapshot(question, tools, record)
         async with place.asking():
             answer = await _ask(question, tools, record)
@@ -97,7 +101,9 @@ async def run_attempt(
 
 async def _in_thread(tools: Tools, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
     """Work on a thread, to the end: who is cancelled meanwhile waits, since the record is the thread's until then."""
-    future = asyncio.get_running_loop().run_in_executor(tools.threads, partial(work, *given, **named))
+    # In the run's own context, so that the spans begun there are its.
+    call = partial(copy_context().run, partial(work, *given, **named))
+    future = asyncio.get_running_loop().run_in_executor(tools.threads, call)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
@@ -113,7 +119,12 @@ async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) ->
 
 
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
-    return await tools.ollama.chat(question.body, sink=record.take_bytes, job_has_own_model=question.is_jobs_own_model)
+    with spans.chat(question.request, base_url=tools.ollama.shown_base_url) as tell:
+        answer = await tools.ollama.chat(
+            question.body, sink=record.take_bytes, job_has_own_model=question.is_jobs_own_model
+        )
+        tell(answer)
+    return answer
 
 
 async def _look_again(
@@ -135,7 +146,8 @@ async def _look_again(
 
 def _judge(question: Question, answer: ChatAnswer, checks: tuple[AnswerCheck, ...], record: RunRecord) -> Outcome:
     record.know_answer(answer)
-    validation = question.definition.validate(answer.content, question.bundle, output_model=question.output_model)
+    with spans.step("validate"):
+        validation = question.definition.validate(answer.content, question.bundle, output_model=question.output_model)
     report = {**validation.report(), "answer_checks": [asdict(check) for check in checks]}
     record.add_file("validation.json", json.dumps(report, ensure_ascii=False, indent=2))
     if validation.error is not None:

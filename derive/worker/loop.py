@@ -8,6 +8,7 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from derive.contracts import Claim
 from derive.errors import ErrorKind, QueueError
 from derive.queue import JobQueue
 from derive.states import JobStatus
+from derive.worker import spans
 from derive.worker.attempt import Tools
 from derive.worker.counting import HourCounter
 from derive.worker.gate import Gate, pause
@@ -146,9 +148,11 @@ class Worker:
             if room == 0:
                 await self._slots.wait_for_change()
                 continue
+            begun_ns = time.time_ns()
             claims = await self._claim(room)
+            link = spans.tell_claim(claims, begun_ns=begun_ns)
             for claim in claims:
-                self._runs.start(claim)
+                self._runs.start(claim, claim_link=link)
             if claims:
                 poll_seconds = FIRST_POLL_SECONDS
             elif self._options.once:

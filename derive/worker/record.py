@@ -17,6 +17,7 @@ from derive.lake import Lake, Spool, artifact_facts
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.models import split_model
 from derive.states import RunStatus
+from derive.worker import spans
 
 log = logging.getLogger(__name__)
 _rng = Random()  # noqa: S311 - spreads retries, guards nothing
@@ -95,7 +96,8 @@ class RunRecord:
         kind = error.kind if error else None
         message = str(error)[:MAX_ERROR_CHARS] if error else None
         try:
-            files = self._write_files(status, kind)
+            with spans.step("lake"):
+                files = self._write_files(status, kind)
         except LakeUnavailable as unavailable:
             return self._without_files(unavailable, retry_after_seconds=0)
         except LakeError as refused:

@@ -9,11 +9,14 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
+from opentelemetry.trace import Link
+
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Completion, Outcome
 from derive.errors import ErrorKind, QueueError, places_of
 from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus
+from derive.worker import spans
 from derive.worker.attempt import Tools, run_attempt
 from derive.worker.gate import Gate
 from derive.worker.lease import LeaseKeeper, StopReason
@@ -29,6 +32,7 @@ Result = TypeVar("Result")
 class _Active:
     claim: Claim
     place: Place
+    claim_link: Link | None = None
     has_begun: bool = False
     stop_reason: StopReason | None = None
     task: "asyncio.Task[None] | None" = None
@@ -67,13 +71,13 @@ class Runs:
         """Make a call on the thread that owns the queue's connection."""
         return await asyncio.get_running_loop().run_in_executor(self._queue_thread, call)
 
-    def start(self, claim: Claim) -> None:
-        """Begin to work a claim off."""
+    def start(self, claim: Claim, *, claim_link: Link | None = None) -> None:
+        """Begin to work a claim off; its span links to the claim's."""
         log.info(
             "job.claimed",
             extra=_keys(claim, attempt=claim.attempt, interrogation=claim.interrogation_key),
         )
-        active = _Active(claim, self._slots.enter())
+        active = _Active(claim, self._slots.enter(), claim_link)
         self._active[claim.run_id] = active
         active.task = asyncio.create_task(self._work(active), name=f"run {claim.run_id}")
 
@@ -105,15 +109,18 @@ class Runs:
         try:
             if active.stop_reason is not None:
                 _cancel(active)
-            outcome = await run_attempt(
-                claim,
-                self._tools,
-                place=active.place,
-                was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
-                on_failure=self._gate.heed_failure,
-            )
-            self._gate.heed(outcome)
-            await self._hand_in(active, outcome)
+            with spans.run(claim, active.claim_link) as tell:
+                outcome = await run_attempt(
+                    claim,
+                    self._tools,
+                    place=active.place,
+                    was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
+                    on_failure=self._gate.heed_failure,
+                )
+                tell(outcome)
+                self._gate.heed(outcome)
+                with spans.step("complete"):
+                    await self._hand_in(active, outcome)
         except asyncio.CancelledError:
             active.place.begin_ending()
             if active.stop_reason is StopReason.RELEASED:

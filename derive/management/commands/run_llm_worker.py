@@ -17,6 +17,7 @@ from derive.states import JobStatus
 from derive.worker.options import WorkerOptions, started_now
 from derive.worker.record import HOLOCRON_VERSION
 from derive.worker.start import run_worker
+from derive.worker.telemetry import exporting
 
 DONE, NOT_SUCCEEDED, COULD_NOT_START, NOTHING_TO_DO = 0, 1, 2, 3
 
@@ -116,13 +117,14 @@ class Command(BaseCommand):
 
     def _run(self, options: WorkerOptions) -> int:
         try:
-            report = run_worker(
-                options,
-                ollama=settings.OLLAMA,
-                lake_url=settings.LAKE_URL,
-                interrogations_folder=settings.INTERROGATIONS_FOLDER,
-                redaction_file=settings.REDACTION_FILE,
-            )
+            with exporting(settings.TRACES_EXPORTER):
+                report = run_worker(
+                    options,
+                    ollama=settings.OLLAMA,
+                    lake_url=settings.LAKE_URL,
+                    interrogations_folder=settings.INTERROGATIONS_FOLDER,
+                    redaction_file=settings.REDACTION_FILE,
+                )
         except HolocronError as error:
             self.stderr.write(f"run_llm_worker: {error}")
             return COULD_NOT_START
