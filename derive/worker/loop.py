@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID
@@ -96,7 +96,7 @@ class Worker:
         numbers cannot be had.
         """
         self._loop = asyncio.get_running_loop()
-        with self._signal_handlers(), self._numbers.served(self._options.metrics_port):
+        with self._signal_handlers(), self._numbers_served():
             # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
             await self._runs.in_queue_thread(self._introduce)
             self._keeper.start()
@@ -121,6 +121,9 @@ class Worker:
             last_status=self._runs.last_status,
             refusal=self._claim_failure if self._gate.is_open else self._gate.why,
         )
+
+    def _numbers_served(self) -> AbstractContextManager[None]:
+        return self._numbers.served(self._options.metrics_port, host=self._options.metrics_host)
 
     def _introduce(self) -> None:
         options = self._options

@@ -11,7 +11,6 @@ from derive.errors import ConfigurationError
 from derive.states import JobStatus, RunStatus
 from derive.worker.slots import Slots, Stage
 
-ADDRESS = "127.0.0.1"
 MODEL_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 """Bounds of the histogram: from a small model's short answer to a cold load of a large one."""
 
@@ -87,18 +86,20 @@ class Numbers:
         Gauge(name, says, registry=self._registry).set_function(lambda: float(holds()))
 
     @contextmanager
-    def served(self, port: int | None) -> Iterator[None]:
-        """Serve the numbers on ``http://127.0.0.1:port/metrics`` while the block runs; None: serve nothing.
+    def served(self, port: int | None, *, host: str) -> Iterator[None]:
+        """Serve the numbers on ``http://host:port/metrics`` while the block runs; no port: serve nothing.
 
-        Raises ConfigurationError when the port is taken.
+        Raises ConfigurationError when the port is taken, or the host is not this machine's.
         """
         if port is None:
             yield
             return
         try:
-            server, thread = start_http_server(port, ADDRESS, self._registry)
+            server, thread = start_http_server(port, host, self._registry)
         except OSError as error:
-            raise ConfigurationError(f"--metrics-port {port} cannot be listened on: {error.strerror}") from error
+            raise ConfigurationError(
+                f"--metrics-port {port} of {host} cannot be listened on: {error.strerror or error}"
+            ) from error
         try:
             yield
         finally:

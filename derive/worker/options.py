@@ -27,6 +27,7 @@ class WorkerOptions:
     once: bool = False
     model: str | None = None
     metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     started_utc: datetime
 
     @property

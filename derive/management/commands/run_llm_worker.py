@@ -92,6 +92,12 @@ class Command(BaseCommand):
             metavar="P",
             help="serve this worker's own numbers for Prometheus on 127.0.0.1:P/metrics",
         )
+        parser.add_argument(
+            "--metrics-host",
+            default="127.0.0.1",
+            metavar="H",
+            help="serve them on this address instead; 0.0.0.0 is every one of this machine (default: %(default)s)",
+        )
         parser.add_argument("--verbose", action="store_true", help="log more of what the worker does")
 
     def handle(self, *_args: Any, **given: Any) -> None:
@@ -111,6 +117,7 @@ class Command(BaseCommand):
             once=given["once"],
             model=given["model"],
             metrics_port=given["metrics_port"],
+            metrics_host=given["metrics_host"],
             started_utc=started_now(),
         )
         sys.exit(self._run(options))
