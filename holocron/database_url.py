@@ -1,4 +1,8 @@
-"""DATABASE_URL as an entry of Django's DATABASES: ``mssql://``, ``postgresql://``, empty for the embedded server."""
+"""DATABASE_URL as an entry of Django's DATABASES: ``mssql://``, ``postgresql://``, empty for the embedded server.
+
+The password may stand in the address, percent-encoded, or beside it as it is: what puts the address together (a compose
+file, a chart) cannot always encode.
+"""
 
 import re
 from pathlib import Path
@@ -19,18 +23,37 @@ IMPATIENT_LOCK_SECONDS = 3
 KEPT_CONNECTION: dict[str, Any] = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 
 
-def read_database_url(url: str, *, var_folder: Path) -> dict[str, Any]:
+def read_password(password: str, *, file: Path | None) -> str:
+    """Return the password given beside the address, by itself or by a file's first line; raise SettingsError."""
+    if file is None:
+        return password
+    if password:
+        raise SettingsError("DATABASE_PASSWORD and DATABASE_PASSWORD_FILE are both set: leave one empty")
+    try:
+        return file.read_text("utf-8").partition("\n")[0].removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"DATABASE_PASSWORD_FILE: {file} cannot be read: {reason}") from None
+
+
+def read_database_url(url: str, *, var_folder: Path, password: str = "") -> dict[str, Any]:
     """Return the DATABASES entry that the address names; raise SettingsError for one that cannot be used.
 
-    A password never stands in the error's text.
+    ``password`` is the one given beside the address. No password ever stands in the error's text.
     """
     if not url:
+        if password:
+            raise SettingsError("DATABASE_PASSWORD is set without a DATABASE_URL: name the server, or leave both empty")
         return _embedded(var_folder)
     parts = _split(url)
+    if password and parts.password:
+        raise SettingsError("DATABASE_URL holds a password and DATABASE_PASSWORD is set: leave one out")
+    if password and not parts.username:
+        raise SettingsError("DATABASE_PASSWORD is set, but DATABASE_URL names no user: write user@ before the host")
     if parts.scheme == "mssql":
-        return _mssql(parts)
+        return _mssql(parts, password)
     if parts.scheme in {"postgresql", "postgres"}:
-        return _postgresql(parts)
+        return _postgresql(parts, password)
     if parts.scheme.startswith("sqlite"):
         raise SettingsError(
             "DATABASE_URL names SQLite, which Holocron does not run on: leave it empty for the embedded PostgreSQL"
@@ -84,12 +107,12 @@ def _options(parts: SplitResult) -> dict[str, str]:
     return dict(pairs)
 
 
-def _server(parts: SplitResult) -> dict[str, Any]:
+def _server(parts: SplitResult, password: str) -> dict[str, Any]:
     return {
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
         "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
+        "PASSWORD": password or unquote(parts.password or ""),
     }
 
 
@@ -106,7 +129,7 @@ def _embedded(var_folder: Path) -> dict[str, Any]:
     }
 
 
-def _postgresql(parts: SplitResult) -> dict[str, Any]:
+def _postgresql(parts: SplitResult, password: str) -> dict[str, Any]:
     from psycopg import ProgrammingError
     from psycopg.conninfo import make_conninfo
 
@@ -118,19 +141,19 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": _name(parts, POSTGRESQL_EXAMPLE),
-        **_server(parts),
+        **_server(parts, password),
         "OPTIONS": options,
         **KEPT_CONNECTION,
     }
 
 
-def _mssql(parts: SplitResult) -> dict[str, Any]:
-    server = _server(parts)
+def _mssql(parts: SplitResult, password: str) -> dict[str, Any]:
+    server = _server(parts, password)
     if not server["HOST"]:
         raise SettingsError(f"DATABASE_URL must name a host, as in {MSSQL_EXAMPLE}")
     if server["PASSWORD"] != server["PASSWORD"].strip():
         # The driver strips them, and the server would only say that the login failed.
-        raise SettingsError("DATABASE_URL: SQL Server's driver cannot send a password that begins or ends with a blank")
+        raise SettingsError("SQL Server's driver cannot send a password that begins or ends with a blank: change it")
     keywords = {"Encrypt": "yes", "TrustServerCertificate": "no"}
     for key, value in _options(parts).items():
         if not re.fullmatch(r"[A-Za-z][A-Za-z ]*", key):

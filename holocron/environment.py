@@ -16,7 +16,16 @@ FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 LOG_FORMATS = ("text", "json")
 LAKE_SCHEMES = ("file", "s3", "abfs", "abfss", "memory")
 # A value is shown in an error only when it cannot be a secret.
-SECRET_VARIABLES = frozenset({"SECRET_KEY", "DATABASE_URL", "LAKE_URL"})
+SECRET_VARIABLES = frozenset(
+    {
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "DATABASE_PASSWORD",
+        "HOLOCRON_WORKER_PASSWORD",
+        "HOLOCRON_WEB_PASSWORD",
+        "LAKE_URL",
+    }
+)
 MAX_INT = 2**31 - 1
 
 
@@ -26,12 +35,16 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """One variable: ``default`` is the text that stands for an unset one, ``meaning`` ends with the unit."""
+    """One variable: ``default`` is the text that stands for an unset one, ``meaning`` ends with the unit.
+
+    Blanks around the value are dropped, unless it is ``verbatim``.
+    """
 
     name: str
     default: str
     meaning: str
     parse: Callable[[str], Any]
+    verbatim: bool = False
 
 
 def _text(text: str) -> str:
@@ -41,6 +54,12 @@ def _text(text: str) -> str:
 def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("write printable characters only")
+    return text
+
+
+def _password(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("write no control characters")
     return text
 
 
@@ -137,6 +156,10 @@ def _declare(name: str, default: str, parse: Callable[[str], Any], meaning: str)
     return Variable(name=name, default=default, meaning=meaning, parse=parse)
 
 
+def _declare_password(name: str, meaning: str) -> Variable:
+    return Variable(name=name, default="", meaning=meaning, parse=_password, verbatim=True)
+
+
 VARIABLES: tuple[Variable, ...] = (
     _declare(
         "DATABASE_URL",
@@ -144,6 +167,23 @@ VARIABLES: tuple[Variable, ...] = (
         _text,
         "the database: mssql://user:password@host:1433/Holocron?Encrypt=yes or postgresql://user:password@host:5432/holocron"
         " (percent-encode special characters); empty: the embedded PostgreSQL",
+    ),
+    _declare_password(
+        "DATABASE_PASSWORD", "the password for DATABASE_URL, as it is, where the address itself holds none; empty: none"
+    ),
+    _declare(
+        "DATABASE_PASSWORD_FILE",
+        "",
+        _printable,
+        "a file whose first line is that password; relative to the project's folder; empty: none",
+    ),
+    _declare_password(
+        "HOLOCRON_WORKER_PASSWORD",
+        "what `set_up_database` gives the login holocron_worker; read by that command alone; empty: no such login",
+    ),
+    _declare_password(
+        "HOLOCRON_WEB_PASSWORD",
+        "what `set_up_database` gives the login holocron_web; read by that command alone; empty: no such login",
     ),
     _declare(
         "HOLOCRON_VAR",
@@ -218,7 +258,8 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Return every variable's value by its name; an unset or blank one has its default. Raise SettingsError."""
     values: dict[str, Any] = {}
     for variable in VARIABLES:
-        text = environment.get(variable.name, "").strip() or variable.default
+        given = environment.get(variable.name, "")
+        text = (given if variable.verbatim else given.strip()) or variable.default
         try:
             values[variable.name] = variable.parse(text)
         except ValueError as error:

@@ -13,7 +13,7 @@ from typing import Any
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from derive.contracts import OllamaSettings
-from holocron.database_url import impatient, read_database_url
+from holocron.database_url import impatient, read_database_url, read_password
 from holocron.environment import SettingsError, read_environment
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
 
@@ -22,7 +22,12 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 try:
     _values: dict[str, Any] = read_environment(os.environ)
     HOLOCRON_VAR = BASE_DIR / _values["HOLOCRON_VAR"]
-    _database = read_database_url(_values["DATABASE_URL"], var_folder=HOLOCRON_VAR)
+    _password_file = BASE_DIR / _values["DATABASE_PASSWORD_FILE"] if _values["DATABASE_PASSWORD_FILE"] else None
+    _database = read_database_url(
+        _values["DATABASE_URL"],
+        var_folder=HOLOCRON_VAR,
+        password=read_password(_values["DATABASE_PASSWORD"], file=_password_file),
+    )
     # "lease" is the way of the workers' heartbeats, which must not wait behind anything.
     DATABASES: dict[str, Any] = {"default": _database, "lease": impatient(_database)}
     # Django keeps its connections itself. A pool of SQL Server's driver beneath would hand a broken one out again, and
@@ -57,6 +62,9 @@ OLLAMA = OllamaSettings(
     idle_seconds=_values["OLLAMA_IDLE_SECONDS"],
     timeout_seconds=_values["OLLAMA_TIMEOUT_SECONDS"],
 )
+# What `set_up_database` makes logins with; empty: none.
+HOLOCRON_WORKER_PASSWORD: str = _values["HOLOCRON_WORKER_PASSWORD"]
+HOLOCRON_WEB_PASSWORD: str = _values["HOLOCRON_WEB_PASSWORD"]
 WORKER_ID: str = _values["WORKER_ID"]
 WORKER_CONCURRENCY: int = _values["WORKER_CONCURRENCY"]
 WORKER_GRACE_SECONDS: float = _values["WORKER_GRACE_SECONDS"]

@@ -40,6 +40,16 @@ class OwnPostgres:
         host = quote(str(self.socket_folder), safe="")
         return f"postgresql://{DATABASE_USER}:{PASSWORD}@/{DATABASE_NAME}?host={host}&port={PORT}"
 
+    @property
+    def data_folder(self) -> Path:
+        """The cluster, whose configuration may be changed before the start."""
+        return self._layout.data
+
+    @property
+    def log(self) -> str:
+        """What the server has said."""
+        return self._layout.log.read_text("utf-8", "replace")
+
     def start(self) -> None:
         options = {**keeper.SERVER_OPTIONS, "unix_socket_directories": f'"{self.socket_folder}"'}
         with self._layout.log.open("ab") as log:

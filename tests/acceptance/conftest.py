@@ -9,6 +9,7 @@ import pytest
 
 from holocron.embedded_postgres.programs import NoProgramsError
 from holocron.settings import BASE_DIR
+from tests.acceptance.guarded_postgres import SECRETS, GuardedPostgres, start_guarded
 from tests.acceptance.worker_processes import SECRET_KEY, ProcessWorld
 from tests.fake_ollama import FakeOllama, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, PASSAGE
@@ -34,6 +35,21 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgr
         )
     yield postgres
     postgres.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedPostgres]:
+    """A server that asks for passwords, set up; at the end its log, which holds every statement, shows no secret."""
+    try:
+        guarded = start_guarded(tmp_path_factory.mktemp("guarded"))
+    except NoProgramsError as error:
+        pytest.skip(f"{error}: set-up is tested on a PostgreSQL of its own")
+    done = guarded.set_up()
+    assert done.returncode == 0, done.stderr
+    yield guarded
+    guarded.postgres.stop()
+    for secret in SECRETS:
+        assert secret not in guarded.postgres.log
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mssql.base import DatabaseWrapper
 from mssql_python.connection_string_parser import _ConnectionStringParser
 
-from holocron.database_url import read_database_url
+from holocron.database_url import read_database_url, read_password
 from holocron.environment import SettingsError
 
 VAR = Path("/somewhere/var")
@@ -103,3 +103,47 @@ def test_a_wrong_address_says_what_to_write_and_not_the_password(url: str, advic
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "sec" not in str(caught.value).replace("second", "")
+
+
+@pytest.mark.parametrize("url", ["mssql://sa@h:1433/Holocron", "postgresql://sa@h/holocron"])
+@pytest.mark.parametrize("password", ["p;{}@%/#:'\"\\ü", "100%25", " blanks within "])
+def test_a_password_beside_the_address_is_taken_as_it_is(url: str, password: str) -> None:
+    if url.startswith("mssql") and password != password.strip():
+        with pytest.raises(SettingsError, match="blank"):
+            read_database_url(url, var_folder=VAR, password=password)
+        return
+    entry = read_database_url(url, var_folder=VAR, password=password)
+    assert (entry["USER"], entry["PASSWORD"]) == ("sa", password)
+    if url.startswith("mssql"):
+        assert driver_keywords(entry)["pwd"] == password
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("mssql://sa:hush@h/d", "leave one out"),
+        ("postgresql://h/d", "names no user"),
+        ("", "without a DATABASE_URL"),
+    ],
+)
+def test_a_password_that_has_no_place_is_refused(url: str, advice: str) -> None:
+    with pytest.raises(SettingsError, match=advice) as refused:
+        read_database_url(url, var_folder=VAR, password="hush-beside")
+    assert "hush" not in str(refused.value)
+
+
+def test_a_password_file_holds_the_password_in_its_first_line(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes("p;{}@% ü\r\nnot this\n".encode())
+    assert read_password("", file=file) == "p;{}@% ü"
+    assert read_password("x", file=None) == "x"
+
+
+def test_a_password_file_that_cannot_be_read_says_which(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"{tmp_path}.* cannot be read: No such file"):
+        read_password("", file=tmp_path / "none")
+    (tmp_path / "latin").write_bytes(b"\xfc")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        read_password("", file=tmp_path / "latin")
+    with pytest.raises(SettingsError, match="both set"):
+        read_password("x", file=tmp_path / "none")

@@ -30,6 +30,10 @@ def test_a_blank_value_has_the_default() -> None:
     assert read_environment({"OLLAMA_SEED": "  "})["OLLAMA_SEED"] == 0
 
 
+def test_a_password_keeps_its_blanks() -> None:
+    assert read_environment({"DATABASE_PASSWORD": " p "})["DATABASE_PASSWORD"] == " p "
+
+
 def test_the_example_file_names_every_variable_with_its_default() -> None:
     assert read_example(BASE_DIR / ".env.example") == {variable.name: variable.default for variable in VARIABLES}
 
@@ -64,6 +68,7 @@ def test_the_example_file_says_what_each_variable_means() -> None:
         ("DEBUG", "maybe", "true or false"),
         ("ALLOWED_HOSTS", "https://example.org", "host names"),
         ("CSRF_TRUSTED_ORIGINS", "example.org", "https://holocron.example"),
+        ("DATABASE_PASSWORD", "a\nb", "no control characters"),
         ("LOG_FORMAT", "xml", "text or json"),
     ],
 )

@@ -1,0 +1,48 @@
+"""``manage.py set_up_database``: makes a server ready; what needs an administrator is done here, and only here."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from derive.errors import HolocronError
+from derive.sql.set_up.logins import WEB_LOGIN, WORKER_LOGIN, logins_of
+from derive.sql.set_up.steps import set_up
+
+COULD_NOT_SET_UP = 2
+
+
+class Command(BaseCommand):
+    """Make the database, run migrate, and make the logins that the processes use."""
+
+    help = (
+        "Makes the database that DATABASE_URL names, migrates it, and makes the logins holocron_worker (rights of "
+        "llm_worker) and holocron_web (of llm_operator, and Django's own tables) with the passwords in "
+        "HOLOCRON_WORKER_PASSWORD and HOLOCRON_WEB_PASSWORD. DATABASE_URL is the administrator's here; nothing else "
+        "needs it. May be repeated: a login gets the password that is set now. Exit codes: 0 ready, 2 not."
+    )
+    # It is here that what they look for is made.
+    requires_system_checks = ()
+
+    def handle(self, *_args: Any, **given: Any) -> None:
+        """Set up and exit with the code."""
+        if not connection.settings_dict.get("HOST") and "EMBEDDED_FOLDER" in connection.settings_dict:
+            self.stderr.write("set_up_database: the embedded PostgreSQL needs no set-up: run manage.py migrate")
+            sys.exit(COULD_NOT_SET_UP)
+        try:
+            logins = logins_of({
+                WORKER_LOGIN: settings.HOLOCRON_WORKER_PASSWORD,
+                WEB_LOGIN: settings.HOLOCRON_WEB_PASSWORD,
+            })  # fmt: skip
+            for line in set_up(connection, logins, migrate=lambda: _migrate(given["verbosity"])):
+                self.stdout.write(line)
+        except (HolocronError, CommandError) as error:
+            self.stderr.write(f"set_up_database: {error}")
+            sys.exit(COULD_NOT_SET_UP)
+
+
+def _migrate(verbosity: int) -> None:
+    call_command("migrate", interactive=False, verbosity=max(0, verbosity - 1))

@@ -1,0 +1,125 @@
+"""What set-up says to SQL Server. Names and values come as parameters, and QUOTENAME puts them into statements.
+
+DDL takes no parameters, so each batch builds its statement on the server: QUOTENAME answers null to what is too long to
+be a name (or a password), and then nothing is run. What already is as wanted is left alone, so that a login without the
+right to make it can still set up the rest.
+"""
+
+from collections.abc import Sequence
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from derive.sql.set_up.logins import Login
+
+MAINTENANCE_DATABASE = "master"
+
+CREATE_DATABASE = """
+DECLARE @name sysname = %s;
+DECLARE @statement nvarchar(MAX) = N'CREATE DATABASE ' + QUOTENAME(@name);
+EXEC (@statement);
+"""
+
+PUT_ROLE = """
+DECLARE @role sysname = %s;
+DECLARE @statement nvarchar(MAX) = N'CREATE ROLE ' + QUOTENAME(@role);
+IF NOT EXISTS (SELECT 1 FROM sys.database_principals WHERE name = @role)
+    EXEC (@statement);
+"""
+
+# The password in an N'' string: QUOTENAME with a quotation mark doubles those within.
+PUT_LOGIN = """
+DECLARE @login sysname = %s;
+DECLARE @password nvarchar(128) = %s;
+DECLARE @statement nvarchar(MAX) = N'CREATE LOGIN ';
+IF EXISTS (SELECT 1 FROM sys.server_principals WHERE name = @login)
+    SET @statement = N'ALTER LOGIN ';
+SET @statement = @statement + QUOTENAME(@login) + N' WITH PASSWORD = N' + QUOTENAME(@password, '''');
+EXEC (@statement);
+"""
+
+# A database restored from another server's backup has users whose sid is that server's: they are led to this one's.
+PUT_USER = """
+DECLARE @login sysname = %s;
+DECLARE @statement nvarchar(MAX);
+IF NOT EXISTS (SELECT 1 FROM sys.database_principals WHERE name = @login)
+    SET @statement = N'CREATE USER ' + QUOTENAME(@login) + N' FOR LOGIN ' + QUOTENAME(@login);
+ELSE IF NOT EXISTS (
+    SELECT 1
+    FROM sys.database_principals AS u
+    INNER JOIN sys.server_principals AS l
+        ON u.sid = l.sid
+    WHERE u.name = @login AND l.name = @login
+)
+    SET @statement = N'ALTER USER ' + QUOTENAME(@login) + N' WITH LOGIN = ' + QUOTENAME(@login);
+IF @statement IS NOT NULL
+    EXEC (@statement);
+"""
+
+ADD_MEMBER = """
+DECLARE @role sysname = %s;
+DECLARE @login sysname = %s;
+DECLARE @statement nvarchar(MAX) = N'ALTER ROLE ' + QUOTENAME(@role) + N' ADD MEMBER ' + QUOTENAME(@login);
+IF NOT EXISTS (
+    SELECT 1
+    FROM sys.database_role_members AS m
+    INNER JOIN sys.database_principals AS r
+        ON m.role_principal_id = r.principal_id
+    INNER JOIN sys.database_principals AS u
+        ON m.member_principal_id = u.principal_id
+    WHERE r.name = @role AND u.name = @login
+)
+    EXEC (@statement);
+"""
+
+_LET = """
+DECLARE @role sysname = %s;
+DECLARE @table sysname = %s;
+DECLARE @statement nvarchar(MAX) = N'GRANT {rights} ON ' + QUOTENAME(@table) + N' TO ' + QUOTENAME(@role);
+EXEC (@statement);
+"""
+LET_READ = _LET.replace("{rights}", "SELECT")
+LET_WRITE = _LET.replace("{rights}", "SELECT, INSERT, UPDATE, DELETE")
+
+BATCHES = (CREATE_DATABASE, PUT_ROLE, PUT_LOGIN, PUT_USER, ADD_MEMBER, LET_READ, LET_WRITE)
+
+
+def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
+    """Make the database where it is missing; return whether it was.
+
+    An administrator who may not open it is told by what comes next.
+    """
+    with maintenance.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM sys.databases WHERE name = %s", [name])
+        if cursor.fetchone()[0]:
+            return False
+    _execute(maintenance, CREATE_DATABASE, name)
+    return True
+
+
+def put_role(connection: BaseDatabaseWrapper, role: str) -> None:
+    """Make the role where it is missing."""
+    _execute(connection, PUT_ROLE, role)
+
+
+def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
+    """Make the login, or give it this password, and let it into this database with its roles."""
+    _execute(connection, PUT_LOGIN, login.name, login.password)
+    _execute(connection, PUT_USER, login.name)
+    for role in login.roles:
+        _execute(connection, ADD_MEMBER, role, login.name)
+
+
+def let_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
+    """Let the role read some tables of the connection's default schema, and read and write others."""
+    for table in reads:
+        _execute(connection, LET_READ, role, table)
+    for table in writes:
+        _execute(connection, LET_WRITE, role, table)
+
+
+def _execute(connection: BaseDatabaseWrapper, batch: str, *values: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(batch, values)
+        # An error after the first result stays unseen until the results are drained.
+        while cursor.nextset():
+            pass

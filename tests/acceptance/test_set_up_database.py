@@ -1,0 +1,216 @@
+"""``manage.py set_up_database`` on a real server, and the processes with no more rights than it gave them."""
+
+import http.cookiejar
+import json
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from holocron.settings import BASE_DIR
+from tests.acceptance.guarded_postgres import DATABASE, WEB_PASSWORD, WORKER_PASSWORD, GuardedPostgres
+from tests.acceptance.worker_processes import wait_until
+from tests.fake_ollama import FakeOllama, behaviours
+from tests.faults.worker_world import GOOD_ANSWER, KEY, input_json
+
+ADMIN_PASSWORD = "a-password-of-the-site-1"
+
+
+def connect(guarded: GuardedPostgres, user: str, password: str = "") -> "psycopg.Connection[Any]":
+    host = str(guarded.postgres.socket_folder)
+    return psycopg.connect(host=host, user=user, password=password, dbname=DATABASE, autocommit=True)
+
+
+def rows(guarded: GuardedPostgres, statement: str, user: str = "postgres", password: str = "") -> list[Any]:
+    with connect(guarded, user, password) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+def test_it_may_be_repeated_and_says_what_it_found(guarded: GuardedPostgres) -> None:
+    done = guarded.set_up()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"database {DATABASE}: there already",
+        "tables and procedures: this version's",
+        "login holocron_worker: can log in, with the rights of llm_worker",
+        "login holocron_web: can log in, with the rights of llm_operator and holocron_site",
+    ]
+    assert done.stderr == ""
+
+
+def test_a_changed_password_holds_from_then_on(guarded: GuardedPostgres) -> None:
+    try:
+        assert guarded.set_up(HOLOCRON_WORKER_PASSWORD="another;{}@%").returncode == 0
+        connect(guarded, "holocron_worker", "another;{}@%").close()
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            connect(guarded, "holocron_worker", WORKER_PASSWORD)
+    finally:
+        assert guarded.set_up().returncode == 0
+    connect(guarded, "holocron_worker", WORKER_PASSWORD).close()
+
+
+def test_the_logins_may_nothing_on_the_server_itself(guarded: GuardedPostgres) -> None:
+    found = rows(
+        guarded,
+        "SELECT rolname, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls "
+        "FROM pg_roles WHERE rolname LIKE 'holocron%'",
+    )
+    assert dict(found) == {"holocron_worker": False, "holocron_web": False, "holocron_site": False}
+
+
+def test_an_administrator_who_is_no_superuser_is_enough(guarded: GuardedPostgres) -> None:
+    boss, database = "boss", "of the boss"
+    with connect(guarded, "postgres") as connection:
+        connection.execute("CREATE ROLE boss LOGIN PASSWORD 'b' CREATEDB CREATEROLE")
+        for role in ("llm_worker", "llm_operator", "llm_reader", "holocron_site", "holocron_worker", "holocron_web"):
+            connection.execute(sql.SQL("GRANT {} TO boss WITH ADMIN OPTION").format(sql.Identifier(role)))
+    done = guarded.set_up(boss, "b", DATABASE_URL=guarded.url(boss, database=database))
+    assert done.returncode == 0, done.stderr
+    assert f"database {database}: made" in done.stdout
+
+
+def test_who_may_make_no_logins_is_told_so_in_one_line(guarded: GuardedPostgres) -> None:
+    done = guarded.set_up("holocron_web", WEB_PASSWORD, HOLOCRON_WEB_PASSWORD="")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "may not do this: run it as one who may" in done.stderr
+
+
+def test_a_login_does_not_set_itself_up(guarded: GuardedPostgres) -> None:
+    done = guarded.set_up("holocron_web", WEB_PASSWORD)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "let DATABASE_URL name the server's administrator" in done.stderr
+
+
+def test_a_password_that_cannot_be_given_stops_it_before_anything_is_made(guarded: GuardedPostgres) -> None:
+    done = guarded.set_up(HOLOCRON_WEB_PASSWORD="x" * 129)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "holocron_web is longer than 128" in done.stderr
+
+
+def test_the_embedded_server_needs_none(guarded: GuardedPostgres) -> None:
+    done = guarded.manage("set_up_database", environment=guarded.environment(DATABASE_URL=""))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "run manage.py migrate" in done.stderr
+
+
+def test_web_worker_and_schedules_run_with_the_rights_they_were_given(guarded: GuardedPostgres) -> None:
+    accounts = guarded.as_web | {"DJANGO_SUPERUSER_PASSWORD": ADMIN_PASSWORD}
+    made = guarded.manage(
+        *("createsuperuser", "--noinput", "--username", "ada", "--email", "ada@holocron.example"), environment=accounts
+    )
+    assert made.returncode == 0, made.stderr
+    enqueued = guarded.manage(
+        *("enqueue_jobs", "--interrogation", KEY, "--input-json", input_json(), "--json"), environment=guarded.as_web
+    )
+    assert enqueued.returncode == 0, enqueued.stderr
+    job_id = json.loads(enqueued.stdout)["job_id"]
+
+    with FakeOllama() as fake:
+        fake.always(behaviours.answer(GOOD_ANSWER))
+        worked = guarded.manage(
+            "run_llm_worker", "--once", environment=guarded.as_worker | {"OLLAMA_BASE_URL": fake.url}
+        )
+    assert worked.returncode == 0, worked.stderr
+    assert guarded.manage("verify_runs", environment=guarded.as_web).returncode == 0
+
+    with serving(guarded) as address:
+        browser = Browser(address)
+        assert browser.get("/readyz")[0] == 200
+        browser.log_in("ada", ADMIN_PASSWORD)
+        status, page = browser.get(f"/admin/derive/job/{job_id}/change/")
+        assert status == 200
+        assert "SUCCEEDED" in page
+        assert browser.get("/metrics")[0] == 200
+
+    said_by = rows(guarded, f"SELECT event, db_user FROM llm.job_event WHERE job_id = '{job_id}' ORDER BY event_seq")
+    assert said_by == [("enqueued", "holocron_web"), ("claimed", "holocron_worker"), ("completed", "holocron_worker")]
+
+
+def test_schedules_run_with_the_sites_rights(guarded: GuardedPostgres) -> None:
+    """qcluster takes a task from the broker and keeps what came of it, all in Django's own tables."""
+    queued = guarded.manage(
+        "shell",
+        "-c",
+        "from django_q.tasks import async_task; async_task('math.copysign', 2, -2)",
+        environment=guarded.as_web,
+    )
+    assert queued.returncode == 0, queued.stderr
+    log = guarded.folder / "qcluster.log"
+    with log.open("wb") as said, running("manage.py", "qcluster", environment=guarded.as_web, said=said):
+        found = "SELECT func, success FROM django_q_task"
+        wait_until(lambda: ("math.copysign", True) in rows(guarded, found), f"the task is done, see {log}")
+
+
+@contextmanager
+def running(*arguments: str, environment: dict[str, str], said: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=BASE_DIR,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=said,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def serving(guarded: GuardedPostgres) -> Iterator[str]:
+    """The image's own web server, for the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    log = guarded.folder / "web.log"
+    command = ("-m", "gunicorn", "--preload", "--no-control-socket", "--bind", address, "holocron.wsgi")
+    with log.open("wb") as said, running(*command, environment=guarded.as_web, said=said) as process:
+        wait_until(lambda: answers(address) or process.poll() is not None, f"the web server answers, see {log}")
+        yield f"http://{address}"
+
+
+def answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(f"http://{address}/healthz", timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+class Browser:
+    """Keeps cookies, and reads pages as text."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+
+    def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
+        data = urllib.parse.urlencode(form).encode() if form else None
+        try:
+            with self._opener.open(self._address + path, data, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, refused.read().decode()
+
+    def log_in(self, name: str, password: str) -> None:
+        _status, page = self.get("/admin/login/")
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+        assert token is not None
+        status, page = self.get(
+            "/admin/login/?next=/healthz", {"csrfmiddlewaretoken": token[1], "username": name, "password": password}
+        )
+        assert (status, page) == (200, "ok")
