@@ -1,0 +1,208 @@
+"""The compose file is one that Compose takes, names only what exists, and starts nothing with more than it needs."""
+
+import ast
+import importlib.resources
+import json
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import check_jsonschema
+import jsonschema
+import pytest
+from django.core.management import get_commands, load_command_class
+from django.urls import resolve
+
+from derive.sql.set_up.logins import ROLES_OF
+from derive.worker.numbers import ADDRESS
+from holocron.database_url import read_database_url
+from holocron.environment import VARIABLES, read_environment
+from holocron.settings import BASE_DIR
+from tests.unit.compose_file import OURS, example_variables, read_compose_file, variables_named
+
+PASSWORDS = {
+    "MSSQL_SA_PASSWORD": "Sa;{}@%$1",
+    "HOLOCRON_WORKER_PASSWORD": "Worker;{}@%$1",
+    "HOLOCRON_WEB_PASSWORD": "Web;{}@%$1",
+    "SECRET_KEY": "s" * 50,
+}
+FILLED = example_variables() | PASSWORDS
+WRITTEN = read_compose_file()
+SERVICES: dict[str, dict[str, Any]] = read_compose_file(FILLED)["services"]
+SECRET = re.compile(r"PASSWORD|SECRET|KEY$")
+
+
+def environment_of(service: str) -> dict[str, str]:
+    return dict(SERVICES[service].get("environment", {}))
+
+
+def seconds(duration: str) -> int:
+    assert re.fullmatch(r"\d+s", duration)
+    return int(duration[:-1])
+
+
+def test_it_is_a_compose_file() -> None:
+    vendored = importlib.resources.files(check_jsonschema) / "builtin_schemas/vendor/compose-spec.json"
+    schema = json.loads(vendored.read_text("utf-8"))
+    jsonschema.Draft7Validator(schema).validate(WRITTEN)
+    jsonschema.Draft7Validator(schema).validate(read_compose_file(FILLED))
+
+
+def test_it_starts_the_whole_stack() -> None:
+    assert set(SERVICES) == {"sqlserver", "ollama", "ollama-gpu", "ollama-pull", *OURS}
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"ollama-gpu"}
+
+
+def test_every_variable_stands_in_the_example_and_every_one_made_for_it_is_used() -> None:
+    example = example_variables()
+    assert variables_named() <= set(example)
+    assert set(example) - {variable.name for variable in VARIABLES} <= variables_named()
+
+
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_without_a_password_nothing_starts(name: str) -> None:
+    with pytest.raises(KeyError, match=f"{name}: write .* into .env"):
+        read_compose_file(FILLED | {name: ""})
+
+
+def test_every_service_volume_and_secret_named_exists() -> None:
+    volumes = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])}
+    assert volumes == set(WRITTEN["volumes"])
+    assert not any("secrets" in service or "configs" in service for service in SERVICES.values())
+    for name, service in SERVICES.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert how["condition"] in {"service_healthy", "service_completed_successfully"}, name
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[other], f"{name} waits for the health of {other}, which has none"
+            else:
+                assert SERVICES[other]["restart"] == "no", f"{name} waits for the end of {other}"
+    assert SERVICES["llm-worker"]["volumes"] == ["llm_lake:/lake"]
+    assert SERVICES["ollama"]["volumes"] == ["ollama_data:/root/.ollama"]
+
+
+@pytest.mark.parametrize("service", ["migrate", "llm-worker", "qcluster"])
+def test_every_command_is_one_of_manage_py_with_options_that_it_has(service: str) -> None:
+    python, program, name, *options = SERVICES[service]["command"]
+    assert (python, program) == ("python", "manage.py")
+    app = get_commands()[name]
+    command = load_command_class(app, name) if isinstance(app, str) else app
+    command.create_parser(program, name).parse_args(options)
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_every_setting_of_a_service_is_one_and_has_a_value_that_can_be_used(service: str) -> None:
+    environment = environment_of(service)
+    assert set(environment) <= {variable.name for variable in VARIABLES}
+    values = read_environment(environment)
+    database = read_database_url(values["DATABASE_URL"], var_folder=BASE_DIR, password=values["DATABASE_PASSWORD"])
+    assert (database["ENGINE"], database["HOST"], database["NAME"]) == ("mssql", "sqlserver", "Holocron")
+    assert values["LAKE_URL"] == "/lake"
+    assert len(values["SECRET_KEY"]) == 50
+
+
+def test_every_part_logs_in_as_itself_and_only_the_set_up_as_administrator() -> None:
+    users = {service: urlsplit(environment_of(service)["DATABASE_URL"]).username for service in OURS}
+    assert users == {
+        "migrate": "sa",
+        "web": "holocron_web",
+        "qcluster": "holocron_web",
+        "llm-worker": "holocron_worker",
+    }
+    assert {user for user in users.values() if user != "sa"} == set(ROLES_OF)
+    for service in OURS:
+        own = PASSWORDS[{"sa": "MSSQL_SA_PASSWORD"}.get(str(users[service]), f"{users[service]}_password".upper())]
+        assert environment_of(service)["DATABASE_PASSWORD"] == own
+        if service != "migrate":
+            others = set(PASSWORDS.values()) - {own, PASSWORDS["SECRET_KEY"]}
+            assert not others & set(environment_of(service).values())
+
+
+def test_no_password_is_in_the_file_or_on_a_command_line() -> None:
+    for service in WRITTEN["services"].values():
+        for name, value in service.get("environment", {}).items():
+            if SECRET.search(name):
+                assert re.fullmatch(r"\$\{[A-Z_]+:\?[a-z0-9 .A-Z]+\}", value), name
+            assert not urlsplit(value).password if "://" in value else True
+        said = json.dumps([service.get(name) for name in ("command", "entrypoint", "healthcheck")])
+        assert not SECRET.search(said)
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_our_services_may_write_nothing_but_the_lake_and_are_nobody(service: str) -> None:
+    written = SERVICES[service]
+    assert written["read_only"] is True
+    assert written["tmpfs"] == ["/tmp"]  # noqa: S108
+    assert int(written["user"].partition(":")[0]) > 0
+    assert written["cap_drop"] == ["ALL"]
+    assert set(written.get("volumes", [])) <= {"llm_lake:/lake"}
+    assert "privileged" not in written
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_service_gains_rights_and_every_one_says_when_it_starts_again(service: str) -> None:
+    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[service]["restart"] == {"migrate": "no", "ollama-pull": "on-failure:3"}.get(
+        service, "unless-stopped"
+    )
+
+
+def test_only_the_web_server_is_published_and_only_to_this_machine() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"web": ["127.0.0.1:8000:8000"]}
+    assert not any("network_mode" in service for service in SERVICES.values())
+
+
+def test_workers_can_be_scaled() -> None:
+    assert not any("container_name" in service for service in SERVICES.values())
+    assert "WORKER_ID" not in environment_of("llm-worker")
+
+
+def test_a_stop_leaves_the_worker_its_grace_time_and_some() -> None:
+    worker = SERVICES["llm-worker"]
+    assert seconds(worker["stop_grace_period"]) >= int(worker["environment"]["WORKER_GRACE_SECONDS"]) + 10
+
+
+def test_the_web_servers_health_is_an_address_that_it_has_and_answers_to() -> None:
+    address = health_address("web")
+    assert address.port == 8000
+    assert resolve(address.path)
+    for hosts in ("", "holocron.example"):
+        allowed = read_compose_file(FILLED | {"ALLOWED_HOSTS": hosts})["services"]["web"]["environment"][
+            "ALLOWED_HOSTS"
+        ]
+        assert address.hostname in read_environment({"ALLOWED_HOSTS": allowed})["ALLOWED_HOSTS"]
+
+
+def test_the_workers_health_is_where_it_serves_its_numbers() -> None:
+    address = health_address("llm-worker")
+    command = SERVICES["llm-worker"]["command"]
+    assert (address.hostname, address.path) == (ADDRESS, "/metrics")
+    assert str(address.port) == command[command.index("--metrics-port") + 1]
+
+
+def health_address(service: str) -> Any:
+    start, program, flag, code = SERVICES[service]["healthcheck"]["test"]
+    assert (start, program, flag) == ("CMD", "python", "-c")
+    called = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    return urlsplit(next(str(value) for value in called if str(value).startswith("http")))
+
+
+def test_sql_servers_health_is_a_query_answered_to_its_administrator() -> None:
+    test = SERVICES["sqlserver"]["healthcheck"]["test"]
+    assert test[0] == "CMD"
+    assert "SELECT 1" in test
+    assert "-P" not in test
+    assert environment_of("sqlserver")["SQLCMDPASSWORD"] == environment_of("sqlserver")["MSSQL_SA_PASSWORD"]
+
+
+@pytest.mark.parametrize(("profiles", "host"), [("", "ollama"), ("gpu", "ollama-gpu")])
+def test_the_workers_ask_the_ollama_that_the_profile_starts(profiles: str, host: str) -> None:
+    services = read_compose_file(FILLED | {"COMPOSE_PROFILES": profiles})["services"]
+    assert services["llm-worker"]["environment"]["OLLAMA_BASE_URL"] == f"http://{host}:11434"
+    assert host in services
+    assert services["ollama-gpu"]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+
+
+@pytest.mark.parametrize("service", ["sqlserver", "ollama", "ollama-gpu", "ollama-pull"])
+def test_every_image_of_others_is_of_a_named_version(service: str) -> None:
+    assert re.fullmatch(r"[a-z./]+:\d[\w.-]*", SERVICES[service]["image"])
