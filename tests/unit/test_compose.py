@@ -14,7 +14,6 @@ from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
 from derive.sql.set_up.logins import ROLES_OF
-from derive.worker.numbers import ADDRESS
 from holocron.database_url import read_database_url
 from holocron.environment import VARIABLES, read_environment
 from holocron.settings import BASE_DIR
@@ -175,9 +174,10 @@ def test_the_web_servers_health_is_an_address_that_it_has_and_answers_to() -> No
 
 def test_the_workers_health_is_where_it_serves_its_numbers() -> None:
     address = health_address("llm-worker")
-    command = SERVICES["llm-worker"]["command"]
-    assert (address.hostname, address.path) == (ADDRESS, "/metrics")
-    assert str(address.port) == command[command.index("--metrics-port") + 1]
+    _python, program, name, *options = SERVICES["llm-worker"]["command"]
+    parser = load_command_class("derive", name).create_parser(program, name)
+    given = parser.parse_args(options)
+    assert (address.hostname, address.port, address.path) == (given.metrics_host, given.metrics_port, "/metrics")
 
 
 def health_address(service: str) -> Any:
