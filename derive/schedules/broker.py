@@ -3,7 +3,7 @@
 django-q2 decides by the clock of the machine it runs on what is due, and writes down by it when the next time is. A
 clock that jumps forward and back would leave rows that are next due in years. So with each heartbeat, a round of its
 guard, the rows are held against the database's clock and put right; what is then called twice finds that it ran
-already (``alone``).
+already (``alone``). A row that was written past the admin and that it would refuse is switched off.
 """
 
 import logging
@@ -82,12 +82,11 @@ def beat(*, cluster_id: str) -> None:
 
 def _put_right(now: datetime, skew: timedelta) -> None:
     """Give each schedule the time that the database's clock says, where django-q2 would miss it."""
-    for schedule in Schedule.objects.exclude(repeats=0).filter(schedule_type=Schedule.CRON, next_run__isnull=False):
-        try:
-            expected = Cron.read(schedule.cron or "").after(now)
-        except BadCron:
-            # Written past the admin, which refuses it.
+    for schedule in Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False):
+        if why := _unusable(schedule):
+            _switch_off(schedule, why)
             continue
+        expected = Cron(schedule.cron).after(now)
         if schedule.next_run > expected + TOLERATED:
             wanted = expected
         elif schedule.next_run < now - TOLERATED and skew < -TOLERATED:
@@ -104,3 +103,27 @@ def _put_right(now: datetime, skew: timedelta) -> None:
     # A task taken by a clock ahead of the time would not be looked at again before it: it was due, so it is now.
     longest = now + timedelta(seconds=Conf.RETRY) + TOLERATED
     OrmQ.objects.using(Conf.ORM).filter(lock__gt=longest).update(lock=now)
+
+
+def _unusable(schedule: Schedule) -> str:
+    """Return why a schedule cannot be one that the admin made; empty when it is fine.
+
+    django-q2 makes all tasks of a round in one transaction, so that one row it stumbles over stops every other.
+    """
+    if schedule.func not in FUNCS:
+        return "names no task of the house"
+    if schedule.args or schedule.kwargs or schedule.hook:
+        return "gives arguments or a hook, which no task of the house takes"
+    if schedule.schedule_type != Schedule.CRON:
+        return "is no cron"
+    try:
+        Cron.read(schedule.cron or "")
+    except BadCron as error:
+        return str(error)
+    return ""
+
+
+def _switch_off(schedule: Schedule, why: str) -> None:
+    Schedule.objects.filter(pk=schedule.pk).update(repeats=0)
+    told = {"schedule": str(schedule.name)[:100], "func": schedule.func[:200], "why": why}
+    log.error("schedule.switched_off", extra=told)

@@ -16,10 +16,6 @@ from derive.schedules.alone import Deadline, Outcome, Told
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import RunStatus
-from derive.verify.checkers import Checkers
-from derive.verify.checking import RunChecker
-from derive.verify.reading import Selection
-from derive.verify.verification import Verification
 
 ACTOR = "schedule"
 BATCH = 500
@@ -73,6 +69,12 @@ def roll_up(deadline: Deadline) -> Told:
 
 def verify_sample(deadline: Deadline) -> Told:
     """Verify some of the newest runs, chosen by chance: their bytes, rows, prompts and answers."""
+    # Here: every command of manage.py imports this module, and few verify.
+    from derive.verify.checkers import Checkers
+    from derive.verify.checking import RunChecker
+    from derive.verify.reading import Selection
+    from derive.verify.verification import Verification
+
     ids = _sample()
     lake = Lake.open(settings.LAKE_URL)
     checker = RunChecker.of(lake, Registry.load(settings.INTERROGATIONS_FOLDER), quick=False)

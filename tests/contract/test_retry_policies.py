@@ -96,6 +96,13 @@ def test_a_day_without_a_scheduler_is_caught_up_with_once(queue: JobQueue) -> No
     assert ScheduleRun.objects.get(task="retry:nightly").times == 1
 
 
+def test_a_policy_that_finds_nothing_says_so_and_leaves_no_row(queue: JobQueue) -> None:
+    a_policy()
+    run_policies()
+    assert TaskState.objects.get(name="retry:nightly").told == "no job matched"
+    assert not ScheduleRun.objects.exists()
+
+
 def test_two_schedulers_at_once_run_a_policy_once(queue: JobQueue) -> None:
     jobs = [in_state(queue, JobStatus.FAILED) for _job in range(4)]
     a_policy()

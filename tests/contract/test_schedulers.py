@@ -68,6 +68,26 @@ def test_a_heartbeat_leaves_rows_alone_that_are_right(schedules: None) -> None:
     assert list(Schedule.objects.order_by("id").values_list("next_run", flat=True)) == before
 
 
+def test_a_row_that_was_written_past_the_admin_is_switched_off_and_stops_no_other(
+    schedules: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = {"func": HOUSE["tidy"].func, "schedule_type": "C", "cron": "0 5 * * *"}
+    bad: list[dict[str, str]] = [
+        {"func": "os.abort"},
+        {"args": "not (literal"},
+        {"hook": "os.abort"},
+        {"cron": "0 0 30 2 *"},
+        {"cron": "* * * * * *"},
+        {"schedule_type": "I"},
+    ]
+    # As SQL would: saving one looks at its cron.
+    Schedule.objects.bulk_create(Schedule(name=f"bad {n}", **{**good, **values}) for n, values in enumerate(bad))
+    beat(cluster_id="c")
+    assert set(Schedule.objects.filter(name__startswith="bad").values_list("repeats", flat=True)) == {0}
+    assert Schedule.objects.exclude(repeats=0).count() == len(HOUSE)
+    assert [one.message for one in caplog.records] == ["schedule.switched_off"] * len(bad)
+
+
 def test_the_broker_hands_on_tasks_of_the_house_and_drops_any_other(schedules: None) -> None:
     broker = HouseBroker(list_key="holocron")
     broker.enqueue(SignedPackage.dumps({"func": "os.system", "args": ("true",)}))
