@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from typing_extensions import override
 
-from derive.admin import acting, rights, suggestions
+from derive.admin import acting, exporting, rights, suggestions
 from derive.admin.actions import ACTIONS
 from derive.admin.asking import as_guid
 from derive.admin.job_filters import KINDS, STATES, JobFilter
@@ -46,6 +46,7 @@ class JobAdmin(ReadingAdmin):
     @override
     def get_urls(self) -> list[URLPattern]:
         return [
+            path("export/", self.admin_site.admin_view(exporting.export), name="derive_job_export_download"),
             path("act/", self._acting(acting.ask), name="derive_job_act"),
             path("act/run/", self._acting(acting.run), name="derive_job_act_run"),
             path("act/undo/", self._acting(acting.undo), name="derive_job_act_undo"),

@@ -31,6 +31,10 @@ class Writer(Protocol):
         """Return the bytes of these rows; appended to what came before."""
         ...
 
+    def tail(self) -> bytes:
+        """Return what the file ends with."""
+        ...
+
 
 _quoted: Callable[[str], str] = json.encoder.encode_basestring  # json's own, in C
 _LINE_ENDS = re.compile("[\r\n]")
@@ -88,6 +92,10 @@ class JsonLines:
         ]
         return "".join(map(self._line.__mod__, zip(*columns, strict=True))).encode(errors="replace")
 
+    def tail(self) -> bytes:
+        """Return nothing."""
+        return b""
+
 
 _FORMULA_SIGNS = frozenset("=+-@\t\r\n")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
@@ -137,6 +145,10 @@ class Csv:
         """Return a record for each row."""
         columns = [cells(values) for cells, values in zip(self._cells, zip(*batch, strict=True), strict=False)]
         return _written(zip(*columns, strict=True))
+
+    def tail(self) -> bytes:
+        """Return nothing."""
+        return b""
 
 
 def _written(rows: Iterable[Iterable[Any]]) -> bytes:

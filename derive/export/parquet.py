@@ -5,9 +5,12 @@ first gathered in Arrow's stream form, which is: a schema, then batch after batc
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from io import RawIOBase
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from typing_extensions import override
 
 from derive.errors import ConfigurationError
 from derive.export.columns import Column, Kind
@@ -45,6 +48,10 @@ class ArrowStream:
         """Return the rows' message."""
         return self.batch(batch).serialize().to_pybytes() if batch else b""
 
+    def tail(self) -> bytes:
+        """Return nothing: a reader takes the stream's end for its end."""
+        return b""
+
     def batch(self, rows: Sequence[Sequence[Any]]) -> Any:
         """Return the rows as a batch."""
         columns = zip(*rows, strict=True)
@@ -53,6 +60,72 @@ class ArrowStream:
             for column, ready, field in zip(columns, self._values, self.schema, strict=True)
         ]
         return self._arrow.record_batch(arrays, schema=self.schema)
+
+
+class ParquetWriter:
+    """Rows as a Parquet file that is made while it is sent, and so cannot be gone on with."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._stream = ArrowStream(columns)
+        self._sink = _Sink()
+        self._waiting: list[Any] = []
+        self._row_count = 0
+        from pyarrow.parquet import ParquetWriter as Made
+
+        self._made = Made(self._sink, self._stream.schema, compression="zstd")
+
+    def head(self) -> bytes:
+        """Return how the file begins."""
+        return self._sink.take()
+
+    def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
+        """Return a group of rows, when enough have come together for one."""
+        if batch:
+            self._waiting.append(self._stream.batch(batch))
+            self._row_count += len(batch)
+        if self._row_count >= GROUP_ROWS:
+            self._write_group()
+        return self._sink.take()
+
+    def tail(self) -> bytes:
+        """Return the last group and the file's end."""
+        self._write_group()
+        self._made.close()
+        return self._sink.take()
+
+    def _write_group(self) -> None:
+        if self._waiting:
+            self._made.write_table(pyarrow().Table.from_batches(self._waiting, self._stream.schema))
+        self._waiting, self._row_count = [], 0
+
+
+class _Sink(RawIOBase):
+    """Holds what is written until it is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+        self._place = 0
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def tell(self) -> int:
+        return self._place
+
+    @override
+    def write(self, content: Any) -> int:
+        piece = bytes(content)
+        self._pieces.append(piece)
+        self._place += len(piece)
+        return len(piece)
+
+    def take(self) -> bytes:
+        """Return what was written since the last time."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
 
 
 def _readied(value: Any, ready: Callable[[Any], Any] | None) -> Any:
