@@ -165,6 +165,9 @@ class Filler:
                 break
             if all(self.fits(properties[name], value) for name, value in fact.items() if name in properties):
                 found.append(self._fill_object(items, depth=depth + 1, known=fact))
+        if not found and most >= 1 and self._citation and _asks_for_other_facts(properties):
+            # No rule can find these: one shows what an answer looks like.
+            found.append(self._fill_object(items, depth=depth + 1))
         return found
 
     def _another(self, items: Any, item: Any, taken: list[Any]) -> Any:
@@ -203,6 +206,12 @@ class Filler:
                 kind in (None, "array") and within and all(self.fits(schema.get("items", {}), item) for item in value)
             )
         return kind in (None, "integer", "number") and number_fits(schema, value)
+
+
+def _asks_for_other_facts(properties: Schema) -> bool:
+    """Whether cited facts are of kinds that the schema names itself, or of one kind that goes without a name."""
+    key = properties.get("fact_key")
+    return not isinstance(key, dict) or "enum" in key or "const" in key
 
 
 def _is_cited(schema: Schema) -> bool:

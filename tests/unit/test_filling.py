@@ -135,6 +135,13 @@ def test_a_fact_that_does_not_fit_is_left_out(narrow: dict[str, Any]) -> None:
     assert Filler(facts_schema(**narrow), facts=KNOWN_FACTS).fill() == {"facts": KNOWN_FACTS[:1]}
 
 
+def test_facts_of_kinds_that_no_rule_knows_are_shown_by_one_plain_citation() -> None:
+    citation = {"evidence_ids": ["z"], "quote": "It rained."}
+    schema = facts_schema(fact_key={"enum": ["removed", "renamed"]})
+    (fact,) = Filler(schema, citation=citation).fill()["facts"]
+    assert (fact["fact_key"], fact["quote"]) == ("removed", "It rained.")
+
+
 def test_members_that_no_fact_knows_are_filled() -> None:
     schema = facts_schema(mood={"type": "string", "enum": ["calm"]})
     assert [fact["mood"] for fact in Filler(schema, facts=KNOWN_FACTS).fill()["facts"]] == ["calm", "calm"]

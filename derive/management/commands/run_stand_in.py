@@ -1,0 +1,48 @@
+"""``manage.py run_stand_in``: the demo's model server on its own, for who wants to try a question without a model."""
+
+import signal
+import sys
+from argparse import ArgumentParser
+from threading import Event
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from derive.demo.stand_in import StandIn
+from derive.demo.stand_in_model import NAME
+
+COULD_NOT_START = 2
+
+
+class Command(BaseCommand):
+    """Serve the stand-in until it is told to stop."""
+
+    help = (
+        "Serves a stand-in for Ollama on 127.0.0.1: it answers any question by rules, with sentences of the evidence "
+        "as quotes, and calls itself holocron-demo wherever a model is named. For trying out, never for answers. "
+        "Exit codes: 0 after SIGTERM or Ctrl-C, 2 could not start."
+    )
+    # It needs no database.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument(
+            "--port", type=int, default=11500, metavar="P", help="where it listens; 0: any (default: %(default)s)"
+        )
+
+    def handle(self, *_args: Any, **given: Any) -> None:
+        """Serve, and exit with the code."""
+        stopped = Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        stand_in = StandIn(port=given["port"])
+        try:
+            stand_in.start()
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            print(f"run_stand_in: port {given['port']} cannot be used ({why}): give another --port", file=sys.stderr)
+            sys.exit(COULD_NOT_START)
+        print(f"OLLAMA_BASE_URL={stand_in.base_url} OLLAMA_MODEL={NAME}", flush=True)
+        stopped.wait()
+        stand_in.stop()
