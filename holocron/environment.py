@@ -232,7 +232,11 @@ VARIABLES: tuple[Variable, ...] = (
     _declare("WORKER_CONCURRENCY", "1", _whole(1, 1000), "answers streamed at the same time by one worker; jobs"),
     _declare("WORKER_GRACE_SECONDS", "30", _number(0, 86_400), "what running jobs are given at a stop; seconds"),
     _declare(
-        "SECRET_KEY", "", _printable, "signs sessions; 32 characters or more; empty: made once, kept in HOLOCRON_VAR"
+        "SECRET_KEY",
+        "",
+        _printable,
+        "signs sessions and scheduled tasks, so it is the same for all processes of one database; 32 characters or "
+        "more; empty: made once, kept in HOLOCRON_VAR",
     ),
     _declare("DEBUG", "false", _flag, "error pages with source code, for development only; true or false"),
     _declare("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _hosts, "host names the web server answers to, with commas"),
