@@ -37,16 +37,20 @@ _cursors: WeakKeyDictionary[BaseDatabaseWrapper, psycopg.Cursor[Row]] = WeakKeyD
 
 
 @lru_cache(maxsize=256)
-def render_call(engine: Engine, procedure: Procedure, names: tuple[str, ...]) -> str:
+def render_call(
+    engine: Engine, procedure: Procedure, names: tuple[str, ...], nulls: frozenset[str] = frozenset()
+) -> str:
     """Return the SQL that calls a procedure with the parameters named, in order, each as ``%s``.
 
-    Raises ValueError for a name that the procedure does not have.
+    Those of ``nulls`` are written out on SQL Server, whose driver would ask the server for a null's type first, and get
+    no answer from every one. Raises ValueError for a name that the procedure does not have.
     """
     unknown = set(names) - set(procedure.parameters)
     if unknown:
         raise ValueError(f"{procedure.name} has no parameter {', '.join(sorted(unknown))}")
     if engine is Engine.SQLSERVER:
-        return f"EXEC {SCHEMA}.{procedure.name} " + ", ".join(f"@{name} = %s" for name in names)
+        values = ", ".join(f"@{name} = {'NULL' if name in nulls else '%s'}" for name in names)
+        return f"EXEC {SCHEMA}.{procedure.name} {values}"
     columns = ", ".join(procedure.columns)
     return f"SELECT {columns} FROM {SCHEMA}.{procedure.name}({', '.join(f'{name} => %s' for name in names)})"  # noqa: S608 (our own constants)
 
@@ -109,10 +113,13 @@ def _drop(connection: BaseDatabaseWrapper) -> None:
 
 def _send(connection: BaseDatabaseWrapper, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
     engine = engine_of(connection)
-    sql = render_call(engine, procedure, tuple(arguments))
     if engine is Engine.SQLSERVER:
-        return _send_sqlserver(connection, sql, tuple(arguments.values()))
-    return _send_postgresql(connection, procedure, sql, tuple(arguments.values()))
+        nulls = frozenset(name for name, value in arguments.items() if value is None)
+        sql = render_call(engine, procedure, tuple(arguments), nulls)
+        return _send_sqlserver(connection, sql, [value for value in arguments.values() if value is not None])
+    return _send_postgresql(
+        connection, procedure, render_call(engine, procedure, tuple(arguments)), tuple(arguments.values())
+    )
 
 
 def _send_postgresql(
@@ -132,7 +139,7 @@ def _send_postgresql(
     return cursor.fetchall()
 
 
-def _send_sqlserver(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...]) -> Sequence[Row]:
+def _send_sqlserver(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Sequence[Row]:
     with connection.cursor() as cursor:
         cursor.execute(sql, [_as_parameter(value) for value in values])
         rows: Sequence[Row] = ()

@@ -54,7 +54,7 @@ def _address(name: str, scene: Scene) -> str | None:
 
 
 def _is_bounded(sql: str) -> bool:
-    return "LIMIT" in sql or "FETCH NEXT" in sql
+    return any(bound in sql for bound in ("LIMIT ", "FETCH NEXT ", "SELECT TOP "))
 
 
 def test_nobody_outside_the_groups_sees_any_page(browse: Browse, scene: Scene) -> None:

@@ -65,6 +65,13 @@ def test_a_call_names_only_the_parameters_given() -> None:
     assert sql.startswith("SELECT job_id, run_id, attempt, ")
 
 
+def test_a_null_needs_no_type_on_sql_server() -> None:
+    names, nulls = ("jobs_json", "actor", "model_hint"), frozenset({"model_hint"})
+    assert render_call(Engine.SQLSERVER, procedures.SET_MODEL_HINT, names, nulls) == (
+        "EXEC llm.usp_set_model_hint @jobs_json = %s, @actor = %s, @model_hint = NULL"
+    )
+
+
 @pytest.mark.parametrize("engine", Engine)
 def test_a_parameter_that_the_procedure_does_not_have_is_refused(engine: Engine) -> None:
     with pytest.raises(ValueError, match="no parameter nonsense"):
