@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-contract chaos bench lint format requirements
+.PHONY: help setup environment demo test test-contract chaos bench lint format docs requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ lint: setup ## Run all that CI lints
 	$(foreach folder,$(SQL_FOLDERS),$(RUN) -m sqlfluff lint $(folder) &&) true
 	$(if $(TSQL_CHECK),find migrations_sql/sqlserver -name '*.sql' -exec "$(TSQL_CHECK)" {} +)
 	$(RUN) manage.py makemigrations --check --dry-run
+
+docs: setup ## Write docs/reference.md anew, from the code and a migrated test database
+	DATABASE_URL= WRITE_REFERENCE=1 $(RUN) -m pytest -q tests/unit/test_reference.py
 
 format: setup ## Put the code into the form that lint wants
 	$(RUN) -m ruff check --fix

@@ -69,12 +69,8 @@ class Worker:
         self._keeper = LeaseKeeper(
             options, stop_run=self._hear_stop, give_up=self._hear_usurper, on_reaped=self._numbers.reaped
         )
-        self._numbers.tell_whether(
-            "holocron_worker_claiming", "1 while model and lake can be used.", lambda: self._gate.is_open
-        )
-        self._numbers.tell_whether(
-            "holocron_worker_database_up", "1 while the database answers.", lambda: self._keeper.has_database
-        )
+        self._numbers.tell_of_gate(lambda: self._gate.is_open)
+        self._numbers.tell_of_database(lambda: self._keeper.has_database)
         self._runs = Runs(
             tools,
             queue=self._queue,

@@ -81,9 +81,15 @@ class Numbers:
         """Count runs, of this worker or others, whose leases this one found expired. From any thread."""
         self._reaps.inc(runs)
 
-    def tell_whether(self, name: str, says: str, holds: Callable[[], bool]) -> None:
-        """Show 1 while something holds, looked at whenever the numbers are asked for."""
-        Gauge(name, says, registry=self._registry).set_function(lambda: float(holds()))
+    def tell_of_gate(self, is_open: Callable[[], bool]) -> None:
+        """Show whether jobs may be claimed, looked at whenever the numbers are asked for."""
+        says = "1 while model and lake can be used."
+        Gauge("holocron_worker_claiming", says, registry=self._registry).set_function(lambda: float(is_open()))
+
+    def tell_of_database(self, is_up: Callable[[], bool]) -> None:
+        """Show whether the database answers, looked at whenever the numbers are asked for."""
+        says = "1 while the database answers."
+        Gauge("holocron_worker_database_up", says, registry=self._registry).set_function(lambda: float(is_up()))
 
     @contextmanager
     def served(self, port: int | None, *, host: str) -> Iterator[None]:

@@ -4,25 +4,20 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import yaml
 from django.test import Client
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from derive import web
-from derive.contracts import Completion, Outcome, RunFacts, WorkerFacts
-from derive.errors import ErrorKind
+from derive.contracts import RunFacts, WorkerFacts
 from derive.metrics.numbers import QueueNumbers
 from derive.queue import JobQueue
-from derive.states import JobStatus, RunStatus
-from derive.worker.numbers import Numbers
 from derive.worker.options import started_now
-from derive.worker.slots import Slots
 from holocron.settings import BASE_DIR
 from tests.contract.scenes import claimed, failure, queued, success
+from tests.reference.metrics import of_a_worker, of_the_queue, sample_names
 
 FOLDER = BASE_DIR / "deploy/grafana"
 DASHBOARD = json.loads((FOLDER / "holocron.json").read_text("utf-8"))
@@ -66,21 +61,14 @@ def served(queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch) -> 
     facts = WorkerFacts(host="h", pid=1, version="0", started_utc=started_now(), concurrency=1)
     queue.heartbeat("one", [], facts=facts)
     queue.roll_up_hours()
-    numbers = Numbers(Slots(1))
-    outcome = Outcome(job_id=uuid4(), run_id=uuid4(), status=RunStatus.FAILED, error_kind=ErrorKind.INTERNAL, run=run)
-    completion = Completion(accepted=True, final_status=JobStatus.NEW)
-    numbers.completed(outcome, completion, model_seconds=1.0)
-    for name in ("claiming", "database_up"):
-        numbers.tell_whether(f"holocron_worker_{name}", "As the worker's loop does.", lambda: True)
-    texts = [client.get("/metrics").content.decode(), generate_latest(numbers._registry).decode()]
-    found: dict[str, set[str]] = {}
-    for text in texts:
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                found.setdefault(sample.name, set()).update(sample.labels)
+    found = sample_names(of_a_worker())
+    found |= sample_names(text_string_to_metric_families(client.get("/metrics").content.decode()))
     # Missing as long as no scheduler was ever heard of.
-    found["holocron_scheduler_heartbeat_seconds_ago"] = set()
-    return found
+    return found | {"holocron_scheduler_heartbeat_seconds_ago": set()}
+
+
+def test_the_reference_tells_of_all_that_is_served(served: dict[str, set[str]]) -> None:
+    assert sample_names([*of_the_queue(), *of_a_worker()]) == served
 
 
 def test_every_query_names_metrics_that_are_served(served: dict[str, set[str]]) -> None:

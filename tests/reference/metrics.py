@@ -1,0 +1,62 @@
+"""Every metric there is, with a sample of each."""
+
+from collections import Counter
+from collections.abc import Iterable
+from uuid import UUID
+
+from prometheus_client.core import Metric
+
+from derive.contracts import Completion, Outcome, RunFacts
+from derive.errors import ErrorKind
+from derive.metrics import families
+from derive.metrics.snapshot import Snapshot
+from derive.schedules.health import SchedulerHealth
+from derive.sql.depths import Depth, RunsEnded, WorkersAlive
+from derive.sql.totals import Totals
+from derive.states import JobStatus, RunStatus
+from derive.worker.numbers import Numbers
+from derive.worker.slots import Slots
+
+
+def of_the_queue() -> list[Metric]:
+    """Return what ``/metrics`` of the web server serves."""
+    snapshot = Snapshot(
+        read_at=0,
+        depths=(Depth(JobStatus.NEW, "key", 1, 1.0),),
+        runs=(RunsEnded("SUCCEEDED", "", 1),),
+        workers=WorkersAlive(1, 0, 1, 1),
+        scheduler=SchedulerHealth(1.0, 0.0, "", (), ()),
+        totals=Totals(
+            Counter({("key", "", "claimed"): 1}),
+            Counter({("key", "model", "prompt_tokens"): 1}),
+            Counter({(measure, "key", 10): 1 for measure in ("wait", "run", "model")}),
+        ),
+        counted_seconds_ago=1.0,
+    )
+    parts = (families.depths, families.ends, families.totals, families.times)
+    return [*families.moment(snapshot, age_seconds=0), *(metric for part in parts for metric in part(snapshot))]
+
+
+def of_a_worker() -> list[Metric]:
+    """Return what a worker serves on its ``--metrics-port``."""
+    numbers = Numbers(Slots(1))
+    run = RunFacts(prompt_tokens=1, output_tokens=1, total_ms=1)
+    ids = UUID(int=1)
+    outcome = Outcome(job_id=ids, run_id=ids, status=RunStatus.FAILED, error_kind=ErrorKind.INTERNAL, run=run)
+    numbers.completed(outcome, Completion(accepted=True, final_status=JobStatus.NEW), model_seconds=1.0)
+    numbers.tell_of_gate(lambda: True)
+    numbers.tell_of_database(lambda: True)
+    return list(numbers._registry.collect())
+
+
+def labels_of(metric: Metric) -> list[str]:
+    return sorted({label for sample in metric.samples for label in sample.labels} - {"le"})
+
+
+def sample_names(metrics: Iterable[Metric]) -> dict[str, set[str]]:
+    """Return every sample's name with its labels."""
+    found: dict[str, set[str]] = {}
+    for metric in metrics:
+        for sample in metric.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
