@@ -19,12 +19,12 @@ FILL = (
     """
     INSERT INTO llm.job (created_by, status, interrogation_key, input_json, finished_utc)
     SELECT
-        'bench', s.status, 'key-' || g % 5, '{}',
+        'bench', s.status, 'key-' || g %% 5, '{}',
         CASE WHEN s.status IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED') THEN now() END
     FROM generate_series(1, %(jobs)s) AS g
     CROSS JOIN LATERAL (
         SELECT (ARRAY['NEW', 'NEW', 'NEW', 'SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'FAILED', 'DEADLETTER',
-        'CANCELLED', 'SCHEDULED'])[1 + g % 11] AS status
+        'CANCELLED', 'SCHEDULED'])[1 + g %% 11] AS status
     ) AS s
     """,
     """

@@ -116,8 +116,8 @@ def error_kinds() -> Iterator[str]:
 def tables(catalogue: Catalogue) -> Iterator[str]:
     """Yield every table's columns."""
     yield f"## Tables of the schema `{SCHEMA}`\n"
-    yield "`guid` is `uniqueidentifier` or `uuid`, `utc` `datetime2(6)` or `timestamptz`, `bool` `bit` or `boolean`, `text(n)`"
-    yield "`nvarchar(n)` or `varchar(n)`. Only the procedures write here.\n"
+    yield "`guid` is `uniqueidentifier` or `uuid`, `utc` `datetime2(6)` or `timestamptz`, `bool` `bit` or `boolean`,"
+    yield "`text(n)` `nvarchar(n)` or `varchar(n)`. Only the procedures write here.\n"
     meanings = _meanings()
     for name in sorted(catalogue.tables):
         yield f"### `{SCHEMA}.{name}`\n"
