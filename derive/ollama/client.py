@@ -9,6 +9,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -85,11 +86,19 @@ class OllamaClient:
         self._snapshots = SharedAnswers(self._fetch_snapshot, keep_seconds=KEEP_SNAPSHOT_SECONDS)
         self._loaded = SharedAnswers(self._fetch_loaded, keep_seconds=KEEP_LOADED_SECONDS)
 
-    async def chat(self, body: bytes, *, sink: Callable[[bytes], object], job_has_own_model: bool) -> ChatAnswer:
+    async def chat(
+        self,
+        body: bytes,
+        *,
+        sink: Callable[[bytes], object],
+        job_has_own_model: bool,
+        on_cancelled: Callable[[ChatAnswer], object] = lambda _: None,
+    ) -> ChatAnswer:
         """Send the body to ``/api/chat`` and return the whole answer.
 
         ``sink`` is given every byte of the answer's body as it comes, an error's too; what it raises ends the call
-        and comes out unchanged. ``body`` is a ``ChatRequest.body()``; a model that is missing is the job's fault
+        and comes out unchanged. ``on_cancelled`` is told the answer when the call is cancelled though all of it had
+        come. ``body`` is a ``ChatRequest.body()``; a model that is missing is the job's fault
         (ModelNotFound) when ``job_has_own_model``, else the server's. Raises a RunError whose ``partial_answer``
         says how far the model came: ModelUnavailable, ModelOverloaded, ModelNotFound, ModelTimeout, ModelCrashed,
         EvidenceTooLarge, AnswerTooLarge, TruncatedOutput, InternalError.
@@ -100,6 +109,13 @@ class OllamaClient:
             return assembler.finish(ended_cleanly=ended_cleanly)
         except RunError as error:
             error.partial_answer = assembler.so_far()
+            raise
+        except asyncio.CancelledError:
+            # What cannot be put together stays what it is, bytes that the sink has.
+            with suppress(RunError):
+                answer = assembler.so_far()
+                if assembler.is_done:
+                    on_cancelled(answer)
             raise
 
     async def snapshot(self, model: str, *, job_has_own_model: bool = False) -> ModelSnapshot:

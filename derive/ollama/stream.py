@@ -1,9 +1,10 @@
 """The stream of ``/api/chat`` put together again: NDJSON in pieces of any size in, one answer out."""
 
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from derive.errors import AnswerTooLarge, ModelCrashed, TruncatedOutput
+from derive.errors import AnswerTooLarge, ModelCrashed, RunError, TruncatedOutput
 from derive.ollama.chat import ChatAnswer, ChatMetrics
 from derive.ollama.wire import dump_json, error_text, parse_received, quotable
 
@@ -63,10 +64,7 @@ class AnswerAssembler:
 
         Raises ModelCrashed when it is not whole, TruncatedOutput when the model ran out of room.
         """
-        if self._pending:
-            line = bytes(self._pending)
-            self._pending.clear()
-            self._take(line)
+        self._take_pending()
         if self._final is None:
             raise ModelCrashed("the model's answer ended before it was done")
         reason = _done_reason(self._final)
@@ -78,7 +76,12 @@ class AnswerAssembler:
         return self.so_far(ended_cleanly=ended_cleanly)
 
     def so_far(self, *, ended_cleanly: bool = False) -> ChatAnswer:
-        """Return what has come until now."""
+        """Return what has come until now, now that no more bytes come.
+
+        A last line without its end counts when it is one: who reads the bytes again takes it so.
+        """
+        with suppress(RunError):
+            self._take_pending()
         final = self._final or {}
         model = final.get("model")
         return ChatAnswer(
@@ -93,6 +96,12 @@ class AnswerAssembler:
             total_ms=_ms(monotonic() - self._started),
             ended_cleanly=ended_cleanly,
         )
+
+    def _take_pending(self) -> None:
+        if self._pending:
+            line = bytes(self._pending)
+            self._pending.clear()
+            self._take(line)
 
     def _take(self, line: bytes) -> None:
         if len(line) > self._max_line_bytes:

@@ -121,7 +121,10 @@ async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) ->
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
     with spans.chat(question.request, base_url=tools.ollama.shown_base_url) as tell:
         answer = await tools.ollama.chat(
-            question.body, sink=record.take_bytes, job_has_own_model=question.is_jobs_own_model
+            question.body,
+            sink=record.take_bytes,
+            job_has_own_model=question.is_jobs_own_model,
+            on_cancelled=record.know_answer,
         )
         tell(answer)
     return answer

@@ -41,10 +41,10 @@ RHYTHMS = {
     Fault.LAKE_READ_ONLY: Rhythm(every_seconds=18, lasts_seconds=(0.3, 2.0)),
     Fault.LAKE_FULL: Rhythm(every_seconds=18, lasts_seconds=(0.3, 2.0)),
     Fault.REAP_TWICE: Rhythm(every_seconds=3),
-    Fault.CANCEL: Rhythm(every_seconds=1),
-    Fault.REQUEUE: Rhythm(every_seconds=1),
+    Fault.CANCEL: Rhythm(every_seconds=2),
+    Fault.REQUEUE: Rhythm(every_seconds=2),
     Fault.REPRIORITISE: Rhythm(every_seconds=2),
-    Fault.RESCHEDULE: Rhythm(every_seconds=1),
+    Fault.RESCHEDULE: Rhythm(every_seconds=2),
     Fault.HOLD: Rhythm(every_seconds=3),
     Fault.DUPLICATES: Rhythm(every_seconds=2),
 }

@@ -20,6 +20,7 @@ from derive.verify.checkers import Checkers, CheckersLost
 from derive.verify.checking import RunChecker
 from derive.verify.findings import Orphan, RunResult
 from tests.fake_ollama import FakeOllama, behaviours
+from tests.fake_ollama.answers import METRICS
 from tests.faults.dying import die
 from tests.faults.verify_scene import (
     Scene,
@@ -43,6 +44,15 @@ OF_A_SUCCESS = sorted(ARTIFACTS.keys() - {"correction.json"})
 def scene(empty_queue: None, tmp_path: Path) -> Iterator[Scene]:
     with FakeOllama() as fake:
         yield Scene(tmp_path / "lake", fake)
+
+
+@pytest.mark.parametrize("tail", [b"", b'{"cut'], ids=["whole", "and more"])
+def test_a_last_line_without_its_end_is_taken_alike_by_worker_and_verification(tail: bytes, scene: Scene) -> None:
+    last = json.dumps(behaviours.final_line()).encode()
+    lines = behaviours.lines(behaviours.piece_line('{"facts": []}'), last + (b"\n" + tail if tail else b""), ends=False)
+    (run,) = scene.work(lines, max_attempts=1)
+    assert run.output_tokens == METRICS["eval_count"]
+    assert scene.findings() == []
 
 
 def test_runs_of_every_end_verify_as_they_were_left(scene: Scene) -> None:

@@ -1,5 +1,6 @@
 """Leases: kept whatever the worker is busy with, and a run that has lost its own changes nothing any more."""
 
+import json
 import os
 import threading
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ from derive.contracts import Claim, Completion, JobRef, Outcome
 from derive.errors import BadArgument, DatabaseUnavailable, WorkerIdInUse
 from derive.evidence.bundle import build_bundle
 from derive.models import Worker
+from derive.ollama import client
 from derive.queue import JobQueue
 from tests.contract.scenes import _write, pass_time
 from tests.fake_ollama import Gate, behaviours
-from tests.faults.worker_world import ASKED, OPERATOR, REFUSED, SUCCEEDED, World, wait_until
+from tests.faults.worker_world import ANSWERED, ASKED, OPERATOR, REFUSED, SUCCEEDED, World, wait_until
 
 
 def test_cancelling_a_running_job_closes_the_models_connection(world: World) -> None:
@@ -32,6 +34,28 @@ def test_cancelling_a_running_job_closes_the_models_connection(world: World) -> 
     assert (run.status, run.error_kind, run.counted) == ("CANCELLED", "cancelled", False)
     assert world.job(job_id).attempt_count == 0
     world.has_left(run, REFUSED)
+
+
+def test_a_run_cancelled_when_its_answer_had_come_keeps_what_the_answer_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "TAIL_SECONDS", 3600)
+    world.fake.next(behaviours.stays_open())
+    job_id = world.enqueue()
+    with world.working():
+        wait_until(lambda: b'"done": true' in _streamed(world), "the whole answer")
+        world.cancel(job_id)
+        world.wait_for(job_id, "CANCELLED")
+    run = world.run(job_id)
+    world.has_left(run, ANSWERED)
+    numbers = json.loads(world.file(run, "response.json"))
+    assert (run.prompt_tokens, run.output_tokens) == (numbers["prompt_eval_count"], numbers["eval_count"]) != (0, 0)
+    assert json.loads(run.metrics_json)["eval_count"] == numbers["eval_count"]
+
+
+def _streamed(world: World) -> bytes:
+    """What has been kept of the answer that is coming."""
+    return b"".join(path.read_bytes() for path in world.lake_root.rglob(".response.ndjson.*"))
 
 
 def test_cancelling_while_the_question_is_prepared_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
