@@ -270,6 +270,20 @@ class Purged(Frozen):
     lake_uri: str | None
 
 
+class Horizon(Frozen):
+    """How far the history is settled: up to ``event_seq`` no open transaction can add to it; None: not known now."""
+
+    event_seq: int | None
+    at_utc: Utc
+
+
+class DeletionTry(Frozen):
+    """One try to delete a purged file in the lake; without an error it is gone."""
+
+    deletion_seq: int
+    error: str | None = None
+
+
 class Registration(Frozen):
     """Whether a definition is on record; not registered: ``why`` says the reason."""
 

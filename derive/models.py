@@ -299,3 +299,25 @@ class LakeDeletion(ReadingModel):
 
     def __str__(self) -> str:
         return self.lake_uri
+
+
+class Seal(ReadingModel):
+    """A link of the sealed history: so many events, and the head of all up to them."""
+
+    seal_seq = models.BigIntegerField("number", primary_key=True)
+    first_event_seq = models.BigIntegerField("first event")
+    last_event_seq = models.BigIntegerField("last event")
+    event_count = models.IntegerField("events")
+    previous_sha256 = models.CharField("head before", max_length=64)
+    sha256 = models.CharField("head", max_length=64)
+    created_utc = UtcField("sealed at")
+    db_user = models.CharField("database login", max_length=200)
+    pending_json = models.TextField("document", null=True, help_text="Until the lake has it.")  # noqa: DJ001
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("seal")
+        verbose_name = "seal"
+        verbose_name_plural = "seals"
+
+    def __str__(self) -> str:
+        return f"seal {self.seal_seq}"

@@ -14,7 +14,9 @@ from uuid import UUID, uuid4
 from derive.contracts import (
     Claim,
     Completion,
+    DeletionTry,
     Enqueued,
+    Horizon,
     JobChange,
     JobInput,
     JobRef,
@@ -33,6 +35,8 @@ from derive.states import JobStatus, LeaseState
 
 ENQUEUE_BATCH = 2_000
 """Jobs a call of ``usp_enqueue_jobs``: more of them gain nothing and hold their keys for longer."""
+DELETION_BATCH = 1_000
+"""Tries a call of ``usp_record_lake_deletions``."""
 CHANGE_BATCH = 500
 """Jobs a call of an operators' procedure: the most that one transaction may lock."""
 DEFAULT_LEASE_SECONDS = 120
@@ -249,6 +253,49 @@ class JobQueue:
         )
         rows = self._call(procedures.PURGE_JOBS, arguments)
         return [Purged(job_id=as_guid(job_id), lake_uri=lake_uri) for job_id, lake_uri in rows]
+
+    def record_lake_deletions(self, tries: Sequence[DeletionTry]) -> int:
+        """Write down how tries to delete purged files ended; return how many were open still."""
+        recorded = 0
+        for batch in _batches(tries, DELETION_BATCH):
+            arguments = {"deletions_json": payloads.deletions_json(batch)}
+            recorded += int(self._call(procedures.RECORD_LAKE_DELETIONS, arguments)[0][0])
+        return recorded
+
+    def seal_horizon(self) -> Horizon:
+        """Return how far the history is settled: no open transaction can still add an event up to there."""
+        event_seq, at_utc = self._call(procedures.SEAL_HORIZON, {})[0]
+        return Horizon.model_construct(event_seq=event_seq, at_utc=at_utc)
+
+    def record_seal(
+        self,
+        *,
+        seal_seq: int,
+        first_event_seq: int,
+        last_event_seq: int,
+        event_count: int,
+        previous_sha256: str,
+        sha256: str,
+        created_utc: datetime,
+        seal_json: str,
+    ) -> str | None:
+        """Put the next seal on record with its document; return why it was refused, None if it was not. Repeatable."""
+        arguments = {
+            "seal_seq": seal_seq,
+            "first_event_seq": first_event_seq,
+            "last_event_seq": last_event_seq,
+            "event_count": event_count,
+            "previous_sha256": previous_sha256,
+            "sha256": sha256,
+            "created_utc": created_utc,
+            "seal_json": seal_json,
+        }
+        accepted, why = self._call(procedures.RECORD_SEAL, arguments)[0]
+        return None if accepted else str(why)
+
+    def mark_seal_stored(self, seal_seq: int, sha256: str) -> bool:
+        """Say that the lake has a seal's document; return whether there is such a seal. Repeatable."""
+        return bool(self._call(procedures.MARK_SEAL_STORED, {"seal_seq": seal_seq, "sha256": sha256})[0][0])
 
     def _call(self, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
         return call(self._using, procedure, arguments)

@@ -55,6 +55,8 @@ class JobEventName(StrEnum):
     MODEL_CHANGED = "model_changed"
     HELD = "held"
     UNHELD = "unheld"
+    PURGED = "purged"
+    """The job is gone: this event alone tells of it."""
 
 
 WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})

@@ -16,6 +16,7 @@ OWN_TABLES = (
     "worker",
     "interrogation",
     "lake_deletion",
+    "seal",
     "stat_hour",
     "stat_hour_time",
     "stat_mark",

@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
-from derive.contracts import ArtifactFacts, JobInput, JobRef, RunFacts
+from derive.contracts import ArtifactFacts, DeletionTry, JobInput, JobRef, RunFacts
 from derive.states import JobStatus
 
 _GUIDS = TypeAdapter(list[UUID])
 _REFS = TypeAdapter(list[JobRef])
 _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
+_TRIES = TypeAdapter(list[DeletionTry])
 
 
 def jobs_json(jobs: Iterable[JobInput]) -> str:
@@ -51,3 +52,8 @@ def artifacts_json(artifacts: tuple[ArtifactFacts, ...]) -> str:
 def statuses_json(statuses: Iterable[JobStatus]) -> str:
     """Return the array of states that a purge takes."""
     return json.dumps([status.value for status in statuses])
+
+
+def deletions_json(tries: Sequence[DeletionTry]) -> str:
+    """Return the array of tries to delete purged files."""
+    return _TRIES.dump_json(list(tries), exclude_none=True).decode()

@@ -90,6 +90,21 @@ PURGE_JOBS = Procedure(
     is_repeatable=False,
 )
 
+SEAL_HORIZON = Procedure("usp_seal_horizon", (), _words("event_seq at_utc"))
+RECORD_SEAL = Procedure(
+    "usp_record_seal",
+    _words("seal_seq first_event_seq last_event_seq event_count previous_sha256 sha256 created_utc seal_json"),
+    _words("accepted why"),
+)
+MARK_SEAL_STORED = Procedure("usp_mark_seal_stored", _words("seal_seq sha256"), _words("stored"))
+RECORD_LAKE_DELETIONS = Procedure(
+    "usp_record_lake_deletions",
+    _words("deletions_json"),
+    _words("recorded"),
+    # Said twice, a try that failed would count twice.
+    is_repeatable=False,
+)
+
 PROCEDURES = (
     ENQUEUE_JOB,
     ENQUEUE_JOBS,
@@ -108,4 +123,8 @@ PROCEDURES = (
     SET_HOLD,
     REGISTER_INTERROGATION,
     PURGE_JOBS,
+    SEAL_HORIZON,
+    RECORD_SEAL,
+    MARK_SEAL_STORED,
+    RECORD_LAKE_DELETIONS,
 )

@@ -29,6 +29,16 @@ DEFINITION = {
     "output_schema_json": "{}",
     "rubric": "r",
 }
+SEAL = {
+    "seal_seq": 1,
+    "first_event_seq": 1,
+    "last_event_seq": 2,
+    "event_count": 2,
+    "previous_sha256": "0" * 64,
+    "sha256": "ab" * 32,
+    "created_utc": NOW,
+    "seal_json": "{}",
+}
 BEAT = {"worker_id": "w", "run_ids_json": "[]"}
 
 REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
@@ -48,6 +58,15 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (27, procedures.ROLL_UP_HOURS, {"max_events": 0}),
     (27, procedures.ROLL_UP_HOURS, {"max_events": 1_000_001}),
     (27, procedures.ROLL_UP_HOURS, {"max_events": None}),
+    (30, procedures.RECORD_SEAL, {**SEAL, "seal_seq": 0}),
+    (30, procedures.RECORD_SEAL, {**SEAL, "first_event_seq": 3}),
+    (30, procedures.RECORD_SEAL, {**SEAL, "event_count": None}),
+    (30, procedures.RECORD_SEAL, {**SEAL, "sha256": "AB" * 32}),
+    (30, procedures.RECORD_SEAL, {**SEAL, "previous_sha256": "ab"}),
+    (30, procedures.RECORD_SEAL, {**SEAL, "seal_json": "[]"}),
+    (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": "no"}),
+    (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": None}),
+    (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": '[{"error": "x"}]'}),
     (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": " "}),
     (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": None}),
     (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": LONG}),

@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from derive.lake_stores.paths import run_folder
 from derive.models import Artifact, Job, JobEvent, LakeDeletion, Run
 from derive.queue import JobQueue
 from derive.states import ENDED, JobStatus
@@ -36,7 +37,14 @@ def test_an_old_ended_job_goes_with_all_its_rows_and_its_files_are_listed(queue:
     rows = queue.purge(finished_before_utc=yesterday(), statuses=[JobStatus.SUCCEEDED], actor=ACTOR, reason="old")
     assert {row.job_id for row in rows} == {claim.job_id}
     assert {row.lake_uri for row in rows} == {artifact.lake_uri for artifact in artifacts}
-    assert [model.objects.count() for model in (Job, Run, Artifact, JobEvent)] == [0, 0, 0, 0]
+    assert [model.objects.count() for model in (Job, Run, Artifact)] == [0, 0, 0]
+    (left,) = JobEvent.objects.all()
+    assert (left.job_id, left.event, left.from_status, left.to_status) == (
+        claim.job_id,
+        *("purged", "SUCCEEDED", "SUCCEEDED"),
+    )
+    assert (left.actor, left.reason) == (ACTOR, "old")
+    assert left.detail_json == '{"runs": 1, "artifacts": 2}'
     deletions = list(LakeDeletion.objects.all())
     assert {row.lake_uri for row in deletions} == {artifact.lake_uri for artifact in artifacts}
     assert {(row.job_id, row.run_id, row.attempts, row.deleted_utc) for row in deletions} == {
@@ -93,3 +101,12 @@ def test_a_job_whose_run_is_to_be_repeated_stays_until_that_is_done(queue: JobQu
     assert purge(queue) == set()
     queue.cancel([ref(again)], actor=ACTOR)
     assert purge(queue) == {claim.job_id}
+
+
+def test_the_folder_of_a_run_that_handed_nothing_in_is_listed_too(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    run = Run.objects.get(job_id=job.job_id)
+    pass_time(2 * DAY)
+    started_utc = Run.objects.get(run_id=run.run_id).started_utc
+    purge(queue)
+    assert LakeDeletion.objects.get().lake_uri == run_folder(started_utc, run.run_id)

@@ -1,7 +1,8 @@
 -- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows and events, the oldest first.
 -- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
---   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone. A row for
---   every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
+--   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
+--   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
+--   for every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
 -- Called by: maintainers and the purge schedule.
 -- Locks: the jobs, SKIP LOCKED; every writer of their runs, artifacts and events locks the job before, so these have no
 --   other holder, and go in the order that the foreign keys want.
@@ -36,6 +37,7 @@ DECLARE
     v_actor text := llm.read_actor(usp_purge_jobs.actor);
     v_statuses text[];
     v_job_ids uuid[];
+    v_tombstones bigint[];
 BEGIN
     IF usp_purge_jobs.finished_before_utc IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'HC017', MESSAGE = 'finished_before_utc is missing';
@@ -98,13 +100,44 @@ BEGIN
     WHERE r.job_id = ANY (v_job_ids)
     ORDER BY a.artifact_seq;
 
+    -- Between the claim and the handing in a run may have written files that no row tells of.
+    INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
+    SELECT
+        r.job_id, r.run_id,
+        'llm_runs/' || to_char(r.started_utc AT TIME ZONE 'UTC', 'YYYY/MM/DD') || '/' || r.run_id::text,
+        clock_timestamp(), v_actor, usp_purge_jobs.reason
+    FROM llm.run AS r
+    WHERE r.job_id = ANY (v_job_ids)
+        AND NOT EXISTS (SELECT 1 FROM llm.artifact AS a WHERE a.run_id = r.run_id)
+    ORDER BY r.run_seq;
+
+    WITH left_behind AS (
+        INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason, detail_json)
+        SELECT
+            j.job_id, clock_timestamp(), 'purged', j.status, j.status, v_actor, usp_purge_jobs.reason,
+            format(
+                '{"runs": %s, "artifacts": %s}',
+                (SELECT count(*) FROM llm.run AS r WHERE r.job_id = j.job_id),
+                (
+                    SELECT count(*)
+                    FROM llm.run AS r
+                    JOIN llm.artifact AS a ON a.run_id = r.run_id
+                    WHERE r.job_id = j.job_id
+                )
+            )
+        FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
+        JOIN llm.job AS j ON j.job_id = chosen.job_id
+        RETURNING event_seq
+    )
+    SELECT array_agg(left_behind.event_seq) INTO v_tombstones FROM left_behind;
+
     DELETE FROM llm.artifact AS a
     USING llm.run AS r
     WHERE r.job_id = ANY (v_job_ids) AND a.run_id = r.run_id;
 
     DELETE FROM llm.run AS r WHERE r.job_id = ANY (v_job_ids);
 
-    DELETE FROM llm.job_event AS e WHERE e.job_id = ANY (v_job_ids);
+    DELETE FROM llm.job_event AS e WHERE e.job_id = ANY (v_job_ids) AND e.event_seq <> ALL (v_tombstones);
 
     DELETE FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids);
 END;

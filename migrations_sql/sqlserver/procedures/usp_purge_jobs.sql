@@ -4,8 +4,9 @@ GO
 
 -- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows and events, the oldest first.
 -- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
---   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone. A row for
---   every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
+--   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
+--   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
+--   for every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
 -- Called by: maintainers and the purge schedule.
 -- Locks: the jobs in job_seq order (UPDLOCK), passing over what somebody holds (READPAST); every writer of their runs,
 --   artifacts and events locks the job before, so these have no other holder, and go in the order that the foreign keys
@@ -31,12 +32,15 @@ BEGIN
     DECLARE @chosen TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
+        status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
         finished_utc datetime2(6) NOT NULL
     );
+    DECLARE @tombstone TABLE (event_seq bigint NOT NULL PRIMARY KEY);
     DECLARE @run TABLE (
         run_id uniqueidentifier NOT NULL PRIMARY KEY,
         job_seq bigint NOT NULL,
-        job_id uniqueidentifier NOT NULL
+        job_id uniqueidentifier NOT NULL,
+        started_utc datetime2(6) NOT NULL
     );
     DECLARE @file TABLE (
         artifact_seq bigint NOT NULL PRIMARY KEY,
@@ -93,10 +97,11 @@ BEGIN
         )
     ORDER BY j.finished_utc, j.job_seq;
 
-    INSERT INTO @chosen (job_seq, job_id, finished_utc)
+    INSERT INTO @chosen (job_seq, job_id, status, finished_utc)
     SELECT
         j.job_seq,
         j.job_id,
+        j.status,
         j.finished_utc
     FROM @seen AS s
     INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
@@ -107,11 +112,12 @@ BEGIN
         AND EXISTS (SELECT 1 FROM @status AS st WHERE st.status = j.status)
     OPTION (LOOP JOIN, FORCE ORDER);
 
-    INSERT INTO @run (run_id, job_seq, job_id)
+    INSERT INTO @run (run_id, job_seq, job_id, started_utc)
     SELECT
         r.run_id,
         c.job_seq,
-        c.job_id
+        c.job_id,
+        r.started_utc
     FROM @chosen AS c
     INNER JOIN llm.run AS r WITH (INDEX (ux_run_job_attempt))
         ON c.job_id = r.job_id
@@ -144,6 +150,39 @@ BEGIN
         FROM @file AS f
         ORDER BY f.artifact_seq;
 
+        -- Between the claim and the handing in a run may have written files that no row tells of.
+        INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
+        SELECT
+            r.job_id,
+            r.run_id,
+            CONCAT(
+                N'llm_runs/', REPLACE(LEFT(llm.utc_text(r.started_utc), 10), N'-', N'/'),
+                N'/', LOWER(CAST(r.run_id AS nvarchar(36)))
+            ),
+            @now,
+            @who,
+            @reason
+        FROM @run AS r
+        WHERE NOT EXISTS (SELECT 1 FROM @file AS f WHERE f.run_id = r.run_id)
+        ORDER BY r.job_seq, r.started_utc;
+
+        INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason, detail_json)
+        OUTPUT inserted.event_seq INTO @tombstone (event_seq)
+        SELECT
+            c.job_id,
+            @now,
+            N'purged',
+            c.status AS from_status,
+            c.status AS to_status,
+            @who,
+            @reason,
+            CONCAT(
+                N'{"runs": ', (SELECT COUNT(*) FROM @run AS r WHERE r.job_seq = c.job_seq),
+                N', "artifacts": ', (SELECT COUNT(*) FROM @file AS f WHERE f.job_seq = c.job_seq), N'}'
+            )
+        FROM @chosen AS c
+        ORDER BY c.finished_utc, c.job_seq;
+
         DELETE a
         FROM @file AS f
         INNER JOIN llm.artifact AS a WITH (ROWLOCK)
@@ -160,6 +199,7 @@ BEGIN
         FROM @chosen AS c
         INNER JOIN llm.job_event AS e WITH (ROWLOCK, INDEX (ix_job_event_job))
             ON c.job_id = e.job_id
+        WHERE NOT EXISTS (SELECT 1 FROM @tombstone AS t WHERE t.event_seq = e.event_seq)
         OPTION (LOOP JOIN, FORCE ORDER);
 
         DELETE j

@@ -70,6 +70,15 @@ def read_catalogue() -> Catalogue:
         tree = parse(script.text)
         for created in tree.recursive_crawl("create_table_statement"):
             tables[_last_name(created.get_child("table_reference"))] = _table(created)
+        for altered in tree.recursive_crawl("alter_table_statement"):
+            # A check that was dropped is added anew with other words: the last one stands.
+            for added in altered.get_children("table_constraint"):
+                name, check = (
+                    _last_name(altered.get_child("table_reference")),
+                    _last_name(added.get_child("object_reference")),
+                )
+                checks = {**tables[name].checks, check: _check(check, added)}
+                tables[name] = replace(tables[name], checks=checks)
         for created in tree.recursive_crawl("create_index_statement"):
             name = _last_name(created.get_child("table_reference"))
             index = _index(created, tables[name])

@@ -1,0 +1,105 @@
+"""``manage.py purge``: removes what ended long enough ago, from SQL and then from the lake."""
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from datetime import timedelta
+from getpass import getuser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from derive.errors import HolocronError
+from derive.management.ages import age
+from derive.retention import PurgeReport, purge
+from derive.sql.scripts import check_schema
+from derive.states import ENDED, JobStatus
+
+DONE, FILES_WAIT, COULD_NOT_START = 0, 1, 2
+EXAMPLES = """
+examples:
+  manage.py purge --succeeded 365d --failed 90d --deadletter 90d --cancelled 30d --dry-run
+  manage.py purge --succeeded 365d --reason "retention policy 4"
+  manage.py purge --all 730d --max-jobs 10000
+  manage.py purge                              deletes only what is left in the lake of earlier purges
+
+An age counts from the job's end; a state without an age stays. Never taken: jobs that are held or live, and those that
+a live job is to repeat. The history is sealed first, and an event of each purged job stays, so that verify_audit knows.
+exit codes: 0 done, 1 files in the lake wait for the next purge, 2 could not start or go on
+"""
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no number of jobs")
+    return int(text)
+
+
+class Command(BaseCommand):
+    """Purge, tell what went, and exit by whether files wait."""
+
+    help = "Purges jobs that ended long enough ago, with their runs, events and files."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        for status in sorted(ENDED):
+            parser.add_argument(f"--{status.lower()}", type=age, metavar="AGE", help=f"purge {status} jobs this old")
+        parser.add_argument("--all", type=age, metavar="AGE", help="for the states without an age of their own")
+        parser.add_argument("--max-jobs", type=_count, metavar="N", help="no more than so many, the oldest first")
+        parser.add_argument("--dry-run", action="store_true", help="tell what would go, and change nothing")
+        parser.add_argument("--actor", default=None, help="who purges; default: this account")
+        parser.add_argument("--reason", default=None, help="why; kept with each purged job's event")
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: Any, **given: Any) -> None:
+        """Purge, and exit with the code."""
+        ages = _ages(given)
+        if given["dry_run"] and not ages:
+            raise CommandError("a dry run needs an age, like --succeeded 365d", returncode=COULD_NOT_START)
+        try:
+            check_schema(connection)
+            report = purge(
+                ages=ages,
+                actor=given["actor"] or getuser(),
+                reason=given["reason"],
+                dry_run=given["dry_run"],
+                max_rows=given["max_jobs"],
+            )
+        except KeyboardInterrupt:
+            self.stderr.write("purge: stopped before the end; what is gone is gone, the next one goes on")
+            sys.exit(COULD_NOT_START)
+        except HolocronError as error:
+            self.stderr.write(f"purge: {error}")
+            sys.exit(COULD_NOT_START)
+        self.stdout.write(json.dumps(_plain(report)) if given["json"] else _line(report))
+        if report.last_error is not None:
+            self.stderr.write(f"purge: {report.last_error}")
+        sys.exit(FILES_WAIT if report.files_waiting else DONE)
+
+
+def _ages(given: dict[str, Any]) -> dict[JobStatus, timedelta]:
+    ages = {status: given[status.lower()] if given[status.lower()] is not None else given["all"] for status in ENDED}
+    return {status: age for status, age in ages.items() if age is not None}
+
+
+def _line(report: PurgeReport) -> str:
+    jobs = ", ".join(f"{count} {status}" for status, count in sorted(report.jobs.items()) if count) or "none"
+    if report.dry_run:
+        return f"would purge {report.job_count} jobs ({jobs}) with {report.files} files"
+    return (
+        f"purged {report.job_count} jobs ({jobs}) with {report.files} files; "
+        f"{report.files_deleted} deleted in the lake, {report.files_waiting} waiting"
+    )
+
+
+def _plain(report: PurgeReport) -> dict[str, Any]:
+    return {
+        "dry_run": report.dry_run,
+        "jobs": {status.value: count for status, count in sorted(report.jobs.items())},
+        "files": report.files,
+        "files_deleted": report.files_deleted,
+        "files_waiting": report.files_waiting,
+    }

@@ -1,0 +1,55 @@
+"""``manage.py seal_audit``: hashes what happened since the last seal into the chain, and tells the chain's head."""
+
+import json
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import connection
+
+from derive.errors import HolocronError
+from derive.lake import Lake
+from derive.sealing.chain import SEAL_EVENTS, seal_history
+from derive.sql.scripts import check_schema
+
+SEALED, HELD_BACK, COULD_NOT_START = 0, 1, 2
+EXAMPLES = """
+Run it on a schedule. Interrupted anywhere, the next run goes on; two at once do no harm. Note the head it prints where
+nobody who can write to the database and the lake can change it (docs/sealing.md); verify_audit --head takes it.
+
+exit codes: 0 all is sealed, 1 an open transaction holds the rest back, 2 could not start or go on
+"""
+
+
+class Command(BaseCommand):
+    """Seal the history as far as it is settled."""
+
+    help = "Seals the history: every event, with the jobs, runs and artifacts it tells of, hashed into a chain."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+    def handle(self, *_args: Any, **given: Any) -> None:
+        """Seal, print the head, exit with the code."""
+        try:
+            check_schema(connection)
+            report = seal_history(Lake.open(settings.LAKE_URL), batch_events=SEAL_EVENTS)
+        except KeyboardInterrupt:
+            self.stderr.write("seal_audit: stopped before the end; the next one goes on")
+            sys.exit(COULD_NOT_START)
+        except HolocronError as error:
+            self.stderr.write(f"seal_audit: {error}")
+            sys.exit(COULD_NOT_START)
+        if given["json"]:
+            self.stdout.write(json.dumps(asdict(report) | {"settled_utc": report.settled_utc.isoformat()}))
+        else:
+            self.stdout.write(f"sealed {report.events} events in {report.seals} seals; head {report.head_line}")
+        if not report.is_settled:
+            self.stderr.write("seal_audit: an open transaction that may hold older events keeps the rest from its seal")
+        sys.exit(SEALED if report.is_settled else HELD_BACK)

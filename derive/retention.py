@@ -1,0 +1,203 @@
+"""Retention: what is old enough goes, job by job with all its rows, then its files; what is held or lives stays.
+
+Nothing goes that is not sealed: the history is sealed first, and of each job an event ``purged`` stays, which is sealed
+in its turn. So a row that is missing without one was not purged, and ``verify_audit`` says so.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from derive.contracts import DeletionTry
+from derive.errors import HolocronError, LakeError, LakePathRefused, LakeUnavailable
+from derive.lake import Lake
+from derive.lake_stores.paths import is_run_folder
+from derive.models import Artifact, Job, LakeDeletion, Run
+from derive.queue import JobQueue
+from derive.sealing.chain import seal_history
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+from derive.states import ENDED, LIVE, JobStatus
+
+BATCH_JOBS = 100
+"""Jobs a transaction: some thousand rows, locked for some hundredths of a second."""
+BATCH_FILES = 500
+MAX_ERROR_CHARACTERS = 500
+
+
+class HistoryUnsettled(HolocronError):
+    """An open transaction kept the history from being sealed; nothing was purged."""
+
+
+@dataclass
+class PurgeReport:
+    """What a purge did, or would do. Counted on the way: ``on_batch`` is given it after each batch."""
+
+    dry_run: bool
+    jobs: Counter[JobStatus] = field(default_factory=Counter)
+    files: int = 0
+    """Files of the jobs purged, as SQL knew them."""
+    files_deleted: int = 0
+    """Gone from the lake, those of earlier purges included."""
+    files_waiting: int = 0
+    """Could not be deleted: the next purge tries again. ``last_error`` says why."""
+    last_error: str | None = None
+
+    @property
+    def job_count(self) -> int:
+        """Jobs of all states."""
+        return self.jobs.total()
+
+
+OnBatch = Callable[[PurgeReport], None]
+
+
+def purge(
+    *,
+    ages: Mapping[JobStatus, timedelta],
+    actor: str,
+    reason: str | None = None,
+    dry_run: bool = False,
+    max_rows: int | None = None,
+    on_batch: OnBatch = lambda _: None,
+    lake: Lake | None = None,
+) -> PurgeReport:
+    """Purge ended jobs that ended longer ago than the age of their state; states without an age stay.
+
+    ``max_rows`` bounds the jobs of this call (None: all there are); a dry run answers what a purge would take and
+    changes nothing. Held jobs, live ones and those a live job is to repeat are never taken. The files of purged jobs
+    follow when their rows are gone, those of earlier purges first; what cannot be deleted is tried again next time.
+
+    Raises HistoryUnsettled, LakeUnavailable (nothing was purged), QueueError, ValueError for a state that is no end.
+    """
+    if not ages.keys() <= ENDED:
+        raise ValueError("only ended jobs are purged: SUCCEEDED, FAILED, DEADLETTER, CANCELLED")
+    report = PurgeReport(dry_run=dry_run)
+    if dry_run:
+        _count_rows(ages, database_now(), report, max_rows=max_rows)
+        return report
+    lake = Lake.open(settings.LAKE_URL) if lake is None else lake
+    sealed = seal_history(lake)
+    if not sealed.is_settled:
+        raise HistoryUnsettled(
+            "nothing was purged: an open transaction keeps the history from being sealed; end it, or try again later"
+        )
+    settled_utc = sealed.settled_utc
+    _purge_rows(ages, settled_utc, report, actor=actor, reason=reason, max_rows=max_rows, on_batch=on_batch)
+    delete_files(lake, report, on_batch=on_batch)
+    if report.jobs:
+        try:
+            seal_history(lake)
+        except LakeUnavailable as error:
+            # The tombstones are sealed by whoever seals next.
+            report.last_error = str(error)
+    return report
+
+
+def _count_rows(
+    ages: Mapping[JobStatus, timedelta], now_utc: datetime, report: PurgeReport, *, max_rows: int | None
+) -> None:
+    """Count what a purge would take, by the same conditions; with ``max_rows`` the files are of all that are old."""
+    to_be_repeated = Job.objects.filter(status__in=sorted(LIVE), repeats_run_id__isnull=False).values("repeats_run_id")
+    for status, age in sorted(ages.items()):
+        jobs = Job.objects.filter(status=status, finished_utc__lt=now_utc - age, hold_utc__isnull=True).exclude(
+            runs__run_id__in=to_be_repeated
+        )
+        files = Artifact.objects.filter(run__job__in=jobs)
+        count, file_count = reading(lambda jobs=jobs, files=files: (jobs.count(), files.count()))  # type: ignore[misc]  # bound early
+        report.jobs[status] += count if max_rows is None else min(count, max_rows - report.job_count)
+        report.files += file_count
+
+
+def _purge_rows(
+    ages: Mapping[JobStatus, timedelta],
+    now_utc: datetime,
+    report: PurgeReport,
+    *,
+    actor: str,
+    reason: str | None,
+    max_rows: int | None,
+    on_batch: OnBatch,
+) -> None:
+    queue = JobQueue()
+    for status, age in sorted(ages.items()):
+        while max_rows is None or report.job_count < max_rows:
+            wanted = BATCH_JOBS if max_rows is None else min(BATCH_JOBS, max_rows - report.job_count)
+            rows = queue.purge(
+                finished_before_utc=now_utc - age, statuses=[status], actor=actor, max_rows=wanted, reason=reason
+            )
+            jobs = len({row.job_id for row in rows})
+            report.jobs[status] += jobs
+            report.files += sum(row.lake_uri is not None for row in rows)
+            if not jobs:
+                break
+            on_batch(report)
+
+
+def delete_files(lake: Lake, report: PurgeReport, *, on_batch: OnBatch = lambda _: None) -> None:
+    """Delete what purges left to be deleted, and write down how that went; raises QueueError.
+
+    When the lake as a whole cannot be used it ends there: the rest waits for the next time.
+    """
+    queue = JobQueue()
+    for batch in _open_deletions():
+        tries, is_lake_away = _delete_batch(lake, batch)
+        queue.record_lake_deletions(tries)
+        failed = [one.error for one in tries if one.error is not None]
+        report.files_deleted += len(tries) - len(failed)
+        report.files_waiting += len(failed)
+        report.last_error = failed[-1] if failed else report.last_error
+        on_batch(report)
+        if is_lake_away:
+            report.files_waiting = reading(lambda: LakeDeletion.objects.filter(deleted_utc__isnull=True).count())
+            return
+
+
+def _open_deletions() -> Iterator[list[Any]]:
+    """Yield what is still to be deleted, in batches; what failed in one is not met again in the next."""
+    after = 0
+    while True:
+        rows = LakeDeletion.objects.filter(deleted_utc__isnull=True, deletion_seq__gt=after).order_by("deletion_seq")
+        batch = reading(lambda rows=rows: list(rows[:BATCH_FILES]))  # type: ignore[misc]  # bound early
+        if not batch:
+            return
+        yield batch
+        after = batch[-1].deletion_seq
+
+
+def _delete_batch(lake: Lake, batch: list[Any]) -> tuple[list[DeletionTry], bool]:
+    """Delete the folders of a batch, each once; return how each row fared, and whether the lake went away."""
+    run_ids = {row.run_id for row in batch}
+    alive = reading(lambda: set(Run.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True)))
+    errors: dict[str, str | None] = {}
+    tries: list[DeletionTry] = []
+    for row in batch:
+        folder = row.lake_uri if is_run_folder(row.lake_uri) else row.lake_uri.rpartition("/")[0]
+        if folder not in errors:
+            try:
+                _delete_folder(lake, folder, row, is_alive=row.run_id in alive)
+                errors[folder] = None
+            except LakeUnavailable as error:
+                tries.append(_tried(row, str(error)))
+                return tries, True
+            except LakeError as error:
+                errors[folder] = str(error)
+        tries.append(_tried(row, errors[folder]))
+    return tries, False
+
+
+def _delete_folder(lake: Lake, folder: str, row: Any, *, is_alive: bool) -> None:
+    """Delete a run's folder, if it is that run's and the run is gone: a row alone proves neither."""
+    if folder.rpartition("/")[2] != str(row.run_id):
+        raise LakePathRefused(f"{folder[:200]!a} is not the folder of run {row.run_id}; it was not touched")
+    if is_alive:
+        raise LakePathRefused(f"run {row.run_id} is still in SQL; its folder was not touched")
+    lake.delete_folder(folder)
+
+
+def _tried(row: Any, error: str | None) -> DeletionTry:
+    return DeletionTry(deletion_seq=row.deletion_seq, error=None if error is None else error[:MAX_ERROR_CHARACTERS])

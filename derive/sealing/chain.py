@@ -1,0 +1,187 @@
+"""Seals the history: batch by batch, each into SQL with its document, then into the lake.
+
+Whatever it was interrupted by, the next call goes on: a document that the lake does not have yet waits in SQL, and no
+further seal is begun before it is there. Two at once do no harm: SQL takes one of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from derive.errors import HolocronError, LakeConflict
+from derive.lake import Lake
+from derive.models import Seal
+from derive.queue import JobQueue
+from derive.sealing.document import (
+    NO_HEAD,
+    SealDocument,
+    SealedArtifact,
+    SealedEvent,
+    SealedRun,
+    head_of,
+    seal_place,
+)
+from derive.sealing.rows import (
+    ARTIFACT_COLUMNS,
+    EVENT_COLUMNS,
+    job_hashes,
+    read_artifacts,
+    read_events,
+    row_sha256,
+    run_hashes,
+    utc_text,
+)
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+from derive.states import JobEventName, JobStatus
+
+SEAL_EVENTS = 1_000
+"""Events a seal at most: a document of some hundred kilobytes."""
+MAX_REFUSED = 20
+
+
+class ChainBroken(HolocronError):
+    """What stands in SQL and in the lake does not go on as one chain: verify_audit tells more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport:
+    """What one sealing did. ``is_settled`` is false when an open transaction held it back: the next one goes on."""
+
+    seals: int
+    events: int
+    last_seal_seq: int
+    head: str
+    is_settled: bool
+    settled_utc: datetime
+
+    @property
+    def head_line(self) -> str:
+        """The head as it is to be noted: the last seal's number and its SHA-256."""
+        return f"{self.last_seal_seq}:{self.head}"
+
+
+def seal_history(
+    lake: Lake, *, batch_events: int = SEAL_EVENTS, on_seal: Callable[[SealDocument], None] = lambda _: None
+) -> SealReport:
+    """Seal every event that no open transaction can precede; ``on_seal`` is given each document.
+
+    Raises ChainBroken, LakeUnavailable (what was begun is ended by the next call), QueueError.
+    """
+    queue = JobQueue()
+    horizon = queue.seal_horizon()
+    seals = events = refused = 0
+    while True:
+        last = _last_seal()
+        if last is not None and last.pending_json is not None:
+            _store(queue, lake, last)
+            continue
+        after = last.last_event_seq if last else 0
+        batch = read_events(after=after, up_to=horizon.event_seq or 0, limit=batch_events)
+        if not batch:
+            break
+        document = _next_document(last, batch)
+        why = _record(queue, document)
+        if why is None:
+            seals, events, refused = seals + 1, events + len(batch), 0
+            on_seal(document)
+        elif (refused := refused + 1) > MAX_REFUSED:
+            # Who seals at the same time is met a few times in a row, and not for ever.
+            raise ChainBroken(f"seal {document.seal_seq} was refused, again and again: {why}")
+    return SealReport(
+        seals=seals,
+        events=events,
+        last_seal_seq=last.seal_seq if last else 0,
+        head=last.sha256 if last else NO_HEAD,
+        is_settled=horizon.event_seq is not None or not read_events(after=after, up_to=2**62, limit=1),
+        settled_utc=horizon.at_utc,
+    )
+
+
+def _last_seal() -> Any:
+    return reading(lambda: Seal.objects.order_by("-seal_seq").first())
+
+
+def _next_document(last: Any, batch: list[tuple[Any, ...]]) -> SealDocument:
+    return SealDocument(
+        seal_seq=last.seal_seq + 1 if last else 1,
+        previous_sha256=last.sha256 if last else NO_HEAD,
+        created_utc=utc_text(database_now()),
+        events=_sealed_events(batch),
+    )
+
+
+def _record(queue: JobQueue, document: SealDocument) -> str | None:
+    data = document.encode()
+    return queue.record_seal(
+        seal_seq=document.seal_seq,
+        first_event_seq=document.first_event_seq,
+        last_event_seq=document.last_event_seq,
+        event_count=len(document.events),
+        previous_sha256=document.previous_sha256,
+        sha256=head_of(data),
+        created_utc=datetime.fromisoformat(document.created_utc),
+        seal_json=data.decode(),
+    )
+
+
+def _store(queue: JobQueue, lake: Lake, seal: Any) -> None:
+    """Write a seal's document into the lake, and let SQL forget it."""
+    data = seal.pending_json.encode()
+    document = SealDocument.parse(data)
+    if document is None or head_of(data) != seal.sha256:
+        raise ChainBroken(f"the document of seal {seal.seal_seq} in SQL was changed before the lake had it")
+    folder, name = seal_place(seal.created_utc, seal.seal_seq)
+    try:
+        lake.write(folder, name, data)
+    except LakeConflict as error:
+        raise ChainBroken(f"the lake has another seal {seal.seal_seq} in {folder}/{name}: run verify_audit") from error
+    queue.mark_seal_stored(seal.seal_seq, seal.sha256)
+
+
+def _sealed_events(batch: list[tuple[Any, ...]]) -> tuple[SealedEvent, ...]:
+    rows = [dict(zip(EVENT_COLUMNS, event, strict=True)) for event in batch]
+    runs = _sealed_runs([row["run_id"] for row in rows if ends_a_run(row)])
+    jobs = job_hashes([row["job_id"] for row in rows if row["event"] == JobEventName.ENQUEUED])
+    return tuple(
+        SealedEvent(
+            event_seq=row["event_seq"],
+            job_id=row["job_id"],
+            sha256=row_sha256(EVENT_COLUMNS, event),
+            job_sha256=jobs.get(row["job_id"]) if row["event"] == JobEventName.ENQUEUED else None,
+            run=runs[row["run_id"]] if ends_a_run(row) else None,
+        )
+        for row, event in zip(rows, batch, strict=True)
+    )
+
+
+def ends_a_run(event: dict[str, Any]) -> bool:
+    """Tell whether an event is the one by which a run ended: each run has one, in the transaction that ended it."""
+    return (
+        event["run_id"] is not None
+        and event["from_status"] == JobStatus.RUNNING
+        and event["to_status"] != JobStatus.RUNNING
+    )
+
+
+def _sealed_runs(run_ids: list[UUID]) -> dict[UUID, SealedRun]:
+    hashes, artifacts = run_hashes(run_ids), read_artifacts(run_ids)
+    return {
+        run_id: SealedRun(
+            run_id=run_id,
+            row_sha256=hashes.get(run_id),
+            artifacts=tuple(sealed_artifact(row) for row in artifacts.get(run_id, [])),
+        )
+        for run_id in run_ids
+    }
+
+
+def sealed_artifact(row: tuple[Any, ...]) -> SealedArtifact:
+    """Return what a seal keeps of an artifact's row."""
+    return SealedArtifact(
+        artifact_type=row[ARTIFACT_COLUMNS.index("artifact_type")],
+        row_sha256=row_sha256(ARTIFACT_COLUMNS, row),
+        content_sha256=row[ARTIFACT_COLUMNS.index("content_sha256")],
+    )

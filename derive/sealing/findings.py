@@ -1,0 +1,72 @@
+"""What a verification of the sealed history says."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from derive.verify.findings import one_line
+
+
+class What(StrEnum):
+    """What was done to something that was sealed, or should have been."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    """Gone without a purge that says so."""
+    INSERTED = "inserted"
+    """There, though nothing that was sealed tells of it."""
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it was sealed. ``thing``: seal, event, job, run, artifact or file; ``name``: which."""
+
+    thing: str
+    name: str
+    what: What
+    why: str
+    job_id: UUID | None = field(default=None, compare=False)
+    """The job it is about, where it is about one: what follows from one finding is no other."""
+
+    def line(self) -> str:
+        """Return it on one line, fit for a terminal whatever a file is called."""
+        return f"{self.thing} {one_line(self.name)} {self.what.value}: {one_line(self.why)}"
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON takes."""
+        job_id = None if self.job_id is None else str(self.job_id)
+        return {"kind": "finding", **asdict(self), "what": self.what.value, "job_id": job_id}
+
+
+@dataclass
+class Summary:
+    """How much was verified; ``seal_seq`` and ``head`` are the last seal's, to be noted where nobody can change it."""
+
+    seal_seq: int = 0
+    head: str = "0" * 64
+    seals: int = 0
+    events: int = 0
+    runs: int = 0
+    files: int = 0
+    bytes_read: int = 0
+    purged_jobs: int = 0
+    unsealed_events: int = 0
+    findings: int = 0
+    seconds: float = 0.0
+    by_thing: Counter[str] = field(default_factory=Counter)
+
+    def line(self) -> str:
+        """Return the summary on one line."""
+        return (
+            f"verified {self.seals} seals, {self.events} events, {self.runs} runs, {self.files} files "
+            f"({self.bytes_read} bytes) in {self.seconds:.1f} s; {self.purged_jobs} jobs purged, "
+            f"{self.unsealed_events} events not sealed yet: {self.findings} "
+            f"{'finding' if self.findings == 1 else 'findings'}; head {self.seal_seq}:{self.head}"
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Return what JSON takes."""
+        return {"kind": "summary", **asdict(self), "seconds": round(self.seconds, 3), "by_thing": dict(self.by_thing)}

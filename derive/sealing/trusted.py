@@ -1,0 +1,127 @@
+"""Which copy of a seal is the one that was sealed: its row, its file, and the seal after it, which names its head."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from derive.lake import Lake
+from derive.sealing.document import NO_HEAD, SealDocument, head_of
+from derive.sealing.findings import Finding, What
+from derive.sealing.rows import utc_text
+from derive.sealing.stored import Link, links, read_document
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """One seal, looked at: what was found, its head, and its document if one can be believed."""
+
+    seal_seq: int
+    head: str
+    findings: tuple[Finding, ...]
+    document: SealDocument | None
+    last_event_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A link with its document as read; ``head`` is of the bytes read."""
+
+    link: Link
+    document: SealDocument | None
+    head: str | None
+    why_not: str
+
+
+def trusted_seals(lake: Lake, noted: dict[int, str]) -> Iterator[Trusted]:
+    """Yield every seal in order; ``noted`` are heads by number that somebody wrote down elsewhere.
+
+    Raises LakeUnavailable, QueueError.
+    """
+    before: _Read | None = None
+    expected_seq = 1
+    for link in links(lake):
+        read = _read(lake, link)
+        if before is not None:
+            yield _judge(before, read, noted)
+        for missing in range(expected_seq, min(link.seal_seq, expected_seq + 100)):
+            why = "neither SQL nor the lake has it"
+            yield Trusted(missing, "", (_finding(missing, What.MISSING, why),), None, 0)
+        expected_seq = link.seal_seq + 1
+        before = read
+    if before is not None:
+        yield _judge(before, None, noted)
+    for seal_seq in sorted(number for number in noted if number >= expected_seq):
+        why = "its head was noted, and neither SQL nor the lake has it"
+        yield Trusted(seal_seq, "", (_finding(seal_seq, What.MISSING, why),), None, 0)
+
+
+def _read(lake: Lake, link: Link) -> _Read:
+    data: bytes | str = "the lake does not have its document"
+    if link.uris:
+        data = read_document(lake, link.uris[0])
+    elif link.row is not None and link.row.pending_json is not None:
+        # Not yet in the lake: sealing was interrupted there, and goes on there.
+        data = link.row.pending_json.encode("utf-8", "surrogatepass")
+    if isinstance(data, str):
+        return _Read(link, None, None, data)
+    return _Read(link, SealDocument.parse(data), head_of(data), "")
+
+
+def _judge(read: _Read, after: _Read | None, noted: dict[int, str]) -> Trusted:
+    link, row = read.link, read.link.row
+    number = link.seal_seq
+    findings: list[Finding] = []
+    head = noted.get(number) or _most_told_head(read, after)
+    if row is None:
+        findings.append(_finding(number, What.MISSING, "the lake has its document, SQL has no row of it"))
+    elif row.sha256 != head:
+        findings.append(_finding(number, What.CHANGED, f"its row says head {row.sha256}, it was {head}"))
+    document = read.document if read.head == head else None
+    if read.head is None:
+        what = What.UNREADABLE if link.uris else What.MISSING
+        findings.append(_finding(number, what, read.why_not))
+    elif document is None:
+        findings.append(
+            _finding(number, What.CHANGED, f"its document in the lake has the head {read.head}, it was {head}")
+        )
+    elif row is not None:
+        findings += [_finding(number, What.CHANGED, why) for why in _differences(row, document)]
+    findings += [
+        _finding(number, What.INSERTED, f"the lake has a second document of it, {uri}") for uri in link.uris[1:]
+    ]
+    last = document.last_event_seq if document is not None else (row.last_event_seq if row is not None else 0)
+    return Trusted(number, head, tuple(findings), document, last)
+
+
+def _most_told_head(read: _Read, after: _Read | None) -> str:
+    """Return the head that most copies tell of: whoever changed one of them has changed a minority.
+
+    Of the last seal there are two, and it is enough that they differ.
+    """
+    told = [read.link.row.sha256 if read.link.row is not None else None, read.head]
+    if after is not None and after.link.seal_seq == read.link.seal_seq + 1:
+        told.append(after.document.previous_sha256 if after.document is not None else None)
+        told.append(after.link.row.previous_sha256 if after.link.row is not None else None)
+    heads = Counter(head for head in told if head is not None)
+    return heads.most_common(1)[0][0] if heads else ""
+
+
+def _differences(row: Any, document: SealDocument) -> list[str]:
+    """Return what a row tells otherwise than its document."""
+    pairs = {
+        "first_event_seq": (row.first_event_seq, document.first_event_seq),
+        "last_event_seq": (row.last_event_seq, document.last_event_seq),
+        "event_count": (row.event_count, len(document.events)),
+        "previous_sha256": (row.previous_sha256, document.previous_sha256),
+        "created_utc": (utc_text(row.created_utc), document.created_utc),
+        "seal_seq": (row.seal_seq, document.seal_seq),
+    }
+    found = [f"{name} in SQL is {sql}, its document says {said}" for name, (sql, said) in pairs.items() if sql != said]
+    if document.seal_seq == 1 and document.previous_sha256 != NO_HEAD:
+        found.append("it is the first one, and stands on another")
+    return found
+
+
+def _finding(number: int, what: What, why: str) -> Finding:
+    return Finding("seal", str(number), what, why)
