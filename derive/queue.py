@@ -55,19 +55,24 @@ class JobQueue:
     def __init__(self, using: str = "default") -> None:
         self._using = using
 
-    def enqueue(self, job: JobInput, *, actor: str | None = None) -> Enqueued:
-        """Queue one job; a dedupe key that is held answers with the job that holds it. Repeatable."""
+    def enqueue(self, job: JobInput, *, actor: str | None = None, reason: str | None = None) -> Enqueued:
+        """Queue one job; a dedupe key that is held answers with the job that holds it. Repeatable.
+
+        ``reason`` stands in the job's first event.
+        """
         given = _given(**dict(job))
         given.setdefault("job_id", uuid4())
-        rows = self._call(procedures.ENQUEUE_JOB, _given(**given, actor=actor))
+        rows = self._call(procedures.ENQUEUE_JOB, _given(**given, actor=actor, reason=reason))
         job_id, is_duplicate, status = rows[0]
         return Enqueued(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
 
-    def enqueue_many(self, jobs: Sequence[JobInput], *, actor: str | None = None) -> list[Enqueued]:
+    def enqueue_many(
+        self, jobs: Sequence[JobInput], *, actor: str | None = None, reason: str | None = None
+    ) -> list[Enqueued]:
         """Queue many jobs and answer in their order; each 2,000 are one transaction. Repeatable."""
         answers: list[Enqueued] = []
         for batch in _batches(jobs, ENQUEUE_BATCH):
-            arguments = _given(jobs_json=payloads.jobs_json(batch), actor=actor)
+            arguments = _given(jobs_json=payloads.jobs_json(batch), actor=actor, reason=reason)
             rows = sorted(self._call(procedures.ENQUEUE_JOBS, arguments), key=lambda row: int(row[0]))
             answers.extend(
                 Enqueued.model_construct(

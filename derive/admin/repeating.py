@@ -24,10 +24,7 @@ CARRIED = (
 
 
 def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: str) -> list[JobChange]:
-    """Queue a repetition for each job, and tell of the old ones: changed when one was queued, else why not.
-
-    ``usp_enqueue_jobs`` records no reason, so that it stands in the log line.
-    """
+    """Queue a repetition for each job, and tell of the old ones: changed when one was queued, else why not."""
     ids = [ref.job_id for ref in refs]
     jobs = {job.job_id: job for job in Job.objects.filter(job_id__in=ids)}
     runs = _repeatable_runs(ids)
@@ -40,8 +37,8 @@ def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: st
         status = JobStatus(job.status) if job else None
         answers.append(JobChange(job_id=ref.job_id, changed=why is None, from_status=status, to_status=status, why=why))
     if wanted:
-        queued = queue.enqueue_many(wanted, actor=actor)
-        logger.info("jobs.repeated", extra={"actor": actor, "jobs": len(queued), "reason": reason})
+        queued = queue.enqueue_many(wanted, actor=actor, reason=reason)
+        logger.info("jobs.repeated", extra={"actor": actor, "jobs": len(queued)})
     return answers
 
 

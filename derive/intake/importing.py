@@ -20,7 +20,9 @@ _LINE_BITS = 40
 class Queue(Protocol):
     """What queues: ``derive.queue.JobQueue``."""
 
-    def enqueue_many(self, jobs: list[JobInput], *, actor: str | None = None) -> list[Enqueued]:
+    def enqueue_many(
+        self, jobs: list[JobInput], *, actor: str | None = None, reason: str | None = None
+    ) -> list[Enqueued]:
         """Queue jobs in order."""
         ...
 
@@ -77,21 +79,23 @@ def queue_spool(
     *,
     queue: Queue,
     actor: str | None,
+    reason: str | None = None,
     on_stored: Callable[[Progress], object] = lambda _: None,
     stop_asked: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Second pass: queue the spool, each batch in one transaction, and return what became of all of it.
 
-    ``actor`` stands for jobs whose record names none; ``stop_asked`` is looked at between batches. Raises
-    ImportInterrupted when it said so, or, from its QueueError, when the queue could not go on. A batch whose answer
-    was lost may be stored nevertheless: the same lines said again under the same import id store nothing twice.
+    ``actor`` stands for jobs whose record names none, ``reason`` in the first event of each; ``stop_asked`` is looked
+    at between batches. Raises ImportInterrupted when it said so, or, from its QueueError, when the queue could not go
+    on. A batch whose answer was lost may be stored nevertheless: the same lines said again under the same import id
+    store nothing twice.
     """
     progress = Progress()
     for batch in _read_ahead(spool.batches()):
         if stop_asked():
             raise ImportInterrupted(progress, next_line=batch.lines[0])
         try:
-            answers = queue.enqueue_many(list(batch.jobs), actor=batch.actor or actor)
+            answers = queue.enqueue_many(list(batch.jobs), actor=batch.actor or actor, reason=reason)
         except QueueError as error:
             raise ImportInterrupted(progress, next_line=batch.lines[0]) from error
         duplicates = sum(answer.is_duplicate for answer in answers)

@@ -27,11 +27,11 @@ ENQUEUE_JOB = Procedure(
     "usp_enqueue_job",
     _words(
         "interrogation_key input_json priority evidence_ref_json model_hint max_attempts available_utc dedupe_key "
-        "entity_type entity_id repeats_run_id job_id actor"
+        "entity_type entity_id repeats_run_id job_id actor reason"
     ),
     _words("job_id is_duplicate status"),
 )
-ENQUEUE_JOBS = Procedure("usp_enqueue_jobs", _words("jobs_json actor"), _words("n job_id is_duplicate status"))
+ENQUEUE_JOBS = Procedure("usp_enqueue_jobs", _words("jobs_json actor reason"), _words("n job_id is_duplicate status"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
     _words("worker_id lease_seconds max_jobs model"),

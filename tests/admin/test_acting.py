@@ -219,6 +219,7 @@ def test_run_again_queues_a_repetition_and_leaves_the_old_job(
     new = Job.objects.get(repeats_run_id=claim.run_id)
     assert (new.status, new.dedupe_key, new.model_hint, new.entity_id) == ("NEW", None, "tiny", "luke")
     assert new.created_by == browse.people["operator"].username
+    assert JobEvent.objects.get(job_id=new.job_id).reason == "as asked"
     assert status_of(claim) is JobStatus.SUCCEEDED
 
 

@@ -117,3 +117,14 @@ def test_keys_that_differ_in_case_or_accent_are_different_keys(queue: JobQueue) 
         cursor.execute("SELECT COUNT(*) FROM llm.job WHERE dedupe_key = %s", ["luke"])
         assert cursor.fetchone() == (1,)
     assert Job.objects.filter(interrogation_key=KEY.upper()).count() == 0
+
+
+def test_the_reason_stands_in_the_first_event_of_new_jobs_alone(queue: JobQueue) -> None:
+    one = queue.enqueue(a_job(dedupe_key="k"), actor=ACTOR, reason="asked for by Leia")
+    again, other = queue.enqueue_many([a_job(dedupe_key="k"), a_job()], actor=ACTOR, reason="and once more")
+    assert again.job_id == one.job_id
+    reasons = JobEvent.objects.order_by("event_seq").values_list("job_id", "event", "reason")
+    assert list(reasons) == [
+        (one.job_id, "enqueued", "asked for by Leia"),
+        (other.job_id, "enqueued", "and once more"),
+    ]

@@ -59,13 +59,15 @@ class FailingQueue:
         self.calls_left = at_call
         self.stores_first = stores_first
 
-    def enqueue_many(self, jobs: list[JobInput], *, actor: str | None = None) -> list[Enqueued]:
+    def enqueue_many(
+        self, jobs: list[JobInput], *, actor: str | None = None, reason: str | None = None
+    ) -> list[Enqueued]:
         self.calls_left -= 1
         if self.calls_left == 0:
             if self.stores_first:
-                self.queue.enqueue_many(jobs, actor=actor)
+                self.queue.enqueue_many(jobs, actor=actor, reason=reason)
             raise DatabaseUnavailable("the database does not answer")
-        return self.queue.enqueue_many(jobs, actor=actor)
+        return self.queue.enqueue_many(jobs, actor=actor, reason=reason)
 
 
 def test_all_lines_are_queued_in_their_order(queue: JobQueue, spool: Spool) -> None:

@@ -23,7 +23,8 @@ CREATE FUNCTION llm.usp_enqueue_job(
     entity_id text DEFAULT NULL,
     repeats_run_id uuid DEFAULT NULL,
     job_id uuid DEFAULT NULL,
-    actor text DEFAULT NULL
+    actor text DEFAULT NULL,
+    reason text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_enqueue_job_result
 LANGUAGE plpgsql
@@ -52,7 +53,8 @@ BEGIN
                 'repeats_run_id', usp_enqueue_job.repeats_run_id
             )
         )::text,
-        usp_enqueue_job.actor
+        usp_enqueue_job.actor,
+        usp_enqueue_job.reason
     ) AS answer;
 END;
 $$;

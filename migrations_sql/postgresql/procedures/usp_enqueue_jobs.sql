@@ -1,5 +1,6 @@
 -- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; answers one row an element.
--- Promises: a dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
+-- Promises: the reason stands in the first event of each new job.
+--   A dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
 --   race for it is lost a moment ago and also between two elements of one array; a job_id that exists is answered with
 --   its job, so that the call may be said again. Within equal priority and time, jobs keep the order of their n.
 -- Called by: queue.py (commands, admin, schedules), anybody's SQL; usp_enqueue_job.
@@ -32,7 +33,8 @@ CREATE TYPE llm.usp_enqueue_jobs_result AS (
 
 CREATE FUNCTION llm.usp_enqueue_jobs(
     jobs_json text,
-    actor text DEFAULT NULL
+    actor text DEFAULT NULL,
+    reason text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_enqueue_jobs_result
 LANGUAGE plpgsql
@@ -166,8 +168,8 @@ BEGIN
             ON CONFLICT DO NOTHING
             RETURNING j.job_seq, j.job_id, j.status
         )
-        INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
-        SELECT i.job_id, v_now, 'enqueued', NULL, i.status, v_actor
+        INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason)
+        SELECT i.job_id, v_now, 'enqueued', NULL, i.status, v_actor, usp_enqueue_jobs.reason
         FROM inserted AS i
         ORDER BY i.job_seq;
 

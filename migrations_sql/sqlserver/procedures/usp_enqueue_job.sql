@@ -20,7 +20,8 @@ CREATE OR ALTER PROCEDURE llm.usp_enqueue_job
     @entity_id nvarchar(4000) = NULL,
     @repeats_run_id uniqueidentifier = NULL,
     @job_id uniqueidentifier = NULL,
-    @actor nvarchar(4000) = NULL
+    @actor nvarchar(4000) = NULL,
+    @reason nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -106,8 +107,8 @@ BEGIN
                     @dedupe, @repeats_run_id
                 );
 
-                INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
-                VALUES (@own_id, @now, N'enqueued', NULL, @status, @who);
+                INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason)
+                VALUES (@own_id, @now, N'enqueued', NULL, @status, @who, @reason);
 
                 SET @answer_id = @own_id;
             END;

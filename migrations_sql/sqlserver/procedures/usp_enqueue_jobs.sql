@@ -3,7 +3,8 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; answers one row an element.
--- Promises: a dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
+-- Promises: the reason stands in the first event of each new job.
+--   A dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
 --   race for it is lost a moment ago and also between two elements of one array; a job_id that exists is answered with
 --   its job, so that the call may be said again. Within equal priority and time, jobs keep the order of their n.
 -- Called by: queue.py (commands, admin, schedules), anybody's SQL.
@@ -12,7 +13,8 @@ GO
 --   holder of a key is found in the index and read after the commit: its row is not locked.
 CREATE OR ALTER PROCEDURE llm.usp_enqueue_jobs
     @jobs_json nvarchar(MAX),
-    @actor nvarchar(4000) = NULL
+    @actor nvarchar(4000) = NULL,
+    @reason nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -359,14 +361,15 @@ BEGIN
                 ON f.n = e.n
             ORDER BY f.n;
 
-            INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor)
+            INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason)
             SELECT
                 f.job_id,
                 @now,
                 N'enqueued',
                 NULL,
                 f.status,
-                @who
+                @who,
+                @reason
             FROM @fresh AS f
             ORDER BY f.n;
 
