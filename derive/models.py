@@ -10,7 +10,14 @@ from django.db import models
 from typing_extensions import override
 
 from derive.errors import ErrorKind
-from derive.schedule_models import RecurringInterrogation, RetryPolicy, SchedulerProcess, ScheduleRun, TaskState
+from derive.schedule_models import (
+    RecurringInterrogation,
+    RetentionPolicy,
+    RetryPolicy,
+    SchedulerProcess,
+    ScheduleRun,
+    TaskState,
+)
 from derive.sql.fields import GuidField, UtcField
 from derive.sql.tables import db_table
 from derive.states import JobEventName, JobStatus, RunStatus
@@ -22,6 +29,7 @@ __all__ = [
     "JobEvent",
     "LakeDeletion",
     "RecurringInterrogation",
+    "RetentionPolicy",
     "RetryPolicy",
     "Run",
     "ScheduleRun",

@@ -111,6 +111,31 @@ class RecurringInterrogation(Planned):
         ordering: ClassVar = ["name"]
 
 
+class RetentionPolicy(Planned):
+    """How long ended jobs are kept, with all their rows and files; a state without a number of days stays."""
+
+    KIND = "retention"
+
+    succeeded_days = models.PositiveIntegerField(
+        "SUCCEEDED", null=True, blank=True, help_text="Days after a job's end. Empty: they stay."
+    )
+    failed_days = models.PositiveIntegerField("FAILED", null=True, blank=True, help_text="Days. Empty: they stay.")
+    deadletter_days = models.PositiveIntegerField(
+        "DEADLETTER", null=True, blank=True, help_text="Days. Empty: they stay."
+    )
+    cancelled_days = models.PositiveIntegerField(
+        "CANCELLED", null=True, blank=True, help_text="Days. Empty: they stay."
+    )
+    max_jobs = models.PositiveIntegerField(
+        "at most", default=10_000, help_text="Jobs at a time, the oldest first; the others wait for the next time."
+    )
+
+    class Meta:
+        verbose_name = "retention policy"
+        verbose_name_plural = "retention policies"
+        ordering: ClassVar = ["name"]
+
+
 class TaskState(models.Model):
     """A task that runs once at a time: who is at it until when, and how it went last."""
 

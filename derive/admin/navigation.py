@@ -26,6 +26,7 @@ BY_ITSELF = (
     ("What runs by itself", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
     ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
     ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
+    ("Retention", "auto_delete", "derive_retentionpolicy", "derive.view_retentionpolicy"),
     ("Schedules", "schedule", "django_q_schedule", "django_q.view_schedule"),
 )
 ADMINISTRATION = (

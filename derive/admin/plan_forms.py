@@ -15,9 +15,10 @@ from unfold.widgets import (
 from derive.admin import suggestions
 from derive.contracts import MAX_INT, check_storable
 from derive.errors import ErrorKind, HolocronError, RunError, Then
-from derive.schedule_models import WHEN_HELP, RecurringInterrogation, RetryPolicy
+from derive.schedule_models import WHEN_HELP, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
+from derive.schedules.retaining import MOST_JOBS as MOST_PURGED
 from derive.schedules.retrying import MOST_JOBS, RETRYABLE, lines_of
 
 MOST_DAYS = 3_650
@@ -120,6 +121,29 @@ class RetryPolicyForm(PlanForm):
         youngest, oldest = values.get("min_age_minutes"), values.get("max_age_days")
         if youngest is not None and oldest is not None and youngest >= oldest * 24 * 60:
             self.add_error("min_age_minutes", f"No job ended both so long ago and within {oldest} days.")
+        return values
+
+
+class RetentionForm(PlanForm):
+    """A retention policy; one that keeps everything is none."""
+
+    class Meta:
+        model = RetentionPolicy
+        fields: ClassVar[Sequence[str]] = (
+            *("name", "enabled", "cron", "succeeded_days", "failed_days", "deadletter_days", "cancelled_days"),
+            "max_jobs",
+        )
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        days = [name for name in self.Meta.fields if name.endswith("_days")]
+        for name in days:
+            # A job that has only just ended may still be looked at.
+            self._bound(name, 1, MOST_DAYS)
+        self._bound("max_jobs", 1, MOST_PURGED)
+        if not self.errors and all(values.get(name) is None for name in days):
+            self.add_error(days[0], "Write for at least one state after how many days its jobs go.")
         return values
 
 

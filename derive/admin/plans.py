@@ -1,4 +1,4 @@
-"""What people plan: retry policies and recurring interrogations, with what they would do before it is saved."""
+"""What people plan: retries, recurring interrogations and retention, with what they would do before it is saved."""
 
 import logging
 from typing import Any
@@ -15,14 +15,15 @@ from typing_extensions import override
 from derive.admin import rights
 from derive.admin.columns import column
 from derive.admin.guarded_admin import GuardedAdmin
-from derive.admin.plan_forms import PAYLOADS, RecurringForm, RetryPolicyForm
+from derive.admin.plan_forms import PAYLOADS, RecurringForm, RetentionForm, RetryPolicyForm
 from derive.admin.texts import cell
 from derive.admin.units import moment
 from derive.errors import HolocronError
-from derive.models import RecurringInterrogation, RetryPolicy, TaskState
+from derive.models import RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
 from derive.schedule_models import Planned
 from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
+from derive.schedules.retaining import count_old
 from derive.schedules.retrying import count_matching
 from derive.sql.clock import database_now
 
@@ -33,7 +34,7 @@ OUTCOMES = {"done": "success", "idle": "default", "skipped": "warning", "failed"
 
 
 class PlanAdmin(GuardedAdmin):
-    """Forms of plans. Who plans acts on jobs, so that right is asked for as well."""
+    """Forms of plans. Who plans acts on jobs, or purges them, so that right is asked for as well."""
 
     list_display = ("name", "enabled", "words", "next_at", "outcome", "told")
     actions = ("run_soon",)
@@ -211,3 +212,20 @@ class RecurringAdmin(PlanAdmin):
     def would(self, plan: RecurringInterrogation) -> str:
         count = check_plan(plan)
         return f"It would queue {count:,} job{'s' if count != 1 else ''} each time, unless earlier ones have not ended."
+
+
+@admin.register(RetentionPolicy)
+class RetentionAdmin(PlanAdmin):
+    """How long ended jobs are kept."""
+
+    form = RetentionForm
+    fields = RetentionForm.Meta.fields
+    needs = (rights.PURGE_JOBS,)
+
+    @override
+    def would(self, plan: RetentionPolicy) -> str:
+        count, is_exact = count_old(plan)
+        if not count:
+            return "No job is old enough now: nothing would be purged."
+        of = f"{count:,} jobs that are old enough" if is_exact else f"more than {count:,} jobs that are old enough"
+        return f"It would purge {min(count, plan.max_jobs):,} of {of} now, for good; held ones stay."

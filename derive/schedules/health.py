@@ -5,7 +5,14 @@ from datetime import datetime
 
 from django_q.models import Schedule
 
-from derive.schedule_models import Planned, RecurringInterrogation, RetryPolicy, SchedulerProcess, TaskState
+from derive.schedule_models import (
+    Planned,
+    RecurringInterrogation,
+    RetentionPolicy,
+    RetryPolicy,
+    SchedulerProcess,
+    TaskState,
+)
 from derive.schedules.house import HOUSE
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
@@ -15,7 +22,7 @@ ALIVE_SECONDS = 100.0
 OVERDUE_SECONDS = 180.0
 """django-q2 looks every 30 seconds, and a task may have to wait for another to end."""
 SKEW_SECONDS = 60.0
-PLANS: tuple[type[Planned], ...] = (RetryPolicy, RecurringInterrogation)
+PLANS: tuple[type[Planned], ...] = (RetryPolicy, RecurringInterrogation, RetentionPolicy)
 
 
 @dataclass(frozen=True)

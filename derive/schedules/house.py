@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from derive.schedule_models import RecurringInterrogation, RetryPolicy
+from derive.schedule_models import RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules import keeping
 from derive.schedules.alone import Deadline, Told, run_alone
 from derive.schedules.due import run_due
 from derive.schedules.recurring import queue_again
+from derive.schedules.retaining import retain, seal
 from derive.schedules.retrying import retry
 
 TASKS_MODULE = "derive.schedules.tasks"
@@ -73,6 +74,22 @@ _ALL = (
         "Looks for recurring interrogations that are due, and queues their jobs.",
         EVERY_MINUTE,
         partial(run_due, RecurringInterrogation, queue_again),
+        seconds=240,
+    ),
+    HouseTask(
+        "retention_policies",
+        "Retention policies",
+        "Looks for retention policies that are due, and purges what is old enough.",
+        EVERY_MINUTE,
+        partial(run_due, RetentionPolicy, retain),
+        seconds=240,
+    ),
+    HouseTask(
+        "seal",
+        "Seal the history",
+        "Hashes what happened into the chain, whose documents stand in the lake.",
+        "20 * * * *",
+        seal,
         seconds=240,
     ),
     HouseTask(

@@ -23,6 +23,16 @@ def recurring_interrogations() -> str:
     return HOUSE["recurring_interrogations"].run()
 
 
+def retention_policies() -> str:
+    """Run the retention policies that are due."""
+    return HOUSE["retention_policies"].run()
+
+
+def seal() -> str:
+    """Seal the history."""
+    return HOUSE["seal"].run()
+
+
 def roll_up() -> str:
     """Count what happened by the hour."""
     return HOUSE["roll_up"].run()

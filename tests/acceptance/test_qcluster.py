@@ -58,7 +58,14 @@ def schedulers(world: ProcessWorld) -> Iterator[Schedulers]:
     schedulers = Schedulers(world)
     yield schedulers
     schedulers.end()
-    for table in ("retrypolicy", "recurringinterrogation", "taskstate", "schedulerun", "schedulerprocess"):
+    for table in (
+        "retrypolicy",
+        "recurringinterrogation",
+        "retentionpolicy",
+        "taskstate",
+        "schedulerun",
+        "schedulerprocess",
+    ):
         world.sql(f"DELETE FROM derive_{table}")
     world.sql("DELETE FROM django_q_ormq")
 

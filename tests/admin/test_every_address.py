@@ -32,6 +32,7 @@ STAFF = {
 MAINTAINERS = ("django_q_",)
 # Viewers see what is planned; operators plan.
 PLANNED = ("derive_retrypolicy_", "derive_recurringinterrogation_")
+PURGING = ("derive_retentionpolicy_",)
 PLANNING = ("_add", "_delete", "_preview")
 READ_BY_DJANGO = {f"derive_{model}_change" for model in ("run", "jobevent", "worker", "lakedeletion")}
 TAKES_PAYLOADS = ("_payload", "_download", "_raw")
@@ -64,9 +65,9 @@ def may(who: str, method: str, name: str | None) -> bool:
         return name in {*OPEN, "logout"}
     if name in STAFF or name is None:
         return True
-    if name.startswith(MAINTAINERS):
+    if name.startswith(MAINTAINERS) or is_planning(method, name, PURGING):
         return who == "maintainer"
-    if any(part in name for part in (*TAKES_PAYLOADS, *TAKES_ACTING)) or is_planning(method, name):
+    if any(part in name for part in (*TAKES_PAYLOADS, *TAKES_ACTING)) or is_planning(method, name, PLANNED):
         return who in {"operator", "maintainer"}
     if name.startswith("derive_lakedeletion") and who != "maintainer":
         return False
@@ -74,9 +75,9 @@ def may(who: str, method: str, name: str | None) -> bool:
     return name.startswith("derive_") and not (method == "post" and name in READ_BY_DJANGO)
 
 
-def is_planning(method: str, name: str) -> bool:
+def is_planning(method: str, name: str, plans: tuple[str, ...]) -> bool:
     writes = name.endswith(PLANNING) or (method == "post" and name.endswith("_change"))
-    return name.startswith(PLANNED) and writes
+    return name.startswith(plans) and writes
 
 
 @pytest.mark.parametrize("who", ["viewer", "operator", "maintainer", "nobody"])

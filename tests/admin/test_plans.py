@@ -11,7 +11,7 @@ from django.urls import reverse
 from django_q.models import Schedule
 
 from derive.admin import plans
-from derive.models import Job, RecurringInterrogation, RetryPolicy, ScheduleRun, TaskState
+from derive.models import Job, RecurringInterrogation, RetentionPolicy, RetryPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules.house import HOUSE
 from derive.sql.clock import database_now
@@ -196,6 +196,20 @@ def test_who_may_not_see_payloads_sees_a_plan_without_its_template(browse: Brows
     assert "Tala" not in viewer
     assert "30 s" not in viewer
     assert "Tala" in browse("operator").get(at(f"{RECURRING}_change", plan.pk)).content.decode()
+
+
+def test_a_maintainer_says_how_long_jobs_are_kept_and_sees_how_many_would_go(browse: Browse) -> None:
+    client = browse("maintainer")
+    form = {"name": "yearly", "enabled": "on", "cron": "0 4 * * *", "max_jobs": 10_000}
+    nothing = client.post(at("derive_retentionpolicy_add"), form).content.decode()
+    assert "Write for at least one state" in nothing
+    too_soon = client.post(at("derive_retentionpolicy_add"), {**form, "failed_days": 0}).content.decode()
+    assert "from 1 to 3650" in too_soon
+    preview = client.post(at("derive_retentionpolicy_preview"), {**form, "failed_days": 90}).content.decode()
+    assert "nothing would be purged" in preview
+    assert client.post(at("derive_retentionpolicy_add"), {**form, "failed_days": 90}).status_code == 302
+    policy = RetentionPolicy.objects.get()
+    assert (policy.failed_days, policy.succeeded_days) == (90, None)
 
 
 def test_the_page_of_what_runs_by_itself_is_red_while_something_is_wrong(operator: Client) -> None:

@@ -1,0 +1,93 @@
+"""Retention policies: ended jobs that are old enough go, from SQL and then from the lake; and the history is sealed."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from derive.lake import Lake
+from derive.models import Job
+from derive.retention import PurgeReport, purge
+from derive.schedule_models import RetentionPolicy
+from derive.schedules.alone import Deadline, Outcome, Told
+from derive.sealing.chain import seal_history
+from derive.sql.clock import database_now
+from derive.sql.reading import reading
+from derive.states import ENDED, JobStatus
+
+COUNT_TO = 10_000
+MOST_JOBS = 100_000
+"""The most that one policy purges at a time."""
+
+
+class _TimeIsUp(Exception):
+    """Ends a purge or a sealing between two of its batches; the next one goes on."""
+
+
+def ages_of(policy: RetentionPolicy) -> dict[JobStatus, timedelta]:
+    """Return how old jobs of a state have to be; states without an age stay."""
+    days = {status: getattr(policy, f"{status.lower()}_days") for status in sorted(ENDED)}
+    return {status: timedelta(days=number) for status, number in days.items() if number is not None}
+
+
+def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
+    """Return how many jobs are old enough now, and whether that is exact: more than 10,000 are not counted.
+
+    Jobs that a live one is to repeat are counted here and stay nevertheless.
+    """
+    now, found = database_now(), 0
+    for status, age in ages_of(policy).items():
+        old = Job.objects.filter(status=status, finished_utc__lt=now - age, hold_utc__isnull=True)
+        found += reading(old[: COUNT_TO + 1 - found].count)
+        if found > COUNT_TO:
+            return COUNT_TO, False
+    return found, True
+
+
+def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> Told:
+    """Purge what the policy says is old; the history is sealed first."""
+    last: list[PurgeReport] = []
+
+    def watch(report: PurgeReport) -> None:
+        last[:] = [report]
+        if deadline.is_over:
+            raise _TimeIsUp
+
+    out_of_time = ""
+    try:
+        report = purge(
+            ages=ages_of(policy),
+            actor=policy.actor,
+            reason=f"retention policy {policy.name}",
+            max_rows=min(policy.max_jobs, MOST_JOBS),
+            on_batch=watch,
+        )
+    except _TimeIsUp:
+        (report,), out_of_time = last, "; it took too long, the rest waits for the next time"
+    if report.last_error is not None:
+        return Told(Outcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
+    if not report.job_count and not report.files_deleted:
+        return Told(Outcome.IDLE, "no job was old enough")
+    return Told(Outcome.DONE, _counted(report) + out_of_time)
+
+
+def _counted(report: PurgeReport) -> str:
+    return f"{report.job_count} jobs purged, {report.files_deleted} files deleted from the lake"
+
+
+def seal(deadline: Deadline) -> Told:
+    """Seal the history as far as it is settled."""
+    seals = 0
+
+    def watch(_document: object) -> None:
+        nonlocal seals
+        seals += 1
+        if deadline.is_over:
+            raise _TimeIsUp
+
+    try:
+        report = seal_history(Lake.open(settings.LAKE_URL), on_seal=watch)
+    except _TimeIsUp:
+        return Told(Outcome.DONE, f"{seals} seals; it took too long, the rest waits for the next time")
+    if not report.seals:
+        return Told(Outcome.IDLE)
+    return Told(Outcome.DONE, f"{report.events} events sealed; the head is {report.head_line}")

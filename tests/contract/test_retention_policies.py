@@ -1,0 +1,121 @@
+"""Retention policies and sealing as the scheduler runs them."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from derive.models import Job, RetentionPolicy, ScheduleRun, TaskState
+from derive.queue import JobQueue
+from derive.schedules import retaining
+from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules.due import run_due
+from derive.schedules.retaining import count_old, retain, seal
+from derive.sql.clock import database_now
+from derive.states import JobStatus
+from tests.contract.scenes import ACTOR, in_state, pass_time, ref
+
+pytestmark = pytest.mark.usefixtures("lake")
+DAY = 86_400
+
+
+@pytest.fixture
+def lake(settings: Settings, tmp_path: Path) -> Path:
+    settings.LAKE_URL = str(tmp_path)
+    return tmp_path
+
+
+def a_retention(**values: Any) -> RetentionPolicy:
+    now = database_now()
+    given = {"cron": "0 4 * * *", "changed_by": ACTOR, "changed_utc": now, **values}
+    return RetentionPolicy.objects.create(name="yearly", next_utc=now - timedelta(minutes=1), **given)
+
+
+def run_retention(*, seconds: float = 60) -> Told:
+    return run_due(RetentionPolicy, retain, Deadline(seconds))
+
+
+def told() -> str:
+    return TaskState.objects.get(name="retention:yearly").told
+
+
+def left() -> set[str]:
+    return set(Job.objects.values_list("status", flat=True))
+
+
+def test_a_policy_purges_what_is_old_enough_by_state_and_leaves_what_is_held(queue: JobQueue) -> None:
+    for status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
+        in_state(queue, status)
+    held = in_state(queue, JobStatus.FAILED)
+    queue.set_hold([ref(held)], actor=ACTOR, hold=True)
+    pass_time(40 * DAY)
+    policy = a_retention(succeeded_days=365, failed_days=30, cancelled_days=30)
+    assert count_old(policy) == (2, True)
+    run_retention()
+    assert told().startswith("2 jobs purged")
+    assert Job.objects.count() == 2
+    assert left() == {"SUCCEEDED", "FAILED"}
+    policy.refresh_from_db()
+    assert policy.next_utc is not None
+    assert policy.next_utc > database_now()
+
+
+def test_a_policy_that_finds_nothing_says_so(queue: JobQueue) -> None:
+    in_state(queue, JobStatus.FAILED)
+    a_retention(failed_days=30)
+    run_retention()
+    assert told() == "no job was old enough"
+    assert not ScheduleRun.objects.exists()
+
+
+def test_a_policy_takes_so_many_at_a_time(queue: JobQueue) -> None:
+    for _job in range(3):
+        in_state(queue, JobStatus.FAILED)
+    pass_time(40 * DAY)
+    a_retention(failed_days=30, max_jobs=2)
+    run_retention()
+    assert Job.objects.count() == 1
+
+
+def test_a_purge_that_takes_too_long_stops_between_its_batches(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("derive.retention.BATCH_JOBS", 1)
+    for _job in range(3):
+        in_state(queue, JobStatus.FAILED)
+    pass_time(40 * DAY)
+    policy = a_retention(failed_days=30)
+    outcome = retain(policy, database_now(), Deadline(0))
+    assert outcome.text.startswith("1 jobs purged")
+    assert "the rest waits for the next time" in outcome.text
+    assert Job.objects.count() == 2
+
+
+def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retaining, "COUNT_TO", 2)
+    for status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.CANCELLED):
+        in_state(queue, status)
+    pass_time(40 * DAY)
+    assert count_old(a_retention(failed_days=30, cancelled_days=30)) == (2, False)
+
+
+def test_the_history_is_sealed_and_its_head_told(queue: JobQueue, lake: Path) -> None:
+    in_state(queue, JobStatus.SUCCEEDED)
+    sealed = seal(Deadline(60))
+    assert sealed.outcome is Outcome.DONE
+    assert sealed.text.startswith("3 events sealed; the head is 1:")
+    assert list(lake.rglob("seals/**/*.json"))
+    assert seal(Deadline(60)) == Told(Outcome.IDLE)
+
+
+def test_a_lake_that_is_away_is_told_and_nothing_is_lost(queue: JobQueue, settings: Settings, tmp_path: Path) -> None:
+    in_state(queue, JobStatus.FAILED)
+    pass_time(40 * DAY)
+    a_retention(failed_days=30)
+    (tmp_path / "file").write_text("no folder")
+    settings.LAKE_URL = str(tmp_path / "file")
+    run_retention()
+    assert TaskState.objects.get(name="retention:yearly").outcome == "failed"
+    assert left() == {"FAILED"}
