@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from derive.metrics.snapshot import Snapshot
-from derive.sql.depths import DEPTH_CAP, RUNS_CAP
+from derive.sql.depths import ENDED_CAP, LIVE_CAP, cap_of
 from derive.sql.totals import BOUNDS_MS, MEASURES
 from derive.states import JobStatus
 
@@ -48,7 +48,9 @@ def depths(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield how many jobs are where, and how old the oldest is."""
     labels = ["status", "interrogation"]
     jobs = GaugeMetricFamily(
-        "holocron_jobs", f"Jobs by state; of one state the {DEPTH_CAP} earliest queued are counted.", labels=labels
+        "holocron_jobs",
+        f"Jobs by state; of one state the {LIVE_CAP} earliest queued are counted, {ENDED_CAP} where jobs have ended.",
+        labels=labels,
     )
     oldest = GaugeMetricFamily(
         "holocron_oldest_job_seconds", "Seconds since the oldest counted job was queued.", labels=labels
@@ -57,24 +59,12 @@ def depths(snapshot: Snapshot) -> Iterator[Metric]:
         jobs.add_metric([depth.status.value, depth.interrogation_key], depth.jobs)
         oldest.add_metric([depth.status.value, depth.interrogation_key], depth.oldest_seconds)
     capped = GaugeMetricFamily(
-        "holocron_jobs_capped", f"1 where a state has {DEPTH_CAP} jobs or more, and more may be.", labels=["status"]
+        "holocron_jobs_capped", "1 where not all jobs of a state may be counted.", labels=["status"]
     )
     for status in JobStatus:
         counted = sum(depth.jobs for depth in snapshot.depths if depth.status is status)
-        capped.add_metric([status.value], float(counted >= DEPTH_CAP))
+        capped.add_metric([status.value], float(counted >= cap_of(status)))
     yield from (jobs, oldest, capped)
-
-
-def ends(snapshot: Snapshot) -> Iterator[Metric]:
-    """Yield how the last hour's runs ended."""
-    ended = GaugeMetricFamily(
-        "holocron_runs_last_hour",
-        f"Runs that ended in the last hour, the latest {RUNS_CAP} at most; error_kind is empty where there is none.",
-        labels=["status", "error_kind"],
-    )
-    for group in snapshot.runs:
-        ended.add_metric([group.status, group.error_kind], group.runs)
-    yield ended
 
 
 def totals(snapshot: Snapshot) -> Iterator[Metric]:

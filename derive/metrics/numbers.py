@@ -44,7 +44,6 @@ class QueueNumbers(Collector):
         age_seconds = max(0.0, self._clock() - snapshot.read_at)
         yield from families.moment(snapshot, age_seconds=age_seconds)
         yield from families.depths(snapshot)
-        yield from families.ends(snapshot)
         yield from families.totals(snapshot)
         yield from families.times(snapshot)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from derive.schedules.health import SchedulerHealth, scheduler_health
 from derive.sql.clock import database_now
-from derive.sql.depths import Depth, RunsEnded, WorkersAlive, read_depths, read_runs_ended, read_workers_alive
+from derive.sql.depths import Depth, WorkersAlive, read_depths, read_workers_alive
 from derive.sql.totals import Totals, TotalsReader, read_counted_until
 from derive.states import JobStatus
 
@@ -15,7 +15,6 @@ class Snapshot:
 
     read_at: float
     depths: tuple[Depth, ...]
-    runs: tuple[RunsEnded, ...]
     workers: WorkersAlive
     scheduler: SchedulerHealth
     totals: Totals
@@ -35,7 +34,6 @@ class SnapshotReader:
         return Snapshot(
             read_at=now,
             depths=tuple(depth for status in JobStatus for depth in read_depths(status)),
-            runs=tuple(read_runs_ended()),
             workers=read_workers_alive(),
             scheduler=scheduler_health(),
             totals=self._totals.read(),

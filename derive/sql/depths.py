@@ -10,13 +10,12 @@ from django.db import connection
 
 from derive.sql.reading import reading
 from derive.sql.tables import Engine, engine_of, quoted_table
-from derive.states import JobStatus
+from derive.states import LIVE, JobStatus
 
-DEPTH_CAP = 5_000
+LIVE_CAP = 5_000
 """Jobs of one state that are counted, the longest waiting first."""
-
-RUNS_CAP = 20_000
-"""Runs of the last hour that are counted, the latest first."""
+ENDED_CAP = 1_000
+"""So of the states in which jobs stay: what matters there is that there are any, and how fast they come."""
 
 WORKER_ALIVE_SECONDS = 120
 """A worker is alive whose last heartbeat is younger: the default lease."""
@@ -25,10 +24,6 @@ WORKER_ALIVE_SECONDS = 120
 _AGE = {
     Engine.POSTGRESQL: "EXTRACT(EPOCH FROM clock_timestamp() - MIN(d.created_utc))",
     Engine.SQLSERVER: "DATEDIFF(second, MIN(d.created_utc), SYSUTCDATETIME())",
-}
-_AN_HOUR_AGO = {
-    Engine.POSTGRESQL: "clock_timestamp() - interval '1 hour'",
-    Engine.SQLSERVER: "DATEADD(hour, -1, SYSUTCDATETIME())",
 }
 _ALIVE_SINCE = {
     Engine.POSTGRESQL: f"clock_timestamp() - interval '{WORKER_ALIVE_SECONDS} seconds'",
@@ -47,15 +42,6 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
-class RunsEnded:
-    """Runs that ended in the last hour with one status and kind of error (empty: none)."""
-
-    status: str
-    error_kind: str
-    runs: int
-
-
-@dataclass(frozen=True, slots=True)
 class WorkersAlive:
     """Workers heard of lately: how many go on and how many are stopping, and the slots and runs of those that go on."""
 
@@ -65,29 +51,21 @@ class WorkersAlive:
     active_runs: int
 
 
+def cap_of(status: JobStatus) -> int:
+    """Return how many jobs of a state are counted at most."""
+    return LIVE_CAP if status in LIVE else ENDED_CAP
+
+
 def read_depths(status: JobStatus) -> list[Depth]:
-    """Count at most DEPTH_CAP jobs of a state, the earliest queued first, by interrogation."""
+    """Count so many jobs of a state at most, the earliest queued first, by interrogation."""
     engine = engine_of(connection)
     rows = _rows(
         f"SELECT d.interrogation_key, COUNT(*), {_AGE[engine]}"  # noqa: S608 (constants)
         f" FROM (SELECT interrogation_key, created_utc FROM {quoted_table(engine, 'job')}"
-        f" WHERE status = '{status.value}' ORDER BY job_seq OFFSET 0 ROWS FETCH NEXT {DEPTH_CAP} ROWS ONLY) AS d"
+        f" WHERE status = '{status.value}' ORDER BY job_seq OFFSET 0 ROWS FETCH NEXT {cap_of(status)} ROWS ONLY) AS d"
         " GROUP BY d.interrogation_key"
     )
     return [Depth(status, key, int(jobs), max(0.0, float(age))) for key, jobs, age in rows]
-
-
-def read_runs_ended() -> list[RunsEnded]:
-    """Count at most RUNS_CAP runs that ended in the last hour, the latest first."""
-    engine = engine_of(connection)
-    rows = _rows(
-        "SELECT d.status, d.error_kind, COUNT(*)"  # noqa: S608 (constants)
-        f" FROM (SELECT status, error_kind FROM {quoted_table(engine, 'run')}"
-        f" WHERE completed_utc >= {_AN_HOUR_AGO[engine]}"
-        f" ORDER BY completed_utc DESC, run_seq DESC OFFSET 0 ROWS FETCH NEXT {RUNS_CAP} ROWS ONLY) AS d"
-        " GROUP BY d.status, d.error_kind"
-    )
-    return [RunsEnded(status, kind or "", int(runs)) for status, kind, runs in rows]
 
 
 def read_workers_alive() -> WorkersAlive:

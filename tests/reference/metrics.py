@@ -11,7 +11,7 @@ from derive.errors import ErrorKind
 from derive.metrics import families
 from derive.metrics.snapshot import Snapshot
 from derive.schedules.health import SchedulerHealth
-from derive.sql.depths import Depth, RunsEnded, WorkersAlive
+from derive.sql.depths import Depth, WorkersAlive
 from derive.sql.totals import Totals
 from derive.states import JobStatus, RunStatus
 from derive.worker.numbers import Numbers
@@ -23,7 +23,6 @@ def of_the_queue() -> list[Metric]:
     snapshot = Snapshot(
         read_at=0,
         depths=(Depth(JobStatus.NEW, "key", 1, 1.0),),
-        runs=(RunsEnded("SUCCEEDED", "", 1),),
         workers=WorkersAlive(1, 0, 1, 1),
         scheduler=SchedulerHealth(1.0, 0.0, "", (), ()),
         totals=Totals(
@@ -33,7 +32,7 @@ def of_the_queue() -> list[Metric]:
         ),
         counted_seconds_ago=1.0,
     )
-    parts = (families.depths, families.ends, families.totals, families.times)
+    parts = (families.depths, families.totals, families.times)
     return [*families.moment(snapshot, age_seconds=0), *(metric for part in parts for metric in part(snapshot))]
 
 
