@@ -76,7 +76,7 @@ def call(using: str, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequ
             if fault.meaning is Meaning.CONTENDED:
                 contended += 1
                 if contended < MAX_CONTENDED_TRIES:
-                    time.sleep(FIRST_PAUSE_SECONDS * 2**contended * random.random())  # noqa: S311 (jitter)
+                    pause_after(contended)
                     continue
             elif fault.meaning is Meaning.LOST:
                 lost += 1
@@ -87,6 +87,11 @@ def call(using: str, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequ
         else:
             _last_used[connection] = time.monotonic()
             return rows
+
+
+def pause_after(tries: int) -> None:
+    """Wait before what was contended is said again: the longer the more tries there were, and never all alike."""
+    time.sleep(FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 (jitter)
 
 
 def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:

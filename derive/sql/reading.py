@@ -6,6 +6,7 @@ from typing import TypeVar
 from django.db import Error as DjangoDatabaseError
 from django.db import connection
 
+from derive.sql.calls import MAX_CONTENDED_TRIES, pause_after
 from derive.sql.faults import Meaning, queue_error, read_fault
 
 Result = TypeVar("Result")
@@ -14,12 +15,19 @@ Result = TypeVar("Result")
 def reading(query: Callable[[], Result]) -> Result:
     """Run a query of the models and return its result, which must be read already (a list, a row, a number).
 
-    Raises QueueError; after DatabaseUnavailable the next call makes a new connection.
+    A deadlock's victim is asked again, a few times: on SQL Server, where rows are not versioned, who reads may be one
+    too. Raises QueueError; after DatabaseUnavailable the next call makes a new connection.
     """
-    try:
-        return query()
-    except DjangoDatabaseError as error:
-        fault = read_fault(error)
-        if fault.meaning is Meaning.LOST:
-            connection.close()
-        raise queue_error(fault, "reading") from error
+    tries = 0
+    while True:
+        try:
+            return query()
+        except DjangoDatabaseError as error:
+            fault = read_fault(error)
+            tries += 1
+            if fault.meaning is Meaning.CONTENDED and tries < MAX_CONTENDED_TRIES and not connection.in_atomic_block:
+                pause_after(tries)
+                continue
+            if fault.meaning is Meaning.LOST:
+                connection.close()
+            raise queue_error(fault, "reading") from error

@@ -12,6 +12,7 @@ from derive.errors import DatabaseUnavailable, QueueError
 from derive.sql import calls, procedures
 from derive.sql.calls import Row
 from derive.sql.procedures import PROCEDURES, Procedure
+from derive.sql.reading import reading
 
 ANSWER: list[Row] = [(True, "SUCCEEDED", None)]
 
@@ -100,3 +101,19 @@ def test_an_error_that_says_the_call_itself_is_wrong_is_not_repeated(monkeypatch
     with pytest.raises(QueueError):
         calls.call("default", procedures.COMPLETE_JOB, {})
     assert (line.sent, line.dropped) == (1, 0)
+
+
+def test_a_read_that_was_a_deadlocks_victim_is_asked_again_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(monkeypatch, VICTIM, VICTIM)
+    assert reading(line._send) == ANSWER
+    line = Line(monkeypatch, *[VICTIM] * 50)
+    with pytest.raises(DatabaseUnavailable, match="locks"):
+        reading(line._send)
+    assert line.sent == calls.MAX_CONTENDED_TRIES
+
+
+def test_a_read_that_is_wrong_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(monkeypatch, CHECK)
+    with pytest.raises(QueueError):
+        reading(line._send)
+    assert line.sent == 1
