@@ -31,6 +31,10 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_requeue_jobs": {"available_utc", "reason"},
     "usp_register_interrogation": set(),
     "usp_purge_jobs": {"max_rows", "dry_run", "reason"},
+    "usp_seal_horizon": set(),
+    "usp_record_seal": set(),
+    "usp_mark_seal_stored": set(),
+    "usp_record_lake_deletions": set(),
 }
 
 
