@@ -23,6 +23,7 @@ whole table is read for them."""
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 """Of answers in one query; a range that holds more is halved until it fits, or is one run."""
 FETCH_ROWS = 1_000
+_NO_NUMBER = 2**63
 
 _FROM = {
     Rows.OUTPUTS: "{run} AS r INNER JOIN {job} AS j ON r.job_id = j.job_id"
@@ -53,6 +54,9 @@ def read_range(selection: Selection, *, after: int, through: int, ended_by: date
         if not is_empty:
             for batch in _rows(chosen, f"{_NUMBER[chosen.rows]} > {first} AND {_NUMBER[chosen.rows]} <= {last}"):
                 yield first, batch
+        if is_empty:
+            # Over the numbers of purged runs at one stride, however many they were.
+            last = min(through, _number_after(last) - 1)
         yield last, []
         first = last
 
@@ -106,6 +110,13 @@ def _fitting(first: int, last: int) -> tuple[int, bool]:
         if int(size or 0) <= MAX_WINDOW_BYTES or last - first == 1:
             return last, not runs
         last = first + (last - first) // 2
+
+
+def _number_after(number: int) -> int:
+    """Return the next run number that there is; one past any range when there is none."""
+    table = quoted_table(engine_of(connection), "run")
+    found = _all(f"SELECT MIN(run_seq) FROM {table} WHERE run_seq > {number}")  # noqa: S608 (a number, our own)
+    return int(found[0][0] or _NO_NUMBER)
 
 
 def _portions(sized: Batch) -> Iterator[list[int]]:

@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from derive.contracts import Claim, RunFacts
 from derive.queue import JobQueue
-from tests.contract.scenes import an_artifact, claimed, success
+from tests.contract.scenes import an_artifact, claimed, run_of, success
 
 
 def exported(*arguments: str) -> int:
@@ -35,3 +35,7 @@ def answered(queue: JobQueue, output: str = '{"facts": []}', **values: Any) -> C
     facts = RunFacts(output_json=output, model_name="llama3.2", model_tag="latest", interrogation_version="1.0.0")
     queue.complete(success(claim, run=facts, artifacts=(an_artifact("parsed_output"),)))
     return claim
+
+
+def number_of(claim: Claim) -> int:
+    return int(run_of(claim).run_seq)

@@ -1,6 +1,7 @@
 """Exports as a person runs the command: what is in a file, column by column, and which rows."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from derive.contracts import RunFacts
 from derive.export import reading
 from derive.export.columns import COLUMNS, Rows
+from derive.export.selection import Selection
 from derive.queue import JobQueue
-from tests.contract.exports import answered, exported, lines_of, records_of
-from tests.contract.scenes import KEY, an_artifact, claimed, failure, queued, run_of, success
+from derive.states import JobStatus
+from tests.contract.exports import answered, exported, lines_of, number_of, records_of
+from tests.contract.scenes import KEY, an_artifact, claimed, failure, queued, ref, run_of, success
 from tests.contract.test_views import FACTS, rows_of
 
 HOSTILE = '=HYPERLINK("http://x","y"),\n"quoted"\u2028<script>\u202e'
@@ -187,6 +190,27 @@ def test_a_bad_wish_is_one_line(
     told = capsys.readouterr().err
     assert word in told
     assert told.count("\n") == 1, told
+
+
+def test_the_numbers_of_purged_runs_are_passed_at_one_stride(
+    queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = answered(queue)
+    for _ in range(8):
+        answered(queue)
+    last = answered(queue)
+    queue.set_hold([ref(first), ref(last)], actor="ada", hold=True)
+    moment = run_of(last).completed_utc + timedelta(days=1)
+    queue.purge(finished_before_utc=moment, statuses=[JobStatus.SUCCEEDED], actor="ada")
+    monkeypatch.setattr(reading, "WINDOW_RUNS", 1)
+    steps = reading.read_range(
+        Selection(), after=number_of(first) - 1, through=number_of(last), ended_by=reading.server_now()
+    )
+    assert [position for position, batch in steps if not batch] == [
+        number_of(first),
+        number_of(last) - 1,
+        number_of(last),
+    ]
 
 
 def test_large_answers_are_read_in_small_portions(

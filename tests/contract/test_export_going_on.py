@@ -9,15 +9,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from derive.contracts import Claim, RunFacts
+from derive.contracts import RunFacts
 from derive.export import exporting, horizon, progress, reading
+from derive.management.import_progress import StopOnce
 from derive.queue import JobQueue
-from tests.contract.exports import answered, exported, lines_of
-from tests.contract.scenes import claimed, failure, run_of, success
-
-
-def number_of(claim: Claim) -> int:
-    return int(run_of(claim).run_seq)
+from tests.contract.exports import answered, exported, lines_of, number_of
+from tests.contract.scenes import claimed, failure, success
 
 
 @pytest.fixture
@@ -64,6 +61,22 @@ def test_a_full_disk_leaves_nothing_torn_and_is_gone_on_with(
     assert exported(str(out), "--resume") == 0
     assert out.read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {name, f"whole-{name}"}
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_ctrl_c_stops_between_two_steps_and_is_gone_on_with(
+    queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        answered(queue)
+    exported(str(tmp_path / "whole.jsonl"))
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnce, "asked", lambda _stop: True)
+        assert exported(str(tmp_path / "out.jsonl")) == 130
+    assert "go on with --resume" in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()
+    assert exported(str(tmp_path / "out.jsonl"), "--resume") == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 @pytest.mark.usefixtures("small_steps")
