@@ -9,7 +9,7 @@ from derive.schedules import keeping
 from derive.schedules.alone import Deadline, Told, run_alone
 from derive.schedules.due import run_due
 from derive.schedules.recurring import queue_again
-from derive.schedules.retaining import retain, seal
+from derive.schedules.retaining import delete_purged_files, retain, seal
 from derive.schedules.retrying import retry
 
 TASKS_MODULE = "derive.schedules.tasks"
@@ -82,6 +82,14 @@ _ALL = (
         "Looks for retention policies that are due, and purges what is old enough.",
         EVERY_MINUTE,
         partial(run_due, RetentionPolicy, retain),
+        seconds=240,
+    ),
+    HouseTask(
+        "delete_purged_files",
+        "Delete purged jobs' files",
+        "Deletes from the lake what a purge could not.",
+        "40 * * * *",
+        delete_purged_files,
         seconds=240,
     ),
     HouseTask(

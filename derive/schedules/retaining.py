@@ -1,12 +1,13 @@
 """Retention policies: ended jobs that are old enough go, from SQL and then from the lake; and the history is sealed."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from derive.lake import Lake
 from derive.models import Job
-from derive.retention import PurgeReport, purge
+from derive.retention import PurgeReport, delete_files, purge
 from derive.schedule_models import RetentionPolicy
 from derive.schedules.alone import Deadline, Outcome, Told
 from derive.sealing.chain import seal_history
@@ -72,6 +73,21 @@ def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> T
 
 def _counted(report: PurgeReport) -> str:
     return f"{report.job_count} jobs purged, {report.files_deleted} files deleted from the lake"
+
+
+def delete_purged_files(deadline: Deadline) -> Told:
+    """Delete from the lake what earlier purges, whoever's, left there."""
+    report = PurgeReport(dry_run=False)
+
+    def watch(_report: PurgeReport) -> None:
+        if deadline.is_over:
+            raise _TimeIsUp
+
+    with suppress(_TimeIsUp):
+        delete_files(Lake.open(settings.LAKE_URL), report, on_batch=watch)
+    if report.last_error is not None:
+        return Told(Outcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
+    return Told(Outcome.DONE, _counted(report)) if report.files_deleted else Told(Outcome.IDLE)
 
 
 def seal(deadline: Deadline) -> Told:

@@ -28,6 +28,11 @@ def retention_policies() -> str:
     return HOUSE["retention_policies"].run()
 
 
+def delete_purged_files() -> str:
+    """Delete from the lake what purges left there."""
+    return HOUSE["delete_purged_files"].run()
+
+
 def seal() -> str:
     """Seal the history."""
     return HOUSE["seal"].run()

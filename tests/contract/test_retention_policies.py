@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from derive.lake import Lake, artifact_facts
 from derive.models import Job, RetentionPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import retaining
 from derive.schedules.alone import Deadline, Outcome, Told
 from derive.schedules.due import run_due
-from derive.schedules.retaining import count_old, retain, seal
+from derive.schedules.retaining import count_old, delete_purged_files, retain, seal
 from derive.sql.clock import database_now
 from derive.states import JobStatus
-from tests.contract.scenes import ACTOR, in_state, pass_time, ref
+from tests.contract.scenes import ACTOR, claimed, in_state, pass_time, ref, success
 
 pytestmark = pytest.mark.usefixtures("lake")
 DAY = 86_400
@@ -119,3 +120,17 @@ def test_a_lake_that_is_away_is_told_and_nothing_is_lost(queue: JobQueue, settin
     run_retention()
     assert TaskState.objects.get(name="retention:yearly").outcome == "failed"
     assert left() == {"FAILED"}
+
+
+def test_files_that_a_purge_could_not_delete_go_with_the_next_look(queue: JobQueue, lake: Path) -> None:
+    claim = claimed(queue)
+    store = Lake.open(str(lake))
+    folder = store.run_folder(claim.started_utc, claim.run_id)
+    files = store.write_all(folder, {"prompt.txt": b"asked"})
+    queue.complete(success(claim, artifacts=artifact_facts(claim.run_id, folder, files)))
+    pass_time(40 * DAY)
+    queue.purge(finished_before_utc=database_now(), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
+    assert (lake / folder / "prompt.txt").exists()
+    assert delete_purged_files(Deadline(60)).outcome is Outcome.DONE
+    assert not (lake / folder / "prompt.txt").exists()
+    assert delete_purged_files(Deadline(60)) == Told(Outcome.IDLE)
