@@ -31,6 +31,7 @@ class Director:
         self._order = itertools.count()
         self._due: list[tuple[float, int, Act]] = []
         self._lasting: dict[Fault, Act] = {}
+        self._waiting: dict[Fault, PlannedFault] = {}
         self._begun = 0.0
 
     def run(self, plan: Sequence[PlannedFault], *, seconds: float) -> None:
@@ -68,24 +69,30 @@ class Director:
             self._operators.act(fault)
         elif fault in (Fault.KILL, Fault.TERMINATE, Fault.PAUSE):
             if not self._hit_a_worker(planned):
-                return self._after(AGAIN_SECONDS, lambda: self._begin(planned))
+                return self._try_again(planned)
         elif fault is Fault.DATABASE_CUT:
             if not self._world.cut_connections(max(0.1, planned.pick)):
-                return self._after(AGAIN_SECONDS, lambda: self._begin(planned))
+                return self._try_again(planned)
         elif fault is Fault.DATABASE_CRASH:
             self._world.crash_database(away_seconds=planned.lasts_seconds)
         else:
             self._last(planned, self._switch(fault))
+        self._waiting.pop(fault, None)
         self.injected[fault.value] += 1
         self._world.note(f"{fault.name} for {planned.lasts_seconds:.1f} s")
         return None
 
+    def _try_again(self, planned: PlannedFault) -> None:
+        """Put off a fault that found nobody; one of a kind waits, or all would hit the first who comes up."""
+        if self._waiting.setdefault(planned.fault, planned) is planned:
+            self._after(AGAIN_SECONDS, lambda: self._begin(planned))
+
     def _hit_a_worker(self, planned: PlannedFault) -> bool:
-        """Hit a worker that is up and not hit yet, one that has runs under way if there is any."""
+        """Hit a worker that is up and not hit yet, one that has runs under way if there is any; never the last one."""
         up = [(place, process) for place, process in self._crew.up if not (process.is_paused or process.must_end)]
         holders = [(place, process) for place, process in up if process.holds_runs]
         found = [place for place, _ in holders or up]
-        if not found:
+        if len(up) < min(2, self._crew.size):
             return False
         place = found[int(planned.pick * len(found))]
         if planned.fault is Fault.KILL:

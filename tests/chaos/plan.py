@@ -35,7 +35,7 @@ RHYTHMS = {
     Fault.KILL: Rhythm(every_seconds=7),
     Fault.TERMINATE: Rhythm(every_seconds=14),
     Fault.PAUSE: Rhythm(every_seconds=10, lasts_seconds=(2.5, 4.0)),
-    Fault.DATABASE_CRASH: Rhythm(every_seconds=22, lasts_seconds=(0.2, 3.0)),
+    Fault.DATABASE_CRASH: Rhythm(every_seconds=25, lasts_seconds=(0.2, 3.0)),
     Fault.DATABASE_CUT: Rhythm(every_seconds=7),
     Fault.OLLAMA_AWAY: Rhythm(every_seconds=18, lasts_seconds=(0.3, 2.0)),
     Fault.LAKE_READ_ONLY: Rhythm(every_seconds=18, lasts_seconds=(0.3, 2.0)),
