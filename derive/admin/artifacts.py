@@ -4,65 +4,47 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
 from typing_extensions import override
 
 from derive.admin import rights
 from derive.admin.asking import as_guid
-from derive.admin.columns import column
 from derive.admin.lake_reading import lake, read_shown
-from derive.admin.lists import show
-from derive.admin.reading import ReadingAdmin, link_to
+from derive.admin.lists import paging, show, without
+from derive.admin.reading import ReadingAdmin
+from derive.admin.run_filters import TYPES, read_artifact_filter
 from derive.admin.texts import pretty, visible
 from derive.errors import LakeError, LakeUnavailable
 from derive.models import Artifact
 
-TYPES = (
-    "request_json",
-    "response_stream",
-    "response_json",
-    "evidence_bundle",
-    "prompt_text",
-    "parsed_output",
-    "validation_report",
-    "model_snapshot",
-    "correction",
-    "manifest",
-)
-
-
-class TypeFilter(admin.SimpleListFilter):
-    """By what a file is."""
-
-    title = parameter_name = "artifact_type"
-
-    @override
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name.replace("_", " ")) for name in TYPES]
-
-    @override
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(artifact_type=self.value()) if self.value() in TYPES else queryset
-
 
 @admin.register(Artifact)
 class ArtifactAdmin(ReadingAdmin):
-    """The files, newest first."""
-
-    number = "artifact_seq"
-    list_display = ("artifact_type", "of_run", "size", "media_type", "lake_uri", "created_utc")
-    list_filter = (TypeFilter,)
-    search_fields = ("artifact_id",)
-    search_help_text = "The whole of a run id or artifact id"
+    """The files, newest first, paged by key."""
 
     @override
     def get_urls(self) -> list[URLPattern]:
         raw = self.admin_site.admin_view(self.download)
         return [path("<uuid:key>/download/", raw, name="derive_artifact_download"), *super().get_urls()]
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the newest files that match, a page at a time."""
+        rights.demand(request, rights.VIEW_ARTIFACTS)
+        chosen = read_artifact_filter(request.GET)
+        page = chosen.walk.page(older=request.GET.get("older"), newer=request.GET.get("newer"))
+        return show(
+            request,
+            "admin/artifacts/list.html",
+            title="Artifacts",
+            artifacts=Artifact.objects.filter(artifact_seq__in=page.sequences).order_by("-artifact_seq"),
+            paging=paging(request.GET, page),
+            chosen=chosen,
+            chips=[(name, value, without(request.GET, [name])) for name, value in chosen.active],
+            types=TYPES,
+        )
 
     @override
     def change_view(
@@ -105,26 +87,6 @@ class ArtifactAdmin(ReadingAdmin):
         answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
         answer["X-Content-Type-Options"] = "nosniff"
         return answer
-
-    @override
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find by exactly what an index knows."""
-        if not search_term.strip():
-            return queryset, False
-        guid = as_guid(search_term.strip())
-        return (queryset.none() if guid is None else queryset.filter(Q(run_id=guid) | Q(artifact_id=guid))), False
-
-    @column("run")
-    def of_run(self, row: Artifact) -> Any:
-        """Return the link to its run."""
-        return link_to("run", row.run_id, f"{row.run_id}"[:8])
-
-    @column("size")
-    def size(self, row: Artifact) -> str:
-        """Return the size as people read it."""
-        return filesizeformat(row.byte_count)
 
 
 def _found(key: UUID | None) -> Artifact:

@@ -5,16 +5,6 @@ from typing import Any, TypeVar, cast
 
 from unfold.decorators import display
 
-STATUS_COLOURS = {
-    "NEW": "info",
-    "SCHEDULED": "default",
-    "RUNNING": "warning",
-    "SUCCEEDED": "success",
-    "FAILED": "danger",
-    "DEADLETTER": "danger",
-    "CANCELLED": "default",
-}
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 

@@ -1,6 +1,6 @@
 """What the pages of the tables have in common: they only read, and a page is bounded work on millions of rows.
 
-Nothing is counted beyond ``COUNT_CAP``. Filters no index serves look at the newest ``WINDOW`` rows and say so.
+Nothing is counted beyond ``COUNT_CAP``. What may grow without bound has a list of its own, paged by key (``lists``).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from django.contrib.admin import AdminSite, ShowFacets
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Max, Model, QuerySet, TextField
+from django.db.models import Model, QuerySet, TextField
 from django.db.models.options import Options
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -24,13 +24,7 @@ from derive.admin.texts import block
 from derive.models import ReadingModel
 
 COUNT_CAP = 5_000
-"""Rows that paging reaches; further back lead the filters, or ``?<number>__lt=``."""
-WINDOW = 200_000
-"""Rows a filter may look at that no index serves."""
-
-
-_NO_FILTERS = frozenset({"p", "q", "o", "all", "e"})
-"""What a list's address may bear besides filters; an exact search is served by indexes of its own."""
+"""Rows that paging reaches."""
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # Django's class takes no argument at run time
@@ -60,8 +54,6 @@ class ReadingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     ordering: Sequence[str] = ("pk",)
     number: ClassVar[str] = ""
     """The identity column, by which the list is ordered, newest first; empty: a small table, ordered otherwise."""
-    indexed: ClassVar[frozenset[str]] = frozenset()
-    """Filters that an index serves together with the order, each alone."""
     payloads: ClassVar[frozenset[str]] = frozenset()
     """Fields that only somebody with ``derive.see_payloads`` is shown."""
 
@@ -102,30 +94,8 @@ class ReadingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
         return (f"-{self.number}",) if self.number else self.ordering
 
     @override
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        if not self._is_windowed(request):
-            return rows  # type: ignore[no-any-return]  # unfold carries no types
-        return rows.filter(**{f"{self.number}__gt": self._newest(request) - WINDOW})  # type: ignore[no-any-return]
-
-    def _is_windowed(self, request: HttpRequest) -> bool:
-        match = request.resolver_match
-        if not self.number or match is None or not str(match.url_name).endswith("_changelist"):
-            return False
-        asked = {name.split("__")[0] for name, value in request.GET.items() if value}
-        filters = asked - _NO_FILTERS - {self.number}
-        return len(filters) > 1 or not filters <= self.indexed
-
-    def _newest(self, request: HttpRequest) -> int:
-        before = request.GET.get(f"{self.number}__lt", "")
-        if before.isdecimal() and len(before) < 19:
-            return int(before)
-        return self.model.objects.aggregate(newest=Max(self.number))["newest"] or 0
-
-    @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        bounds = {"count_cap": COUNT_CAP, "window": WINDOW if self._is_windowed(request) else 0}
-        answer: HttpResponse = super().changelist_view(request, {**bounds, **(extra_context or {})})
+        answer: HttpResponse = super().changelist_view(request, {"count_cap": COUNT_CAP, **(extra_context or {})})
         return answer
 
     @override
