@@ -33,7 +33,8 @@ _ADVICE = (
             "no pg_hba.conf entry",
             "Invalid authorization specification",
         ),
-        line="the database refuses the user or the password of DATABASE_URL: correct them (with % for special marks)",
+        line="the database refuses the user or the password of DATABASE_URL: correct them (% encodes special marks "
+        "there, DATABASE_PASSWORD takes them as they are); SQL Server says so of a database that is not there as well",
     ),
     Advice(
         said=("certificate", "SSL Provider", "server does not support SSL", "SSL error", "Encryption not supported"),
@@ -66,8 +67,17 @@ _ADVICE = (
         line="the database does not answer at {where}: start it, or correct DATABASE_URL",
     ),
     Advice(
-        said=("permission denied", "permission was denied", "must be owner", "does not have permission"),
-        line="the user of DATABASE_URL may not do this: run it as one who may (`migrate` needs the database's owner)",
+        said=(
+            "permission denied",
+            "permission was denied",
+            "must be owner",
+            "must have admin option",
+            "does not have permission",
+            "do not have permission",
+            "not able to access the database",
+        ),
+        line="the user of DATABASE_URL may not do this: give it its role, as `manage.py set_up_database` does, or run "
+        "it as one who may (`migrate` needs the database's owner)",
     ),
     Advice(
         said=(
@@ -78,6 +88,11 @@ _ADVICE = (
             "Could not find stored procedure",
         ),
         line="the database lacks this version's tables or procedures: run `manage.py migrate`",
+    ),
+    Advice(
+        said=("Password validation failed", "password does not meet"),
+        line="SQL Server does not take such a password: 8 characters or more, of three kinds (capital and small "
+        "letters, digits, marks)",
     ),
     Advice(
         said=("Error loading pyodbc",), line="the system lacks unixODBC, which mssql-django loads: install unixodbc"

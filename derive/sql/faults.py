@@ -202,7 +202,10 @@ _ANSWERS: dict[Meaning, tuple[type[QueueError], str]] = {
     Meaning.CONTENDED: (DatabaseUnavailable, "the locks it needs stayed taken; try again"),
     Meaning.LOST: (DatabaseUnavailable, "the database does not answer; check that it runs and DATABASE_URL names it"),
     Meaning.NO_DATABASE: (DatabaseUnavailable, "the database that DATABASE_URL names does not exist, or is not open"),
-    Meaning.LOGIN_REFUSED: (AccessDenied, "the database refused the login; check user and password in DATABASE_URL"),
+    Meaning.LOGIN_REFUSED: (
+        AccessDenied,
+        "the database refused the login; check DATABASE_URL: user, password, and on SQL Server the database's name too",
+    ),
     Meaning.DENIED: (
         AccessDenied,
         "the login may not do this; make it a member of llm_worker, llm_operator or llm_reader",

@@ -94,7 +94,10 @@ def check_schema(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_FOLDER)
     """Raise SchemaMismatch, naming each script, unless the database has exactly this tree's scripts."""
     engine = engine_of(connection)
     wanted = _hashes(read_scripts(engine, TABLES, folder) + read_scripts(engine, PROCEDURES, folder))
-    lines = compare(wanted, recorded_hashes(connection))
+    recorded = recorded_hashes(connection)
+    if not recorded:
+        raise SchemaMismatch("the database has none of this version's tables and procedures. Run: manage.py migrate")
+    lines = compare(wanted, recorded)
     if lines:
         raise SchemaMismatch(f"the database's scripts are not this tree's: {'; '.join(lines)}. Run: manage.py migrate")
 

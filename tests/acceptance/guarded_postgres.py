@@ -5,7 +5,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+import psycopg
 
 from holocron.embedded_postgres.layout import DATABASE_USER, PORT
 from holocron.settings import BASE_DIR
@@ -29,6 +32,10 @@ class GuardedPostgres:
         """The address, without a password: that stands in DATABASE_PASSWORD."""
         host = quote(str(self.postgres.socket_folder), safe="")
         return f"postgresql://{user}@/{quote(database, safe='')}?host={host}&port={PORT}"
+
+    def connect(self, user: str = DATABASE_USER, password: str = "") -> "psycopg.Connection[Any]":
+        host = str(self.postgres.socket_folder)
+        return psycopg.connect(host=host, user=user, password=password, dbname=DATABASE, autocommit=True)
 
     def environment(self, user: str = DATABASE_USER, password: str = "", **variables: str) -> dict[str, str]:
         own = {

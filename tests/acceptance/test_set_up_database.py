@@ -1,24 +1,14 @@
 """``manage.py set_up_database`` on a real server, and the processes with no more rights than it gave them."""
 
-import http.cookiejar
 import json
-import re
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from holocron.settings import BASE_DIR
 from tests.acceptance.guarded_postgres import DATABASE, WEB_PASSWORD, WORKER_PASSWORD, GuardedPostgres
+from tests.acceptance.web_processes import Browser, running, serving
 from tests.acceptance.worker_processes import wait_until
 from tests.fake_ollama import FakeOllama, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, KEY, input_json
@@ -26,13 +16,8 @@ from tests.faults.worker_world import GOOD_ANSWER, KEY, input_json
 ADMIN_PASSWORD = "a-password-of-the-site-1"
 
 
-def connect(guarded: GuardedPostgres, user: str, password: str = "") -> "psycopg.Connection[Any]":
-    host = str(guarded.postgres.socket_folder)
-    return psycopg.connect(host=host, user=user, password=password, dbname=DATABASE, autocommit=True)
-
-
 def rows(guarded: GuardedPostgres, statement: str, user: str = "postgres", password: str = "") -> list[Any]:
-    with connect(guarded, user, password) as connection:
+    with guarded.connect(user, password) as connection:
         return connection.execute(statement.encode()).fetchall()
 
 
@@ -51,12 +36,12 @@ def test_it_may_be_repeated_and_says_what_it_found(guarded: GuardedPostgres) -> 
 def test_a_changed_password_holds_from_then_on(guarded: GuardedPostgres) -> None:
     try:
         assert guarded.set_up(HOLOCRON_WORKER_PASSWORD="another;{}@%").returncode == 0
-        connect(guarded, "holocron_worker", "another;{}@%").close()
+        guarded.connect("holocron_worker", "another;{}@%").close()
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            connect(guarded, "holocron_worker", WORKER_PASSWORD)
+            guarded.connect("holocron_worker", WORKER_PASSWORD)
     finally:
         assert guarded.set_up().returncode == 0
-    connect(guarded, "holocron_worker", WORKER_PASSWORD).close()
+    guarded.connect("holocron_worker", WORKER_PASSWORD).close()
 
 
 def test_the_logins_may_nothing_on_the_server_itself(guarded: GuardedPostgres) -> None:
@@ -70,7 +55,7 @@ def test_the_logins_may_nothing_on_the_server_itself(guarded: GuardedPostgres) -
 
 def test_an_administrator_who_is_no_superuser_is_enough(guarded: GuardedPostgres) -> None:
     boss, database = "boss", "of the boss"
-    with connect(guarded, "postgres") as connection:
+    with guarded.connect("postgres") as connection:
         connection.execute("CREATE ROLE boss LOGIN PASSWORD 'b' CREATEDB CREATEROLE")
         for role in ("llm_worker", "llm_operator", "llm_reader", "holocron_site", "holocron_worker", "holocron_web"):
             connection.execute(sql.SQL("GRANT {} TO boss WITH ADMIN OPTION").format(sql.Identifier(role)))
@@ -124,7 +109,7 @@ def test_web_worker_and_schedules_run_with_the_rights_they_were_given(guarded: G
     assert worked.returncode == 0, worked.stderr
     assert guarded.manage("verify_runs", environment=guarded.as_web).returncode == 0
 
-    with serving(guarded) as address:
+    with serving(guarded, guarded.as_web) as address:
         browser = Browser(address)
         assert browser.get("/readyz")[0] == 200
         browser.log_in("ada", ADMIN_PASSWORD)
@@ -139,73 +124,9 @@ def test_web_worker_and_schedules_run_with_the_rights_they_were_given(guarded: G
 
 def test_schedules_run_with_the_sites_rights(guarded: GuardedPostgres) -> None:
     """The scheduler finds what is due, works it off, and keeps what came of it."""
-    with connect(guarded, "postgres") as connection:
+    with guarded.connect("postgres") as connection:
         connection.execute("UPDATE django_q_schedule SET next_run = now() - interval '1 second'")
     log = guarded.folder / "qcluster.log"
     with log.open("wb") as said, running("manage.py", "qcluster", environment=guarded.as_web, said=said):
         begun = "SELECT count(*) FROM derive_taskstate WHERE succeeded_utc IS NOT NULL"
         wait_until(lambda: rows(guarded, begun)[0][0] >= 2, f"two tasks of the house are done, see {log}")
-
-
-@contextmanager
-def running(*arguments: str, environment: dict[str, str], said: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=BASE_DIR,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=said,
-        stderr=said,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@contextmanager
-def serving(guarded: GuardedPostgres) -> Iterator[str]:
-    """The image's own web server, for the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    log = guarded.folder / "web.log"
-    command = ("-m", "gunicorn", "--preload", "--no-control-socket", "--bind", address, "holocron.wsgi")
-    with log.open("wb") as said, running(*command, environment=guarded.as_web, said=said) as process:
-        wait_until(lambda: answers(address) or process.poll() is not None, f"the web server answers, see {log}")
-        yield f"http://{address}"
-
-
-def answers(address: str) -> bool:
-    try:
-        urllib.request.urlopen(f"http://{address}/healthz", timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
-class Browser:
-    """Keeps cookies, and reads pages as text."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-
-    def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
-        data = urllib.parse.urlencode(form).encode() if form else None
-        try:
-            with self._opener.open(self._address + path, data, timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, refused.read().decode()
-
-    def log_in(self, name: str, password: str) -> None:
-        _status, page = self.get("/admin/login/")
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
-        assert token is not None
-        status, page = self.get(
-            "/admin/login/?next=/healthz", {"csrfmiddlewaretoken": token[1], "username": name, "password": password}
-        )
-        assert (status, page) == (200, "ok")

@@ -8,6 +8,9 @@ from holocron.database_errors import describe
 
 DATABASE = {"PASSWORD": "p;{}@%", "HOST": "h", "PORT": "1"}
 
+DRIVER = "Driver Error:"
+DDBC = "DDBC Error: [Microsoft][SQL Server]"
+
 
 @pytest.mark.parametrize(
     ("said", "advice"),
@@ -28,6 +31,19 @@ DATABASE = {"PASSWORD": "p;{}@%", "HOST": "h", "PORT": "1"}
         ("CREATE TABLE permission denied in database 'Holocron'.", "may not do this"),
         ("permission denied for schema public", "may not do this"),
         ("Driver Error: Connection operation failed; DDBC Error: Failed to load the driver. Please", "libkrb5-3"),
+        # As mssql_python puts its own words for the SQLSTATE before the server's; of several it hands on the first.
+        (f"{DRIVER} Invalid authorization specification; {DDBC}Login failed for user 'me'.", "that is not there"),
+        (
+            f"{DRIVER} Syntax error or access violation; {DDBC}The EXECUTE permission was denied on the object",
+            "its role",
+        ),
+        ('The server principal "me" is not able to access the database "Holocron" under the current', "its role"),
+        ("CREATE DATABASE permission denied in database 'master'.", "may not do this"),
+        ("User does not have permission to perform this action.", "may not do this"),
+        ("Could not find stored procedure 'llm.usp_claim_next_job'.", "manage.py migrate"),
+        ("Password validation failed. The password does not meet SQL Server password policy", "8 characters or more"),
+        ("Driver Error: Communication link failure; DDBC Error: [Microsoft]TCP Provider", "does not answer at"),
+        ("Driver Error: Timeout expired; DDBC Error: [Microsoft]Login timeout expired", "does not answer at"),
         ("the embedded PostgreSQL did not start: no space left", "no space left"),
         ("something else entirely", "the database failed: something else entirely"),
     ],

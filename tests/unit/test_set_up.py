@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import sqlfluff
+from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.errors import ConfigurationError
 from derive.sql.set_up import sqlserver
 from derive.sql.set_up.logins import MAX_PASSWORD_UNITS, ROLES_OF, WEB_LOGIN, WORKER_LOGIN, Login, logins_of
-from derive.sql.set_up.steps import site_tables
+from derive.sql.set_up.steps import _create_database, site_tables
 
 
 class RecordingCursor:
@@ -33,13 +34,35 @@ class RecordingCursor:
     def nextset(self) -> bool:
         return False
 
+    def fetchone(self) -> tuple[int]:
+        return (0,)
+
 
 class RecordingConnection:
     def __init__(self) -> None:
+        self.settings_dict = {"NAME": "Holocron"}
         self.sent: list[tuple[str, tuple[str, ...]]] = []
 
     def cursor(self) -> RecordingCursor:
         return RecordingCursor(self.sent)
+
+    def close(self) -> None:
+        return None
+
+
+class RefusingConnection:
+    """The way to a database that cannot be opened; ``maintenance`` is the way to the server's own."""
+
+    def __init__(self, error: OperationalError) -> None:
+        self._error = error
+        self.settings_dict = {"NAME": "Holocron"}
+        self.maintenance = RecordingConnection()
+
+    def ensure_connection(self) -> None:
+        raise self._error
+
+    def copy(self) -> RecordingConnection:
+        return self.maintenance
 
 
 def as_driver_sees(batch: str) -> str:
@@ -101,3 +124,20 @@ def test_the_sites_tables_are_djangos_own_and_none_of_the_queue() -> None:
     tables = site_tables()
     assert {"auth_user", "auth_user_groups", "django_session", "django_q_schedule", "axes_accessattempt"} <= set(tables)
     assert not [table for table in tables if "llm" in table]
+
+
+@pytest.mark.parametrize(
+    "said", ['Cannot open database "Holocron" requested by the login.', "Login failed for user 'sa'."]
+)
+def test_a_database_that_is_not_there_is_made_from_the_servers_own(said: str) -> None:
+    """SQL Server says of it that the login failed; if it truly did, the server's own database says so too."""
+    connection = RefusingConnection(OperationalError(said))
+    assert _create_database(sqlserver, connection)  # type: ignore[arg-type]
+    assert connection.maintenance.settings_dict["NAME"] == "master"
+    assert connection.maintenance.sent[-1] == (sqlserver.CREATE_DATABASE, ("Holocron",))
+
+
+def test_a_server_that_is_down_is_not_asked_for_its_own_database() -> None:
+    connection = RefusingConnection(OperationalError("unable to establish connection"))
+    with pytest.raises(OperationalError, match="unable to establish"):
+        _create_database(sqlserver, connection)  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import Error as DjangoDatabaseError
 from django.db import connection
 
 from derive.errors import HolocronError
@@ -106,7 +105,7 @@ class Command(BaseCommand):
             if not given["dry_run"]:
                 check_schema(connection)
             sys.exit(self._queue_one(registry, given) if typed else self._queue_file(registry, given))
-        except (HolocronError, DjangoDatabaseError, OSError) as error:
+        except (HolocronError, OSError) as error:
             self._complain(str(error).strip().partition("\n")[0])
             sys.exit(COULD_NOT_START)
 

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand
-from django.db import Error as DjangoDatabaseError
 from django.db import connection
 from pydantic import ValidationError
 
@@ -125,7 +124,7 @@ class Command(BaseCommand):
                 # Who reads has gone; Python would complain once more when it closes standard output.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 code = COULD_NOT_GO_ON
-            except (HolocronError, DjangoDatabaseError, OSError) as error:
+            except (HolocronError, OSError) as error:
                 shown.say(f"export_outputs: {str(error).strip().partition(chr(10))[0]}")
                 code = COULD_NOT_GO_ON
             except KeyboardInterrupt:

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand
-from django.db import Error as DjangoDatabaseError
 
 from derive.errors import HolocronError
 from derive.inspection import COUNT_CAP, count_states, list_jobs, tell_story
@@ -57,7 +56,7 @@ class Command(BaseCommand):
         """Look and exit with the code."""
         try:
             sys.exit(self._look(given))
-        except (HolocronError, DjangoDatabaseError) as error:
+        except HolocronError as error:
             self.stderr.write(f"inspect_jobs: {str(error).strip().partition(chr(10))[0]}")
             sys.exit(COULD_NOT_START)
 

@@ -58,7 +58,8 @@ def _create_database(dialect: ModuleType, connection: BaseDatabaseWrapper) -> bo
     try:
         connection.ensure_connection()
     except DjangoDatabaseError as error:
-        if read_fault(error).meaning is not Meaning.NO_DATABASE:
+        # SQL Server says "Login failed" first of a database that is not there, and its driver hands on no more.
+        if read_fault(error).meaning not in {Meaning.NO_DATABASE, Meaning.LOGIN_REFUSED}:
             raise
     else:
         return False
