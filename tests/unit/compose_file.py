@@ -1,9 +1,12 @@
 """The compose file as Compose reads it: interpolated from an environment."""
 
+import importlib.resources
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import check_jsonschema
 import yaml
 
 from holocron.settings import BASE_DIR
@@ -14,6 +17,12 @@ OURS = ("migrate", "web", "llm-worker", "qcluster")
 """The services that run from the image of this tree."""
 
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Z_]+)(?:(?P<how>:[-?+])(?P<text>[^}]*))?\})")
+
+
+def vendored_schema(name: str) -> Any:
+    """Return a JSON schema that check-jsonschema carries."""
+    file = importlib.resources.files(check_jsonschema) / f"builtin_schemas/vendor/{name}.json"
+    return json.loads(file.read_text("utf-8"))
 
 
 def variables_named() -> set[str]:

@@ -1,13 +1,11 @@
 """The compose file is one that Compose takes, names only what exists, and starts nothing with more than it needs."""
 
 import ast
-import importlib.resources
 import json
 import re
 from typing import Any
 from urllib.parse import urlsplit
 
-import check_jsonschema
 import jsonschema
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -17,7 +15,7 @@ from derive.sql.set_up.logins import ROLES_OF
 from holocron.database_url import read_database_url
 from holocron.environment import VARIABLES, read_environment
 from holocron.settings import BASE_DIR
-from tests.unit.compose_file import OURS, example_variables, read_compose_file, variables_named
+from tests.unit.compose_file import OURS, example_variables, read_compose_file, variables_named, vendored_schema
 
 PASSWORDS = {
     "MSSQL_SA_PASSWORD": "Sa;{}@%$1",
@@ -41,8 +39,7 @@ def seconds(duration: str) -> int:
 
 
 def test_it_is_a_compose_file() -> None:
-    vendored = importlib.resources.files(check_jsonschema) / "builtin_schemas/vendor/compose-spec.json"
-    schema = json.loads(vendored.read_text("utf-8"))
+    schema = vendored_schema("compose-spec")
     jsonschema.Draft7Validator(schema).validate(WRITTEN)
     jsonschema.Draft7Validator(schema).validate(read_compose_file(FILLED))
 
