@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.templatetags.static import static
+from django.urls import path
 from typing_extensions import override
 from unfold.sites import UnfoldAdminSite
 
@@ -21,7 +22,17 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
 
     @override
     def get_urls(self) -> list[Any]:
-        return [url for url in super().get_urls() if getattr(url, "name", None) not in _CLOSED]
+        from derive.admin import dashboard
+
+        kept = [url for url in super().get_urls() if getattr(url, "name", None) not in _CLOSED]
+        return [path("dashboard/", self.admin_view(dashboard.parts), name="derive_dashboard"), *kept]
+
+    @override
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the dashboard in place of Django's list of apps."""
+        from derive.admin import dashboard
+
+        return dashboard.page(request)
 
     @override
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:

@@ -27,6 +27,27 @@ def age(value: datetime | None) -> SafeString:
     return units.age(value, timezone.now())
 
 
+register.filter("ago", units.ago)
+
+
+@register.filter
+def from_top(percent: float) -> str:
+    """Return a chart's height as SVG counts it, from the top."""
+    return f"{100 - percent:g}"
+
+
+@register.filter
+def unsigned(value: int) -> str:
+    """Return a number's size; its direction is told by a sign beside it."""
+    return number(abs(value))
+
+
+@register.filter
+def rate(value: float) -> str:
+    """Return how often something happens in as many digits as say something."""
+    return f"{value:.2g}" if 0 < value < 10 else number(round(value))
+
+
 @register.filter
 def span(seconds: float | None) -> str:
     """Return seconds as people read them; nothing for nothing."""

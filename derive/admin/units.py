@@ -44,6 +44,19 @@ def moment(value: datetime | None, empty: str = "–") -> SafeString:
     )
 
 
+def ago(value: datetime | None) -> SafeString:
+    """Return a moment for ``dashboard.js`` to tell how long ago it was; the text does not change with the second."""
+    if value is None:
+        return escape("–")
+    utc = value.astimezone(UTC)
+    return format_html(
+        '<time data-ago datetime="{}" title="{} UTC">{}</time>',
+        utc.isoformat(),
+        f"{utc:%Y-%m-%d %H:%M:%S}",
+        f"{timezone.localtime(value):%Y-%m-%d %H:%M:%S}",
+    )
+
+
 def age(value: datetime | None, now: datetime) -> SafeString:
     """Return how long ago a moment was, with the moment itself on hover."""
     if value is None:

@@ -1,0 +1,139 @@
+"""Charts as numbers for templates: places in percent, so that bars stretch with the page and words do not."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+HEIGHT = 100.0
+"""Of a chart's inner coordinates; a column is 1 wide."""
+GAP = 0.14
+_NICE = (1, 2, 2.5, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A word on an axis, at a place in percent from its beginning."""
+
+    percent: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of a stacked bar."""
+
+    name: str
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One step of the x axis: where it is, what it says when pointed at, and its bar's pieces."""
+
+    x: float
+    label: str
+    lines: tuple[str, ...]
+    pieces: tuple[Piece, ...] = ()
+    is_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series: a path through its points, broken where there is none, dots, and its word in the legend."""
+
+    name: str
+    css: str
+    path: str
+    dots: str
+    told: str
+
+    @classmethod
+    def through(cls, values: Sequence[float | None], *, name: str, css: str, told: str) -> "Line":
+        """Return the line through heights in percent, one a column."""
+        return cls(name, css, path_of(values), dots_of(values), told)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart ready to be drawn; ``lines`` over ``columns``."""
+
+    columns: tuple[Column, ...]
+    y_ticks: tuple[Tick, ...]
+    x_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...] = ()
+    is_empty: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many columns there are, which is the inner width."""
+        return len(self.columns)
+
+
+def nice_maximum(value: float) -> float:
+    """Return a round number that is not less: 1, 2, 2.5 or 5 times a power of ten."""
+    if value <= 1:
+        return 1.0
+    size = 10.0 ** math.floor(math.log10(value))
+    return next(step * size for step in _NICE if step * size >= value)
+
+
+def stack(amounts: Sequence[tuple[str, int]], maximum: float) -> tuple[Piece, ...]:
+    """Return the pieces of one bar, the first at the bottom."""
+    pieces, passed = [], 0
+    for name, amount in amounts:
+        if amount:
+            height = HEIGHT * amount / maximum
+            pieces.append(Piece(name, round(HEIGHT - HEIGHT * passed / maximum - height, 2), round(height, 2)))
+        passed += amount
+    return tuple(pieces)
+
+
+def ticks_to(maximum: float, told: Callable[[float], str]) -> tuple[Tick, ...]:
+    """Return the ends and the middle of an axis that begins at 0."""
+    return tuple(Tick(100 * part, told(maximum * part)) for part in (0.0, 0.5, 1.0))
+
+
+def path_of(values: Sequence[float | None]) -> str:
+    """Return an SVG path through heights in percent, one a column, at the columns' middles."""
+    steps: list[str] = []
+    is_open = False
+    for place, value in enumerate(values):
+        if value is not None:
+            steps.append(f"{'L' if is_open else 'M'}{place + 0.5:g} {HEIGHT - value:.2f}")
+        is_open = value is not None
+    return "".join(steps)
+
+
+def dots_of(values: Sequence[float | None]) -> str:
+    """Return an SVG path of the points that no line goes through: lines of no length, which round ends make dots."""
+    around = [None, *values, None]
+    return "".join(
+        f"M{place + 0.5:g} {HEIGHT - value:.2f}h0"
+        for place, (before, value, after) in enumerate(zip(around, values, around[2:], strict=False))
+        if value is not None and before is None and after is None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogScale:
+    """A logarithmic axis over these marks (values with their words), the lowest and the highest its ends."""
+
+    marks: tuple[tuple[float, str], ...]
+
+    @classmethod
+    def around(cls, values: Sequence[float], marks: Sequence[tuple[float, str]]) -> "LogScale":
+        """Return the axis that holds all the values with as few of the marks as can be, at least two."""
+        lowest = max((at for at, (mark, _word) in enumerate(marks[:-1]) if mark <= min(values)), default=0)
+        highest = next((at for at, (mark, _word) in enumerate(marks) if mark >= max(values)), len(marks) - 1)
+        return cls(tuple(marks[lowest : max(highest, lowest + 1) + 1]))
+
+    def percent(self, value: float) -> float:
+        """Return the place of a value, kept within the axis."""
+        low, high = self.marks[0][0], self.marks[-1][0]
+        bounded = min(max(value, low), high)
+        return min(100.0, 100 * math.log(bounded / low) / math.log(high / low))
+
+    def ticks(self) -> tuple[Tick, ...]:
+        """Return the marks with their places."""
+        return tuple(Tick(round(self.percent(mark), 2), word) for mark, word in self.marks)

@@ -1,0 +1,169 @@
+"""The dashboard's numbers of one moment, read by one thread at a time and shown to everybody for some seconds."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from django.utils import timezone
+
+from derive.models import Job, Worker
+from derive.sql.standing import COUNT_CAP, Standing, estimate_ready, read_standing
+from derive.sql.statistics import Bucket, FailureGroup, HourOfModel, read_buckets, read_failures, read_hours
+from derive.states import JobStatus
+
+KEPT_SECONDS = 4.0
+CAPPED_KEPT_SECONDS = 60.0
+"""A state with more jobs than are counted does not soon have fewer."""
+HISTORY_KEPT_SECONDS = 300.0
+CATCHING_UP_KEPT_SECONDS = 15.0
+FAILURES_KEPT_SECONDS = 15.0
+RECENT = timedelta(hours=1)
+"""Whole hours before the running one that are read each time: late events are counted into them."""
+OLDEST_LOOKED_AT = 200
+"""Ready jobs, the earliest queued first, among which the one that waits longest is looked for."""
+MAX_WORKERS = 200
+MAX_RUNNING = 300
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the dashboard shows, but for health. ``since`` is the first hour of the history."""
+
+    read_at: datetime
+    since: datetime
+    standing: Standing
+    ready_about: int | None
+    oldest: Any
+    hours: tuple[HourOfModel, ...]
+    buckets: tuple[Bucket, ...]
+    failures: tuple[FailureGroup, ...]
+    workers: tuple[Any, ...]
+    running: tuple[Any, ...]
+
+
+class _Keep(Generic[Kept]):
+    """A value and until when it is good."""
+
+    def __init__(self) -> None:
+        self._value: Kept | None = None
+        self._until = float("-inf")
+
+    def is_good(self, now: float) -> bool:
+        """Whether the value need not be read anew."""
+        return self._value is not None and now < self._until
+
+    def get(self, now: float, kept_seconds: float, read: Callable[[], Kept]) -> Kept:
+        """Return the value, read anew when it is too old."""
+        if self._value is None or now >= self._until:
+            self._value = read()
+            self._until = now + kept_seconds
+        return self._value
+
+
+class Numbers:
+    """Reads snapshots of the last ``days``; while one thread reads, others show the last one."""
+
+    def __init__(self, days: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._days = days
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._until = float("-inf")
+        self._history: _Keep[tuple[list[HourOfModel], list[Bucket]]] = _Keep()
+        self._failures: _Keep[list[FailureGroup]] = _Keep()
+        self._capped_until: dict[JobStatus, float] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Return the numbers, at most KEPT_SECONDS old unless they are just being read. Raises QueueError."""
+        known = self._snapshot
+        if known is not None and self._clock() < self._until:
+            return known
+        if not self._lock.acquire(blocking=known is None):
+            assert known is not None  # noqa: S101 (a blocking acquire never fails)
+            return known
+        try:
+            if self._snapshot is None or self._clock() >= self._until:
+                self._snapshot = self._read()
+                self._until = self._clock() + KEPT_SECONDS
+            return self._snapshot
+        finally:
+            self._lock.release()
+
+    def _read(self) -> Snapshot:
+        now = timezone.now()
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        # Twice the span: trends compare it with the one before. For a week the one before would be too much to read.
+        since = hour - timedelta(hours=24 * self._days - 1)
+        standing = self._standing(now)
+        hours, buckets = self._hours(since if self._days > 1 else since - timedelta(days=1), hour, standing)
+        is_capped = standing.jobs[JobStatus.NEW] > COUNT_CAP
+        return Snapshot(
+            read_at=now,
+            since=since,
+            standing=standing,
+            ready_about=estimate_ready() if is_capped else None,
+            oldest=_oldest_ready() if standing.jobs[JobStatus.NEW] else None,
+            hours=hours,
+            buckets=buckets,
+            failures=tuple(self._failures.get(self._clock(), FAILURES_KEPT_SECONDS, lambda: read_failures(since))),
+            workers=tuple(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS]),
+            running=_running() if standing.jobs[JobStatus.RUNNING] else (),
+        )
+
+    def _standing(self, now: datetime) -> Standing:
+        """Read the states' counts, but for those known to be capped a moment ago."""
+        clock = self._clock()
+        asked = [state for state in JobStatus if self._capped_until.get(state, clock) <= clock]
+        standing = read_standing(asked, now=now)
+        for state in asked:
+            if standing.jobs[state] > COUNT_CAP:
+                self._capped_until[state] = clock + CAPPED_KEPT_SECONDS
+            else:
+                self._capped_until.pop(state, None)
+        jobs = {state: standing.jobs.get(state, COUNT_CAP + 1) for state in JobStatus}
+        return Standing(jobs, standing.ended_per_second, standing.counted_through_utc)
+
+    def _hours(
+        self, since: datetime, hour: datetime, standing: Standing
+    ) -> tuple[tuple[HourOfModel, ...], tuple[Bucket, ...]]:
+        """Return the history with its last hours read anew: those that are over hardly change."""
+        recent = hour - RECENT
+        through = standing.counted_through_utc
+        is_catching_up = through is None or through < recent
+        kept = CATCHING_UP_KEPT_SECONDS if is_catching_up else HISTORY_KEPT_SECONDS
+        clock = self._clock()
+        is_known = self._history.is_good(clock)
+        hours, buckets = self._history.get(clock, kept, lambda: (read_hours(since), read_buckets(since)))
+        if not is_known:
+            return tuple(hours), tuple(buckets)
+        return (
+            (*(one for one in hours if since <= one.hour_utc < recent), *read_hours(recent)),
+            (*(one for one in buckets if since <= one.hour_utc < recent), *read_buckets(recent)),
+        )
+
+
+def _oldest_ready() -> Any:
+    """Return the job that is ready for longest, of those queued first."""
+    ready = Job.objects.filter(status=JobStatus.NEW).order_by("job_seq")
+    first = ready.only("job_id", "available_utc", "entity_id", "interrogation_key")[:OLDEST_LOOKED_AT]
+    return min(first, key=lambda job: job.available_utc, default=None)
+
+
+def _running() -> tuple[Any, ...]:
+    running = Job.objects.filter(status=JobStatus.RUNNING).order_by("-job_seq")
+    return tuple(running.only("job_id", "locked_by", "locked_utc", "entity_id", "interrogation_key")[:MAX_RUNNING])
+
+
+def by_hour(buckets: tuple[Bucket, ...], measure: str) -> dict[datetime, dict[int, int]]:
+    """Return each hour's histogram of one measure."""
+    found: dict[datetime, dict[int, int]] = defaultdict(dict)
+    for bucket in buckets:
+        if bucket.measure == measure:
+            found[bucket.hour_utc][bucket.up_to_ms] = bucket.amount
+    return found

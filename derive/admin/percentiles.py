@@ -1,0 +1,31 @@
+"""Percentiles out of histograms with fixed buckets."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+BOUNDS_MS = (
+    0,
+    *(step * size for size in (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000) for step in (1, 2, 5)),
+    100_000_000,
+    1_000_000_000,
+)
+"""The buckets' upper bounds in ``llm.stat_hour_time``, with the lower end of the first."""
+LONGEST_MS = 100_000_000
+"""What is longer is in one bucket without an end: no more is known of it."""
+
+_BELOW = {upper: lower for lower, upper in pairwise(BOUNDS_MS)}
+
+
+def percentile(buckets: Mapping[int, int], share: float) -> float | None:
+    """Return the milliseconds that a share (0 to 1) did not exceed, evenly spread within its bucket; None: no rows."""
+    total = sum(buckets.values())
+    if not total:
+        return None
+    wanted, passed = share * total, 0
+    for upper, amount in sorted(buckets.items()):
+        if passed + amount >= wanted:
+            lower = _BELOW.get(upper, 0)
+            reached = lower + (upper - lower) * (wanted - passed) / amount
+            return min(reached, float(LONGEST_MS))
+        passed += amount
+    return float(LONGEST_MS)

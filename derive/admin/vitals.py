@@ -1,0 +1,100 @@
+"""Health for the dashboard: looked at on a thread of its own, so that a page never waits for what does not answer."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from django.conf import settings
+from django.db import connections
+
+from derive.errors import HolocronError, RunError, places_of
+from derive.health import Part, check_all
+from derive.ollama.client import OllamaClient
+from derive.schedules.health import scheduler_health
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 10.0
+PATIENCE_SECONDS = 0.1
+"""What the first page waits for the first look; after that the last one is shown while the next is under way."""
+PROBE_SECONDS = 2.0
+
+Check = Callable[[], Sequence[Part]]
+
+
+def check_ollama() -> Sequence[Part]:
+    """Say whether the configured server answers and has the model; no address but the settings' is ever asked."""
+    try:
+        asyncio.run(_probe())
+    except RunError as error:
+        return (Part("ollama", ok=False, reason=str(error)),)
+    except TimeoutError:
+        return (Part("ollama", ok=False, reason=f"did not answer within {PROBE_SECONDS:.0f} s"),)
+    return (Part("ollama", ok=True, reason=f"has {settings.OLLAMA.model}"),)
+
+
+async def _probe() -> None:
+    limits = {"connect_seconds": PROBE_SECONDS, "first_byte_seconds": PROBE_SECONDS}
+    client = OllamaClient(settings.OLLAMA.model_copy(update=limits), slots=1)
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await client.probe()
+    finally:
+        await client.aclose()
+
+
+def check_scheduler() -> Sequence[Part]:
+    """Say whether the schedules fare well."""
+    try:
+        problems = scheduler_health().problems
+    except HolocronError as error:
+        return (Part("scheduler", ok=False, reason=f"cannot be read ({type(error).__name__})"),)
+    return (Part("scheduler", ok=not problems, reason="; ".join(problems)),)
+
+
+CHECKS: tuple[Check, ...] = (check_all, check_ollama, check_scheduler)
+
+
+class Vitals:
+    """Keeps the last look at everything; one look at a time."""
+
+    def __init__(self, checks: Sequence[Check] = CHECKS, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._checks = checks
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looking: threading.Thread | None = None
+        self._parts: tuple[Part, ...] = ()
+        self._until = float("-inf")
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the last look, and begin another when it is old; none yet: an empty tuple."""
+        with self._lock:
+            looking = self._looking
+            if looking is None and self._clock() >= self._until:
+                looking = self._looking = threading.Thread(target=self._look, name="vitals", daemon=True)
+                looking.start()
+        if looking is not None and not self._parts:
+            looking.join(PATIENCE_SECONDS)
+        return self._parts
+
+    def _look(self) -> None:
+        try:
+            self._parts = tuple(part for check in self._checks for part in _parts_of(check))
+        finally:
+            # The thread ends; its connections end with it.
+            connections.close_all()
+            with self._lock:
+                self._until = self._clock() + KEPT_SECONDS
+                self._looking = None
+
+
+def _parts_of(check: Check) -> Sequence[Part]:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 (a thread's edge: what a check did not foresee is told as its failure)
+        log.error("vitals.failed", extra={"check": check.__name__, "error": places_of(error)})
+        return (
+            Part(check.__name__.removeprefix("check_"), ok=False, reason=f"{type(error).__name__}; the log says where"),
+        )

@@ -1,0 +1,120 @@
+"""What ``llm.stat_hour`` and its histograms tell of the last hours; of the size of the hours, never of the jobs.
+
+Raises QueueError, as every reading here does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+
+from derive.sql.reading import reading
+from derive.sql.tables import Engine, engine_of, quoted_table
+
+MAX_FAILURES = 12
+"""Groups of failures that are read, the largest first."""
+
+_NO_FAILURES = "('', 'cancelled', 'released')"
+"""Kinds of error that somebody wanted: no failures."""
+
+_MOVES = (
+    *("enqueued", "claimed", "succeeded", "failed", "dead_lettered", "retried", "cancelled"),
+    *("prompt_tokens", "output_tokens", "model_ms"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HourOfModel:
+    """An hour's moves of one model (empty: none), its tokens, and the milliseconds in which it made them."""
+
+    hour_utc: datetime
+    model: str
+    enqueued: int
+    claimed: int
+    succeeded: int
+    failed: int
+    dead_lettered: int
+    retried: int
+    cancelled: int
+    prompt_tokens: int
+    output_tokens: int
+    model_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket of an hour's histogram: so many took at most ``up_to_ms`` and more than the bucket below."""
+
+    hour_utc: datetime
+    measure: str
+    up_to_ms: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Runs that failed with one kind of error in one interrogation, by what became of their jobs."""
+
+    error_kind: str
+    interrogation_key: str
+    failed: int
+    dead_lettered: int
+    retried: int
+
+
+def read_hours(since: datetime) -> list[HourOfModel]:
+    """Return the hours from ``since`` on, by model."""
+    sums = ", ".join(f"SUM({name})" for name in _MOVES)
+    rows = _rows(
+        f"SELECT hour_utc, model, {sums} FROM {_table('stat_hour')} WHERE hour_utc >= {moment(since)}"  # noqa: S608 (constants)
+        " GROUP BY hour_utc, model"
+    )
+    return [HourOfModel(as_utc(hour), model, *map(int, values)) for hour, model, *values in rows]
+
+
+def read_buckets(since: datetime) -> list[Bucket]:
+    """Return the histograms of the hours from ``since`` on, of all interrogations and models together."""
+    rows = _rows(
+        f"SELECT hour_utc, measure, up_to_ms, SUM(amount) FROM {_table('stat_hour_time')}"  # noqa: S608 (constants)
+        f" WHERE hour_utc >= {moment(since)} AND measure IN ('wait', 'run') GROUP BY hour_utc, measure, up_to_ms"
+    )
+    return [Bucket(as_utc(hour), measure, int(up_to), int(amount)) for hour, measure, up_to, amount in rows]
+
+
+def read_failures(since: datetime) -> list[FailureGroup]:
+    """Return the largest groups of failures from ``since`` on. An expired lease is tried again, or a dead letter."""
+    again = "SUM(CASE WHEN error_kind = 'lease_expired' THEN lease_expired - dead_lettered ELSE retried END)"
+    rows = _rows(
+        f"SELECT error_kind, interrogation_key, SUM(failed), SUM(dead_lettered), {again}"  # noqa: S608 (constants)
+        f" FROM {_table('stat_hour')} WHERE hour_utc >= {moment(since)} AND error_kind NOT IN {_NO_FAILURES}"
+        " GROUP BY error_kind, interrogation_key"
+        f" ORDER BY SUM(failed + dead_lettered) DESC, {again} DESC, error_kind, interrogation_key"
+        f" OFFSET 0 ROWS FETCH NEXT {MAX_FAILURES} ROWS ONLY"
+    )
+    return [FailureGroup(kind, key, *map(int, values)) for kind, key, *values in rows]
+
+
+def moment(value: datetime) -> str:
+    """Return a moment as a literal: mssql-django rewrites parameters in SQL with GROUP BY, so there are none."""
+    text = f"'{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+    return f"CAST({text}' AS datetime2(6))" if engine_of(connection) is Engine.SQLSERVER else f"timestamptz {text}+00'"
+
+
+def as_utc(value: datetime) -> datetime:
+    """Return a time as either driver gives it, aware."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _table(name: str) -> str:
+    return quoted_table(engine_of(connection), name)
+
+
+def _rows(sql: str) -> Sequence[tuple[Any, ...]]:
+    def query() -> Sequence[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    return reading(query)

@@ -1,0 +1,262 @@
+"""The dashboard: what it shows to whom, where it leads, and how little it asks of the database."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from derive.admin import dashboard, dashboard_numbers
+from derive.admin.dashboard_numbers import Numbers
+from derive.admin.vitals import Vitals
+from derive.contracts import RunFacts, WorkerFacts
+from derive.errors import ErrorKind
+from derive.health import Part
+from derive.queue import JobQueue
+from derive.sql import standing
+from derive.states import JobStatus
+from tests.admin.conftest import HOSTILE, Browse
+from tests.contract.scenes import a_job, claimed, failure, in_state, queued, success
+
+MAX_QUERIES = 12
+ANSWERED = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=2_000)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers and health that no other test has read; health is looked at nowhere."""
+    monkeypatch.setattr(dashboard, "NUMBERS", {span: Numbers(days) for span, days in dashboard.SPANS.items()})
+    monkeypatch.setattr(dashboard, "VITALS", Vitals(checks=()))
+
+
+def shown(client: Client, address: str = "/admin/") -> str:
+    answer = client.get(address)
+    assert answer.status_code == 200
+    return unescape(answer.text)
+
+
+def part(html: str, name: str) -> str:
+    found = re.search(rf'<section[^>]*data-part="{name}".*?</section>', html, re.DOTALL)
+    assert found, f"no part {name}"
+    return found[0]
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+def test_a_state_is_a_tile_with_its_jobs_that_leads_to_their_list(browse: Browse, queue: JobQueue) -> None:
+    for status in (JobStatus.NEW, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.SUCCEEDED, JobStatus.SUCCEEDED):
+        in_state(queue, status)
+    queue.roll_up_hours()
+    client = browse("viewer")
+    html = shown(client)
+    tile = re.search(r"<a[^>]*hc-tile-succeeded.*?</a>", html, re.DOTALL)
+    assert tile
+    assert "SUCCEEDED 2 2 succeeded / 24 h" in words(tile[0]).replace("\xa0", " ")
+    link = re.search(r'href="([^"]*)"', tile[0])
+    assert link
+    assert shown(client, link[1]).count('data-label="Job"') == 2
+
+
+def test_a_state_with_many_jobs_says_more_than_and_is_not_counted_again_at_once(
+    browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (standing, dashboard_numbers, dashboard):
+        monkeypatch.setattr(module, "COUNT_CAP", 3)
+    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    queue.enqueue_many([a_job() for _ in range(5)], actor="ada")
+    client = browse("viewer")
+    assert "NEW more than 3" in words(part(shown(client), "tiles"))
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert "NEW more than 3" in words(part(shown(client), "tiles"))
+    assert not any("status = 'NEW' ORDER BY job_seq OFFSET" in query["sql"] for query in captured.captured_queries)
+
+
+def test_failures_are_grouped_and_each_number_leads_to_just_those_jobs(browse: Browse, queue: JobQueue) -> None:
+    for kind in (ErrorKind.INVALID_INPUT, ErrorKind.INVALID_INPUT, ErrorKind.MODEL_NOT_FOUND):
+        queue.complete(failure(claimed(queue), error_kind=kind))
+    queue.complete(failure(claimed(queue, max_attempts=1), error_kind=ErrorKind.MODEL_CRASHED, retry_after_seconds=0))
+    queue.roll_up_hours()
+    client = browse("viewer")
+    failures = part(shown(client), "failures")
+    assert "invalid_input sw_entity_facts_v1 2 0 0" in words(failures)
+    assert "model_crashed sw_entity_facts_v1 0 1 0" in words(failures)
+    links = re.findall(r'href="([^"]*)"[^>]*aria-label="(\d+) (failed|dead letters) with (\w+)"', failures)
+    assert len(links) == 3
+    for link, amount, _what, kind in links:
+        found = shown(client, link)
+        assert found.count('data-label="Job"') == int(amount), link
+        assert kind in found
+
+
+def test_the_backlog_says_when_it_will_be_done_at_the_measured_rate(browse: Browse, queue: JobQueue) -> None:
+    for _ in range(5):
+        queue.complete(success(claimed(queue), run=ANSWERED))
+    for _ in range(2):
+        queued(queue, entity_id="the oldest", interrogation_key="first")
+    backlog = words(part(shown(browse("viewer")), "backlog"))
+    assert "Ready and waiting 2" in backlog
+    assert "the oldest · first" in backlog
+    assert "Worked off 1 a minute" in backlog
+    assert "Backlog done in 2 min" in backlog
+
+
+def test_a_backlog_that_nobody_works_off_is_never_done(browse: Browse, queue: JobQueue) -> None:
+    queued(queue)
+    backlog = words(part(shown(browse("viewer")), "backlog"))
+    assert "Backlog done in never" in backlog
+    assert "does a worker run?" in backlog
+
+
+def test_charts_show_outcomes_times_and_speeds_of_the_hours(browse: Browse, queue: JobQueue) -> None:
+    queue.complete(success(claimed(queue), run=ANSWERED))
+    queue.complete(failure(claimed(queue), error_kind=ErrorKind.INVALID_INPUT))
+    queue.roll_up_hours()
+    client = browse("viewer")
+    for span in ("24h", "7d"):
+        html = shown(client, f"/admin/?span={span}")
+        assert "succeeded 1 failed 1 dead letters 0 cancelled 0" in words(part(html, "outcomes"))
+        assert 'data-lines="succeeded: 1\nfailed: 1"' in part(html, "outcomes")
+        assert "so far" in part(html, "outcomes")
+        assert "p50" in words(part(html, "wait"))
+        assert "p95" in words(part(html, "run"))
+        assert "llama3.2 60/s, 120 in all" in words(part(html, "speeds"))
+
+
+def test_a_chart_has_a_column_for_each_hour_in_the_viewers_zone(browse: Browse, queue: JobQueue) -> None:
+    queue.complete(success(claimed(queue)))
+    queue.roll_up_hours()
+    client = browse("viewer")
+    client.cookies["holocron_zone"] = "Asia/Kolkata"
+    html = part(shown(client), "outcomes")
+    assert html.count("hc-hit") == 24
+    assert re.search(r'data-label="\w{3} \d+ \w{3}, \d\d:30–\d\d:30 so far"', html)
+    assert part(shown(client, "/admin/?span=7d"), "outcomes").count("hc-hit") == 168
+
+
+def test_workers_are_shown_with_what_they_work_on(browse: Browse, queue: JobQueue) -> None:
+    facts = WorkerFacts(host="h", pid=7, version="1", started_utc=datetime.now(UTC), concurrency=4, stopping=False)
+    queue.heartbeat("worker-1", [], facts=facts)
+    claim = claimed(queue, entity_id="leia")
+    workers = part(shown(browse("viewer")), "workers")
+    assert "1 alive" in words(workers)
+    assert "leia for" in words(workers)
+    assert str(claim.job_id) in workers
+
+
+def test_health_tells_what_is_not_well_and_why(
+    browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_lake() -> tuple[Part, ...]:
+        return (Part("lake", ok=False, reason=f"cannot be written {HOSTILE}"), Part("database", ok=True))
+
+    vitals = Vitals(checks=(check_lake,))
+    vitals._look()
+    monkeypatch.setattr(dashboard, "VITALS", vitals)
+    answer = browse("viewer").get("/admin/")
+    assert "<script>alert(1)" not in answer.text
+    health = words(part(answer.text, "health"))
+    assert "lake not well cannot be written &lt;/pre&gt;" in health
+    assert "database well" in health
+    assert "statistics not well nothing was counted yet" in health
+
+
+def test_names_of_strangers_are_text(browse: Browse, queue: JobQueue) -> None:
+    queue.complete(
+        success(claimed(queue), run=RunFacts(model_name=HOSTILE, output_tokens=5, prompt_tokens=5, total_ms=100))
+    )
+    queue.complete(failure(claimed(queue, interrogation_key="<b>x</b>"), error_kind=ErrorKind.INTERNAL))
+    queued(queue, entity_id=HOSTILE)
+    queue.heartbeat(HOSTILE, [])
+    queue.roll_up_hours()
+    text = browse("viewer").get("/admin/").text
+    assert "<script>alert(1)" not in text
+    assert "<b>x</b>" not in text
+    assert "\u202e" not in text
+
+
+def test_what_has_not_changed_is_not_sent_again(
+    browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    queued(queue)
+    queue.roll_up_hours()
+    client, address = browse("viewer"), reverse("admin:derive_dashboard")
+    first = client.get(address)
+    again = client.get(address, headers={"if-none-match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    queued(queue)
+    assert client.get(address, headers={"if-none-match": first["ETag"]}).status_code == 200
+    assert client.post(address).status_code in {403, 405}
+
+
+def test_who_may_not_see_jobs_gets_no_numbers(browse: Browse, queue: JobQueue, people: dict[str, User]) -> None:
+    queued(queue)
+    guest = User.objects.create(username=f"guest-{uuid4()}", is_staff=True)
+    client = Client()
+    client.force_login(guest, backend="django.contrib.auth.backends.ModelBackend")
+    html = shown(client)
+    assert "may not see jobs yet" in html
+    assert "data-part" not in html
+    assert client.get(reverse("admin:derive_dashboard")).status_code == 403
+    guest.user_permissions.add(Permission.objects.get(codename="view_job"))
+    html = shown(client)
+    assert 'data-part="tiles"' in html
+    assert 'data-part="workers"' not in html
+    guest.delete()
+
+
+def test_an_empty_queue_says_what_to_do_first(browse: Browse, queue: JobQueue) -> None:
+    html = words(shown(browse("viewer")))
+    assert "Nothing has been queued yet" in html
+    assert "manage.py enqueue_jobs" in html
+    assert "No worker is here. Start one: manage.py run_llm_worker --loop" in html
+
+
+@pytest.mark.parametrize("span", ["24h", "7d"])
+def test_the_page_asks_little_and_again_next_to_nothing(browse: Browse, queue: JobQueue, span: str) -> None:
+    for status in JobStatus:
+        in_state(queue, status)
+    queue.roll_up_hours()
+    client, address = browse("viewer"), f"{reverse('admin:derive_dashboard')}?span={span}"
+    with CaptureQueriesContext(connection) as cold:
+        client.get(f"/admin/?span={span}")
+    assert len(cold) <= MAX_QUERIES, [query["sql"][:80] for query in cold.captured_queries]
+    with CaptureQueriesContext(connection) as again:
+        client.get(address)
+    assert len(again) <= 4, [query["sql"][:80] for query in again.captured_queries]
+
+
+def test_late_events_of_an_hour_that_is_over_are_in_the_next_numbers(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    numbers = Numbers(1)
+    job = queued(queue)
+    queue.roll_up_hours()
+    assert sum(one.enqueued for one in numbers.snapshot().hours) == 1
+    _count_into(datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1))
+    assert sum(one.enqueued for one in numbers.snapshot().hours) == 2
+    assert job
+
+
+def _count_into(hour: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO llm.stat_hour (hour_utc, interrogation_key, model, error_kind, enqueued)"
+            f" VALUES ('{hour:%Y-%m-%dT%H:%M:%S}Z', 'k', '', '', 1)"
+        )
+
+
+def test_an_unknown_span_is_the_first_one(browse: Browse, queue: JobQueue) -> None:
+    queued(queue)
+    assert browse("viewer").get("/admin/?span=<script>").text.count('aria-current="true"') == 1

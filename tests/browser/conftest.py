@@ -1,0 +1,65 @@
+"""Pages in a real Chromium. Without one the tests skip and say so; with REQUIRE_BROWSER=1 that is a failure."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+# Playwright's sync API runs an event loop in this thread, in which Django would refuse to touch the database.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+PASSWORD = "a-password-for-one-test"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium: the system's, or else the one that Playwright installed."""
+    with sync_playwright() as playwright:
+        try:
+            # In a container there is no sandbox to be had; the pages are our own.
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        except Exception as error:
+            if os.environ.get("REQUIRE_BROWSER") == "1":
+                raise
+            pytest.skip(
+                f"no Chromium to show pages in ({type(error).__name__}): install one to run the browser's tests"
+            )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A tab of somebody who is logged in, and what the browser complained of."""
+
+    page: Page
+    context: BrowserContext
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(chromium: Browser, live_server: LiveServer, empty_queue: None) -> Iterator[Any]:
+    """Open pages as a superuser; at the end the browser must have had nothing to complain of."""
+    User.objects.create_superuser("operator", password=PASSWORD)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    tab = Visit(page, context)
+    page.on("console", lambda said: tab.complaints.append(said.text) if said.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+    page.goto("/admin/login/")
+    page.fill("input[name=username]", "operator")
+    page.fill("input[name=password]", PASSWORD)
+    page.press("input[name=password]", "Enter")
+    page.wait_for_url("**/admin/")
+    yield tab
+    context.close()
+    assert not tab.complaints

@@ -1,0 +1,88 @@
+"""Health for the dashboard: looked at elsewhere, kept, and never waited for."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from derive.admin import vitals
+from derive.admin.vitals import Vitals, check_ollama
+from derive.health import Part
+from tests.fake_ollama import FakeOllama
+
+WELL = Part("lake", ok=True)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_look_is_kept_and_made_anew_when_it_is_old() -> None:
+    clock, looks = Clock(), 0
+
+    def check() -> Sequence[Part]:
+        nonlocal looks
+        looks += 1
+        return (WELL,)
+
+    kept = Vitals((check,), clock=clock)
+    assert _settled(kept) == (WELL,)
+    assert _settled(kept) == (WELL,)
+    assert looks == 1
+    clock.now += vitals.KEPT_SECONDS
+    kept.parts()
+    _settled(kept)
+    assert looks == 2
+
+
+def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vitals, "PATIENCE_SECONDS", 0.001)
+    go_on = threading.Event()
+
+    def check() -> Sequence[Part]:
+        assert go_on.wait(10)
+        return (WELL,)
+
+    slow = Vitals((check,))
+    assert slow.parts() == ()
+    assert slow.parts() == ()
+    go_on.set()
+    assert _settled(slow) == (WELL,)
+
+
+def test_a_check_that_breaks_is_told_as_its_failure_and_the_others_are_made() -> None:
+    def check_moon() -> Sequence[Part]:
+        raise ZeroDivisionError("password=canary")
+
+    broken = Vitals((check_moon, lambda: (WELL,)))
+    moon, lake = _settled(broken)
+    assert (moon.name, moon.ok, moon.reason) == ("moon", False, "ZeroDivisionError; the log says where")
+    assert lake == WELL
+
+
+def test_ollama_is_well_when_it_has_the_model_and_else_the_reason_is_told(settings: Settings) -> None:
+    with FakeOllama() as fake:
+        settings.OLLAMA = settings.OLLAMA.model_copy(update={"base_url": fake.url})
+        (part,) = check_ollama()
+        assert part.ok, part.reason
+        settings.OLLAMA = settings.OLLAMA.model_copy(update={"model": "no-such-model"})
+        (part,) = check_ollama()
+        assert not part.ok
+        assert "no-such-model" in part.reason
+    settings.OLLAMA = settings.OLLAMA.model_copy(update={"base_url": "http://user:canary@127.0.0.1:9"})
+    (part,) = check_ollama()
+    assert not part.ok
+    assert "canary" not in part.reason
+
+
+def _settled(looked_at: Vitals) -> tuple[Part, ...]:
+    """Return the parts once no look is under way."""
+    looked_at.parts()
+    thread = looked_at._looking
+    if thread is not None:
+        thread.join(10)
+    return looked_at._parts
