@@ -69,13 +69,15 @@ class Comparison:
         found_jobs = job_hashes(event.job_id for event in jobs)
         found_runs = run_hashes(event.run.run_id for event in runs if event.run is not None)
         lost_jobs = [event for event in jobs if event.job_id not in found_jobs]
+        changed_jobs = [event for event in jobs if found_jobs.get(event.job_id, event.job_sha256) != event.job_sha256]
         lost_runs = [event for event in runs if event.run is not None and event.run.run_id not in found_runs]
         # Asked after the rows: what a purge took meanwhile, its event explains by now.
-        tombstones = Tombstones(event.job_id for event in (*missing, *lost_jobs, *lost_runs))
-        self.summary.purged_jobs += sum(map(tombstones.explain, lost_jobs))
+        tombstones = Tombstones(event.job_id for event in (*missing, *lost_jobs, *changed_jobs, *lost_runs))
+        self.summary.purged_jobs += sum(map(tombstones.explain, (*lost_jobs, *changed_jobs)))
         yield from _lost(missing, lost_jobs, lost_runs, tombstones)
-        for event in jobs:
-            if found_jobs.get(event.job_id, event.job_sha256) != event.job_sha256:
+        for event in changed_jobs:
+            # The id of a purged job may be used again.
+            if not tombstones.explain(event):
                 yield Finding("job", str(event.job_id), What.CHANGED, "is not as it was queued", event.job_id)
         yield from self._compare_runs(runs, found_runs)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from derive.lake import Lake
-from derive.sealing.document import NO_HEAD, SealDocument, head_of
+from derive.sealing.document import NO_HEAD, SealDocument, head_of, seal_place
 from derive.sealing.findings import Finding, What
 from derive.sealing.rows import utc_text
 from derive.sealing.stored import Link, links, read_document
@@ -63,6 +63,9 @@ def _read(lake: Lake, link: Link) -> _Read:
     elif link.row is not None and link.row.pending_json is not None:
         # Not yet in the lake: sealing was interrupted there, and goes on there.
         data = link.row.pending_json.encode("utf-8", "surrogatepass")
+    elif link.row is not None:
+        # Sealed since the lake was listed.
+        data = read_document(lake, "/".join(seal_place(link.row.created_utc, link.row.seal_seq)))
     if isinstance(data, str):
         return _Read(link, None, None, data)
     return _Read(link, SealDocument.parse(data), head_of(data), "")
