@@ -57,6 +57,9 @@ def _job_views(request: HttpRequest) -> list[dict[str, Any]]:
     for title, icon, query in (*SAVED_VIEWS, mine):
         link = f"{jobs}?{urlencode(query)}"
         views.append(_item(title, icon, link, is_active=request.get_full_path() == link))
+    if rights.may(request, rights.ACT_ON_JOBS):
+        form = reverse("admin:derive_job_act_enqueue")
+        views.append(_item("Enqueue", "add_circle", form, is_active=request.path == form))
     is_elsewhere = any(view["active"] for view in views)
     return [_item("All jobs", "list", jobs, is_active=request.path.startswith(jobs) and not is_elsewhere), *views]
 

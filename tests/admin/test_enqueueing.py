@@ -1,0 +1,198 @@
+"""Enqueue: the form, what it foresees, and the job it makes."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from pydantic import BaseModel, Field
+from pytest_django.fixtures import Settings
+
+from derive.admin import input_fields, rights
+from derive.contracts import OllamaSettings
+from derive.models import Job, JobEvent
+from derive.queue import JobQueue
+from tests.admin.conftest import HOSTILE, Browse
+
+ENQUEUE = "admin:derive_job_act_enqueue"
+TEXT = "Luke Skywalker grew up on Tatooine. Write to luke@rebellion.example."
+
+
+@pytest.fixture(autouse=True)
+def _no_ollama(settings: Settings) -> None:
+    # A port that nobody listens on: refused at once.
+    settings.OLLAMA = OllamaSettings(base_url="http://127.0.0.1:1", num_ctx=3072)
+    cache.clear()
+
+
+@pytest.fixture
+def operator(browse: Browse) -> Client:
+    return browse("operator")
+
+
+def form(**changes: Any) -> dict[str, Any]:
+    return {
+        "step": "enqueue",
+        "form_id": str(uuid4()),
+        "interrogation": "sw_entity_facts_v1",
+        "input.entity_type": "character",
+        "input.entity_id": "luke",
+        "evidence_id": ["a"],
+        "source_uri": [""],
+        "text": [TEXT],
+        "priority": "7",
+        "max_attempts": "2",
+        **changes,
+    }
+
+
+def send(client: Client, **changes: Any) -> Any:
+    return client.post(reverse(ENQUEUE), form(**changes))
+
+
+def test_the_job_is_queued_as_it_was_typed_with_its_actor_and_reason(
+    operator: Client, browse: Browse, queue: JobQueue
+) -> None:
+    answer = send(operator, reason="asked for", model_hint="tiny", dedupe_key="k", available="2100-01-01T12:00")
+    job = Job.objects.get()
+    assert answer["Location"] == reverse("admin:derive_job_change", args=[job.job_id])
+    assert (job.status, job.priority, job.max_attempts, job.model_hint, job.dedupe_key) == (
+        *("SCHEDULED", 7, 2, "tiny", "k"),
+    )
+    assert (job.entity_type, job.entity_id) == ("character", "luke")
+    assert json.loads(job.input_json)["extra_params"]["evidence"] == [{"evidence_id": "a", "text": TEXT}]
+    event = JobEvent.objects.get()
+    assert (event.actor, event.reason) == (browse.people["operator"].username, "asked for")
+
+
+def test_the_preview_shows_bounds_redactions_prompt_and_tokens_and_queues_nothing(
+    operator: Client, queue: JobQueue
+) -> None:
+    answer = send(operator, step="preview", text=[TEXT + "x" * 60_000])
+    page = answer.content.decode()
+    foreseen = answer.context["foreseen"]
+    assert [(one.pattern, one.count) for one in foreseen.bundle.redactions] == [("email", 1)]
+    assert [cut.why for cut in foreseen.bundle.cuts] == ["item_too_long"]
+    assert not foreseen.fits
+    assert "evidence_too_large" in page
+    assert "luke@rebellion.example" not in foreseen.prompt
+    assert "of 3,072 tokens" in page.replace("\u202f", ",")
+    assert not Job.objects.exists()
+
+
+def test_hostile_text_is_shown_as_text_and_comes_back_as_it_was_typed(operator: Client, queue: JobQueue) -> None:
+    answer = send(operator, step="preview", text=[HOSTILE], evidence_id=["<b>"], dedupe_key=HOSTILE, reason=HOSTILE)
+    page = answer.content.decode()
+    assert "<script>alert" not in page
+    assert "⟨U+202E⟩" in page
+    assert answer.context["evidence"][0].text == HOSTILE
+
+
+def test_an_upload_becomes_a_piece_that_can_be_seen(operator: Client, queue: JobQueue) -> None:
+    good = SimpleUploadedFile("hoth.txt", "Hoth is an ice planet.\r\nCold.".encode("utf-8-sig"))
+    answer = send(operator, step="preview", evidence_file=[good])
+    uploaded = answer.context["evidence"][1]
+    assert (uploaded.source_uri, uploaded.text) == ("file:hoth.txt", "Hoth is an ice planet.\nCold.")
+    assert "Hoth is an ice planet." in answer.context["foreseen"].prompt
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"\xff\xfe", "is not UTF-8 text (byte 1)"), (b"a\x00b", "U+0000"), (b"x" * 1_000_001, "is larger than")],
+)
+def test_an_upload_that_is_no_bounded_text_is_refused_with_the_reason(
+    operator: Client, queue: JobQueue, content: bytes, why: str
+) -> None:
+    answer = send(operator, evidence_file=[SimpleUploadedFile("bad.bin", content)])
+    assert answer.status_code == 400
+    assert any(why in problem for problem in answer.context["problems"])
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"input.entity_type": "droideka"}, "entity_type"),
+        ({"input.entity_id": ""}, "entity_id"),
+        ({"priority": "much"}, "priority"),
+        ({"max_attempts": "0"}, "max_attempts"),
+        ({"available": "soon"}, "not before"),
+        ({"evidence_ref_json": "{"}, "evidence_ref_json"),
+        ({"text": ["a", "b"], "evidence_id": ["a\tb", "b"], "source_uri": ["", ""]}, "evidence_id"),
+    ],
+)
+def test_what_cannot_be_queued_says_why_and_keeps_what_was_typed(
+    operator: Client, queue: JobQueue, changes: dict[str, Any], why: str
+) -> None:
+    answer = send(operator, **changes)
+    assert answer.status_code == 400
+    assert any(why in problem for problem in answer.context["problems"])
+    assert TEXT in answer.content.decode() or "text" in changes
+    assert not Job.objects.exists()
+
+
+def test_a_held_dedupe_key_names_and_links_its_job(operator: Client, queue: JobQueue) -> None:
+    send(operator, dedupe_key="k")
+    holder = Job.objects.get()
+    answer = send(operator, dedupe_key="k", **{"input.entity_id": "leia"})
+    assert answer.status_code == 409
+    assert reverse("admin:derive_job_change", args=[holder.job_id]) in answer.content.decode()
+    assert Job.objects.count() == 1
+
+
+def test_a_form_sent_twice_is_one_job_and_changed_another(operator: Client, queue: JobQueue) -> None:
+    form_id = str(uuid4())
+    send(operator, form_id=form_id)
+    send(operator, form_id=form_id)
+    assert Job.objects.count() == 1
+    send(operator, form_id=form_id, priority="8")
+    assert Job.objects.count() == 2
+
+
+def test_an_ollama_that_is_away_leaves_a_field_and_a_reason(operator: Client, queue: JobQueue) -> None:
+    answer = operator.get(reverse(ENQUEUE))
+    assert answer.context["models"].why_not
+    assert "cannot be listed" in answer.content.decode()
+
+
+def test_who_may_not_see_payloads_previews_nothing(
+    operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = rights.may
+    monkeypatch.setattr(rights, "may", lambda request, what: what != rights.SEE_PAYLOADS and may(request, what))
+    assert send(operator, step="preview").status_code == 403
+    assert send(operator).status_code == 302
+
+
+def test_enqueueing_needs_the_page_s_own_token(browse: Browse, queue: JobQueue) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(browse.people["operator"], backend="django.contrib.auth.backends.ModelBackend")
+    assert send(client).status_code == 403
+    assert not Job.objects.exists()
+
+
+class Depth(BaseModel):
+    """An input of one's own."""
+
+    name: str = Field(description="what it is called", max_length=20)
+    size: int | None = None
+    is_big: bool = False
+    tags: list[str] = []
+    more: dict[str, int] = {}
+
+
+def test_an_input_contract_of_one_s_own_becomes_fields() -> None:
+    fields = input_fields.input_fields(Depth, {})
+    assert [(one.name, one.kind, one.required) for one in fields] == [
+        ("name", "text", True),
+        ("size", "integer", False),
+        ("is_big", "yes_no", False),
+        ("tags", "lines", False),
+        ("more", "json", False),
+    ]
+    assert (fields[0].help, fields[0].max_length) == ("what it is called", 20)
+    assert not input_fields.takes_evidence(Depth)
