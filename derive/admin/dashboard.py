@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from derive.admin import rights
@@ -36,10 +37,11 @@ COUNTING_LATE = timedelta(minutes=3)
 """Workers and schedules count every minute at the least; a worker alone four times a minute."""
 MAX_WORKERS_SHOWN = 12
 MAX_JOBS_SHOWN = 6
-DAY = timedelta(days=1)
+MAX_RENDERED = 16
 
 NUMBERS = {span: Numbers(days) for span, days in SPANS.items()}
 VITALS = Vitals()
+_rendered: dict[tuple[object, ...], str] = {}
 
 # What the sparkline of a state's tile counts: moves into it.
 _INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
@@ -113,8 +115,19 @@ def _span_of(request: HttpRequest) -> str:
 
 def _parts(request: HttpRequest, span: str) -> str:
     snapshot = NUMBERS[span].snapshot()
-    charts = Charts(snapshot)
     may_see_workers = rights.may(request, rights.VIEW_WORKERS)
+    # The same numbers look the same to all who may see as much and live in the same zone.
+    key = (snapshot.read_at, span, may_see_workers, timezone.get_current_timezone_name(), VITALS.parts())
+    html = _rendered.get(key)
+    if html is None:
+        while len(_rendered) >= MAX_RENDERED:
+            _rendered.pop(next(iter(_rendered)), None)
+        html = _rendered[key] = _render(snapshot, span, may_see_workers=may_see_workers)
+    return html
+
+
+def _render(snapshot: Snapshot, span: str, *, may_see_workers: bool) -> str:
+    charts = Charts(snapshot)
     return render_to_string(
         "admin/dashboard/parts.html",
         {

@@ -150,9 +150,11 @@ class Numbers:
 
 def _oldest_ready() -> Any:
     """Return the job that is ready for longest, of those queued first."""
-    ready = Job.objects.filter(status=JobStatus.NEW).order_by("job_seq")
-    first = ready.only("job_id", "available_utc", "entity_id", "interrogation_key")[:OLDEST_LOOKED_AT]
-    return min(first, key=lambda job: job.available_utc, default=None)
+    # Numbers first, which ix_job_status alone gives: asked for whole rows, PostgreSQL walks the table from the start
+    # where the ready jobs are the youngest (1.3 s instead of some milliseconds, of a million jobs).
+    ready = Job.objects.filter(status=JobStatus.NEW).order_by("job_seq").values("job_seq")[:OLDEST_LOOKED_AT]
+    first = Job.objects.filter(job_seq__in=ready).order_by("available_utc", "job_seq")
+    return first.only("job_id", "available_utc", "entity_id", "interrogation_key").first()
 
 
 def _running() -> tuple[Any, ...]:

@@ -33,6 +33,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers and health that no other test has read; health is looked at nowhere."""
     monkeypatch.setattr(dashboard, "NUMBERS", {span: Numbers(days) for span, days in dashboard.SPANS.items()})
     monkeypatch.setattr(dashboard, "VITALS", Vitals(checks=()))
+    monkeypatch.setattr(dashboard, "_rendered", {})
 
 
 def shown(client: Client, address: str = "/admin/") -> str:
