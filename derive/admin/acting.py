@@ -139,7 +139,7 @@ def run(request: HttpRequest) -> HttpResponse:
     in_steps = "application/json" in request.headers.get("Accept", "")
     try:
         order = Order.read(request.POST)
-        reason = _read_reason(request.POST)
+        reason = read_reason(request.POST)
         value = order.action.read(request.POST.get("value", ""))
     except ValueError as error:
         if in_steps:
@@ -242,7 +242,8 @@ def _read_ref(text: str) -> JobRef:
     return JobRef(job_id=guid, expected_status=JobStatus(status))
 
 
-def _read_reason(form: QueryDict) -> str:
+def read_reason(form: QueryDict) -> str:
+    """Return why somebody acts; raise ValueError when they do not say."""
     reason = form.get("reason", "").strip()
     if not reason or len(reason) > MAX_REASON:
         raise ValueError(f"Say why, in at most {MAX_REASON} characters: it stands in each job's history.")

@@ -33,6 +33,7 @@ MAINTAINERS = ("django_q_",)
 # Viewers see what is planned; operators plan.
 PLANNED = ("derive_retrypolicy_", "derive_recurringinterrogation_")
 PURGING = ("derive_retentionpolicy_",)
+PURGES = ("derive_job_purge", "derive_job_purge_run")
 PLANNING = ("_add", "_delete", "_preview")
 READ_BY_DJANGO = {f"derive_{model}_change" for model in ("run", "jobevent", "worker", "lakedeletion")}
 TAKES_PAYLOADS = ("_payload", "_download", "_raw")
@@ -65,7 +66,7 @@ def may(who: str, method: str, name: str | None) -> bool:
         return name in {*OPEN, "logout"}
     if name in STAFF or name is None:
         return True
-    if name.startswith(MAINTAINERS) or is_planning(method, name, PURGING):
+    if name.startswith(MAINTAINERS) or name in PURGES or is_planning(method, name, PURGING):
         return who == "maintainer"
     if any(part in name for part in (*TAKES_PAYLOADS, *TAKES_ACTING)) or is_planning(method, name, PLANNED):
         return who in {"operator", "maintainer"}

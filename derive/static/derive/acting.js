@@ -91,7 +91,7 @@
       body.set("cursor", answer.cursor);
     }
 
-    const parts = [make("p", `${changed.toLocaleString()} changed.${stopped ? " Stopped; the rest was left." : ""}`, "hc-good")];
+    const parts = [make("p", `${changed.toLocaleString()} ${form.dataset.did || "changed"}.${stopped ? " Stopped; the rest was left." : ""}`, "hc-good")];
     if (problem) parts.unshift(make("p", problem, "hc-problem"));
     if (refused.size) parts.push(make("p", "Refused:"), refusalsAsList(refused));
     const row = make("div", undefined, "hc-row");
