@@ -30,8 +30,8 @@ demo: environment ## Watch sample questions go through queue, model and lake, an
 test: setup ## Run every test on the embedded PostgreSQL, or on DATABASE_URL
 	$(RUN) -m pytest -m "not bench" $(ARGS)
 
-test-contract: setup ## Run the queue's promises alone, on the engine that DATABASE_URL names
-	$(RUN) -m pytest tests/contract $(ARGS)
+test-contract: setup ## Run the queue's promises and the admin's queries, on the engine that DATABASE_URL names
+	$(RUN) -m pytest tests/contract tests/admin $(ARGS)
 
 # How long chaos reigns, over how many workers, from which seed (empty: a new one, which is printed).
 SECONDS ?= 180
