@@ -18,7 +18,8 @@ from derive.export.forms import Csv, Form, JsonLines, Writer
 from derive.export.horizon import settled_number
 from derive.export.parquet import ArrowStream, write_parquet
 from derive.export.progress import Order, Progress, load, save, sync_folder
-from derive.export.reading import Batch, last_number, read_ahead, read_range, server_now
+from derive.export.reading import Batch, last_number, read_ahead, read_range
+from derive.sql.clock import database_now
 
 SAVE_SECONDS = 1.0
 """Between two notes of how far it has come; what was written since is written again by who goes on."""
@@ -183,7 +184,7 @@ def _planned(order: Order, known: Progress | None, *, is_feed: bool) -> Progress
     after = known.through if known else 0
     through = settled_number(after=after) if is_feed else last_number()
     # The clock is read last: what the numbers reach had begun before it.
-    return Progress(order=order, after=after, through=max(after, through), ended_by=server_now(), position=after)
+    return Progress(order=order, after=after, through=max(after, through), ended_by=database_now(), position=after)
 
 
 def _batches(order: Order, progress: Progress) -> Iterator[tuple[int, Batch]]:

@@ -6,8 +6,8 @@ nobody will ever use.
 
 from datetime import datetime, timedelta
 
-from derive.export.reading import server_now
 from derive.models import Job, Run
+from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import JobStatus
 
@@ -21,7 +21,7 @@ def settled_number(*, after: int) -> int:
 
     The order of the reads matters: a run claimed after the first of them has a higher number than is returned.
     """
-    numbers = _recent(server_now() - SETTLING)
+    numbers = _recent(database_now() - SETTLING)
     running = reading(
         lambda: list(
             Run.objects.filter(

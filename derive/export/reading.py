@@ -5,7 +5,7 @@ Raises QueueError.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db import Error as DjangoDatabaseError
@@ -14,7 +14,7 @@ from django.db import connection
 from derive.export.columns import COLUMNS, Column, Kind, Rows
 from derive.export.selection import Selection
 from derive.sql.faults import queue_error, read_fault
-from derive.sql.reading import reading
+from derive.sql.reading import read_rows
 from derive.sql.tables import Engine, engine_of, quoted_table
 
 WINDOW_RUNS = 1_000
@@ -34,7 +34,6 @@ _FROM = {
 _NUMBER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq"}
 _ORDER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq, f.fact_index"}
 _BYTES = {Engine.POSTGRESQL: "octet_length(output_json)", Engine.SQLSERVER: "DATALENGTH(output_json)"}
-_NOW = {Engine.POSTGRESQL: "clock_timestamp()", Engine.SQLSERVER: "SYSUTCDATETIME()"}
 
 Batch = list[tuple[Any, ...]]
 _T = TypeVar("_T")
@@ -78,7 +77,7 @@ def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
     if not job_numbers:
         return
     engine = engine_of(connection)
-    found = _all(
+    found = read_rows(
         f"SELECT r.run_seq, {_BYTES[engine]} FROM {quoted_table(engine, 'run')} AS r"  # noqa: S608 (numbers, our own)
         f" INNER JOIN {quoted_table(engine, 'job')} AS j ON r.job_id = j.job_id"
         f" WHERE j.job_seq IN ({_list(job_numbers)}) AND r.status = 'SUCCEEDED' ORDER BY r.run_seq"
@@ -89,21 +88,15 @@ def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
 
 def last_number() -> int:
     """Return the highest run number there is; 0 without runs."""
-    found = _all(f"SELECT MAX(run_seq) FROM {quoted_table(engine_of(connection), 'run')}")  # noqa: S608 (constants)
+    found = read_rows(f"SELECT MAX(run_seq) FROM {quoted_table(engine_of(connection), 'run')}")  # noqa: S608 (constants)
     return int(found[0][0] or 0)
-
-
-def server_now() -> datetime:
-    """Return the server's clock."""
-    now = _all(f"SELECT {_NOW[engine_of(connection)]}")[0][0]
-    return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)  # type: ignore[no-any-return]
 
 
 def _fitting(first: int, last: int) -> tuple[int, bool]:
     """Return the end of a range that fits in memory, and whether nothing is in it."""
     engine = engine_of(connection)
     while True:
-        ((runs, size),) = _all(
+        ((runs, size),) = read_rows(
             f"SELECT COUNT(*), SUM(CAST({_BYTES[engine]} AS bigint)) FROM {quoted_table(engine, 'run')}"  # noqa: S608 (our own)
             f" WHERE run_seq > {first} AND run_seq <= {last} AND status = 'SUCCEEDED'"
         )
@@ -115,7 +108,7 @@ def _fitting(first: int, last: int) -> tuple[int, bool]:
 def _number_after(number: int) -> int:
     """Return the next run number that there is; one past any range when there is none."""
     table = quoted_table(engine_of(connection), "run")
-    found = _all(f"SELECT MIN(run_seq) FROM {table} WHERE run_seq > {number}")  # noqa: S608 (a number, our own)
+    found = read_rows(f"SELECT MIN(run_seq) FROM {table} WHERE run_seq > {number}")  # noqa: S608 (a number, our own)
     return int(found[0][0] or _NO_NUMBER)
 
 
@@ -160,12 +153,3 @@ def _rows(selection: Selection, where: str) -> Iterator[Batch]:
 def _column(column: Column, engine: Engine) -> str:
     # As text already: a UUID made for each row only to be written is a tenth of an export (measured).
     return f"{column.sql}::text" if column.kind is Kind.GUID and engine is Engine.POSTGRESQL else column.sql
-
-
-def _all(sql: str) -> Batch:
-    def query() -> Batch:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    return reading(query)

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 
 from derive.errors import InsideTransaction
 from derive.sql.faults import Meaning, queue_error, read_fault
+from derive.sql.moments import as_utc, without_zone
 from derive.sql.procedures import Procedure
 from derive.sql.tables import SCHEMA, Engine, engine_of
 
@@ -157,17 +158,11 @@ def _send_sqlserver(connection: BaseDatabaseWrapper, sql: str, values: Sequence[
 
 
 def _as_parameter(value: Any) -> Any:
-    """Return a moment as ``datetime2`` takes it: in UTC, without a zone."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return value
+    return without_zone(value) if isinstance(value, datetime) else value
 
 
 def _as_value(value: Any) -> Any:
-    """Return what the driver gave as PostgreSQL's gives it: moments are aware."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return value
+    return as_utc(value) if isinstance(value, datetime) else value
 
 
 def as_guid(value: Any) -> UUID:

@@ -4,11 +4,10 @@ Raises QueueError, as every reading here does.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection
 
-from derive.sql.reading import reading
+from derive.sql.reading import read_rows
 from derive.sql.tables import Engine, engine_of, quoted_table
 from derive.states import LIVE, JobStatus
 
@@ -59,7 +58,7 @@ def cap_of(status: JobStatus) -> int:
 def read_depths(status: JobStatus) -> list[Depth]:
     """Count so many jobs of a state at most, the earliest queued first, by interrogation."""
     engine = engine_of(connection)
-    rows = _rows(
+    rows = read_rows(
         f"SELECT d.interrogation_key, COUNT(*), {_AGE[engine]}"  # noqa: S608 (constants)
         f" FROM (SELECT interrogation_key, created_utc FROM {quoted_table(engine, 'job')}"
         f" WHERE status = '{status.value}' ORDER BY job_seq OFFSET 0 ROWS FETCH NEXT {cap_of(status)} ROWS ONLY) AS d"
@@ -77,14 +76,5 @@ def read_workers_alive() -> WorkersAlive:
         for stopping, working in (("0", "1"), ("1", "0"), ("0", "COALESCE(concurrency, 0)"), ("0", "active_runs"))
     )
     table = quoted_table(engine, "worker")
-    rows = _rows(f"SELECT {columns} FROM {table} WHERE last_seen_utc >= {_ALIVE_SINCE[engine]}")  # noqa: S608 (constants)
+    rows = read_rows(f"SELECT {columns} FROM {table} WHERE last_seen_utc >= {_ALIVE_SINCE[engine]}")  # noqa: S608 (constants)
     return WorkersAlive(*(int(value or 0) for value in rows[0]))
-
-
-def _rows(sql: str) -> list[tuple[Any, ...]]:
-    def query() -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    return reading(query)

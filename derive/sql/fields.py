@@ -5,7 +5,7 @@ refuses; and with USE_TZ it sends times as ``datetimeoffset``, to which SQL Serv
 ``datetime2`` column before it compares, so that no index serves (mssql/base.py, mssql/operations.py).
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from typing_extensions import override
 
+from derive.sql.moments import without_zone
 from derive.sql.tables import Engine, engine_of
 
 
@@ -44,5 +45,5 @@ class UtcField(models.DateTimeField):  # type: ignore[type-arg]  # so here
         if not prepared:
             value = self.get_prep_value(value)
         if engine_of(connection) is Engine.SQLSERVER and isinstance(value, datetime) and value.tzinfo is not None:
-            return value.astimezone(UTC).replace(tzinfo=None)
+            return without_zone(value)
         return connection.ops.adapt_datetimefield_value(value)

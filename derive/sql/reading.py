@@ -1,7 +1,7 @@
 """Reading rows with the queue's errors: whatever the driver raises leaves as a QueueError."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import Error as DjangoDatabaseError
 from django.db import connection
@@ -31,3 +31,14 @@ def reading(query: Callable[[], Result]) -> Result:
             if fault.meaning is Meaning.LOST:
                 connection.close()
             raise queue_error(fault, "reading") from error
+
+
+def read_rows(sql: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query without parameters, however often it has to be asked; raises QueueError."""
+
+    def query() -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    return reading(query)

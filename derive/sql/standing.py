@@ -6,12 +6,11 @@ Raises QueueError, as every reading here does.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import connection
 
-from derive.sql.reading import reading
-from derive.sql.statistics import as_utc, moment
+from derive.sql.moments import as_utc, literal
+from derive.sql.reading import read_rows
 from derive.sql.tables import Engine, engine_of, quoted_table
 from derive.states import JobStatus
 
@@ -57,12 +56,12 @@ def read_standing(states: Collection[JobStatus], *, now: datetime) -> Standing:
     ]
     arms += [
         f"SELECT '{_ENDED}', COUNT(*), MIN(d.finished_utc) FROM (SELECT finished_utc FROM {jobs}"  # noqa: S608 (constants)
-        f" WHERE status = '{state.value}' AND finished_utc IS NOT NULL AND finished_utc >= {moment(since)}"
+        f" WHERE status = '{state.value}' AND finished_utc IS NOT NULL AND finished_utc >= {literal(since)}"
         f" ORDER BY finished_utc DESC OFFSET 0 ROWS FETCH NEXT {ENDED_CAP} ROWS ONLY) AS d"
         for state in _WORKED_OFF
     ]
     arms.append(f"SELECT '{_MARK}', event_seq, through_utc FROM {mark} WHERE stat_name = 'stat_hour'")  # noqa: S608 (constants)
-    rows = _rows(" UNION ALL ".join(arms))
+    rows = read_rows(" UNION ALL ".join(arms))
     return Standing(
         jobs={JobStatus(what): int(amount) for what, amount, _at in rows if what not in {_MARK, _ENDED}},
         ended_per_second=sum(_rate(int(amount), at, now) for what, amount, at in rows if what == _ENDED),
@@ -72,7 +71,7 @@ def read_standing(states: Collection[JobStatus], *, now: datetime) -> Standing:
 
 def estimate_ready() -> int | None:
     """Return about how many jobs are ready, from what the engine keeps about their index; None when it does not say."""
-    rows = _rows(_READY_ESTIMATE[engine_of(connection)])
+    rows = read_rows(_READY_ESTIMATE[engine_of(connection)])
     return int(rows[0][0]) if rows and rows[0][0] is not None and rows[0][0] > COUNT_CAP else None
 
 
@@ -81,12 +80,3 @@ def _rate(amount: int, earliest: datetime | None, now: datetime) -> float:
     if amount < ENDED_CAP or earliest is None:
         return amount / RATE_WINDOW.total_seconds()
     return amount / max((now - as_utc(earliest)).total_seconds(), 0.001)
-
-
-def _rows(sql: str) -> list[tuple[Any, ...]]:
-    def query() -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    return reading(query)

@@ -3,15 +3,14 @@
 Raises QueueError, as every reading here does.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from django.db import connection
 
-from derive.sql.reading import reading
-from derive.sql.tables import Engine, engine_of, quoted_table
+from derive.sql.moments import as_utc, literal
+from derive.sql.reading import read_rows
+from derive.sql.tables import engine_of, quoted_table
 
 MAX_FAILURES = 12
 """Groups of failures that are read, the largest first."""
@@ -67,8 +66,8 @@ class FailureGroup:
 def read_hours(since: datetime) -> list[HourOfModel]:
     """Return the hours from ``since`` on, by model."""
     sums = ", ".join(f"SUM({name})" for name in _MOVES)
-    rows = _rows(
-        f"SELECT hour_utc, model, {sums} FROM {_table('stat_hour')} WHERE hour_utc >= {moment(since)}"  # noqa: S608 (constants)
+    rows = read_rows(
+        f"SELECT hour_utc, model, {sums} FROM {_table('stat_hour')} WHERE hour_utc >= {literal(since)}"  # noqa: S608 (constants)
         " GROUP BY hour_utc, model"
     )
     return [HourOfModel(as_utc(hour), model, *map(int, values)) for hour, model, *values in rows]
@@ -76,9 +75,9 @@ def read_hours(since: datetime) -> list[HourOfModel]:
 
 def read_buckets(since: datetime) -> list[Bucket]:
     """Return the histograms of the hours from ``since`` on, of all interrogations and models together."""
-    rows = _rows(
+    rows = read_rows(
         f"SELECT hour_utc, measure, up_to_ms, SUM(amount) FROM {_table('stat_hour_time')}"  # noqa: S608 (constants)
-        f" WHERE hour_utc >= {moment(since)} AND measure IN ('wait', 'run') GROUP BY hour_utc, measure, up_to_ms"
+        f" WHERE hour_utc >= {literal(since)} AND measure IN ('wait', 'run') GROUP BY hour_utc, measure, up_to_ms"
     )
     return [Bucket(as_utc(hour), measure, int(up_to), int(amount)) for hour, measure, up_to, amount in rows]
 
@@ -86,9 +85,9 @@ def read_buckets(since: datetime) -> list[Bucket]:
 def read_failures(since: datetime) -> list[FailureGroup]:
     """Return the largest groups of failures from ``since`` on. An expired lease is tried again, or a dead letter."""
     again = "SUM(CASE WHEN error_kind = 'lease_expired' THEN lease_expired - dead_lettered ELSE retried END)"
-    rows = _rows(
+    rows = read_rows(
         f"SELECT error_kind, interrogation_key, SUM(failed), SUM(dead_lettered), {again}"  # noqa: S608 (constants)
-        f" FROM {_table('stat_hour')} WHERE hour_utc >= {moment(since)} AND error_kind NOT IN {_NO_FAILURES}"
+        f" FROM {_table('stat_hour')} WHERE hour_utc >= {literal(since)} AND error_kind NOT IN {_NO_FAILURES}"
         " GROUP BY error_kind, interrogation_key"
         f" ORDER BY SUM(failed + dead_lettered) DESC, {again} DESC, error_kind, interrogation_key"
         f" OFFSET 0 ROWS FETCH NEXT {MAX_FAILURES} ROWS ONLY"
@@ -96,25 +95,5 @@ def read_failures(since: datetime) -> list[FailureGroup]:
     return [FailureGroup(kind, key, *map(int, values)) for kind, key, *values in rows]
 
 
-def moment(value: datetime) -> str:
-    """Return a moment as a literal: mssql-django rewrites parameters in SQL with GROUP BY, so there are none."""
-    text = f"'{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"
-    return f"CAST({text}' AS datetime2(6))" if engine_of(connection) is Engine.SQLSERVER else f"timestamptz {text}+00'"
-
-
-def as_utc(value: datetime) -> datetime:
-    """Return a time as either driver gives it, aware."""
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
 def _table(name: str) -> str:
     return quoted_table(engine_of(connection), name)
-
-
-def _rows(sql: str) -> Sequence[tuple[Any, ...]]:
-    def query() -> Sequence[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    return reading(query)

@@ -6,13 +6,14 @@ A total never goes down: hours only grow, and they outlive the jobs they tell of
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
 from derive.sql.clock import database_now
-from derive.sql.reading import reading
+from derive.sql.moments import as_utc, literal
+from derive.sql.reading import read_rows
 from derive.sql.tables import engine_of, quoted_table
 
 EVENTS = (
@@ -59,16 +60,15 @@ class TotalsReader:
         now = database_now()
         if self._border is None or self._read_at is None or not timedelta(0) <= now - self._read_at < OLD_KEPT:
             border = (now - RECENT).replace(minute=0, second=0, microsecond=0)
-            self._old, self._border, self._read_at = _read(f"hour_utc < {_literal(border)}"), border, now
-        return self._old + _read(f"hour_utc >= {_literal(self._border)}")
+            self._old, self._border, self._read_at = _read(f"hour_utc < {literal(border)}"), border, now
+        return self._old + _read(f"hour_utc >= {literal(self._border)}")
 
 
 def read_counted_until() -> datetime | None:
     """Return up to when everything that happened is counted; None while nothing is."""
     table = quoted_table(engine_of(connection), "stat_mark")
-    rows = _rows(f"SELECT through_utc FROM {table} WHERE stat_name = 'stat_hour'")  # noqa: S608 (our own constants)
-    moment: datetime | None = rows[0][0] if rows else None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    rows = read_rows(f"SELECT through_utc FROM {table} WHERE stat_name = 'stat_hour'")  # noqa: S608 (our own constants)
+    return as_utc(rows[0][0]) if rows and rows[0][0] is not None else None
 
 
 def _read(hours: str) -> Totals:
@@ -90,18 +90,4 @@ def _read(hours: str) -> Totals:
 def _grouped(table: str, by: str, sums: str, hours: str) -> Iterable[tuple[Any, ...]]:
     name = quoted_table(engine_of(connection), table)
     # Constants alone: mssql-django rewrites parameters in SQL with GROUP BY.
-    return _rows(f"SELECT {by}, {sums} FROM {name} WHERE {hours} GROUP BY {by}")  # noqa: S608 (our own constants)
-
-
-def _literal(hour: datetime) -> str:
-    """Return an hour as both engines read it: UTC, which is the session's zone on PostgreSQL."""
-    return f"'{hour.astimezone(UTC):%Y-%m-%dT%H:00:00}'"
-
-
-def _rows(sql: str) -> list[tuple[Any, ...]]:
-    def query() -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            return list(cursor.fetchall())
-
-    return reading(query)
+    return read_rows(f"SELECT {by}, {sums} FROM {name} WHERE {hours} GROUP BY {by}")  # noqa: S608 (our own constants)
