@@ -2,10 +2,8 @@
 
 import json
 import os
-import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,11 +20,10 @@ from derive.export.progress import Order, Progress
 from derive.export.selection import MAX_JOBS, Selection
 from derive.management.export_progress import ExportProgress
 from derive.management.import_progress import StopOnce
+from derive.management.times import moment
 from derive.sql.scripts import check_schema
 
 EXPORTED, COULD_NOT_GO_ON, STOPPED = 0, 2, 130
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGE = re.compile(r"([0-9]{1,6})([mhdw])")
 _FORM_OF = {".jsonl": Form.JSONL, ".ndjson": Form.JSONL, ".csv": Form.CSV, ".parquet": Form.PARQUET}
 EXAMPLES = """
 examples:
@@ -44,19 +41,6 @@ missed or told twice.
 exit codes: 0 exported (also when nothing matched), 2 could not start or go on (what is said is what to do),
 130 stopped by Ctrl-C: go on with --resume
 """
-
-
-def _moment(text: str) -> datetime:
-    age = _AGE.fullmatch(text)
-    try:
-        if age:
-            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError(
-            f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00:00Z, or an age like 24h or 7d"
-        ) from None
 
 
 def _job(text: str) -> UUID:
@@ -96,9 +80,9 @@ class Command(BaseCommand):
         which.add_argument("--entity", metavar="ID", help="about this entity")
         which.add_argument("--job", action="append", type=_job, default=[], metavar="ID", help="may be repeated")
         which.add_argument(
-            "--since", type=_moment, metavar="T", help="of runs that ended since: an ISO time (UTC), 24h, 7d"
+            "--since", type=moment, metavar="T", help="of runs that ended since: an ISO time (UTC), 24h, 7d"
         )
-        which.add_argument("--until", type=_moment, metavar="T", help="of runs that ended before")
+        which.add_argument("--until", type=moment, metavar="T", help="of runs that ended before")
         going_on = parser.add_argument_group("going on")
         going_on.add_argument(
             "--resume", action="store_true", help="go on with the export to FILE that was interrupted"

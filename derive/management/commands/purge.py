@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.management.ages import age
+from derive.management.times import age
 from derive.retention import PurgeReport, purge
 from derive.sql.scripts import check_schema
 from derive.states import ENDED, JobStatus

@@ -2,12 +2,10 @@
 
 import argparse
 import json
-import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +15,7 @@ from django.db import connection
 
 from derive.errors import HolocronError
 from derive.lake import Lake
+from derive.management.times import moment
 from derive.sql.scripts import check_schema
 from derive.states import RunStatus
 from derive.verify.checkers import Checkers
@@ -25,8 +24,6 @@ from derive.verify.reading import Selection, count_runs, run_status
 from derive.verify.verification import Verification
 
 ALL_VERIFY, FAULTS, COULD_NOT_START = 0, 1, 2
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_AGE = re.compile(r"([0-9]{1,6})([mhdw])")
 _EXAMPLES = """examples:
   manage.py verify_runs                                   every run, every byte
   manage.py verify_runs --quick --since 24h               rows, manifests and sizes of the last day's runs
@@ -37,19 +34,6 @@ _EXAMPLES = """examples:
 A line a fault: run id, file, what was checked, what is wrong. Folders of runs that died between lake and SQL are
 listed apart and are no faults. Exit codes: 0 all verify, 1 faults, 2 could not start or go on.
 """
-
-
-def _since(text: str) -> datetime:
-    age = _AGE.fullmatch(text)
-    try:
-        if age:
-            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError(
-            f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00:00Z, or an age like 24h or 7d"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _run(text: str) -> UUID:
@@ -76,7 +60,7 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--run", type=_run, metavar="ID", help="this run alone")
         which.add_argument(
-            "--since", type=_since, metavar="T", help="runs started since: an ISO time (UTC without a zone), 24h, 7d"
+            "--since", type=moment, metavar="T", help="runs started since: an ISO time (UTC without a zone), 24h, 7d"
         )
         parser.add_argument("--quick", action="store_true", help="SQL against manifests and sizes; files are not read")
         parser.add_argument("--json", action="store_true", help="a line of JSON for each finding, orphan, the summary")

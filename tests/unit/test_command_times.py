@@ -1,12 +1,12 @@
-"""Ages as commands take them."""
+"""Ages, moments and heads as commands take them."""
 
 from argparse import ArgumentTypeError
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from derive.management.ages import age
 from derive.management.commands.verify_audit import _head
+from derive.management.times import age, moment
 
 
 def test_an_age_is_a_number_and_a_unit() -> None:
@@ -20,6 +20,22 @@ def test_an_age_is_a_number_and_a_unit() -> None:
 def test_what_is_no_age_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="like 12h, 30d, 2w"):
         age(text)
+
+
+def test_a_moment_is_in_utc_where_it_names_no_zone() -> None:
+    assert moment("2026-01-31") == datetime(2026, 1, 31, tzinfo=UTC)
+    assert moment("2026-01-31T12:00:00+02:00") == datetime(2026, 1, 31, 10, tzinfo=UTC)
+
+
+def test_an_age_is_a_moment_so_long_ago() -> None:
+    before = datetime.now(UTC)
+    assert before <= moment("7d") + timedelta(days=7) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "-1d", "999999w", "0001-01-01T00:00:00+14:00"])
+def test_what_is_no_moment_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="or an age like 24h or 7d"):
+        moment(text)
 
 
 @pytest.mark.parametrize("text", ["", "42", "42:abc", "x:" + "a" * 64, "42:" + "A" * 64])
