@@ -21,6 +21,7 @@ from derive.admin.keyset import Condition, Page, Walk, equals, within
 from derive.admin.lists import paging, show, without
 from derive.admin.reading import ReadingAdmin
 from derive.admin.seek import Seeker
+from derive.export.forms import unarmed
 from derive.models import JobEvent
 from derive.states import JobEventName
 
@@ -153,13 +154,8 @@ def _as_csv(events: Iterable[Any]) -> Iterator[str]:
     writer = csv.writer(line)
     writer.writerow(COLUMNS)
     for event in events:
-        writer.writerow(_unarmed(value) for value in _values(event).values())
+        writer.writerow(unarmed(value) for value in _values(event).values())
         yield line.getvalue()
         line.seek(0)
         line.truncate()
     yield line.getvalue()
-
-
-def _unarmed(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
