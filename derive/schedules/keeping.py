@@ -27,7 +27,7 @@ SAMPLE_AMONG = 10_000
 KEPT_RUNS = 200
 """Rows kept of each task."""
 KEPT_DAYS = 30
-"""Days that django-q2's own failures are kept."""
+"""Days that django-q2's own failures are kept, and what deleted plans did."""
 MAX_TOLD_FINDINGS = 3
 
 
@@ -95,18 +95,10 @@ def verify_sample(deadline: Deadline) -> Told:
 
 
 def _sample() -> list[UUID]:
-    newest = Run.objects.order_by("-run_seq")
-
-    def query() -> list[UUID]:
-        last = newest.values_list("run_seq", flat=True).first()
-        if last is None:
-            return []
-        low = max(1, last - SAMPLE_AMONG)
-        drawn = random.sample(range(low, last + 1), min(SAMPLE_RUNS, last - low + 1))
-        found = Run.objects.filter(run_seq__in=drawn).exclude(status=RunStatus.RUNNING.value)
-        return list(found.values_list("run_id", flat=True))
-
-    return reading(query)
+    # Out of the runs there are, not of a range of numbers, many of which may be of purged runs.
+    ended = Run.objects.exclude(status=RunStatus.RUNNING.value).order_by("-run_seq")
+    newest = reading(lambda: list(ended.values_list("run_id", flat=True)[:SAMPLE_AMONG]))
+    return random.sample(newest, min(SAMPLE_RUNS, len(newest)))
 
 
 def tidy(deadline: Deadline) -> Told:
@@ -120,6 +112,9 @@ def tidy(deadline: Deadline) -> Told:
         rows = ScheduleRun.objects.filter(task=task).order_by("-id").values_list("id", flat=True)
         for newest_to_go in rows[KEPT_RUNS : KEPT_RUNS + 1]:
             removed += ScheduleRun.objects.filter(task=task, id__lte=newest_to_go).delete()[0]
+    # Plans that were deleted: their tasks have no state any more.
+    states = TaskState.objects.values("name")
+    removed += ScheduleRun.objects.filter(ended_utc__lt=long_ago).exclude(task__in=states).delete()[0]
     removed += SchedulerProcess.objects.filter(seen_utc__lt=now - timedelta(days=1)).delete()[0]
     removed += Task.objects.filter(stopped__lt=long_ago).delete()[0]
     return Told(Outcome.DONE, f"{removed} old rows removed") if removed else Told(Outcome.IDLE)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
-from derive.models import SchedulerProcess, ScheduleRun, TaskState
+from derive.models import Run, SchedulerProcess, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import keeping
 from derive.schedules.alone import Deadline, Outcome
@@ -159,6 +159,18 @@ def test_the_house_verifies_a_sample(queue: JobQueue) -> None:
     assert "in 1 runs" in told.text
 
 
+def test_a_sample_is_drawn_from_the_runs_there_are_however_high_their_numbers(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "SAMPLE_RUNS", 2)
+    for _ in range(3):
+        in_state(queue, JobStatus.FAILED)
+    in_state(queue, JobStatus.RUNNING)
+    ended = {run.run_id for run in Run.objects.exclude(status="RUNNING")}
+    assert len(set(keeping._sample())) == 2
+    assert set(keeping._sample()) <= ended
+
+
 def test_the_house_forgets_what_is_old(schedules: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "KEPT_RUNS", 2)
     now = database_now()
@@ -167,6 +179,12 @@ def test_the_house_forgets_what_is_old(schedules: None, monkeypatch: pytest.Monk
         ScheduleRun.objects.create(
             task="t", run_by="h:1", started_utc=now, ended_utc=now, outcome="done", told=str(number)
         )
+    for task, age in (("retry:deleted", 31), ("retry:just-deleted", 29)):
+        ended = now - timedelta(days=age)
+        ScheduleRun.objects.create(
+            task=task, run_by="h:1", started_utc=ended, ended_utc=ended, outcome="done", told=task
+        )
     SchedulerProcess.objects.create(cluster_id="old", host="h", pid=1, seen_utc=now - timedelta(days=2))
-    assert keeping.tidy(Deadline(60)).text == "4 old rows removed"
-    assert list(ScheduleRun.objects.order_by("id").values_list("told", flat=True)) == ["3", "4"]
+    assert keeping.tidy(Deadline(60)).text == "5 old rows removed"
+    told = ScheduleRun.objects.order_by("id").values_list("told", flat=True)
+    assert list(told) == ["3", "4", "retry:just-deleted"]
