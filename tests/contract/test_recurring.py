@@ -101,8 +101,8 @@ def test_what_a_crash_left_out_is_queued_with_the_next_look(
     (lake / "asks" / "two.jsonl").write_text(a_line() + "\n" + a_line() + "\n")
     plan = a_recurring(lake_path="asks/two.jsonl")
 
-    def half(self: JobQueue, jobs: list[object], *, actor: str | None = None) -> object:
-        original(self, jobs[:1], actor=actor)  # type: ignore[arg-type]
+    def half(self: JobQueue, jobs: list[object], **said: str | None) -> object:
+        original(self, jobs[:1], **said)  # type: ignore[arg-type]
         raise DatabaseUnavailable("the connection broke")
 
     original = JobQueue.enqueue_many
