@@ -15,7 +15,7 @@ from derive.admin.lists import show
 from derive.admin.reading import ReadingAdmin
 from derive.models import ScheduleRun, TaskState
 from derive.schedule_models import TASK_CHARACTERS, Planned
-from derive.schedules.cron import BadCron, Cron
+from derive.schedules.cron import in_words
 from derive.schedules.health import PLANS, scheduler_health
 from derive.schedules.house import HOUSE
 from derive.sql.clock import database_now
@@ -75,7 +75,7 @@ def _house(request: HttpRequest) -> list[Row]:
         schedule = schedules.get(task.func)
         link = reverse("admin:django_q_schedule_change", args=[schedule.pk]) if may_edit and schedule else ""
         next_utc = None if schedule is None else schedule.next_run
-        when = "off" if schedule is None else _words(schedule.cron)
+        when = "off" if schedule is None else in_words(schedule.cron)
         state = states.get(task.name)
         rows.append(Row(task.name, task.title, task.what, when, next_utc, link, state, _is_running(state, now)))
     return rows
@@ -91,17 +91,10 @@ def _plans(request: HttpRequest) -> list[Row]:
         for plan in plans:
             link = reverse(f"admin:derive_{model._meta.model_name}_change", args=[plan.pk])  # noqa: SLF001
             what = f"{model._meta.verbose_name}".capitalize()  # noqa: SLF001
-            when, next_utc = (_words(plan.cron), plan.next_utc) if plan.enabled else ("off", None)
+            when, next_utc = (in_words(plan.cron), plan.next_utc) if plan.enabled else ("off", None)
             state = states.get(plan.task)
             rows.append(Row(plan.task, plan.name, what, when, next_utc, link, state, _is_running(state, now)))
     return rows
-
-
-def _words(expression: str | None) -> str:
-    try:
-        return Cron.read(expression or "").words
-    except BadCron as error:
-        return str(error)
 
 
 def _is_running(state: TaskState | None, now: datetime) -> bool:

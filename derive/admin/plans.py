@@ -21,7 +21,7 @@ from derive.admin.units import moment
 from derive.errors import HolocronError
 from derive.models import RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
 from derive.schedule_models import Planned
-from derive.schedules.cron import BadCron, Cron
+from derive.schedules.cron import BadCron, Cron, in_words
 from derive.schedules.recurring import check_plan
 from derive.schedules.retaining import count_old
 from derive.schedules.retrying import count_matching
@@ -159,10 +159,7 @@ class PlanAdmin(GuardedAdmin):
     @column("when (UTC)")
     def words(self, plan: Planned) -> str:
         """Return the expression in words."""
-        try:
-            return Cron.read(plan.cron).words
-        except BadCron as error:
-            return str(error)
+        return in_words(plan.cron)
 
     @column("next")
     def next_at(self, plan: Planned) -> SafeString:

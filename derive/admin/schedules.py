@@ -21,7 +21,7 @@ from derive.admin.guarded_admin import GuardedAdmin
 from derive.admin.plan_forms import CronField
 from derive.admin.units import moment
 from derive.schedule_models import WHEN_HELP
-from derive.schedules.cron import BadCron, Cron
+from derive.schedules.cron import Cron, in_words
 from derive.schedules.house import HOUSE
 from derive.sql.clock import database_now
 
@@ -88,10 +88,7 @@ class ScheduleAdmin(GuardedAdmin):
     @column("when (UTC)")
     def words(self, schedule: Any) -> str:
         """Return the expression in words."""
-        try:
-            return Cron.read(schedule.cron or "").words
-        except BadCron as error:
-            return str(error)
+        return in_words(schedule.cron)
 
     @column("next")
     def next_at(self, schedule: Any) -> SafeString:

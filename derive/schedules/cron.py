@@ -71,3 +71,11 @@ class Cron:
         """Return the next times after a moment."""
         times = croniter(self.expression, moment.astimezone(UTC)).all_next(datetime)
         return list(islice(times, count))
+
+
+def in_words(expression: str | None) -> str:
+    """Return what an expression means, or why it means nothing, for rows that may have been written past a form."""
+    try:
+        return Cron.read(expression or "").words
+    except BadCron as error:
+        return str(error)

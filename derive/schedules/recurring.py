@@ -24,10 +24,9 @@ from derive.queue import JobQueue
 from derive.schedule_models import RecurringInterrogation
 from derive.schedules.alone import Deadline, Outcome, Told
 from derive.sql.reading import reading
-from derive.states import JobStatus
+from derive.states import LIVE
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-UNFINISHED = (JobStatus.NEW.value, JobStatus.SCHEDULED.value, JobStatus.RUNNING.value)
 MAX_TOLD_LINES = 3
 _LINE_BITS = 40
 """The low bits of a job's id that count the file's lines, as for any import."""
@@ -116,4 +115,4 @@ def _in_words(plan: RecurringInterrogation, record: Record) -> str:
 
 def _unfinished(plan: RecurringInterrogation) -> int:
     """Count the plan's jobs that have not ended, up to a hundred."""
-    return reading(Job.objects.filter(created_by=plan.actor, status__in=UNFINISHED)[:100].count)
+    return reading(Job.objects.filter(created_by=plan.actor, status__in=sorted(LIVE))[:100].count)

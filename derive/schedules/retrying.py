@@ -12,9 +12,9 @@ from derive.schedule_models import RetryPolicy
 from derive.schedules.alone import Deadline, Outcome, Told
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
-from derive.states import ENDED, JobStatus
+from derive.states import REQUEUEABLE, JobStatus
 
-RETRYABLE = tuple(sorted(status.value for status in ENDED if status is not JobStatus.SUCCEEDED))
+RETRYABLE = tuple(sorted(status.value for status in REQUEUEABLE))
 COUNT_TO = 10_000
 MOST_JOBS = 5_000
 """The most that one policy queues anew at a time."""
