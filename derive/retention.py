@@ -19,6 +19,7 @@ from derive.lake_stores.paths import is_run_folder
 from derive.models import Artifact, Job, LakeDeletion, Run
 from derive.queue import JobQueue
 from derive.sealing.chain import seal_history
+from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import ENDED, LIVE, JobStatus
@@ -64,6 +65,7 @@ def purge(
     dry_run: bool = False,
     max_rows: int | None = None,
     on_batch: OnBatch = lambda _: None,
+    on_seal: Callable[[SealDocument], object] = lambda _: None,
     lake: Lake | None = None,
 ) -> PurgeReport:
     """Purge ended jobs that ended longer ago than the age of their state; states without an age stay.
@@ -71,6 +73,7 @@ def purge(
     ``max_rows`` bounds the jobs of this call (None: all there are); a dry run answers what a purge would take and
     changes nothing. Held jobs, live ones and those a live job is to repeat are never taken. The files of purged jobs
     follow when their rows are gone, those of earlier purges first; what cannot be deleted is tried again next time.
+    ``on_seal`` is given each seal of the history, which comes first and may be long.
 
     Raises HistoryUnsettled, LakeUnavailable (nothing was purged), QueueError, ValueError for a state that is no end.
     """
@@ -81,7 +84,7 @@ def purge(
         _count_rows(ages, database_now(), report, max_rows=max_rows)
         return report
     lake = Lake.open(settings.LAKE_URL) if lake is None else lake
-    sealed = seal_history(lake)
+    sealed = seal_history(lake, on_seal=on_seal)
     if not sealed.is_settled:
         raise HistoryUnsettled(
             "nothing was purged: an open transaction keeps the history from being sealed; end it, or try again later"

@@ -22,6 +22,7 @@ from derive.admin.texts import cell
 from derive.errors import LakeUnavailable, QueueError
 from derive.models import Job
 from derive.retention import HistoryUnsettled, purge
+from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 
@@ -31,6 +32,10 @@ STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus
 MOST_DAYS = 36_500
 STEP_JOBS = 500
 _NOT_HELD = Condition("t.hold_utc IS NULL")
+
+
+class _TimeIsUp(Exception):
+    """Ends the sealing between two seals."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +77,33 @@ def run(request: HttpRequest) -> HttpResponseBase:
     if in_steps:
         cursor = None if is_over or fault else "more"
         return JsonResponse({"changed": purged, "refused": [], "cursor": cursor, "undo": "", "error": fault})
-    return _page(request, ages, problems=[fault] if fault else [], typed=request.POST, purged=purged)
+    left = [] if is_over else ["There was no time for all of it: purge again to go on."]
+    return _page(request, ages, problems=[fault] if fault else left, typed=request.POST, purged=purged)
 
 
 def _purge(
     request: HttpRequest, ages: Mapping[JobStatus, timedelta], reason: str, *, seconds: float
 ) -> tuple[int, bool, str]:
     """Purge for so long; return how many jobs went, whether all are gone, and the fault that ended it."""
-    begun, purged, is_over, fault = time.monotonic(), 0, False, ""
+    until, purged, is_over, fault = time.monotonic() + seconds, 0, False, ""
     actor = rights.actor_of(request)
+
+    def watch(_document: SealDocument) -> None:
+        if time.monotonic() >= until:
+            raise _TimeIsUp
+
     try:
-        while not is_over and time.monotonic() - begun < seconds:
-            report = purge(ages=ages, actor=actor, reason=reason, max_rows=STEP_JOBS)
+        # Once at the least: each step comes further, if only with the history.
+        while not is_over:
+            report = purge(ages=ages, actor=actor, reason=reason, max_rows=STEP_JOBS, on_seal=watch)
             purged += report.job_count
             is_over = report.job_count < STEP_JOBS
             fault = f"Files that are still to go: {report.last_error}" if report.last_error else ""
+            if time.monotonic() >= until:
+                break
+    except _TimeIsUp:
+        # The history comes first, and may be long: the next step goes on with it.
+        pass
     except (QueueError, HistoryUnsettled, LakeUnavailable) as error:
         fault = str(error)
     logger.info("jobs.purged", extra={"actor": actor, "jobs": purged})

@@ -11,6 +11,7 @@ from derive.retention import PurgeReport, delete_files, purge
 from derive.schedule_models import RetentionPolicy
 from derive.schedules.alone import Deadline, Outcome, Told
 from derive.sealing.chain import seal_history
+from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import ENDED, JobStatus
@@ -46,14 +47,15 @@ def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
 
 def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> Told:
     """Purge what the policy says is old; the history is sealed first."""
-    last: list[PurgeReport] = []
+    report, out_of_time = PurgeReport(dry_run=False), ""
 
-    def watch(report: PurgeReport) -> None:
-        last[:] = [report]
+    def watch(so_far: PurgeReport | SealDocument) -> None:
+        nonlocal report
+        if isinstance(so_far, PurgeReport):
+            report = so_far
         if deadline.is_over:
             raise _TimeIsUp
 
-    out_of_time = ""
     try:
         report = purge(
             ages=ages_of(policy),
@@ -61,12 +63,13 @@ def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> T
             reason=f"retention policy {policy.name}",
             max_rows=min(policy.max_jobs, MOST_JOBS),
             on_batch=watch,
+            on_seal=watch,
         )
     except _TimeIsUp:
-        (report,), out_of_time = last, "; it took too long, the rest waits for the next time"
+        out_of_time = "; it took too long, the rest waits for the next time"
     if report.last_error is not None:
         return Told(Outcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
-    if not report.job_count and not report.files_deleted:
+    if not out_of_time and not report.job_count and not report.files_deleted:
         return Told(Outcome.IDLE, "no job was old enough")
     return Told(Outcome.DONE, _counted(report) + out_of_time)
 

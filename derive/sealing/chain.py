@@ -64,7 +64,7 @@ class SealReport:
 
 
 def seal_history(
-    lake: Lake, *, batch_events: int = SEAL_EVENTS, on_seal: Callable[[SealDocument], None] = lambda _: None
+    lake: Lake, *, batch_events: int = SEAL_EVENTS, on_seal: Callable[[SealDocument], object] = lambda _: None
 ) -> SealReport:
     """Seal every event that no open transaction can precede; ``on_seal`` is given each document.
 

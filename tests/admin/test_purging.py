@@ -8,7 +8,7 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from derive.admin import purging
-from derive.models import Job, JobEvent
+from derive.models import Job, JobEvent, Seal
 from derive.queue import JobQueue
 from derive.states import JobStatus
 from tests.admin.conftest import Browse
@@ -68,7 +68,8 @@ def test_the_script_is_told_step_by_step(maintainer: Client, ended: JobQueue, mo
         ).json()
         cursor = said["cursor"]
         answers.append(said["changed"])
-    assert answers == [1, 1, 0]
+    # The history first.
+    assert answers == [0, 1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,17 @@ def test_what_cannot_be_understood_purges_nothing(
     assert page.status_code == 400
     assert says in page.text
     assert len(states()) == 4
+
+
+def test_sealing_a_long_history_first_is_done_in_steps_too(
+    maintainer: Client, ended: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "ALONE_SECONDS", 0)
+    page = maintainer.post(reverse(RUN), {"failed": "5", "reason": "old"})
+    assert "purge again to go on" in page.text
+    assert (Seal.objects.count(), len(states())) == (1, 4)
+    monkeypatch.undo()
+    assert "1 job purged" in maintainer.post(reverse(RUN), {"failed": "5", "reason": "old"}).text
 
 
 def test_an_operator_may_neither_look_nor_purge(browse: Browse, ended: JobQueue) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from derive.lake import Lake, artifact_facts
-from derive.models import Job, RetentionPolicy, ScheduleRun, TaskState
+from derive.models import Job, RetentionPolicy, ScheduleRun, Seal, TaskState
 from derive.queue import JobQueue
 from derive.schedules import retaining
 from derive.schedules.alone import Deadline, Outcome, Told
@@ -88,10 +88,25 @@ def test_a_purge_that_takes_too_long_stops_between_its_batches(
         in_state(queue, JobStatus.FAILED)
     pass_time(40 * DAY)
     policy = a_retention(failed_days=30)
+    seal(Deadline(60))
     outcome = retain(policy, database_now(), Deadline(0))
     assert outcome.text.startswith("1 jobs purged")
     assert "the rest waits for the next time" in outcome.text
     assert Job.objects.count() == 2
+
+
+def test_sealing_a_long_history_first_ends_in_time_too(queue: JobQueue) -> None:
+    in_state(queue, JobStatus.FAILED)
+    pass_time(40 * DAY)
+    policy = a_retention(failed_days=30)
+    said = retain(policy, policy.next_utc, Deadline(0))
+    assert said.outcome is Outcome.DONE
+    assert said.text == (
+        "0 jobs purged, 0 files deleted from the lake; it took too long, the rest waits for the next time"
+    )
+    assert Seal.objects.count() == Job.objects.count() == 1
+    run_retention()
+    assert not Job.objects.exists()
 
 
 def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
