@@ -94,7 +94,9 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: int = 200) -> HttpResponse:
     count, is_exact = _succeeded(chosen).walk().count()
-    logged = LogEntry.objects.filter(object_repr=TITLE).select_related("user").order_by("-action_time")[:MAX_SHOWN]
+    # Of jobs alone: a group, say, may bear the title too, and its entries tell something else.
+    entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Job), object_repr=TITLE)
+    logged = entries.select_related("user").order_by("-action_time")[:MAX_SHOWN]
     return show(
         request,
         "admin/jobs/export.html",

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -86,6 +88,18 @@ def test_who_took_what_is_kept_and_shown(browse: Browse, scene: Scene) -> None:
     page = client.get(ADDRESS).content.decode()
     assert "facts as csv" in page
     assert browse.people["operator"].username in page
+
+
+def test_an_entry_of_something_else_is_no_export(browse: Browse, scene: Scene) -> None:
+    client = browse("operator")
+    LogEntry.objects.create(
+        user=browse.people["operator"],
+        content_type=ContentType.objects.get_for_model(Group),
+        object_repr=exporting.TITLE,
+        action_flag=DELETION,
+        change_message="",
+    )
+    assert "None yet." in client.get(ADDRESS).content.decode()
 
 
 def test_a_reader_who_goes_away_is_noted(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
