@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 HEIGHT = 100.0
 """Of a chart's inner coordinates; a column is 1 wide."""
-GAP = 0.14
 _NICE = (1, 2, 2.5, 5, 10)
 
 

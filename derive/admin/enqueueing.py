@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from derive.admin import rights
+from derive.admin.acting import MAX_REASON
 from derive.admin.asking import as_guid, read_moment
 from derive.admin.evidence_fields import TypedEvidence, as_members, read_evidence
 from derive.admin.foreseeing import Foreseen, foresee
@@ -27,7 +28,6 @@ from derive.intake.importing import new_import_id
 from derive.interrogations.interrogation import Interrogation
 from derive.queue import JobQueue
 
-MAX_REASON = 1_000
 SETTINGS = ("priority", "model_hint", "available", "max_attempts", "dedupe_key", "evidence_ref_json", "reason")
 DEFAULTS = {"priority": "100", "max_attempts": "3"}
 

@@ -3,17 +3,12 @@
 from collections.abc import Mapping
 from itertools import pairwise
 
-BOUNDS_MS = (
-    0,
-    *(step * size for size in (10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000) for step in (1, 2, 5)),
-    100_000_000,
-    1_000_000_000,
-)
-"""The buckets' upper bounds in ``llm.stat_hour_time``, with the lower end of the first."""
-LONGEST_MS = 100_000_000
+from derive.sql.totals import BOUNDS_MS, ENDLESS_MS
+
+LONGEST_MS = BOUNDS_MS[-1]
 """What is longer is in one bucket without an end: no more is known of it."""
 
-_BELOW = {upper: lower for lower, upper in pairwise(BOUNDS_MS)}
+_BELOW = {upper: lower for lower, upper in pairwise((0, *BOUNDS_MS, ENDLESS_MS))}
 
 
 def percentile(buckets: Mapping[int, int], share: float) -> float | None:

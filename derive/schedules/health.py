@@ -44,11 +44,6 @@ class SchedulerHealth:
         """Whether a scheduler was heard of lately."""
         return self.heartbeat_age_seconds is not None and self.heartbeat_age_seconds <= ALIVE_SECONDS
 
-    @property
-    def is_well(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
 
 def scheduler_health() -> SchedulerHealth:
     """Look at heartbeats, due times and last outcomes, five short queries; raise QueueError."""

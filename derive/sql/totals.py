@@ -22,8 +22,10 @@ EVENTS = (
 )
 TOKENS = ("prompt_tokens", "output_tokens")
 MEASURES = ("wait", "run", "model")
-BOUNDS_MS = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
-"""Upper bounds of the times that are counted; what took longer stands under a larger one."""
+BOUNDS_MS: tuple[int, ...] = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
+"""Upper bounds of the times that are counted."""
+ENDLESS_MS = 10**9
+"""What took longer than the last of them stands under this."""
 RECENT = timedelta(days=1)
 """Hours that are read each time; those before change no more, but for what was committed very late."""
 OLD_KEPT = timedelta(hours=1)

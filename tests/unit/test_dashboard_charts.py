@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 from derive.admin.charts import HEIGHT, LogScale, dots_of, nice_maximum, path_of, stack
 from derive.admin.dashboard_charts import TIME_MARKS
-from derive.admin.percentiles import BOUNDS_MS, LONGEST_MS, percentile
+from derive.admin.percentiles import LONGEST_MS, percentile
+from derive.sql.totals import BOUNDS_MS, ENDLESS_MS
+
+BUCKETS_MS = (0, *BOUNDS_MS, ENDLESS_MS)
 
 
 @given(st.floats(0, 1e12))
@@ -14,13 +17,13 @@ def test_an_axis_ends_at_a_round_number_that_is_not_less_and_not_far(value: floa
     assert value <= nice_maximum(value) <= max(1.0, 2.5 * value)
 
 
-@given(st.dictionaries(st.sampled_from(BOUNDS_MS[1:]), st.integers(1, 1000), min_size=1), st.floats(0.01, 0.99))
+@given(st.dictionaries(st.sampled_from(BUCKETS_MS[1:]), st.integers(1, 1000), min_size=1), st.floats(0.01, 0.99))
 def test_a_percentile_lies_in_the_bucket_that_the_share_falls_into(buckets: dict[int, int], share: float) -> None:
     found = percentile(buckets, share)
     assert found is not None
     total = sum(buckets.values())
     below = sum(amount for upper, amount in buckets.items() if upper < found)
-    up_to = sum(amount for upper, amount in buckets.items() if BOUNDS_MS[BOUNDS_MS.index(upper) - 1] < found)
+    up_to = sum(amount for upper, amount in buckets.items() if BUCKETS_MS[BUCKETS_MS.index(upper) - 1] < found)
     assert found <= LONGEST_MS
     assert below <= share * total + 1e-6 or found == LONGEST_MS
     assert up_to >= share * total - 1e-6 or found == LONGEST_MS
@@ -39,7 +42,7 @@ def test_the_buckets_are_those_that_the_procedure_writes() -> None:
 
     for engine in Engine:
         text = read_script(engine, f"{PROCEDURES}/usp_roll_up_hours.sql").text
-        assert all(str(bound) in text for bound in BOUNDS_MS[1:]), engine
+        assert all(str(bound) in text for bound in BUCKETS_MS[1:]), engine
 
 
 def test_a_line_breaks_where_nothing_is_known_and_lone_points_are_dots() -> None:
