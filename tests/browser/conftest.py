@@ -19,9 +19,12 @@ CHROMIUM = next(
 PASSWORD = "a-password-for-one-test"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium: the system's, or else the one that Playwright installed."""
+    """A headless Chromium: the system's, or else the one that Playwright installed.
+
+    It ends with these tests: while it lives an event loop runs in this thread, beside which no other can.
+    """
     with sync_playwright() as playwright:
         try:
             # In a container there is no sandbox to be had; the pages are our own.
