@@ -19,8 +19,12 @@ class UserAdmin(DjangoUserAdmin, GuardedAdmin):  # type: ignore[type-arg]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    # Django's pair of boxes is no use on a phone or to a screen reader; a list of choices is.
+    filter_horizontal = ()
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, GuardedAdmin):
     """Groups."""
+
+    filter_horizontal = ()

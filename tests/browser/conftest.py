@@ -4,12 +4,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
+
+from derive.admin import dashboard, dashboard_numbers
+from derive.admin.dashboard_numbers import Numbers
+from derive.admin.vitals import Vitals
+from derive.contracts import OllamaSettings
+from derive.health import Part
+from tests.contract.conftest import every_history_holds_together
+from tests.faults.worker_world import World, a_hurried_world
 
 # Playwright's sync API runs an event loop in this thread, in which Django would refuse to touch the database.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -17,6 +27,11 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 PASSWORD = "a-password-for-one-test"
+# What the policy forbids is told to the console as well, but not by every version of every browser.
+TELL_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`forbidden by the policy: ${event.violatedDirective} ${event.blockedURI}`));
+"""
 
 
 @pytest.fixture(scope="package")
@@ -53,6 +68,7 @@ def visit(chromium: Browser, live_server: LiveServer, empty_queue: None) -> Iter
     """Open pages as a superuser; at the end the browser must have had nothing to complain of."""
     User.objects.create_superuser("operator", password=PASSWORD)
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
+    context.add_init_script(TELL_VIOLATIONS)
     page = context.new_page()
     page.set_default_timeout(20_000)
     tab = Visit(page, context)
@@ -66,3 +82,24 @@ def visit(chromium: Browser, live_server: LiveServer, empty_queue: None) -> Iter
     yield tab
     context.close()
     assert not tab.complaints
+
+
+@pytest.fixture(autouse=True)
+def fresh_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers read at each look, asked for again at once; health that is not well."""
+    vitals = Vitals(checks=(lambda: (Part("database", ok=True), Part("ollama", ok=False, reason="it is away")),))
+    vitals._look()
+    monkeypatch.setattr(dashboard, "NUMBERS", {span: Numbers(days) for span, days in dashboard.SPANS.items()})
+    monkeypatch.setattr(dashboard, "VITALS", vitals)
+    monkeypatch.setattr(dashboard, "REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+
+
+@pytest.fixture
+def world(empty_queue: None, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """What a real worker stands on; the pages know its lake and its model server."""
+    with a_hurried_world(tmp_path / "lake", monkeypatch) as world:
+        settings.LAKE_URL = str(world.lake_root)
+        settings.OLLAMA = OllamaSettings(base_url=world.fake.url)
+        yield world
+    every_history_holds_together()

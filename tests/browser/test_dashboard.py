@@ -1,16 +1,9 @@
 """The dashboard before one's eyes: it refreshes without flicker, can be paused, and is read by keyboard."""
 
-from typing import Literal
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from derive.admin import dashboard, dashboard_numbers
-from derive.admin.dashboard_numbers import Numbers
-from derive.admin.vitals import Vitals
 from derive.contracts import RunFacts
 from derive.errors import ErrorKind
-from derive.health import Part
 from derive.queue import JobQueue
 from tests.browser.conftest import Visit
 from tests.contract.scenes import claimed, failure, queued, success
@@ -18,17 +11,6 @@ from tests.contract.scenes import claimed, failure, queued, success
 pytestmark = pytest.mark.browser
 
 ANSWERED = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=2_000)
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers read at each look, asked for again at once; health that is not well."""
-    vitals = Vitals(checks=(lambda: (Part("database", ok=True), Part("ollama", ok=False, reason="it is away")),))
-    vitals._look()
-    monkeypatch.setattr(dashboard, "NUMBERS", {span: Numbers(days) for span, days in dashboard.SPANS.items()})
-    monkeypatch.setattr(dashboard, "VITALS", vitals)
-    monkeypatch.setattr(dashboard, "REFRESH_SECONDS", 0.1)
-    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
 
 
 def a_day(queue: JobQueue) -> None:
@@ -95,19 +77,3 @@ def test_charts_are_read_by_keyboard_and_as_tables(visit: Visit) -> None:
     page.wait_for_selector("#hc-tip", state="hidden")
     page.click("#hc-table-outcomes summary")
     page.wait_for_selector("#hc-table-outcomes tr >> text=succeeded: 1")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_owes_nobody_anything(visit: Visit, theme: Literal["light", "dark"], width: int) -> None:
-    page = visit.page
-    a_day(JobQueue())
-    page.emulate_media(color_scheme=theme)
-    page.set_viewport_size({"width": width, "height": 900})
-    page.goto("/admin/")
-    page.wait_for_selector("#hc-told >> text=Refreshes")
-    assert page.evaluate("document.documentElement.classList.contains('dark')") == (theme == "dark")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.click("#hc-pause")
-    found = Axe().run(page, context="#content", options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]})
-    assert not found.response["violations"], found.generate_report()

@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
+import pytest
 from django.db import connections
 
 from derive.contracts import JobInput, JobRef, OllamaSettings
 from derive.lake import ARTIFACTS, Lake
 from derive.models import Artifact, Job, Run
 from derive.queue import JobQueue
-from derive.worker import start
+from derive.worker import gate, lease, loop, options, patience, start
 from derive.worker.loop import Report, Worker
 from derive.worker.options import WorkerOptions, started_now
-from tests.fake_ollama import FakeOllama
+from tests.fake_ollama import FakeOllama, behaviours
 from tests.fake_ollama.answers import facts_content
 
 DEADLINE_SECONDS = 20
@@ -247,3 +248,25 @@ class World:
     def nothing_half_written(self) -> None:
         """Check that no file of the lake still bears the hidden name it had while it was written."""
         assert [path for path in self.lake_root.rglob(".*") if path.is_file()] == []
+
+
+@contextmanager
+def a_hurried_world(lake_root: Path, patch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world whose model answers properly, and whose workers do all that they do, but sooner."""
+    patch.setattr(start, "Worker", WatchedWorker)
+    # What is waited for is a condition, and each would come in seconds anyway.
+    patch.setattr(options, "HEARTBEAT_SECONDS", 0.05)
+    patch.setattr(lease, "REAP_SECONDS", 0.1)
+    patch.setattr(lease, "RECONNECT_SECONDS", 0.05)
+    patch.setattr(gate, "FIRST_PAUSE_SECONDS", 0.02)
+    patch.setattr(gate, "LONGEST_PAUSE_SECONDS", 0.1)
+    patch.setattr(loop, "AWAY_SECONDS", 0.05)
+    patch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.02)
+    patch.setattr(patience, "LONGEST_PAUSE_SECONDS", 0.05)
+    with FakeOllama() as fake:
+        fake.always(behaviours.answer(GOOD_ANSWER))
+        world = World(fake=fake, lake_root=lake_root)
+        try:
+            yield world
+        finally:
+            world.stop_all()

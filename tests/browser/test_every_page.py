@@ -1,0 +1,104 @@
+"""Every page that the URL configuration knows: usable by all, light and dark, on a screen and on a phone."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db import models
+from django.urls import reverse
+
+from derive.models import Job, LakeDeletion, RetentionPolicy, Run, ScheduleRun
+from derive.schedules.installing import install_schedules
+from derive.sql.clock import database_now
+from derive.states import JobStatus
+from tests.admin.test_every_address import addresses
+from tests.browser.barriers import COLOURS, RULES, barriers
+from tests.browser.conftest import Visit
+from tests.contract.plans import a_policy, a_recurring
+from tests.fake_ollama import behaviours
+from tests.faults.worker_world import World
+
+# A worker's heartbeats go the way "lease".
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, databases=["default", "lease"])]
+
+# What answers to a form, is fetched by a script, or is a file. An address without a name leads on to another.
+NO_PAGES = {None, "search", "autocomplete", "jsi18n", "logout", "login", "derive_dashboard"}
+NO_PAGE_ENDS = ("_act", "_run", "_undo", "_download", "_export", "_preview")
+PAGES = {"derive_job_export_download"}
+OF_A_ROW = ("_change", "_delete", "_history", "_password_change")
+SAME_EVERYWHERE = "#nav-sidebar-apps"
+ALIKE = ("_delete", "_history")
+"""Of these there is one template for all kinds of rows: one kind will do."""
+# What a width can break is looked at in each width once, and the colours in each of the four.
+LOOKS = (("light", 1280, RULES), ("dark", 1280, COLOURS), ("dark", 390, RULES), ("light", 390, COLOURS))
+
+
+@pytest.mark.timeout(600)
+def test_no_page_keeps_anybody_out(visit: Visit, world: World) -> None:
+    some_of_everything(world)
+    wrong: list[str] = []
+    for number, address in enumerate(pages()):
+        answer = visit.page.goto(address)
+        assert answer is not None
+        assert answer.ok, f"{address}: {answer.status}"
+        for theme, width, rules in LOOKS:
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            visit.page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", theme == "dark")
+            found = barriers(visit.page, rules=rules, without=SAME_EVERYWHERE if number else "nothing")
+            wrong += [f"{address} {theme} {width}: {barrier}" for barrier in found]
+        wrong += [f"{address}: the console says {complaint}" for complaint in visit.complaints]
+        visit.complaints.clear()
+    assert not wrong, "\n".join(wrong)
+
+
+def some_of_everything(world: World) -> None:
+    """A row of each kind, so that each kind's pages have something on them."""
+    world.fake.next(behaviours.wrong_quote("e1"))
+    world.enqueue(entity_type="character", entity_id="tala-venn", dedupe_key="tala-venn/1", priority=200)
+    world.work(runs=2)
+    for _ in range(2):
+        world.fake.next(behaviours.crashed())
+        world.enqueue(max_attempts=1, model_hint="llama3.2")
+        world.work()
+        if not LakeDeletion.objects.exists():
+            world.queue.purge(
+                finished_before_utc=database_now(), statuses=[JobStatus.DEADLETTER], actor="ada", reason="old"
+            )
+    world.cancel(world.enqueue())
+    world.queue.roll_up_hours()
+    now = database_now()
+    a_policy()
+    a_recurring()
+    RetentionPolicy.objects.create(
+        name="a-year", cron="0 3 * * *", succeeded_days=365, next_utc=now, changed_by="ada", changed_utc=now
+    )
+    install_schedules()
+    ScheduleRun.objects.create(
+        task="retry:nightly", run_by="q-1", started_utc=now, ended_utc=now, outcome="failed", told="away"
+    )
+    Group.objects.get_or_create(name="Viewer")
+
+
+def pages() -> Iterator[str]:
+    """Yield the address of every page; those of rows for one row of each kind, of jobs for each."""
+    for address, name in addresses():
+        if name in NO_PAGES or (str(name).endswith(NO_PAGE_ENDS) and name not in PAGES):
+            continue
+        if name == "password_change" or not str(name).endswith(OF_A_ROW):
+            yield address
+            continue
+        if str(name).endswith(ALIKE) and not str(name).startswith("auth_group"):
+            continue
+        rows = kind_of(str(name))._default_manager.order_by("pk")
+        assert rows, f"the test makes no row for {name}"
+        yield from (reverse(f"admin:{name}", args=[row.pk]) for row in (rows if rows.model is Job else rows[:1]))
+    first, second = Run.objects.order_by("run_seq")[:2]
+    yield f"{reverse('admin:derive_job_change', args=[first.job_id])}?run={first.run_id}"
+    yield f"{reverse('admin:derive_run_compare')}?a={first.run_id}&b={second.run_id}"
+
+
+def kind_of(name: str) -> type[models.Model]:
+    """Return the model whose rows an address is of, by the address's name."""
+    kinds = {f"{kind._meta.app_label}_{kind._meta.model_name}_": kind for kind in admin.site._registry}
+    return next(kind for prefix, kind in kinds.items() if name.startswith(prefix))
