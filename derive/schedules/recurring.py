@@ -45,7 +45,13 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
         # From here on this time is begun: what is already queued of it is no reason to skip the rest.
         RecurringInterrogation.objects.filter(pk=plan.pk).update(queueing_utc=due_utc)
         try:
-            stored = queue_spool(spool, queue=JobQueue(), actor=plan.actor, stop_asked=lambda: deadline.is_over)
+            stored = queue_spool(
+                spool,
+                queue=JobQueue(),
+                actor=plan.actor,
+                reason=f"recurring interrogation {plan.name}",
+                stop_asked=lambda: deadline.is_over,
+            )
         except ImportInterrupted as error:
             why = error.__cause__ or "it took too long"
             raise NotQueued(f"queued as far as line {error.progress.last_line or 0}, then: {why}") from error

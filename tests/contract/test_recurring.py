@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from derive.contracts import JobRef
 from derive.errors import DatabaseUnavailable
-from derive.models import Job, RecurringInterrogation, ScheduleRun, TaskState
+from derive.models import Job, JobEvent, RecurringInterrogation, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules.alone import Deadline, Told
 from derive.schedules.due import run_due, run_plan
@@ -58,6 +58,7 @@ def test_a_template_is_queued_when_it_is_due_under_the_plans_name(queue: JobQueu
     assert (job.interrogation_key, job.created_by, job.priority, job.model_hint) == (KEY, ACTOR, 7, "m")
     assert (job.max_attempts, job.entity_id) == (2, "luke")
     assert job.dedupe_key == f"{ACTOR}:{plan.next_utc:%Y-%m-%dT%H:%MZ}:1"
+    assert JobEvent.objects.get(event="enqueued").reason == "recurring interrogation daily-facts"
     plan.refresh_from_db()
     assert plan.next_utc is not None
     assert plan.next_utc > database_now()
