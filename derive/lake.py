@@ -16,10 +16,11 @@ from uuid import UUID, uuid5
 from pydantic import ValidationError
 
 from derive.contracts import ArtifactFacts, Manifest, ManifestFile
-from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge, LakePathRefused, LakeUnavailable
+from derive.errors import LakeError, LakePathRefused, LakeUnavailable
 from derive.lake_stores import paths
+from derive.lake_stores.folder import OpenFolder, hash_of, read_bounded
 from derive.lake_stores.paths import RUNS_FOLDER, check_name, check_uri
-from derive.lake_stores.store import Entry, FolderReader, SpoolFile, Store
+from derive.lake_stores.store import Entry, SpoolFile, Store
 from derive.lake_stores.urls import open_store
 
 MANIFEST_NAME = "manifest.json"
@@ -40,7 +41,6 @@ ARTIFACTS: Mapping[str, tuple[str, str]] = {
 """What a run may leave: file name to ``artifact_type`` and media type."""
 
 _OTHER = ("file", "application/octet-stream")
-_CHUNK_BYTES = 1 << 20
 MAX_MANIFEST_BYTES = 1 << 20
 
 BuildManifest = Callable[[tuple[ManifestFile, ...]], Manifest]
@@ -106,64 +106,6 @@ class Spool:
             raise ValueError(f"the spool of {self.name} was finished or abandoned before")
         if self._lost:
             raise LakeUnavailable(f"Bytes of {self.name} were lost before. {self._lost}") from self._lost
-
-
-class OpenFolder:
-    """A folder of the lake held open, each of its files one step away.
-
-    ``entries`` tells by name what stood in it when it was opened: nothing when it is not there. A context manager; one
-    thread at a time. Raises as the lake does.
-    """
-
-    def __init__(self, store: Store, uri: str) -> None:
-        self.uri = uri
-        self.entries: Mapping[str, Entry] = {}
-        self._store = store
-        self._reader: FolderReader | None = None
-        try:
-            self._reader = store.open_folder(uri)
-            self.entries = {entry.name: entry for entry in self._reader.entries()}
-        except LakeFileMissing:
-            self.close()
-        except BaseException:
-            self.close()
-            raise
-
-    def read(self, name: str, *, max_bytes: int | None = None) -> bytes:
-        """As ``Lake.read``, of the file of this name."""
-        with self._reading(name) as stream:
-            return _read(stream, f"{self.uri}/{name}", max_bytes)
-
-    def read_start(self, name: str, *, max_bytes: int) -> tuple[bytes, int]:
-        """As ``Lake.read_start``, of the file of this name."""
-        with self._reading(name) as stream:
-            return stream.read(max_bytes), stream.seek(0, 2)
-
-    def hash_file(self, name: str) -> tuple[str, int]:
-        """As ``Lake.hash_file``, of the file of this name."""
-        with self._reading(name) as stream:
-            return _hash(stream)
-
-    def close(self) -> None:
-        """Let go of the folder; may be repeated."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _reading(self, name: str) -> Iterator[BinaryIO]:
-        check_name(name)
-        uri = f"{self.uri}/{name}"
-        if self._reader is None:
-            raise LakeFileMissing(f"{uri} is not in the lake")
-        with self._store.reading(uri), self._reader.open_file(name) as stream:
-            yield stream
 
 
 class Lake:
@@ -248,7 +190,7 @@ class Lake:
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
         """Return a file's bytes. Raises LakeFileMissing, LakeFileTooLarge when there are more than ``max_bytes``."""
         with self._reading(uri) as stream:
-            return _read(stream, uri, max_bytes)
+            return read_bounded(stream, uri, max_bytes)
 
     def read_start(self, uri: str, *, max_bytes: int) -> tuple[bytes, int]:
         """Return the first ``max_bytes`` bytes of a file, or fewer, and the whole's size. Raises LakeFileMissing."""
@@ -258,7 +200,7 @@ class Lake:
     def hash_file(self, uri: str) -> tuple[str, int]:
         """Return the SHA-256 (64 hex) and the size of a file, in constant memory. Raises LakeFileMissing."""
         with self._reading(uri) as stream:
-            return _hash(stream)
+            return hash_of(stream)
 
     @contextlib.contextmanager
     def _reading(self, uri: str) -> Iterator[BinaryIO]:
@@ -328,21 +270,6 @@ def artifact_facts(run_id: UUID, folder: str, files: Sequence[ManifestFile]) -> 
         )
         for file in files
     )
-
-
-def _read(stream: BinaryIO, uri: str, max_bytes: int | None) -> bytes:
-    data = stream.read(-1 if max_bytes is None else max_bytes + 1)
-    if max_bytes is not None and len(data) > max_bytes:
-        raise LakeFileTooLarge(f"{uri} in the lake is larger than {max_bytes} bytes")
-    return data
-
-
-def _hash(stream: BinaryIO) -> tuple[str, int]:
-    digest, byte_count = hashlib.sha256(), 0
-    while chunk := stream.read(_CHUNK_BYTES):
-        digest.update(chunk)
-        byte_count += len(chunk)
-    return digest.hexdigest(), byte_count
 
 
 def _encode_manifest(manifest: Manifest) -> bytes:

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from derive.errors import LakeUnavailable, places_of
 from derive.interrogations.definition import Definition
 from derive.interrogations.registry import Registry
-from derive.lake import Lake, OpenFolder
+from derive.lake import Lake
+from derive.lake_stores.folder import OpenFolder
 from derive.lake_stores.paths import RUNS_FOLDER
 from derive.verify.answer import check_judgement, check_response
 from derive.verify.contents import bounded, read_whole_files

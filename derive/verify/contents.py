@@ -11,7 +11,7 @@ from typing import Any
 
 from derive.contracts import parse_json
 from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
-from derive.lake import OpenFolder
+from derive.lake_stores.folder import OpenFolder
 from derive.verify.findings import Check, Findings
 from derive.verify.rows import Recorded, RunFolder
 

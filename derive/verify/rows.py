@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from derive.contracts import Manifest, ManifestFile
 from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
-from derive.lake import ARTIFACTS, MANIFEST_NAME, MAX_MANIFEST_BYTES, Lake, OpenFolder
+from derive.lake import ARTIFACTS, MANIFEST_NAME, MAX_MANIFEST_BYTES, Lake
+from derive.lake_stores.folder import OpenFolder
 from derive.lake_stores.paths import is_run_folder
 from derive.lake_stores.store import Entry
 from derive.verify.findings import Check, Findings

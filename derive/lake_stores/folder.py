@@ -1,0 +1,88 @@
+"""A folder of a store held open, and how the bytes of a stream are read: bounded, or hashed."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from derive.errors import LakeFileMissing, LakeFileTooLarge
+from derive.lake_stores.paths import check_name
+from derive.lake_stores.store import Entry, FolderReader, Store
+
+_CHUNK_BYTES = 1 << 20
+
+
+class OpenFolder:
+    """A folder of the lake held open, each of its files one step away.
+
+    ``entries`` tells by name what stood in it when it was opened: nothing when it is not there. A context manager; one
+    thread at a time. Raises as the lake does.
+    """
+
+    def __init__(self, store: Store, uri: str) -> None:
+        self.uri = uri
+        self.entries: Mapping[str, Entry] = {}
+        self._store = store
+        self._reader: FolderReader | None = None
+        try:
+            self._reader = store.open_folder(uri)
+            self.entries = {entry.name: entry for entry in self._reader.entries()}
+        except LakeFileMissing:
+            self.close()
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, name: str, *, max_bytes: int | None = None) -> bytes:
+        """As ``Lake.read``, of the file of this name."""
+        with self._reading(name) as stream:
+            return read_bounded(stream, f"{self.uri}/{name}", max_bytes)
+
+    def read_start(self, name: str, *, max_bytes: int) -> tuple[bytes, int]:
+        """As ``Lake.read_start``, of the file of this name."""
+        with self._reading(name) as stream:
+            return stream.read(max_bytes), stream.seek(0, 2)
+
+    def hash_file(self, name: str) -> tuple[str, int]:
+        """As ``Lake.hash_file``, of the file of this name."""
+        with self._reading(name) as stream:
+            return hash_of(stream)
+
+    def close(self) -> None:
+        """Let go of the folder; may be repeated."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[BinaryIO]:
+        check_name(name)
+        uri = f"{self.uri}/{name}"
+        if self._reader is None:
+            raise LakeFileMissing(f"{uri} is not in the lake")
+        with self._store.reading(uri), self._reader.open_file(name) as stream:
+            yield stream
+
+
+def read_bounded(stream: BinaryIO, uri: str, max_bytes: int | None) -> bytes:
+    """Return what is left of a stream; raise LakeFileTooLarge when that is more than ``max_bytes``."""
+    data = stream.read(-1 if max_bytes is None else max_bytes + 1)
+    if max_bytes is not None and len(data) > max_bytes:
+        raise LakeFileTooLarge(f"{uri} in the lake is larger than {max_bytes} bytes")
+    return data
+
+
+def hash_of(stream: BinaryIO) -> tuple[str, int]:
+    """Return the SHA-256 (64 hex) and the size of what is left of a stream, in constant memory."""
+    digest, byte_count = hashlib.sha256(), 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        byte_count += len(chunk)
+    return digest.hexdigest(), byte_count
