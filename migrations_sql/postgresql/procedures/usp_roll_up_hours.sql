@@ -29,16 +29,21 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
-SET enable_hashjoin = off
+SET enable_nestloop = off  -- and hash what was read, which is as much as there are events; no table stands in a join
 SET enable_mergejoin = off
 SET enable_sort = off  -- few groups of many rows: hashed, not sorted
+SET enable_memoize = off  -- no two claims are the same
 SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     c_patience CONSTANT interval := '200 ms';
     c_epoch CONSTANT timestamptz := '2000-01-01 00:00:00+00';
-    c_bounds CONSTANT bigint [] := ARRAY[
+    c_ends CONSTANT text [] := ARRAY[
+        'completed', 'retried', 'dead_lettered', 'released', 'lease_expired', 'cancelled'
+    ];
+    -- Of the type whose buckets are found without a call for each comparison.
+    c_bounds CONSTANT double precision [] := ARRAY[
         10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000,
         1000000, 2000000, 5000000, 10000000, 20000000, 50000000, 100000000, 1000000000
     ];
@@ -49,6 +54,8 @@ DECLARE
     v_to bigint;
     v_open text[];
     v_events integer;
+    v_jobs uuid[];
+    v_runs uuid[];
     v_is_caught_up boolean;
 BEGIN
     IF coalesce(usp_roll_up_hours.max_events NOT BETWEEN 1 AND 1000000, TRUE) THEN
@@ -89,10 +96,14 @@ BEGIN
         PERFORM pg_sleep(0.002);
     END LOOP;
 
-    SELECT coalesce(max(step.event_seq), v_from), count(*)
-    INTO v_to, v_events
+    SELECT
+        coalesce(max(step.event_seq), v_from),
+        count(*),
+        array_agg(step.job_id),
+        array_agg(step.run_id) FILTER (WHERE step.event = ANY (c_ends))
+    INTO v_to, v_events, v_jobs, v_runs
     FROM (
-        SELECT e.event_seq
+        SELECT e.event_seq, e.job_id, e.run_id, e.event
         FROM llm.job_event AS e
         WHERE e.event_seq > v_from AND e.event_seq <= v_high
         ORDER BY e.event_seq
@@ -100,8 +111,23 @@ BEGIN
     ) AS step;
     v_is_caught_up := v_events < usp_roll_up_hours.max_events OR v_to >= v_high;
 
+    -- Jobs and runs are read by all their keys at once, a walk along the index: a search for each event costs twice that.
+    WITH job AS MATERIALIZED (
+        SELECT j.job_id, j.interrogation_key, j.model_hint, j.available_utc
+        FROM llm.job AS j
+        WHERE j.job_id = ANY (v_jobs)
+    ),
+    run AS MATERIALIZED (
+        SELECT
+            r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens, r.total_ms,
+            -- How many bounds are less, in milliseconds.
+            width_bucket(round(date_part('epoch', r.completed_utc - r.started_utc) * 1000) - 1, c_bounds) AS run_bucket,
+            width_bucket(r.total_ms::double precision - 1, c_bounds) AS model_bucket
+        FROM llm.run AS r
+        WHERE r.run_id = ANY (v_runs)
+    ),
     -- Grouped at once, buckets and all: some thousand groups are cheaper to take apart than a hundred thousand rows.
-    WITH told AS MATERIALIZED (
+    told AS MATERIALIZED (
         SELECT
             date_bin('1 hour', e.at_utc, c_epoch) AS hour_utc,
             j.interrogation_key,
@@ -109,32 +135,23 @@ BEGIN
             coalesce(r.error_kind, '') AS error_kind,
             CASE WHEN e.event <> 'completed' THEN e.event WHEN e.to_status = 'SUCCEEDED' THEN 'succeeded' ELSE 'failed' END
                 AS event,
-            -- The least bound that is not less, in milliseconds.
-            c_bounds[1 + width_bucket((extract(EPOCH FROM e.at_utc - ready.at_utc) * 1000)::bigint - 1, c_bounds)]
-                AS wait_to_ms,
-            CASE WHEN e.to_status <> 'RUNNING' THEN
-                c_bounds[
-                    1 + width_bucket((extract(EPOCH FROM r.completed_utc - r.started_utc) * 1000)::bigint - 1, c_bounds)
-                ]
-            END AS run_to_ms,
-            CASE WHEN e.to_status <> 'RUNNING' THEN c_bounds[1 + width_bucket(r.total_ms - 1, c_bounds)] END AS model_to_ms,
+            width_bucket(round(date_part('epoch', e.at_utc - ready.at_utc) * 1000) - 1, c_bounds) AS wait_bucket,
+            CASE WHEN e.to_status <> 'RUNNING' THEN r.run_bucket END AS run_bucket,
+            CASE WHEN e.to_status <> 'RUNNING' THEN r.model_bucket END AS model_bucket,
             count(*) AS amount,
             sum(r.prompt_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS prompt_tokens,
             sum(r.output_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS output_tokens,
             sum(r.total_ms) FILTER (WHERE e.to_status <> 'RUNNING' AND r.output_tokens IS NOT NULL) AS model_ms
         FROM llm.job_event AS e
-        INNER JOIN llm.job AS j ON e.job_id = j.job_id
-        -- Of the ends of runs alone (a key that is null is not looked up). Some are told in two events: cause and move.
-        LEFT JOIN llm.run AS r
-            ON r.run_id = CASE
-                WHEN e.event IN ('completed', 'retried', 'dead_lettered', 'released', 'lease_expired', 'cancelled')
-                    THEN e.run_id
-            END
+        INNER JOIN job AS j ON e.job_id = j.job_id
+        -- Of the ends of runs alone. Some are told in two events: the cause, and the move.
+        LEFT JOIN run AS r ON e.run_id = r.run_id AND e.event = ANY (c_ends)
         LEFT JOIN LATERAL (
+            -- A promoted job was ready when it was due, which may be long before somebody came to promote it.
             SELECT CASE p.event WHEN 'promoted' THEN least(p.at_utc, j.available_utc) ELSE p.at_utc END AS at_utc
             FROM llm.job_event AS p
             WHERE
-                p.job_id = CASE e.event WHEN 'claimed' THEN e.job_id END
+                p.job_id = CASE e.event WHEN 'claimed' THEN e.job_id END  -- a key that is null is not looked up
                 AND p.event_seq < e.event_seq
                 AND p.to_status = 'NEW'
                 AND p.from_status IS DISTINCT FROM 'NEW'
@@ -191,13 +208,14 @@ BEGIN
     ),
     timed AS (
         INSERT INTO llm.stat_hour_time AS s (hour_utc, measure, interrogation_key, model, up_to_ms, amount)
-        SELECT t.hour_utc, m.measure, t.interrogation_key, t.model, m.up_to_ms, sum(t.amount)
+        SELECT
+            t.hour_utc, m.measure, t.interrogation_key, t.model, c_bounds[1 + m.bucket]::bigint, sum(t.amount)
         FROM told AS t
         CROSS JOIN LATERAL (
-            VALUES ('wait', t.wait_to_ms), ('run', t.run_to_ms), ('model', t.model_to_ms)
-        ) AS m (measure, up_to_ms)
-        WHERE m.up_to_ms IS NOT NULL
-        GROUP BY t.hour_utc, m.measure, t.interrogation_key, t.model, m.up_to_ms
+            VALUES ('wait', t.wait_bucket), ('run', t.run_bucket), ('model', t.model_bucket)
+        ) AS m (measure, bucket)
+        WHERE m.bucket IS NOT NULL
+        GROUP BY t.hour_utc, m.measure, t.interrogation_key, t.model, m.bucket
         ON CONFLICT (hour_utc, measure, interrogation_key, model, up_to_ms) DO UPDATE
         SET amount = s.amount + excluded.amount
     )
