@@ -7,7 +7,7 @@ has changed. Numbers are read for all viewers together, and each is a bounded re
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -134,7 +134,7 @@ def _render(snapshot: Snapshot, span: str, *, may_see_workers: bool) -> str:
             "span": span,
             "span_in_words": "24 hours" if span == "24h" else "7 days",
             "jobs": reverse("admin:derive_job_changelist"),
-            "tiles": [_tile(snapshot, status) for status in JobStatus],
+            "tiles": _tiles(snapshot),
             "cap": COUNT_CAP,
             "backlog": _backlog(snapshot),
             "outcomes": charts.outcomes(),
@@ -149,14 +149,20 @@ def _render(snapshot: Snapshot, span: str, *, may_see_workers: bool) -> str:
     )
 
 
-def _tile(snapshot: Snapshot, status: JobStatus) -> Tile:
-    verb, into = _INTO[status]
+def _tiles(snapshot: Snapshot) -> list[Tile]:
     hour = snapshot.read_at.replace(minute=0, second=0, microsecond=0)
     hours = [hour - timedelta(hours=place) for place in range(47, -1, -1)]
-    amounts: dict[datetime, int] = defaultdict(int)
+    of_hours: dict[datetime, list[HourOfModel]] = {at: [] for at in hours}
     for one in snapshot.hours:
-        amounts[one.hour_utc] += into(one)
-    before, lately = ([amounts[at] for at in some] for some in (hours[:24], hours[24:]))
+        if one.hour_utc in of_hours:
+            of_hours[one.hour_utc].append(one)
+    return [_tile(snapshot, status, list(of_hours.values())) for status in JobStatus]
+
+
+def _tile(snapshot: Snapshot, status: JobStatus, hours: Sequence[Sequence[HourOfModel]]) -> Tile:
+    verb, into = _INTO[status]
+    amounts = [sum(map(into, of_models)) for of_models in hours]
+    before, lately = amounts[:24], amounts[24:]
     top = max(lately) or 1
     jobs = snapshot.standing.jobs[status]
     return Tile(

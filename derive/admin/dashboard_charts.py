@@ -1,13 +1,15 @@
 """The dashboard's charts: a column an hour, in the viewer's zone."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
-from derive.admin.charts import Chart, Column, Line, LogScale, Tick, nice_maximum, stack, ticks_to
+from derive.admin.charts import Chart, Line, LogScale, Tick, bar, hit, nice_maximum, stack, ticks_to
 from derive.admin.dashboard_numbers import Snapshot, by_hour
 from derive.admin.percentiles import percentile
 from derive.admin.texts import cell
@@ -50,34 +52,40 @@ class Charts:
 
     def outcomes(self) -> Outcomes:
         """Return the bars of jobs that ended."""
-        amounts: dict[datetime, Counter[str]] = defaultdict(Counter)
+        ended: dict[datetime, list[int]] = defaultdict(lambda: [0] * len(OUTCOMES))
         for one in self._snapshot.hours:
-            for name, _word in OUTCOMES:
-                amounts[one.hour_utc][name] += getattr(one, name)
-        maximum = nice_maximum(max((amounts[hour].total() for hour in self._hours), default=0))
-        columns = self._columns(
-            lambda hour: (
-                [f"{word}: {_number(amounts[hour][name])}" for name, word in OUTCOMES if amounts[hour][name]]
-                or ["no job ended"]
-            ),
-            lambda hour: [(name, amounts[hour][name]) for name, _word in OUTCOMES],
-            maximum,
+            so_far = ended[one.hour_utc]
+            for place, amount in enumerate((one.succeeded, one.failed, one.dead_lettered, one.cancelled)):
+                so_far[place] += amount
+        amounts = [ended[hour] for hour in self._hours]
+        maximum = nice_maximum(max(map(sum, amounts), default=0))
+        names, words = zip(*OUTCOMES, strict=True)
+        bars = SafeString(
+            "".join(
+                bar(place, stack(tuple(zip(names, some, strict=True)), maximum)) for place, some in enumerate(amounts)
+            )
         )
-        totals = tuple((name, word, sum(amounts[hour][name] for hour in self._hours)) for name, word in OUTCOMES)
-        chart = Chart(columns, ticks_to(maximum, _short), self._x_ticks(), is_empty=not any(n for *_, n in totals))
-        return Outcomes(chart, totals)
+        hits = self._hits(
+            [f"{word}: {_number(amount)}" for word, amount in zip(words, some, strict=True) if amount]
+            or ["no job ended"]
+            for some in amounts
+        )
+        sums = [sum(some) for some in zip(*amounts, strict=True)]
+        chart = self._chart(hits, ticks_to(maximum, _short), bars=bars, is_empty=not any(sums))
+        return Outcomes(chart, tuple(zip(names, words, sums, strict=True)))
 
     def times(self, measure: str) -> Chart:
         """Return the lines of the time that half the runs and that 95 of 100 did not exceed."""
         histograms = by_hour(self._snapshot.buckets, measure)
-        shares = {share: [percentile(histograms.get(hour, {}), share) for hour in self._hours] for share in (0.5, 0.95)}
+        of_hours = [histograms.get(hour, {}) for hour in self._hours]
+        shares = {share: [percentile(buckets, share) for buckets in of_hours] for share in (0.5, 0.95)}
         known = [value for values in shares.values() for value in values if value is not None]
         if not known:
-            return Chart((), (), (), is_empty=True)
+            return Chart.empty()
         scale = LogScale.around(known, TIME_MARKS)
         whole: Counter[int] = Counter()
-        for hour in self._hours:
-            whole.update(histograms.get(hour, {}))
+        for buckets in of_hours:
+            whole.update(buckets)
         lines = tuple(
             Line.through(
                 [None if value is None else scale.percent(value) for value in values],
@@ -87,18 +95,13 @@ class Charts:
             )
             for share, values in shares.items()
         )
-        places = {hour: place for place, hour in enumerate(self._hours)}
-        columns = self._columns(
-            lambda hour: (
-                [
-                    *(f"p{share * 100:.0f}: {_milliseconds(values[places[hour]])}" for share, values in shares.items()),
-                    f"{_number(sum(histograms.get(hour, {}).values()))} runs",
-                ]
-                if hour in histograms
-                else ["none"]
-            )
+        hits = self._hits(
+            [f"p50: {_milliseconds(half)}", f"p95: {_milliseconds(most)}", f"{_number(sum(buckets.values()))} runs"]
+            if buckets
+            else ["none"]
+            for buckets, half, most in zip(of_hours, shares[0.5], shares[0.95], strict=True)
         )
-        return Chart(columns, scale.ticks(), self._x_ticks(), lines)
+        return self._chart(hits, scale.ticks(), lines=lines)
 
     def speeds(self) -> Chart:
         """Return the lines of the tokens a second that each model made while it worked."""
@@ -108,7 +111,7 @@ class Charts:
             tokens[one.model] += one.output_tokens
         models = [model for model, _amount in tokens.most_common(MAX_MODELS)]
         if not models:
-            return Chart((), (), (), is_empty=True)
+            return Chart.empty()
         speeds = {model: {one.hour_utc: _speed([one]) for one in hours if one.model == model} for model in models}
         maximum = nice_maximum(max(speed for of_model in speeds.values() for speed in of_model.values()))
         lines = tuple(
@@ -120,30 +123,32 @@ class Charts:
             )
             for place, model in enumerate(models)
         )
-        columns = self._columns(
-            lambda hour: (
-                [f"{_name(model)}: {speeds[model][hour]:.3g} tokens/s" for model in models if hour in speeds[model]]
-                or ["none"]
-            )
+        names = {model: _name(model) for model in models}
+        hits = self._hits(
+            [f"{names[model]}: {speeds[model][hour]:.3g} tokens/s" for model in models if hour in speeds[model]]
+            or ["none"]
+            for hour in self._hours
         )
-        return Chart(columns, ticks_to(maximum, _short), self._x_ticks(), lines)
+        return self._chart(hits, ticks_to(maximum, _short), lines=lines)
 
-    def _columns(
+    def _chart(
         self,
-        lines: Callable[[datetime], list[str]],
-        amounts: Callable[[datetime], list[tuple[str, int]]] = lambda _hour: [],
-        maximum: float = 1.0,
-    ) -> tuple[Column, ...]:
-        last = self._hours[-1]
-        return tuple(
-            Column(
-                x=place,
-                label=_span(hour) + (" so far" if hour == last else ""),
-                lines=tuple(lines(hour)),
-                pieces=stack(amounts(hour), maximum),
-                is_running=hour == last,
-            )
-            for place, hour in enumerate(self._hours)
+        hits: SafeString,
+        y_ticks: tuple[Tick, ...],
+        *,
+        bars: SafeString = SafeString(),  # noqa: B008 (a constant)
+        lines: tuple[Line, ...] = (),
+        is_empty: bool = False,
+    ) -> Chart:
+        return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks(), lines, is_empty)
+
+    def _hits(self, told: Iterable[Sequence[str]]) -> SafeString:
+        """Return what each hour says when pointed at."""
+        zone = timezone.get_current_timezone()
+        labels = [_span(hour, zone) for hour in self._hours]
+        labels[-1] += " so far"
+        return SafeString(
+            "".join(hit(place, label, lines) for place, (label, lines) in enumerate(zip(labels, told, strict=True)))
         )
 
     def _x_ticks(self) -> tuple[Tick, ...]:
@@ -166,8 +171,9 @@ def _name(model: str) -> str:
     return cell(model) or "no model named"
 
 
-def _span(hour: datetime) -> str:
-    begin, end = timezone.localtime(hour), timezone.localtime(hour + HOUR)
+@lru_cache(maxsize=2_000)
+def _span(hour: datetime, zone: tzinfo) -> str:
+    begin, end = hour.astimezone(zone), (hour + HOUR).astimezone(zone)
     return f"{begin:%a} {begin.day} {begin:%b}, {begin:%H:%M}–{end:%H:%M}"
 
 

@@ -5,6 +5,7 @@ Raises QueueError, as every reading here does.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import connection
 
@@ -24,8 +25,7 @@ _MOVES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HourOfModel:
+class HourOfModel(NamedTuple):
     """An hour's moves of one model (empty: none), its tokens, and the milliseconds in which it made them."""
 
     hour_utc: datetime
@@ -42,8 +42,7 @@ class HourOfModel:
     model_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """A bucket of an hour's histogram: so many took at most ``up_to_ms`` and more than the bucket below."""
 
     hour_utc: datetime
@@ -65,21 +64,21 @@ class FailureGroup:
 
 def read_hours(since: datetime) -> list[HourOfModel]:
     """Return the hours from ``since`` on, by model."""
-    sums = ", ".join(f"SUM({name})" for name in _MOVES)
+    sums = ", ".join(f"CAST(SUM({name}) AS bigint)" for name in _MOVES)
     rows = read_rows(
         f"SELECT hour_utc, model, {sums} FROM {_table('stat_hour')} WHERE hour_utc >= {literal(since)}"  # noqa: S608 (constants)
         " GROUP BY hour_utc, model"
     )
-    return [HourOfModel(as_utc(hour), model, *map(int, values)) for hour, model, *values in rows]
+    return [HourOfModel(as_utc(hour), model, *values) for hour, model, *values in rows]
 
 
 def read_buckets(since: datetime) -> list[Bucket]:
     """Return the histograms of the hours from ``since`` on, of all interrogations and models together."""
     rows = read_rows(
-        f"SELECT hour_utc, measure, up_to_ms, SUM(amount) FROM {_table('stat_hour_time')}"  # noqa: S608 (constants)
+        f"SELECT hour_utc, measure, up_to_ms, CAST(SUM(amount) AS bigint) FROM {_table('stat_hour_time')}"  # noqa: S608 (constants)
         f" WHERE hour_utc >= {literal(since)} AND measure IN ('wait', 'run') GROUP BY hour_utc, measure, up_to_ms"
     )
-    return [Bucket(as_utc(hour), measure, int(up_to), int(amount)) for hour, measure, up_to, amount in rows]
+    return [Bucket(as_utc(hour), *values) for hour, *values in rows]
 
 
 def read_failures(since: datetime) -> list[FailureGroup]:
