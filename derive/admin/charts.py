@@ -98,7 +98,7 @@ def bar(place: int, pieces: Sequence[Piece]) -> SafeString:
 
 def hit(place: int, label: str, lines: Sequence[str]) -> SafeString:
     """Return what of a column is pointed at: any text, one line each."""
-    told = "&#10;".join(escape(line) for line in lines)
+    told = escape("\n".join(lines)).replace("\n", "&#10;")
     return SafeString(
         f'<rect class="hc-hit" x="{place}" width="1" height="100" data-label="{escape(label)}" data-lines="{told}" />'
     )

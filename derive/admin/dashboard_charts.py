@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -83,9 +83,10 @@ class Charts:
         if not known:
             return Chart.empty()
         scale = LogScale.around(known, TIME_MARKS)
-        whole: Counter[int] = Counter()
+        whole: dict[int, int] = defaultdict(int)
         for buckets in of_hours:
-            whole.update(buckets)
+            for up_to_ms, amount in buckets.items():
+                whole[up_to_ms] += amount
         lines = tuple(
             Line.through(
                 [None if value is None else scale.percent(value) for value in values],
@@ -140,23 +141,31 @@ class Charts:
         lines: tuple[Line, ...] = (),
         is_empty: bool = False,
     ) -> Chart:
-        return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks(), lines, is_empty)
+        return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks, lines, is_empty)
 
     def _hits(self, told: Iterable[Sequence[str]]) -> SafeString:
         """Return what each hour says when pointed at."""
+        return SafeString(
+            "".join(
+                hit(place, label, lines) for place, (label, lines) in enumerate(zip(self._labels, told, strict=True))
+            )
+        )
+
+    @cached_property
+    def _labels(self) -> list[str]:
         zone = timezone.get_current_timezone()
         labels = [_span(hour, zone) for hour in self._hours]
         labels[-1] += " so far"
-        return SafeString(
-            "".join(hit(place, label, lines) for place, (label, lines) in enumerate(zip(labels, told, strict=True)))
-        )
+        return labels
 
+    @cached_property
     def _x_ticks(self) -> tuple[Tick, ...]:
         """Name every sixth hour of a day, or the days of a week, where they begin in the viewer's zone."""
         is_day = len(self._hours) <= 24
         ticks = []
+        zone = timezone.get_current_timezone()
         for place, hour in enumerate(self._hours):
-            local = timezone.localtime(hour)
+            local = hour.astimezone(zone)
             percent = 100 * place / len(self._hours)
             if percent > LAST_TICK_PERCENT:
                 break

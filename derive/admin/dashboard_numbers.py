@@ -18,7 +18,8 @@ from derive.states import JobStatus
 KEPT_SECONDS = 4.0
 CAPPED_KEPT_SECONDS = 60.0
 """A state with more jobs than are counted does not soon have fewer."""
-HISTORY_KEPT_SECONDS = 300.0
+HISTORY_KEPT_SECONDS = 1_800.0
+"""At most an hour: until then what was the running hour is still among those read each time."""
 CATCHING_UP_KEPT_SECONDS = 15.0
 FAILURES_KEPT_SECONDS = 15.0
 RECENT = timedelta(hours=1)
@@ -159,7 +160,8 @@ def _oldest_ready() -> Any:
 
 def _running() -> tuple[Any, ...]:
     running = Job.objects.filter(status=JobStatus.RUNNING).order_by("-job_seq")
-    return tuple(running.only("job_id", "locked_by", "locked_utc", "entity_id", "interrogation_key")[:MAX_RUNNING])
+    # Rows, no models: hundreds of them at each reading, of which some are shown.
+    return tuple(running.values_list("job_id", "locked_by", "locked_utc", "entity_id", named=True)[:MAX_RUNNING])
 
 
 def by_hour(buckets: tuple[Bucket, ...], measure: str) -> dict[datetime, dict[int, int]]:
