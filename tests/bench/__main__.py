@@ -70,6 +70,12 @@ def _watching() -> Iterator[Result]:
     yield from watching.measure()
 
 
+def _dashboard() -> Iterator[Result]:
+    from tests.bench import dashboard
+
+    yield from dashboard.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -86,6 +92,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "export": _export,
     "scheduler": _scheduler,
     "watching": _watching,
+    "dashboard": _dashboard,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }
