@@ -14,9 +14,9 @@ from referencing.exceptions import Unresolvable
 from derive.errors import ConfigurationError
 from derive.interrogations.report import Detail, excerpt_of, path_of
 from derive.interrogations.schema_inlining import with_definitions_in_place
+from derive.interrogations.sure_fit import MAX_MATCHED_CHARACTERS, sure_fit, to_the_end
 
 MAX_PROBLEMS = 10
-_MAX_MATCHED_CHARACTERS = 10_000
 _MAX_RULE_CHARACTERS = 200
 
 
@@ -33,10 +33,14 @@ class AnswerSchema:
             where = path_of(tuple(error.absolute_path))
             raise ConfigurationError(f"not a JSON schema: at {where}: {error.message[:200]}") from error
         # An empty registry: nothing is ever retrieved.
-        self._validator = _BoundedValidator(with_definitions_in_place(schema), registry=Registry())
+        inlined = with_definitions_in_place(schema)
+        self._validator = _BoundedValidator(inlined, registry=Registry())
+        self._fits = sure_fit(inlined)
 
     def find_faults(self, answer: Any) -> tuple[Detail, ...]:
         """Return what in the answer breaks the schema, at most ten problems."""
+        if self._fits is not None and self._fits(answer):
+            return ()
         try:
             errors = list(islice(self._validator.iter_errors(answer), MAX_PROBLEMS))
         except RecursionError:
@@ -47,18 +51,14 @@ class AnswerSchema:
 
 
 def _match_bounded(validator: Any, pattern: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
-    """Match a pattern, but no longer text than the schema allows: what is too long is reported by ``maxLength``.
-
-    ``$`` means the very end here, as it does in the model server's grammar; Python's also lets a line feed follow.
-    """
+    """Match a pattern, but no longer text than the schema allows: what is too long is reported by ``maxLength``."""
     if not validator.is_type(instance, "string"):
         return
-    if len(instance) > schema.get("maxLength", _MAX_MATCHED_CHARACTERS):
+    if len(instance) > schema.get("maxLength", MAX_MATCHED_CHARACTERS):
         if "maxLength" not in schema:
             yield ValidationError("too long")
         return
-    ending = pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") and not pattern.endswith(r"\$") else pattern
-    if not re.search(ending, instance):
+    if not re.search(to_the_end(pattern), instance):
         yield ValidationError("no match")
 
 

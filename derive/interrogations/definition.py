@@ -5,6 +5,7 @@ rendered and validated again when their code is long gone.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +49,11 @@ class Definition:
         if not isinstance(schema, dict):
             raise ConfigurationError(f"{self}: the output schema is not a JSON object")
         return schema
+
+    @cached_property
+    def plain_schema_json(self) -> str:
+        """The schema as Python's json writes it, its members in their order."""
+        return json.dumps(self.output_schema)
 
     @cached_property
     def definition_sha256(self) -> str:

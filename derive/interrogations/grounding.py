@@ -22,7 +22,7 @@ def normalise_space(text: str) -> str:
 
 def find_ungrounded(answer: Any, bundle: EvidenceBundle) -> tuple[Detail, ...]:
     """Return what is wrong with the answer's cited facts, at most ten problems; empty: all of it is grounded."""
-    texts = {item.evidence_id: normalise_space(item.text) for item in bundle.items}
+    texts = {item.evidence_id: _Text(item.text) for item in bundle.items}
     problems: list[Detail] = []
     for path, fact in cited_facts(answer):
         problem = _fault(fact, texts, path)
@@ -46,17 +46,33 @@ def cited_facts(answer: Any) -> Iterator[tuple[tuple[int | str, ...], dict[str, 
             waiting.extend(((*path, place), value[place]) for place in reversed(range(len(value))))
 
 
-def _fault(fact: dict[str, Any], texts: dict[str, str], path: tuple[int | str, ...]) -> Detail | None:
+class _Text:
+    """An item's text, whose white space is normalised when a quote does not stand in it as it is."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._normalised: str | None = None
+
+    def __contains__(self, wanted: str) -> bool:
+        # A normalised quote that stands in the text stands in the normalised text too: nothing in it would change.
+        if wanted in self._text:
+            return True
+        if self._normalised is None:
+            self._normalised = normalise_space(self._text)
+        return wanted in self._normalised
+
+
+def _fault(fact: dict[str, Any], texts: dict[str, _Text], path: tuple[int | str, ...]) -> Detail | None:
     ids, quote = fact["evidence_ids"], fact["quote"]
-    ids_path, quote_path = path_of((*path, "evidence_ids")), path_of((*path, "quote"))
     if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
-        return Detail(path=ids_path, problem="must name the evidence the quote stands in")
+        return Detail(path=path_of((*path, "evidence_ids")), problem="must name the evidence the quote stands in")
     unknown = [name for name in ids if name not in texts]
     if unknown:
         problem = f"names evidence that does not exist; there is: {_some_ids(texts)}"
-        return Detail(path=ids_path, problem=problem, excerpt=excerpt_of(unknown[0]))
+        return Detail(path=path_of((*path, "evidence_ids")), problem=problem, excerpt=excerpt_of(unknown[0]))
+    quote_path = (*path, "quote")
     if not isinstance(quote, str) or not (wanted := normalise_space(quote)):
-        return Detail(path=quote_path, problem="is empty: it must be copied from the evidence")
+        return Detail(path=path_of(quote_path), problem="is empty: it must be copied from the evidence")
     if any(wanted in texts[name] for name in ids):
         return None
     elsewhere = [name for name, text in texts.items() if wanted in text]
@@ -65,7 +81,7 @@ def _fault(fact: dict[str, Any], texts: dict[str, str], path: tuple[int | str, .
         problem += f"; it stands in {_some_ids(elsewhere)}, which is not cited"
     else:
         problem += ": it must be copied character by character"
-    return Detail(path=quote_path, problem=problem, excerpt=excerpt_of(quote))
+    return Detail(path=path_of(quote_path), problem=problem, excerpt=excerpt_of(quote))
 
 
 def _some_ids(ids: Any) -> str:

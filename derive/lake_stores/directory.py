@@ -147,8 +147,11 @@ class Directory:
     def scan(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield each name in the folder with its facts, links not followed; what vanishes meanwhile is left out."""
         for name in sorted(self._names()):
-            with contextlib.suppress(FileNotFoundError):
-                yield name, self._lstat(name)
+            try:
+                facts = self._lstat(name)
+            except FileNotFoundError:
+                continue
+            yield name, facts
 
     def sync(self) -> None:
         """Make the folder's names survive a loss of power. Raises OSError."""

@@ -34,10 +34,12 @@ class OpenFolder:
             self.close()
             raise
 
-    def read(self, name: str, *, max_bytes: int | None = None) -> bytes:
+    def read(self, name: str, *, max_bytes: int) -> bytes:
         """As ``Lake.read``, of the file of this name."""
-        with self._reading(name) as stream:
-            return read_bounded(stream, f"{self.uri}/{name}", max_bytes)
+        check_name(name)
+        if self._reader is None:
+            raise LakeFileMissing(f"{self.uri}/{name} is not in the lake")
+        return _bounded(self._reader.read(name, max_bytes=max_bytes + 1), f"{self.uri}/{name}", max_bytes)
 
     def read_start(self, name: str, *, max_bytes: int) -> tuple[bytes, int]:
         """As ``Lake.read_start``, of the file of this name."""
@@ -73,8 +75,13 @@ class OpenFolder:
 
 def read_bounded(stream: BinaryIO, uri: str, max_bytes: int | None) -> bytes:
     """Return what is left of a stream; raise LakeFileTooLarge when that is more than ``max_bytes``."""
-    data = stream.read(-1 if max_bytes is None else max_bytes + 1)
-    if max_bytes is not None and len(data) > max_bytes:
+    if max_bytes is None:
+        return stream.read(-1)
+    return _bounded(stream.read(max_bytes + 1), uri, max_bytes)
+
+
+def _bounded(data: bytes, uri: str, max_bytes: int) -> bytes:
+    if len(data) > max_bytes:
         raise LakeFileTooLarge(f"{uri} in the lake is larger than {max_bytes} bytes")
     return data
 

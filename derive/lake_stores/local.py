@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from derive.errors import LakeConflict, LakeFileMissing, LakePathRefused, LakeUnavailable
+from derive.errors import LakeConflict, LakeError, LakeFileMissing, LakePathRefused, LakeUnavailable
 from derive.lake_stores.directory import FOLDER_MODE, Directory, open_directory
 from derive.lake_stores.staging import LocalSpool, Place, Stage, remove_tree, write_fully
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
@@ -19,6 +19,8 @@ PROBE_BYTES = 65_536
 """Enough that a full disk shows; a few bytes may still fit where no artifact would."""
 
 _MAX_REMEMBERED_FOLDERS = 4_096
+_CHUNK_BYTES = 1 << 18
+"""Of a read: more than nearly every file of a run."""
 
 
 class LocalStore:
@@ -173,24 +175,31 @@ class LocalStore:
         A file this account may not read is refused for good: given back as ``lake_unavailable``, its job would
         come round for ever, since the probe of the whole lake succeeds.
         """
-        with self._unavailable_at(uri):
-            try:
-                yield
-            except (FileNotFoundError, LakeConflict) as error:
-                raise LakeFileMissing(f"{uri} is not in the lake") from error
-            except PermissionError as error:
-                raise LakePathRefused(f"{uri} in the lake may not be read by this account") from error
+        try:
+            yield
+        except (OSError, LakeConflict) as error:
+            raise self.fault_in_reading(uri, error) from error
+
+    def fault_in_reading(self, uri: str, error: OSError | LakeConflict) -> LakeError | LakeUnavailable:
+        """Return what ``reading`` raises for what went wrong."""
+        if isinstance(error, FileNotFoundError | LakeConflict):
+            return LakeFileMissing(f"{uri} is not in the lake")
+        if isinstance(error, PermissionError):
+            return LakePathRefused(f"{uri} in the lake may not be read by this account")
+        return self._fault_at(uri, error)
 
     @contextlib.contextmanager
     def _unavailable_at(self, uri: str = "") -> Iterator[None]:
         """Map what the operating system says, once and for all; ``uri`` is what was asked for."""
-        where = f"{self.root}/{uri}" if uri else self.root
         try:
             yield
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise LakePathRefused(f"{uri} is too long for the lake's file system") from error
-            raise describe_unavailable(where, error) from error
+            raise self._fault_at(uri, error) from error
+
+    def _fault_at(self, uri: str, error: OSError) -> LakePathRefused | LakeUnavailable:
+        if error.errno == errno.ENAMETOOLONG:
+            return LakePathRefused(f"{uri} is too long for the lake's file system")
+        return describe_unavailable(f"{self.root}/{uri}" if uri else self.root, error)
 
 
 class LocalFolder:
@@ -203,12 +212,26 @@ class LocalFolder:
 
     def entries(self) -> list[Entry]:
         """As ``FolderReader.entries``; links and whatever else is no plain file or folder are left out."""
+        found = []
         with self._store.reading(self._folder):
-            return [
-                Entry(name, stat.S_ISDIR(facts.st_mode), facts.st_size if stat.S_ISREG(facts.st_mode) else 0)
-                for name, facts in self._place.directory.scan()
-                if not name.startswith(".") and (stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode))
-            ]
+            for name, facts in self._place.directory.scan():
+                mode = facts.st_mode
+                if stat.S_ISREG(mode) and name[0] != ".":
+                    found.append(Entry(name, is_folder=False, byte_count=facts.st_size))
+                elif stat.S_ISDIR(mode) and name[0] != ".":
+                    found.append(Entry(name, is_folder=True, byte_count=0))
+        return found
+
+    def read(self, name: str, *, max_bytes: int) -> bytes:
+        """As ``FolderReader.read``, by the descriptor alone: a stream and its contexts cost more than a small file."""
+        try:
+            descriptor = self._place.directory.open_file(name)
+            try:
+                return _read_start(descriptor, max_bytes)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._store.fault_in_reading(f"{self._folder}/{name}", error) from error
 
     def open_file(self, name: str) -> BinaryIO:
         """As ``FolderReader.open_file``."""
@@ -217,6 +240,17 @@ class LocalFolder:
     def close(self) -> None:
         """As ``FolderReader.close``."""
         self._place.close()
+
+
+def _read_start(descriptor: int, max_bytes: int) -> bytes:
+    """Return the first bytes of a file, or all of it when it has no more. Raises OSError."""
+    data = os.read(descriptor, min(max_bytes, _CHUNK_BYTES))
+    pieces, left = [data], max_bytes - len(data)
+    while data and left:
+        data = os.read(descriptor, min(left, _CHUNK_BYTES))
+        pieces.append(data)
+        left -= len(data)
+    return b"".join(pieces)
 
 
 def _create_root(root: Path) -> None:

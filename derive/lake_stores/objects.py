@@ -175,6 +175,12 @@ class ObjectFolder:
         """As ``FolderReader.entries``."""
         return self._store.entries(self._folder)
 
+    def read(self, name: str, *, max_bytes: int) -> bytes:
+        """As ``FolderReader.read``."""
+        uri = f"{self._folder}/{name}"
+        with self._store.reading(uri), self._store.open_file(uri) as stream:
+            return stream.read(max_bytes)
+
     def open_file(self, name: str) -> BinaryIO:
         """As ``FolderReader.open_file``."""
         return self._store.open_file(f"{self._folder}/{name}")

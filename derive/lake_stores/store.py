@@ -7,14 +7,12 @@ import errno
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from derive.errors import LakeUnavailable
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One name in a folder. ``byte_count`` is 0 for a folder."""
 
     name: str
@@ -37,6 +35,9 @@ class FolderReader(Protocol):
 
     def entries(self) -> list[Entry]:
         """Return what stands in it by name, hidden names left out."""
+
+    def read(self, name: str, *, max_bytes: int) -> bytes:
+        """Return the first ``max_bytes`` bytes of a file directly in it, or all; raise as ``Store.open_file``."""
 
     def open_file(self, name: str) -> BinaryIO:
         """Open a file directly in it; called within ``Store.reading``, which says what is raised."""

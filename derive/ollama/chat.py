@@ -6,7 +6,7 @@ Source: Ollama's ``docs/api.md`` and ``api/types.go``.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from pydantic import Field
@@ -85,7 +85,10 @@ class ChatMetrics:
 
     def to_json(self) -> str:
         """Return the value of ``run.metrics_json``."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps({name: getattr(self, name) for name in _METRICS}, separators=(",", ":"))
+
+
+_METRICS = tuple(one.name for one in fields(ChatMetrics))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,10 +75,6 @@ def _as_json(data: bytes) -> str | None:
 
 
 def _check_metrics(run: StoredRun, answer: ChatAnswer, findings: Findings) -> None:
-    try:
-        in_sql = parse_json(run.metrics_json or "null")
-    except ValueError:
-        in_sql = None
     metrics = answer.metrics
     wrong = [
         f"{column} in SQL is {found}, the answer says {said}"
@@ -88,10 +84,17 @@ def _check_metrics(run: StoredRun, answer: ChatAnswer, findings: Findings) -> No
         )
         if found != said
     ]
-    if in_sql != json.loads(metrics.to_json()):
+    if not _says_metrics(run.metrics_json or "null", metrics.to_json()):
         wrong.append("metrics_json in SQL is not what the answer says")
     for what in wrong:
         findings.add("response.json", Check.METRICS, what)
+
+
+def _says_metrics(in_sql: str, answered: str) -> bool:
+    try:
+        return in_sql == answered or parse_json(in_sql) == json.loads(answered)
+    except ValueError:
+        return False
 
 
 def check_judgement(

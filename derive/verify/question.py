@@ -1,9 +1,10 @@
 """What a run was asked, made again: definition by its hash, evidence by its hashes, prompt, request, model."""
 
 import json
+import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from functools import _lru_cache_wrapper, lru_cache
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +19,10 @@ from derive.verify.stored import RunState, StoredRun
 
 _FIXED = {"stream": True, "think": False, "truncate": False, "shift": False}
 """What every request says, so that no default of the server decides."""
+
+_BEFORE_MESSAGES = re.compile(rb'\{"model":"[^"\\\x00-\x1f]*","messages":')
+_MOST_REMEMBERED_BYTES = 65_536
+_T = TypeVar("_T")
 
 
 def check_definition(state: RunState, definitions: Mapping[str, Definition], findings: Findings) -> Definition | None:
@@ -135,19 +140,18 @@ def check_request(
     if data is None:
         return None
     try:
-        request = read_object(data)
+        request, schema_json, has_prompt = _read_request(data, prompts)
     except NotJson as error:
         findings.add("request.json", Check.UNREADABLE, str(error))
         return None
     wrong = []
-    messages = member(request, "messages")
-    if prompts and all(messages != [{"role": "user", "content": prompt}] for prompt in prompts):
+    if prompts and not has_prompt:
         wrong.append("its message is not the prompt")
     if _model_of(request) != (run.model_name, run.model_tag):
         wrong.append(f"its model is not the run's ({run.model_name}:{run.model_tag})")
     if member(request, "options") != _options_of(run):
         wrong.append("its options are not the run's options_json")
-    if definition is not None and json.dumps(member(request, "format")) != json.dumps(definition.output_schema):
+    if definition is not None and schema_json != definition.plain_schema_json:
         wrong.append("its format is not the definition's schema")
     if any(member(request, name) is not value for name, value in _FIXED.items()):
         wrong.append(f"it does not say {json.dumps(_FIXED)}")
@@ -156,13 +160,54 @@ def check_request(
     return request
 
 
+def _read_request(data: bytes, prompts: frozenset[str]) -> tuple[Any, str, bool]:
+    """Return a request, its format as JSON, and whether its only message is one of the prompts; raise NotJson.
+
+    All but the prompt is the same in run after run: where a prompt stands as a worker writes it, the rest is read
+    without it, and ``messages`` of the request returned is null.
+    """
+    for prompt in prompts:
+        rest = _without_message(data, prompt)
+        if rest is not None:
+            return *_remembered(_request, rest), True
+    request, schema_json = _request.__wrapped__(data)
+    messages = member(request, "messages")
+    return request, schema_json, any(messages == [{"role": "user", "content": prompt}] for prompt in prompts)
+
+
+def _without_message(data: bytes, prompt: str) -> bytes | None:
+    """Return the request with null for its messages; None when it does not begin with model and this very message.
+
+    What is returned is JSON if and only if the request is: what is taken out is a value, and stands where one may.
+    """
+    message = [{"role": "user", "content": prompt}]
+    try:
+        written = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return None
+    before, found, after = data.partition(written)
+    return before + b"null" + after if found and _BEFORE_MESSAGES.fullmatch(before) else None
+
+
+@lru_cache(maxsize=64)
+def _request(data: bytes) -> tuple[Any, str]:
+    """Return a request and its format as JSON; raise NotJson."""
+    request = read_object(data)
+    return request, json.dumps(member(request, "format"))
+
+
+def _remembered(read: "_lru_cache_wrapper[_T]", data: bytes) -> _T:
+    """Read data, or return what was read of the very same before; nothing long is kept."""
+    return read(data) if len(data) <= _MOST_REMEMBERED_BYTES else read.__wrapped__(data)
+
+
 def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, *, request: Any) -> None:
     """Hold the model's snapshot against the row, and against what was sent where that is at hand."""
     data = files.get("model.json")
     if data is None:
         return
     try:
-        model, digest, options = _snapshot(data)
+        model, digest, options = _remembered(_snapshot, data)
     except NotJson as error:
         findings.add("model.json", Check.UNREADABLE, str(error))
         return
@@ -177,7 +222,7 @@ def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, 
 
 @lru_cache(maxsize=64)
 def _snapshot(data: bytes) -> tuple[Any, Any, str]:
-    """Return model, digest and options (as JSON) of a snapshot. Many runs in a row have the very same one."""
+    """Return model, digest and options (as JSON) of a snapshot, the same in run after run; raise NotJson."""
     value = read_object(data)
     return member(value, "model"), member(value, "digest"), json.dumps(member(value, "options"))
 

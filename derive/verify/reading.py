@@ -16,13 +16,10 @@ from derive.verify.stored import StoredArtifact, StoredRun
 BATCH_RUNS = 100
 """Runs a query: their inputs and outputs are held in memory."""
 
-_OF_RUN = tuple(
-    name for name in StoredRun.__dataclass_fields__ if name not in ("interrogation_key", "input_json", "artifacts")
-)
+_OF_RUN = tuple(name for name in StoredRun._fields if name not in ("interrogation_key", "input_json", "artifacts"))
 _OF_JOB = ("interrogation_key", "input_json")
-_NAMES = (*_OF_RUN, *_OF_JOB)
 _COLUMNS = (*_OF_RUN, *(f"job__{name}" for name in _OF_JOB))
-_OF_ARTIFACT = tuple(StoredArtifact.__dataclass_fields__)
+_OF_ARTIFACT = StoredArtifact._fields
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,7 @@ def _read_batch(selection: Selection, after: int) -> list[StoredRun]:
     selected = _selected(selection).filter(run_seq__gt=after).order_by("run_seq")
     rows = list(selected.values_list("run_id", *_COLUMNS)[:BATCH_RUNS])
     artifacts = _artifacts_of([run_id for run_id, *_ in rows])
-    return [
-        StoredRun(**dict(zip(_NAMES, row, strict=True)), artifacts=artifacts.get(run_id, ())) for run_id, *row in rows
-    ]
+    return [StoredRun._make((*row, artifacts.get(run_id, ()))) for run_id, *row in rows]
 
 
 def _artifacts_of(run_ids: Sequence[UUID]) -> Mapping[UUID, tuple[StoredArtifact, ...]]:

@@ -7,6 +7,7 @@ are then held against the manifest, and the rows of SQL too.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ from derive.verify.stored import RunState, StoredArtifact, StoredRun, types_that
 _NAME_OF = {artifact_type: name for name, (artifact_type, _) in ARTIFACTS.items()}
 _MANIFEST_TYPE = ARTIFACTS[MANIFEST_NAME][0]
 _COMPARED = ("artifact_type", "media_type", "byte_count", "content_sha256")
+_compared = attrgetter(*_COMPARED)
 _FACTS = (
     "job_id",
     "run_id",
@@ -36,6 +38,7 @@ _FACTS = (
     "status",
     "error_kind",
 )
+_facts = attrgetter(*_FACTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,7 @@ def _has_bytes_of(row: StoredArtifact, data: bytes, findings: Findings) -> bool:
 
 
 def _compare_facts(run: StoredRun, manifest: Manifest, findings: Findings) -> None:
-    for name in _FACTS:
-        in_sql, in_manifest = getattr(run, name), getattr(manifest, name)
+    for name, in_sql, in_manifest in zip(_FACTS, _facts(run), _facts(manifest), strict=True):
         if in_sql != in_manifest:
             findings.add(MANIFEST_NAME, Check.FACTS, f"{name} is {in_sql} in SQL and {in_manifest} in the manifest")
 
@@ -173,14 +175,12 @@ def _compare_with_manifest(rows: Mapping[str, StoredArtifact], manifest: Manifes
                 findings.add(name, Check.ROW, f"media_type is {row.media_type} in SQL, which no manifest has")
         elif name not in listed:
             findings.add(name, Check.ROW, "has an artifact row and is not in the manifest")
-        else:
+        elif (in_sql := _compared(row)) != (in_manifest := _compared(listed[name])):
+            pairs = zip(_COMPARED, in_sql, in_manifest, strict=True)
             differing = [
-                f"{column} is {getattr(row, column)} in SQL and {getattr(listed[name], column)} in the manifest"
-                for column in _COMPARED
-                if getattr(row, column) != getattr(listed[name], column)
+                f"{column} is {one} in SQL and {other} in the manifest" for column, one, other in pairs if one != other
             ]
-            if differing:
-                findings.add(name, Check.ROW, "; ".join(differing))
+            findings.add(name, Check.ROW, "; ".join(differing))
 
 
 def _find_missing_rows(

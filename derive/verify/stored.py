@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from derive.contracts import Manifest
@@ -29,9 +30,8 @@ _JUDGED = frozenset({ErrorKind.INVALID_OUTPUT.value, ErrorKind.UNGROUNDED_OUTPUT
 _BEFORE_THE_REQUEST = frozenset({ErrorKind.INVALID_INPUT.value, ErrorKind.INTERNAL.value})
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArtifact:
-    """A row of ``llm.artifact``."""
+class StoredArtifact(NamedTuple):
+    """A row of ``llm.artifact``; like a run's a tuple, of which a process hands thousands a second to others."""
 
     artifact_type: str
     media_type: str
@@ -40,8 +40,7 @@ class StoredArtifact:
     lake_uri: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
+class StoredRun(NamedTuple):
     """A row of ``llm.run`` that has ended, with its artifacts' rows and what its job says of the question."""
 
     run_seq: int

@@ -9,9 +9,9 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derive.contracts import Bounds, EvidenceBundle
+from derive.contracts import Bounds, EvidenceBundle, EvidenceItem
 from derive.errors import EvidenceMissing, EvidenceTooLarge, InvalidInput
-from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes
+from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes, hash_items
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 from derive.evidence.tokens import check_fits, estimate_tokens
@@ -19,6 +19,8 @@ from tests.unit.evidence_samples import PLAIN, bundle_of, source
 
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
 TEXTS = st.text(STORABLE, max_size=60)
+STORED_TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\x00\x1f\x7f"\\/\u2028'))
+"""Also what a bundle made elsewhere may hold."""
 SOURCES = st.dictionaries(st.text("abc12é", min_size=1, max_size=3), TEXTS, min_size=1, max_size=8).map(
     lambda texts: [source(name, text) for name, text in texts.items()]
 )
@@ -81,6 +83,12 @@ def test_a_cut_never_splits_a_character_and_wastes_no_byte(text: str, max_bytes:
     assert len(kept.encode()) <= max_bytes
     if kept != text:
         assert len(text[: len(kept) + 1].encode()) > max_bytes
+
+
+@given(STORED_TEXTS, STORED_TEXTS, st.none() | STORED_TEXTS)
+def test_the_hash_is_of_the_items_as_canonical_json(name: str, text: str, uri: str | None) -> None:
+    item = EvidenceItem(evidence_id=name, source_uri=uri, text=text, sha256="ab" * 32)
+    assert hash_items([item, item]) == hashlib.sha256(rfc8785.dumps([item.model_dump()] * 2)).hexdigest()
 
 
 def test_the_hash_covers_the_items_alone() -> None:
