@@ -46,7 +46,7 @@ class SchedulerHealth:
 
 
 def scheduler_health() -> SchedulerHealth:
-    """Look at heartbeats, due times and last outcomes, five short queries; raise QueueError."""
+    """Look at heartbeats, due times and last outcomes, seven short queries; raise QueueError."""
     return reading(_look)
 
 
@@ -54,29 +54,32 @@ def _look() -> SchedulerHealth:
     now = database_now()
     newest = SchedulerProcess.objects.order_by("-seen_utc").first()
     age = None if newest is None else max(0.0, (now - newest.seen_utc).total_seconds())
-    due = _due_times()
+    plans = _plans()
+    due = _due(plans)
     waits_longest, due_utc = min(due, key=lambda one: one[1], default=("", now))
     lag = max(0.0, (now - due_utc).total_seconds())
-    tasks = [*HOUSE, *(plan for model in PLANS for plan in _tasks_of(model))]
-    failing = TaskState.objects.filter(name__in=tasks, failures__gt=0).order_by("name")
-    health = SchedulerHealth(age, lag, waits_longest if lag else "", tuple(failing.values_list("name", flat=True)), ())
+    tasks = {*HOUSE, *(name for name, _ in plans)}
+    failed = TaskState.objects.filter(failures__gt=0).order_by("name").values_list("name", flat=True)
+    failing = tuple(name for name in failed if name in tasks)
+    health = SchedulerHealth(age, lag, waits_longest if lag else "", failing, ())
     skew = newest.skew_seconds if newest is not None else 0.0
     return replace(health, problems=tuple(_problems(health, skew)))
 
 
-def _due_times() -> list[tuple[str, datetime]]:
-    """Return what is enabled with its next time."""
+def _plans() -> list[tuple[str, datetime | None]]:
+    """Return the plans that are enabled, each with its next time."""
+    found: list[tuple[str, datetime | None]] = []
+    for model in PLANS:
+        plans = model.objects.filter(enabled=True).values_list("name", "next_utc")  # type: ignore[attr-defined]  # abstract to mypy
+        found += [(f"{model.KIND}:{name}", moment) for name, moment in plans]
+    return found
+
+
+def _due(plans: list[tuple[str, datetime | None]]) -> list[tuple[str, datetime]]:
+    """Return what has a next time, the broker's schedules first."""
     schedules = Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False)
     times = [(name or func, moment) for name, func, moment in schedules.values_list("name", "func", "next_run")]
-    for model in PLANS:
-        plans = model.objects.filter(enabled=True, next_utc__isnull=False)  # type: ignore[attr-defined]  # abstract to mypy
-        times += [(f"{model.KIND}:{name}", moment) for name, moment in plans.values_list("name", "next_utc")]
-    return times
-
-
-def _tasks_of(model: type[Planned]) -> list[str]:
-    names = model.objects.filter(enabled=True).values_list("name", flat=True)  # type: ignore[attr-defined]
-    return [f"{model.KIND}:{name}" for name in names]
+    return times + [(name, moment) for name, moment in plans if moment is not None]
 
 
 def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
