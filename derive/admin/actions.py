@@ -10,10 +10,17 @@ from django.utils import timezone
 from derive.admin.asking import read_moment
 from derive.admin.repeating import run_again
 from derive.contracts import MAX_INT, JobChange, JobRef, check_storable
+from derive.models import Job
 from derive.queue import JobQueue
+from derive.states import JobStatus
 
 Value = int | str | datetime | None
 Act = Callable[[JobQueue, Sequence[JobRef], str, str, Any], list[JobChange]]
+
+_WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
+_GIVEN_UP = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
+_LIVE = _WAITING | {JobStatus.RUNNING}
+_EVERY = frozenset(JobStatus)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,14 @@ class Action:
     undone_by: str | None = None
     """The event whose earlier value an undo puts back; None: it cannot be undone."""
     is_destructive: bool = False
+    of: frozenset[JobStatus] = _EVERY
+    """The states whose jobs it changes; the procedures refuse the others."""
+    of_held: bool | None = None
+    """Of held jobs alone, or of those that are not; None: of both."""
+
+    def suits(self, job: Job) -> bool:
+        """Whether it would change this job as it stands."""
+        return job.status in self.of and self.of_held in {None, job.hold_utc is not None}
 
     def read(self, text: str) -> Value:
         """Return the value that was written; raise ValueError, saying what to write."""
@@ -61,14 +76,16 @@ _ALL = (
         "Requeue",
         "Failed, dead-lettered and cancelled jobs are queued anew with all their attempts. Others are refused.",
         lambda queue, refs, actor, reason, _value: queue.requeue(refs, actor=actor, reason=reason),
+        of=_GIVEN_UP,
     ),
     Action(
         "retry_at",
-        "Retry at …",
+        "Retry at a time",
         "Failed, dead-lettered and cancelled jobs are queued anew with all their attempts, ready at the time written "
         "below. Others are refused.",
         lambda queue, refs, actor, reason, value: queue.requeue(refs, actor=actor, reason=reason, available_utc=value),
         takes="when",
+        of=_GIVEN_UP,
     ),
     Action(
         "cancel",
@@ -77,6 +94,7 @@ _ALL = (
         "Ended ones are refused.",
         lambda queue, refs, actor, reason, _value: queue.cancel(refs, actor=actor, reason=reason),
         is_destructive=True,
+        of=_LIVE,
     ),
     Action(
         "priority",
@@ -87,6 +105,7 @@ _ALL = (
         ),
         takes="priority",
         undone_by="reprioritized",
+        of=_LIVE | _GIVEN_UP,
     ),
     Action(
         "reschedule",
@@ -97,6 +116,7 @@ _ALL = (
         ),
         takes="when",
         undone_by="rescheduled",
+        of=_WAITING,
     ),
     Action(
         "model",
@@ -107,18 +127,21 @@ _ALL = (
             refs, actor=actor, reason=reason, model_hint=value
         ),
         takes="model",
+        of=_LIVE | _GIVEN_UP,
     ),
     Action(
         "hold",
         "Hold",
         "Held jobs are never purged. They are worked as before.",
         lambda queue, refs, actor, reason, _value: queue.set_hold(refs, actor=actor, reason=reason, hold=True),
+        of_held=False,
     ),
     Action(
         "unhold",
         "End hold",
         "Jobs may be purged again when they are old enough.",
         lambda queue, refs, actor, reason, _value: queue.set_hold(refs, actor=actor, reason=reason, hold=False),
+        of_held=True,
     ),
     Action(
         "again",
@@ -126,6 +149,7 @@ _ALL = (
         "For each ended job a new one is queued, with the evidence, options, model and definition of its last run. "
         "The old job stays as it is.",
         lambda queue, refs, actor, reason, _value: run_again(queue, refs, actor=actor, reason=reason),
+        of=_GIVEN_UP | {JobStatus.SUCCEEDED},
     ),
 )
 ACTIONS = {action.name: action for action in _ALL}

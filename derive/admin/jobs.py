@@ -103,7 +103,7 @@ class JobAdmin(ReadingAdmin):
             **self.admin_site.each_context(request),
             "title": f"Job {job.job_id}",
             "opts": self.opts,
-            "actions": list(ACTIONS.values()) if rights.may(request, rights.ACT_ON_JOBS) else [],
+            "actions": [one for one in ACTIONS.values() if rights.may(request, rights.ACT_ON_JOBS) and one.suits(job)],
             **job_context(request, job),
         }
         return render(request, "admin/derive/job.html", context)

@@ -279,3 +279,22 @@ def test_references_carry_the_state_that_was_seen() -> None:
     assert acting._read_ref("00000000-0000-0000-0000-000000000007~NEW") == JobRef(
         job_id=UUID(int=7), expected_status=JobStatus.NEW
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "offered"),
+    [
+        (JobStatus.NEW, {"cancel", "priority", "reschedule", "model", "hold"}),
+        (JobStatus.RUNNING, {"cancel", "priority", "model", "hold"}),
+        (JobStatus.SUCCEEDED, {"hold", "again"}),
+        (JobStatus.FAILED, {"requeue", "retry_at", "priority", "model", "hold", "again"}),
+    ],
+)
+def test_a_jobs_page_offers_what_would_change_that_job(
+    status: JobStatus, offered: set[str], operator: Client, queue: JobQueue
+) -> None:
+    job = in_state(queue, status)
+    page = reverse("admin:derive_job_change", args=[job.job_id])
+    assert {one.name for one in operator.get(page).context["actions"]} == offered
+    act(operator, "hold", Job.objects.get(job_id=job.job_id))
+    assert {one.name for one in operator.get(page).context["actions"]} == offered - {"hold"} | {"unhold"}
