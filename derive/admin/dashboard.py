@@ -196,12 +196,12 @@ def _amounts(group: FailureGroup) -> tuple[int, int, int]:
 
 
 def _failure_links(group: FailureGroup, span: str) -> tuple[str, str, str]:
-    """Return the lists of these jobs: all, those that failed, the dead letters."""
-    jobs = reverse("admin:derive_job_changelist")
+    """Return the lists of the runs that ended so (a job that succeeded after all tells no error), and of the jobs."""
+    jobs, runs = reverse("admin:derive_job_changelist"), reverse("admin:derive_run_changelist")
     common = {"interrogation": group.interrogation_key, "error_kind": group.error_kind}
     ended = {"ended": span}
     return (
-        f"{jobs}?{urlencode(common)}",
+        f"{runs}?{urlencode({'error_kind': group.error_kind, 'since': span})}",
         f"{jobs}?{urlencode({'status': JobStatus.FAILED.value, **common, **ended})}",
         f"{jobs}?{urlencode({'status': JobStatus.DEADLETTER.value, **common, **ended})}",
     )

@@ -22,7 +22,7 @@ from derive.queue import JobQueue
 from derive.sql import standing
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
-from tests.contract.scenes import a_job, claimed, failure, in_state, queued, success
+from tests.contract.scenes import a_job, claim_one, claimed, failure, in_state, queued, success
 
 MAX_QUERIES = 12
 ANSWERED = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=2_000)
@@ -97,6 +97,18 @@ def test_failures_are_grouped_and_each_number_leads_to_just_those_jobs(browse: B
         found = shown(client, link)
         assert found.count('data-label="Job"') == int(amount), link
         assert kind in found
+
+
+def test_a_kind_of_error_leads_to_its_runs_though_their_jobs_succeeded_after_all(
+    browse: Browse, queue: JobQueue
+) -> None:
+    claim = claimed(queue)
+    queue.complete(failure(claim, error_kind=ErrorKind.INVALID_OUTPUT, retry_after_seconds=0))
+    queue.complete(success(claim_one(queue), run=ANSWERED))
+    queue.roll_up_hours()
+    client = browse("viewer")
+    (link,) = re.findall(r'href="([^"]*)"><code>invalid_output', part(shown(client), "failures"))
+    assert str(claim.job_id)[:8] in shown(client, link.replace("&amp;", "&"))
 
 
 def test_the_backlog_says_when_it_will_be_done_at_the_measured_rate(browse: Browse, queue: JobQueue) -> None:
