@@ -125,6 +125,12 @@ def test_one_bad_line_keeps_the_whole_file_out(world: World, database: "psycopg.
     assert count(database) == 0
 
 
+def test_a_file_that_is_not_there_is_said_in_one_line(world: World) -> None:
+    code, printed, complained = world.run("enqueue_jobs", "nowhere.jsonl")
+    assert (code, printed) == (2, "")
+    assert complained == "enqueue_jobs: nowhere.jsonl: No such file or directory\n"
+
+
 def test_good_lines_are_queued_when_the_bad_are_skipped(world: World, database: "psycopg.Connection[Any]") -> None:
     content = f"{line('a')}\n{{}}\n{line('b', dedupe_key='k')}\n{line('c', dedupe_key='k')}\n"
     code, printed, _ = world.run("enqueue_jobs", "-", "--skip-invalid", "--json", given=content)

@@ -163,7 +163,8 @@ class _Demo:
 
     def _tell(self, outcomes: list[SampleOutcome], model: ModelInUse) -> None:
         table = Table(title="What became of the samples", title_justify="left", box=None, pad_edge=False)
-        table.add_column("sample", no_wrap=True, overflow="ellipsis", max_width=27)
+        # So wide that the table fits a terminal of eighty columns.
+        table.add_column("sample", no_wrap=True, overflow="ellipsis", max_width=24)
         table.add_column("ended", no_wrap=True, max_width=21)
         for heading, width in (("runs", 4), ("facts", 5), ("tokens", 9), ("seconds", 7)):
             table.add_column(heading, justify="right", no_wrap=True, min_width=width)

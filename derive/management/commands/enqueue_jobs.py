@@ -105,7 +105,10 @@ class Command(BaseCommand):
             if not given["dry_run"]:
                 check_schema(connection)
             sys.exit(self._queue_one(registry, given) if typed else self._queue_file(registry, given))
-        except (HolocronError, OSError) as error:
+        except OSError as error:
+            self._complain(f"{error.filename or given['file']}: {error.strerror or error}")
+            sys.exit(COULD_NOT_START)
+        except HolocronError as error:
             self._complain(str(error).strip().partition("\n")[0])
             sys.exit(COULD_NOT_START)
 
@@ -200,7 +203,8 @@ def _in_words(totals: dict[str, Any], progress: Progress) -> str:
     if totals["dry_run"]:
         return f"{read}; a dry run: nothing was queued"
     if totals["bad"] and not progress.stored:
-        return f"{read}; nothing was queued: mend the bad lines, or queue the others with --skip-invalid"
+        others = ", or queue the others with --skip-invalid" if totals["bad"] < totals["lines"] else ""
+        return f"{read}; nothing was queued: mend the bad lines{others}"
     return f"{read}, {progress.queued} queued, {progress.duplicates} there already"
 
 
