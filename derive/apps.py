@@ -8,7 +8,7 @@ class DeriveConfig(AppConfig):
     """Holocron's app."""
 
     name = "derive"
-    verbose_name = "Interrogations"
+    verbose_name = "Holocron"
 
     def ready(self) -> None:
         """Let every migrate, that of a test database too, end with this tree's procedures and schedules."""

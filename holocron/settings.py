@@ -82,6 +82,7 @@ USE_TZ = True
 LANGUAGE_CODE = "en-us"
 # One language, and one form of dates and numbers for people and programs alike.
 USE_I18N = False
+FORMAT_MODULE_PATH = "holocron.formats"
 
 INSTALLED_APPS = [
     # Before django.contrib.admin, whose templates it replaces.

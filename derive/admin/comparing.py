@@ -87,8 +87,10 @@ def _lines(text: str) -> list[str]:
 
 
 def _flat(text: str | None) -> dict[str, str]:
+    if not text:
+        return {}
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return {"(no JSON)": cell(text, 500)}
     found: dict[str, str] = {}

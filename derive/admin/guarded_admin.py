@@ -2,17 +2,39 @@
 
 from typing import Any
 
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
+from django.utils.text import capfirst
 from typing_extensions import override
 from unfold.admin import ModelAdmin
 
 from derive.admin.rights import Denied
 
 
+class PlainList(ChangeList):
+    """A list that is called after what it holds, and says how much that is once, at its foot."""
+
+    @override
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = capfirst(str(self.opts.verbose_name_plural))
+
+    @override
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not (self.query or self.has_active_filters):
+            # Else unfold's header would offer to show all where all is shown.
+            self.full_result_count = self.result_count
+
+
 class GuardedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     """Pages of Django's own forms."""
 
     show_full_result_count = False
+
+    @override
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PlainList
 
     @override
     def history_view(

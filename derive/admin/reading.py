@@ -20,6 +20,7 @@ from typing_extensions import override
 from unfold.admin import ModelAdmin
 
 from derive.admin import rights
+from derive.admin.guarded_admin import PlainList
 from derive.admin.texts import block
 from derive.models import ReadingModel
 
@@ -37,7 +38,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # Django's class ta
         return int(rows[:COUNT_CAP].count()) if isinstance(rows, QuerySet) else len(rows)
 
 
-class OrderedByNumber(ChangeList):
+class OrderedByNumber(PlainList):
     """A list in the order its admin names and no other: Django would add the key, which no index follows."""
 
     @override
@@ -134,4 +135,6 @@ def link_to(model: str, key: Any, text: str | None = None) -> SafeString:
     """Return a link to the page of a row of ``derive``'s by its key; a dash without one."""
     if key is None:
         return format_html("{}", "–")
-    return format_html('<a href="{}">{}</a>', reverse(f"admin:derive_{model}_change", args=[key]), text or str(key))
+    return format_html(
+        '<a class="hc-link" href="{}">{}</a>', reverse(f"admin:derive_{model}_change", args=[key]), text or str(key)
+    )

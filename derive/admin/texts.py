@@ -46,4 +46,6 @@ def pretty(text: str, limit: int = PAGE_CHARACTERS) -> str:
 
 def block(text: str | None, limit: int = PAGE_CHARACTERS) -> SafeString:
     """Return a text, pretty if it is JSON, as an escaped block of a page."""
-    return format_html('<pre class="holocron-text" dir="ltr">{}</pre>', pretty(text, limit) if text else "")
+    if not text:
+        return format_html("{}", "–")
+    return format_html('<pre class="holocron-text" dir="ltr">{}</pre>', pretty(text, limit))

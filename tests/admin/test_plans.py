@@ -270,3 +270,12 @@ def test_selected_jobs_can_be_retried_at_a_time(acting_operator: Client, queue: 
     acting_operator.post(at("derive_job_act_run"), form)
     after = job_of(job.job_id)
     assert (after.status, after.available_utc.year) == ("SCHEDULED", 2199)
+
+
+def test_an_empty_list_of_plans_offers_one_to_those_who_may_plan(browse: Browse) -> None:
+    page = reverse("admin:derive_retrypolicy_changelist")
+    for who, is_offered in (("operator", True), ("viewer", False)):
+        html = browse(who).get(page).content.decode()
+        assert "There are no retry policies yet" in html
+        assert ("Add a retry policy" in html) is is_offered
+        assert "Show all" not in html

@@ -17,7 +17,7 @@ from django.urls import reverse
 from derive.admin import comparing, keyset
 from derive.admin.suggestions import registry
 from derive.contracts import Outcome, RunFacts, WorkerFacts
-from derive.models import Artifact, JobEvent, Worker
+from derive.models import Artifact, JobEvent, Run, Worker
 from derive.queue import JobQueue
 from derive.states import RunStatus
 from tests.admin.conftest import HOSTILE, Browse, Scene
@@ -96,6 +96,18 @@ def test_two_runs_are_compared_field_by_field(browse: Browse, queue: JobQueue) -
     hidden = browse("viewer").get(reverse("admin:derive_run_compare"), query)
     assert "output" not in hidden.context
     assert "facts[0].value" not in hidden.text
+
+
+def test_a_runs_page_tells_its_times_to_the_second_and_leads_to_its_job(browse: Browse, scene: Scene) -> None:
+    run = Run.objects.get(run_id=scene.run)
+    html = browse("viewer").get(reverse("admin:derive_run_change", args=[scene.run])).content.decode()
+    assert f"{run.started_utc:%Y-%m-%d %H:%M:%S}" in html
+    assert f'href="{reverse("admin:derive_job_change", args=[run.job_id])}"' in html
+
+
+def test_what_one_of_two_runs_lacks_is_no_field() -> None:
+    fields = [(pair.name, pair.left, pair.right) for pair in comparing.fields_of('{"seed": 0}', None)]
+    assert fields == [("seed", "0", "")]
 
 
 @pytest.mark.parametrize("query", [{}, {"a": "x"}, {"a": str(uuid4()), "b": "<script>alert(1)</script>"}])
