@@ -30,10 +30,11 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends unixodbc libkrb5-3 libgssapi-krb5-2 \
     && rm -rf /var/lib/apt/lists/*
 
-# A volume mounted at /lake takes over its owner.
+# A volume mounted at /lake, or at what HOLOCRON_VAR names where the root file system is read-only, takes over its owner.
 RUN groupadd --gid 10001 holocron \
     && useradd --uid 10001 --gid holocron --no-create-home --home-dir /tmp --shell /usr/sbin/nologin holocron \
-    && install --directory --owner=holocron --group=holocron --mode=0750 /lake
+    && install --directory --owner=holocron --group=holocron --mode=0750 /lake \
+    && install --directory --owner=holocron --group=holocron --mode=0700 /var/lib/holocron
 
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app

@@ -48,6 +48,8 @@ if "://" not in LAKE_URL:
 INTERROGATIONS_FOLDER: Path | None = (
     BASE_DIR / _values["HOLOCRON_INTERROGATIONS"] if _values["HOLOCRON_INTERROGATIONS"] else None
 )
+# What was uploaded and not yet queued; private to the web server.
+UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
 OLLAMA = OllamaSettings(
     base_url=_values["OLLAMA_BASE_URL"],

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from typing_extensions import override
 
-from derive.admin import acting, enqueueing, exporting, purging, rights, suggestions
+from derive.admin import acting, enqueueing, exporting, purging, rights, suggestions, uploading
 from derive.admin.actions import ACTIONS
 from derive.admin.asking import as_guid
 from derive.admin.job_filters import KINDS, STATES, JobFilter
@@ -48,6 +48,12 @@ class JobAdmin(ReadingAdmin):
         return [
             path("export/", self.admin_site.admin_view(exporting.export), name="derive_job_export_download"),
             path("enqueue/", self.admin_site.admin_view(enqueueing.enqueue), name="derive_job_act_enqueue"),
+            path("upload/", self.admin_site.admin_view(uploading.upload), name="derive_job_act_upload"),
+            path("upload/run/", self.admin_site.admin_view(uploading.step), name="derive_job_act_upload_run"),
+            path("upload/bad/", self.admin_site.admin_view(uploading.bad), name="derive_job_act_upload_bad_download"),
+            path(
+                "upload/discard/", self.admin_site.admin_view(uploading.discard), name="derive_job_act_upload_discard"
+            ),
             path("purge/", self.admin_site.admin_view(purging.look), name="derive_job_purge"),
             path("purge/run/", self.admin_site.admin_view(purging.run), name="derive_job_purge_run"),
             path("act/", self._acting(acting.ask), name="derive_job_act"),

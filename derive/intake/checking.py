@@ -37,17 +37,20 @@ class RecordCheck:
     """Checks records against the procedure's parameters, the registry, and each interrogation's input contract.
 
     A job without a ``job_id`` gets ``import_id`` plus its line number: saying a line again then stores nothing
-    twice, and neighbours in a file are neighbours in the index.
+    twice, and neighbours in a file are neighbours in the index. With a ``sender`` no record may name another actor.
     """
 
-    def __init__(self, registry: Registry, *, import_id: UUID) -> None:
+    def __init__(self, registry: Registry, *, import_id: UUID, sender: str | None = None) -> None:
         self._registry = registry
         self._import_number = import_id.int
+        self._sender = sender
 
     def check(self, values: dict[str, Any], *, line: int) -> CheckedJob:
         """Return the job a record asks for; raise RecordRefused."""
         given = {name: value for name, value in values.items() if value is not None}
         actor = _actor(given.pop("actor", None))
+        if self._sender is not None and actor not in {None, self._sender}:
+            raise RecordRefused("actor: is not who sends this; leave it out")
         if not given.keys() <= PARAMETERS:
             given = _without_stand_ins(given)
         for name in _NUMBERS:

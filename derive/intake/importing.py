@@ -56,10 +56,19 @@ def new_import_id() -> UUID:
 
 
 def check_records(
-    records: Iterable[Record], *, registry: Registry, import_id: UUID, spool: Spool, on_bad: Callable[[Record], object]
+    records: Iterable[Record],
+    *,
+    registry: Registry,
+    import_id: UUID,
+    spool: Spool,
+    on_bad: Callable[[Record], object],
+    sender: str | None = None,
 ) -> int:
-    """First pass: put every good job into the spool, tell of every bad record, and return how many were bad."""
-    check = RecordCheck(registry, import_id=import_id)
+    """First pass: put every good job into the spool, tell of every bad record, and return how many were bad.
+
+    With a ``sender``, a record that names another actor is bad.
+    """
+    check = RecordCheck(registry, import_id=import_id, sender=sender)
     bad = 0
     for record in records:
         why = record.why

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from derive.contracts import JobInput
 from derive.intake.checking import CheckedJob
@@ -25,11 +25,16 @@ class Batch:
 
 
 class Spool:
-    """A temporary file of checked jobs, gone when it is closed. ``count`` is how many it holds."""
+    """A temporary file of checked jobs, gone when it is closed. ``count`` is how many were added.
 
-    def __init__(self) -> None:
+    ``file`` is one to keep instead, open at its end; the spool closes it. Jobs of lines before ``from_line`` are left
+    out.
+    """
+
+    def __init__(self, file: IO[bytes] | None = None, *, from_line: int = 1) -> None:
         self.count = 0
-        self._file = TemporaryFile(prefix="holocron-intake-")  # noqa: SIM115  closed by close()
+        self._from_line = from_line
+        self._file = file or TemporaryFile(prefix="holocron-intake-")  # noqa: SIM115  closed by close()
 
     def add(self, line: int, checked: CheckedJob) -> None:
         """Keep a job."""
@@ -45,6 +50,8 @@ class Spool:
         batch_actor, size = b"", 0
         for row in self._file:
             number, actor, text = row.split(b"\t", 2)
+            if int(number) < self._from_line:
+                continue
             if jobs and (len(jobs) == BATCH_JOBS or size + len(text) > BATCH_BYTES or actor != batch_actor):
                 yield _batch(lines, jobs, batch_actor)
                 lines, jobs, size = [], [], 0
@@ -56,7 +63,7 @@ class Spool:
             yield _batch(lines, jobs, batch_actor)
 
     def close(self) -> None:
-        """Delete the file."""
+        """Close the file; a temporary one is gone."""
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, datab
 
 # What answers to a form, is fetched by a script, or is a file. An address without a name leads on to another.
 NO_PAGES = {None, "search", "autocomplete", "jsi18n", "logout", "login", "derive_dashboard"}
-NO_PAGE_ENDS = ("_act", "_run", "_undo", "_download", "_export", "_preview")
+NO_PAGE_ENDS = ("_act", "_run", "_undo", "_download", "_export", "_preview", "_discard")
 PAGES = {"derive_job_export_download"}
 OF_A_ROW = ("_change", "_delete", "_history", "_password_change")
 SAME_EVERYWHERE = "#nav-sidebar-apps"

@@ -124,13 +124,14 @@ def test_no_password_is_in_the_file_or_on_a_command_line() -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_services_may_write_nothing_but_the_lake_and_are_nobody(service: str) -> None:
+def test_our_services_may_write_nothing_but_the_lake_and_uploads_and_are_nobody(service: str) -> None:
     written = SERVICES[service]
     assert written["read_only"] is True
     assert written["tmpfs"] == ["/tmp"]  # noqa: S108
     assert int(written["user"].partition(":")[0]) > 0
     assert written["cap_drop"] == ["ALL"]
-    assert set(written.get("volumes", [])) <= {"llm_lake:/lake"}
+    uploads = {f"web_var:{environment_of(service)['HOLOCRON_VAR']}"} if service == "web" else set()
+    assert set(written.get("volumes", [])) <= {"llm_lake:/lake"} | uploads
     assert "privileged" not in written
 
 

@@ -66,12 +66,13 @@ def test_the_drivers_libraries_come_from_the_system() -> None:
         assert re.search(rf"apt-get install .*\b{package}\b", final)
 
 
-def test_it_runs_as_the_user_that_compose_names_and_owns_the_lake() -> None:
+def test_it_runs_as_the_user_that_compose_names_and_owns_what_it_writes() -> None:
     (user,) = all_of("USER")
     services = read_compose_file()["services"]
     assert {services[name]["user"] for name in OURS} == {user}
     assert f"--uid {user.partition(':')[0]} " in TEXT
-    assert "--owner=holocron --group=holocron" in TEXT
+    for folder in ("/lake", read_compose_file()["services"]["web"]["environment"]["HOLOCRON_VAR"]):
+        assert re.search(rf"install --directory --owner=holocron --group=holocron --mode=07[05]0 {folder}\b", TEXT)
     assert INSTRUCTIONS.index(("USER", user)) > max(
         index for index, (name, _rest) in enumerate(INSTRUCTIONS) if name in {"RUN", "COPY"}
     )

@@ -86,18 +86,24 @@
         if (answer.error) problem = answer.error;
       }
       progress.value = Math.min(seen, progress.max);
-      line.textContent = `${seen.toLocaleString()} of ${total.toLocaleString()} …`;
+      line.textContent = `${seen.toLocaleString()} of ${total.toLocaleString()} ${form.dataset.did || ""} …`;
       if (problem || stopped || !answer.cursor) break;
       body.set("cursor", answer.cursor);
     }
 
+    // A form that names a page to go on with: that page tells what became of it.
+    const then = form.dataset.then;
+    if (then && !problem && !stopped) {
+      location.replace(then);
+      return;
+    }
     const parts = [make("p", `${changed.toLocaleString()} ${form.dataset.did || "changed"}.${stopped ? " Stopped; the rest was left." : ""}`, "hc-good")];
     if (problem) parts.unshift(make("p", problem, "hc-problem"));
     if (refused.size) parts.push(make("p", "Refused:"), refusalsAsList(refused));
     const row = make("div", undefined, "hc-row");
     if (tokens.length) row.append(undoForm(form, tokens));
-    const back = make("a", "To the jobs", "hc-button hc-primary");
-    back.href = new URL("../", location.href).pathname;
+    const back = make("a", then ? "See how far it came" : "To the jobs", "hc-button hc-primary");
+    back.href = then || new URL("../", location.href).pathname;
     row.append(back);
     parts.push(row);
     report.replaceChildren(...parts);
@@ -111,5 +117,6 @@
       event.preventDefault();
       act(form);
     });
+    if ("begin" in form.dataset) act(form);
   });
 })();

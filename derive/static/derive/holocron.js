@@ -42,7 +42,13 @@
     tell();
   };
 
+  // Unfold writes the chosen file's name into a text field that stands beside its own file fields; ours have none.
+  const fileFields = () => {
+    for (const input of document.querySelectorAll(".hc-field input[type=file]")) input.hasChangeListener = true;
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
+    fileFields();
     localTimes();
     selections();
   });

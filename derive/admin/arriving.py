@@ -1,0 +1,60 @@
+"""A file that arrives in a request: written to disk as it comes, as long as it is not too long."""
+
+from typing import Any
+
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, SkipFile
+from django.http import HttpRequest
+from typing_extensions import override
+
+from derive.intake.uploads_folder import UploadsFolder
+
+MAX_UPLOAD_BYTES = 50 * 1024 * 1024
+MAX_REQUEST_BYTES = 10 * MAX_UPLOAD_BYTES
+"""What is still read to its end, so that a browser gets to see why its file is refused."""
+FIELD = "file"
+
+
+class ArrivedFile(TemporaryUploadedFile):
+    """A file in a folder of ours; whoever moves it away keeps it."""
+
+    def __init__(self, file: Any, name: str | None) -> None:
+        UploadedFile.__init__(self, file, name)
+
+
+class Arriving(FileUploadHandler):
+    """Writes the file of the one field into the folder of uploads; everything else that is sent is passed over."""
+
+    def __init__(self, request: HttpRequest, *, folder: UploadsFolder) -> None:
+        super().__init__(request)
+        self.is_too_large = False
+        self._folder = folder
+        self._file: ArrivedFile | None = None
+
+    @override
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        if self.field_name != FIELD or self._file is not None:
+            raise SkipFile
+        self._file = ArrivedFile(self._folder.arriving(), self.file_name)
+
+    @override
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if start + len(raw_data) > MAX_UPLOAD_BYTES:
+            self.is_too_large = True
+            self.upload_interrupted()
+            raise SkipFile
+        if self._file is not None:
+            self._file.write(raw_data)
+
+    @override
+    def file_complete(self, file_size: int) -> ArrivedFile | None:
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.size = file_size
+        return self._file
+
+    @override
+    def upload_interrupted(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,297 @@
+"""Upload: a file of jobs, every line of it checked, a look at the good and the bad ones, then all of them or none.
+
+``derive_job_act_upload`` takes the file and shows how far it has come; ``derive_job_act_upload_run`` checks or queues
+for a while: the page's script calls it until it is done, without the script a button does. All that is known of an
+upload is on disk, so any process may do the next step, and a step said twice queues nothing twice.
+"""
+
+import csv
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase, HttpResponseRedirectBase
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+
+from derive.admin import rights, units
+from derive.admin.acting import ALONE_SECONDS, STEP_SECONDS, read_reason
+from derive.admin.arriving import FIELD, MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES, ArrivedFile, Arriving
+from derive.admin.lists import show
+from derive.admin.suggestions import registry
+from derive.admin.texts import cell
+from derive.errors import QueueError
+from derive.export.forms import unarmed
+from derive.intake.records import LineFormat
+from derive.intake.upload import MAX_BAD, Upload, UploadRefused, UploadState
+from derive.intake.uploads_folder import KEPT_SECONDS, UploadsFolder
+from derive.queue import JobQueue
+
+logger = logging.getLogger(__name__)
+
+GOOD_SHOWN, BAD_SHOWN = 10, 20
+"""Lines on the page."""
+_SALT = "upload"
+_FORMATS = {"csv": LineFormat.CSV, "jsonl": LineFormat.JSONL, "ndjson": LineFormat.JSONL}
+_UNREADABLE = (
+    (b"PK\x03\x04", "is a zip archive or a spreadsheet: unpack it, or save it as CSV"),
+    (b"\x1f\x8b", "is compressed: unpack it first"),
+    (b"\xff\xfe", "is UTF-16: save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16: save it as UTF-8"),
+)
+
+
+class See(HttpResponseRedirectBase):
+    """Leads to a page that can be loaded again without sending anything again."""
+
+    status_code = 303
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The upload that a request is about, and the token that names it."""
+
+    upload: Upload
+    token: str
+
+    @classmethod
+    def read(cls, request: HttpRequest, token: str) -> "Asked":
+        """Return the upload that a token names; raise UploadRefused, and Denied for one of somebody else's."""
+        try:
+            told = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
+            owner, import_id = int(told["owner"]), UUID(str(told["import"]))
+        except (signing.BadSignature, KeyError, TypeError, ValueError):
+            raise UploadRefused("This is no upload of yours, or it is no longer kept: upload the file again.") from None
+        if owner != request.user.pk:
+            raise rights.Denied("owner")
+        return cls(_folder().find(owner, import_id), token)
+
+    @classmethod
+    def of(cls, request: HttpRequest, upload: Upload) -> "Asked":
+        """Return an upload of this user's own with a new token."""
+        told = {"owner": request.user.pk, "import": upload.import_id.hex}
+        return cls(upload, signing.dumps(told, salt=_SALT))
+
+    @property
+    def query(self) -> str:
+        """What names this upload in an address."""
+        return urlencode({"upload": self.token})
+
+    @property
+    def address(self) -> str:
+        """Where the page of this upload is."""
+        return f"{reverse('admin:derive_job_act_upload')}?{self.query}"
+
+
+# Django would read the whole body to look for the form's token before it is known who sends it; _received asks for it.
+@csrf_exempt
+def upload(request: HttpRequest) -> HttpResponseBase:
+    """Take a file (POST); else show one of one's uploads, or the form for the next."""
+    _demand(request)
+    if request.method == "POST":
+        return _receive(request)
+    token = request.GET.get("upload", "")
+    if not token:
+        return _page(request)
+    try:
+        return _page_of(request, Asked.read(request, token))
+    except UploadRefused as error:
+        return _page(request, problem=str(error), status=404)
+
+
+def step(request: HttpRequest) -> HttpResponseBase:
+    """Check or queue for a while, or all of it for a browser without our script."""
+    _demand(request)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    in_steps = "application/json" in request.headers.get("Accept", "")
+    asked = None
+    try:
+        asked = Asked.read(request, request.POST.get("upload", ""))
+        before = asked.upload.state()
+        after = _do(request, asked.upload, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
+    except (ValueError, QueueError, OSError) as error:
+        why, status = _fault(error)
+        if in_steps:
+            return JsonResponse({"error": why}, status=status)
+        if asked is None:
+            return _page(request, problem=why, status=status)
+        return _page_of(request, asked, problem=why, status=status)
+    if not in_steps:
+        return See(asked.address)
+    is_checking = not before.is_checked
+    done = after.read_bytes - before.read_bytes if is_checking else _answered(after) - _answered(before)
+    is_over = after.is_checked if is_checking else after.is_queued
+    cursor = None if is_over else str(after.next_line if is_checking else after.next_to_queue)
+    return JsonResponse({"changed": done, "refused": [], "cursor": cursor, "undo": "", "error": ""})
+
+
+def bad(request: HttpRequest) -> HttpResponseBase:
+    """Send every bad line with what is wrong with it, as CSV that no spreadsheet takes for formulas."""
+    _demand(request)
+    try:
+        asked = Asked.read(request, request.GET.get("upload", ""))
+    except UploadRefused as error:
+        return _page(request, problem=str(error), status=404)
+    answer = StreamingHttpResponse(_as_csv(asked.upload.bad_lines()), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="bad-lines.csv"'
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def discard(request: HttpRequest) -> HttpResponseBase:
+    """Delete an upload; what it queued stays queued."""
+    _demand(request)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        _folder().discard(Asked.read(request, request.POST.get("upload", "")).upload)
+    except (UploadRefused, OSError) as error:
+        why, status = _fault(error)
+        return _page(request, problem=why, status=status)
+    return See(reverse("admin:derive_job_act_upload"))
+
+
+def _demand(request: HttpRequest) -> None:
+    rights.demand(request, rights.VIEW_JOBS, rights.ACT_ON_JOBS, rights.SEE_PAYLOADS)
+
+
+def _folder() -> UploadsFolder:
+    return UploadsFolder(settings.UPLOADS_FOLDER)
+
+
+def _receive(request: HttpRequest) -> HttpResponseBase:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
+        return _page(request, problem=_too_large(), status=413)
+    arriving = Arriving(request, folder=_folder())
+    request.upload_handlers = [arriving]
+    try:
+        answer: HttpResponseBase = csrf_protect(_received)(request)
+    except OSError as error:
+        why, status = _fault(error)
+        return _page(request, problem=why, status=status)
+    return answer
+
+
+def _received(request: HttpRequest) -> HttpResponse:
+    file = request.FILES.get(FIELD)
+    if request.upload_handlers[0].is_too_large:  # type: ignore[attr-defined]
+        return _page(request, problem=_too_large(), status=413)
+    try:
+        if not isinstance(file, ArrivedFile) or not file.name:
+            raise UploadRefused("Choose a file.")
+        state = UploadState(
+            name=cell(file.name, 200),
+            line_format=_format(request.POST.get("format", ""), file.name),
+            size_bytes=file.size or 0,
+            uploaded_utc=timezone.now(),
+        )
+        if why := _unreadable(file.read(4_096)):
+            raise UploadRefused(f"The file {why}.")
+        asked = Asked.of(
+            request, _folder().keep(file.temporary_file_path(), owner=int(request.user.pk or 0), state=state)
+        )
+        asked.upload.check(registry(), sender=rights.actor_of(request), seconds=STEP_SECONDS)
+    except UploadRefused as error:
+        return _page(request, problem=str(error), status=400)
+    return See(asked.address)
+
+
+def _format(chosen: str, name: str) -> LineFormat:
+    form = _FORMATS.get(chosen) or _FORMATS.get(name.rpartition(".")[2].lower())
+    if form is None:
+        raise UploadRefused("The file's name ends neither in .jsonl nor in .csv: say which of the two it is.")
+    return form
+
+
+def _unreadable(head: bytes) -> str:
+    """Return why a file that begins like this is none of ours; what is wrong with its lines, the lines tell."""
+    if not head:
+        return "is empty"
+    why = next((why for mark, why in _UNREADABLE if head.startswith(mark)), "")
+    return why or ("holds bytes that no text has: upload JSONL or CSV" if b"\x00" in head else "")
+
+
+def _too_large() -> str:
+    return f"The file is larger than {units.size(MAX_UPLOAD_BYTES)}: split it, or queue it with manage.py enqueue_jobs."
+
+
+def _do(request: HttpRequest, upload: Upload, *, seconds: float) -> UploadState:
+    """Check, or, when the form says so, queue."""
+    actor = rights.actor_of(request)
+    if request.POST.get("step") != "queue":
+        return upload.check(registry(), sender=actor, seconds=seconds)
+    state = upload.state()
+    reason = state.reason if state.is_queueing and state.reason else read_reason(request.POST)
+    skip = request.POST.get("skip_invalid") == "yes"
+    after = upload.queue(JobQueue(), actor=actor, reason=reason, skip_invalid=skip, seconds=seconds)
+    told = {"queued": after.queued, "duplicates": after.duplicates, "bad": after.bad, "is_whole": after.is_queued}
+    logger.info("jobs.uploaded", extra={"actor": actor, "import_id": str(upload.import_id), **told})
+    return after
+
+
+def _fault(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the answer's code."""
+    if isinstance(error, QueueError):
+        return f"{cell(str(error), 500)} What is queued stays queued; go on when it is mended.", 503
+    if isinstance(error, OSError):
+        logger.error("uploads.unwritable", extra={"error": error.strerror or type(error).__name__})
+        return f"The folder for uploads cannot be used ({error.strerror}): tell a maintainer.", 503
+    return str(error), 409 if isinstance(error, UploadRefused) else 400
+
+
+def _answered(state: UploadState) -> int:
+    return state.queued + state.duplicates
+
+
+def _as_csv(lines: Iterable[tuple[int, str]]) -> Iterator[bytes]:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(("line", "why"))
+    for line, why in lines:
+        writer.writerow((line, unarmed(cell(why, 500))))
+        if text.tell() > 64 * 1024:
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+    yield text.getvalue().encode()
+
+
+def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
+    kept = [(Asked.of(request, one), state) for one, state in _folder().of(int(request.user.pk or 0))]
+    return show(
+        request,
+        "admin/jobs/upload.html",
+        status=status,
+        title="Upload",
+        problem=problem,
+        kept=kept,
+        max_bytes=MAX_UPLOAD_BYTES,
+    )
+
+
+def _page_of(request: HttpRequest, asked: Asked, *, problem: str = "", status: int = 200) -> HttpResponse:
+    state = asked.upload.state()
+    return show(
+        request,
+        "admin/jobs/uploaded.html",
+        status=status,
+        title="Upload",
+        problem=problem,
+        asked=asked,
+        state=state,
+        left=state.good - _answered(state),
+        bytes_left=state.size_bytes - state.read_bytes,
+        good=asked.upload.first_good(GOOD_SHOWN) if state.is_checked else [],
+        bad=list(asked.upload.bad_lines(BAD_SHOWN)),
+        reason=request.POST.get("reason", "")[:1_000],
+        max_bad=MAX_BAD,
+    )

@@ -1,0 +1,105 @@
+"""The uploads that are kept: each in a folder below its owner's, for a day.
+
+Only numbers and ids ever become part of a path; names of files are told, never used.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+from uuid import UUID
+
+from derive.intake.importing import new_import_id
+from derive.intake.upload import STATE, Upload, UploadRefused, UploadState
+
+KEPT_SECONDS = 24 * 3600
+"""After the last step; what was queued stays queued."""
+MAX_KEPT = 10
+"""Uploads of one owner: with the bound of a file, a bound of the disk."""
+_ARRIVING = "arriving-"
+
+
+class UploadsFolder:
+    """Keeps uploads by owner (the id of a user) and import."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def arriving(self) -> Any:
+        """Return a new open file for what is still arriving; it is gone when it is closed, unless it was kept."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return NamedTemporaryFile(dir=self._root, prefix=_ARRIVING)
+
+    def keep(self, file: str, *, owner: int, state: UploadState) -> Upload:
+        """Take over a file that arrived; raise UploadRefused when its owner has too many."""
+        self.sweep()
+        kept = self.of(owner)
+        while len(kept) >= MAX_KEPT:
+            done = next((one for one, of_one in reversed(kept) if of_one.is_queued), None)
+            if done is None:
+                raise UploadRefused(f"You have {MAX_KEPT} uploads that are not queued: discard one of them first.")
+            self.discard(done)
+            kept = self.of(owner)
+        import_id = new_import_id()
+        upload = Upload(self._place(owner, import_id), import_id=import_id)
+        upload.folder.parent.mkdir(mode=0o700, exist_ok=True)
+        upload.begin(state, file)
+        return upload
+
+    def find(self, owner: int, import_id: UUID) -> Upload:
+        """Return an owner's upload; raise UploadRefused when it is not kept any longer."""
+        upload = Upload(self._place(owner, import_id), import_id=import_id)
+        if _is_over(upload.folder):
+            raise UploadRefused("This upload is no longer kept: upload the file again.")
+        return upload
+
+    def of(self, owner: int) -> list[tuple[Upload, UploadState]]:
+        """Return an owner's uploads, newest first."""
+        found = []
+        for folder in _folders(self._root / str(owner)):
+            with contextlib.suppress(UploadRefused, ValueError):
+                if not _is_over(folder):
+                    upload = Upload(folder, import_id=UUID(folder.name))
+                    found.append((upload, upload.state()))
+        return sorted(found, key=lambda one: one[1].uploaded_utc, reverse=True)
+
+    def discard(self, upload: Upload) -> None:
+        """Delete an upload; raise UploadRefused while a step is at work on it."""
+        with upload.alone():
+            shutil.rmtree(upload.folder)
+
+    def sweep(self) -> None:
+        """Delete everybody's uploads that are over, and what arrived and was left."""
+        for owner in _folders(self._root):
+            for folder in _folders(owner):
+                if _is_over(folder):
+                    with contextlib.suppress(UploadRefused, FileNotFoundError, ValueError):
+                        self.discard(Upload(folder, import_id=UUID(folder.name)))
+        for left in self._root.glob(f"{_ARRIVING}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if _age(left) > KEPT_SECONDS:
+                    left.unlink()
+
+    def _place(self, owner: int, import_id: UUID) -> Path:
+        return self._root / str(int(owner)) / import_id.hex
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    # A folder that cannot be read has nothing to show; why not is told when something is to be written there.
+    with contextlib.suppress(OSError):
+        yield from [one for one in parent.iterdir() if one.is_dir() and not one.is_symlink()]
+
+
+def _is_over(folder: Path) -> bool:
+    """Whether nothing was done with an upload for its time; one without a state is judged by its folder."""
+    for path in (folder / STATE, folder):
+        with contextlib.suppress(FileNotFoundError):
+            return _age(path) > KEPT_SECONDS
+    return True
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
