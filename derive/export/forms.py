@@ -44,8 +44,10 @@ Values = Sequence[Any]
 """One column of a batch: columns are written at once, since a call for each cell costs more than the cell."""
 
 
-def time_text(value: datetime) -> str:
-    """Return a moment as every form but Parquet shows it: UTC, microseconds, Z."""
+def time_text(value: datetime | str) -> str:
+    """Return a moment as every form but Parquet shows it: UTC, microseconds, Z; a text of one is that already."""
+    if isinstance(value, str):
+        return value
     text = value.isoformat("T", "microseconds")
     if value.tzinfo is None:
         return text + "Z"

@@ -5,6 +5,7 @@ first gathered in Arrow's stream form, which is: a schema, then batch after batc
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from io import RawIOBase
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,13 @@ from derive.export.columns import Column, Kind
 from derive.export.forms import guid_text
 
 GROUP_ROWS = 20_000
-_VALUE: dict[Kind, Callable[[Any], Any]] = {Kind.GUID: guid_text, Kind.TEXT: str, Kind.JSON: str}
+_VALUE: dict[Kind, Callable[[Any], Any]] = {
+    Kind.GUID: guid_text,
+    Kind.TEXT: lambda value: _whole(str(value)),
+    Kind.JSON: lambda value: _whole(str(value)),
+    # As ``time_text`` shows it, or what it is.
+    Kind.TIME: lambda value: datetime.fromisoformat(value) if isinstance(value, str) else value,
+}
 
 
 def pyarrow() -> ModuleType:
@@ -129,9 +136,12 @@ class _Sink(RawIOBase):
 
 
 def _readied(value: Any, ready: Callable[[Any], Any] | None) -> Any:
-    if value is None or ready is None:
-        return value
-    return ready(value).encode(errors="replace").decode()
+    return value if value is None or ready is None else ready(value)
+
+
+def _whole(text: str) -> str:
+    """Return a text with nothing in it that is no character."""
+    return text.encode(errors="replace").decode()
 
 
 def write_parquet(stream: Path, parquet: Path) -> None:
