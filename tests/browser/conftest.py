@@ -1,7 +1,6 @@
 """Pages in a real Chromium. Without one the tests skip and say so; with REQUIRE_BROWSER=1 that is a failure."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +17,12 @@ from derive.admin.dashboard_numbers import Numbers
 from derive.admin.vitals import Vitals
 from derive.contracts import OllamaSettings
 from derive.health import Part
+from tests.browser.chromium import launch
 from tests.contract.conftest import every_history_holds_together
 from tests.faults.worker_world import World, a_hurried_world
 
 # Playwright's sync API runs an event loop in this thread, in which Django would refuse to touch the database.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 PASSWORD = "a-password-for-one-test"
 # What the policy forbids is told to the console as well, but not by every version of every browser.
 TELL_VIOLATIONS = """
@@ -42,8 +39,7 @@ def chromium() -> Iterator[Browser]:
     """
     with sync_playwright() as playwright:
         try:
-            # In a container there is no sandbox to be had; the pages are our own.
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = launch(playwright)
         except Exception as error:
             if os.environ.get("REQUIRE_BROWSER") == "1":
                 raise
