@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-contract chaos bench screenshots lint format docs requirements
+.PHONY: help setup environment demo test test-contract chaos bench bench-admin screenshots lint format docs requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -42,6 +42,9 @@ chaos: setup ## Let everything go wrong at once, then judge every promise; SECON
 
 bench: setup ## Measure speed and memory, as a table and as JSON
 	$(RUN) -m tests.bench $(ARGS)
+
+bench-admin: setup ## Measure the admin's pages and actions on a million jobs, as a table and as JSON
+	$(RUN) -m tests.bench admin $(ARGS)
 
 screenshots: setup ## Take the README's pictures anew, in a world of their own
 	$(RUN) -m tests.screenshots

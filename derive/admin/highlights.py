@@ -4,8 +4,10 @@ Held together as ``derive.interrogations.grounding`` holds them: white space cou
 here, on the server; the page only shows and hides marks.
 """
 
+import re
+from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from derive.admin.texts import cell, visible
@@ -14,6 +16,7 @@ from derive.interrogations.grounding import cited_facts, normalise_space
 MAX_FACTS = 200
 MAX_ITEMS = 100
 MAX_ITEM_CHARACTERS = 20_000
+_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -95,20 +98,13 @@ def compare(answer: Any, bundle: Any) -> Comparison:
 
 
 class _Index:
-    """A text with its white space normalised, and where each character of that came from."""
+    """A text with its white space normalised, and where each word of that came from."""
 
     def __init__(self, text: str) -> None:
-        characters: list[str] = []
-        self._origins: list[int] = []
-        for place, character in enumerate(text):
-            if not character.isspace():
-                characters.append(character)
-            elif characters and characters[-1] != " ":
-                characters.append(" ")
-            else:
-                continue
-            self._origins.append(place)
-        self._normalised = "".join(characters)
+        words = list(_WORD.finditer(text))
+        self._origins = [word.start() for word in words]
+        self._starts = [0, *accumulate(len(word[0]) + 1 for word in words)]
+        self._normalised = " ".join(word[0] for word in words)
 
     def find(self, quote: Any) -> tuple[int, int] | None:
         """Return where a quote begins and ends in the text as it was, or None."""
@@ -116,7 +112,12 @@ class _Index:
         start = self._normalised.find(wanted) if wanted else -1
         if start < 0:
             return None
-        return self._origins[start], self._origins[start + len(wanted) - 1] + 1
+        return self._origin(start), self._origin(start + len(wanted) - 1) + 1
+
+    def _origin(self, place: int) -> int:
+        """Return where a character of a word was; a quote begins and ends with one."""
+        word = bisect_right(self._starts, place) - 1
+        return self._origins[word] + place - self._starts[word]
 
 
 def _segments(text: str, marks: list[tuple[int, int, int]]) -> tuple[Segment, ...]:

@@ -76,6 +76,12 @@ def _dashboard() -> Iterator[Result]:
     yield from dashboard.measure()
 
 
+def _admin() -> Iterator[Result]:
+    from tests.bench import admin
+
+    yield from admin.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -93,6 +99,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "scheduler": _scheduler,
     "watching": _watching,
     "dashboard": _dashboard,
+    "admin": _admin,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

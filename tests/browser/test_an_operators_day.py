@@ -23,7 +23,7 @@ def look(page: Page) -> None:
 
 def follow(page: Page, name: str) -> None:
     """Take a link of the sidebar."""
-    page.locator("#nav-sidebar-apps").get_by_text(name, exact=True).click()
+    page.locator("#nav-sidebar-apps").get_by_role("link", name=name, exact=True).click()
 
 
 def expect_count(page: Page, tile: str, jobs: int) -> None:

@@ -47,7 +47,15 @@
     for (const input of document.querySelectorAll(".hc-field input[type=file]")) input.hasChangeListener = true;
   };
 
+  // Icons are ligatures of their names, which would be read out before the words beside them.
+  const silentIcons = () => {
+    for (const icon of document.querySelectorAll("#nav-sidebar-apps .material-symbols-outlined")) {
+      icon.setAttribute("aria-hidden", "true");
+    }
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
+    silentIcons();
     fileFields();
     localTimes();
     selections();
