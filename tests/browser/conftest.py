@@ -21,8 +21,6 @@ from tests.browser.chromium import launch
 from tests.contract.conftest import every_history_holds_together
 from tests.faults.worker_world import World, a_hurried_world
 
-# Playwright's sync API runs an event loop in this thread, in which Django would refuse to touch the database.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 PASSWORD = "a-password-for-one-test"
 # What the policy forbids is told to the console as well, but not by every version of every browser.
 TELL_VIOLATIONS = """
@@ -37,7 +35,9 @@ def chromium() -> Iterator[Browser]:
 
     It ends with these tests: while it lives an event loop runs in this thread, beside which no other can.
     """
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        # Playwright's loop runs in this thread, in which Django would refuse to touch the database.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         try:
             browser = launch(playwright)
         except Exception as error:
