@@ -1,7 +1,8 @@
 """Retention: what is old enough goes, job by job with all its rows, then its files; what is held or lives stays.
 
 Nothing goes that is not sealed: the history is sealed first, and of each job an event ``purged`` stays, which is sealed
-in its turn. So a row that is missing without one was not purged, and ``verify_audit`` says so.
+in its turn. So a row that is missing without one was not purged, and ``verify_audit`` says so. Nor does anything go
+that the statistics' hours have not counted.
 """
 
 from collections import Counter
@@ -27,6 +28,8 @@ from derive.states import ENDED, LIVE, JobStatus
 BATCH_JOBS = 100
 """Jobs a transaction: some thousand rows, locked for some hundredths of a second."""
 BATCH_FILES = 500
+COUNTING_STEPS = 10
+"""Transactions of counting between two words to ``on_batch``."""
 MAX_ERROR_CHARACTERS = 500
 
 
@@ -90,6 +93,7 @@ def purge(
             "nothing was purged: an open transaction keeps the history from being sealed; end it, or try again later"
         )
     settled_utc = sealed.settled_utc
+    _count_hours(report, on_batch=on_batch)
     _purge_rows(ages, settled_utc, report, actor=actor, reason=reason, max_rows=max_rows, on_batch=on_batch)
     delete_files(lake, report, on_batch=on_batch)
     if report.jobs:
@@ -114,6 +118,15 @@ def _count_rows(
         count, file_count = reading(lambda jobs=jobs, files=files: (jobs.count(), files.count()))  # type: ignore[misc]  # bound early
         report.jobs[status] += count if max_rows is None else min(count, max_rows - report.job_count)
         report.files += file_count
+
+
+def _count_hours(report: PurgeReport, *, on_batch: OnBatch) -> None:
+    """Count what happened by the hour, so that the purge finds nothing that has to stay because it is not counted."""
+    queue = JobQueue()
+    while answer := queue.roll_up_hours(max_steps=COUNTING_STEPS):
+        if answer.is_caught_up or not answer.events:
+            return
+        on_batch(report)
 
 
 def _purge_rows(

@@ -66,6 +66,29 @@ def test_rows_and_files_go_a_sealed_tombstone_stays_and_all_verifies(queue: JobQ
     assert verified(lake) == []
 
 
+def test_the_hours_are_counted_before_anything_goes(
+    queue: JobQueue, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far the counting lies behind: here so far that the procedure's own step does not get there."""
+    counted = JobQueue.roll_up_hours
+    monkeypatch.setattr(
+        JobQueue, "roll_up_hours", lambda own, max_steps: counted(own, max_events=2, max_steps=max_steps)
+    )
+    monkeypatch.setattr("derive.retention.COUNTING_STEPS", 1)
+    for _job in range(4):
+        in_state(queue, JobStatus.CANCELLED)
+    seen: list[int] = []
+    purge_all(lake, ages={}, on_batch=lambda _: seen.append(count_of("enqueued")))
+    assert seen == [1, 2, 3]
+    assert count_of("enqueued") == count_of("cancelled") == 4
+
+
+def count_of(move: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT SUM({move}) FROM llm.stat_hour")
+        return int(cursor.fetchone()[0])
+
+
 def test_each_state_has_its_own_age_and_one_without_stays(queue: JobQueue, lake: Lake) -> None:
     jobs = {status: in_state(queue, status) for status in sorted(JobStatus)}
     pass_time(2 * 86_400)

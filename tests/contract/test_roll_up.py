@@ -12,8 +12,9 @@ from django.db import connection, transaction
 
 from derive.contracts import RunFacts
 from derive.errors import ErrorKind
-from derive.models import JobEvent
+from derive.models import Job, JobEvent
 from derive.queue import JobQueue
+from derive.sql import procedures
 from derive.states import JobStatus
 from tests.contract.scenes import (
     ACTOR,
@@ -28,6 +29,7 @@ from tests.contract.scenes import (
     pass_time,
     queued,
     ref,
+    said,
     success,
 )
 
@@ -251,6 +253,72 @@ def test_what_was_counted_outlives_the_jobs(queue: JobQueue) -> None:
     assert queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.CANCELLED], actor=ACTOR)
     rolled(queue)
     assert everything() == before
+
+
+def test_what_is_purged_before_anybody_counted_is_counted_first(queue: JobQueue) -> None:
+    queue.complete(success(claimed(queue), run=ANSWERED))
+    pass_time(3600)
+    assert len(queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)) == 1
+    rolled(queue)
+    assert counts() == {"enqueued": 1, "claimed": 1, "succeeded": 1}
+    assert histogram("model") == {2_000: 1}
+
+
+def test_a_purge_leaves_a_job_that_cannot_be_counted_yet(queue: JobQueue) -> None:
+    """An open transaction may hold older events: nothing is counted before it ends, and nothing purged uncounted."""
+    job = queued(queue)
+    queue.cancel([ref(job)], actor=ACTOR)
+    pass_time(3600)
+    written, go_on = threading.Event(), threading.Event()
+
+    def purged(*, dry_run: bool = False) -> int:
+        rows_of = queue.purge(
+            finished_before_utc=datetime.now(UTC), statuses=[JobStatus.CANCELLED], actor=ACTOR, dry_run=dry_run
+        )
+        return len(rows_of)
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            put_event(uuid4(), "promoted", datetime.now(UTC))
+            written.set()
+            assert go_on.wait(THREAD_SECONDS)
+
+    def look() -> tuple[int, int]:
+        assert written.wait(THREAD_SECONDS)
+        try:
+            return purged(dry_run=True), purged()
+        finally:
+            go_on.set()
+
+    assert at_once(write_slowly, look)[1] == (1, 0)
+    assert purged() == 1
+    assert counts() == {"enqueued": 1, "cancelled": 1}
+    forget_put_events()
+
+
+def test_who_purges_while_others_count_takes_nothing_uncounted(queue: JobQueue) -> None:
+    jobs = queue.enqueue_many([a_job() for _ in range(60)], actor=ACTOR)
+    for start in range(0, 60, 20):
+        queue.cancel([ref(job) for job in jobs[start : start + 20]], actor=ACTOR)
+    pass_time(3600)
+
+    def purge_all() -> None:
+        while Job.objects.exists():
+            queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.CANCELLED], actor=ACTOR, max_rows=7)
+
+    def count() -> None:
+        for _ in range(20):
+            queue.roll_up_hours(max_events=5, max_steps=2)
+
+    at_once(purge_all, purge_all, count, count)
+    rolled(queue)
+    assert counts() == {"enqueued": 60, "cancelled": 60}
+
+
+def test_a_counting_that_another_procedure_asks_for_answers_nothing(queue: JobQueue) -> None:
+    queued(queue)
+    assert said(procedures.ROLL_UP_HOURS, with_answer=False) == []
+    assert counts() == {"enqueued": 1}
 
 
 def test_of_an_empty_queue_nothing_is_counted(queue: JobQueue) -> None:

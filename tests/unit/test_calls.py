@@ -27,7 +27,7 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_release_job": {"reason"},
     "usp_promote_due_jobs": {"max_rows"},
     "usp_reap_expired_leases": {"max_rows", "actor"},
-    "usp_roll_up_hours": {"max_events"},
+    "usp_roll_up_hours": {"max_events", "with_answer"},
     "usp_requeue_jobs": {"available_utc", "reason"},
     "usp_register_interrogation": set(),
     "usp_purge_jobs": {"max_rows", "dry_run", "reason"},

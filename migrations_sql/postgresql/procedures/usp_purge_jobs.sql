@@ -3,9 +3,12 @@
 --   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
 --   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
 --   for every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
+--   Nothing goes that the hours have not counted (usp_roll_up_hours): what is not is counted first, one step, and a job
+--   that is still not in then stays for the next call. So nothing goes either while a transaction that may hold older
+--   events stays open. A dry run, which counts nothing, answers as if all were counted.
 -- Called by: maintainers and the purge schedule.
--- Locks: the jobs, SKIP LOCKED; every writer of their runs, artifacts and events locks the job before, so these have no
---   other holder, and go in the order that the foreign keys want.
+-- Locks: the jobs, SKIP LOCKED; the counting's, not waited for. Every writer of the jobs' runs, artifacts and events
+--   locks the job before, so these have no other holder, and go in the order that the foreign keys want.
 CALL llm.drop_procedure('usp_purge_jobs');
 
 CREATE TYPE llm.usp_purge_jobs_result AS (
@@ -78,6 +81,34 @@ BEGIN
         LIMIT usp_purge_jobs.max_rows
         FOR UPDATE OF j SKIP LOCKED
     );
+
+    IF NOT coalesce(usp_purge_jobs.dry_run, FALSE) THEN
+        -- Whoever writes an event of a job locks the job before: these have all theirs.
+        IF EXISTS (
+            SELECT 1
+            FROM unnest(v_job_ids) AS chosen (job_id)
+            JOIN llm.job_event AS e ON e.job_id = chosen.job_id
+            WHERE e.event_seq > coalesce(
+                (SELECT m.event_seq FROM llm.stat_mark AS m WHERE m.stat_name = 'stat_hour'), 0
+            )
+        )
+        THEN
+            PERFORM llm.usp_roll_up_hours(with_answer => FALSE);
+        END IF;
+        v_job_ids := ARRAY(
+            SELECT chosen.job_id
+            FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM llm.job_event AS e
+                WHERE e.job_id = chosen.job_id
+                    AND e.event_seq > coalesce(
+                        (SELECT m.event_seq FROM llm.stat_mark AS m WHERE m.stat_name = 'stat_hour'), 0
+                    )
+            )
+            ORDER BY chosen.place
+        );
+    END IF;
 
     RETURN QUERY
     SELECT chosen.job_id, file.lake_uri

@@ -10,7 +10,8 @@
 --   Nobody has to wait for the counting. If somebody's transaction stays open, nothing is counted and the answer says
 --   so: a later call finds it all. An event whose transaction read its clock before an hour's end and got its number
 --   after the mark is counted by a later call, into its own hour: no hour is ever closed to its events.
--- Called by: every worker, some times a minute and so also when an hour ends; schedules.
+-- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
+-- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
 -- Locks: the counting's own lock, not waited for; then only its own tables' rows.
 CALL llm.drop_procedure('usp_roll_up_hours');
 
@@ -21,7 +22,8 @@ CREATE TYPE llm.usp_roll_up_hours_result AS (
 );
 
 CREATE FUNCTION llm.usp_roll_up_hours(
-    max_events integer DEFAULT 50000
+    max_events integer DEFAULT 50000,
+    with_answer boolean DEFAULT TRUE
 )
 RETURNS SETOF llm.usp_roll_up_hours_result
 LANGUAGE plpgsql
@@ -29,6 +31,8 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET enable_bitmapscan = on  -- as ever: usp_purge_jobs, which calls this, does without both
+SET enable_hashjoin = on
 SET enable_nestloop = off  -- and hash what was read, which is as much as there are events; no table stands in a join
 SET enable_mergejoin = off
 SET enable_sort = off  -- few groups of many rows: hashed, not sorted
@@ -90,7 +94,9 @@ BEGIN
         AND l.relation = 'llm.job_event'::regclass AND l.virtualtransaction = ANY (v_open))
     LOOP
         IF clock_timestamp() > v_begun_utc + c_patience THEN
-            RETURN NEXT ROW(0, v_through_utc, FALSE)::llm.usp_roll_up_hours_result;
+            IF coalesce(usp_roll_up_hours.with_answer, TRUE) THEN
+                RETURN NEXT ROW(0, v_through_utc, FALSE)::llm.usp_roll_up_hours_result;
+            END IF;
             RETURN;
         END IF;
         PERFORM pg_sleep(0.002);
@@ -229,7 +235,9 @@ BEGIN
     WHERE m.stat_name = 'stat_hour'
     RETURNING m.through_utc INTO v_through_utc;
 
-    RETURN NEXT ROW(v_events, v_through_utc, v_is_caught_up)::llm.usp_roll_up_hours_result;
+    IF coalesce(usp_roll_up_hours.with_answer, TRUE) THEN
+        RETURN NEXT ROW(v_events, v_through_utc, v_is_caught_up)::llm.usp_roll_up_hours_result;
+    END IF;
 END;
 $$;
 

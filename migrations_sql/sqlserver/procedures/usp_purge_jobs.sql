@@ -7,10 +7,14 @@ GO
 --   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
 --   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
 --   for every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
+--   Nothing goes that the hours have not counted (usp_roll_up_hours): what is not is counted first, one step, and a job
+--   that is still not in then stays for the next call. So nothing goes either while a transaction that may hold older
+--   events stays open, nor, uncounted, inside a transaction of the caller, which the counting's time-out would end. A
+--   dry run, which counts nothing, answers as if all were counted.
 -- Called by: maintainers and the purge schedule.
--- Locks: the jobs in job_seq order (UPDLOCK), passing over what somebody holds (READPAST); every writer of their runs,
---   artifacts and events locks the job before, so these have no other holder, and go in the order that the foreign keys
---   want. Of two in a deadlock this one gives way.
+-- Locks: the counting's, before any other and not waited for; then the jobs in job_seq order (UPDLOCK), passing over
+--   what somebody holds (READPAST); every writer of their runs, artifacts and events locks the job before, so these
+--   have no other holder, and go in the order that the foreign keys want. Of two in a deadlock this one gives way.
 CREATE OR ALTER PROCEDURE llm.usp_purge_jobs
     @finished_before_utc datetime2(6),
     @statuses_json nvarchar(MAX),
@@ -27,6 +31,7 @@ BEGIN
 
     DECLARE @who nvarchar(4000) = LTRIM(RTRIM(@actor));
     DECLARE @now datetime2(6);
+    DECLARE @mark bigint;
     DECLARE @status TABLE (status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL);
     DECLARE @seen TABLE (job_seq bigint NOT NULL PRIMARY KEY);
     DECLARE @chosen TABLE (
@@ -74,8 +79,6 @@ BEGIN
         )
         THROW 51016, N'HC016: statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED', 1;
 
-    BEGIN TRANSACTION;
-
     -- Looked for in the index's order, without keeping locks and without waiting for a job that is just requeued
     -- (READPAST needs READCOMMITTEDLOCK where rows are versioned); then locked by the rows, which are asked again.
     INSERT INTO @seen (job_seq)
@@ -97,6 +100,30 @@ BEGIN
         )
     ORDER BY j.finished_utc, j.job_seq;
 
+    SELECT @mark = MAX(m.event_seq)
+    FROM llm.stat_mark AS m
+    WHERE m.stat_name = N'stat_hour';
+
+    IF COALESCE(@dry_run, 0) = 0
+        AND @@TRANCOUNT = 0
+        AND EXISTS (
+            SELECT 1
+            FROM @seen AS s
+            INNER JOIN llm.job AS j
+                ON s.job_seq = j.job_seq
+            INNER JOIN llm.job_event AS e
+                ON j.job_id = e.job_id
+            WHERE e.event_seq > COALESCE(@mark, 0)
+        )
+    BEGIN
+        EXEC llm.usp_roll_up_hours @with_answer = 0;
+        SELECT @mark = MAX(m.event_seq)
+        FROM llm.stat_mark AS m
+        WHERE m.stat_name = N'stat_hour';
+    END;
+
+    BEGIN TRANSACTION;
+
     INSERT INTO @chosen (job_seq, job_id, status, finished_utc)
     SELECT
         j.job_seq,
@@ -110,6 +137,17 @@ BEGIN
         j.finished_utc < @finished_before_utc
         AND j.hold_utc IS NULL
         AND EXISTS (SELECT 1 FROM @status AS st WHERE st.status = j.status)
+        -- Whoever writes an event of a job locks the job before: a job that is locked here has all its events.
+        AND (
+            COALESCE(@dry_run, 0) = 1
+            OR NOT EXISTS (
+                SELECT 1
+                FROM llm.job_event AS e
+                WHERE
+                    e.job_id = j.job_id
+                    AND e.event_seq > COALESCE(@mark, 0)
+            )
+        )
     OPTION (LOOP JOIN, FORCE ORDER);
 
     INSERT INTO @run (run_id, job_seq, job_id, started_utc)

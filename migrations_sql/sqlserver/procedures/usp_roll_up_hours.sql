@@ -15,11 +15,13 @@ GO
 --   transaction read its clock before an hour's end and got its number after the mark is counted by a later call, into
 --   its own hour: no hour is ever closed to its events. (Where lock hints are ignored, what is open in that instant is
 --   missed.)
--- Called by: every worker, some times a minute and so also when an hour ends; schedules.
+-- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
+-- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
 -- Locks: job_event, shared, in a transaction of its own that reads one number; the counting's own lock (sp_getapplock),
 --   not waited for; then its own tables' rows. Jobs, runs and events are read; of two in a deadlock this one gives way.
 CREATE OR ALTER PROCEDURE llm.usp_roll_up_hours
-    @max_events int = 50000
+    @max_events int = 50000,
+    @with_answer bit = 1
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -375,11 +377,14 @@ BEGIN
         INSERT INTO @answer (events, through_utc, is_caught_up) VALUES (@events, @through_utc, @is_caught_up);
     END;
 
-    SELECT
-        a.events,
-        a.through_utc,
-        a.is_caught_up
-    FROM @answer AS a;
+    IF COALESCE(@with_answer, 1) = 1
+    BEGIN
+        SELECT
+            a.events,
+            a.through_utc,
+            a.is_caught_up
+        FROM @answer AS a;
+    END;
 END;
 GO
 
