@@ -72,10 +72,11 @@ def columns_of(kind: str) -> dict[str, str]:
     """Each table (``BASE TABLE``) or ``VIEW`` of the schema ``llm`` with one of its columns, by the owner's eyes."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT c.table_name, MIN(c.column_name) FROM information_schema.columns AS c "
-            "INNER JOIN information_schema.tables AS t "
-            "ON t.table_schema = c.table_schema AND t.table_name = c.table_name "
-            "WHERE c.table_schema = 'llm' AND t.table_type = %s GROUP BY c.table_name",
+            # In capitals: with a collation that tells letters' case apart SQL Server knows no others.
+            "SELECT c.TABLE_NAME, MIN(c.COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS AS c "
+            "INNER JOIN INFORMATION_SCHEMA.TABLES AS t "
+            "ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME "
+            "WHERE c.TABLE_SCHEMA = 'llm' AND t.TABLE_TYPE = %s GROUP BY c.TABLE_NAME",
             [kind],
         )
         return {str(table): str(column) for table, column in cursor.fetchall()}

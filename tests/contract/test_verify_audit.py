@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from derive.lake import ARTIFACTS, Lake, artifact_facts
 from derive.models import Artifact, Job, JobEvent, Run, Seal
@@ -18,6 +18,7 @@ from derive.retention import purge
 from derive.sealing import comparing, rows
 from derive.sealing.chain import seal_history
 from derive.sealing.verification import AuditVerification
+from derive.sql.tables import Engine, engine_of
 from derive.states import ENDED
 from tests.contract.scenes import ACTOR, claimed, failure, queued, ref, success
 
@@ -149,22 +150,40 @@ def test_a_removed_event_is_found(scene: Scene, name: str) -> None:
     assert scene.found() == [("event", str(event.event_seq), "missing")]
 
 
+PUT_UNDER_A_NUMBER = {
+    Engine.POSTGRESQL: (
+        "INSERT INTO llm.job_event (event_seq, {columns}) OVERRIDING SYSTEM VALUE"
+        " SELECT %s, {columns} FROM llm.job_event WHERE job_id = %s AND event = 'claimed'"
+    ),
+    Engine.SQLSERVER: (
+        "SET IDENTITY_INSERT llm.job_event ON;"
+        " INSERT INTO llm.job_event (event_seq, {columns})"
+        " SELECT %s, {columns} FROM llm.job_event WHERE job_id = %s AND event = 'claimed';"
+        " SET IDENTITY_INSERT llm.job_event OFF;"
+    ),
+}
+"""An owner's way past the identity, in the words of each engine."""
+
+
 @pytest.mark.parametrize("place", [0, "gap"])
 def test_an_event_put_in_under_a_number_that_is_sealed_over_is_found(scene: Scene, place: int | str) -> None:
     event_seq = 0
     if place == "gap":
         # Rolled back: a number that nobody has, sealed over afterwards.
-        rolled_back = JobEvent.objects.latest("event_seq").event_seq + 1
-        execute("SELECT setval(pg_get_serial_sequence('llm.job_event', 'event_seq'), %s)", rolled_back)
+        with transaction.atomic():
+            execute(
+                f"INSERT INTO llm.job_event ({EVENT_COLUMNS}) SELECT {EVENT_COLUMNS} FROM llm.job_event"
+                " WHERE job_id = %s AND event = 'claimed'",
+                scene.failed.job_id,
+            )
+            event_seq = JobEvent.objects.latest("event_seq").event_seq
+            transaction.set_rollback(True)
         queued(scene.queue)
         seal_history(scene.lake)
-        event_seq = rolled_back
-    job = scene.failed.job_id
     execute(
-        f"INSERT INTO llm.job_event (event_seq, {EVENT_COLUMNS}) OVERRIDING SYSTEM VALUE"
-        f" SELECT %s, {EVENT_COLUMNS} FROM llm.job_event WHERE job_id = %s AND event = 'claimed'",
+        PUT_UNDER_A_NUMBER[engine_of(connection)].format(columns=EVENT_COLUMNS),
         event_seq,
-        job,
+        scene.failed.job_id,
     )
     assert scene.found() == [("event", str(event_seq), "inserted")]
 
@@ -254,7 +273,7 @@ SEAL_CHANGES = {
     "previous_sha256": "cd" * 32,
     "event_count": 999,
     "first_event_seq": 0,
-    "created_utc": "2020-01-01 00:00:00+00",
+    "created_utc": "2020-01-01T00:00:00",
 }
 
 
