@@ -10,6 +10,7 @@ from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 30
+COMMAND = (sys.executable, "-W", "error", "-m", "tests.chaos.worker", "run_llm_worker", "--loop")
 RUN_ENDS = ("run.completed", "run.lost", "run.refused", "run.released", "run.not_released", "run.given_up")
 
 
@@ -17,7 +18,13 @@ class WorkerProcess:
     """``manage.py run_llm_worker --loop``, run as ``preexec`` makes it; its log is read as it grows."""
 
     def __init__(
-        self, arguments: Sequence[str], *, environment: Mapping[str, str], log: Path, preexec: Callable[[], None]
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        preexec: Callable[[], None],
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.events: Counter[str] = Counter()
         self.is_paused = False
@@ -26,7 +33,7 @@ class WorkerProcess:
         self._offset = 0
         with log.open("wb") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-m", "tests.chaos.worker", "run_llm_worker", "--loop", *arguments],
+                [*command, *arguments],
                 cwd=BASE_DIR,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,

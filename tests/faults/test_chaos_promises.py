@@ -1,6 +1,7 @@
 """Each promise that the chaos run is judged by notices when it is broken: here each is, on purpose, once.
 
-A small true history is made by a worker; then rows and files are changed in a transaction that is rolled back.
+A small true history is made by a worker; then rows and files are changed in a transaction that is rolled back. What is
+promised of processes and of callers is broken in ``test_chaos_promises_of_processes``.
 """
 
 import io
