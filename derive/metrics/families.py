@@ -13,7 +13,7 @@ from derive.states import JobStatus
 _SAYS = {
     "wait": "From when a job was ready until it was claimed.",
     "run": "From a run's claim to its end, of whatever kind.",
-    "model": "From a run's claim to its outcome by the worker's clock: evidence, model, validation.",
+    "model": "The model's own time for an answer, as its server told it (total_duration); none told, none counted.",
 }
 
 

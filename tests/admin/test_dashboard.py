@@ -25,7 +25,9 @@ from tests.admin.conftest import HOSTILE, Browse
 from tests.contract.scenes import a_job, claim_one, claimed, failure, in_state, queued, success
 
 MAX_QUERIES = 12
-ANSWERED = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=2_000)
+ANSWERED = RunFacts(
+    model_name="llama3.2", prompt_tokens=900, output_tokens=120, metrics_json='{"total_duration":2000000000}'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +187,12 @@ def test_health_tells_what_is_not_well_and_why(
 
 def test_names_of_strangers_are_text(browse: Browse, queue: JobQueue) -> None:
     queue.complete(
-        success(claimed(queue), run=RunFacts(model_name=HOSTILE, output_tokens=5, prompt_tokens=5, total_ms=100))
+        success(
+            claimed(queue),
+            run=RunFacts(
+                model_name=HOSTILE, output_tokens=5, prompt_tokens=5, metrics_json='{"total_duration":100000000}'
+            ),
+        )
     )
     queue.complete(failure(claimed(queue, interrogation_key="<b>x</b>"), error_kind=ErrorKind.INTERNAL))
     queued(queue, entity_id=HOSTILE)

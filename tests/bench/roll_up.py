@@ -24,11 +24,12 @@ CROSS JOIN LATERAL (
 
 INSERT INTO llm.run (
     job_id, attempt, started_utc, completed_utc, lease_until_utc, status, worker_id, model_name, prompt_tokens,
-    output_tokens, total_ms, error_kind
+    output_tokens, metrics_json, error_kind
 )
 SELECT
     j.job_id, 1, j.created_utc + j.job_seq % 500 * interval '100 milliseconds', j.finished_utc, j.finished_utc,
-    j.status, 'bench', 'model-' || j.job_seq % 3, 900, 120, 1000 + j.job_seq % 30000,
+    j.status, 'bench', 'model-' || j.job_seq % 3, 900, 120,
+    '{"total_duration":' || 1000000 * (1000 + j.job_seq % 30000) || ',"load_duration":0,"prompt_eval_count":900}',
     CASE WHEN j.status = 'FAILED' THEN 'invalid_input' END
 FROM llm.job AS j;
 

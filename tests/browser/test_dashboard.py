@@ -10,7 +10,9 @@ from tests.contract.scenes import claimed, failure, queued, success
 
 pytestmark = pytest.mark.browser
 
-ANSWERED = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=2_000)
+ANSWERED = RunFacts(
+    model_name="llama3.2", prompt_tokens=900, output_tokens=120, metrics_json='{"total_duration":2000000000}'
+)
 
 
 def a_day(queue: JobQueue) -> None:

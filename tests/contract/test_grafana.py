@@ -54,7 +54,7 @@ def labels_in(query: str) -> set[str]:
 def served(queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """Every sample's name with its labels, of the web server and of a worker, once some of everything has happened."""
     monkeypatch.setattr(web, "_numbers", QueueNumbers())
-    run = RunFacts(model_name="llama3.2", prompt_tokens=1, output_tokens=1, total_ms=1)
+    run = RunFacts(model_name="llama3.2", prompt_tokens=1, output_tokens=1, metrics_json='{"total_duration":1000000}')
     queue.complete(success(claimed(queue), run=run))
     queue.complete(failure(claimed(queue), run=run))
     queued(queue)

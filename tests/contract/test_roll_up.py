@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from django.db import connection, transaction
 
 from derive.contracts import RunFacts
@@ -38,7 +39,13 @@ COUNTS = (
     *("lease_expired", "cancelled", "requeued"),
 )
 AN_HOUR = timedelta(hours=1)
-ANSWERED = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=1_500)
+ANSWERED = RunFacts(
+    model_name="llama3.2",
+    prompt_tokens=900,
+    output_tokens=120,
+    total_ms=7_000,
+    metrics_json='{"total_duration":1500000000,"eval_count":120}',
+)
 
 
 def rows(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -141,6 +148,30 @@ def test_the_histograms_hold_wait_run_and_model_time(queue: JobQueue) -> None:
     assert max(histogram("wait")) <= 10_000
 
 
+@pytest.mark.parametrize(
+    ("metrics", "model"),
+    [
+        (None, {}),
+        ('{"eval_count": 7}', {}),
+        ('{"total_duration": 0}', {}),
+        ('{"total_duration": -5}', {}),
+        ('{"total_duration": "\\u0000"}', {}),
+        ('{"total_duration": 1e400}', {}),
+        ('{"total_duration": 9999999999999999999}', {}),
+        ('{"other": "\\"total_duration\\": 5,"}', {}),
+        ('{ "total_duration" : 40400000 }', {50: 1}),
+        ('{"total_duration":999999999999999999,"load_duration":1}', {1_000_000_000: 1}),
+    ],
+)
+def test_the_models_time_is_what_its_server_told_and_never_the_whole_runs(
+    queue: JobQueue, metrics: str | None, model: dict[int, int]
+) -> None:
+    queue.complete(success(claimed(queue), run=RunFacts(model_name="m", total_ms=7_000, metrics_json=metrics)))
+    rolled(queue)
+    assert histogram("model") == model
+    assert sum(histogram("run").values()) == 1
+
+
 def test_a_job_waits_from_the_time_it_was_due_though_nobody_came_to_promote_it(queue: JobQueue) -> None:
     job = queued(queue)
     queue.reschedule([ref(job)], actor=ACTOR, available_utc=job_of(job).available_utc + AN_HOUR)
@@ -148,6 +179,17 @@ def test_a_job_waits_from_the_time_it_was_due_though_nobody_came_to_promote_it(q
     claim_one(queue)
     rolled(queue)
     assert histogram("wait") == {500_000: 1}
+
+
+def test_what_took_longer_than_every_bucket_is_counted_in_the_last(queue: JobQueue) -> None:
+    job = queued(queue)
+    queue.reschedule([ref(job)], actor=ACTOR, available_utc=job_of(job).available_utc + AN_HOUR)
+    pass_time(12 * 86_400)
+    claim_one(queue)
+    pass_time(15 * 86_400)
+    queue.reap()
+    rolled(queue)
+    assert histogram("wait") == histogram("run") == {1_000_000_000: 1}
 
 
 def test_counting_again_counts_only_what_came_meanwhile(queue: JobQueue) -> None:

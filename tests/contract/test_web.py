@@ -140,7 +140,13 @@ def numbers_of(client: Client) -> dict[str, float]:
 def test_counters_and_times_tell_all_that_ever_happened(
     queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = RunFacts(model_name="llama3.2", prompt_tokens=900, output_tokens=120, total_ms=1_500)
+    run = RunFacts(
+        model_name="llama3.2",
+        prompt_tokens=900,
+        output_tokens=120,
+        total_ms=7_000,
+        metrics_json='{"total_duration":1500000000}',
+    )
     queue.complete(success(claimed(queue), run=run))
     queue.complete(failure(claimed(queue), run=run, retry_after_seconds=0))
     queue.roll_up_hours()

@@ -11,6 +11,8 @@
 --   so: a later call finds it all. An event whose transaction read its clock before an hour's end and got its number
 --   after the mark is counted by a later call, into its own hour: no hour is ever closed to its events.
 -- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
+-- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
+--   told nothing of, or 0, has none.
 -- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
 -- Locks: the counting's own lock, not waited for; then only its own tables' rows.
 CALL llm.drop_procedure('usp_roll_up_hours');
@@ -125,11 +127,17 @@ BEGIN
     ),
     run AS MATERIALIZED (
         SELECT
-            r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens, r.total_ms,
+            r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens, m.model_ms,
             -- How many bounds are less, in milliseconds.
             width_bucket(round(date_part('epoch', r.completed_utc - r.started_utc) * 1000) - 1, c_bounds) AS run_bucket,
-            width_bucket(r.total_ms::double precision - 1, c_bounds) AS model_bucket
+            width_bucket(m.model_ms::double precision - 1, c_bounds) AS model_bucket
         FROM llm.run AS r
+        -- By the text: what is a JSON object on one engine may not be read as one by this one's operators.
+        CROSS JOIN LATERAL (
+            SELECT
+                (nullif(substring(r.metrics_json FROM '"total_duration"\s*:\s*([0-9]{1,18})\s*[,}]')::bigint, 0) + 500000)
+                / 1000000 AS model_ms
+        ) AS m
         WHERE r.run_id = ANY (v_runs)
     ),
     -- Grouped at once, buckets and all: some thousand groups are cheaper to take apart than a hundred thousand rows.
@@ -147,7 +155,7 @@ BEGIN
             count(*) AS amount,
             sum(r.prompt_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS prompt_tokens,
             sum(r.output_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS output_tokens,
-            sum(r.total_ms) FILTER (WHERE e.to_status <> 'RUNNING' AND r.output_tokens IS NOT NULL) AS model_ms
+            sum(r.model_ms) FILTER (WHERE e.to_status <> 'RUNNING' AND r.output_tokens IS NOT NULL) AS model_ms
         FROM llm.job_event AS e
         INNER JOIN job AS j ON e.job_id = j.job_id
         -- Of the ends of runs alone. Some are told in two events: the cause, and the move.
@@ -218,9 +226,11 @@ BEGIN
             t.hour_utc, m.measure, t.interrogation_key, t.model, c_bounds[1 + m.bucket]::bigint, sum(t.amount)
         FROM told AS t
         CROSS JOIN LATERAL (
-            VALUES ('wait', t.wait_bucket), ('run', t.run_bucket), ('model', t.model_bucket)
-        ) AS m (measure, bucket)
-        WHERE m.bucket IS NOT NULL
+            -- What took longer than the last bound stands in the last bucket.
+            SELECT n.measure, least(n.bucket, array_length(c_bounds, 1) - 1) AS bucket
+            FROM (VALUES ('wait', t.wait_bucket), ('run', t.run_bucket), ('model', t.model_bucket)) AS n (measure, bucket)
+            WHERE n.bucket IS NOT NULL
+        ) AS m
         GROUP BY t.hour_utc, m.measure, t.interrogation_key, t.model, m.bucket
         ON CONFLICT (hour_utc, measure, interrogation_key, model, up_to_ms) DO UPDATE
         SET amount = s.amount + excluded.amount

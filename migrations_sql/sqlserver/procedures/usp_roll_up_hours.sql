@@ -16,6 +16,8 @@ GO
 --   its own hour: no hour is ever closed to its events. (Where lock hints are ignored, what is open in that instant is
 --   missed.)
 -- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
+-- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
+--   told nothing of, or 0, has none.
 -- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
 -- Locks: job_event, shared, in a transaction of its own that reads one number; the counting's own lock (sp_getapplock),
 --   not waited for; then its own tables' rows. Jobs, runs and events are read; of two in a deadlock this one gives way.
@@ -158,7 +160,15 @@ BEGIN
             CASE WHEN e.to_status <> N'RUNNING' THEN r.output_tokens END,
             DATEDIFF_BIG(MILLISECOND, ready.at_utc, e.at_utc),
             CASE WHEN e.to_status <> N'RUNNING' THEN DATEDIFF_BIG(MILLISECOND, r.started_utc, r.completed_utc) END,
-            CASE WHEN e.to_status <> N'RUNNING' THEN r.total_ms END
+            CASE
+                WHEN
+                    e.to_status <> N'RUNNING'
+                    AND LEN(JSON_VALUE(r.metrics_json, '$.total_duration')) <= 18
+                    AND JSON_VALUE(r.metrics_json, '$.total_duration') NOT LIKE N'%[^0-9]%'
+                    THEN
+                        (NULLIF(TRY_CAST(JSON_VALUE(r.metrics_json, '$.total_duration') AS bigint), 0) + 500000)
+                        / 1000000
+            END
         FROM llm.job_event AS e
         INNER JOIN llm.job AS j
             ON e.job_id = j.job_id
