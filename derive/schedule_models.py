@@ -73,6 +73,12 @@ class RetryPolicy(Planned):
     max_jobs = models.PositiveIntegerField(
         "at most", default=500, help_text="Jobs at a time, those that ended first; the others wait for the next time."
     )
+    max_requeues = models.PositiveIntegerField(
+        "times a job",
+        default=3,
+        help_text="How often this policy queues one job anew. A job that ends again after so many is left alone, "
+        "and the report says so.",
+    )
 
     class Meta:
         verbose_name = "retry policy"

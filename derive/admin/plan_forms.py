@@ -19,7 +19,7 @@ from derive.schedule_models import WHEN_HELP, RecurringInterrogation, RetentionP
 from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
 from derive.schedules.retaining import MOST_JOBS as MOST_PURGED
-from derive.schedules.retrying import MOST_JOBS, RETRYABLE, lines_of
+from derive.schedules.retrying import MOST_JOBS, MOST_REQUEUES, RETRYABLE, lines_of
 
 MOST_DAYS = 3_650
 MOST_MINUTES = 525_600
@@ -102,7 +102,7 @@ class RetryPolicyForm(PlanForm):
         model = RetryPolicy
         fields: ClassVar[Sequence[str]] = (
             *("name", "enabled", "cron", "statuses", "error_kinds", "interrogation_keys"),
-            *("min_age_minutes", "max_age_days", "max_jobs"),
+            *("min_age_minutes", "max_age_days", "max_jobs", "max_requeues"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -118,6 +118,7 @@ class RetryPolicyForm(PlanForm):
         self._bound("min_age_minutes", 0, MOST_MINUTES)
         self._bound("max_age_days", 1, MOST_DAYS)
         self._bound("max_jobs", 1, MOST_JOBS)
+        self._bound("max_requeues", 1, MOST_REQUEUES)
         youngest, oldest = values.get("min_age_minutes"), values.get("max_age_days")
         if youngest is not None and oldest is not None and youngest >= oldest * 24 * 60:
             self.add_error("min_age_minutes", f"No job ended both so long ago and within {oldest} days.")

@@ -22,9 +22,9 @@ from derive.errors import HolocronError
 from derive.models import RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
 from derive.schedule_models import Planned
 from derive.schedules.cron import BadCron, Cron, in_words
-from derive.schedules.recurring import check_plan
+from derive.schedules.recurring import HEAD_BYTES, check_plan
 from derive.schedules.retaining import count_old
-from derive.schedules.retrying import count_matching
+from derive.schedules.retrying import foresee
 from derive.sql.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -88,8 +88,14 @@ class PlanAdmin(GuardedAdmin):
         form.fields["name"].validators.clear()
         values = form.cleaned_data if form.is_valid() else {}
         problems = [str(error) for errors in form.errors.values() for error in errors]
-        plan = self.model(**{**values, "name": values.get("name") or "preview"}) if not problems else None
+        name = values.get("name") or self._name_of(request.GET.get("plan", ""))
+        plan = self.model(**{**values, "name": name}) if not problems else None
         return render(request, "admin/schedules/preview.html", self._preview(plan, problems, request.POST.get("cron")))
+
+    def _name_of(self, key: str) -> str:
+        """Return the name of the plan being changed: what it did before is known by it."""
+        stored = self.model.objects.filter(pk=key).first() if key.isdecimal() and len(key) < 20 else None
+        return stored.name if stored is not None else "preview"
 
     def _preview(self, plan: Any, problems: list[str], expression: str | None) -> dict[str, Any]:
         try:
@@ -115,6 +121,7 @@ class PlanAdmin(GuardedAdmin):
         plan = context.get("original")
         more: dict[str, Any] = {"preview_url": reverse(self._preview_name)}
         if plan is not None:
+            more["preview_url"] += f"?plan={plan.pk}"
             more |= {"state": TaskState.objects.filter(name=plan.task).first(), **self._preview(plan, [], plan.cron)}
         answer: HttpResponse = super().render_change_form(request, context | more, **kwargs)
         return answer
@@ -186,11 +193,12 @@ class RetryPolicyAdmin(PlanAdmin):
 
     @override
     def would(self, plan: RetryPolicy) -> str:
-        count, is_exact = count_matching(plan)
-        if not count:
-            return "No job matches now: nothing would be requeued."
-        of = f"{count:,} jobs that match" if is_exact else f"more than {count:,} jobs that match"
-        return f"It would requeue {min(count, plan.max_jobs):,} of {of} now, those that ended first."
+        found = foresee(plan)
+        left = f" {found.exhausted:,} left alone, their limit reached." if found.exhausted else ""
+        if not found.ready:
+            return f"{'No job matches' if not left else 'No other job matches'} now: nothing would be requeued.{left}"
+        of = f"{found.ready:,} jobs that match" if found.is_exact else f"more than {found.ready:,} jobs that match"
+        return f"It would requeue {min(found.ready, plan.max_jobs):,} of {of} now, those that ended first.{left}"
 
 
 @admin.register(RecurringInterrogation)
@@ -207,8 +215,14 @@ class RecurringAdmin(PlanAdmin):
 
     @override
     def would(self, plan: RecurringInterrogation) -> str:
-        count = check_plan(plan)
-        return f"It would queue {count:,} job{'s' if count != 1 else ''} each time, unless earlier ones have not ended."
+        found = check_plan(plan)
+        jobs = f"{found.jobs:,} job{'s' if found.jobs != 1 else ''}"
+        if found.is_whole:
+            return f"It would queue {jobs} each time, unless earlier ones have not ended."
+        return (
+            f"The file's first {jobs} would be accepted. Of a file of more than {HEAD_BYTES // 1024} KiB the rest is "
+            "checked when it runs, and one bad line then keeps all of it out."
+        )
 
 
 @admin.register(RetentionPolicy)

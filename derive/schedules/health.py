@@ -50,6 +50,16 @@ def scheduler_health() -> SchedulerHealth:
     return reading(_look)
 
 
+def heartbeat_age_on(host: str) -> float | None:
+    """Return how many seconds ago a scheduler of this host was last heard of, None when none is known; QueueError."""
+
+    def look() -> float | None:
+        newest = SchedulerProcess.objects.filter(host=host[:200]).order_by("-seen_utc").first()
+        return None if newest is None else max(0.0, (database_now() - newest.seen_utc).total_seconds())
+
+    return reading(look)
+
+
 def _look() -> SchedulerHealth:
     now = database_now()
     newest = SchedulerProcess.objects.order_by("-seen_utc").first()

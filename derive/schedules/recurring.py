@@ -6,8 +6,10 @@ a time is skipped, and said to be. Nothing lost: what cannot be queued stays due
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -27,9 +29,19 @@ from derive.sql.reading import reading
 from derive.states import LIVE
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
+HEAD_BYTES = 256 * 1024
+"""What a page that tells of a plan reads of its file; some thousand jobs. A run reads it all, and checks it all."""
 MAX_TOLD_LINES = 3
 _LINE_BITS = 40
 """The low bits of a job's id that count the file's lines, as for any import."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """How many jobs a plan would queue; of a long file those of its beginning, which then is not the whole."""
+
+    jobs: int
+    is_whole: bool
 
 
 class NotQueued(HolocronError):
@@ -41,7 +53,7 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
     if plan.queueing_utc != due_utc and (unfinished := _unfinished(plan)):
         return Told(Outcome.SKIPPED, f"skipped: {unfinished} of the jobs queued before have not ended yet")
     with Spool() as spool:
-        _check(plan, due_utc, spool)
+        _check(plan, due_utc, spool, records=_records(plan))
         # From here on this time is begun: what is already queued of it is no reason to skip the rest.
         RecurringInterrogation.objects.filter(pk=plan.pk).update(queueing_utc=due_utc)
         try:
@@ -59,19 +71,46 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
     return Told(Outcome.DONE, f"{stored.queued} queued{there_already}")
 
 
-def check_plan(plan: RecurringInterrogation) -> int:
-    """Return how many jobs a plan would queue now; raise NotQueued for one that would queue none."""
+def check_plan(plan: RecurringInterrogation) -> Foreseen:
+    """Return how many jobs a plan would queue now, looking at no more of a file than its head.
+
+    Raises NotQueued for a plan that would queue none, LakeError.
+    """
+    records, is_whole = _head(plan) if plan.lake_path else (_records(plan), True)
     with Spool() as spool:
-        _check(plan, datetime(2000, 1, 1), spool)  # noqa: DTZ001 (any time: nothing is queued)
-        return spool.count
+        any_time = datetime(2000, 1, 1)  # noqa: DTZ001 (nothing is queued)
+        _check(plan, any_time, spool, records=records, may_be_empty=not is_whole)
+        return Foreseen(spool.count, is_whole)
 
 
-def _check(plan: RecurringInterrogation, due_utc: datetime, spool: Spool) -> None:
+def _head(plan: RecurringInterrogation) -> tuple[Iterator[Record], bool]:
+    """Return the records of the file's head, and whether that is the whole file."""
+    data, size = Lake.open(settings.LAKE_URL).read_start(plan.lake_path, max_bytes=HEAD_BYTES)
+    if size > MAX_FILE_BYTES:
+        raise NotQueued(f"nothing was queued: {plan.lake_path} in the lake is larger than {MAX_FILE_BYTES} bytes")
+    records = read_records(BytesIO(data), _form_of(plan))
+    is_whole = len(data) >= size
+    return (records if is_whole else _all_but_the_last(records)), is_whole
+
+
+def _all_but_the_last(records: Iterator[Record]) -> Iterator[Record]:
+    """Leave out the record that the end of the head may have cut."""
+    yield from (before for before, _after in pairwise(records))
+
+
+def _check(
+    plan: RecurringInterrogation,
+    due_utc: datetime,
+    spool: Spool,
+    *,
+    records: Iterator[Record],
+    may_be_empty: bool = False,
+) -> None:
     """Put the plan's jobs into the spool; raise NotQueued unless every one is good."""
     registry = Registry.load(settings.INTERROGATIONS_FOLDER)
     bad: list[str] = []
     count = check_records(
-        _named(_records(plan), plan, due_utc),
+        _named(records, plan, due_utc),
         registry=registry,
         import_id=_import_id(plan, due_utc),
         spool=spool,
@@ -80,19 +119,22 @@ def _check(plan: RecurringInterrogation, due_utc: datetime, spool: Spool) -> Non
     if count:
         more = f"; and {count - len(bad)} more" if count > len(bad) else ""
         raise NotQueued(f"nothing was queued: {'; '.join(bad)}{more}")
-    if not spool.count:
+    if not spool.count and not may_be_empty:
         raise NotQueued(f"nothing was queued: {plan.lake_path} in the lake holds no jobs")
 
 
 def _records(plan: RecurringInterrogation) -> Iterator[Record]:
     if plan.lake_path:
         data = Lake.open(settings.LAKE_URL).read(plan.lake_path, max_bytes=MAX_FILE_BYTES)
-        form = LineFormat.CSV if plan.lake_path.lower().endswith(".csv") else LineFormat.JSONL
-        yield from read_records(BytesIO(data), form)
+        yield from read_records(BytesIO(data), _form_of(plan))
         return
     names = ("interrogation_key", "entity_type", "entity_id", "input_json", "evidence_ref_json", "model_hint")
     texts = {name: getattr(plan, name) or None for name in names}
     yield Record(1, {**texts, "priority": plan.priority, "max_attempts": plan.max_attempts})
+
+
+def _form_of(plan: RecurringInterrogation) -> LineFormat:
+    return LineFormat.CSV if plan.lake_path.lower().endswith(".csv") else LineFormat.JSONL
 
 
 def _named(records: Iterator[Record], plan: RecurringInterrogation, due_utc: datetime) -> Iterator[Record]:

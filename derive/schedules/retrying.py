@@ -1,12 +1,21 @@
-"""Retry policies: ended jobs queued anew, by what they are and why they ended."""
+"""Retry policies: ended jobs queued anew, by what they are and why they ended; each so often and no more.
 
+How often a policy has queued a job anew stands in the job's own history, under the policy's name; nothing else has to
+be kept for it. So a job that fails for ever the same way is left alone in the end, and said to be.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from heapq import merge
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from derive.contracts import JobRef
-from derive.models import Job
+from derive.models import Job, JobEvent
 from derive.queue import CHANGE_BATCH, JobQueue
 from derive.schedule_models import RetryPolicy
 from derive.schedules.alone import Deadline, Outcome, Told
@@ -18,6 +27,9 @@ RETRYABLE = tuple(sorted(status.value for status in REQUEUEABLE))
 COUNT_TO = 10_000
 MOST_JOBS = 5_000
 """The most that one policy queues anew at a time."""
+MOST_REQUEUES = 1_000
+PAGE = 1_000
+"""Jobs that are read at a time, with what was done to them; a statement of SQL Server takes 2,100 parameters."""
 
 
 def lines_of(text: str) -> list[str]:
@@ -25,42 +37,105 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def count_matching(policy: RetryPolicy) -> tuple[int, bool]:
-    """Return how many jobs a policy is about now, and whether that is exact: more than 10,000 are not counted."""
-    now = database_now()
-    statuses = [one for one in lines_of(policy.statuses) if one in RETRYABLE]
-    found = reading(_matching(policy, now).filter(status__in=statuses)[: COUNT_TO + 1].count)
-    return min(found, COUNT_TO), found <= COUNT_TO
+class _Match(NamedTuple):
+    """A job that a policy is about, and how often that policy has queued it anew already."""
+
+    finished_utc: datetime
+    job_seq: int
+    job_id: UUID
+    status: str
+    requeues: int
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a policy would find now: jobs to queue anew, and those that it leaves alone, their limit reached."""
+
+    ready: int
+    exhausted: int
+    is_exact: bool
+    """Whether these are all: more than 10,000 are not looked at."""
+
+
+def foresee(policy: RetryPolicy) -> Foreseen:
+    """Return what the policy is about now; raise QueueError."""
+    ready = exhausted = 0
+    for match in _matches(policy, database_now()):
+        if ready + exhausted == COUNT_TO:
+            return Foreseen(ready, exhausted, is_exact=False)
+        is_exhausted = match.requeues >= policy.max_requeues
+        exhausted += is_exhausted
+        ready += not is_exhausted
+    return Foreseen(ready, exhausted, is_exact=True)
+
+
+@dataclass
+class _Done:
+    """What became of a policy's jobs so far."""
+
+    requeued: int = 0
+    refused: int = 0
+    exhausted: int = 0
+    is_at_cap: bool = False
+    is_out_of_time: bool = False
 
 
 def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> Told:
     """Queue anew at most ``max_jobs`` of the policy's jobs, those that ended first."""
-    most = min(policy.max_jobs, MOST_JOBS)
-    refs = reading(lambda: _first_ended(policy, database_now(), most))
-    queue, requeued, refused = JobQueue(), 0, 0
-    for start in range(0, len(refs), CHANGE_BATCH):
+    most, done = min(policy.max_jobs, MOST_JOBS), _Done()
+    batch: list[JobRef] = []
+    taken = 0
+    for match in _matches(policy, database_now()):
         if deadline.is_over:
+            done.is_out_of_time = True
             break
-        batch = refs[start : start + CHANGE_BATCH]
-        changes = queue.requeue(batch, actor=policy.actor, reason=f"retry policy {policy.name}")
-        requeued += sum(change.changed for change in changes)
-        refused += sum(not change.changed for change in changes)
-    return _tell(requeued, refused, left=len(refs) - requeued - refused, at_cap=len(refs) == most)
+        if match.requeues >= policy.max_requeues:
+            done.exhausted += 1
+            continue
+        if taken == most:
+            done.is_at_cap = True
+            break
+        taken += 1
+        batch.append(JobRef.model_construct(job_id=match.job_id, expected_status=JobStatus(match.status)))
+        if len(batch) == CHANGE_BATCH:
+            _requeue(policy, batch, done)
+            batch = []
+    if batch:
+        _requeue(policy, batch, done)
+    return _tell(policy, done)
 
 
-def _first_ended(policy: RetryPolicy, now: datetime, most: int) -> list[JobRef]:
-    """Return the jobs that ended first: what fails again goes to the end and does not keep the others waiting."""
+def _requeue(policy: RetryPolicy, batch: list[JobRef], done: _Done) -> None:
+    changes = JobQueue().requeue(batch, actor=policy.actor, reason=f"retry policy {policy.name}")
+    done.requeued += sum(change.changed for change in changes)
+    done.refused += sum(not change.changed for change in changes)
+
+
+def _matches(policy: RetryPolicy, now: datetime) -> Iterator[_Match]:
+    """Yield the policy's jobs, those first that ended first: what fails again keeps no other waiting."""
+    # State by state, since the index of what ended is in this order within one.
+    statuses = [status for status in lines_of(policy.statuses) if status in RETRYABLE]
+    return merge(*(_of_status(policy, now, status) for status in statuses))
+
+
+def _of_status(policy: RetryPolicy, now: datetime, status: str) -> Iterator[_Match]:
     order = ("finished_utc", "job_seq")
-    found: list[tuple[Any, ...]] = []
-    for status in lines_of(policy.statuses):
-        if status in RETRYABLE:
-            # State by state, since the index of what ended is in this order within one.
-            jobs = _matching(policy, now).filter(status=status).order_by(*order)
-            found += jobs.values_list(*order, "job_id", "status")[:most]
-    return [
-        JobRef.model_construct(job_id=job_id, expected_status=JobStatus(status))
-        for _ended, _number, job_id, status in sorted(found)[:most]
-    ]
+    jobs = _matching(policy, now).filter(status=status).order_by(*order).values_list(*order, "job_id", "status")
+    rest = jobs
+    while page := reading(lambda rest=rest: list(rest[:PAGE])):  # type: ignore[misc]  # bound early
+        requeues = _requeues(policy, [row[2] for row in page])
+        for ended_utc, number, job_id, its_status in page:
+            yield _Match(ended_utc, number, job_id, its_status, requeues[job_id])
+        if len(page) < PAGE:
+            return
+        finished_utc, job_seq, *_ = page[-1]
+        rest = jobs.filter(Q(finished_utc__gt=finished_utc) | Q(job_seq__gt=job_seq), finished_utc__gte=finished_utc)
+
+
+def _requeues(policy: RetryPolicy, job_ids: list[UUID]) -> Counter[UUID]:
+    """Return how often the policy has queued each of these jobs anew."""
+    events = JobEvent.objects.filter(job_id__in=job_ids, event="requeued", actor=policy.actor)
+    return Counter(reading(lambda: list(events.values_list("job_id", flat=True))))
 
 
 def _matching(policy: RetryPolicy, now: datetime) -> QuerySet[Any]:
@@ -76,14 +151,16 @@ def _matching(policy: RetryPolicy, now: datetime) -> QuerySet[Any]:
     return jobs
 
 
-def _tell(requeued: int, refused: int, *, left: int, at_cap: bool) -> Told:
-    if not requeued and not refused:
-        return Told(Outcome.IDLE, "no job matched")
-    text = f"{requeued} requeued"
-    if refused:
-        text += f", {refused} refused (changed meanwhile, or their dedupe key is held by another job)"
-    if left:
-        text += f", {left} left for the next time: it took too long"
-    elif at_cap:
-        text += "; that is the most at a time, the others wait for the next"
-    return Told(Outcome.DONE, text)
+def _tell(policy: RetryPolicy, done: _Done) -> Told:
+    text = f"{done.requeued} requeued"
+    if done.refused:
+        text += f", {done.refused} refused (changed meanwhile, or their dedupe key is held by another job)"
+    if done.exhausted:
+        text += f", {done.exhausted} left alone, their limit reached ({policy.max_requeues} by this policy)"
+    if done.is_out_of_time:
+        return Told(Outcome.DONE, f"{text}; it took too long, the others wait for the next time")
+    if done.is_at_cap:
+        return Told(Outcome.DONE, f"{text}; that is the most at a time, the others wait for the next")
+    if done.requeued or done.refused:
+        return Told(Outcome.DONE, text)
+    return Told(Outcome.SKIPPED, text) if done.exhausted else Told(Outcome.IDLE, "no job matched")

@@ -63,7 +63,9 @@ REAP_EXPIRED_LEASES = Procedure(
     is_repeatable=False,
 )
 # Said again, it counts what came meanwhile: each event is counted once.
-ROLL_UP_HOURS = Procedure("usp_roll_up_hours", _words("max_events with_answer"), _words("events through_utc is_caught_up"))
+ROLL_UP_HOURS = Procedure(
+    "usp_roll_up_hours", _words("max_events with_answer"), _words("events through_utc is_caught_up")
+)
 CANCEL_JOBS = Procedure("usp_cancel_jobs", _words("jobs_json actor reason"), _CHANGES, is_repeatable=False)
 REQUEUE_JOBS = Procedure(
     "usp_requeue_jobs", _words("jobs_json actor available_utc reason"), _CHANGES, is_repeatable=False

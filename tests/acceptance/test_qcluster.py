@@ -91,6 +91,36 @@ def plan(world: ProcessWorld, table: str, **values: object) -> None:
     )
 
 
+def checked(world: ProcessWorld, **environment: str) -> tuple[int, str]:
+    """Ask, as a container's health check does; return the exit code and what was said."""
+    said = subprocess.run(
+        [sys.executable, "manage.py", "check_scheduler"],
+        cwd=BASE_DIR,
+        env=world.environment | environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return said.returncode, said.stdout + said.stderr
+
+
+def test_a_host_whose_scheduler_was_never_heard_of_is_not_well(world: ProcessWorld) -> None:
+    world.sql(
+        "INSERT INTO derive_schedulerprocess (cluster_id, host, pid, seen_utc, skew_seconds) "
+        "VALUES ('another', 'another-host', 1, now(), 0)"
+    )
+    code, told = checked(world)
+    world.sql("DELETE FROM derive_schedulerprocess")
+    assert (code, "is known: start manage.py qcluster" in told) == (1, True)
+
+
+def test_a_database_that_cannot_be_asked_says_nothing_of_the_scheduler(world: ProcessWorld) -> None:
+    code, told = checked(world, DATABASE_URL=f"postgresql://u:{PASSWORD}@127.0.0.1:1/none")
+    assert (code, told.count("\n")) == (2, 1)
+    assert told.startswith("check_scheduler: ")
+    assert PASSWORD not in told
+
+
 @pytest.mark.slow
 def test_two_schedulers_that_come_back_after_a_day_do_what_is_due_once(
     world: ProcessWorld, schedulers: Schedulers
@@ -100,7 +130,9 @@ def test_two_schedulers_that_come_back_after_a_day_do_what_is_due_once(
     world.sql("SELECT * FROM llm.usp_claim_next_job(worker_id => 'w')")
     world.sql("UPDATE llm.job SET lease_expires_utc = now() - interval '1 minute' WHERE job_id = %s", stuck)
     texts = {"statuses": "FAILED", "error_kinds": "model_not_found", "interrogation_keys": ""}
-    plan(world, "retrypolicy", name="nightly", **texts, min_age_minutes=0, max_age_days=30, max_jobs=500)
+    plan(
+        world, "retrypolicy", name="nightly", **texts, min_age_minutes=0, max_age_days=30, max_jobs=500, max_requeues=3
+    )
     empty = dict.fromkeys(("lake_path", "entity_type", "entity_id", "evidence_ref_json", "model_hint"), "")
     job = {"interrogation_key": KEY, "input_json": input_json(), "priority": 100, "max_attempts": 3}
     plan(world, "recurringinterrogation", name="daily", **empty, **job)
@@ -133,6 +165,11 @@ def test_two_schedulers_that_come_back_after_a_day_do_what_is_due_once(
         ("recurring:daily", "done", 1),
     }
     assert len(world.sql("SELECT 1 FROM derive_schedulerprocess")) == 2
+    code, told = checked(world)
+    assert code == 0, told
+    world.sql("UPDATE derive_schedulerprocess SET seen_utc = now() - interval '2 minutes'")
+    code, told = checked(world)
+    assert (code, "was last heard of 12" in told) == (1, True)
     lines = [json.loads(line) for line in schedulers.said().splitlines()]
     switched_off = [line for line in lines if line["event"] == "schedule.switched_off"]
     assert {line["func"] for line in switched_off} == {"os.getcwd"}

@@ -1,7 +1,9 @@
 """Planning in the admin: refused with what to write, said before it is saved, by those who may."""
 
+import json
 import logging
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,16 +11,18 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django_q.models import Schedule
+from pytest_django.fixtures import Settings
 
 from derive.admin import plans
 from derive.models import Job, RecurringInterrogation, RetentionPolicy, RetryPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
+from derive.schedules import recurring
 from derive.schedules.house import HOUSE
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
 from tests.contract.plans import a_policy, a_recurring
-from tests.contract.scenes import in_state, job_of
+from tests.contract.scenes import claim_one, failure, in_state, job_of, ref
 from tests.faults.worker_world import KEY, input_json
 
 POLICY, RECURRING, SCHEDULE = "derive_retrypolicy", "derive_recurringinterrogation", "django_q_schedule"
@@ -30,7 +34,7 @@ def at(page: str, *args: Any) -> str:
 
 def policy_form(**values: Any) -> dict[str, Any]:
     form = {"name": "nightly", "enabled": "on", "cron": "0 2 * * *", "statuses": ["FAILED"], "min_age_minutes": 0}
-    return {**form, "max_age_days": 30, "max_jobs": 500, **values}
+    return {**form, "max_age_days": 30, "max_jobs": 500, "max_requeues": 3, **values}
 
 
 def recurring_form(**values: Any) -> dict[str, Any]:
@@ -76,6 +80,7 @@ BAD_POLICIES: list[tuple[dict[str, Any], str]] = [
     ({"error_kinds": ["bad luck"]}, "bad luck is not one of the available choices"),
     ({"max_jobs": 5_001}, "from 1 to 5000"),
     ({"max_jobs": 0}, "from 1 to 5000"),
+    ({"max_requeues": 0}, "from 1 to 1000"),
     ({"max_age_days": 0}, "from 1 to 3650"),
     ({"min_age_minutes": 60 * 24, "max_age_days": 1}, "No job ended both"),
     ({"name": "two words"}, "valid “slug”"),
@@ -94,7 +99,7 @@ def test_a_preview_says_when_and_how_many_and_saves_nothing(
     acting_operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _job in range(3):
-        in_state(queue, JobStatus.FAILED)
+        job = in_state(queue, JobStatus.FAILED)
     text = acting_operator.post(at(f"{POLICY}_preview"), policy_form(max_jobs=2)).content.decode()
     assert "At 02:00" in text
     assert text.count("<time") == plans.TIMES_SHOWN
@@ -102,6 +107,18 @@ def test_a_preview_says_when_and_how_many_and_saves_nothing(
     monkeypatch.setattr("derive.schedules.retrying.COUNT_TO", 2)
     text = acting_operator.post(at(f"{POLICY}_preview"), policy_form()).content.decode()
     assert "of more than 2 jobs that match" in text
+    monkeypatch.undo()
+    queue.requeue([ref(job)], actor="schedule:nightly")
+    queue.complete(failure(claim_one(queue)))
+    says = "It would requeue 2 of 2 jobs that match now, those that ended first. 1 left alone, their limit reached."
+    form = policy_form(max_requeues=1)
+    assert says in acting_operator.post(at(f"{POLICY}_preview"), form).content.decode()
+    # A plan that is being changed has its name in no field.
+    policy, form["name"] = a_policy(max_requeues=1), ""
+    page = acting_operator.get(at(f"{POLICY}_change", policy.pk))
+    assert says.partition(" 1 left")[0][:30] in page.content.decode()
+    assert says in acting_operator.post(page.context["preview_url"], form).content.decode()
+    policy.delete()
     text = acting_operator.post(at(f"{POLICY}_preview"), policy_form(cron="0 0 30 2 *")).content.decode()
     assert "This never fires" in text
     assert not RetryPolicy.objects.exists()
@@ -188,6 +205,23 @@ def test_one_whose_interrogation_is_gone_can_be_looked_at_switched_off_and_says_
     assert operator.post(at(f"{RECURRING}_change", plan.pk), form).status_code == 200
     del form["enabled"]
     assert operator.post(at(f"{RECURRING}_change", plan.pk), form).status_code == 302
+
+
+def test_the_page_of_a_long_file_tells_of_its_beginning_and_says_so(
+    operator: Client, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LAKE_URL = str(tmp_path)
+    monkeypatch.setattr(recurring, "HEAD_BYTES", 2048)
+    monkeypatch.setattr(plans, "HEAD_BYTES", 2048)
+    line = json.dumps({"interrogation_key": KEY, "input": json.loads(input_json())}) + "\n"
+    (tmp_path / "long.jsonl").write_text(line * 2_048)
+    (tmp_path / "short.jsonl").write_text(line * 3)
+    plan = a_recurring(interrogation_key="", input_json="", lake_path="long.jsonl")
+    page = operator.get(at(f"{RECURRING}_change", plan.pk)).content.decode()
+    assert f"first {2048 // len(line)} jobs would be accepted" in page
+    assert "the rest is checked when it runs" in page
+    RecurringInterrogation.objects.filter(pk=plan.pk).update(lake_path="short.jsonl")
+    assert "It would queue 3 jobs each time" in operator.get(at(f"{RECURRING}_change", plan.pk)).content.decode()
 
 
 def test_who_may_not_see_payloads_sees_a_plan_without_its_template(browse: Browse) -> None:

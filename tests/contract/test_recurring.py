@@ -9,11 +9,13 @@ from pytest_django.fixtures import Settings
 
 from derive.contracts import JobRef
 from derive.errors import DatabaseUnavailable
+from derive.lake import Lake
 from derive.models import Job, JobEvent, RecurringInterrogation, ScheduleRun, TaskState
 from derive.queue import JobQueue
+from derive.schedules import recurring
 from derive.schedules.alone import Deadline, Told
 from derive.schedules.due import run_due, run_plan
-from derive.schedules.recurring import queue_again
+from derive.schedules.recurring import Foreseen, NotQueued, check_plan, queue_again
 from derive.sql.clock import database_now
 from tests.contract.plans import a_recurring
 from tests.contract.scenes import at_once
@@ -166,3 +168,43 @@ def test_an_empty_file_is_told(queue: JobQueue, lake: Path) -> None:
     a_recurring(lake_path="asks/none.csv")
     run_recurring()
     assert "holds no jobs" in told()
+
+
+@pytest.mark.parametrize("name", ["long.jsonl", "long.csv"])
+def test_before_it_runs_no_more_of_a_file_is_read_than_its_head(
+    queue: JobQueue, lake: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cut may fall anywhere: within a line, a quoted cell, a letter."""
+    monkeypatch.setattr(Lake, "read", None)
+    told = '"' + input_json(text="Tala Venn,\nein Fräulein.").replace('"', '""') + '"'
+    head, line = (
+        ("interrogation_key,input_json\n", f"{KEY},{told}\n") if name.endswith("csv") else ("", a_line() + "\n")
+    )
+    (lake / "asks" / name).write_text(head + line * 100 + "rubbish\n")
+    plan = a_recurring(lake_path=f"asks/{name}")
+    size = len(line.encode())
+    for cut in (1, size // 2, size - 1):
+        monkeypatch.setattr(recurring, "HEAD_BYTES", len(head) + 5 * size + cut)
+        assert check_plan(plan) == Foreseen(5, is_whole=False)
+    monkeypatch.setattr(recurring, "HEAD_BYTES", 10)
+    assert check_plan(plan) == Foreseen(0, is_whole=False)
+
+
+def test_the_whole_file_is_checked_when_it_runs(queue: JobQueue, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = a_line() + "\n"
+    (lake / "asks" / "late.jsonl").write_text(line * 9 + "{\n")
+    plan = a_recurring(lake_path="asks/late.jsonl")
+    monkeypatch.setattr(recurring, "HEAD_BYTES", 3 * len(line))
+    assert check_plan(plan) == Foreseen(2, is_whole=False)
+    run_recurring()
+    assert not Job.objects.exists()
+    assert "line 10: " in told()
+
+
+def test_a_file_that_is_too_large_to_run_is_refused_by_its_size(
+    queue: JobQueue, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring, "MAX_FILE_BYTES", 10)
+    (lake / "asks" / "large.jsonl").write_text(a_line())
+    with pytest.raises(NotQueued, match="is larger than 10 bytes"):
+        check_plan(a_recurring(lake_path="asks/large.jsonl"))

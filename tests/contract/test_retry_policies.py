@@ -10,11 +10,11 @@ from derive.queue import JobQueue
 from derive.schedules import due, retrying
 from derive.schedules.alone import Deadline, Outcome, Told
 from derive.schedules.due import run_due, run_plan
-from derive.schedules.retrying import count_matching, retry
+from derive.schedules.retrying import Foreseen, foresee, retry
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.contract.plans import a_policy
-from tests.contract.scenes import at_once, claim_one, failure, in_state, pass_time, queued, status_of
+from tests.contract.scenes import at_once, claim_one, failure, in_state, pass_time, queued, ref, status_of
 
 STATES = [JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.NEW]
 
@@ -44,7 +44,7 @@ def test_a_policy_names_error_kinds_and_interrogations(queue: JobQueue) -> None:
     wanted = failed(queue, ErrorKind.MODEL_NOT_FOUND)
     others = [failed(queue, ErrorKind.INVALID_INPUT), failed(queue, ErrorKind.MODEL_NOT_FOUND, "another")]
     policy = a_policy(error_kinds="model_not_found\nmodel_timeout", interrogation_keys="sw_entity_facts_v1")
-    assert count_matching(policy) == (1, True)
+    assert foresee(policy) == Foreseen(ready=1, exhausted=0, is_exact=True)
     run_policies()
     assert status_of(wanted) == JobStatus.NEW  # type: ignore[arg-type]
     assert {status_of(job) for job in others} == {JobStatus.FAILED}  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(retrying, "COUNT_TO", 2)
     for _job in range(3):
         in_state(queue, JobStatus.FAILED)
-    assert count_matching(a_policy()) == (2, False)
+    assert foresee(a_policy()) == Foreseen(ready=2, exhausted=0, is_exact=False)
 
 
 def test_a_policy_that_is_off_or_not_due_does_nothing(queue: JobQueue) -> None:
@@ -134,6 +134,50 @@ def test_a_policy_that_fails_stays_due_and_is_tried_again_after_a_pause(
     policy.refresh_from_db()
     assert policy.next_utc is not None
     assert policy.next_utc > database_now()
+
+
+def test_a_job_that_always_ends_the_same_way_is_left_alone_when_its_limit_is_reached(queue: JobQueue) -> None:
+    job, policy = in_state(queue, JobStatus.FAILED, max_attempts=1), a_policy(max_requeues=2)
+    for _night in range(4):
+        run_again(policy)
+        for claim in queue.claim("w"):
+            queue.complete(failure(claim))
+    assert JobEvent.objects.filter(job_id=job.job_id, event="requeued").count() == 2
+    assert status_of(job) == JobStatus.FAILED
+    told = ScheduleRun.objects.filter(task="retry:nightly").order_by("id").values_list("outcome", "told", "times")
+    assert list(told)[2:] == [("skipped", "0 requeued, 1 left alone, their limit reached (2 by this policy)", 2)]
+    assert foresee(policy) == Foreseen(ready=0, exhausted=1, is_exact=True)
+
+
+def run_again(policy: RetryPolicy) -> None:
+    RetryPolicy.objects.filter(pk=policy.pk).update(next_utc=database_now() - timedelta(seconds=30))
+    run_policies()
+
+
+def test_only_what_the_policy_itself_requeued_counts(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.CANCELLED)
+    for actor in ("ada", "schedule:another"):
+        queue.requeue([ref(job)], actor=actor)
+        queue.cancel([ref(job)], actor=actor)
+    a_policy(statuses="CANCELLED", max_requeues=1)
+    run_policies()
+    assert status_of(job) == JobStatus.NEW
+
+
+def test_jobs_whose_limit_is_reached_keep_no_other_waiting(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "PAGE", 2)
+    first, policy = [in_state(queue, JobStatus.FAILED) for _job in range(5)], a_policy(max_requeues=1, max_jobs=2)
+    for _night in range(3):
+        run_again(policy)
+    assert [status_of(job) for job in first] == ["NEW"] * 5
+    while claims := queue.claim("w"):
+        for claim in claims:
+            queue.complete(failure(claim))
+    later = [in_state(queue, JobStatus.DEADLETTER, max_attempts=1) for _job in range(3)]
+    assert foresee(policy) == Foreseen(ready=3, exhausted=5, is_exact=True)
+    run_again(policy)
+    assert [status_of(job) for job in later] == ["NEW", "NEW", "DEADLETTER"]
+    assert "5 left alone" in TaskState.objects.get(name="retry:nightly").told
 
 
 def test_a_job_whose_dedupe_key_another_holds_is_told_as_refused(queue: JobQueue) -> None:

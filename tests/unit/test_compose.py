@@ -11,6 +11,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
+from derive.schedules.health import ALIVE_SECONDS
 from derive.sql.set_up.logins import ROLES_OF
 from holocron.database_url import read_database_url
 from holocron.environment import VARIABLES, read_environment
@@ -26,6 +27,7 @@ PASSWORDS = {
 FILLED = example_variables() | PASSWORDS
 WRITTEN = read_compose_file()
 SERVICES: dict[str, dict[str, Any]] = read_compose_file(FILLED)["services"]
+HEARTBEAT_SECONDS = ALIVE_SECONDS / 3
 SECRET = re.compile(r"PASSWORD|SECRET|KEY$")
 
 
@@ -168,6 +170,20 @@ def test_the_web_servers_health_is_an_address_that_it_has_and_answers_to() -> No
             "ALLOWED_HOSTS"
         ]
         assert address.hostname in read_environment({"ALLOWED_HOSTS": allowed})["ALLOWED_HOSTS"]
+
+
+def test_the_schedulers_health_is_a_command_that_there_is_and_comes_after_its_first_heartbeat() -> None:
+    health = SERVICES["qcluster"]["healthcheck"]
+    how, python, program, name, *options = health["test"]
+    assert (how, python, program) == ("CMD", "python", "manage.py")
+    load_command_class("derive", name).create_parser(program, name).parse_args(options)
+    assert seconds(health["interval"]) > HEARTBEAT_SECONDS
+    assert seconds(health["start_period"]) > HEARTBEAT_SECONDS
+
+
+@pytest.mark.parametrize("service", sorted(set(OURS) - {"migrate"}))
+def test_whatever_runs_on_says_how_it_is(service: str) -> None:
+    assert SERVICES[service]["healthcheck"]["test"][0] == "CMD"
 
 
 def test_the_workers_health_is_where_it_serves_its_numbers() -> None:
