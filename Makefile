@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3.12 python3.13 python3.11 python3 python; d
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
 	&& { echo "$$name"; exit; }; done; echo python3)
 RUN := .venv/bin/python
-# Arguments for pytest: make test ARGS="-k lease"
+# Arguments for pytest: make test ARGS="-k lease"; -n0 tests in one process, for a debugger.
 ARGS ?=
 SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
@@ -28,7 +28,7 @@ demo: environment ## Watch sample questions go through queue, model and lake, an
 	@$(RUN) manage.py demo
 
 test: setup ## Run every test on the embedded PostgreSQL, or on DATABASE_URL
-	$(RUN) -m pytest -m "not bench" $(ARGS)
+	$(RUN) -m pytest -m "not bench" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-contract: setup ## Run the queue's promises and the admin's queries, on the engine that DATABASE_URL names
 	$(RUN) -m pytest tests/contract tests/admin $(ARGS)

@@ -1,5 +1,6 @@
 """What every test shares. One run knows one engine: the one that DATABASE_URL names, the embedded one without it."""
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +27,15 @@ OWN_TABLES = (
 hypothesis.settings.register_profile("holocron", deadline=None, print_blob=True)
 if hypothesis.settings.get_current_profile_name() == "default":
     hypothesis.settings.load_profile("holocron")
+
+
+MOST_AT_ONCE = 8
+"""Processes that test at once: each has a database of its own on one server, whose connections are bounded."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many processes ``-n auto`` is: one more than there are processors, since much of a test is waiting."""
+    return min((os.cpu_count() or 1) + 1, MOST_AT_ONCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

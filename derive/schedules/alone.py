@@ -100,8 +100,10 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     token, run_by = uuid4().hex, f"{socket.gethostname()}:{os.getpid()}"[:200]
     free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now)
     rested = Q(started_utc__isnull=True) | Q(started_utc__lte=now - timedelta(seconds=not_within_seconds))
-    # A start in the future is of a database that was put back, or of a row somebody wrote: it stops nothing.
-    rested |= Q(started_utc__gt=now)
+    if before.started_utc is not None and before.started_utc > now:
+        # Of a database that was put back, or of a row somebody wrote: it stops nothing. It was read before the clock
+        # was, and must be the same still: one that began since, and has ended, began after ``now`` as well.
+        rested |= Q(started_utc=before.started_utc)
     taken = TaskState.objects.filter(free, rested, name=task).update(
         token=token, held_by=run_by, held_until_utc=now + timedelta(seconds=seconds + SLACK_SECONDS), started_utc=now
     )

@@ -1,12 +1,13 @@
 """A task runs alone, on the database's clock, and leaves a word on how it went."""
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from derive.errors import QueueError
 from derive.models import ScheduleRun, TaskState
+from derive.schedules import alone
 from derive.schedules.alone import Deadline, Outcome, Told, run_alone
 from derive.sql.clock import database_now
 from tests.contract.scenes import THREAD_SECONDS, at_once
@@ -58,6 +59,17 @@ def test_of_two_at_the_same_moment_one_runs() -> None:
 def test_of_many_that_race_for_a_task_nobody_ran_before_one_runs() -> None:
     runs = at_once(*[lambda: run_alone("t", done, seconds=60, not_within_seconds=60)] * 8)
     assert sum(told is not None for told in runs) == 1
+
+
+def test_who_was_overtaken_after_a_look_at_the_clock_does_not_run_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaken() -> datetime:
+        monkeypatch.undo()
+        now = database_now()
+        assert run_alone("t", done, seconds=60, not_within_seconds=60) is not None
+        return now
+
+    monkeypatch.setattr(alone, "database_now", overtaken)
+    assert run_alone("t", done, seconds=60, not_within_seconds=60) is None
 
 
 def test_different_tasks_do_not_wait_for_each_other() -> None:
