@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SLACK_SECONDS = 60
 """For how much longer than its bound a task is held: it ends by itself before anybody else may begin."""
+AHEAD_SECONDS = 60
+"""Past the longest that a task can be held: held until then, it was taken by a clock that was put back since."""
 MAX_TOLD = 2_000
 
 
@@ -98,7 +100,8 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     before, _made = TaskState.objects.get_or_create(name=task)
     now = database_now()
     token, run_by = uuid4().hex, f"{socket.gethostname()}:{os.getpid()}"[:200]
-    free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now)
+    longest = now + timedelta(seconds=seconds + SLACK_SECONDS + AHEAD_SECONDS)
+    free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now) | Q(held_until_utc__gt=longest)
     rested = Q(started_utc__isnull=True) | Q(started_utc__lte=now - timedelta(seconds=not_within_seconds))
     if before.started_utc is not None and before.started_utc > now:
         # Of a database that was put back, or of a row somebody wrote: it stops nothing. It was read before the clock
@@ -109,8 +112,8 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     )
     if not taken:
         return None
-    if before.token and before.held_until_utc is not None and before.held_until_utc < now:
-        # Whoever had it never came back.
+    if before.token and before.held_until_utc is not None and not now <= before.held_until_utc <= longest:
+        # Whoever had it never came back, or has it by a clock that nobody goes by any more.
         lost = _Held(task, before.token, before.held_by, before.started_utc or now, before.failures)
         _keep(lost, Told(Outcome.FAILED, "ended without a word: its process died or hung"), now)
     return _Held(task, token, run_by, now, before.failures)

@@ -1,18 +1,23 @@
 """What people planned, on its times: each plan once when it is due, however long nobody looked."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from derive.schedule_models import Planned, TaskState
 from derive.schedules.alone import Deadline, Outcome, Told, run_alone
-from derive.schedules.cron import Cron
+from derive.schedules.cron import BadCron, Cron
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
+
+log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 200
 PLAN_SECONDS = 240
 LONGEST_PAUSE_MINUTES = 60
+TOLERATED = timedelta(seconds=90)
+"""How far a plan's next time may be after the one that the database's clock says now."""
 
 Plan = TypeVar("Plan", bound=Planned)
 Act = Callable[[Plan, datetime, Deadline], Told]
@@ -21,6 +26,7 @@ Act = Callable[[Plan, datetime, Deadline], Told]
 
 def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> Told:
     """Run every enabled plan whose time has come, the longest due first; return how many went how."""
+    _put_right(model)
     counted = {Outcome.DONE: 0, Outcome.SKIPPED: 0, Outcome.FAILED: 0, Outcome.IDLE: 0}
     for name in _due(model):
         if deadline.is_over:
@@ -50,6 +56,21 @@ def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> Told | None:
         return told
 
     return run_alone(f"{model.KIND}:{name}", once, seconds=PLAN_SECONDS)
+
+
+def _put_right(model: type[Planned]) -> None:
+    """Bring back plans whose next time was written while the database's clock was ahead of the time."""
+    now = database_now()
+    waiting = model.objects.filter(enabled=True, next_utc__gt=now + TOLERATED)  # type: ignore[attr-defined]
+    for plan in reading(lambda: list(waiting)):
+        try:
+            expected = Cron(plan.cron).after(now)
+        except BadCron:
+            # Written past the admin; it fails when it is due, and is told then.
+            continue
+        if plan.next_utc > expected + TOLERATED:
+            model.objects.filter(pk=plan.pk, next_utc=plan.next_utc).update(next_utc=expected)  # type: ignore[attr-defined]
+            log.warning("plan.put_right", extra={"plan": plan.task, "was": plan.next_utc.isoformat()})
 
 
 def _due(model: type[Planned]) -> list[str]:

@@ -1,7 +1,7 @@
 """Whether all goes as planned: for the dashboard, the metrics and the schedules' own page."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django_q.models import Schedule
 
@@ -22,6 +22,8 @@ ALIVE_SECONDS = 100.0
 OVERDUE_SECONDS = 180.0
 """django-q2 looks every 30 seconds, and a task may have to wait for another to end."""
 SKEW_SECONDS = 60.0
+AHEAD = timedelta(seconds=5)
+"""A heartbeat further in the future was written by a database's clock that was put back since: it tells nothing."""
 PLANS: tuple[type[Planned], ...] = (RetryPolicy, RecurringInterrogation, RetentionPolicy)
 
 
@@ -54,15 +56,17 @@ def heartbeat_age_on(host: str) -> float | None:
     """Return how many seconds ago a scheduler of this host was last heard of, None when none is known; QueueError."""
 
     def look() -> float | None:
-        newest = SchedulerProcess.objects.filter(host=host[:200]).order_by("-seen_utc").first()
-        return None if newest is None else max(0.0, (database_now() - newest.seen_utc).total_seconds())
+        now = database_now()
+        heard = SchedulerProcess.objects.filter(host=host[:200], seen_utc__lte=now + AHEAD)
+        newest = heard.order_by("-seen_utc").first()
+        return None if newest is None else max(0.0, (now - newest.seen_utc).total_seconds())
 
     return reading(look)
 
 
 def _look() -> SchedulerHealth:
     now = database_now()
-    newest = SchedulerProcess.objects.order_by("-seen_utc").first()
+    newest = SchedulerProcess.objects.filter(seen_utc__lte=now + AHEAD).order_by("-seen_utc").first()
     age = None if newest is None else max(0.0, (now - newest.seen_utc).total_seconds())
     plans = _plans()
     due = _due(plans)

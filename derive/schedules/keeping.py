@@ -115,6 +115,7 @@ def tidy(deadline: Deadline) -> Told:
     # Plans that were deleted: their tasks have no state any more.
     states = TaskState.objects.values("name")
     removed += ScheduleRun.objects.filter(ended_utc__lt=long_ago).exclude(task__in=states).delete()[0]
-    removed += SchedulerProcess.objects.filter(seen_utc__lt=now - timedelta(days=1)).delete()[0]
+    a_day = timedelta(days=1)
+    removed += SchedulerProcess.objects.exclude(seen_utc__range=(now - a_day, now + a_day)).delete()[0]
     removed += Task.objects.filter(stopped__lt=long_ago).delete()[0]
     return Told(Outcome.DONE, f"{removed} old rows removed") if removed else Told(Outcome.IDLE)

@@ -11,17 +11,21 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django_q.models import Schedule
 
 from derive.admin import dashboard, dashboard_numbers
 from derive.admin.dashboard_numbers import Numbers
-from derive.admin.vitals import Vitals
+from derive.admin.vitals import Vitals, check_scheduler
 from derive.contracts import RunFacts, WorkerFacts
 from derive.errors import ErrorKind
 from derive.health import Part
+from derive.models import RetryPolicy, SchedulerProcess
 from derive.queue import JobQueue
 from derive.sql import standing
+from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
+from tests.contract.plans import a_policy
 from tests.contract.scenes import a_job, claim_one, claimed, failure, in_state, queued, success
 
 MAX_QUERIES = 12
@@ -183,6 +187,26 @@ def test_health_tells_what_is_not_well_and_why(
     assert "lake not well cannot be written &lt;/pre&gt;" in health
     assert "database well" in health
     assert "statistics not well nothing was counted yet" in health
+
+
+def test_a_scheduler_that_has_been_down_for_a_day_is_red(
+    browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_policy(due_minutes_ago=24 * 60)
+    now = database_now()
+    Schedule.objects.update(next_run=now + timedelta(hours=1))
+    SchedulerProcess.objects.create(cluster_id="c", host="h", pid=1, seen_utc=now - timedelta(days=1))
+    vitals = Vitals(checks=(check_scheduler,))
+    monkeypatch.setattr(dashboard, "VITALS", vitals)
+    for says, age in (("no scheduler is running", 1), ("retry:nightly is overdue by 24 h", 0)):
+        SchedulerProcess.objects.update(seen_utc=now - timedelta(days=age))
+        vitals._look()
+        assert f"scheduler not well {says}" in words(part(browse("viewer").get("/admin/").text, "health"))
+    RetryPolicy.objects.all().delete()
+    SchedulerProcess.objects.update(seen_utc=database_now())
+    vitals._look()
+    assert "scheduler well" in words(part(browse("viewer").get("/admin/").text, "health"))
+    SchedulerProcess.objects.all().delete()
 
 
 def test_names_of_strangers_are_text(browse: Browse, queue: JobQueue) -> None:

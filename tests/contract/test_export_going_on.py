@@ -1,7 +1,10 @@
 """Exports that stop, go on, and follow one another: a file is whole or not there, no run is missed or told twice."""
 
 import errno
-from collections.abc import Callable
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from derive.management.import_progress import StopOnce
 from derive.queue import JobQueue
 from tests.contract.exports import answered, exported, lines_of, number_of
 from tests.contract.scenes import claimed, failure, success
+
+MOUNT = shutil.which("mount") or ""
 
 
 @pytest.fixture
@@ -61,6 +66,36 @@ def test_a_full_disk_leaves_nothing_torn_and_is_gone_on_with(
     assert exported(str(out), "--resume") == 0
     assert out.read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {name, f"whole-{name}"}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not MOUNT or subprocess.run([MOUNT, "-t", "tmpfs", "-o", "size=64k", "none", disk], check=False).returncode:
+        pytest.skip("only who may mount has a small disk; the injected fault above holds the same")
+    yield disk
+    subprocess.run([Path(MOUNT).with_name("umount"), disk], check=True)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
+def test_a_disk_that_really_is_full_is_told_and_gone_on_with_when_there_is_room(
+    queue: JobQueue, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for n in range(6):
+        answered(queue, output=json.dumps({"facts": [], "n": n, "text": "x" * 20_000}))
+    exported(str(tmp_path / name))
+    out = small_disk / name
+    assert exported(str(out)) == 2
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert not out.exists()
+    subprocess.run([MOUNT, "-o", "remount,size=4m", small_disk], check=True)
+    assert exported(str(out), "--resume") == 0
+    assert out.read_bytes() == (tmp_path / name).read_bytes()
+    assert {path.name for path in small_disk.iterdir()} == {name}
 
 
 @pytest.mark.usefixtures("small_steps")

@@ -96,6 +96,19 @@ def test_a_day_without_a_scheduler_is_caught_up_with_once(queue: JobQueue) -> No
     assert ScheduleRun.objects.get(task="retry:nightly").times == 1
 
 
+def test_a_plan_whose_next_time_a_jumping_clock_wrote_comes_when_it_should(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    far, now = a_policy("far", cron="* * * * *", due_minutes_ago=-900 * 24 * 60), database_now()
+    right = a_policy("right", cron="0 0 1 1 *")
+    RetryPolicy.objects.filter(pk=right.pk).update(next_utc=(soon := now + timedelta(minutes=5)))
+    run_policies()
+    far.refresh_from_db()
+    right.refresh_from_db()
+    assert far.next_utc is not None
+    assert now < far.next_utc <= now + timedelta(seconds=70)
+    assert (right.next_utc, status_of(job)) == (soon, JobStatus.FAILED)
+
+
 def test_a_policy_that_finds_nothing_says_so_and_leaves_no_row(queue: JobQueue) -> None:
     a_policy()
     run_policies()

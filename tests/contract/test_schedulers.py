@@ -1,5 +1,6 @@
 """The house's schedules, the broker that keeps to the database's clock, and what is told of it all."""
 
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from derive.queue import JobQueue
 from derive.schedules import keeping
 from derive.schedules.alone import Deadline, Outcome
 from derive.schedules.broker import HouseBroker, beat
-from derive.schedules.health import scheduler_health
+from derive.schedules.health import heartbeat_age_on, scheduler_health
 from derive.schedules.house import HOUSE
 from derive.schedules.installing import install_schedules
 from derive.sql.clock import database_now
@@ -133,6 +134,18 @@ def test_a_schedulers_clock_that_is_wrong_is_told(schedules: None) -> None:
     beat(cluster_id="c")
     SchedulerProcess.objects.update(skew_seconds=-300)
     assert "-300 s from the database's" in scheduler_health().problems[0]
+
+
+def test_a_heartbeat_by_a_clock_that_was_put_back_is_no_sign_of_life(schedules: None) -> None:
+    beat(cluster_id="c")
+    SchedulerProcess.objects.update(seen_utc=database_now() + timedelta(days=900))
+    assert not scheduler_health().is_alive
+    assert heartbeat_age_on(socket.gethostname()) is None
+    keeping.tidy(Deadline(60))
+    assert not SchedulerProcess.objects.exists()
+    beat(cluster_id="c")
+    assert scheduler_health().is_alive
+    assert heartbeat_age_on(socket.gethostname()) == pytest.approx(0, abs=5)
 
 
 def test_the_house_reaps_and_promotes(queue: JobQueue) -> None:

@@ -147,6 +147,21 @@ def test_a_start_in_the_future_stops_nothing() -> None:
     assert run_alone("t", done, seconds=60, not_within_seconds=60) is not None
 
 
+def test_a_task_held_by_a_clock_that_was_put_back_is_free() -> None:
+    class Killed(BaseException):
+        """As if the process were gone."""
+
+    def dying(_deadline: Deadline) -> Told:
+        raise Killed
+
+    with pytest.raises(Killed):
+        run_alone("t", dying, seconds=60)
+    age("t", days=-900)
+    assert run_alone("t", done, seconds=60, not_within_seconds=60) is not None
+    assert "without a word" in ScheduleRun.objects.earliest("id").told
+    assert TaskState.objects.get(name="t").outcome == "done"
+
+
 def test_a_time_out_that_ends_the_process_is_recorded_first() -> None:
     def stopped(_deadline: Deadline) -> Told:
         raise SystemExit("Task exceeded maximum timeout value")
