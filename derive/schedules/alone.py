@@ -101,7 +101,10 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     now = database_now()
     token, run_by = uuid4().hex, f"{socket.gethostname()}:{os.getpid()}"[:200]
     longest = now + timedelta(seconds=seconds + SLACK_SECONDS + AHEAD_SECONDS)
-    free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now) | Q(held_until_utc__gt=longest)
+    free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now)
+    if before.held_until_utc is not None and before.held_until_utc > longest:
+        # By a clock that was put back; the same still, as below.
+        free |= Q(held_until_utc=before.held_until_utc)
     rested = Q(started_utc__isnull=True) | Q(started_utc__lte=now - timedelta(seconds=not_within_seconds))
     if before.started_utc is not None and before.started_utc > now:
         # Of a database that was put back, or of a row somebody wrote: it stops nothing. It was read before the clock

@@ -102,3 +102,8 @@ def test_a_secret_of_the_evidence_is_written_only_where_the_job_itself_is_kept(w
     for where, text in everything_in_files(worked.folder):
         assert IN_EVIDENCE not in text, where
     assert all(IN_EVIDENCE.encode() not in chat.body for chat in worked.fake.chats)
+    (succeeded, *_) = worked.sql("SELECT run_id FROM llm.run WHERE status = 'SUCCEEDED'")
+    for form in (("--format", "jsonl"), ("--format", "csv", "--facts")):
+        exported = said_by(worked, "export_outputs", "-", *form)
+        assert str(succeeded["run_id"]) in exported
+        assert IN_EVIDENCE not in exported, form

@@ -166,6 +166,35 @@ def test_a_database_that_goes_away_in_the_middle_of_a_run_costs_nothing(
     assert [(run["attempt"], run["status"]) for run in world.runs(job_id)] == [(1, "SUCCEEDED")]
 
 
+def test_a_result_whose_lease_was_lost_while_the_database_was_away_is_discarded_and_said_to_be(
+    world: ProcessWorld,
+) -> None:
+    answer = Gate()
+    world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
+    job_id = world.enqueue()
+    process = world.looping("--lease-seconds", "3600")
+    world.wait_for_question()
+    world.postgres.stop()
+    try:
+        answer.open()
+        wait_until(lambda: list((world.folder / "lake").rglob("manifest.json")), "the run is written")
+        process.wait_for("worker.database_away")
+        process.send(signal.SIGSTOP)
+    finally:
+        world.postgres.start()
+    world.sql("UPDATE llm.job SET lease_expires_utc = now() - interval '1 second'")
+    assert len(world.sql("SELECT * FROM llm.usp_reap_expired_leases()")) == 1
+    process.send(signal.SIGCONT)
+    wait_until(lambda: {"run.lost", "run.refused"} & set(process.events()), "it is said to be discarded")
+    world.wait_for(job_id, "SUCCEEDED")
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+    first, second = world.runs(job_id)
+    assert (first["status"], first["error_kind"], second["status"]) == ("FAILED", "lease_expired", "SUCCEEDED")
+    assert world.sql("SELECT 1 FROM llm.artifact WHERE run_id = %s", first["run_id"]) == []
+    assert first["output_json"] is None
+
+
 def test_a_worker_stops_in_time_while_the_database_is_away(world: ProcessWorld) -> None:
     answer = Gate()
     world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))

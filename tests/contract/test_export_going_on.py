@@ -2,8 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import RawIOBase
 from pathlib import Path
@@ -41,6 +43,27 @@ def full_after(writes: int) -> Callable[[RawIOBase, bytes], int]:
         return real(file, content)
 
     return append
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_terminal_is_shown_how_far_it_has_come_and_anything_else_the_end_alone(
+    queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        answered(queue)
+    assert exported(str(tmp_path / "quiet.jsonl")) == 0
+    assert capsys.readouterr().err.startswith("3 rows of runs up to number")
+    ours, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stderr, monkeypatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys, "stderr", stderr)
+        assert exported(str(tmp_path / "shown.jsonl")) == 0
+        stderr.flush()
+        shown = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "exporting" in shown
+    assert "100%" in shown
+    assert "3 rows" in shown
 
 
 @pytest.mark.usefixtures("small_steps")

@@ -9,6 +9,7 @@ import pytest
 from derive.errors import ConfigurationError
 from tests.contract.scenes import pass_time
 from tests.fake_ollama import Gate, behaviours
+from tests.faults.test_worker_leases import lease_is_reaped
 from tests.faults.worker_world import GOOD_ANSWER, World, wait_until
 
 
@@ -49,6 +50,17 @@ def test_the_numbers_tell_what_the_worker_did(world: World) -> None:
     assert (told["holocron_worker_claiming"], told["holocron_worker_database_up"]) == (1, 1)
     with pytest.raises(OSError, match="refused"):
         numbers(port)
+
+
+def test_a_lost_lease_is_counted(world: World) -> None:
+    world.fake.next(behaviours.falls_silent())
+    job_id = world.enqueue(max_attempts=3)
+    port = free_port()
+    with world.working(lease_seconds=3600, metrics_port=port):
+        wait_until(lambda: world.fake.chats, "the question")
+        lease_is_reaped(world, job_id)
+        world.wait_for(job_id, "SUCCEEDED")
+        wait_until(lambda: numbers(port)["holocron_worker_leases_lost_total"] == 1, "the lost lease is counted")
 
 
 def test_a_port_that_is_taken_stops_the_start(world: World) -> None:
