@@ -97,7 +97,7 @@ class Charts:
             for share, values in shares.items()
         )
         hits = self._hits(
-            [f"p50: {_milliseconds(half)}", f"p95: {_milliseconds(most)}", f"{_number(sum(buckets.values()))} runs"]
+            [f"p50: {_milliseconds(half)}", f"p95: {_milliseconds(most)}", f"runs: {_number(sum(buckets.values()))}"]
             if buckets
             else ["none"]
             for buckets, half, most in zip(of_hours, shares[0.5], shares[0.95], strict=True)

@@ -18,6 +18,7 @@ from derive.admin.guarded_admin import GuardedAdmin
 from derive.admin.plan_forms import PAYLOADS, RecurringForm, RetentionForm, RetryPolicyForm
 from derive.admin.texts import cell
 from derive.admin.units import moment
+from derive.counting import counted
 from derive.errors import HolocronError
 from derive.models import RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
 from derive.schedule_models import Planned
@@ -197,7 +198,8 @@ class RetryPolicyAdmin(PlanAdmin):
         left = f" {found.exhausted:,} left alone, their limit reached." if found.exhausted else ""
         if not found.ready:
             return f"{'No job matches' if not left else 'No other job matches'} now: nothing would be requeued.{left}"
-        of = f"{found.ready:,} jobs that match" if found.is_exact else f"more than {found.ready:,} jobs that match"
+        match = "matches" if found.ready == 1 else "match"
+        of = f"{'' if found.is_exact else 'more than '}{counted(found.ready, 'job')} that {match}"
         return f"It would requeue {min(found.ready, plan.max_jobs):,} of {of} now, those that ended first.{left}"
 
 
@@ -216,7 +218,7 @@ class RecurringAdmin(PlanAdmin):
     @override
     def would(self, plan: RecurringInterrogation) -> str:
         found = check_plan(plan)
-        jobs = f"{found.jobs:,} job{'s' if found.jobs != 1 else ''}"
+        jobs = counted(found.jobs, "job")
         if found.is_whole:
             return f"It would queue {jobs} each time, unless earlier ones have not ended."
         return (
@@ -238,5 +240,6 @@ class RetentionAdmin(PlanAdmin):
         count, is_exact = count_old(plan)
         if not count:
             return "No job is old enough now: nothing would be purged."
-        of = f"{count:,} jobs that are old enough" if is_exact else f"more than {count:,} jobs that are old enough"
+        are = f"{'is' if count == 1 else 'are'} old enough"
+        of = f"{'' if is_exact else 'more than '}{counted(count, 'job')} that {are}"
         return f"It would purge {min(count, plan.max_jobs):,} of {of} now, for good; held ones stay."

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django_q.models import Task
 
+from derive.counting import counted
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Run
@@ -39,7 +40,7 @@ def reap(deadline: Deadline) -> Told:
         reaped += batch
         if batch < BATCH:
             break
-    return Told(Outcome.DONE, f"{reaped} leases had expired") if reaped else Told(Outcome.IDLE)
+    return Told(Outcome.DONE, f"{counted(reaped, 'lease')} had expired") if reaped else Told(Outcome.IDLE)
 
 
 def promote(deadline: Deadline) -> Told:
@@ -50,21 +51,25 @@ def promote(deadline: Deadline) -> Told:
         promoted += batch
         if batch < BATCH:
             break
-    return Told(Outcome.DONE, f"{promoted} jobs were due") if promoted else Told(Outcome.IDLE)
+    return (
+        Told(Outcome.DONE, f"{counted(promoted, 'job')} {'was' if promoted == 1 else 'were'} due")
+        if promoted
+        else Told(Outcome.IDLE)
+    )
 
 
 def roll_up(deadline: Deadline) -> Told:
     """Count what happened by the hour, as far as it has not been counted yet."""
-    queue, counted = JobQueue(), 0
+    queue, events = JobQueue(), 0
     while not deadline.is_over:
         answer = queue.roll_up_hours(max_steps=ROLL_UP_STEPS)
         if answer is None:
             # A worker counts just now: it is being done.
             break
-        counted += answer.events
+        events += answer.events
         if answer.is_caught_up or not answer.events:
             break
-    return Told(Outcome.DONE, f"{counted} events counted") if counted else Told(Outcome.IDLE)
+    return Told(Outcome.DONE, f"{counted(events, 'event')} counted") if events else Told(Outcome.IDLE)
 
 
 def verify_sample(deadline: Deadline) -> Told:
@@ -90,8 +95,9 @@ def verify_sample(deadline: Deadline) -> Told:
     if findings:
         more = f"; and {len(findings) - MAX_TOLD_FINDINGS} more" if len(findings) > MAX_TOLD_FINDINGS else ""
         told = "; ".join(findings[:MAX_TOLD_FINDINGS])
-        return Told(Outcome.FAILED, f"{len(findings)} faults in {verified} runs: {told}{more}; see verify_runs")
-    return Told(Outcome.DONE, f"{verified} runs verified") if verified else Told(Outcome.IDLE)
+        faults = f"{counted(len(findings), 'fault')} in {counted(verified, 'run')}"
+        return Told(Outcome.FAILED, f"{faults}: {told}{more}; see verify_runs")
+    return Told(Outcome.DONE, f"{counted(verified, 'run')} verified") if verified else Told(Outcome.IDLE)
 
 
 def _sample() -> list[UUID]:

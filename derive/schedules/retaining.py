@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from derive.counting import counted
 from derive.lake import Lake
 from derive.models import Job
 from derive.retention import PurgeReport, delete_files, purge
@@ -75,7 +76,7 @@ def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> T
 
 
 def _counted(report: PurgeReport) -> str:
-    return f"{report.job_count} jobs purged, {report.files_deleted} files deleted from the lake"
+    return f"{counted(report.job_count, 'job')} purged, {counted(report.files_deleted, 'file')} deleted from the lake"
 
 
 def delete_purged_files(deadline: Deadline) -> Told:
@@ -106,7 +107,7 @@ def seal(deadline: Deadline) -> Told:
     try:
         report = seal_history(Lake.open(settings.LAKE_URL), on_seal=watch)
     except _TimeIsUp:
-        return Told(Outcome.DONE, f"{seals} seals; it took too long, the rest waits for the next time")
+        return Told(Outcome.DONE, f"{counted(seals, 'seal')}; it took too long, the rest waits for the next time")
     if not report.seals:
         return Told(Outcome.IDLE)
-    return Told(Outcome.DONE, f"{report.events} events sealed; the head is {report.head_line}")
+    return Told(Outcome.DONE, f"{counted(report.events, 'event')} sealed; the head is {report.head_line}")

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from derive.counting import counted
 from derive.verify.findings import one_line
 
 
@@ -61,10 +62,10 @@ class Summary:
     def line(self) -> str:
         """Return the summary on one line."""
         return (
-            f"verified {self.seals} seals, {self.events} events, {self.runs} runs, {self.files} files "
-            f"({self.bytes_read} bytes) in {self.seconds:.1f} s; {self.purged_jobs} jobs purged, "
-            f"{self.unsealed_events} events not sealed yet: {self.findings} "
-            f"{'finding' if self.findings == 1 else 'findings'}; head {self.seal_seq}:{self.head}"
+            f"verified {counted(self.seals, 'seal')}, {counted(self.events, 'event')}, {counted(self.runs, 'run')}, "
+            f"{counted(self.files, 'file')} ({counted(self.bytes_read, 'byte')}) in {self.seconds:.1f} s; "
+            f"{counted(self.purged_jobs, 'job')} purged, {counted(self.unsealed_events, 'event')} not sealed yet: "
+            f"{counted(self.findings, 'finding')}; head {self.seal_seq}:{self.head}"
         )
 
     def plain(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from derive.counting import counted
+
 MAX_WHAT_CHARACTERS = 600
 
 
@@ -120,11 +122,10 @@ class Summary:
 
     def line(self) -> str:
         """Return the summary on one line."""
-        faults = f"{self.findings} faults" if self.findings != 1 else "1 fault"
-        orphans = f"{self.orphans} orphans" if self.orphans != 1 else "1 orphan"
         return (
-            f"verified {self.runs} runs, {self.files} files, {self.bytes_read} bytes in {self.seconds:.1f} s "
-            f"({self.runs_per_second:.0f} runs/s, {self.megabytes_per_second:.1f} MB/s): {faults}, {orphans}"
+            f"verified {counted(self.runs, 'run')}, {counted(self.files, 'file')}, {counted(self.bytes_read, 'byte')} "
+            f"in {self.seconds:.1f} s ({self.runs_per_second:.0f} runs/s, {self.megabytes_per_second:.1f} MB/s): "
+            f"{counted(self.findings, 'fault')}, {counted(self.orphans, 'orphan')}"
         )
 
     def plain(self) -> dict[str, Any]:

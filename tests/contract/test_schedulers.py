@@ -152,8 +152,8 @@ def test_the_house_reaps_and_promotes(queue: JobQueue) -> None:
     claim = claimed(queue)
     waiting = in_state(queue, JobStatus.SCHEDULED)
     pass_time(2 * 86_400)
-    assert HOUSE["reap"].run() == "1 leases had expired"
-    assert HOUSE["promote"].run() == "1 jobs were due"
+    assert HOUSE["reap"].run() == "1 lease had expired"
+    assert HOUSE["promote"].run() == "1 job was due"
     assert status_of(claim) == status_of(waiting) == JobStatus.NEW
     assert job_of(claim).error_kind == "lease_expired"
 
@@ -169,7 +169,7 @@ def test_the_house_verifies_a_sample(queue: JobQueue) -> None:
     told = keeping.verify_sample(Deadline(60))
     # The scene's run left no files, which is a fault.
     assert told.outcome is Outcome.FAILED
-    assert "in 1 runs" in told.text
+    assert "in 1 run:" in told.text
 
 
 def test_a_sample_is_drawn_from_the_runs_there_are_however_high_their_numbers(

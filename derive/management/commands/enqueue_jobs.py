@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connection
 
+from derive.counting import counted
 from derive.errors import HolocronError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.importing import ImportInterrupted, Progress, check_records, new_import_id, queue_spool
@@ -199,13 +200,13 @@ def _counts(progress: Progress) -> dict[str, Any]:
 
 
 def _in_words(totals: dict[str, Any], progress: Progress) -> str:
-    read = f"{totals['lines']} jobs read, {totals['bad']} bad"
+    read = f"{counted(totals['lines'], 'job')} read, {totals['bad']:,} bad"
     if totals["dry_run"]:
         return f"{read}; a dry run: nothing was queued"
     if totals["bad"] and not progress.stored:
         others = ", or queue the others with --skip-invalid" if totals["bad"] < totals["lines"] else ""
         return f"{read}; nothing was queued: mend the bad lines{others}"
-    return f"{read}, {progress.queued} queued, {progress.duplicates} there already"
+    return f"{read}, {progress.queued:,} queued, {progress.duplicates:,} there already"
 
 
 def _actor() -> str | None:

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from pydantic import ValidationError
 
+from derive.counting import counted
 from derive.errors import ConfigurationError, HolocronError
 from derive.export.columns import Rows
 from derive.export.exporting import Export, ExportStopped, export_to_stream
@@ -132,7 +133,9 @@ class Command(BaseCommand):
         if given["json"]:
             (self.stderr if given["file"] == "-" else self.stdout).write(json.dumps(told))
         else:
-            shown.say(f"{progress.row_count:,} rows of runs up to number {progress.through:,} in {given['file']}")
+            shown.say(
+                f"{counted(progress.row_count, 'row')} of runs up to number {progress.through:,} in {given['file']}"
+            )
 
 
 def _order(given: dict[str, Any]) -> Order:
@@ -141,7 +144,9 @@ def _order(given: dict[str, Any]) -> Order:
     if given["exact"] and form is not Form.CSV:
         raise ConfigurationError("--exact is for CSV: the other forms change nothing")
     if len(given["job"]) > MAX_JOBS:
-        raise ConfigurationError(f"--job names {len(given['job'])} jobs, more than {MAX_JOBS}: use another filter")
+        raise ConfigurationError(
+            f"--job names {counted(len(given['job']), 'job')}, more than {MAX_JOBS}: use another filter"
+        )
     try:
         selection = Selection(
             rows=Rows.FACTS if given["facts"] else Rows.OUTPUTS,
@@ -163,4 +168,4 @@ def _order(given: dict[str, Any]) -> Order:
 def _onward(progress: Progress, given: dict[str, Any]) -> str:
     if given["file"] == "-":
         return "the cursor has not moved" if given["cursor"] else "nothing is kept"
-    return f"{progress.row_count:,} rows are kept in {given['file']}.partial: go on with --resume"
+    return f"kept {counted(progress.row_count, 'row')} in {given['file']}.partial: go on with --resume"

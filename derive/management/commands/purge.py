@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
+from derive.counting import counted
 from derive.errors import HolocronError
 from derive.management.times import age
 from derive.retention import PurgeReport, purge
@@ -88,9 +89,9 @@ def _ages(given: dict[str, Any]) -> dict[JobStatus, timedelta]:
 def _line(report: PurgeReport) -> str:
     jobs = ", ".join(f"{count} {status}" for status, count in sorted(report.jobs.items()) if count) or "none"
     if report.dry_run:
-        return f"would purge {report.job_count} jobs ({jobs}) with {report.files} files"
+        return f"would purge {counted(report.job_count, 'job')} ({jobs}) with {counted(report.files, 'file')}"
     return (
-        f"purged {report.job_count} jobs ({jobs}) with {report.files} files; "
+        f"purged {counted(report.job_count, 'job')} ({jobs}) with {counted(report.files, 'file')}; "
         f"{report.files_deleted} deleted in the lake, {report.files_waiting} waiting"
     )
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import connection
 
+from derive.counting import counted
 from derive.errors import HolocronError
 from derive.lake import Lake
 from derive.sealing.chain import SEAL_EVENTS, seal_history
@@ -49,7 +50,9 @@ class Command(BaseCommand):
         if given["json"]:
             self.stdout.write(json.dumps(asdict(report) | {"settled_utc": report.settled_utc.isoformat()}))
         else:
-            self.stdout.write(f"sealed {report.events} events in {report.seals} seals; head {report.head_line}")
+            self.stdout.write(
+                f"sealed {counted(report.events, 'event')} in {counted(report.seals, 'seal')}; head {report.head_line}"
+            )
         if not report.is_settled:
             self.stderr.write("seal_audit: an open transaction that may hold older events keeps the rest from its seal")
         sys.exit(SEALED if report.is_settled else HELD_BACK)

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 
+from derive.counting import counted
 from derive.errors import HolocronError
 from derive.lake import Lake
 from derive.management.times import moment
@@ -122,5 +123,7 @@ def _progress(runs: int) -> Iterator[Callable[[Summary], None]]:
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("runs", total=runs, rate="")
         yield lambda summary: progress.update(
-            task, completed=summary.runs, rate=f"{summary.megabytes_per_second:.1f} MB/s {summary.findings} faults"
+            task,
+            completed=summary.runs,
+            rate=f"{summary.megabytes_per_second:.1f} MB/s {counted(summary.findings, 'fault')}",
         )
