@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from derive.errors import ErrorKind
 from derive.schedule_models import (
+    HouseSchedule,
     RecurringInterrogation,
     RetentionPolicy,
     RetryPolicy,
@@ -24,6 +25,7 @@ from derive.states import JobEventName, JobStatus, RunStatus
 
 __all__ = [
     "Artifact",
+    "HouseSchedule",
     "Interrogation",
     "Job",
     "JobEvent",

@@ -7,6 +7,7 @@ depends on them. Times are written by the database's clock (``derive.sql.clock``
 from typing import ClassVar
 
 from django.db import models
+from django_q.models import Schedule
 
 from derive.sql.fields import UtcField
 
@@ -15,6 +16,22 @@ TASK_CHARACTERS = 200
 WHEN_HELP = (
     "Five fields, in UTC: minute, hour, day of the month, month, day of the week. 0 2 * * * is every night at 02:00."
 )
+
+
+class HouseSchedule(Schedule):  # type: ignore[misc]  # django-q2 carries no types
+    """When a task of the house runs: django-q2's row, by the words that people know it by.
+
+    django-q2's own rights stand for it (``django_q.change_schedule`` …).
+    """
+
+    class Meta:
+        proxy = True
+        default_permissions: ClassVar = ()
+        verbose_name = "schedule"
+        verbose_name_plural = "schedules"
+
+    def __str__(self) -> str:
+        return self.name or "a schedule without a name"
 
 
 class Planned(models.Model):

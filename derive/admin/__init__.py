@@ -11,6 +11,7 @@ from derive.admin import (
     plans,
     runs,
     schedules,
+    seals,
     workers,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "plans",
     "runs",
     "schedules",
+    "seals",
     "workers",
 ]

@@ -12,7 +12,7 @@ from typing_extensions import override
 from derive.admin import rights
 from derive.admin.asking import as_guid
 from derive.admin.lake_reading import lake, read_shown
-from derive.admin.lists import paging, show, without
+from derive.admin.lists import chips, paging, show
 from derive.admin.reading import ReadingAdmin
 from derive.admin.run_filters import TYPES, read_artifact_filter
 from derive.admin.texts import pretty, visible
@@ -42,7 +42,7 @@ class ArtifactAdmin(ReadingAdmin):
             artifacts=Artifact.objects.filter(artifact_seq__in=page.sequences).order_by("-artifact_seq"),
             paging=paging(request.GET, page),
             chosen=chosen,
-            chips=[(name, value, without(request.GET, [name])) for name, value in chosen.active],
+            chips=chips(request.GET, chosen.active, chosen.labels),
             types=TYPES,
         )
 

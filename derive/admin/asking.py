@@ -1,7 +1,7 @@
 """Reading filters from an address: bounded, typed, and with a word for what cannot be understood."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
@@ -21,9 +21,13 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Asked:
-    """A query string being read; ``problems`` gathers what could not be understood, a line each."""
+    """A query string being read; ``problems`` gathers what could not be understood, a line each.
+
+    ``labels`` says what the page calls each of its fields, so that a problem is told of what people see.
+    """
 
     query: QueryDict
+    labels: Mapping[str, str]
     problems: list[str] = field(default_factory=list)
 
     def text(self, name: str) -> str:
@@ -60,7 +64,7 @@ class Asked:
         return moment
 
     def _bad(self, name: str, why: str) -> str:
-        self.problems.append(f"{name.replace('_', ' ')} {why}")
+        self.problems.append(f"{self.labels[name]} {why}")
         return ""
 
 

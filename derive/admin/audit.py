@@ -18,7 +18,7 @@ from typing_extensions import override
 from derive.admin import rights
 from derive.admin.asking import Asked
 from derive.admin.keyset import Condition, Page, Walk, equals, within
-from derive.admin.lists import paging, show, without
+from derive.admin.lists import chips, paging, show, without
 from derive.admin.reading import ReadingAdmin
 from derive.admin.seek import Seeker
 from derive.export.forms import unarmed
@@ -26,11 +26,23 @@ from derive.models import JobEvent
 from derive.states import JobEventName
 
 EVENTS = tuple(event.value for event in JobEventName)
-ACTS = ("cancel_requested", "cancelled", "requeued", "rescheduled", "reprioritized", "model_changed", "held", "unheld")
+ACTS = (
+    *("cancel_requested", "cancelled", "requeued", "rescheduled", "reprioritized", "model_changed", "held", "unheld"),
+    "purged",
+)
 """What people do; of millions of events these alone are indexed by number and by actor."""
 # Literals, in the index's own words: a parameter never matches a filtered index.
 _IS_ACT = Condition("event IN ('" + "', '".join(ACTS) + "')")
-NAMES = ("who", "event", "actor", "job", "since", "until")
+LABELS = {
+    "who": "Whose",
+    "event": "Event",
+    "actor": "Actor",
+    "job": "Job id",
+    "since": "Since",
+    "until": "Before",
+}
+"""The filters, by what the page calls them."""
+EVERY_EVENT = "every event"
 EXPORT_BATCH = 1_000
 COLUMNS = (
     *("event_seq", "at_utc", "job_id", "run_id", "event", "from_status", "to_status", "actor", "db_user"),
@@ -53,7 +65,7 @@ class EventFilter:
     @classmethod
     def read(cls, query: QueryDict) -> "EventFilter":
         """Read the filters; what cannot be understood is told in ``problems``, and then nothing matches."""
-        asked = Asked(query)
+        asked = Asked(query, LABELS)
         who, event = asked.one_of("who", ("all",)), asked.one_of("event", EVENTS)
         return cls(
             # Who names a job or a worker's event wants those.
@@ -106,7 +118,8 @@ class JobEventAdmin(ReadingAdmin):
         rights.demand(request, rights.VIEW_EVENTS)
         chosen = EventFilter.read(request.GET)
         page = chosen.walk().page(older=request.GET.get("older"), newer=request.GET.get("newer"))
-        set_now = [(name, request.GET[name]) for name in NAMES if request.GET.get(name)]
+        words = {"all": EVERY_EVENT} if chosen.everything else {}
+        set_now = [(name, words.get(request.GET[name], request.GET[name])) for name in LABELS if request.GET.get(name)]
         return show(
             request,
             "admin/audit/list.html",
@@ -115,7 +128,9 @@ class JobEventAdmin(ReadingAdmin):
             paging=paging(request.GET, page),
             chosen=chosen,
             query=request.GET,
-            chips=[(name, value, without(request.GET, [name])) for name, value in set_now],
+            chips=chips(request.GET, set_now, LABELS),
+            labels=LABELS,
+            every_event=EVERY_EVENT,
             event_names=EVENTS,
             export_query=without(request.GET, []),
         )

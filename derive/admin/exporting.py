@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpRespo
 from django.http.response import HttpResponseBase
 
 from derive.admin import rights
-from derive.admin.job_filters import JobFilter
+from derive.admin.job_filters import LABELS, JobFilter
 from derive.admin.lists import show
 from derive.errors import ConfigurationError
 from derive.export.columns import COLUMNS, Rows
@@ -103,7 +103,7 @@ def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: 
         status=status,
         title="Export answers",
         chosen=chosen,
-        active=chosen.active(),
+        active=[(LABELS[name], value) for name, value in chosen.active()],
         count=count,
         is_exact=is_exact,
         problems=[problem] if problem else list(chosen.problems),

@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django_q.models import Schedule
+from django.utils.text import capfirst
 from typing_extensions import override
 
 from derive.admin import rights
 from derive.admin.lists import show
 from derive.admin.reading import ReadingAdmin
-from derive.models import ScheduleRun, TaskState
+from derive.models import HouseSchedule, ScheduleRun, TaskState
 from derive.schedule_models import TASK_CHARACTERS, Planned
 from derive.schedules.cron import in_words
 from derive.schedules.health import PLANS, scheduler_health
@@ -60,20 +60,29 @@ class ScheduleRunAdmin(ReadingAdmin):
             title="What runs by itself",
             health=scheduler_health(),
             rows=[*_house(request), *_plans(request)],
-            task=task,
-            runs=list(runs[:MAX_RUNS]),
+            task=task and title_of(task),
+            runs=[(run, title_of(run.task)) for run in runs[:MAX_RUNS]],
             max_runs=MAX_RUNS,
         )
 
 
+def title_of(task: str) -> str:
+    """Return what people call a task: one of the house by its title, a plan's by the plan's kind and name."""
+    if task in HOUSE:
+        return HOUSE[task].title
+    kind, _colon, name = task.partition(":")
+    plans = {model.KIND: str(model._meta.verbose_name) for model in PLANS}  # noqa: SLF001
+    return f"{capfirst(plans[kind])} {name}" if kind in plans else task
+
+
 def _house(request: HttpRequest) -> list[Row]:
     states, now = TaskState.objects.in_bulk(list(HOUSE)), database_now()
-    schedules = {one.func: one for one in Schedule.objects.exclude(repeats=0).order_by("-next_run")}
-    may_edit = rights.may(request, "django_q.change_schedule")
+    schedules = {one.func: one for one in HouseSchedule.objects.exclude(repeats=0).order_by("-next_run")}
+    may_edit = rights.may(request, rights.CHANGE_SCHEDULES)
     rows = []
     for task in HOUSE.values():
         schedule = schedules.get(task.func)
-        link = reverse("admin:django_q_schedule_change", args=[schedule.pk]) if may_edit and schedule else ""
+        link = reverse("admin:derive_houseschedule_change", args=[schedule.pk]) if may_edit and schedule else ""
         next_utc = None if schedule is None else schedule.next_run
         when = "off" if schedule is None else in_words(schedule.cron)
         state = states.get(task.name)
@@ -90,7 +99,7 @@ def _plans(request: HttpRequest) -> list[Row]:
         states = TaskState.objects.in_bulk([plan.task for plan in plans])
         for plan in plans:
             link = reverse(f"admin:derive_{model._meta.model_name}_change", args=[plan.pk])  # noqa: SLF001
-            what = f"{model._meta.verbose_name}".capitalize()  # noqa: SLF001
+            what = capfirst(str(model._meta.verbose_name))  # noqa: SLF001
             when, next_utc = (in_words(plan.cron), plan.next_utc) if plan.enabled else ("off", None)
             state = states.get(plan.task)
             rows.append(Row(plan.task, plan.name, what, when, next_utc, link, state, _is_running(state, now)))

@@ -19,10 +19,22 @@ from derive.states import ENDED, JobStatus
 
 STATES = tuple(status.value for status in JobStatus)
 KINDS = tuple(kind.value for kind in ErrorKind)
-NAMES = (
-    *("status", "interrogation", "model", "error_kind", "entity", "entity_type", "created_by"),
-    *("created", "created_until", "ended", "ended_until", "q"),
-)
+LABELS = {
+    "status": "State",
+    "interrogation": "Interrogation",
+    "model": "Model",
+    "error_kind": "Error kind",
+    "entity": "Entity id",
+    "entity_type": "Entity type",
+    "created_by": "Queued by",
+    "created": "Queued since",
+    "created_until": "Queued before",
+    "ended": "Ended since",
+    "ended_until": "Ended before",
+    "q": "Search",
+}
+"""The filters, by what the page calls them."""
+NAMES = tuple(LABELS)
 
 # The filters that an index serves together with a state, the one that finds the fewest rows first.
 _SERVED = (
@@ -47,7 +59,7 @@ class JobFilter:
     @classmethod
     def read(cls, query: QueryDict) -> "JobFilter":
         """Read the filters; what cannot be understood is told in ``problems``, and then nothing matches."""
-        asked = Asked(query)
+        asked = Asked(query, LABELS)
         texts = {
             "status": asked.one_of("status", STATES),
             "error_kind": asked.one_of("error_kind", KINDS),

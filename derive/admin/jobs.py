@@ -15,10 +15,10 @@ from typing_extensions import override
 from derive.admin import acting, enqueueing, exporting, purging, rights, suggestions, uploading
 from derive.admin.actions import ACTIONS
 from derive.admin.asking import as_guid
-from derive.admin.job_filters import KINDS, STATES, JobFilter
+from derive.admin.job_filters import KINDS, LABELS, STATES, JobFilter
 from derive.admin.job_page import job_context
 from derive.admin.keyset import Page
-from derive.admin.lists import paging, show, without
+from derive.admin.lists import chips, paging, show
 from derive.admin.reading import ReadingAdmin
 from derive.models import Job
 
@@ -86,7 +86,8 @@ class JobAdmin(ReadingAdmin):
             jobs=rows_of(page),
             paging=paging(request.GET, page),
             chosen=chosen,
-            chips=[(name, value, without(request.GET, [name])) for name, value in chosen.active()],
+            chips=chips(request.GET, chosen.active(), LABELS),
+            labels=LABELS,
             actions=list(ACTIONS.values()),
             states=STATES,
             kinds=KINDS,

@@ -1,6 +1,6 @@
 """What lists that page by key have in common: their pages' context and the addresses of their neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -33,6 +33,11 @@ def paging(query: QueryDict, page: Page) -> dict[str, Any]:
         "stopped": page.stopped,
         "look_at": keyset.LOOK_AT,
     }
+
+
+def chips(query: QueryDict, active: Iterable[tuple[str, str]], labels: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return what ``admin/parts/filters.html`` shows: each filter by its field's label, and the list without it."""
+    return [(labels[name], value, without(query, [name])) for name, value in active]
 
 
 def without(query: QueryDict, names: Sequence[str]) -> str:

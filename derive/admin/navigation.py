@@ -20,6 +20,7 @@ RECORDS = (
     ("Workers", "memory", "derive_worker", "derive.view_worker"),
     ("Interrogations", "quiz", "derive_interrogation", "derive.view_interrogation"),
     ("Audit", "fact_check", "derive_jobevent", "derive.view_jobevent"),
+    ("Seals", "verified", "derive_seal", "derive.view_seal"),
     ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
 )
 BY_ITSELF = (
@@ -27,7 +28,7 @@ BY_ITSELF = (
     ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
     ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
     ("Retention", "auto_delete", "derive_retentionpolicy", "derive.view_retentionpolicy"),
-    ("Schedules", "schedule", "django_q_schedule", "django_q.view_schedule"),
+    ("Schedules", "schedule", "derive_houseschedule", "django_q.view_schedule"),
 )
 ADMINISTRATION = (
     ("Users", "person", "auth_user", "auth.view_user"),

@@ -17,6 +17,9 @@ VIEW_EVENTS = "derive.view_jobevent"
 VIEW_WORKERS = "derive.view_worker"
 VIEW_INTERROGATIONS = "derive.view_interrogation"
 VIEW_SCHEDULE_RUNS = "derive.view_schedulerun"
+VIEW_SEALS = "derive.view_seal"
+CHANGE_SCHEDULES = "django_q.change_schedule"
+"""Whoever may is a maintainer: the row names what is called."""
 
 
 class Denied(PermissionDenied):

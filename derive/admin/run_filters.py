@@ -31,7 +31,8 @@ class _Table:
     sequence: str
     time: str
     ids: tuple[str, ...]
-    filters: tuple[str, ...]
+    labels: dict[str, str]
+    """The filters, by what the page calls them."""
 
 
 _RUNS = _Table(
@@ -39,14 +40,23 @@ _RUNS = _Table(
     sequence="run_seq",
     time="started_utc",
     ids=("run_id", "job_id"),
-    filters=("q", "status", "error_kind", "interrogation", "model", "worker", "since", "until"),
+    labels={
+        "q": "Search",
+        "status": "State",
+        "error_kind": "Error kind",
+        "interrogation": "Interrogation",
+        "model": "Model",
+        "worker": "Worker",
+        "since": "Started since",
+        "until": "Started before",
+    },
 )
 _ARTIFACTS = _Table(
     model=Artifact,
     sequence="artifact_seq",
     time="created_utc",
     ids=("artifact_id", "run_id"),
-    filters=("q", "type", "since", "until"),
+    labels={"q": "Search", "type": "Artifact", "since": "Recorded since", "until": "Recorded before"},
 )
 
 
@@ -58,6 +68,7 @@ class RowFilter:
     active: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
     walk: Walk
+    labels: dict[str, str]
 
     @property
     def is_set(self) -> bool:
@@ -67,7 +78,7 @@ class RowFilter:
 
 def read_run_filter(query: QueryDict) -> RowFilter:
     """Read the filters of the runs' list; what cannot be understood is told, and then nothing matches."""
-    asked = Asked(query)
+    asked = Asked(query, _RUNS.labels)
     texts = {
         "status": asked.one_of("status", STATES),
         "error_kind": asked.one_of("error_kind", KINDS),
@@ -88,7 +99,7 @@ def read_run_filter(query: QueryDict) -> RowFilter:
 
 def read_artifact_filter(query: QueryDict) -> RowFilter:
     """Read the filters of the artifacts' list, as ``read_run_filter``."""
-    asked = Asked(query)
+    asked = Asked(query, _ARTIFACTS.labels)
     texts = {"type": asked.one_of("type", TYPES)}
     rest = [equals("t.artifact_type", texts["type"])] if texts["type"] else []
     return _filter(asked, _ARTIFACTS, texts, rest)
@@ -98,7 +109,7 @@ def _filter(asked: Asked, table: _Table, texts: dict[str, str], rest: list[Condi
     """Return what was asked for, by the filters that every list has and by the ``rest`` of this one."""
     wanted = asked.guid("q")
     since, until = asked.moment("since"), asked.moment("until")
-    typed = {name: asked.query.get(name, "") for name in table.filters}
+    typed = {name: asked.query.get(name, "") for name in table.labels}
     if asked.problems:
         walk = Walk(table.model, table.sequence, arms=())
     else:
@@ -107,7 +118,7 @@ def _filter(asked: Asked, table: _Table, texts: dict[str, str], rest: list[Condi
         judged = (*rest, *within(f"t.{table.time}", since=since, until=until))
         walk = Walk(table.model, table.sequence, arms=arms, rest=judged, may_overlap=wanted is not None)
     active = tuple((name, value) for name, value in typed.items() if value)
-    return RowFilter(texts=typed | texts, active=active, problems=tuple(asked.problems), walk=walk)
+    return RowFilter(texts=typed | texts, active=active, problems=tuple(asked.problems), walk=walk, labels=table.labels)
 
 
 def _numbers(table: _Table, since: datetime | None, until: datetime | None) -> Iterator[Condition]:

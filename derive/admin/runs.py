@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from derive.admin import comparing, rights, suggestions
 from derive.admin.asking import as_guid
-from derive.admin.lists import paging, show, without
+from derive.admin.lists import chips, paging, show
 from derive.admin.reading import ReadingAdmin
 from derive.admin.run_filters import KINDS, STATES, read_run_filter
 from derive.models import Run
@@ -44,7 +44,7 @@ class RunAdmin(ReadingAdmin):
             runs=Run.objects.filter(run_seq__in=page.sequences).only(*COLUMNS).order_by("-run_seq"),
             paging=paging(request.GET, page),
             chosen=chosen,
-            chips=[(name, value, without(request.GET, [name])) for name, value in chosen.active],
+            chips=chips(request.GET, chosen.active, chosen.labels),
             states=STATES,
             kinds=KINDS,
             interrogations=suggestions.interrogation_keys(),

@@ -20,6 +20,7 @@ from derive.admin.columns import column
 from derive.admin.guarded_admin import GuardedAdmin
 from derive.admin.plan_forms import CronField
 from derive.admin.units import moment
+from derive.models import HouseSchedule
 from derive.schedule_models import WHEN_HELP
 from derive.schedules.cron import Cron, in_words
 from derive.schedules.house import HOUSE
@@ -47,7 +48,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own i
     )
 
     class Meta:
-        model = Schedule
+        model = HouseSchedule
         fields = ("name", "func", "cron")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,7 +57,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own i
             self.fields["enabled"].initial = self.instance.repeats != 0
 
 
-@admin.register(Schedule)
+@admin.register(HouseSchedule)
 class ScheduleAdmin(GuardedAdmin):
     """When the tasks of the house run; only for those with django-q2's own rights (Maintainer)."""
 
@@ -64,6 +65,22 @@ class ScheduleAdmin(GuardedAdmin):
     fields = ("name", "func", "cron", "enabled")
     list_display = ("name", "runs", "words", "next_at")
     ordering: ClassVar = ["name"]
+
+    @override
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return rights.may(request, "django_q.view_schedule") or self.has_change_permission(request)
+
+    @override
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return rights.may(request, "django_q.add_schedule")
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return rights.may(request, rights.CHANGE_SCHEDULES)
+
+    @override
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return rights.may(request, "django_q.delete_schedule")
 
     @override
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

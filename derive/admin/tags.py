@@ -1,13 +1,16 @@
 """What the templates say texts, times and states with; built in, since every page needs it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from derive.admin import units
+from derive.admin import units, zone
 from derive.admin.texts import CELL_CHARACTERS, cell
 
 register = template.Library()
@@ -28,6 +31,23 @@ def age(value: datetime | None) -> SafeString:
 
 
 register.filter("ago", units.ago)
+
+
+@register.inclusion_tag("admin/parts/when.html")
+def when(*, name: str, label: str, value: str, typed_in: str = "", required: bool = False) -> dict[str, Any]:
+    """Return a field for a time in the viewer's zone, or in the one it was typed in before."""
+    now = timezone.localtime(None, ZoneInfo(typed_in) if typed_in else None)
+    return {
+        "name": name,
+        "label": label,
+        "value": value,
+        "required": required,
+        "field": zone.FIELD,
+        "zone": typed_in or timezone.get_current_timezone_name(),
+        # Without their zones: the template would turn them all into the viewer's.
+        "local": now.replace(tzinfo=None),
+        "utc": now.astimezone(UTC).replace(tzinfo=None),
+    }
 
 
 @register.filter
@@ -82,5 +102,28 @@ def state(value: str | None) -> SafeString:
 
 @register.filter
 def short(value: object) -> str:
-    """Return the beginning of an id or hash; the whole stands in the link or title beside it."""
-    return "–" if not value else str(value)[:8]
+    """Return both ends of an id; the whole stands in the link and title beside it.
+
+    One end would not do: the jobs of one import begin alike and count at their end, as those of the next do.
+    """
+    text = str(value or "")
+    return f"{text[:4]}…{text[-8:]}" if len(text) > 12 else text or "–"
+
+
+@register.filter
+def job_link(job_id: object) -> SafeString:
+    """Return a link to a job that shows the ends of its id, with the whole on hover."""
+    return _link("derive_job", job_id)
+
+
+@register.filter
+def run_link(run_id: object) -> SafeString:
+    """Return a link to a run, as ``job_link``."""
+    return _link("derive_run", run_id)
+
+
+def _link(model: str, key: object) -> SafeString:
+    if not key:
+        return format_html("{}", "–")
+    address = reverse(f"admin:{model}_change", args=(key,))
+    return format_html('<a class="hc-link hc-mono" href="{}" title="{}">{}</a>', address, key, short(key))

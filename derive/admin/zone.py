@@ -1,19 +1,34 @@
 """Times in the viewer's own zone: the browser tells it in a cookie (``holocron.js``), pages are rendered in it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 COOKIE = "holocron_zone"
+FIELD = "zone"
+"""Beside each time that is typed (``admin/parts/when.html``): the zone that the page said it would be read in."""
 
 
 @lru_cache(maxsize=1)
 def _known() -> frozenset[str]:
     return frozenset(available_timezones())
+
+
+def zone_of(form: QueryDict) -> str:
+    """Return the zone that a form's times were typed in; empty when it does not say, or nobody knows it."""
+    name = form.get(FIELD, "")
+    return name if name in _known() else ""
+
+
+def as_typed(form: QueryDict) -> AbstractContextManager[None]:
+    """Read times in the zone that the form said, whatever the viewer's has become since it was shown."""
+    name = zone_of(form)
+    return timezone.override(ZoneInfo(name)) if name else nullcontext()
 
 
 class ViewersZone:

@@ -92,7 +92,8 @@ def _plans() -> list[tuple[str, datetime | None]]:
 def _due(plans: list[tuple[str, datetime | None]]) -> list[tuple[str, datetime]]:
     """Return what has a next time, the broker's schedules first."""
     schedules = Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False)
-    times = [(name or func, moment) for name, func, moment in schedules.values_list("name", "func", "next_run")]
+    names = {task.func: task.name for task in HOUSE.values()}
+    times = [(names.get(func, func), moment) for func, moment in schedules.values_list("func", "next_run")]
     return times + [(name, moment) for name, moment in plans if moment is not None]
 
 
@@ -103,11 +104,16 @@ def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
         problems.append(f"no scheduler {since}: start manage.py qcluster")
     # One that failed is due still; that it failed says more.
     if health.lag_seconds > OVERDUE_SECONDS and health.waits_longest not in health.failing:
-        problems.append(f"{health.waits_longest} is overdue by {_minutes(health.lag_seconds)}")
+        problems.append(f"{_title(health.waits_longest)} is overdue by {_minutes(health.lag_seconds)}")
     if health.is_alive and abs(skew_seconds) > SKEW_SECONDS:
         problems.append(f"the scheduler's clock is {skew_seconds:+.0f} s from the database's: set its machine's clock")
-    problems += [f"{name} failed the last time" for name in health.failing]
+    problems += [f"{_title(name)} failed the last time" for name in health.failing]
     return problems
+
+
+def _title(task: str) -> str:
+    """Return what the pages call a task; a plan's is called by its kind and name."""
+    return HOUSE[task].title if task in HOUSE else task
 
 
 def _minutes(seconds: float) -> str:

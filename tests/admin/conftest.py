@@ -60,6 +60,7 @@ def make_people() -> dict[str, User]:
         importlib.import_module("derive.migrations.0004_reading").let_maintainers(apps, editor)
         importlib.import_module("derive.migrations.0008_schedules").let_plan(apps, editor)
         importlib.import_module("derive.migrations.0009_retention_policies").let_retain(apps, editor)
+        importlib.import_module("derive.migrations.0013_seals_and_purges_seen").let_see_seals(apps, editor)
     users = {
         name: User.objects.create(
             username=f"{name}-{uuid4()}", is_staff=name != "nobody", is_superuser=name == "superuser"

@@ -29,13 +29,13 @@ STAFF = {
     "app_list",
     None,
 }
-MAINTAINERS = ("django_q_",)
+MAINTAINERS = ("derive_houseschedule_",)
 # Viewers see what is planned; operators plan.
 PLANNED = ("derive_retrypolicy_", "derive_recurringinterrogation_")
 PURGING = ("derive_retentionpolicy_",)
 PURGES = ("derive_job_purge", "derive_job_purge_run")
 PLANNING = ("_add", "_delete", "_preview")
-READ_BY_DJANGO = {f"derive_{model}_change" for model in ("run", "jobevent", "worker", "lakedeletion")}
+READ_BY_DJANGO = {f"derive_{model}_change" for model in ("run", "jobevent", "worker", "lakedeletion", "seal")}
 TAKES_PAYLOADS = ("_payload", "_download", "_raw")
 TAKES_ACTING = ("_act",)
 
@@ -105,11 +105,11 @@ def test_a_stranger_is_sent_to_the_log_in_everywhere(browse: Browse) -> None:
 
 def test_a_refusal_says_what_is_missing_and_leaves_a_line(browse: Browse, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "derive.admin.denied"):
-        answer = browse("viewer").get("/admin/django_q/schedule/")
+        answer = browse("viewer").get("/admin/derive/houseschedule/")
     assert answer.status_code == 403
     (record,) = [one for one in caplog.records if one.message == "access.denied"]
     assert record.__dict__["actor"] == browse.people["viewer"].username
-    assert record.__dict__["path"] == "/admin/django_q/schedule/"
+    assert record.__dict__["path"] == "/admin/derive/houseschedule/"
 
 
 def test_the_migration_made_the_groups_with_separate_rights(browse: Browse) -> None:

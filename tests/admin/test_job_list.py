@@ -2,18 +2,22 @@
 
 import re
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
-from derive.admin import keyset, seek
-from derive.admin.job_filters import JobFilter
+from derive.admin import keyset, seek, tags
+from derive.admin.job_filters import LABELS, JobFilter
 from derive.admin.keyset import Page, Walk, equals
 from derive.admin.seek import Seeker
-from derive.models import Job
+from derive.errors import ErrorKind
+from derive.intake.importing import new_import_id
+from derive.models import Job, Run
 from derive.queue import JobQueue
 from derive.states import JobStatus
 from tests.admin.conftest import Browse
@@ -180,3 +184,32 @@ def test_a_filter_is_repeated_as_text(browse: Browse) -> None:
 
 def test_an_equal_condition_binds_its_value() -> None:
     assert equals("status", "x' OR 1=1").params == ("x' OR 1=1",)
+
+
+def test_jobs_of_one_import_and_of_the_next_show_ids_that_differ() -> None:
+    first, second = (new_import_id().int for _import in range(2))
+    ids = [UUID(int=number + line) for number in (first, second) for line in range(1, 300)]
+    assert len({tags.short(one) for one in ids}) == len(ids)
+    assert f'title="{ids[0]}"' in tags.job_link(ids[0])
+    assert tags.job_link(None) == "–"
+
+
+def test_a_filter_bears_its_fields_label(browse: Browse) -> None:
+    client = browse("operator")
+    for name, label in LABELS.items():
+        page = client.get(reverse("admin:derive_job_changelist"), {name: "soon"}).text
+        assert f"<span>{label}</span> <b><bdi>soon</bdi>" in page, name
+        assert page.count(f"<span>{label}</span>") == 2, name
+    page = client.get(reverse("admin:derive_job_changelist"), {"created_until": "soon"}).text
+    assert "Queued before is no time" in page
+
+
+def test_a_job_that_nobody_has_asked_about_says_so_in_words(browse: Browse, queue: JobQueue) -> None:
+    job = queued(queue)
+    claim = claim_one(queue)
+    client, address = browse("viewer"), reverse("admin:derive_job_change", args=[job.job_id])
+    assert f"running, by worker {Run.objects.get().worker_id}" in client.get(address).text
+    queue.complete(failure(claim, error="none", error_kind=ErrorKind.EVIDENCE_MISSING))
+    page = client.get(address).text
+    assert "no model was asked, by worker" in page
+    assert "– +" not in page

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -10,16 +11,19 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from derive.admin import comparing, keyset
+from derive.admin.audit import ACTS
 from derive.admin.suggestions import registry
 from derive.contracts import Outcome, RunFacts, WorkerFacts
 from derive.models import Artifact, JobEvent, Run, Worker
 from derive.queue import JobQueue
-from derive.states import RunStatus
+from derive.sql.clock import database_now
+from derive.states import JobStatus, RunStatus
 from tests.admin.conftest import HOSTILE, Browse, Scene
 from tests.contract.scenes import a_job, claim_one, failure, pass_time, queued, ref
 
@@ -225,3 +229,20 @@ def test_an_exported_table_holds_no_formula(browse: Browse, history: Any) -> Non
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["event"] for row in rows] == ["held", "cancelled"]
     assert rows[1]["reason"] == "'=HYPERLINK(1)"
+
+
+def test_the_audit_shows_purges_among_what_people_did(browse: Browse, queue: JobQueue) -> None:
+    queue.cancel([ref(queued(queue))], actor="ada", reason="superseded")
+    queue.purge(finished_before_utc=database_now(), statuses=[JobStatus.CANCELLED], actor="mira", reason="old")
+    queue.cancel([ref(queued(queue))], actor="ada", reason="superseded")
+    client, address = browse("viewer"), reverse("admin:derive_jobevent_changelist")
+    assert [event.event for event in client.get(address).context["events"]] == ["cancelled", "purged"]
+    (purged,) = client.get(address, {"event": "purged", "actor": "mira"}).context["events"]
+    assert purged.reason == "old"
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "sqlserver"])
+def test_what_people_did_is_what_the_filtered_indexes_hold(engine: str) -> None:
+    script = (settings.BASE_DIR / f"migrations_sql/{engine}/tables/0021_purges_among_acts.sql").read_text()
+    held = [re.findall(r"'(\w+)'", where) for where in re.findall(r"WHERE event IN \((.*?)\)", script, re.DOTALL)]
+    assert held == [list(ACTS)] * 2

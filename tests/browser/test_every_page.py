@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from derive.models import Job, LakeDeletion, RetentionPolicy, Run, ScheduleRun
 from derive.schedules.installing import install_schedules
+from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.test_every_address import addresses
@@ -70,6 +71,7 @@ def some_of_everything(world: World) -> None:
             )
     world.cancel(world.enqueue())
     world.queue.roll_up_hours()
+    seal_history(world.lake)
     now = database_now()
     a_policy()
     a_recurring()
