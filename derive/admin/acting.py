@@ -14,7 +14,6 @@ from uuid import UUID
 
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
-from django.utils import timezone
 
 from derive.admin import rights, undoing
 from derive.admin.actions import ACTIONS, Action, Value
@@ -22,6 +21,7 @@ from derive.admin.asking import as_guid
 from derive.admin.job_filters import STATES, JobFilter
 from derive.admin.lists import show
 from derive.admin.texts import cell
+from derive.admin.zone import as_typed, zone_of
 from derive.contracts import JobChange, JobRef, check_storable
 from derive.errors import QueueError
 from derive.models import Job, JobEvent
@@ -140,7 +140,8 @@ def run(request: HttpRequest) -> HttpResponse:
     try:
         order = Order.read(request.POST)
         reason = read_reason(request.POST)
-        value = order.action.read(request.POST.get("value", ""))
+        with as_typed(request.POST):
+            value = order.action.read(request.POST.get("value", ""))
     except ValueError as error:
         if in_steps:
             return JsonResponse({"error": str(error)}, status=400)
@@ -162,7 +163,7 @@ def run(request: HttpRequest) -> HttpResponse:
         }
         return JsonResponse(answer)
     context: dict[str, Any] = {"report": report, "told": report.told(), "order": order, "undo": undo, "fault": fault}
-    context |= {"reason": reason, "value": request.POST.get("value", "")}
+    context |= {"reason": reason, "value": request.POST.get("value", ""), "zone": zone_of(request.POST)}
     return show(request, "admin/jobs/report.html", title=order.action.title, **context)
 
 
@@ -226,7 +227,7 @@ def _question(request: HttpRequest, order: Order, problem: str = "") -> HttpResp
         problem=problem,
         reason=request.POST.get("reason", "")[:MAX_REASON],
         value=request.POST.get("value", "")[:200],
-        now=timezone.localtime(),
+        zone=zone_of(request.POST),
     )
 
 

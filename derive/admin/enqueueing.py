@@ -9,7 +9,6 @@ from uuid import UUID, uuid4, uuid5
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
-from django.utils import timezone
 
 from derive.admin import rights
 from derive.admin.acting import MAX_REASON
@@ -21,6 +20,7 @@ from derive.admin.lists import show
 from derive.admin.model_choices import model_choices
 from derive.admin.suggestions import registry
 from derive.admin.texts import cell
+from derive.admin.zone import as_typed, zone_of
 from derive.contracts import Enqueued, JobInput, check_storable
 from derive.errors import ConfigurationError, LakeError, LakeUnavailable, QueueError, RunError
 from derive.intake.checking import RecordCheck, RecordRefused
@@ -42,6 +42,8 @@ class Form:
     typed: dict[str, str]
     job: JobInput | None = None
     problems: tuple[str, ...] = ()
+    zone: str = ""
+    """The zone in which its time was typed; empty: the viewer's."""
 
     @property
     def reason(self) -> str | None:
@@ -119,12 +121,13 @@ def _read(request: HttpRequest) -> Form:
     job = None
     if not problems:
         try:
-            record = _record(form, values)
+            with as_typed(request.POST):
+                record = _record(form, values)
             job = RecordCheck(registry(), import_id=new_import_id()).check(record, line=1).job
             job = job.model_copy(update={"job_id": _job_id(request, job)})
         except (RecordRefused, ValueError) as error:
             problems.append(str(error))
-    return Form(interrogation, fields, evidence, typed, job, tuple(problems))
+    return Form(interrogation, fields, evidence, typed, job, tuple(problems), zone_of(request.POST))
 
 
 def _record(form: Form, values: dict[str, Any]) -> dict[str, Any]:
@@ -186,5 +189,4 @@ def _page(
         problems=[cell(one, 600) for one in problems],
         foreseen=foreseen,
         holder=holder,
-        now=timezone.localtime(),
     )

@@ -11,7 +11,9 @@ from derive.admin import rights
 from derive.admin.highlights import compare
 from derive.admin.lake_reading import Shown, read_shown
 from derive.admin.texts import cell, pretty, visible
+from derive.admin.units import duration
 from derive.models import Artifact, Job, JobEvent, Run
+from derive.states import RunStatus
 
 MAX_EVENTS = 300
 MAX_RUNS = 50
@@ -35,7 +37,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     context = {
         "job": job,
         "entity": cell(" ".join(part for part in (job.entity_type, job.entity_id) if part), 300),
-        "runs": [(run, visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
+        "runs": [(run, _told_of(run), visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
         "moments": _moments(job),
         "sees_payloads": sees_payloads,
     }
@@ -57,6 +59,19 @@ def _moments(job: Job) -> list[Moment]:
         after = _spoken(event.at_utc - events[place - 1].at_utc) if place else ""
         moments.append(Moment(event, after, cell(event.reason, 500), cell(event.detail_json, 300)))
     return moments
+
+
+def _told_of(run: Run) -> str:
+    """Say who ran it and what it took, as far as that is known yet."""
+    by = f"asked {cell(run.model_name)}" if run.model_name else "no model was asked"
+    if run.status == RunStatus.RUNNING and not run.model_name:
+        by = "running"
+    told = [f"{by}, by worker {cell(run.worker_id)}" if run.worker_id else by]
+    if run.prompt_tokens is not None and run.output_tokens is not None:
+        told.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
+    if run.total_ms is not None:
+        told.append(f"{duration(run.total_ms / 1000)} of the model's time")
+    return "; ".join(told)
 
 
 def _spoken(span: timedelta) -> str:

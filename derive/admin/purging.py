@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED)
 MOST_DAYS = 36_500
 STEP_JOBS = 500
+NO_AGE = "Write a number of days for at least one state: 30 means jobs that ended more than 30 days ago."
 _NOT_HELD = Condition("t.hold_utc IS NULL")
 
 
@@ -53,6 +54,8 @@ def look(request: HttpRequest) -> HttpResponse:
     """Ask for ages, and say how many jobs are that old."""
     rights.demand(request, rights.VIEW_JOBS, rights.PURGE_JOBS)
     ages, problems = _read_ages(request.GET)
+    if request.GET and not ages and not problems:
+        problems.append(NO_AGE)
     return _page(request, ages, problems=problems, typed=request.GET)
 
 
@@ -69,7 +72,7 @@ def run(request: HttpRequest) -> HttpResponseBase:
     except ValueError as error:
         problems.append(str(error))
     if problems or not ages:
-        told = problems or ["No state has an age: nothing was purged."]
+        told = problems or [f"{NO_AGE} Nothing was purged."]
         if in_steps:
             return JsonResponse({"error": " ".join(told)}, status=400)
         return _page(request, ages, problems=told, typed=request.POST, status=400)

@@ -298,3 +298,10 @@ def test_a_jobs_page_offers_what_would_change_that_job(
     assert {one.name for one in operator.get(page).context["actions"]} == offered
     act(operator, "hold", Job.objects.get(job_id=job.job_id))
     assert {one.name for one in operator.get(page).context["actions"]} == offered - {"hold"} | {"unhold"}
+
+
+def test_a_dialogs_time_is_read_in_the_zone_that_it_names(operator: Client, queue: JobQueue) -> None:
+    operator.cookies["holocron_zone"] = "Asia/Tokyo"
+    job = queued(queue)
+    act(operator, "reschedule", job, value="2199-07-01T12:00", zone="Europe/Berlin")
+    assert f"{_as_is(job.job_id).available_utc:%H:%M}" == "10:00"

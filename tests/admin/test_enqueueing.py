@@ -196,3 +196,20 @@ def test_an_input_contract_of_one_s_own_becomes_fields() -> None:
     ]
     assert (fields[0].help, fields[0].max_length) == ("what it is called", 20)
     assert not input_fields.takes_evidence(Depth)
+
+
+def test_a_time_is_read_in_the_zone_that_its_field_names(operator: Client, queue: JobQueue) -> None:
+    operator.cookies["holocron_zone"] = "Asia/Tokyo"
+    page = operator.get(reverse(ENQUEUE)).text
+    assert "Not before (<span data-when-zone>Asia/Tokyo</span>)" in page
+    assert '<input type="hidden" name="zone" value="Asia/Tokyo" />' in page
+    # The page was rendered in Berlin; the browser has moved on to Tokyo since.
+    send(operator, available="2100-01-01T12:00", zone="Europe/Berlin")
+    send(operator, available="2100-01-01T12:00", zone="/etc/passwd")
+    starts = Job.objects.order_by("job_seq").values_list("available_utc", flat=True)
+    assert [f"{one:%H:%M}" for one in starts] == ["11:00", "03:00"]
+
+
+def test_a_time_keeps_its_zone_when_the_form_comes_back(operator: Client) -> None:
+    page = send(operator, step="more", available="2100-01-01T12:00", zone="Europe/Berlin").text
+    assert "Not before (<span data-when-zone>Europe/Berlin</span>)" in page

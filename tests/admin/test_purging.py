@@ -48,6 +48,12 @@ def test_a_look_counts_what_is_old_enough_and_not_held_and_purges_nothing(mainta
     assert len(states()) == 4
 
 
+def test_a_look_at_nothing_says_what_to_fill_in(maintainer: Client) -> None:
+    empty = {state.value.lower(): "" for state in purging.STATES}
+    assert purging.NO_AGE in maintainer.get(reverse(LOOK), empty).text
+    assert purging.NO_AGE not in maintainer.get(reverse(LOOK)).text
+
+
 def test_what_was_looked_at_goes_and_a_tombstone_says_who_and_why(maintainer: Client, ended: JobQueue) -> None:
     page = maintainer.post(reverse(RUN), {"failed": "5", "succeeded": "5", "reason": "the trial is over"})
     assert "2 jobs purged" in page.text
@@ -76,7 +82,7 @@ def test_the_script_is_told_step_by_step(maintainer: Client, ended: JobQueue, mo
     ("form", "says"),
     [
         ({"failed": "5"}, "Say why"),
-        ({"reason": "old"}, "No state has an age"),
+        ({"reason": "old"}, "Nothing was purged."),
         ({"failed": "-1", "reason": "old"}, "whole number"),
         ({"failed": "9" * 30, "reason": "old"}, "whole number"),
         ({"failed": "५", "reason": "old"}, "whole number"),

@@ -24,6 +24,25 @@
     }
   };
 
+  // A time is read in the zone that stands beside it. The page may have been rendered in another than the browser's: by
+  // the very first request, or on a journey. What was typed already keeps its zone.
+  const typedTimes = () => {
+    for (const field of document.querySelectorAll("[data-when]")) {
+      const input = field.querySelector("input[type=datetime-local]");
+      const said = field.querySelector("input[type=hidden]");
+      if (zone && !input.value) said.value = field.querySelector("[data-when-zone]").textContent = zone;
+      if (said.value !== zone) continue;
+      const tell = () => {
+        const at = input.value ? new Date(input.value) : new Date();
+        if (Number.isNaN(at.getTime())) return;
+        const utc = at.toISOString().slice(0, 16).replace("T", " ");
+        field.querySelector("[data-when-utc]").textContent = input.value ? `${utc} UTC` : `now ${utc} UTC`;
+      };
+      input.addEventListener("input", tell);
+      tell();
+    }
+  };
+
   const selections = () => {
     const all = document.querySelector("[data-check-all]");
     if (!all) return;
@@ -58,6 +77,7 @@
     silentIcons();
     fileFields();
     localTimes();
+    typedTimes();
     selections();
   });
 })();
