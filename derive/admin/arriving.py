@@ -13,6 +13,12 @@ MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 MAX_REQUEST_BYTES = 10 * MAX_UPLOAD_BYTES
 """What is still read to its end, so that a browser gets to see why its file is refused."""
 FIELD = "file"
+_UNREADABLE = (
+    (b"PK\x03\x04", "is a zip archive or a spreadsheet: unpack it, or save it as CSV"),
+    (b"\x1f\x8b", "is compressed: unpack it first"),
+    (b"\xff\xfe", "is UTF-16: save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16: save it as UTF-8"),
+)
 
 
 class ArrivedFile(TemporaryUploadedFile):
@@ -58,3 +64,11 @@ class Arriving(FileUploadHandler):
     def upload_interrupted(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def unreadable(head: bytes) -> str:
+    """Return why a file that begins like this is none of ours; what is wrong with its lines, the lines tell."""
+    if not head:
+        return "is empty"
+    why = next((why for mark, why in _UNREADABLE if head.startswith(mark)), "")
+    return why or ("holds bytes that no text has: upload JSONL or CSV" if b"\x00" in head else "")

@@ -5,6 +5,7 @@ for a while: the page's script calls it until it is done, without the script a b
 upload is on disk, so any process may do the next step, and a step said twice queues nothing twice.
 """
 
+import contextlib
 import csv
 import io
 import logging
@@ -23,14 +24,15 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from derive.admin import rights, units
 from derive.admin.acting import ALONE_SECONDS, STEP_SECONDS, read_reason
-from derive.admin.arriving import FIELD, MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES, ArrivedFile, Arriving
+from derive.admin.arriving import FIELD, MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES, ArrivedFile, Arriving, unreadable
 from derive.admin.lists import show
 from derive.admin.suggestions import registry
 from derive.admin.texts import cell
 from derive.errors import QueueError
 from derive.export.forms import unarmed
 from derive.intake.records import LineFormat
-from derive.intake.upload import MAX_BAD, Upload, UploadRefused, UploadState
+from derive.intake.upload import Upload
+from derive.intake.upload_state import MAX_BAD, UploadRefused, UploadState
 from derive.intake.uploads_folder import KEPT_SECONDS, UploadsFolder
 from derive.queue import JobQueue
 
@@ -40,12 +42,6 @@ GOOD_SHOWN, BAD_SHOWN = 10, 20
 """Lines on the page."""
 _SALT = "upload"
 _FORMATS = {"csv": LineFormat.CSV, "jsonl": LineFormat.JSONL, "ndjson": LineFormat.JSONL}
-_UNREADABLE = (
-    (b"PK\x03\x04", "is a zip archive or a spreadsheet: unpack it, or save it as CSV"),
-    (b"\x1f\x8b", "is compressed: unpack it first"),
-    (b"\xff\xfe", "is UTF-16: save it as UTF-8"),
-    (b"\xfe\xff", "is UTF-16: save it as UTF-8"),
-)
 
 
 class See(HttpResponseRedirectBase):
@@ -194,12 +190,14 @@ def _received(request: HttpRequest) -> HttpResponse:
             size_bytes=file.size or 0,
             uploaded_utc=timezone.now(),
         )
-        if why := _unreadable(file.read(4_096)):
+        if why := unreadable(file.read(4_096)):
             raise UploadRefused(f"The file {why}.")
         asked = Asked.of(
             request, _folder().keep(file.temporary_file_path(), owner=int(request.user.pk or 0), state=state)
         )
-        asked.upload.check(registry(), sender=rights.actor_of(request), seconds=STEP_SECONDS)
+        # The file is kept: what is wrong with the database, the next step tells.
+        with contextlib.suppress(QueueError):
+            asked.upload.check(registry(), sender=rights.actor_of(request), seconds=STEP_SECONDS)
     except UploadRefused as error:
         return _page(request, problem=str(error), status=400)
     return See(asked.address)
@@ -210,14 +208,6 @@ def _format(chosen: str, name: str) -> LineFormat:
     if form is None:
         raise UploadRefused("The file's name ends neither in .jsonl nor in .csv: say which of the two it is.")
     return form
-
-
-def _unreadable(head: bytes) -> str:
-    """Return why a file that begins like this is none of ours; what is wrong with its lines, the lines tell."""
-    if not head:
-        return "is empty"
-    why = next((why for mark, why in _UNREADABLE if head.startswith(mark)), "")
-    return why or ("holds bytes that no text has: upload JSONL or CSV" if b"\x00" in head else "")
 
 
 def _too_large() -> str:

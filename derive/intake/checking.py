@@ -6,12 +6,14 @@ from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from derive.contracts import JobInput, check_storable
+from derive.contracts import JobInput, check_storable, parse_json
 from derive.errors import RunError
-from derive.evidence.references import problems_in_words
+from derive.evidence.references import parse_evidence_refs, problems_in_words
+from derive.evidence.sources import inline_sources
+from derive.interrogations.envelope import EntityInput
 from derive.interrogations.registry import Registry
 
 STANDS_FOR = {"input": "input_json", "evidence_ref": "evidence_ref_json"}
@@ -27,10 +29,14 @@ class RecordRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CheckedJob:
-    """A job that may be queued, and who the record says queues it."""
+    """A job that may be queued, and who the record says queues it.
+
+    ``lacks_evidence``: a run of it would end with ``evidence_missing``, whatever the lake holds.
+    """
 
     job: JobInput
     actor: str | None
+    lacks_evidence: bool = False
 
 
 class RecordCheck:
@@ -62,12 +68,28 @@ class RecordCheck:
             given["job_id"] = UUID(int=self._import_number + line)
         try:
             job = JobInput.model_validate(given)
-            self._registry.check(job)
+            read = self._registry.check(job)
         except ValidationError as error:
             raise RecordRefused(problems_in_words(error)) from None
         except RunError as error:
             raise RecordRefused(f"{error.kind}: {error}") from None
-        return CheckedJob(job, actor)
+        return CheckedJob(job, actor, _lacks_evidence(job, read))
+
+
+def _lacks_evidence(job: JobInput, read: BaseModel) -> bool:
+    """Whether there is neither text nor anything to look one up by; a repetition has its run's own evidence."""
+    if job.repeats_run_id is not None:
+        return False
+    for ref in parse_evidence_refs(job.evidence_ref_json).items:
+        if ref.lake_uri or ref.run_id or (ref.text or "").strip():
+            return False
+    if isinstance(read, EntityInput):
+        return not any(one.text.strip() for one in read.extra_params.evidence)
+    try:
+        return not any(one.text.strip() for one in inline_sources(parse_json(job.input_json)))
+    except RunError:
+        # What an interrogation of somebody's own calls evidence is judged when it runs.
+        return False
 
 
 def _without_stand_ins(given: dict[str, Any]) -> dict[str, Any]:

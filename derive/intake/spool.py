@@ -1,6 +1,6 @@
 """Checked jobs on disk, between the pass that checks every line and the pass that queues them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -28,11 +28,19 @@ class Spool:
     """A temporary file of checked jobs, gone when it is closed. ``count`` is how many were added.
 
     ``file`` is one to keep instead, open at its end; the spool closes it. Jobs of lines before ``from_line`` are left
-    out.
+    out. ``on_add`` is told of each job that is added, ``without_evidence`` counts those that carry none.
     """
 
-    def __init__(self, file: IO[bytes] | None = None, *, from_line: int = 1) -> None:
+    def __init__(
+        self,
+        file: IO[bytes] | None = None,
+        *,
+        from_line: int = 1,
+        on_add: Callable[[JobInput], object] | None = None,
+    ) -> None:
         self.count = 0
+        self.without_evidence = 0
+        self._on_add = on_add
         self._from_line = from_line
         self._file = file or TemporaryFile(prefix="holocron-intake-")  # noqa: SIM115  closed by close()
 
@@ -41,6 +49,9 @@ class Spool:
         head = f"{line}\t{'' if checked.actor is None else checked.actor.encode().hex()}\t"
         self._file.write(f"{head}{checked.job.model_dump_json(exclude_none=True)}\n".encode())
         self.count += 1
+        self.without_evidence += checked.lacks_evidence
+        if self._on_add is not None:
+            self._on_add(checked.job)
 
     def batches(self) -> Iterator[Batch]:
         """Yield all jobs in the order of their lines, read one batch at a time."""

@@ -15,68 +15,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from derive.contracts import Enqueued, Frozen, Guid, JobInput, Utc
+from derive.contracts import Enqueued, JobInput
 from derive.errors import QueueError
 from derive.intake.importing import ImportInterrupted, Progress, Queue, check_records, queue_spool
-from derive.intake.records import LineFormat, Record, read_records
+from derive.intake.key_look import KeyLook, count_repeated
+from derive.intake.records import Record, read_records
 from derive.intake.spool import Spool
+from derive.intake.upload_state import MAX_BAD, Held, UploadRefused, UploadState
 from derive.interrogations.registry import Registry
 
-FILE, GOOD, BAD, STATE, LOCK = "file", "good", "bad", "state.json", "lock"
-MAX_BAD = 10_000
-"""Bad lines after which checking stops: whoever has so many mends the file before anything else."""
+FILE, GOOD, BAD, MARKS, STATE, LOCK = "file", "good", "bad", "marks", "state.json", "lock"
 MAX_HOLDERS = 20
 """Duplicates that are told with the job that holds their key."""
-
-
-class UploadRefused(ValueError):
-    """What was asked for cannot be done with this upload; the message says why and what to do."""
-
-
-class Held(Frozen):
-    """A dedupe key that queued nothing, and the job that holds it."""
-
-    dedupe_key: str
-    job_id: Guid
-    status: str
-
-
-class UploadState(Frozen):
-    """How far an upload has come. Lines count from 1; ``good_bytes`` and ``bad_bytes`` are what its files hold."""
-
-    name: str
-    line_format: LineFormat
-    size_bytes: int
-    uploaded_utc: Utc
-    next_line: int = 1
-    read_bytes: int = 0
-    good: int = 0
-    good_bytes: int = 0
-    bad: int = 0
-    bad_bytes: int = 0
-    is_checked: bool = False
-    is_queueing: bool = False
-    is_queued: bool = False
-    reason: str | None = None
-    next_to_queue: int = 1
-    queued: int = 0
-    duplicates: int = 0
-    held: tuple[Held, ...] = ()
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether checking ended at too many bad lines, so that the rest is unknown."""
-        return self.bad >= MAX_BAD
-
-    def why_not(self, *, skip_invalid: bool) -> str:
-        """Return why nothing can be queued; empty when it can."""
-        if not self.is_checked:
-            return "The file is not checked to its end yet."
-        if not self.good or self.gave_up:
-            return "There is nothing to queue: mend the file and upload it again."
-        if self.bad and not skip_invalid:
-            return "Some lines are bad, so nothing was queued: mend the file, or choose to queue the good ones alone."
-        return ""
 
 
 class Upload:
@@ -101,7 +51,7 @@ class Upload:
             raise UploadRefused("This upload is no longer kept: upload the file again.") from None
 
     def check(self, registry: Registry, *, sender: str, seconds: float) -> UploadState:
-        """Check lines for so long, at least one; return how far that came."""
+        """Check lines for so long, at least one; return how far that came. Raises QueueError: what it did is undone."""
         with self.alone():
             before = self.state()
             if before.is_checked:
@@ -110,9 +60,11 @@ class Upload:
                 _open(self.folder / FILE) as rows,
                 _open(self.folder / GOOD, cut_at=before.good_bytes) as good,
                 _open(self.folder / BAD, cut_at=before.bad_bytes) as bad,
+                _open(self.folder / MARKS, cut_at=before.marks_bytes) as marks,
             ):
                 portion = _Portion(rows, before, seconds=seconds, bad=bad)
-                spool = Spool(good)
+                keys = KeyLook(marks)
+                spool = Spool(good, on_add=keys.add)
                 check_records(
                     portion,
                     registry=registry,
@@ -121,7 +73,17 @@ class Upload:
                     on_bad=portion.add_bad,
                     sender=sender,
                 )
-                after = portion.state_after(good=spool.count, good_bytes=good.tell())
+                keys.end()
+                told = {
+                    "good": before.good + spool.count,
+                    "good_bytes": good.tell(),
+                    "held_before": before.held_before + keys.held,
+                    "without_evidence": before.without_evidence + spool.without_evidence,
+                    "marks_bytes": marks.tell(),
+                }
+                after = portion.state_after().model_copy(update=told)
+                if after.is_checked:
+                    after = after.model_copy(update={"repeated": count_repeated(marks)})
             self._write(after)
         return after
 
@@ -172,7 +134,7 @@ class Upload:
                 raise error.__cause__ from None
             return
         keep(progress, is_queued=True)
-        for name in (FILE, GOOD):
+        for name in (FILE, GOOD, MARKS):
             (self.folder / name).unlink(missing_ok=True)
 
     def first_good(self, limit: int) -> list[tuple[int, JobInput]]:
@@ -248,15 +210,13 @@ class _Portion:
         self._bad += 1
         self._bad_file.write(json.dumps([record.line, record.why[:500]]).encode() + b"\n")
 
-    def state_after(self, *, good: int, good_bytes: int) -> UploadState:
+    def state_after(self) -> UploadState:
         before = self._before
         bad = before.bad + self._bad
         return before.model_copy(
             update={
                 "next_line": self._next_line or before.next_line,
                 "read_bytes": self._read_bytes if self._next_line else before.size_bytes,
-                "good": before.good + good,
-                "good_bytes": good_bytes,
                 "bad": bad,
                 "bad_bytes": self._bad_file.tell(),
                 "is_checked": self._next_line is None or bad >= MAX_BAD,

@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from derive.intake.importing import new_import_id
-from derive.intake.upload import STATE, Upload, UploadRefused, UploadState
+from derive.intake.upload import STATE, Upload
+from derive.intake.upload_state import UploadRefused, UploadState
 
 KEPT_SECONDS = 24 * 3600
 """After the last step; what was queued stays queued."""

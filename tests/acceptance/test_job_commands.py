@@ -135,7 +135,7 @@ def test_good_lines_are_queued_when_the_bad_are_skipped(world: World, database: 
     code, printed, _ = world.run("enqueue_jobs", "-", "--skip-invalid", "--json", given=content)
     assert code == 1
     assert json.loads(printed) == {
-        "lines": 4, "bad": 1, "dry_run": False, "queued": 2, "duplicates": 1, "last_line": 4
+        "lines": 4, "bad": 1, "dry_run": False, "without_evidence": 3, "queued": 2, "duplicates": 1, "last_line": 4
     }  # fmt: skip
     assert count(database) == 2
 
@@ -259,3 +259,16 @@ def test_help_shows_examples_as_they_are_typed(world: World, command: str) -> No
     code, printed, _ = world.run(command, "--help")
     assert code == 0
     assert f"\n  manage.py {command} " in printed
+
+
+def test_jobs_without_evidence_are_told_once_and_queued_all_the_same(
+    world: World, database: "psycopg.Connection[Any]", tmp_path: Path
+) -> None:
+    file = tmp_path / "jobs.jsonl"
+    evidence = {"items": [{"text": "Ice."}]}
+    file.write_text("\n".join([line("hoth"), line("endor"), line("bespin", evidence_ref=evidence)]))
+    code, printed, told = world.run("enqueue_jobs", str(file), "--json")
+    assert (code, json.loads(printed)["without_evidence"], count(database)) == (0, 2, 3)
+    assert told.count("warning: 2 of 3 jobs carry no evidence") == 1
+    _, _, told = world.run("enqueue_jobs", "--entity-type", "planet", "--entity-id", "hoth")
+    assert "warning: the job carries no evidence" in told

@@ -18,12 +18,12 @@ from pytest_django.fixtures import Settings
 
 from derive.admin import arriving, rights, uploading
 from derive.errors import DatabaseUnavailable
+from derive.intake import key_look, upload_state, uploads_folder
 from derive.intake import upload as kept_upload
-from derive.intake import uploads_folder
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
 from tests.admin.conftest import HOSTILE, Browse
-from tests.contract.scenes import KEY
+from tests.contract.scenes import KEY, queued, ref
 
 UPLOAD, STEP, BAD, DISCARD = (
     f"admin:derive_job_act_upload{name}" for name in ("", "_run", "_bad_download", "_discard")
@@ -293,7 +293,8 @@ def test_a_file_that_is_too_large_is_refused_while_it_arrives(
 
 
 def test_too_many_bad_lines_end_the_check(sender: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_upload, "MAX_BAD", 3)
+    for module in (kept_upload, upload_state):
+        monkeypatch.setattr(module, "MAX_BAD", 3)
     token = token_of(send(sender, jsonl(row(1), *["bad"] * 5, row(7))))
     state = page(sender, token).context["state"]
     assert (state.good, state.bad, state.next_line) == (1, 3, 5)
@@ -413,3 +414,52 @@ def test_a_folder_that_cannot_be_used_is_said(sender: Client, folder: Path) -> N
     folder.write_bytes(b"a file is in its place")
     answer = send(sender, jsonl(row(1)))
     assert (answer.status_code, "tell a maintainer" in answer.content.decode()) == (503, True)
+
+
+def test_the_preview_tells_of_keys_that_are_held_or_repeated_and_comes_true(
+    operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_look, "MOST_KEYS", 2)
+    queued(queue, dedupe_key="k1")
+    queue.cancel([ref(queued(queue, dedupe_key="gone"))], actor="ada")
+    queued(queue, dedupe_key="k2", interrogation_key="another_v1")
+    keys = ["k1", "k1", "k2", "k3", "gone", "k3", "k3", None, None]
+    token = token_of(send(operator, jsonl(*(row(n, dedupe_key=key) for n, key in enumerate(keys)))))
+    foretold = page(operator, token)
+    state = foretold.context["state"]
+    assert (state.held_before, state.repeated, state.good) == (2, 2, 9)
+    assert "2 bear a dedupe key that a live or succeeded job held" in " ".join(foretold.text.split())
+    assert "2 repeat the dedupe key of an earlier line" in foretold.text
+    queue_all(operator, token)
+    after = page(operator, token).context["state"]
+    assert after.duplicates == state.held_before + state.repeated
+
+
+def test_keys_repeated_in_different_steps_are_found(sender: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploading, "STEP_SECONDS", 0.0)
+    token = token_of(send(sender, jsonl(*(row(n, dedupe_key=f"k{n % 3}") for n in range(7)))))
+    while sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["cursor"]:
+        pass
+    assert page(sender, token).context["state"].repeated == 4
+
+
+def test_the_preview_warns_of_jobs_without_evidence(sender: Client) -> None:
+    evidence = {"items": [{"text": "Ice."}]}
+    told = page(sender, token_of(send(sender, jsonl(row(1), row(2), row(3, evidence_ref=evidence)))))
+    assert told.context["state"].without_evidence == 2
+    assert "2 of them carry no evidence" in told.text
+
+
+def test_a_file_is_kept_when_the_database_is_away_while_it_is_checked(
+    sender: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_keys: Any) -> set[str]:
+        raise DatabaseUnavailable("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(key_look, "held_keys", away)
+        token = token_of(send(sender, jsonl(row(1, dedupe_key="k"))))
+        answer = sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS)
+        assert (answer.status_code, "the database is away" in answer.json()["error"]) == (503, True)
+    sender.post(reverse(STEP), {"upload": token})
+    assert page(sender, token).context["state"].good == 1

@@ -182,3 +182,21 @@ def test_an_evidence_file_must_be_text(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\xff")
     with pytest.raises(RecordRefused, match="not UTF-8"):
         TypedJob(entity_type="planet", entity_id="x", evidence_files=[path]).to_record()
+
+
+@pytest.mark.parametrize(
+    ("more", "lacks"),
+    [
+        ({}, True),
+        ({"input": {**ENVELOPE, "extra_params": {"evidence": []}}}, True),
+        ({"input": {**ENVELOPE, "extra_params": {"evidence": [{"evidence_id": "a", "text": " \n"}]}}}, True),
+        ({"evidence_ref": {"items": [{"url": "https://example.org/hoth"}, {"text": " "}]}}, True),
+        ({"input": {**ENVELOPE, "extra_params": {"evidence": [{"evidence_id": "a", "text": "Ice."}]}}}, False),
+        ({"evidence_ref": {"items": [{"text": "Ice."}]}}, False),
+        ({"evidence_ref": {"items": [{"lake_uri": "notes/hoth.txt"}]}}, False),
+        ({"evidence_ref": {"items": [{"run_id": str(IMPORT_ID)}]}}, False),
+        ({"repeats_run_id": str(IMPORT_ID)}, False),
+    ],
+)
+def test_a_job_whose_run_could_only_find_no_evidence_is_known(more: dict[str, Any], lacks: bool) -> None:
+    assert check(GOOD | more).lacks_evidence is lacks

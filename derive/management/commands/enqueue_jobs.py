@@ -121,6 +121,8 @@ class Command(BaseCommand):
         except RecordRefused as refused:
             self._complain(f"not queued: {refused}")
             return SOMETHING_BAD
+        if checked.lacks_evidence:
+            self._complain(_no_evidence(1, of=1))
         if given["dry_run"]:
             self._report(given, {"dry_run": True, "bad": 0}, "the job is good; nothing was queued")
             return QUEUED
@@ -153,7 +155,10 @@ class Command(BaseCommand):
             except KeyboardInterrupt:
                 shown.say("stopped while checking; nothing was queued")
                 return STOPPED
+            if spool.without_evidence:
+                shown.say(_no_evidence(spool.without_evidence, of=spool.count))
             totals = {"lines": spool.count + bad, "bad": bad, "dry_run": given["dry_run"]}
+            totals["without_evidence"] = spool.without_evidence
             progress = Progress()
             if not given["dry_run"] and (not bad or given["skip_invalid"]):
                 shown.start_queueing(spool.count)
@@ -193,6 +198,11 @@ class Command(BaseCommand):
 
     def _complain(self, words: str) -> None:
         self.stderr.write(f"enqueue_jobs: {words}")
+
+
+def _no_evidence(number: int, *, of: int) -> str:
+    some = "the job carries" if of == 1 else f"{number:,} of {counted(of, 'job')} carr{'ies' if number == 1 else 'y'}"
+    return f"warning: {some} no evidence: it ends with evidence_missing, and the model is not asked"
 
 
 def _counts(progress: Progress) -> dict[str, Any]:

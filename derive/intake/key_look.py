@@ -1,0 +1,61 @@
+"""A look at the dedupe keys of a file before it is queued: which are held, and which stand in it twice.
+
+A foretelling: what is held may change until the file is queued, and only the queue's answers are true.
+"""
+
+from array import array
+from collections import defaultdict
+from hashlib import blake2b
+from itertools import pairwise
+from typing import BinaryIO
+
+from derive.contracts import JobInput
+from derive.sql.held_keys import MOST_KEYS, held_keys
+
+_MARK_BYTES = 8
+"""Of a key that is free: in a file of half a million, two unlike keys have one mark once in a hundred million files."""
+
+
+class KeyLook:
+    """Takes jobs as they are checked; ``held`` counts those whose key is held. Marks of the free keys go into a file.
+
+    Raises QueueError.
+    """
+
+    def __init__(self, marks: BinaryIO) -> None:
+        self.held = 0
+        self._marks = marks
+        self._waiting: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, job: JobInput) -> None:
+        """Take a job."""
+        if job.dedupe_key is None:
+            return
+        waiting = self._waiting[job.interrogation_key]
+        waiting.append(job.dedupe_key)
+        if len(waiting) == MOST_KEYS:
+            self._look(job.interrogation_key)
+
+    def end(self) -> None:
+        """Look at what was added last."""
+        for interrogation_key in list(self._waiting):
+            self._look(interrogation_key)
+
+    def _look(self, interrogation_key: str) -> None:
+        keys = self._waiting.pop(interrogation_key)
+        held = held_keys(interrogation_key, sorted(set(keys)))
+        free = [key for key in keys if key not in held]
+        self.held += len(keys) - len(free)
+        self._marks.writelines(_mark(interrogation_key, key) for key in free)
+
+
+def count_repeated(marks: BinaryIO) -> int:
+    """Return how many of the free keys stand behind an equal one."""
+    marks.seek(0)
+    numbers = array("Q", marks.read())
+    ordered = sorted(numbers)
+    return sum(one == next_one for one, next_one in pairwise(ordered))
+
+
+def _mark(interrogation_key: str, dedupe_key: str) -> bytes:
+    return blake2b(f"{interrogation_key}\0{dedupe_key}".encode(), digest_size=_MARK_BYTES).digest()
