@@ -23,6 +23,7 @@ SECRET_VARIABLES = frozenset(
         "DATABASE_PASSWORD",
         "HOLOCRON_WORKER_PASSWORD",
         "HOLOCRON_WEB_PASSWORD",
+        "HOLOCRON_ADMIN_PASSWORD",
         "LAKE_URL",
     }
 )
@@ -184,6 +185,11 @@ VARIABLES: tuple[Variable, ...] = (
     _declare_password(
         "HOLOCRON_WEB_PASSWORD",
         "what `set_up_database` gives the login holocron_web; read by that command alone; empty: no such login",
+    ),
+    _declare_password(
+        "HOLOCRON_ADMIN_PASSWORD",
+        "what `set_up_database` gives the first superuser, admin, where there is none; read by that command alone; "
+        "empty: none is made",
     ),
     _declare(
         "HOLOCRON_VAR",

@@ -64,9 +64,10 @@ OLLAMA = OllamaSettings(
     idle_seconds=_values["OLLAMA_IDLE_SECONDS"],
     timeout_seconds=_values["OLLAMA_TIMEOUT_SECONDS"],
 )
-# What `set_up_database` makes logins with; empty: none.
+# What `set_up_database` makes logins, and the first superuser, with; empty: none.
 HOLOCRON_WORKER_PASSWORD: str = _values["HOLOCRON_WORKER_PASSWORD"]
 HOLOCRON_WEB_PASSWORD: str = _values["HOLOCRON_WEB_PASSWORD"]
+HOLOCRON_ADMIN_PASSWORD: str = _values["HOLOCRON_ADMIN_PASSWORD"]
 WORKER_ID: str = _values["WORKER_ID"]
 WORKER_CONCURRENCY: int = _values["WORKER_CONCURRENCY"]
 WORKER_GRACE_SECONDS: float = _values["WORKER_GRACE_SECONDS"]

@@ -84,6 +84,36 @@ def test_a_password_that_cannot_be_given_stops_it_before_anything_is_made(guarde
     assert "holocron_web is longer than 128" in done.stderr
 
 
+def test_the_first_superuser_is_made_once_and_never_changed(guarded: GuardedPostgres) -> None:
+    password, found = "First;'{}@%1 of the site", "SELECT username, password, is_superuser FROM auth_user"
+    made = guarded.set_up(HOLOCRON_ADMIN_PASSWORD=password)
+    try:
+        assert made.stdout.splitlines()[-1] == "superuser admin: made"
+        before = rows(guarded, found)
+        with serving(guarded, guarded.as_web) as address:
+            Browser(address).log_in("admin", password)
+        again = guarded.set_up(HOLOCRON_ADMIN_PASSWORD="Another;{}@%2 of the site")
+        assert again.stdout.splitlines()[-1] == "superuser: there already, unchanged"
+        assert rows(guarded, found) == before
+        with guarded.connect("postgres") as connection:
+            connection.execute("UPDATE auth_user SET is_superuser = false")
+        kept = guarded.set_up(HOLOCRON_ADMIN_PASSWORD=password)
+        assert "none was made, since an account admin is there" in kept.stdout
+        assert [one[2] for one in rows(guarded, found)] == [False]
+        for said in (made, again, kept):
+            assert password not in said.stdout + said.stderr
+        assert password not in guarded.postgres.log
+    finally:
+        with guarded.connect("postgres") as connection:
+            connection.execute("DELETE FROM auth_user")
+
+
+def test_a_first_password_that_is_too_plain_stops_it_before_anything_is_made(guarded: GuardedPostgres) -> None:
+    done = guarded.set_up(HOLOCRON_ADMIN_PASSWORD="admin")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "HOLOCRON_ADMIN_PASSWORD: " in done.stderr
+
+
 def test_the_embedded_server_needs_none(guarded: GuardedPostgres) -> None:
     done = guarded.manage("set_up_database", environment=guarded.environment(DATABASE_URL=""))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

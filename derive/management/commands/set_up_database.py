@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from derive.errors import HolocronError
+from derive.management.first_superuser import check_admin_password, make_first_superuser
 from derive.sql.set_up.logins import WEB_LOGIN, WORKER_LOGIN, logins_of
 from derive.sql.set_up.steps import set_up
 
@@ -16,13 +17,15 @@ COULD_NOT_SET_UP = 2
 
 
 class Command(BaseCommand):
-    """Make the database, run migrate, and make the logins that the processes use."""
+    """Make the database, run migrate, and make the logins that the processes use and the first account."""
 
     help = (
         "Makes the database that DATABASE_URL names, migrates it, and makes the logins holocron_worker (rights of "
         "llm_worker) and holocron_web (of llm_operator, and Django's own tables) with the passwords in "
-        "HOLOCRON_WORKER_PASSWORD and HOLOCRON_WEB_PASSWORD. DATABASE_URL is the administrator's here; nothing else "
-        "needs it. May be repeated: a login gets the password that is set now. Exit codes: 0 ready, 2 not."
+        "HOLOCRON_WORKER_PASSWORD and HOLOCRON_WEB_PASSWORD; where the site has no superuser, the account admin with "
+        "the password in HOLOCRON_ADMIN_PASSWORD. DATABASE_URL is the administrator's here; nothing else needs "
+        "it. May be repeated: a login gets the password that is set now, an account keeps its own. Exit codes: "
+        "0 ready, 2 not."
     )
     # It is here that what they look for is made.
     requires_system_checks = ()
@@ -37,8 +40,12 @@ class Command(BaseCommand):
                 WORKER_LOGIN: settings.HOLOCRON_WORKER_PASSWORD,
                 WEB_LOGIN: settings.HOLOCRON_WEB_PASSWORD,
             })  # fmt: skip
+            if settings.HOLOCRON_ADMIN_PASSWORD:
+                check_admin_password(settings.HOLOCRON_ADMIN_PASSWORD)
             for line in set_up(connection, logins, migrate=lambda: _migrate(given["verbosity"])):
                 self.stdout.write(line)
+            if settings.HOLOCRON_ADMIN_PASSWORD:
+                self.stdout.write(make_first_superuser(settings.HOLOCRON_ADMIN_PASSWORD))
         except (HolocronError, CommandError) as error:
             self.stderr.write(f"set_up_database: {error}")
             sys.exit(COULD_NOT_SET_UP)

@@ -1,0 +1,38 @@
+"""The first account of the admin, for a site that nobody can log in to yet."""
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+
+from derive.errors import ConfigurationError
+
+USERNAME = "admin"
+
+
+def check_admin_password(password: str) -> None:
+    """Raise ConfigurationError, without the password, for one that the site would not take."""
+    try:
+        validate_password(password, User(username=USERNAME))
+    except ValidationError as error:
+        raise ConfigurationError(f"HOLOCRON_ADMIN_PASSWORD: {' '.join(error.messages)}") from None
+
+
+def make_first_superuser(password: str) -> str:
+    """Make the superuser ``admin`` where there is no superuser at all; return in words what was found or made.
+
+    An account that exists is never changed: whoever has lost a password uses ``manage.py changepassword``.
+    """
+    users = get_user_model().objects
+    if users.filter(is_superuser=True).exists():
+        return "superuser: there already, unchanged"
+    taken = f"superuser: none was made, since an account {USERNAME} is there that is none"
+    if users.filter(username=USERNAME).exists():
+        return taken
+    try:
+        users.create_superuser(USERNAME, password=password)
+    except IntegrityError:
+        # Somebody was faster.
+        return taken
+    return f"superuser {USERNAME}: made"
