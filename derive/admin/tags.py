@@ -107,7 +107,7 @@ def short(value: object) -> str:
     One end would not do: the jobs of one import begin alike and count at their end, as those of the next do.
     """
     text = str(value or "")
-    return f"{text[:4]}…{text[-8:]}" if len(text) > 12 else text or "–"
+    return f"{text[:3]}…{text[-6:]}" if len(text) > 12 else text or "–"
 
 
 @register.filter

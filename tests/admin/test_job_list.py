@@ -16,7 +16,6 @@ from derive.admin.job_filters import LABELS, JobFilter
 from derive.admin.keyset import Page, Walk, equals
 from derive.admin.seek import Seeker
 from derive.errors import ErrorKind
-from derive.intake.importing import new_import_id
 from derive.models import Job, Run
 from derive.queue import JobQueue
 from derive.states import JobStatus
@@ -187,7 +186,7 @@ def test_an_equal_condition_binds_its_value() -> None:
 
 
 def test_jobs_of_one_import_and_of_the_next_show_ids_that_differ() -> None:
-    first, second = (new_import_id().int for _import in range(2))
+    first, second = UUID(int=0xA1 << 120).int, UUID(int=0xB2 << 120).int
     ids = [UUID(int=number + line) for number in (first, second) for line in range(1, 300)]
     assert len({tags.short(one) for one in ids}) == len(ids)
     assert f'title="{ids[0]}"' in tags.job_link(ids[0])
@@ -208,8 +207,8 @@ def test_a_job_that_nobody_has_asked_about_says_so_in_words(browse: Browse, queu
     job = queued(queue)
     claim = claim_one(queue)
     client, address = browse("viewer"), reverse("admin:derive_job_change", args=[job.job_id])
-    assert f"running, by worker {Run.objects.get().worker_id}" in client.get(address).text
+    assert f"running, on {Run.objects.get().worker_id}" in client.get(address).text
     queue.complete(failure(claim, error="none", error_kind=ErrorKind.EVIDENCE_MISSING))
     page = client.get(address).text
-    assert "no model was asked, by worker" in page
+    assert "no model was asked, on worker" in page
     assert "– +" not in page

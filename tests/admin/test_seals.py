@@ -45,7 +45,7 @@ def test_the_seals_are_listed_with_the_head_and_what_waits(browse: Browse, seals
 def test_the_seals_are_paged_by_key_in_few_queries(
     browse: Browse, seals: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyset.Walk.page, "__kwdefaults__", {**keyset.Walk.page.__kwdefaults__, "rows": 1})
+    monkeypatch.setattr(keyset.Walk.page, "__kwdefaults__", {**(keyset.Walk.page.__kwdefaults__ or {}), "rows": 1})
     client, address = browse("viewer"), reverse("admin:derive_seal_changelist")
     with CaptureQueriesContext(connection) as asked:
         first = client.get(address)
