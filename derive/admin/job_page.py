@@ -63,10 +63,9 @@ def _moments(job: Job) -> list[Moment]:
 
 def _told_of(run: Run) -> str:
     """Say who ran it and what it took, as far as that is known yet."""
-    by = cell(run.model_name) or "no model was asked"
-    if run.status == RunStatus.RUNNING and not run.model_name:
-        by = "running"
-    told = [f"{by}, on {cell(run.worker_id)}" if run.worker_id else by]
+    # Which model it is stands there only once the run has ended.
+    unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "
+    told = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
     if run.prompt_tokens is not None and run.output_tokens is not None:
         told.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
     if run.total_ms is not None:

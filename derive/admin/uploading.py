@@ -1,4 +1,4 @@
-"""Upload: a file of jobs, every line of it checked, a look at the good and the bad ones, then all of them or none.
+"""Upload: a file of jobs, every line checked and looked at, then queued: when all are good, or without the bad ones.
 
 ``derive_job_act_upload`` takes the file and shows how far it has come; ``derive_job_act_upload_run`` checks or queues
 for a while: the page's script calls it until it is done, without the script a button does. All that is known of an

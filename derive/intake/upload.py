@@ -3,6 +3,12 @@
 Its folder holds the file, the good jobs (a spool), the bad lines, and ``state.json``, which is replaced as a whole:
 nothing else is remembered. What a step that was killed left beyond the state is cut off by the next one; jobs that it
 had queued are answered as they are, since their ids come from the import's id and their lines.
+
+Queueing is a transaction for each batch, not one for the file: after a fault what is queued stays, and the next step
+queues the rest. One for all would hold, on SQL Server, the gaps of every key to its end (usp_enqueue_jobs looks with
+HOLDLOCK): a running job with a neighbouring key could not fail until then, and half a million jobs' locks, which never
+escalate on llm.job, are more than a small server's memory. On either engine it would keep sealing, roll-up and exports
+waiting, and be of no use within one request.
 """
 
 import json

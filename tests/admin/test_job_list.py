@@ -207,7 +207,7 @@ def test_a_job_that_nobody_has_asked_about_says_so_in_words(browse: Browse, queu
     job = queued(queue)
     claim = claim_one(queue)
     client, address = browse("viewer"), reverse("admin:derive_job_change", args=[job.job_id])
-    assert f"running, on {Run.objects.get().worker_id}" in client.get(address).text
+    assert f'<span class="holocron-dim">on {Run.objects.get().worker_id}</span>' in client.get(address).text
     queue.complete(failure(claim, error="none", error_kind=ErrorKind.EVIDENCE_MISSING))
     page = client.get(address).text
     assert "no model was asked, on worker" in page
