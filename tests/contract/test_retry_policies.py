@@ -167,6 +167,15 @@ def run_again(policy: RetryPolicy) -> None:
     run_policies()
 
 
+def test_a_policy_whose_time_is_over_says_so_and_leaves_the_rest_for_the_next_time(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    outcome = retry(a_policy(), database_now(), Deadline(0))
+    assert outcome.text == "0 requeued; it took too long, the others wait for the next time"
+    assert status_of(job) == JobStatus.FAILED
+    run_policies()
+    assert status_of(job) == JobStatus.NEW
+
+
 def test_only_what_the_policy_itself_requeued_counts(queue: JobQueue) -> None:
     job = in_state(queue, JobStatus.CANCELLED)
     for actor in ("ada", "schedule:another"):

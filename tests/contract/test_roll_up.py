@@ -157,6 +157,8 @@ def test_the_histograms_hold_wait_run_and_model_time(queue: JobQueue) -> None:
         ('{"total_duration": -5}', {}),
         ('{"total_duration": "\\u0000"}', {}),
         ('{"total_duration": 1e400}', {}),
+        ('{"total_duration": ""}', {}),
+        ('{"total_duration": [1]}', {}),
         ('{"total_duration": 9999999999999999999}', {}),
         ('{"other": "\\"total_duration\\": 5,"}', {}),
         ('{ "total_duration" : 40400000 }', {50: 1}),

@@ -1,7 +1,7 @@
 """The house's schedules, the broker that keeps to the database's clock, and what is told of it all."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,7 +12,7 @@ from django_q.signing import SignedPackage
 from derive.models import Run, SchedulerProcess, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import keeping
-from derive.schedules.alone import Deadline, Outcome
+from derive.schedules.alone import Deadline, Outcome, Told
 from derive.schedules.broker import HouseBroker, beat
 from derive.schedules.health import heartbeat_age_on, scheduler_health
 from derive.schedules.house import HOUSE
@@ -156,6 +156,17 @@ def test_the_house_reaps_and_promotes(queue: JobQueue) -> None:
     assert HOUSE["promote"].run() == "1 job was due"
     assert status_of(claim) == status_of(waiting) == JobStatus.NEW
     assert job_of(claim).error_kind == "lease_expired"
+
+
+@pytest.mark.parametrize("act", [keeping.reap, keeping.promote, keeping.roll_up, keeping.verify_sample])
+def test_a_task_of_the_house_whose_time_is_over_begins_nothing_more(
+    queue: JobQueue, act: Callable[[Deadline], Told]
+) -> None:
+    claimed(queue)
+    waiting = in_state(queue, JobStatus.SCHEDULED)
+    pass_time(2 * 86_400)
+    assert act(Deadline(0)).outcome is Outcome.IDLE
+    assert (Run.objects.get().status, status_of(waiting)) == ("RUNNING", JobStatus.SCHEDULED)
 
 
 def test_the_house_counts_what_happened_once(queue: JobQueue) -> None:

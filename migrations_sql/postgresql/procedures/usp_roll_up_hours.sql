@@ -127,16 +127,20 @@ BEGIN
     ),
     run AS MATERIALIZED (
         SELECT
-            r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens, m.model_ms,
+            r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens,
             -- How many bounds are less, in milliseconds.
             width_bucket(round(date_part('epoch', r.completed_utc - r.started_utc) * 1000) - 1, c_bounds) AS run_bucket,
-            width_bucket(m.model_ms::double precision - 1, c_bounds) AS model_bucket
+            CASE
+                WHEN length(m.duration) BETWEEN 1 AND 18 AND ltrim(m.duration, '0123456789') = ''
+                    THEN (nullif(m.duration::bigint, 0) + 500000) / 1000000
+            END AS model_ms
         FROM llm.run AS r
-        -- By the text: what is a JSON object on one engine may not be read as one by this one's operators.
+        -- What is escaped may be nothing that this engine's operators read; no number of the model server's is.
         CROSS JOIN LATERAL (
-            SELECT
-                (nullif(substring(r.metrics_json FROM '"total_duration"\s*:\s*([0-9]{1,18})\s*[,}]')::bigint, 0) + 500000)
-                / 1000000 AS model_ms
+            SELECT CASE
+                WHEN position('\' IN r.metrics_json) = 0 THEN r.metrics_json::json ->> 'total_duration'
+            END AS duration
+            OFFSET 0  -- once a run, not once for each place that names it
         ) AS m
         WHERE r.run_id = ANY (v_runs)
     ),
@@ -151,7 +155,8 @@ BEGIN
                 AS event,
             width_bucket(round(date_part('epoch', e.at_utc - ready.at_utc) * 1000) - 1, c_bounds) AS wait_bucket,
             CASE WHEN e.to_status <> 'RUNNING' THEN r.run_bucket END AS run_bucket,
-            CASE WHEN e.to_status <> 'RUNNING' THEN r.model_bucket END AS model_bucket,
+            CASE WHEN e.to_status <> 'RUNNING' THEN width_bucket(r.model_ms::double precision - 1, c_bounds) END
+                AS model_bucket,
             count(*) AS amount,
             sum(r.prompt_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS prompt_tokens,
             sum(r.output_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS output_tokens,
