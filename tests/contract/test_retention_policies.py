@@ -90,7 +90,7 @@ def test_a_purge_that_takes_too_long_stops_between_its_batches(
     policy = a_retention(failed_days=30)
     seal(Deadline(60))
     outcome = retain(policy, database_now(), Deadline(0))
-    assert outcome.text.startswith("1 jobs purged")
+    assert outcome.text.startswith("1 job purged")
     assert "the rest waits for the next time" in outcome.text
     assert Job.objects.count() == 2
 
