@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 
 from tests.bench.enqueue import largest_child_mb
-from tests.bench.world import ANSWER, ROOT, manage
+from tests.bench.world import ANSWER, ROOT, empty_queue, manage
 
 RUNS = 200_000
 MAX_MB = 200
@@ -44,9 +44,8 @@ FILL = (
 
 def measure() -> Iterator[dict[str, Any]]:
     """Yield the rate of the whole command for each form, start included, and its memory."""
+    empty_queue()
     with connection.cursor() as cursor:
-        for table in ("artifact", "run", "job_event", "job"):
-            cursor.execute(f"DELETE FROM llm.{table}")
         for sql in FILL:
             cursor.execute(sql, {"runs": RUNS, "sha256": SHA256, "answer": ANSWER})
         for table in ("artifact", "run", "job"):

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.db import connection
 
+from tests.bench.world import empty_queue
+
 SHORT = 10_000
 LONG = 1_000_000
 CLAIMS = 50
@@ -19,11 +21,8 @@ FROM generate_series(1, %s) AS g
 
 def measure() -> dict[str, Any]:
     """Return the mean buffers of a claim in both queues, and their ratio."""
+    empty_queue()
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM llm.artifact")
-        cursor.execute("DELETE FROM llm.run")
-        cursor.execute("DELETE FROM llm.job_event")
-        cursor.execute("DELETE FROM llm.job")
         cursor.execute("VACUUM ANALYZE llm.job")
         cursor.execute(FILL, ["NEW", 100, 0, SHORT])
         cursor.execute("VACUUM ANALYZE llm.job")

@@ -10,6 +10,7 @@ from django.test import Client, override_settings
 from derive import web
 from derive.health import Readiness
 from derive.metrics.numbers import QueueNumbers
+from tests.bench.world import TABLES, empty_queue
 
 JOBS = 1_000_000
 MAX_MS = 50
@@ -47,14 +48,12 @@ FILL = (
     ON CONFLICT DO NOTHING
     """,
 )
-TABLES = ("artifact", "run", "job_event", "job", "stat_hour", "stat_hour_time")
 
 
 def measure() -> Iterator[dict[str, Any]]:
     """Yield the median and the slowest answer of each address; nothing is kept between two of them."""
+    empty_queue()
     with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(f"DELETE FROM llm.{table}")
         for sql in FILL:
             cursor.execute(sql, {"jobs": JOBS})
         for table in TABLES:
