@@ -3,7 +3,6 @@
 Raises QueueError.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -23,11 +22,7 @@ WINDOW_RUNS = 1_000
 whole table is read for them."""
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 """Of answers in one query; a range that holds more is halved until it fits, or is one run."""
-MAX_FACTS_BYTES = 1024 * 1024
-"""Of answers whose facts are taken in memory at once: of the shortest facts some ten thousand rows."""
 FETCH_ROWS = 1_000
-_STEPS_AHEAD = 3
-"""The last step of a range takes no time to work on: with one step ahead the next query would be waited for."""
 _NO_NUMBER = 2**63
 
 _FROM = {
@@ -59,12 +54,11 @@ def read_range(selection: Selection, *, after: int, through: int, ended_by: date
     first = after
     while first < through:
         last = min(first + WINDOW_RUNS, through)
-        last, size = _fitting(first, last)
-        if size is not None:
-            where = f"{_NUMBER[chosen.rows]} > {first} AND {_NUMBER[chosen.rows]} <= {last}"
-            for batch in _rows(chosen, where, answer_bytes=size):
+        last, is_empty = _fitting(first, last)
+        if not is_empty:
+            for batch in _rows(chosen, f"{_NUMBER[chosen.rows]} > {first} AND {_NUMBER[chosen.rows]} <= {last}"):
                 yield first, batch
-        else:
+        if is_empty:
             # Over the numbers of purged runs at one stride, however many they were.
             last = min(through, _number_after(last) - 1)
         yield last, []
@@ -72,16 +66,14 @@ def read_range(selection: Selection, *, after: int, through: int, ended_by: date
 
 
 def read_ahead(steps: Iterator[_T]) -> Iterator[_T]:
-    """Yield the steps, read while those before them are worked on; on a thread with a connection of its own."""
+    """Yield the steps, each read while the one before it is worked on; on a thread with a connection of its own."""
     with ThreadPoolExecutor(1, thread_name_prefix="export") as reader:
-        coming: deque[Future[_T | None]] = deque(reader.submit(next, steps, None) for _ in range(_STEPS_AHEAD))
         try:
-            while (step := coming.popleft().result()) is not None:
-                coming.append(reader.submit(next, steps, None))
+            coming: Future[_T | None] = reader.submit(next, steps, None)
+            while (step := coming.result()) is not None:
+                coming = reader.submit(next, steps, None)
                 yield step
         finally:
-            for future in coming:
-                future.cancel()
             reader.submit(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
 
 
@@ -95,8 +87,8 @@ def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
         f" INNER JOIN {quoted_table(engine, 'job')} AS j ON r.job_id = j.job_id"
         f" WHERE j.job_seq IN ({_list(job_numbers)}) AND r.status = 'SUCCEEDED' ORDER BY r.run_seq"
     )
-    for numbers, size in _portions(found):
-        yield from _rows(Selection(rows=rows), f"{_NUMBER[rows]} IN ({_list(numbers)})", answer_bytes=size)
+    for numbers in _portions(found):
+        yield from _rows(Selection(rows=rows), f"{_NUMBER[rows]} IN ({_list(numbers)})")
 
 
 def last_number() -> int:
@@ -105,8 +97,8 @@ def last_number() -> int:
     return int(found[0][0] or 0)
 
 
-def _fitting(first: int, last: int) -> tuple[int, int | None]:
-    """Return the end of a range that fits in memory, and the bytes of its answers; None when nothing is in it."""
+def _fitting(first: int, last: int) -> tuple[int, bool]:
+    """Return the end of a range that fits in memory, and whether nothing is in it."""
     engine = engine_of(connection)
     while True:
         ((runs, size),) = read_rows(
@@ -114,7 +106,7 @@ def _fitting(first: int, last: int) -> tuple[int, int | None]:
             f" WHERE run_seq > {first} AND run_seq <= {last} AND status = 'SUCCEEDED'"
         )
         if int(size or 0) <= MAX_WINDOW_BYTES or last - first == 1:
-            return last, int(size or 0) if runs else None
+            return last, not runs
         last = first + (last - first) // 2
 
 
@@ -125,25 +117,25 @@ def _number_after(number: int) -> int:
     return int(found[0][0] or _NO_NUMBER)
 
 
-def _portions(sized: Batch) -> Iterator[tuple[list[int], int]]:
-    """Yield the numbers in portions whose answers fit in memory, and the bytes of those."""
+def _portions(sized: Batch) -> Iterator[list[int]]:
+    """Yield the numbers in portions whose answers fit in memory."""
     portion: list[int] = []
     size = 0
     for number, byte_count in sized:
         if portion and size + int(byte_count or 0) > MAX_WINDOW_BYTES:
-            yield portion, size
+            yield portion
             portion, size = [], 0
         portion.append(number)
         size += int(byte_count or 0)
     if portion:
-        yield portion, size
+        yield portion
 
 
 def _list(numbers: Sequence[int]) -> str:
     return ", ".join(str(int(number)) for number in numbers)
 
 
-def _rows(selection: Selection, where: str, *, answer_bytes: int) -> Iterator[Batch]:
+def _rows(selection: Selection, where: str) -> Iterator[Batch]:
     engine = engine_of(connection)
     columns = ", ".join(_column(column, engine) for column in COLUMNS[selection.rows])
     tables = {name: quoted_table(engine, name) for name in ("run", "job", "artifact", "v_entity_fact")}
@@ -153,10 +145,9 @@ def _rows(selection: Selection, where: str, *, answer_bytes: int) -> Iterator[Ba
         f" ORDER BY {_ORDER[selection.rows]}"
     )
     try:
-        # Facts repeat much of their run: many are kept on the server, where no pooler is in the way of that.
-        is_large = selection.rows is Rows.FACTS and answer_bytes > MAX_FACTS_BYTES
-        may_chunk = not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        with connection.chunked_cursor() if is_large and may_chunk else connection.cursor() as cursor:
+        # On the server, so that an answer of very many facts is not in memory at once; a pooler may not allow it.
+        is_chunked = selection.rows is Rows.FACTS and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        with connection.chunked_cursor() if is_chunked else connection.cursor() as cursor:
             cursor.execute(sql, values)
             while batch := cursor.fetchmany(FETCH_ROWS):
                 yield batch

@@ -222,9 +222,9 @@ def test_large_answers_are_read_in_small_portions(
     ranges: list[str] = []
     real = reading._rows
 
-    def read(chosen: Any, where: str, *, answer_bytes: int) -> Any:
+    def read(chosen: Any, where: str) -> Any:
         ranges.append(where)
-        return real(chosen, where, answer_bytes=answer_bytes)
+        return real(chosen, where)
 
     monkeypatch.setattr(reading, "_rows", read)
     exported(str(tmp_path / "out.jsonl"))
