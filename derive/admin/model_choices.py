@@ -9,7 +9,7 @@ from django.core.cache import cache
 from derive.admin.texts import cell
 from derive.contracts import OllamaSettings
 from derive.errors import ConfigurationError, RunError
-from derive.ollama import OllamaClient
+from derive.ollama.client import OllamaClient
 
 CONNECT_SECONDS = 1.0
 WHOLE_SECONDS = 2.0

@@ -3,6 +3,7 @@
 Raises QueueError.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
@@ -23,6 +24,8 @@ whole table is read for them."""
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 """Of answers in one query; a range that holds more is halved until it fits, or is one run."""
 FETCH_ROWS = 1_000
+_STEPS_AHEAD = 3
+"""A range's last step is no work: with one step ahead, the next query would begin when all is written."""
 _NO_NUMBER = 2**63
 
 _FROM = {
@@ -66,14 +69,16 @@ def read_range(selection: Selection, *, after: int, through: int, ended_by: date
 
 
 def read_ahead(steps: Iterator[_T]) -> Iterator[_T]:
-    """Yield the steps, each read while the one before it is worked on; on a thread with a connection of its own."""
+    """Yield the steps, read while those before them are worked on; on a thread with a connection of its own."""
     with ThreadPoolExecutor(1, thread_name_prefix="export") as reader:
+        coming: deque[Future[_T | None]] = deque(reader.submit(next, steps, None) for _ in range(_STEPS_AHEAD))
         try:
-            coming: Future[_T | None] = reader.submit(next, steps, None)
-            while (step := coming.result()) is not None:
-                coming = reader.submit(next, steps, None)
+            while (step := coming.popleft().result()) is not None:
+                coming.append(reader.submit(next, steps, None))
                 yield step
         finally:
+            for future in coming:
+                future.cancel()
             reader.submit(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
 
 

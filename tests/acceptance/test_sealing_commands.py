@@ -37,6 +37,6 @@ def test_what_is_sealed_verifies_is_missed_when_changed_and_may_be_purged(tmp_pa
         assert (code, json.loads(printed)["jobs"]) == (0, {"SUCCEEDED": 1})
         assert prompt.exists()
         code, printed, _ = world.run("purge", "--succeeded", "0s", "--reason", "test")
-        assert (code, printed.split(";")[0]) == (0, "purged 1 jobs (1 SUCCEEDED) with 9 files")
+        assert (code, printed.split(";")[0]) == (0, "purged 1 job (1 SUCCEEDED) with 9 files")
         assert not prompt.parent.exists()
         assert world.run("verify_audit", "--head", head)[0] == 0

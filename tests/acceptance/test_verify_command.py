@@ -38,7 +38,7 @@ def test_runs_that_verify_end_it_with_0_and_one_line(world: World) -> None:
         code, printed, complained = world.run("verify_runs", *options)
         assert (code, complained) == (0, ""), options
         (summary,) = printed.splitlines()
-        assert summary.startswith(f"verified {1 if '--run' in options else 2} runs, "), options
+        assert summary.startswith(f"verified {'1 run' if '--run' in options else '2 runs'}, "), options
         assert summary.endswith("0 faults, 0 orphans")
 
 

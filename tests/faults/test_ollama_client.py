@@ -29,7 +29,8 @@ from derive.errors import (
     RunError,
     TruncatedOutput,
 )
-from derive.ollama import ChatAnswer, ChatOptions, ChatRequest, OllamaClient, answer_of, check_answer
+from derive.ollama.chat import ChatAnswer, ChatOptions, ChatRequest, answer_of, check_answer
+from derive.ollama.client import OllamaClient
 from derive.ollama.failures import FOREIGN_ERRORS, failure_of_exception
 from tests.fake_ollama import Behaviour, FakeOllama, Gate, behaviours
 

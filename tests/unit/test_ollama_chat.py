@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from derive.contracts import OllamaSettings
 from derive.errors import InternalError, InvalidInput, ModelCrashed
-from derive.ollama import AnswerCheck, ChatAnswer, ChatMetrics, ChatOptions, ChatRequest, LoadedModel, answer_of
-from derive.ollama import check_answer as check
-from derive.ollama.models import read_loaded, read_names, read_snapshot, same_model, split_model
+from derive.ollama.chat import AnswerCheck, ChatAnswer, ChatMetrics, ChatOptions, ChatRequest, answer_of
+from derive.ollama.chat import check_answer as check
+from derive.ollama.models import LoadedModel, read_loaded, read_names, read_snapshot, same_model, split_model
 from derive.ollama.wire import quotable, without_credentials
 
 OPTIONS = ChatOptions(num_ctx=8192, num_predict=2048, seed=0, temperature=0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.errors import AnswerTooLarge, ModelCrashed, TruncatedOutput
-from derive.ollama import ChatAnswer
+from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import MAX_LINE_BYTES, AnswerAssembler
 
 BOUND = 16 * 1024 * 1024
