@@ -40,7 +40,6 @@ SET enable_mergejoin = off
 SET enable_sort = off  -- few groups of many rows: hashed, not sorted
 SET enable_memoize = off  -- no two claims are the same
 SET jit = off
-SET work_mem = '32MB'  -- what was read of jobs and runs stays in memory; one caller at a time has it
 AS $$
 #variable_conflict use_column
 DECLARE
