@@ -47,7 +47,7 @@ CROSS JOIN LATERAL (
 _RUNS = """
 INSERT INTO llm.run (
     run_id, job_id, attempt, started_utc, completed_utc, lease_until_utc, status, worker_id, model_name, prompt_tokens,
-    output_tokens, total_ms, error_kind
+    output_tokens, total_ms, metrics_json, error_kind
 )
 SELECT
     CASE WHEN j.status = 'RUNNING' THEN j.current_run_id ELSE gen_random_uuid() END, j.job_id, a.attempt,
@@ -61,6 +61,7 @@ SELECT
         WHEN j.status = 'CANCELLED' THEN 'CANCELLED' ELSE 'SUCCEEDED' END,
     'worker-' || j.job_seq %% 8, 'model-' || j.job_seq %% 3, 700 + j.job_seq %% 500, 90 + j.job_seq %% 80,
     (800 + j.job_seq %% 37000) / (1 + j.job_seq %% 3),
+    '{"total_duration": ' || (800 + j.job_seq %% 37000) / (1 + j.job_seq %% 3) * 1000000 || '}',
     CASE WHEN a.attempt < n.n THEN 'model_crashed' WHEN j.status = 'CANCELLED' THEN 'cancelled' ELSE j.error_kind END
 FROM llm.job AS j
 CROSS JOIN LATERAL (SELECT CASE WHEN j.job_seq %% 3 = 0 AND j.status <> 'RUNNING' THEN 2 ELSE 1 END AS n) AS n
