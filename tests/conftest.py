@@ -33,6 +33,8 @@ MOST_AT_ONCE = 8
 """Processes that test at once: each has a database of its own on one server, whose connections are bounded."""
 
 
+# Optional: who runs the contract tests alone may have no pytest-xdist.
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Say how many processes ``-n auto`` is: one more than there are processors, since much of a test is waiting."""
     return min((os.cpu_count() or 1) + 1, MOST_AT_ONCE)
