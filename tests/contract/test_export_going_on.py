@@ -1,5 +1,6 @@
 """Exports that stop, go on, and follow one another: a file is whole or not there, no run is missed or told twice."""
 
+import contextlib
 import errno
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,16 @@ def full_after(writes: int) -> Callable[[RawIOBase, bytes], int]:
     return append
 
 
+def all_that_is_shown(terminal: int) -> str:
+    """Read a terminal until nobody writes to it any more, and close it."""
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        # Linux ends it with an error, others with nothing.
+        while piece := screen.read(65_536):
+            shown += piece
+    return shown.decode()
+
+
 @pytest.mark.usefixtures("small_steps")
 def test_a_terminal_is_shown_how_far_it_has_come_and_anything_else_the_end_alone(
     queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -54,13 +66,14 @@ def test_a_terminal_is_shown_how_far_it_has_come_and_anything_else_the_end_alone
     assert exported(str(tmp_path / "quiet.jsonl")) == 0
     assert capsys.readouterr().err.startswith("3 rows of runs up to number")
     ours, terminal = os.openpty()
-    with os.fdopen(terminal, "w") as stderr, monkeypatch.context() as patch:
-        patch.setenv("TERM", "xterm")
-        patch.setattr(sys, "stderr", stderr)
-        assert exported(str(tmp_path / "shown.jsonl")) == 0
-        stderr.flush()
-        shown = os.read(ours, 100_000).decode()
-    os.close(ours)
+    with ThreadPoolExecutor(1) as reader, monkeypatch.context() as patch:
+        # Read meanwhile: a terminal holds few kB, and who writes more has to wait.
+        shown_later = reader.submit(all_that_is_shown, ours)
+        with os.fdopen(terminal, "w") as stderr:
+            patch.setenv("TERM", "xterm")
+            patch.setattr(sys, "stderr", stderr)
+            assert exported(str(tmp_path / "shown.jsonl")) == 0
+        shown = shown_later.result(60)
     assert "exporting" in shown
     assert "100%" in shown
     assert "3 rows" in shown

@@ -141,8 +141,9 @@ def test_a_folder_that_holds_other_bytes_fails_the_run_and_keeps_them(world: Wor
         run = world.run(job_id)
         world.lake.write(world.folder(run), "prompt.txt", b"somebody else's")
         answer.open()
-        world.wait_for(job_id, "SCHEDULED")
-    assert (world.run(job_id).error_kind, world.run(job_id).counted) == ("internal", True)
+        # By its run: how long the job stays SCHEDULED is drawn by lot, and may be no time at all.
+        wait_until(lambda: world.runs(job_id)[0].status == "FAILED", "the run has failed")
+    assert (world.runs(job_id)[0].error_kind, world.runs(job_id)[0].counted) == ("internal", True)
     assert world.file(run, "prompt.txt") == b"somebody else's"
 
 
