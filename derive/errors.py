@@ -16,6 +16,7 @@
     ├── QueueError
     │   ├── BadArgument             a stored procedure refused an argument
     │   ├── DatabaseUnavailable     no answer from the database; the call may be said again if it is repeatable
+    │   │   └── CommitUnanswered    it went away while it committed: all is done, or nothing
     │   ├── InsideTransaction       a durable call was made inside a longer transaction
     │   ├── AccessDenied            the login may not do this
     │   ├── WorkerIdInUse           another live worker goes by this id
@@ -228,6 +229,10 @@ class BadArgument(QueueError):
 
 class DatabaseUnavailable(QueueError):
     """The database did not answer, or broke the connection off."""
+
+
+class CommitUnanswered(DatabaseUnavailable):
+    """The database went away while it committed several calls as one: all of them are done, or none."""
 
 
 class InsideTransaction(QueueError):

@@ -1,11 +1,12 @@
 """JobQueue: the one Python face of the stored procedures.
 
-Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one.
+Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one
+(``enqueue_whole`` is one transaction of several).
 Repeatable calls are said again after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
 next heartbeat.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ from derive.contracts import (
     WorkerFacts,
 )
 from derive.sql import payloads, procedures
-from derive.sql.calls import Row, as_guid, call
+from derive.sql.calls import Row, as_guid, call, call_as_one
 from derive.sql.procedures import Procedure
 from derive.states import JobStatus, LeaseState
 
@@ -72,15 +73,30 @@ class JobQueue:
         """Queue many jobs and answer in their order; each 2,000 are one transaction. Repeatable."""
         answers: list[Enqueued] = []
         for batch in _batches(jobs, ENQUEUE_BATCH):
-            arguments = _given(jobs_json=payloads.jobs_json(batch), actor=actor, reason=reason)
-            rows = sorted(self._call(procedures.ENQUEUE_JOBS, arguments), key=lambda row: int(row[0]))
-            answers.extend(
-                Enqueued.model_construct(
-                    job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status)
-                )
-                for _n, job_id, is_duplicate, status in rows
-            )
+            answers += _answers(self._call(procedures.ENQUEUE_JOBS, _jobs(batch, actor, reason)))
         return answers
+
+    def enqueue_whole(
+        self,
+        batches: Callable[[], Iterable[Sequence[JobInput]]],
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        before_commit: Callable[[list[Enqueued]], object] = lambda _answers: None,
+    ) -> list[Enqueued]:
+        """Queue all jobs of the batches in one transaction, or none, and answer in their order. Repeatable.
+
+        Each job has its id already: the batches are asked for anew when all has to be said again, and nothing may be
+        queued twice. ``before_commit`` is told the answers while all can still be undone, which its raising does. Until
+        the commit the keys stay locked: who calls this bounds how many jobs there are.
+        """
+        calls = call_as_one(
+            self._using,
+            procedures.ENQUEUE_JOBS,
+            lambda: (_jobs(_named(batch), actor, reason) for batch in batches()),
+            before_commit=lambda calls: before_commit(_all_answers(calls)),
+        )
+        return _all_answers(calls)
 
     def claim(
         self,
@@ -322,6 +338,28 @@ class JobQueue:
                 for job_id, changed, from_status, to_status, why in rows
             )
         return changes
+
+
+def _jobs(batch: Sequence[JobInput], actor: str | None, reason: str | None) -> dict[str, Any]:
+    return _given(jobs_json=payloads.jobs_json(batch), actor=actor, reason=reason)
+
+
+def _named(batch: Sequence[JobInput]) -> Sequence[JobInput]:
+    if any(job.job_id is None for job in batch):
+        raise ValueError("a job that is queued with others as a whole needs its job_id beforehand")
+    return batch
+
+
+def _answers(rows: Sequence[Row]) -> list[Enqueued]:
+    """Return what ``usp_enqueue_jobs`` answered, in the order of the jobs."""
+    return [
+        Enqueued.model_construct(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
+        for _n, job_id, is_duplicate, status in sorted(rows, key=lambda row: int(row[0]))
+    ]
+
+
+def _all_answers(calls: Iterable[Sequence[Row]]) -> list[Enqueued]:
+    return [answer for rows in calls for answer in _answers(rows)]
 
 
 def _claim(row: Row, lease: timedelta) -> Claim:

@@ -49,7 +49,8 @@ class JobAdmin(ReadingAdmin):
             path("export/", self.admin_site.admin_view(exporting.export), name="derive_job_export_download"),
             path("enqueue/", self.admin_site.admin_view(enqueueing.enqueue), name="derive_job_act_enqueue"),
             path("upload/", self.admin_site.admin_view(uploading.upload), name="derive_job_act_upload"),
-            path("upload/run/", self.admin_site.admin_view(uploading.step), name="derive_job_act_upload_run"),
+            path("upload/run/", self.admin_site.admin_view(uploading.check), name="derive_job_act_upload_run"),
+            path("upload/queue/", self.admin_site.admin_view(uploading.queue), name="derive_job_act_upload_queue"),
             path("upload/bad/", self.admin_site.admin_view(uploading.bad), name="derive_job_act_upload_bad_download"),
             path(
                 "upload/discard/", self.admin_site.admin_view(uploading.discard), name="derive_job_act_upload_discard"

@@ -63,7 +63,7 @@ def _job_views(request: HttpRequest) -> list[dict[str, Any]]:
         views.append(_item("Enqueue", "add_circle", form, is_active=request.path == form))
         if rights.may(request, rights.SEE_PAYLOADS):
             file = reverse("admin:derive_job_act_upload")
-            views.append(_item("Upload", "upload_file", file, is_active=request.path == file))
+            views.append(_item("Upload", "upload_file", file, is_active=request.path.startswith(file)))
     if rights.may(request, rights.PURGE_JOBS):
         form = reverse("admin:derive_job_purge")
         views.append(_item("Purge", "auto_delete", form, is_active=request.path == form))

@@ -1,15 +1,13 @@
-"""Upload: a file of jobs, every line checked and looked at, then queued: when all are good, or without the bad ones.
+"""Upload: a file of jobs, every line checked and looked at, then queued: all or nothing.
 
-``derive_job_act_upload`` takes the file and shows how far it has come; ``derive_job_act_upload_run`` checks or queues
-for a while: the page's script calls it until it is done, without the script a button does. All that is known of an
-upload is on disk, so any process may do the next step, and a step said twice queues nothing twice.
+``derive_job_act_upload`` takes the file and shows how far it has come. ``derive_job_act_upload_run`` checks for a
+while: the page's script calls it until it is done, without the script a button does. ``derive_job_act_upload_queue``
+queues all good jobs in one transaction, or none. All that is known of an upload is on disk, so any process may answer
+the next request, and one said twice queues nothing twice.
 """
 
 import contextlib
-import csv
-import io
 import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,14 +23,14 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from derive.admin import rights, units
 from derive.admin.acting import ALONE_SECONDS, STEP_SECONDS, read_reason
 from derive.admin.arriving import FIELD, MAX_REQUEST_BYTES, MAX_UPLOAD_BYTES, ArrivedFile, Arriving, unreadable
+from derive.admin.bad_lines import as_csv
 from derive.admin.lists import show
 from derive.admin.suggestions import registry
 from derive.admin.texts import cell
-from derive.errors import QueueError
-from derive.export.forms import unarmed
+from derive.errors import CommitUnanswered, QueueError
 from derive.intake.records import LineFormat
 from derive.intake.upload import Upload
-from derive.intake.upload_state import MAX_BAD, UploadRefused, UploadState
+from derive.intake.upload_state import MAX_JOBS, UploadRefused, UploadState
 from derive.intake.uploads_folder import KEPT_SECONDS, UploadsFolder
 from derive.queue import JobQueue
 
@@ -102,8 +100,8 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         return _page(request, problem=str(error), status=404)
 
 
-def step(request: HttpRequest) -> HttpResponseBase:
-    """Check or queue for a while, or all of it for a browser without our script."""
+def check(request: HttpRequest) -> HttpResponseBase:
+    """Check for a while, or to the end for a browser without our script."""
     _demand(request)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -112,21 +110,32 @@ def step(request: HttpRequest) -> HttpResponseBase:
     try:
         asked = Asked.read(request, request.POST.get("upload", ""))
         before = asked.upload.state()
-        after = _do(request, asked.upload, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
-    except (ValueError, QueueError, OSError) as error:
+        seconds = STEP_SECONDS if in_steps else ALONE_SECONDS
+        after = asked.upload.check(registry(), sender=rights.actor_of(request), seconds=seconds)
+    except (UploadRefused, QueueError, OSError) as error:
         why, status = _fault(error)
         if in_steps:
             return JsonResponse({"error": why}, status=status)
-        if asked is None:
-            return _page(request, problem=why, status=status)
-        return _page_of(request, asked, problem=why, status=status)
+        return _page_with(request, asked, why, status)
     if not in_steps:
         return See(asked.address)
-    is_checking = not before.is_checked
-    done = after.read_bytes - before.read_bytes if is_checking else _answered(after) - _answered(before)
-    is_over = after.is_checked if is_checking else after.is_queued
-    cursor = None if is_over else str(after.next_line if is_checking else after.next_to_queue)
+    cursor = None if after.is_checked else str(after.next_line)
+    done = after.read_bytes - before.read_bytes
     return JsonResponse({"changed": done, "refused": [], "cursor": cursor, "undo": "", "error": ""})
+
+
+def queue(request: HttpRequest) -> HttpResponseBase:
+    """Queue all good jobs of an upload, or none and say why."""
+    _demand(request)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    asked = None
+    try:
+        asked = Asked.read(request, request.POST.get("upload", ""))
+        _queue(request, asked.upload)
+    except (ValueError, QueueError, OSError) as error:
+        return _page_with(request, asked, *_why_not_queued(error))
+    return See(asked.address)
 
 
 def bad(request: HttpRequest) -> HttpResponseBase:
@@ -136,7 +145,7 @@ def bad(request: HttpRequest) -> HttpResponseBase:
         asked = Asked.read(request, request.GET.get("upload", ""))
     except UploadRefused as error:
         return _page(request, problem=str(error), status=404)
-    answer = StreamingHttpResponse(_as_csv(asked.upload.bad_lines()), content_type="text/csv; charset=utf-8")
+    answer = StreamingHttpResponse(as_csv(asked.upload.bad_lines()), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = 'attachment; filename="bad-lines.csv"'
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
@@ -214,45 +223,32 @@ def _too_large() -> str:
     return f"The file is larger than {units.size(MAX_UPLOAD_BYTES)}: split it, or queue it with manage.py enqueue_jobs."
 
 
-def _do(request: HttpRequest, upload: Upload, *, seconds: float) -> UploadState:
-    """Check, or, when the form says so, queue."""
-    actor = rights.actor_of(request)
-    if request.POST.get("step") != "queue":
-        return upload.check(registry(), sender=actor, seconds=seconds)
-    state = upload.state()
-    reason = state.reason if state.is_queueing and state.reason else read_reason(request.POST)
+def _queue(request: HttpRequest, upload: Upload) -> None:
+    actor, reason = rights.actor_of(request), read_reason(request.POST)
     skip = request.POST.get("skip_invalid") == "yes"
-    after = upload.queue(JobQueue(), actor=actor, reason=reason, skip_invalid=skip, seconds=seconds)
-    told = {"queued": after.queued, "duplicates": after.duplicates, "bad": after.bad, "is_whole": after.is_queued}
+    done = upload.queue(JobQueue(), actor=actor, reason=reason, skip_invalid=skip)
+    told = {"queued": done.queued, "duplicates": done.duplicates, "bad": done.bad}
     logger.info("jobs.uploaded", extra={"actor": actor, "import_id": str(upload.import_id), **told})
-    return after
 
 
 def _fault(error: Exception) -> tuple[str, int]:
     """Return what to say of an error, and the answer's code."""
     if isinstance(error, QueueError):
-        return f"{cell(str(error), 500)} What is queued stays queued; go on when it is mended.", 503
+        return f"{cell(str(error), 500)}.", 503
     if isinstance(error, OSError):
         logger.error("uploads.unwritable", extra={"error": error.strerror or type(error).__name__})
         return f"The folder for uploads cannot be used ({error.strerror}): tell a maintainer.", 503
     return str(error), 409 if isinstance(error, UploadRefused) else 400
 
 
-def _answered(state: UploadState) -> int:
-    return state.queued + state.duplicates
-
-
-def _as_csv(lines: Iterable[tuple[int, str]]) -> Iterator[bytes]:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(("line", "why"))
-    for line, why in lines:
-        writer.writerow((line, unarmed(cell(why, 500))))
-        if text.tell() > 64 * 1024:
-            yield text.getvalue().encode()
-            text.seek(0)
-            text.truncate()
-    yield text.getvalue().encode()
+def _why_not_queued(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error that ended queueing and of the file, and the answer's code."""
+    why, status = _fault(error)
+    if isinstance(error, (CommitUnanswered, OSError)):
+        return f"{why} Either all of the file is queued or nothing: queue it again, nothing is queued twice.", status
+    if isinstance(error, QueueError):
+        return f"Nothing of the file is queued: {why} Queue it again when that is mended.", status
+    return why, status
 
 
 def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
@@ -265,7 +261,16 @@ def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
         problem=problem,
         kept=kept,
         max_bytes=MAX_UPLOAD_BYTES,
+        max_jobs=MAX_JOBS,
     )
+
+
+def _page_with(request: HttpRequest, asked: Asked | None, problem: str, status: int) -> HttpResponse:
+    """Tell a problem on the upload's page, or, where it is no longer kept, on the form's."""
+    if asked is not None:
+        with contextlib.suppress(UploadRefused):
+            return _page_of(request, asked, problem=problem, status=status)
+    return _page(request, problem=problem, status=status)
 
 
 def _page_of(request: HttpRequest, asked: Asked, *, problem: str = "", status: int = 200) -> HttpResponse:
@@ -278,10 +283,9 @@ def _page_of(request: HttpRequest, asked: Asked, *, problem: str = "", status: i
         problem=problem,
         asked=asked,
         state=state,
-        left=state.good - _answered(state),
         bytes_left=state.size_bytes - state.read_bytes,
         good=asked.upload.first_good(GOOD_SHOWN) if state.is_checked else [],
         bad=list(asked.upload.bad_lines(BAD_SHOWN)),
         reason=request.POST.get("reason", "")[:1_000],
-        max_bad=MAX_BAD,
+        why_not=state.why_not(skip_invalid=True),
     )

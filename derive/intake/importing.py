@@ -55,6 +55,11 @@ def new_import_id() -> UUID:
     return UUID(int=uuid4().int >> _LINE_BITS << _LINE_BITS)
 
 
+def is_of_import(job_id: UUID, import_id: UUID) -> bool:
+    """Whether a job got its id from this import, and did not bring it along."""
+    return job_id.int >> _LINE_BITS == import_id.int >> _LINE_BITS
+
+
 def check_records(
     records: Iterable[Record],
     *,

@@ -10,14 +10,14 @@ from derive.contracts import JobInput
 from derive.intake.checking import CheckedJob
 
 BATCH_JOBS = 2_000
-"""One transaction of ``usp_enqueue_jobs``."""
+"""One call of ``usp_enqueue_jobs``."""
 BATCH_BYTES = 8 * 1024 * 1024
 """A batch of long jobs ends sooner, so that memory stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Jobs that are queued in one transaction, with the lines they came from, all by one actor."""
+    """Jobs that are queued in one call, with the lines they came from, all by one actor."""
 
     lines: tuple[int, ...]
     jobs: tuple[JobInput, ...]
@@ -27,21 +27,14 @@ class Batch:
 class Spool:
     """A temporary file of checked jobs, gone when it is closed. ``count`` is how many were added.
 
-    ``file`` is one to keep instead, open at its end; the spool closes it. Jobs of lines before ``from_line`` are left
-    out. ``on_add`` is told of each job that is added, ``without_evidence`` counts those that carry none.
+    ``file`` is one to keep instead, open at its end; the spool closes it. ``on_add`` is told of each job that is added,
+    ``without_evidence`` counts those that carry none.
     """
 
-    def __init__(
-        self,
-        file: IO[bytes] | None = None,
-        *,
-        from_line: int = 1,
-        on_add: Callable[[JobInput], object] | None = None,
-    ) -> None:
+    def __init__(self, file: IO[bytes] | None = None, *, on_add: Callable[[JobInput], object] | None = None) -> None:
         self.count = 0
         self.without_evidence = 0
         self._on_add = on_add
-        self._from_line = from_line
         self._file = file or TemporaryFile(prefix="holocron-intake-")  # noqa: SIM115  closed by close()
 
     def add(self, line: int, checked: CheckedJob) -> None:
@@ -61,8 +54,6 @@ class Spool:
         batch_actor, size = b"", 0
         for row in self._file:
             number, actor, text = row.split(b"\t", 2)
-            if int(number) < self._from_line:
-                continue
             if jobs and (len(jobs) == BATCH_JOBS or size + len(text) > BATCH_BYTES or actor != batch_actor):
                 yield _batch(lines, jobs, batch_actor)
                 lines, jobs, size = [], [], 0

@@ -1,36 +1,36 @@
-"""One uploaded file of jobs: checked, then queued, in steps of bounded time that any process may do.
+"""One uploaded file of jobs: checked in steps of bounded time, then queued as a whole, by any process.
 
 Its folder holds the file, the good jobs (a spool), the bad lines, and ``state.json``, which is replaced as a whole:
-nothing else is remembered. What a step that was killed left beyond the state is cut off by the next one; jobs that it
-had queued are answered as they are, since their ids come from the import's id and their lines.
+nothing else is remembered. What a step that was killed left beyond the state is cut off by the next one.
 
-Queueing is a transaction for each batch, not one for the file: after a fault what is queued stays, and the next step
-queues the rest. One for all would hold, on SQL Server, the gaps of every key to its end (usp_enqueue_jobs looks with
-HOLDLOCK): a running job with a neighbouring key could not fail until then, and half a million jobs' locks, which never
-escalate on llm.job, are more than a small server's memory. On either engine it would keep sealing, roll-up and exports
-waiting, and be of no use within one request.
+Queueing is one transaction: whatever breaks it, nothing of the file is queued and all of it can be tried again. What
+the state will be is written beside it before the commit and takes its place after it. A try that was killed between the
+two has left a job by which the next one sees that all was done, and what came of it.
 """
 
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from uuid import UUID
 
 from derive.contracts import Enqueued, JobInput
-from derive.errors import QueueError
-from derive.intake.importing import ImportInterrupted, Progress, Queue, check_records, queue_spool
+from derive.intake.importing import check_records, is_of_import
 from derive.intake.key_look import KeyLook, count_repeated
 from derive.intake.records import Record, read_records
 from derive.intake.spool import Spool
-from derive.intake.upload_state import MAX_BAD, Held, UploadRefused, UploadState
+from derive.intake.upload_state import Held, UploadRefused, UploadState
 from derive.interrogations.registry import Registry
+from derive.models import Job
+from derive.queue import JobQueue
+from derive.sql.reading import reading
 
-FILE, GOOD, BAD, MARKS, STATE, LOCK = "file", "good", "bad", "marks", "state.json", "lock"
+FILE, GOOD, BAD, MARKS, LOCK = "file", "good", "bad", "marks", "lock"
+STATE, NEXT_STATE = "state.json", "next-state.json"
 MAX_HOLDERS = 20
 """Duplicates that are told with the job that holds their key."""
 
@@ -68,9 +68,9 @@ class Upload:
                 _open(self.folder / BAD, cut_at=before.bad_bytes) as bad,
                 _open(self.folder / MARKS, cut_at=before.marks_bytes) as marks,
             ):
-                portion = _Portion(rows, before, seconds=seconds, bad=bad)
                 keys = KeyLook(marks)
                 spool = Spool(good, on_add=keys.add)
+                portion = _Portion(rows, before, seconds=seconds, spool=spool, bad=bad)
                 check_records(
                     portion,
                     registry=registry,
@@ -81,7 +81,6 @@ class Upload:
                 )
                 keys.end()
                 told = {
-                    "good": before.good + spool.count,
                     "good_bytes": good.tell(),
                     "held_before": before.held_before + keys.held,
                     "without_evidence": before.without_evidence + spool.without_evidence,
@@ -93,55 +92,46 @@ class Upload:
             self._write(after)
         return after
 
-    def queue(
-        self, queue: Queue, *, actor: str, reason: str, skip_invalid: bool = False, seconds: float
-    ) -> UploadState:
-        """Queue good jobs for so long, at least one batch; return how far that came.
-
-        The first step's reason stands for all. Raises UploadRefused, and QueueError with what was stored kept.
-        """
+    def queue(self, queue: JobQueue, *, actor: str, reason: str, skip_invalid: bool = False) -> UploadState:
+        """Queue all good jobs or none. Raises UploadRefused, and QueueError when nothing was queued."""
         with self.alone():
             state = self.state()
-            if not state.is_queueing:
-                if why := state.why_not(skip_invalid=skip_invalid):
-                    raise UploadRefused(why)
-                state = self._write(state.model_copy(update={"reason": reason, "is_queueing": True}))
             if state.is_queued:
                 return state
-            self._queue(state, queue, actor=actor, seconds=seconds)
+            if why := state.why_not(skip_invalid=skip_invalid):
+                raise UploadRefused(why)
+            if not self._was_committed():
+                with Spool(_open(self.folder / GOOD)) as spool:
+                    queue.enqueue_whole(
+                        lambda: (batch.jobs for batch in spool.batches()),
+                        actor=actor,
+                        reason=reason,
+                        before_commit=lambda answers: self._keep(state, spool, answers, reason),
+                    )
+            (self.folder / NEXT_STATE).replace(self.folder / STATE)
+            for name in (FILE, GOOD, MARKS):
+                (self.folder / name).unlink(missing_ok=True)
             return self.state()
 
-    def _queue(self, before: UploadState, queue: Queue, *, actor: str, seconds: float) -> None:
-        heard, begun = _Heard(queue, before), time.monotonic()
-        stored_line: list[int] = []
+    def _keep(self, state: UploadState, spool: Spool, answers: Sequence[Enqueued], reason: str) -> None:
+        duplicates = sum(answer.is_duplicate for answer in answers)
+        told = {
+            "is_queued": True,
+            "reason": reason,
+            "queued": len(answers) - duplicates,
+            "duplicates": duplicates,
+            "held": _held(spool, answers),
+            "proof": next((one.job_id for one in answers if is_of_import(one.job_id, self.import_id)), None),
+        }
+        self._write(state.model_copy(update=told), name=NEXT_STATE)
 
-        def keep(progress: Progress, **more: Any) -> None:
-            stored_line[:] = [progress.last_line or 0]
-            told = {
-                "queued": before.queued + progress.queued,
-                "duplicates": before.duplicates + progress.duplicates,
-                "next_to_queue": (progress.last_line or before.next_to_queue - 1) + 1,
-                "held": tuple(heard.held),
-            }
-            self._write(before.model_copy(update=told | more))
-
+    def _was_committed(self) -> bool:
+        """Whether an earlier try came to its commit, and no further."""
         try:
-            with Spool(_open(self.folder / GOOD), from_line=before.next_to_queue) as spool:
-                progress = queue_spool(
-                    spool,
-                    queue=heard,
-                    actor=actor,
-                    reason=before.reason,
-                    on_stored=keep,
-                    stop_asked=lambda: bool(stored_line) and time.monotonic() - begun > seconds,
-                )
-        except ImportInterrupted as error:
-            if isinstance(error.__cause__, QueueError):
-                raise error.__cause__ from None
-            return
-        keep(progress, is_queued=True)
-        for name in (FILE, GOOD, MARKS):
-            (self.folder / name).unlink(missing_ok=True)
+            proof = UploadState.model_validate_json((self.folder / NEXT_STATE).read_bytes()).proof
+        except FileNotFoundError:
+            return False
+        return proof is not None and reading(Job.objects.filter(job_id=proof).exists)
 
     def first_good(self, limit: int) -> list[tuple[int, JobInput]]:
         """Return the first good jobs with their lines; none once they are queued."""
@@ -178,19 +168,18 @@ class Upload:
                 raise UploadRefused("Another request is at work on this upload: wait a moment, then reload.") from None
             yield
 
-    def _write(self, state: UploadState) -> UploadState:
-        new = self.folder / f"{STATE}.new"
+    def _write(self, state: UploadState, *, name: str = STATE) -> None:
+        new = self.folder / "new"
         with _open(new, cut_at=0) as file:
             file.write(state.model_dump_json().encode())
-        new.replace(self.folder / STATE)
-        return state
+        new.replace(self.folder / name)
 
 
 class _Portion:
-    """The records of one step: from where the last one ended until its time is over."""
+    """The records of one step: from where the last one ended until its time is over, or there are too many."""
 
-    def __init__(self, rows: BinaryIO, before: UploadState, *, seconds: float, bad: BinaryIO) -> None:
-        self._rows, self._before, self._seconds, self._bad_file = rows, before, seconds, bad
+    def __init__(self, rows: BinaryIO, before: UploadState, *, seconds: float, spool: Spool, bad: BinaryIO) -> None:
+        self._rows, self._before, self._seconds, self._spool, self._bad_file = rows, before, seconds, spool, bad
         self._read_bytes = 0
         self._bad = 0
         self._next_line: int | None = None
@@ -202,7 +191,7 @@ class _Portion:
         for record in records:
             if record.line < before.next_line:
                 continue  # a line that is no CSV is told wherever the reading begins
-            if end is not None and (time.monotonic() > end or before.bad + self._bad >= MAX_BAD):
+            if end is not None and (time.monotonic() > end or self._counted().gave_up):
                 self._next_line = record.line
                 return
             # Reading anew what was checked before is no part of the time, so that every step comes on.
@@ -217,36 +206,30 @@ class _Portion:
         self._bad_file.write(json.dumps([record.line, record.why[:500]]).encode() + b"\n")
 
     def state_after(self) -> UploadState:
-        before = self._before
-        bad = before.bad + self._bad
-        return before.model_copy(
+        counted = self._counted()
+        return counted.model_copy(
             update={
-                "next_line": self._next_line or before.next_line,
-                "read_bytes": self._read_bytes if self._next_line else before.size_bytes,
-                "bad": bad,
+                "next_line": self._next_line or counted.next_line,
+                "read_bytes": self._read_bytes if self._next_line else counted.size_bytes,
                 "bad_bytes": self._bad_file.tell(),
-                "is_checked": self._next_line is None or bad >= MAX_BAD,
+                "is_checked": self._next_line is None or counted.gave_up,
             }
         )
 
+    def _counted(self) -> UploadState:
+        before = self._before
+        return before.model_copy(update={"good": before.good + self._spool.count, "bad": before.bad + self._bad})
 
-class _Heard:
-    """The queue, listened to for duplicates."""
 
-    def __init__(self, queue: Queue, before: UploadState) -> None:
-        self._queue = queue
-        self.held = list(before.held)
-
-    def enqueue_many(
-        self, jobs: list[JobInput], *, actor: str | None = None, reason: str | None = None
-    ) -> list[Enqueued]:
-        answers = self._queue.enqueue_many(jobs, actor=actor, reason=reason)
-        self.held += [
-            Held(dedupe_key=job.dedupe_key or "", job_id=answer.job_id, status=answer.status)
-            for job, answer in zip(jobs, answers, strict=True)
-            if answer.is_duplicate
-        ][: MAX_HOLDERS - len(self.held)]
-        return answers
+def _held(spool: Spool, answers: Sequence[Enqueued]) -> tuple[Held, ...]:
+    """Return the first duplicates with the jobs that hold their keys."""
+    places = [place for place, answer in enumerate(answers) if answer.is_duplicate][:MAX_HOLDERS]
+    if not places:
+        return ()
+    keys = [job.dedupe_key or "" for batch in spool.batches() for job in batch.jobs]
+    return tuple(
+        Held(dedupe_key=keys[place], job_id=answers[place].job_id, status=answers[place].status) for place in places
+    )
 
 
 def _open(path: Path, *, cut_at: int | None = None) -> BinaryIO:

@@ -5,6 +5,14 @@ from derive.intake.records import LineFormat
 
 MAX_BAD = 10_000
 """Bad lines after which checking stops: whoever has so many mends the file before anything else."""
+MAX_JOBS = 20_000
+"""Good jobs that are queued as a whole, in one transaction and one request.
+
+Until that transaction's end SQL Server holds the gap of every key it looked for (usp_enqueue_jobs looks with HOLDLOCK)
+and a dozen locks a job, which never escalate on llm.job: whatever ends or queues a job with a neighbouring key waits.
+On either engine sealing, roll-up and exports wait for it too. So many jobs are a few seconds, which nobody's time-outs
+notice; more of them go in by ``enqueue_jobs``, a transaction for each batch.
+"""
 
 
 class UploadRefused(ValueError):
@@ -21,6 +29,9 @@ class Held(Frozen):
 
 class UploadState(Frozen):
     """How far an upload has come. Lines count from 1; ``…_bytes`` is what each of its files holds.
+
+    ``good`` beyond MAX_JOBS: there are too many, and the lines from ``next_line`` on were not looked at.
+    ``proof`` is a job that is there if, and only if, the file was queued.
 
     ``held_before`` and ``repeated`` foretell what ``duplicates`` will be: good jobs whose dedupe key somebody held when
     they were checked, and those whose free key an earlier line has.
@@ -41,23 +52,32 @@ class UploadState(Frozen):
     repeated: int = 0
     without_evidence: int = 0
     is_checked: bool = False
-    is_queueing: bool = False
     is_queued: bool = False
     reason: str | None = None
-    next_to_queue: int = 1
     queued: int = 0
     duplicates: int = 0
     held: tuple[Held, ...] = ()
+    proof: Guid | None = None
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the file holds more jobs than are queued as a whole."""
+        return self.good > MAX_JOBS
 
     @property
     def gave_up(self) -> bool:
-        """Whether checking ended at too many bad lines, so that the rest is unknown."""
-        return self.bad >= MAX_BAD
+        """Whether checking ended at too many jobs or bad lines, so that the rest is unknown."""
+        return self.is_too_long or self.bad >= MAX_BAD
 
     def why_not(self, *, skip_invalid: bool) -> str:
         """Return why nothing can be queued; empty when it can."""
         if not self.is_checked:
             return "The file is not checked to its end yet."
+        if self.is_too_long:
+            return (
+                f"The file holds more than {MAX_JOBS:,} jobs, the most that are queued all or nothing: split it, or "
+                "queue it on the server with manage.py enqueue_jobs, which takes files of any size, batch by batch."
+            )
         if not self.good or self.gave_up:
             return "There is nothing to queue: mend the file and upload it again."
         if self.bad and not skip_invalid:

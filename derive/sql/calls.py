@@ -1,28 +1,29 @@
-"""One call of a stored procedure: rendered for the engine, durable, and said again where that is safe."""
+"""Calls of a stored procedure: rendered for the engine, durable, and said again where that is safe."""
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
-from derive.errors import InsideTransaction
+from derive.errors import CommitUnanswered, DatabaseUnavailable, InsideTransaction
 from derive.sql.faults import Meaning, queue_error, read_fault
 from derive.sql.moments import as_utc, without_zone
 from derive.sql.procedures import Procedure
 from derive.sql.tables import SCHEMA, Engine, engine_of
 
 Row = tuple[Any, ...]
+_Rows = TypeVar("_Rows")
 
 MAX_CONTENDED_TRIES = 6
 FIRST_PAUSE_SECONDS = 0.02
@@ -67,11 +68,50 @@ def call(using: str, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequ
         BadArgument, WorkerIdInUse, DatabaseUnavailable, AccessDenied, SchemaMismatch, QueueError: see ``faults``.
     """
     connection = connections[using]
+    return _until_done(connection, procedure, lambda: _send(connection, procedure, arguments))
+
+
+def call_as_one(
+    using: str,
+    procedure: Procedure,
+    calls: Callable[[], Iterable[Mapping[str, Any]]],
+    *,
+    before_commit: Callable[[list[Sequence[Row]]], object],
+) -> list[Sequence[Row]]:
+    """Call a repeatable procedure several times in one transaction, so that all of it is done or nothing.
+
+    What ends one of the calls undoes them all. Then the whole is said again where ``call`` would say the one again, in
+    a new transaction and with ``calls`` asked anew: never the rest in a transaction that is lost. ``before_commit`` is
+    told of all answers. Whatever it or ``calls`` raises undoes all as well, and is raised.
+
+    Raises what ``call`` raises: nothing is done then, but after CommitUnanswered nobody knows.
+    """
+    connection = connections[using]
+    may_be_done = False
+
+    def send_all() -> list[Sequence[Row]]:
+        nonlocal may_be_done
+        with transaction.atomic(using):
+            rows = [_send(connection, procedure, arguments) for arguments in calls()]
+            before_commit(rows)
+            may_be_done = True
+        return rows
+
+    try:
+        return _until_done(connection, procedure, send_all)
+    except DatabaseUnavailable as error:
+        if may_be_done:
+            raise CommitUnanswered(f"{error}; whether all was done or nothing is not known") from error
+        raise
+
+
+def _until_done(connection: BaseDatabaseWrapper, procedure: Procedure, act: Callable[[], _Rows]) -> _Rows:
+    """Do what is a transaction of its own, again where that is safe; raise what ``call`` says."""
     contended = lost = 0
     while True:
         try:
             _make_ready(connection, procedure)
-            rows = _send(connection, procedure, arguments)
+            rows = act()
         except (psycopg.Error, DjangoDatabaseError) as error:
             fault = read_fault(error)
             if fault.meaning is Meaning.CONTENDED:
@@ -104,6 +144,10 @@ def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:
         return
     if not connection.autocommit:
         raise InsideTransaction(f"{procedure.name}: this call is durable and needs a connection in autocommit mode")
+    if engine_of(connection) is Engine.POSTGRESQL:
+        raw: psycopg.Connection[Row] = connection.connection
+        if raw.pgconn.transaction_status == TransactionStatus.INTRANS:
+            raise InsideTransaction(f"{procedure.name}: this call is durable, and somebody began a transaction by hand")
     if time.monotonic() - _last_used.get(connection, 0.0) > IDLE_SECONDS and not connection.is_usable():
         _drop(connection)
         connection.ensure_connection()
@@ -123,18 +167,12 @@ def _send(connection: BaseDatabaseWrapper, procedure: Procedure, arguments: Mapp
         nulls = frozenset(name for name, value in arguments.items() if value is None)
         sql = render_call(engine, procedure, tuple(arguments), nulls)
         return _send_sqlserver(connection, sql, [value for value in arguments.values() if value is not None])
-    return _send_postgresql(
-        connection, procedure, render_call(engine, procedure, tuple(arguments)), tuple(arguments.values())
-    )
+    return _send_postgresql(connection, render_call(engine, procedure, tuple(arguments)), tuple(arguments.values()))
 
 
-def _send_postgresql(
-    connection: BaseDatabaseWrapper, procedure: Procedure, sql: str, values: tuple[Any, ...]
-) -> Sequence[Row]:
+def _send_postgresql(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...]) -> Sequence[Row]:
     """Send below Django's cursor, which binds on the client: bound on the server, a call is prepared once."""
     raw: psycopg.Connection[Row] = connection.connection
-    if raw.pgconn.transaction_status == TransactionStatus.INTRANS:
-        raise InsideTransaction(f"{procedure.name}: this call is durable, and somebody began a transaction by hand")
     cursor = _cursors.get(connection)
     if cursor is None or cursor.connection is not raw:
         if raw.prepare_threshold is None and "prepare_threshold" not in connection.settings_dict["OPTIONS"]:

@@ -1,43 +1,29 @@
 """Upload: a file of jobs is checked line by line, looked at, and queued as a whole or not at all."""
 
 import csv
-import json
 import os
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
 from django.core import signing
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from derive.admin import arriving, rights, uploading
+from derive.admin.bad_lines import as_csv
+from derive.admin.tags import number
 from derive.errors import DatabaseUnavailable
-from derive.intake import key_look, upload_state, uploads_folder
+from derive.intake import key_look, spool, upload_state, uploads_folder
 from derive.intake import upload as kept_upload
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
 from tests.admin.conftest import HOSTILE, Browse
+from tests.admin.uploads import BAD, DISCARD, IN_STEPS, STEP, UPLOAD, jsonl, page, queue_all, row, send, token_of
 from tests.contract.scenes import KEY, queued, ref
-
-UPLOAD, STEP, BAD, DISCARD = (
-    f"admin:derive_job_act_upload{name}" for name in ("", "_run", "_bad_download", "_discard")
-)
-IN_STEPS = {"Accept": "application/json"}
-
-
-def row(number: int, **more: Any) -> dict[str, Any]:
-    name = f"p{number}"
-    return {"interrogation_key": KEY, "input": {"entity_type": "planet", "entity_id": name}, "entity_id": name} | more
-
-
-def jsonl(*rows: dict[str, Any] | str) -> bytes:
-    return "\n".join(one if isinstance(one, str) else json.dumps(one) for one in rows).encode()
 
 
 @pytest.fixture(autouse=True)
@@ -55,24 +41,6 @@ def operator(browse: Browse, queue: JobQueue) -> Client:
 def sender(browse_rolled_back: Browse) -> Client:
     """Somebody who uploads and queues nothing: in one transaction that is rolled back, which is faster."""
     return browse_rolled_back("operator")
-
-
-def send(client: Client, content: bytes, name: str = "jobs.jsonl", **more: Any) -> Any:
-    return client.post(reverse(UPLOAD), {"file": SimpleUploadedFile(name, content), **more})
-
-
-def token_of(answer: Any) -> str:
-    assert answer.status_code == 303, answer.context and answer.context["problem"]
-    return str(parse_qs(urlsplit(answer["Location"]).query)["upload"][0])
-
-
-def page(client: Client, token: str) -> Any:
-    return client.get(reverse(UPLOAD), {"upload": token})
-
-
-def queue_all(client: Client, token: str, headers: dict[str, str] | None = None, **more: Any) -> Any:
-    form = {"upload": token, "step": "queue", "reason": "asked for", **more}
-    return client.post(reverse(STEP), form, headers=headers or {})
 
 
 def files(folder: Path) -> list[str]:
@@ -113,7 +81,6 @@ def test_one_bad_line_and_nothing_is_queued_unless_the_good_ones_are_chosen(oper
     assert refused.status_code == 409
     assert "nothing was queued" in refused.content.decode()
     assert not Job.objects.exists()
-    assert queue_all(operator, token, headers=IN_STEPS).json()["error"]
     queue_all(operator, token, skip_invalid="yes")
     assert set(Job.objects.values_list("entity_id", flat=True)) == {"p1", "p3"}
 
@@ -133,7 +100,7 @@ def test_every_bad_line_can_be_downloaded_and_none_is_a_formula(
 
 
 def test_a_reason_that_a_spreadsheet_would_run_is_unarmed() -> None:
-    assert b"".join(uploading._as_csv([(7, "=cmd|' /C calc'!A0")])).splitlines()[1] == b"7,'=cmd|' /C calc'!A0"
+    assert b"".join(as_csv([(7, "=cmd|' /C calc'!A0")])).splitlines()[1] == b"7,'=cmd|' /C calc'!A0"
 
 
 def test_hostile_cells_and_file_names_are_shown_as_text(sender: Client) -> None:
@@ -153,20 +120,6 @@ def test_sending_again_queues_nothing_again(operator: Client) -> None:
         queue_all(operator, token)
     assert Job.objects.count() == 5
     assert page(operator, token).context["state"].queued == 5
-
-
-def test_a_step_that_was_killed_after_it_queued_is_done_again_without_a_second_job(
-    operator: Client, folder: Path
-) -> None:
-    token = token_of(send(operator, jsonl(*map(row, range(5)))))
-    (state,) = folder.rglob("state.json")
-    (good,) = folder.rglob("good")
-    before = (state.read_bytes(), good.read_bytes())
-    queue_all(operator, token)
-    state.write_bytes(before[0])
-    good.write_bytes(before[1])
-    queue_all(operator, token)
-    assert (Job.objects.count(), page(operator, token).context["state"].queued) == (5, 5)
 
 
 def test_a_step_that_was_killed_while_it_checked_is_done_again_from_its_beginning(
@@ -189,7 +142,7 @@ def test_steps_of_any_size_come_to_the_same_counts(
     operator: Client, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     monkeypatch.setattr(uploading, "STEP_SECONDS", 0)
-    monkeypatch.setattr("derive.intake.spool.BATCH_JOBS", 2)
+    monkeypatch.setattr(spool, "BATCH_JOBS", 2)
     if form == "jsonl":
         content = jsonl(row(1), "bad", row(3), "bad", row(5))
     else:
@@ -204,36 +157,55 @@ def test_steps_of_any_size_come_to_the_same_counts(
     assert (state.good, state.bad) == (3, 2)
     assert bytes_checked + answer["changed"] == len(content)
     assert steps == 4
-    first = queue_all(operator, token, headers=IN_STEPS, skip_invalid="yes").json()
-    assert (first["changed"], bool(first["cursor"])) == (2, True)
-    # A step later on needs neither the reason nor the choice again.
-    last = operator.post(reverse(STEP), {"upload": token, "step": "queue"}, headers=IN_STEPS).json()
-    assert (last["changed"], last["cursor"]) == (1, None)
+    queue_all(operator, token, skip_invalid="yes")
     assert Job.objects.count() == 3
 
 
-def test_a_database_that_goes_away_leaves_what_was_queued_and_the_way_on(
-    operator: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def three_jobs_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_state, "MAX_JOBS", 3)
+
+
+@pytest.mark.usefixtures("three_jobs_at_most")
+def test_a_file_of_too_many_jobs_is_told_what_to_do_before_its_end_is_read(sender: Client) -> None:
+    token = token_of(send(sender, jsonl(row(1), "bad", row(3), row(4), row(5), "bad", row(7))))
+    shown = page(sender, token)
+    state = shown.context["state"]
+    assert (state.good, state.bad, state.next_line, state.is_checked) == (4, 1, 6, True)
+    assert "holds more than 3 jobs" in shown.text
+    assert "split it" in shown.text
+    assert "manage.py enqueue_jobs" in shown.text
+    assert "ended before line 6" in shown.text
+    assert "data-queue" not in shown.text
+    refused = queue_all(sender, token, skip_invalid="yes")
+    assert (refused.status_code, "holds more than 3 jobs" in refused.text) == (409, True)
+    assert "cannot be queued" in sender.get(reverse(UPLOAD)).text
+
+
+@pytest.mark.usefixtures("three_jobs_at_most")
+def test_too_many_jobs_are_found_across_steps_and_not_checked_on(
+    sender: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("derive.intake.spool.BATCH_JOBS", 2)
-    token = token_of(send(operator, jsonl(*map(row, range(4)))))
-    real, calls = JobQueue.enqueue_many, []
+    monkeypatch.setattr(uploading, "STEP_SECONDS", 0)
+    token = token_of(send(sender, jsonl(*map(row, range(9)))))
+    steps = 1
+    while sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["cursor"]:
+        steps += 1
+    state = page(sender, token).context["state"]
+    assert (steps, state.good, state.next_line, state.is_too_long) == (3, 4, 5, True)
 
-    def failing(self: JobQueue, jobs: Any, **more: Any) -> Any:
-        calls.append(jobs)
-        if len(calls) == 2:
-            raise DatabaseUnavailable("the database is away")
-        return real(self, jobs, **more)
 
-    monkeypatch.setattr(JobQueue, "enqueue_many", failing)
-    broken = queue_all(operator, token)
-    assert broken.status_code == 503
-    assert "the database is away" in broken.content.decode()
-    assert "Queue the rest" in broken.content.decode()
-    assert Job.objects.count() == 2
-    queue_all(operator, token, reason="another")
-    assert Job.objects.count() == 4
-    assert set(JobEvent.objects.values_list("reason", flat=True)) == {"asked for"}
+@pytest.mark.usefixtures("three_jobs_at_most")
+def test_as_many_jobs_as_there_may_be_are_queued_whatever_else_is_in_the_file(operator: Client) -> None:
+    token = token_of(send(operator, jsonl(row(1), row(2), row(3), "bad", "")))
+    queue_all(operator, token, skip_invalid="yes")
+    assert Job.objects.count() == 3
+
+
+def test_the_form_tells_the_bounds(sender: Client) -> None:
+    told = sender.get(reverse(UPLOAD)).text
+    assert f"and {number(upload_state.MAX_JOBS)} jobs" in told
+    assert "manage.py enqueue_jobs" in told
 
 
 def test_duplicates_are_told_with_the_job_that_holds_the_key(operator: Client) -> None:
@@ -293,8 +265,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_arrives(
 
 
 def test_too_many_bad_lines_end_the_check(sender: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (kept_upload, upload_state):
-        monkeypatch.setattr(module, "MAX_BAD", 3)
+    monkeypatch.setattr(upload_state, "MAX_BAD", 3)
     token = token_of(send(sender, jsonl(row(1), *["bad"] * 5, row(7))))
     state = page(sender, token).context["state"]
     assert (state.good, state.bad, state.next_line) == (1, 3, 5)
@@ -364,7 +335,8 @@ def test_two_steps_at_once_are_one_and_a_refusal(sender: Client, folder: Path) -
     token = token_of(send(sender, jsonl(row(1))))
     (state,) = folder.rglob("state.json")
     with kept_upload.Upload(state.parent, import_id=UUID(state.parent.name)).alone():
-        assert "at work" in queue_all(sender, token, headers=IN_STEPS).json()["error"]
+        assert "at work" in queue_all(sender, token).text
+        assert "at work" in sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["error"]
     assert not Job.objects.exists()
 
 

@@ -1,0 +1,254 @@
+"""Batches that are queued as a whole: all of them, once, or nothing of them."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from derive.contracts import Enqueued, JobInput
+from derive.errors import BadArgument, CommitUnanswered, DatabaseUnavailable, InsideTransaction
+from derive.models import Job, JobEvent
+from derive.queue import JobQueue
+from derive.sql import calls
+from tests.contract.scenes import ACTOR, THREAD_SECONDS, a_job, at_once, claimed, queued
+
+BATCHES, JOBS = 3, 4
+
+
+class Batches:
+    """Batches of jobs with keys; counts how often they were asked for, and does something before one of them is told.
+
+    What comes before batch 2, say, comes after the first two were sent.
+    """
+
+    def __init__(self, before: Callable[[int], object] = lambda _number: None) -> None:
+        self.asked = 0
+        self.jobs = [a_job(job_id=uuid4(), dedupe_key=f"k{n}", entity_id=str(n)) for n in range(BATCHES * JOBS)]
+        self._before = before
+
+    def __call__(self) -> Iterator[Sequence[JobInput]]:
+        self.asked += 1
+        for number in range(BATCHES):
+            self._before(number)
+            yield self.jobs[number * JOBS : (number + 1) * JOBS]
+
+
+def whole(queue: JobQueue, batches: Callable[[], Iterable[Sequence[JobInput]]]) -> list[Enqueued]:
+    return queue.enqueue_whole(batches, actor=ACTOR, reason="asked for")
+
+
+def refused_at_the_last() -> Batches:
+    batches = Batches()
+    batches.jobs[-1] = batches.jobs[-1].model_copy(update={"input_json": "no object"})
+    return batches
+
+
+def nothing_is_left() -> None:
+    """No job, no event, no key: what is queued under one of the keys is no duplicate."""
+    assert not Job.objects.exists()
+    assert not JobEvent.objects.exists()
+    assert not any(answer.is_duplicate for answer in JobQueue().enqueue_many(Batches().jobs, actor=ACTOR))
+
+
+def all_is_queued_once(batches: Batches, answers: list[Enqueued]) -> None:
+    assert [answer.job_id for answer in answers] == [job.job_id for job in batches.jobs]
+    assert not any(answer.is_duplicate for answer in answers)
+    stored = list(Job.objects.order_by("job_seq").values_list("job_id", "entity_id"))
+    assert stored == [(job.job_id, job.entity_id) for job in batches.jobs]
+    assert list(JobEvent.objects.values_list("event", "reason")) == [("enqueued", "asked for")] * len(stored)
+
+
+def once(number: int, act: Callable[[], object]) -> Callable[[int], object]:
+    """Act before this batch is told for the first time."""
+    left = [1]
+
+    def before(told: int) -> None:
+        if told == number and left:
+            left.clear()
+            act()
+
+    return before
+
+
+def lose_the_connection() -> None:
+    connection.connection.close()
+
+
+def test_all_batches_are_queued_in_their_order_with_the_reason(queue: JobQueue) -> None:
+    batches = Batches()
+    all_is_queued_once(batches, whole(queue, batches))
+
+
+def test_nobody_sees_a_job_before_the_last_batch_is_done(queue: JobQueue) -> None:
+    seen: list[Any] = []
+
+    def look() -> tuple[list[Any], int]:
+        return queue.claim("eager"), Job.objects.count()
+
+    batches = Batches(once(BATCHES - 1, lambda: seen.extend(at_once(look))))
+    whole(queue, batches)
+    assert seen == [([], 0)]
+    assert len(queue.claim("eager", max_jobs=BATCHES * JOBS)) == BATCHES * JOBS
+
+
+def test_a_batch_that_is_refused_undoes_those_before_it(queue: JobQueue) -> None:
+    batches = refused_at_the_last()
+    with pytest.raises(BadArgument):
+        whole(queue, batches)
+    assert batches.asked == 1
+    nothing_is_left()
+
+
+def test_batches_that_cannot_be_told_to_their_end_undo_those_before(queue: JobQueue) -> None:
+    def torn() -> None:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        whole(queue, Batches(once(BATCHES - 1, torn)))
+    nothing_is_left()
+
+
+def test_the_answers_are_told_before_the_commit_which_can_then_still_be_undone(queue: JobQueue) -> None:
+    told: list[int] = []
+
+    def refuse(answers: list[Enqueued]) -> None:
+        told.append(len(answers))
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        queue.enqueue_whole(Batches(), actor=ACTOR, before_commit=refuse)
+    assert told == [BATCHES * JOBS]
+    nothing_is_left()
+
+
+@pytest.mark.parametrize("number", range(BATCHES))
+def test_after_a_lost_connection_all_is_said_again_and_never_the_rest(queue: JobQueue, number: int) -> None:
+    batches = Batches(once(number, lose_the_connection))
+    all_is_queued_once(batches, whole(queue, batches))
+    assert batches.asked == 2
+
+
+def test_a_connection_that_is_lost_again_leaves_nothing(queue: JobQueue) -> None:
+    batches = Batches(lambda number: lose_the_connection() if number == BATCHES - 1 else None)
+    with pytest.raises(DatabaseUnavailable) as raised:
+        whole(queue, batches)
+    assert not isinstance(raised.value, CommitUnanswered)
+    assert batches.asked == 2
+    nothing_is_left()
+
+
+def test_a_deadlocks_victim_in_the_middle_is_said_again_from_the_first_batch(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, sent = calls._send, [0]
+
+    def refuse_the_third(*arguments: Any) -> Any:
+        sent[0] += 1
+        if sent[0] == BATCHES:
+            raise OperationalError("the transaction was chosen as the deadlock victim")
+        return send(*arguments)
+
+    monkeypatch.setattr(calls, "_send", refuse_the_third)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    batches = Batches()
+    all_is_queued_once(batches, whole(queue, batches))
+    assert (batches.asked, sent[0]) == (2, 2 * BATCHES)
+
+
+@pytest.fixture
+def commits_unanswered(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Carry out the next commits, and break the connection before they are answered."""
+
+    def lose(count: int) -> None:
+        commit, left = connection.commit, [count]
+
+        def commit_and_break() -> None:
+            commit()
+            if left[0]:
+                left[0] -= 1
+                connection.connection.close()
+                raise OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(connection, "commit", commit_and_break)
+
+    return lose
+
+
+def test_a_commit_that_is_not_answered_is_said_again_and_stores_nothing_twice(
+    queue: JobQueue, commits_unanswered: Callable[[int], None]
+) -> None:
+    commits_unanswered(1)
+    batches = Batches()
+    all_is_queued_once(batches, whole(queue, batches))
+
+
+def test_when_no_commit_is_answered_nobody_says_that_nothing_is_queued(
+    queue: JobQueue, commits_unanswered: Callable[[int], None]
+) -> None:
+    commits_unanswered(2)
+    batches = Batches()
+    with pytest.raises(CommitUnanswered, match="whether all was done or nothing is not known"):
+        whole(queue, batches)
+    all_is_queued_once(batches, whole(queue, batches))
+
+
+def test_a_commit_that_was_not_answered_stays_unknown_when_the_next_try_breaks_before_its_own(
+    queue: JobQueue, commits_unanswered: Callable[[int], None]
+) -> None:
+    commits_unanswered(1)
+    batches: Batches = Batches(lambda _number: lose_the_connection() if batches.asked == 2 else None)
+    with pytest.raises(CommitUnanswered):
+        whole(queue, batches)
+
+
+def test_the_whole_said_again_later_answers_the_same(queue: JobQueue) -> None:
+    holder = queued(queue, dedupe_key="k3")
+    batches = Batches()
+    first = whole(queue, batches)
+    assert [answer.job_id for answer in first if answer.is_duplicate] == [holder.job_id]
+    assert whole(queue, batches) == first
+    assert Job.objects.count() == BATCHES * JOBS
+
+
+def test_two_wholes_that_want_each_others_keys_are_both_done(queue: JobQueue) -> None:
+    """Each waits for a key of the other's first batch: one is the deadlock's victim, and begins anew."""
+    both_have_begun = threading.Barrier(2)
+
+    def meet() -> None:
+        both_have_begun.wait(THREAD_SECONDS)
+
+    one, other = Batches(once(1, meet)), Batches(once(1, meet))
+    other.jobs.reverse()
+    answers = at_once(lambda: whole(queue, one), lambda: whole(queue, other))
+    assert one.asked + other.asked > 2
+    assert Job.objects.count() == len(one.jobs)
+    assert sum(answer.is_duplicate for answered in answers for answer in answered) == len(one.jobs)
+    # One has them all: nobody's were mixed.
+    assert sorted(all(answer.is_duplicate for answer in answered) for answered in answers) == [False, True]
+
+
+def test_a_whole_joins_no_longer_transaction(queue: JobQueue) -> None:
+    batches = Batches()
+    with transaction.atomic(), pytest.raises(InsideTransaction):
+        whole(queue, batches)
+    assert not batches.asked
+
+
+def test_a_job_without_an_id_is_refused_since_it_could_be_queued_twice(queue: JobQueue) -> None:
+    with pytest.raises(ValueError, match="job_id"):
+        whole(queue, lambda: [[a_job(job_id=uuid4())], [a_job()]])
+    nothing_is_left()
+
+
+def test_no_batches_at_all_are_nothing_to_do(queue: JobQueue) -> None:
+    assert whole(queue, list) == []
+
+
+def test_the_connection_serves_the_next_call_after_a_whole_that_failed(queue: JobQueue) -> None:
+    with pytest.raises(BadArgument):
+        whole(queue, refused_at_the_last())
+    assert claimed(queue).attempt == 1
