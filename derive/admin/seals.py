@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import reverse
 from typing_extensions import override
 
 from derive.admin import rights
@@ -18,8 +19,8 @@ from derive.models import JobEvent, Seal, TaskState
 LABELS = {"q": "Head", "since": "Sealed since", "until": "Sealed before"}
 """The filters, by what the page calls them."""
 COLUMNS = ("seal_seq", "first_event_seq", "last_event_seq", "event_count", "sha256", "created_utc", "db_user")
-TASK = "seal"
-"""What seals by itself (``derive.schedules.house``)."""
+SEALING, VERIFYING = "seal", "verify_sample"
+"""What seals and verifies by itself (``derive.schedules.house``)."""
 
 
 @admin.register(Seal)
@@ -28,11 +29,12 @@ class SealAdmin(ReadingAdmin):
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the newest seals that match, and how the last sealing went."""
+        """Show the newest seals that match, and how the last sealing and the last verification went."""
         rights.demand(request, rights.VIEW_SEALS)
         asked = Asked(request.GET, LABELS)
         page = _walk(asked).page(older=request.GET.get("older"), newer=request.GET.get("newer"))
         last = Seal.objects.order_by("-seal_seq").only(*COLUMNS).first()
+        tasks = TaskState.objects.in_bulk([SEALING, VERIFYING])
         return show(
             request,
             "admin/seals/list.html",
@@ -45,8 +47,17 @@ class SealAdmin(ReadingAdmin):
             labels=LABELS,
             last=last,
             waits=_waits(last),
-            task=TaskState.objects.filter(name=TASK).first(),
+            sealing=tasks.get(SEALING),
+            verifying=tasks.get(VERIFYING),
+            history=_history(request),
         )
+
+
+def _history(request: HttpRequest) -> str:
+    """Return where all times of the verification are told; empty for who may not see that."""
+    if not rights.may(request, rights.VIEW_SCHEDULE_RUNS):
+        return ""
+    return f"{reverse('admin:derive_schedulerun_changelist')}?task={VERIFYING}#runs"
 
 
 def _walk(asked: Asked) -> Walk:

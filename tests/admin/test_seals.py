@@ -7,14 +7,18 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.html import strip_tags
 
-from derive.admin import keyset
+from derive.admin import keyset, rights
+from derive.admin.house import title_of
 from derive.errors import LakeUnavailable
 from derive.lake import Lake
-from derive.models import Seal
+from derive.models import Seal, TaskState
 from derive.queue import JobQueue
+from derive.schedules.alone import Outcome, Told, run_alone
 from derive.sealing.chain import seal_history
-from tests.admin.conftest import Browse
+from derive.sql.clock import database_now
+from tests.admin.conftest import HOSTILE, Browse
 from tests.contract.scenes import queued
 
 MAX_QUERIES = 12
@@ -60,3 +64,55 @@ def test_a_seal_that_the_lake_does_not_have_yet_says_so(browse: Browse, queue: J
     with pytest.raises(LakeUnavailable):
         seal_history(Lake.open(str(tmp_path / "file")))
     assert "waits for the lake" in browse("viewer").get(reverse("admin:derive_seal_changelist")).text
+
+
+def said_of_the_verification(page: Any) -> str:
+    words = " ".join(strip_tags(page.text).split())
+    return words[words.index("No verification" if "No verification" in words else "Last verification") :]
+
+
+def test_a_verification_that_never_ran_is_said_to_have_never_run(browse: Browse, queue: JobQueue) -> None:
+    client, address = browse("viewer"), reverse("admin:derive_seal_changelist")
+    assert said_of_the_verification(client.get(address)).startswith("No verification has run by schedule yet.")
+    # One that is at it for the first time has not ended either.
+    TaskState.objects.create(name="verify_sample", started_utc=database_now())
+    assert said_of_the_verification(client.get(address)).startswith("No verification has run by schedule yet.")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (Told(Outcome.DONE, "50 runs verified"), "50 runs verified"),
+        (Told(Outcome.IDLE), "there were no runs to verify"),
+        (Told(Outcome.FAILED, f"1 fault in 50 runs: {HOSTILE}"), "1 fault in 50 runs: "),
+    ],
+)
+def test_the_last_verification_by_schedule_is_told_with_how_it_ended(
+    browse: Browse, queue: JobQueue, told: Told, words: str
+) -> None:
+    run_alone("verify_sample", lambda _deadline: told, seconds=60)
+    page = browse("viewer").get(reverse("admin:derive_seal_changelist"))
+    said = said_of_the_verification(page)
+    assert said.startswith(f"Last verification by schedule, of a sample of runs: {told.outcome}")
+    assert f"ago: {words}" in said
+    assert "<script>alert" not in page.text
+    assert "verifies the chain itself: manage.py verify_audit" in said
+
+
+def test_after_a_failure_the_last_time_that_went_well_is_told_too(browse: Browse, queue: JobQueue) -> None:
+    run_alone("verify_sample", lambda _deadline: Told(Outcome.DONE, "50 runs verified"), seconds=60)
+    run_alone("verify_sample", lambda _deadline: Told(Outcome.FAILED, "1 fault"), seconds=60)
+    assert "1 fault (it last went well" in said_of_the_verification(
+        browse("viewer").get(reverse("admin:derive_seal_changelist"))
+    )
+
+
+def test_the_verification_leads_to_its_schedules_page_for_who_may_see_it(
+    browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, address = browse("viewer"), reverse("admin:derive_seal_changelist")
+    link = f"{reverse('admin:derive_schedulerun_changelist')}?task=verify_sample#runs"
+    assert f'href="{link}"' in client.get(address).text
+    assert title_of("verify_sample") in client.get(link).text
+    monkeypatch.setattr(rights, "may", lambda _request, what: what == rights.VIEW_SEALS)
+    assert link not in client.get(address).text
