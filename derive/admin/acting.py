@@ -20,6 +20,7 @@ from derive.admin.actions import ACTIONS, Action, Value
 from derive.admin.asking import as_guid
 from derive.admin.job_filters import STATES, JobFilter
 from derive.admin.lists import show
+from derive.admin.tags import short
 from derive.admin.texts import cell
 from derive.admin.zone import as_typed, zone_of
 from derive.contracts import JobChange, JobRef, check_storable
@@ -115,7 +116,11 @@ class Report:
             {
                 "why": cell(why, 300),
                 "count": len(ids),
-                "jobs": [{"id": str(job_id), "last": last.get(job_id, "")} for job_id in ids[:3] if job_id in examples],
+                "jobs": [
+                    {"id": str(job_id), "short": short(job_id), "last": last.get(job_id, "")}
+                    for job_id in ids[:3]
+                    if job_id in examples
+                ],
             }
             for why, ids in named
         ]

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from derive.admin import acting, actions
+from derive.admin.tags import short
 from derive.contracts import JobRef, Outcome, RunFacts
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
@@ -141,6 +142,7 @@ def test_a_stale_pages_action_is_refused_with_what_happened_meanwhile(operator: 
     (refused,) = act(operator, "priority", job, value="5").json()["refused"]
     assert "CANCELLED" in refused["why"]
     assert "cancelled by somebody else" in refused["jobs"][0]["last"]
+    assert (refused["jobs"][0]["id"], refused["jobs"][0]["short"]) == (str(job.job_id), short(job.job_id))
 
 
 def test_all_that_match_are_acted_on_in_steps_and_nothing_else(

@@ -15,7 +15,7 @@
       const item = make("li", `${count.toLocaleString()} ×: ${why}`);
       for (const job of jobs) {
         item.append(make("br"));
-        const link = make("a", `${job.id.slice(0, 3)}…${job.id.slice(-6)}`, "hc-link hc-mono");
+        const link = make("a", job.short, "hc-link hc-mono");
         link.title = job.id;
         link.href = new URL(`../${encodeURIComponent(job.id)}/change/`, location.href).pathname;
         item.append(link, make("span", ` ${job.last}`, "hc-muted"));
