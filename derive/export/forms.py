@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Protocol
 
 from derive.export.columns import Column, Kind
@@ -39,6 +40,7 @@ class Writer(Protocol):
 _quoted: Callable[[str], str] = json.encoder.encode_basestring  # json's own, in C
 _LINE_ENDS = re.compile("[\r\n]")
 _UTC_END = "+00:00"
+_ROWS_AT_ONCE = 50
 
 Values = Sequence[Any]
 """One column of a batch: columns are written at once, since a call for each cell costs more than the cell."""
@@ -154,6 +156,9 @@ class Csv:
 
 
 def _written(rows: Iterable[Iterable[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    text, waiting = io.StringIO(newline=""), iter(rows)
+    writer = csv.writer(text)
+    # In C without a break, no other thread gets on: the next rows' reader would wait at each of its steps.
+    while portion := list(islice(waiting, _ROWS_AT_ONCE)):
+        writer.writerows(portion)
     return text.getvalue().encode(errors="replace")

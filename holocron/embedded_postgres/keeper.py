@@ -42,7 +42,8 @@ SERVER_OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "64MB",
+    # What a hundred thousand jobs and their runs take; only what is used of it is taken from the machine.
+    "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",
     # Nothing replicates it, and less is written.

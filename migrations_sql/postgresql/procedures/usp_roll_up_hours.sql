@@ -120,12 +120,12 @@ BEGIN
     v_is_caught_up := v_events < usp_roll_up_hours.max_events OR v_to >= v_high;
 
     -- Jobs and runs are read by all their keys at once, a walk along the index: a search for each event costs twice that.
-    WITH job AS MATERIALIZED (
+    WITH job AS NOT MATERIALIZED (
         SELECT j.job_id, j.interrogation_key, j.model_hint, j.available_utc
         FROM llm.job AS j
         WHERE j.job_id = ANY (v_jobs)
     ),
-    run AS MATERIALIZED (
+    run AS NOT MATERIALIZED (
         SELECT
             r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens,
             -- How many bounds are less, in milliseconds.
@@ -164,7 +164,7 @@ BEGIN
         FROM llm.job_event AS e
         INNER JOIN job AS j ON e.job_id = j.job_id
         -- Of the ends of runs alone. Some are told in two events: the cause, and the move.
-        LEFT JOIN run AS r ON e.run_id = r.run_id AND e.event = ANY (c_ends)
+        LEFT JOIN run AS r ON r.run_id = CASE WHEN e.event = ANY (c_ends) THEN e.run_id END
         LEFT JOIN LATERAL (
             -- A promoted job was ready when it was due, which may be long before somebody came to promote it.
             SELECT CASE p.event WHEN 'promoted' THEN least(p.at_utc, j.available_utc) ELSE p.at_utc END AS at_utc
