@@ -3,7 +3,9 @@
 Where to, how sampled, under which service's name: the SDK reads the standard ``OTEL_*`` variables itself.
 """
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +13,7 @@ from opentelemetry import metrics, trace
 
 from derive.errors import ConfigurationError
 
-LAST_WORDS_MS = 3_000
+LAST_WORDS_SECONDS = 3.0
 """What sending the last spans may take at the end: a collector that is away must not keep a worker."""
 
 
@@ -37,10 +39,17 @@ def exporting(where: str) -> Iterator[None]:
     try:
         yield
     finally:
-        spans.force_flush(LAST_WORDS_MS)
-        spans.shutdown()
-        if numbers is not None:
-            numbers.shutdown(LAST_WORDS_MS)
+        _end([provider for provider in (spans, numbers) if provider is not None])
+
+
+def _end(providers: Sequence[Any]) -> None:
+    """Send what is left. The SDK's own time limits are not kept to while a collector hangs, so they are kept here."""
+    threads = [threading.Thread(target=provider.shutdown, daemon=True) for provider in providers]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + LAST_WORDS_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _providers(where: str) -> tuple[Any, Any | None]:
@@ -52,7 +61,8 @@ def _providers(where: str) -> tuple[Any, Any | None]:
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         # Neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES names it.
         resource = resource.merge(Resource({"service.name": "holocron"}))
-    spans = TracerProvider(resource=resource)
+    # Ended by _end alone: at exit each would wait for its collector once more.
+    spans = TracerProvider(resource=resource, shutdown_on_exit=False)
     if where == "console":
         spans.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(formatter=_one_line)))
         return spans, None
@@ -62,7 +72,8 @@ def _providers(where: str) -> tuple[Any, Any | None]:
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
     spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return spans, MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    return spans, MeterProvider([reader], resource=resource, shutdown_on_exit=False)
 
 
 def _one_line(span: Any) -> str:

@@ -2,8 +2,12 @@
 
 import json
 import signal
+import socket
+import time
 from typing import Any
 
+from derive.worker.telemetry import LAST_WORDS_SECONDS
+from tests.acceptance.otlp_collector import attributes_of, collecting
 from tests.acceptance.worker_processes import ProcessWorld
 from tests.fake_ollama import behaviours
 
@@ -52,12 +56,34 @@ def test_spans_go_where_the_settings_say(world: ProcessWorld) -> None:
     assert told[0]["resource"]["attributes"]["service.name"] == "mine"
 
 
-def test_an_exporter_that_cannot_be_had_stops_the_start(world: ProcessWorld) -> None:
-    world.enqueue()
-    process = world.worker("--once", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
-    code = process.exit_code()
-    if code == 2:
-        assert process.said().startswith("run_llm_worker: spans are to be sent")
-        assert process.said().count("\n") == 1
-    else:
-        assert code == 0, "the exporter is installed; a collector that is away costs no run"
+def test_a_collector_receives_the_spans_and_the_numbers_of_a_run(world: ProcessWorld) -> None:
+    job_id = world.enqueue()
+    with collecting() as collector:
+        process = world.worker(
+            "--once", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_EXPORTER_OTLP_HEADERS="x-team=archive"
+        )
+        assert process.exit_code() == 0, process.said()
+    assert [span.name for span in collector.spans] == [
+        *("claim", "evidence", "chat llama3.2", "validate", "lake", "complete", "run")
+    ]
+    (run,) = world.runs(job_id)
+    *_, root = collector.spans
+    assert {span.trace_id.hex() for span in collector.spans[1:]} == {run["trace_id"]}
+    assert {span.parent_span_id for span in collector.spans[1:-1]} == {root.span_id}
+    assert attributes_of(root)["holocron.run_id"] == str(run["run_id"])
+    assert {metric.name for metric in collector.metrics} == {
+        *("gen_ai.client.token.usage", "gen_ai.client.operation.duration")
+    }
+    assert collector.services == {"holocron"}
+    assert {headers["x-team"] for headers in collector.headers} == {"archive"}
+
+
+def test_a_collector_that_hangs_costs_no_run_and_keeps_no_worker(world: ProcessWorld) -> None:
+    job_id = world.enqueue()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = world.worker("--once", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        world.wait_for(job_id, "SUCCEEDED")
+        ended = time.monotonic()
+        assert process.exit_code() == 0
+    assert time.monotonic() - ended < LAST_WORDS_SECONDS + 3
+    lines_of(process.said())
