@@ -1,7 +1,10 @@
 """The app, and what it adds to ``manage.py migrate``."""
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from typing_extensions import override
 
 
 class DeriveConfig(AppConfig):
@@ -10,10 +13,23 @@ class DeriveConfig(AppConfig):
     name = "derive"
     verbose_name = "Holocron"
 
+    @override
     def ready(self) -> None:
         """Let every migrate, that of a test database too, end with this tree's procedures and schedules."""
-        from derive.schedules.installing import install_schedules_after_migrate
-        from derive.sql.migrating import install_procedures_after_migrate
+        post_migrate.connect(_install_procedures, sender=self, dispatch_uid="derive.procedures")
+        post_migrate.connect(_install_schedules, sender=self, dispatch_uid="derive.schedules")
 
-        post_migrate.connect(install_procedures_after_migrate, sender=self, dispatch_uid="derive.procedures")
-        post_migrate.connect(install_schedules_after_migrate, sender=self, dispatch_uid="derive.schedules")
+
+# Imported when they are wanted: every command starts here, and few migrate.
+
+
+def _install_procedures(**signal: Any) -> None:
+    from derive.sql.migrating import install_procedures_after_migrate
+
+    install_procedures_after_migrate(**signal)
+
+
+def _install_schedules(**signal: Any) -> None:
+    from derive.schedules.installing import install_schedules_after_migrate
+
+    install_schedules_after_migrate(**signal)

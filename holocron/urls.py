@@ -5,6 +5,9 @@ from django.urls import path
 
 from derive import web
 
+# The pages register with the site before its addresses are asked for.
+admin.autodiscover()
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", web.healthz),

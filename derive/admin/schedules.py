@@ -7,6 +7,7 @@ taken away: what became of a task is told by ``derive_schedulerun``.
 import logging
 from typing import Any, ClassVar
 
+import django_q.admin  # noqa: F401 - registers what is taken away below, whoever asks for this module first
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest

@@ -4,23 +4,20 @@ import socket
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from derive.errors import HolocronError
+from derive.management.quick_command import QuickCommand
 from derive.schedules.health import ALIVE_SECONDS, heartbeat_age_on
 
 AT_WORK, SILENT, COULD_NOT_ASK = 0, 1, 2
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Look for a fresh heartbeat of this host's scheduler, and exit by it."""
 
     help = (
         "Tells from the database whether a scheduler (manage.py qcluster) of this machine, or container, was heard of "
         f"within {ALIVE_SECONDS:.0f} s. Exit codes: 0 it was, 1 it was not, 2 the database could not be asked."
     )
-    # It is asked often, and of the database alone.
-    requires_system_checks = ()
 
     def handle(self, *_args: Any, **_given: Any) -> None:
         """Look, say what was seen, and exit with the code."""

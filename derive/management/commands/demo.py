@@ -15,7 +15,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
 from django.db import connection
 from rich.console import Console
 from rich.markup import escape
@@ -28,6 +27,7 @@ from derive.demo.samples import Sample, load_samples
 from derive.demo.world import ModelInUse, Program, free_port, model_in_use, own_environment
 from derive.errors import HolocronError
 from derive.lake import Lake
+from derive.management.quick_command import QuickCommand
 from derive.queue import JobQueue
 from derive.states import JobStatus
 
@@ -37,7 +37,7 @@ LONGEST_WAIT_SECONDS = 120
 """Without one more sample ended. A real model gets its own whole-call limit for each answer on top."""
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Run the sample interrogations from start to end."""
 
     help = (
@@ -46,8 +46,6 @@ class Command(BaseCommand):
         "OLLAMA_BASE_URL when it has OLLAMA_MODEL, else a stand-in that answers by rules and says so. "
         "Exit code 0 when every sample ended as it should."
     )
-    # The checks look at a database that may not be the demo's.
-    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

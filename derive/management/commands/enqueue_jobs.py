@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 from django.db import connection
 
 from derive.counting import counted
@@ -21,6 +20,7 @@ from derive.intake.records import LineFormat, Record, read_records
 from derive.intake.spool import Spool
 from derive.interrogations.registry import Registry
 from derive.management.import_progress import ImportProgress, StopOnce
+from derive.management.quick_command import QuickCommand
 from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 
@@ -56,7 +56,7 @@ exit codes: 0 queued (or, with --dry-run, every line is good), 1 some line was b
 """
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Check jobs against the registry and their input contracts, then queue them."""
 
     help = "Queues one job by options, or many from JSONL or CSV: every line is checked before the first is queued."

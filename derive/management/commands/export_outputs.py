@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand
 from django.db import connection
 from pydantic import ValidationError
 
@@ -21,6 +20,7 @@ from derive.export.progress import Order, Progress
 from derive.export.selection import MAX_JOBS, Selection
 from derive.management.export_progress import ExportProgress
 from derive.management.import_progress import StopOnce
+from derive.management.quick_command import QuickCommand
 from derive.management.times import moment
 from derive.sql.scripts import check_schema
 
@@ -51,7 +51,7 @@ def _job(text: str) -> UUID:
         raise ArgumentTypeError(f"{text!r} is no job id") from None
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Write answers or facts with their lineage to a file, whole or not at all."""
 
     help = (

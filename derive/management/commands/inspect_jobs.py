@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand
-
 from derive.errors import HolocronError
 from derive.inspection import COUNT_CAP, count_states, list_jobs, tell_story
 from derive.management.job_tables import show_counts, show_jobs, show_story
+from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 
 FOUND, NO_SUCH_JOB, COULD_NOT_START = 0, 1, 2
@@ -33,7 +32,7 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Show jobs, one job's whole story, or counts by state; nothing is changed."""
 
     help = "Shows the latest jobs, the whole story of one, or how many jobs are in each state."

@@ -7,11 +7,12 @@ from datetime import timedelta
 from getpass import getuser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connection
 
 from derive.counting import counted
 from derive.errors import HolocronError
+from derive.management.quick_command import QuickCommand
 from derive.management.times import age
 from derive.retention import PurgeReport, purge
 from derive.sql.scripts import check_schema
@@ -37,7 +38,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Purge, tell what went, and exit by whether files wait."""
 
     help = "Purges jobs that ended long enough ago, with their runs, events and files."

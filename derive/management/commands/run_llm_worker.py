@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from derive.errors import HolocronError
+from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 from derive.worker.options import WorkerOptions, started_now
 from derive.worker.record import HOLOCRON_VERSION
@@ -35,7 +35,7 @@ def _number(kind: type[int] | type[float], *, least: float, most: float) -> Call
     return parse
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Claim jobs, ask the model, keep everything in the lake, and hand the outcomes in."""
 
     help = (

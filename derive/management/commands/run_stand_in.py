@@ -6,15 +6,14 @@ from argparse import ArgumentParser
 from threading import Event
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from derive.demo.stand_in import StandIn
 from derive.demo.stand_in_model import NAME
+from derive.management.quick_command import QuickCommand
 
 COULD_NOT_START = 2
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Serve the stand-in until it is told to stop."""
 
     help = (
@@ -22,8 +21,6 @@ class Command(BaseCommand):
         "as quotes, and calls itself holocron-demo wherever a model is named. For trying out, never for answers. "
         "Exit codes: 0 after SIGTERM or Ctrl-C, 2 could not start."
     )
-    # It needs no database.
-    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""

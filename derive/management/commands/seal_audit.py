@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 from django.db import connection
 
 from derive.counting import counted
 from derive.errors import HolocronError
 from derive.lake import Lake
+from derive.management.quick_command import QuickCommand
 from derive.sealing.chain import SEAL_EVENTS, seal_history
 from derive.sql.scripts import check_schema
 
@@ -25,7 +25,7 @@ exit codes: 0 all is sealed, 1 an open transaction holds the rest back, 2 could 
 """
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Seal the history as far as it is settled."""
 
     help = "Seals the history: every event, with the jobs, runs and artifacts it tells of, hashed into a chain."

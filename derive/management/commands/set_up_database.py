@@ -5,18 +5,19 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import connection
 
 from derive.errors import HolocronError
 from derive.management.first_superuser import check_admin_password, make_first_superuser
+from derive.management.quick_command import QuickCommand
 from derive.sql.set_up.logins import WEB_LOGIN, WORKER_LOGIN, logins_of
 from derive.sql.set_up.steps import set_up
 
 COULD_NOT_SET_UP = 2
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Make the database, run migrate, and make the logins that the processes use and the first account."""
 
     help = (
@@ -27,8 +28,6 @@ class Command(BaseCommand):
         "it. May be repeated: a login gets the password that is set now, an account keeps its own. Exit codes: "
         "0 ready, 2 not."
     )
-    # It is here that what they look for is made.
-    requires_system_checks = ()
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Set up and exit with the code."""

@@ -7,11 +7,11 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 from django.db import connection
 
 from derive.errors import HolocronError
 from derive.lake import Lake
+from derive.management.quick_command import QuickCommand
 from derive.sealing.verification import AuditVerification
 from derive.sql.scripts import check_schema
 
@@ -36,7 +36,7 @@ def _head(text: str) -> tuple[int, str]:
     return int(match[1]), match[2]
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Verify the sealed history, say what was meddled with, and exit by whether anything was."""
 
     help = "Verifies the sealed history: finds what was changed, removed or put in, in SQL and in the lake."

@@ -10,12 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import connection
 
 from derive.counting import counted
 from derive.errors import HolocronError
 from derive.lake import Lake
+from derive.management.quick_command import QuickCommand
 from derive.management.times import moment
 from derive.sql.scripts import check_schema
 from derive.states import RunStatus
@@ -44,7 +45,7 @@ def _run(text: str) -> UUID:
         raise ArgumentTypeError(f"{text!r} is no run id") from None
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     """Verify past runs, say what does not hold, and exit by whether all does."""
 
     help = "Verifies past runs: SQL, manifests and files against each other, prompts rendered and answers judged again."
