@@ -91,7 +91,7 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
         drain_seconds=drain_seconds,
         violations=[*violations, *crew.violations, *operators.violations],
     )
-    _judge(report, ledger, calm_since=calm_since, blind=_blind(world, crew))
+    judge(report, ledger, calm_since=calm_since, blind=_blind(world, crew))
     return report
 
 
@@ -128,7 +128,11 @@ def _blind(world: ChaosWorld, crew: Crew) -> list[Span]:
     return merged([*crew.blind, *away])
 
 
-def _judge(report: ChaosReport, ledger: Ledger, *, calm_since: float, blind: list[Span]) -> None:
+def judge(report: ChaosReport, ledger: Ledger, *, calm_since: float, blind: list[Span]) -> None:
+    """Add to the report what was measured, and everything that breaks a promise.
+
+    ``calm_since`` is when nothing went wrong on purpose any more, in seconds; ``blind`` are the spans without a reaper.
+    """
     history, lake, verified = report.history, report.lake, report.verified
     report.recovery = recovery.measure(history, report.crew.kills, calm_since=calm_since)
     report.overdue = [

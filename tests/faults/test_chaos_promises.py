@@ -1,121 +1,35 @@
 """Each promise that the chaos run is judged by notices when it is broken: here each is, on purpose, once.
 
 A small true history is made by a worker; then rows and files are changed in a transaction that is rolled back. What is
-promised of processes and of callers is broken in ``test_chaos_promises_of_processes``.
+promised of processes and of callers is broken in ``test_chaos_promises_of_processes``; how the command then ends is
+seen in ``test_chaos_command``.
 """
 
-import io
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.core.management import call_command
-from django.db import connection, transaction
-from django.test import override_settings
+from django.db import connection
 
 from derive.contracts import Enqueued
 from derive.sql.tables import Engine, engine_of
 from derive.states import JobStatus
 from tests.chaos import job_promises, lake_promises, recovery, run_promises
-from tests.chaos.history import History, read_history
-from tests.chaos.lake_files import LakeFiles, read_lake
+from tests.chaos.history import History
 from tests.chaos.ledger import Ledger
 from tests.chaos.promises import Violation, judged
 from tests.chaos.story import story_of
-from tests.chaos.verified import Verified
-from tests.fake_ollama import behaviours
+from tests.faults.chaos_scene import SUCCEEDED, Scene, changed, make_scene
 from tests.faults.worker_world import World
-
-
-@dataclass
-class Scene:
-    """One job that succeeded at its second attempt and holds a key, one whose lease ran out, one that was cancelled."""
-
-    world: World
-    succeeded: UUID
-    expired: UUID
-    cancelled: UUID
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(queued={self.succeeded, self.expired, self.cancelled}, duplicates=[("a", self.succeeded)])
-
-    @property
-    def history(self) -> History:
-        with connection.cursor() as cursor:
-            return read_history(cursor)
-
-    @property
-    def lake(self) -> LakeFiles:
-        return read_lake(self.world.lake_root)
-
-    def verified(self) -> Verified:
-        said = io.StringIO()
-        with override_settings(LAKE_URL=str(self.world.lake_root)), pytest.raises(SystemExit):
-            call_command("verify_runs", "--json", stdout=said)
-        return Verified.read(said.getvalue().splitlines())
-
-    def file(self, job_id: UUID, name: str) -> Path:
-        run = self.world.run(job_id)
-        return self.world.lake_root / self.world.folder(run) / name
-
-    def violations(self) -> list[Violation]:
-        """All that a chaos run would say of this history, but for the measured recovery."""
-        history, lake, verified = self.history, self.lake, self.verified()
-        found: list[Violation] = []
-        for by_sql in (*job_promises.BY_SQL, *run_promises.BY_SQL):
-            found += judged(by_sql, history)
-        for by_ledger in job_promises.BY_LEDGER:
-            found += judged(by_ledger, history, self.ledger)
-        found += judged(run_promises.nothing_stays_running_past_its_lease_and_the_reap_interval, history)
-        for by_lake in lake_promises.BY_LAKE:
-            found += judged(by_lake, history, lake)
-        found += judged(lake_promises.every_run_verifies_in_full, history, verified)
-        found += judged(lake_promises.verify_runs_lists_every_orphan_and_only_those, history, lake, verified)
-        return found
 
 
 @pytest.fixture
 def scene(world: World) -> Scene:
-    world.fake.next(behaviours.not_the_schema())
-    succeeded = world.enqueue(dedupe_key="a", max_attempts=2)
-    world.work(2)
-    expired = world.enqueue(max_attempts=1)
-    (claim,) = world.queue.claim("worker-gone", lease_seconds=1)
-    folder = world.lake_root / world.lake.run_folder(claim.started_utc, claim.run_id)
-    folder.mkdir(parents=True)
-    (folder / "evidence.json").write_text("{}")
-    with connection.cursor() as cursor:
-        shift = timedelta(seconds=3)
-        for table in ("job", "run"):
-            column = "lease_expires_utc" if table == "job" else "lease_until_utc"
-            cursor.execute(f"SELECT {column} FROM llm.{table} WHERE job_id = %s", [str(expired)])
-            cursor.execute(
-                f"UPDATE llm.{table} SET {column} = %s WHERE job_id = %s", [cursor.fetchone()[0] - shift, str(expired)]
-            )
-    assert [reaped.job_id for reaped in world.queue.reap()] == [expired]
-    cancelled = world.enqueue()
-    world.cancel(cancelled)
-    return Scene(world, succeeded, expired, cancelled)
-
-
-@contextmanager
-def changed(sql: str, *values: Any) -> Iterator[None]:
-    """Change rows for the block; they are as they were after it."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            for statement in sql.split(";"):
-                count = statement.count("%s")
-                cursor.execute(statement, [str(v) if isinstance(v, UUID) else v for v in values[:count]])
-                values = values[count:]
-        yield
-        transaction.set_rollback(True)
+    return make_scene(world)
 
 
 def promises_of(violations: list[Violation]) -> set[str]:
@@ -127,7 +41,6 @@ def test_a_true_history_breaks_no_promise(scene: Scene) -> None:
     assert scene.verified().orphans == {scene.world.run(scene.expired).run_id}
 
 
-SUCCEEDED = "(SELECT job_id FROM llm.job WHERE dedupe_key = 'a')"
 LAST_RUN = f"job_id = {SUCCEEDED} AND attempt = 2"
 FIRST_RUN = f"job_id = {SUCCEEDED} AND attempt = 1"
 
