@@ -72,7 +72,10 @@ BEGIN
     v_now := clock_timestamp();  -- read under the locks: waiting for them costs no lease time
 
     UPDATE llm.job AS j
-    SET lease_expires_utc = v_now + v_lease
+    SET
+        lease_expires_utc = v_now + v_lease,
+        -- Later than now: written by a clock that was put back. The reaper is told that the lease is by the new one.
+        locked_utc = least(j.locked_utc, v_now)
     WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id AND j.current_run_id = ANY (v_named);
 
     UPDATE llm.run AS r

@@ -1,10 +1,12 @@
 -- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
 -- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
 --   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
---   for: CANCELLED. One reaper at a time: a second one answers no rows.
+--   for: CANCELLED. One reaper at a time: a second one answers no rows. What was written by a clock that was put back
+--   since is brought to the present: a lease then begins now and is as long as it was, so that it ends no sooner than
+--   it was granted for, and a dead worker's job does not wait for the old time to come again.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock, not waited for; expired jobs in job_seq order, SKIP LOCKED (whoever holds one is just
---   completing or renewing it), then their runs, then their events.
+--   completing or renewing it), then their runs, then their events. Rows of workers: none that a heartbeat holds.
 CALL llm.drop_procedure('usp_reap_expired_leases');
 
 CREATE TYPE llm.usp_reap_expired_leases_result AS (
@@ -42,6 +44,42 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('llm.usp_reap_expired_leases', 0)) THEN
         RETURN;
     END IF;
+
+    -- Claimed later than now, and not renewed since the clock was put back: a heartbeat would have set locked_utc.
+    v_picked := ARRAY(
+        SELECT j.job_id
+        FROM llm.job AS j
+        WHERE j.status = 'RUNNING' AND j.locked_utc > v_now
+        ORDER BY j.job_seq
+        LIMIT usp_reap_expired_leases.max_rows
+        FOR NO KEY UPDATE SKIP LOCKED
+    );
+    IF v_picked <> '{}' THEN
+        v_now := clock_timestamp();  -- what was claimed while this looked was not claimed later than now
+        WITH begun_anew AS (
+            UPDATE llm.job AS j
+            SET lease_expires_utc = v_now + (j.lease_expires_utc - j.locked_utc), locked_utc = v_now
+            WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'RUNNING' AND j.locked_utc > v_now
+            RETURNING j.current_run_id, j.lease_expires_utc
+        )
+        UPDATE llm.run AS r
+        SET lease_until_utc = b.lease_expires_utc
+        FROM begun_anew AS b
+        WHERE r.run_id = b.current_run_id AND r.status = 'RUNNING';
+    END IF;
+
+    -- So a worker seen later than now: if it is dead, its id is free again when a lease has passed from now.
+    UPDATE llm.worker AS w
+    SET last_seen_utc = clock_timestamp()
+    WHERE w.worker_id = ANY (
+        ARRAY(
+            SELECT ahead.worker_id
+            FROM llm.worker AS ahead
+            WHERE ahead.last_seen_utc > clock_timestamp()
+            ORDER BY ahead.worker_id
+            FOR NO KEY UPDATE SKIP LOCKED
+        )
+    );
 
     v_picked := ARRAY(
         SELECT j.job_id

@@ -108,7 +108,10 @@ BEGIN
     -- The lease stands in no index: one row is written, and no index entry locked. ROWLOCK, because a page lock would
     -- hide the page's other rows from every claim.
     UPDATE j
-    SET lease_expires_utc = @lease_expires_utc
+    SET
+        lease_expires_utc = @lease_expires_utc,
+        -- Later than now: written by a clock that was put back. The reaper is told that the lease is by the new one.
+        locked_utc = CASE WHEN j.locked_utc > @now THEN @now ELSE j.locked_utc END
     OUTPUT inserted.current_run_id, inserted.cancel_requested_utc INTO @renewed (run_id, cancel_requested_utc)
     FROM @mine AS m
     INNER JOIN llm.job AS j WITH (ROWLOCK)

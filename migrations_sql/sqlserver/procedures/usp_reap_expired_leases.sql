@@ -5,10 +5,13 @@ GO
 -- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
 -- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
 --   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
---   for: CANCELLED. One reaper at a time: a second one answers no rows.
+--   for: CANCELLED. One reaper at a time: a second one answers no rows. What was written by a clock that was put back
+--   since is brought to the present: a lease then begins now and is as long as it was, so that it ends no sooner than
+--   it was granted for, and a dead worker's job does not wait for the old time to come again.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock (sp_getapplock), not waited for; expired jobs in job_seq order (UPDLOCK), passing over
---   what somebody holds (READPAST: whoever does is just completing or renewing it), then their runs, then their events.
+--   what somebody holds (READPAST: whoever does is just completing or renewing it), then their runs, then their events;
+--   at last rows of workers, passing over what a heartbeat holds.
 CREATE OR ALTER PROCEDURE llm.usp_reap_expired_leases
     @max_rows int = 500,
     @actor nvarchar(4000) = NULL
@@ -32,6 +35,11 @@ BEGIN
         backoff_ms int NOT NULL,
         error nvarchar(MAX) NOT NULL
     );
+    DECLARE @ahead TABLE (job_seq bigint NOT NULL PRIMARY KEY);
+    DECLARE @begun_anew TABLE (
+        run_id uniqueidentifier NOT NULL PRIMARY KEY,
+        lease_expires_utc datetime2(6) NOT NULL
+    );
     DECLARE @moved TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         available_utc datetime2(6) NULL
@@ -53,6 +61,43 @@ BEGIN
 
     IF @granted >= 0
     BEGIN
+        -- Claimed later than now, and not renewed since the clock was put back: a heartbeat would have set locked_utc.
+        -- Looked for and locked as the expired ones are, below.
+        INSERT INTO @ahead (job_seq)
+        SELECT TOP (@max_rows) j.job_seq
+        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_running))
+        WHERE
+            j.status = N'RUNNING'
+            AND j.locked_utc > @now
+        ORDER BY j.job_seq;
+
+        IF EXISTS (SELECT 1 FROM @ahead)
+        BEGIN
+            SET @now = SYSUTCDATETIME();  -- what was claimed while this looked was not claimed later than now
+
+            -- One second more, because DATEDIFF counts the seconds that begin between its two times.
+            UPDATE j
+            SET
+                lease_expires_utc = DATEADD(SECOND, DATEDIFF(SECOND, j.locked_utc, j.lease_expires_utc) + 1, @now),
+                locked_utc = @now
+            OUTPUT inserted.current_run_id, inserted.lease_expires_utc INTO @begun_anew (run_id, lease_expires_utc)
+            FROM @ahead AS a
+            INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
+                ON a.job_seq = j.job_seq
+            WHERE
+                j.status = N'RUNNING'
+                AND j.locked_utc > @now
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            UPDATE r
+            SET lease_until_utc = b.lease_expires_utc
+            FROM @begun_anew AS b
+            INNER JOIN llm.run AS r WITH (ROWLOCK, INDEX (pk_run))
+                ON b.run_id = r.run_id
+            WHERE r.status = N'RUNNING'
+            OPTION (LOOP JOIN, FORCE ORDER);
+        END;
+
         -- Looked for without keeping locks, and without waiting (READPAST needs READCOMMITTEDLOCK where rows are
         -- versioned), then locked by the rows: an index entry held while waiting for its row would be a deadlock with
         -- whoever ends the run. The sort is of the running jobs, which are as many as the workers have slots.
@@ -199,6 +244,12 @@ BEGIN
             WHERE m.available_utc IS NULL
         ) AS told
         ORDER BY told.job_seq, told.place;
+
+        -- So a worker seen later than now: if it is dead, its id is free again when a lease has passed from now.
+        SET @now = SYSUTCDATETIME();
+        UPDATE llm.worker WITH (READPAST, ROWLOCK)
+        SET last_seen_utc = @now
+        WHERE last_seen_utc > @now;
     END;
 
     COMMIT TRANSACTION;
