@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -47,7 +48,7 @@ class Registry:
         folder inside ``folder`` is one interrogation. Raises ConfigurationError, naming file and reason, for
         the first that is broken.
         """
-        found = [load_from_module(name) for name in _BUILT_IN]
+        found = [*_built_in()]
         found += [_load_entry_point(entry_point) for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP))]
         if folder is not None:
             found += [load_from_folder(one) for one in _folders_in(folder)]
@@ -83,6 +84,12 @@ class Registry:
 
 def _order(interrogation: Interrogation) -> tuple[str, tuple[int, ...]]:
     return interrogation.key, tuple(int(part) for part in interrogation.version.split("."))
+
+
+@cache
+def _built_in() -> tuple[Interrogation, ...]:
+    """Load those of this package once a process, in which they do not change; a task or a page may ask often."""
+    return tuple(load_from_module(name) for name in _BUILT_IN)
 
 
 def _load_entry_point(entry_point: EntryPoint) -> Interrogation:

@@ -7,6 +7,7 @@ Cancelling the task of a call closes its connection at once, and with it the gen
 
 import asyncio
 import json
+import ssl
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -76,6 +77,7 @@ class OllamaClient:
         self._extensions = {"timeout": {"connect": settings.connect_seconds, "pool": settings.connect_seconds}}
         connections = slots + CONTROL_CONNECTIONS
         self._transport = httpx.AsyncHTTPTransport(
+            verify=_verified_by(base_url),
             limits=httpx.Limits(
                 max_connections=connections,
                 max_keepalive_connections=connections,
@@ -247,6 +249,14 @@ class OllamaClient:
 
     async def _fetch_loaded(self, model: str) -> LoadedModel | None:
         return read_loaded(model, await self._control("GET", "/api/ps"))
+
+
+def _verified_by(base_url: httpx.URL) -> ssl.SSLContext | bool:
+    """Return httpx's ``verify``: the usual authorities; where no certificate is ever shown, none is believed.
+
+    Reading the usual ones takes 25 ms, a good part of a worker's start, and few models are behind https.
+    """
+    return base_url.scheme == "https" or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _base_url(setting: str, *, shown: str) -> httpx.URL:
