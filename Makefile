@@ -27,6 +27,8 @@ environment:
 demo: environment ## Watch sample questions go through queue, model and lake, and open the admin
 	@$(RUN) manage.py demo
 
+# Compiled modules are kept, whatever the environment says: some three hundred processes import the same ones.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup ## Run every test on the embedded PostgreSQL, or on DATABASE_URL
 	$(RUN) -m pytest -m "not bench" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -1,5 +1,6 @@
 """SQL Server's catalogue as its scripts declare it, read from sqlfluff's parse tree."""
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,9 @@ from tests.unit.sql_parity.shapes import (
 
 Segment: TypeAlias = Any
 """sqlfluff's node; the package has no types."""
+
+# It would print every tree that it makes, which takes as long again as parsing a small script.
+logging.getLogger("sqlfluff").setLevel(logging.WARNING)
 
 _TYPES = {"uniqueidentifier": "guid", "datetime2(6)": "utc", "int": "int", "bigint": "bigint", "bit": "bool"}
 _DEFAULTS = {"SYSUTCDATETIME()": "now", "NEWID()": "new guid", "ORIGINAL_LOGIN()": "login"}
