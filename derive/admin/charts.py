@@ -7,11 +7,14 @@ thousands of elements, and a template takes ten times as long for each.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from typing import NamedTuple
 
 from django.utils.safestring import SafeString
 
+REMEMBERED = 4_000
+"""Columns that are drawn once: hours that are over look the same at each refresh, and a week has hundreds."""
 HEIGHT = 100.0
 """Of a chart's inner coordinates; a column is 1 wide."""
 _NICE = (1, 2, 2.5, 5, 10)
@@ -75,7 +78,8 @@ def nice_maximum(value: float) -> float:
     return next(step * size for step in _NICE if step * size >= value)
 
 
-def stack(amounts: Sequence[tuple[str, int]], maximum: float) -> tuple[Piece, ...]:
+@lru_cache(maxsize=REMEMBERED)
+def stack(amounts: tuple[tuple[str, int], ...], maximum: float) -> tuple[Piece, ...]:
     """Return the pieces of one bar, the first at the bottom."""
     pieces, passed = [], 0
     for name, amount in amounts:
@@ -86,7 +90,8 @@ def stack(amounts: Sequence[tuple[str, int]], maximum: float) -> tuple[Piece, ..
     return tuple(pieces)
 
 
-def bar(place: int, pieces: Sequence[Piece]) -> SafeString:
+@lru_cache(maxsize=REMEMBERED)
+def bar(place: int, pieces: tuple[Piece, ...]) -> SafeString:
     """Return the drawing of a column's bar. Names of pieces are the charts' own, no stranger's."""
     return SafeString(
         "".join(
@@ -96,7 +101,8 @@ def bar(place: int, pieces: Sequence[Piece]) -> SafeString:
     )
 
 
-def hit(place: int, label: str, lines: Sequence[str]) -> SafeString:
+@lru_cache(maxsize=REMEMBERED)
+def hit(place: int, label: str, lines: tuple[str, ...]) -> SafeString:
     """Return what of a column is pointed at: any text, one line each."""
     told = escape("\n".join(lines)).replace("\n", "&#10;")
     return SafeString(

@@ -1,15 +1,16 @@
 """The dashboard's charts: a column an hour, in the viewer's zone."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from derive.admin.charts import Chart, Line, LogScale, Tick, bar, hit, nice_maximum, stack, ticks_to
+from derive.admin.charts import REMEMBERED, Chart, Line, LogScale, Tick, bar, hit, nice_maximum, stack, ticks_to
 from derive.admin.dashboard_numbers import Snapshot, by_hour
 from derive.admin.percentiles import percentile
 from derive.admin.texts import cell
@@ -41,6 +42,33 @@ class Outcomes:
     totals: tuple[tuple[str, str, int], ...]
 
 
+class _Times(NamedTuple):
+    """What one hour's histogram tells: the milliseconds that half and that 95 of 100 did not exceed."""
+
+    half: float | None
+    most: float | None
+    in_words: tuple[str, ...]
+
+    @staticmethod
+    @lru_cache(maxsize=REMEMBERED)
+    def of(buckets: tuple[tuple[int, int], ...]) -> "_Times":
+        """Return it of the buckets of an hour."""
+        if not buckets:
+            return _Times(None, None, ("none",))
+        amounts = dict(buckets)
+        half, most = percentile(amounts, 0.5), percentile(amounts, 0.95)
+        runs = _number(sum(amounts.values()))
+        return _Times(half, most, (f"p50: {_milliseconds(half)}", f"p95: {_milliseconds(most)}", f"runs: {runs}"))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _outcomes_in_words(amounts: tuple[int, ...]) -> tuple[str, ...]:
+    told = tuple(
+        f"{word}: {_number(amount)}" for (_name, word), amount in zip(OUTCOMES, amounts, strict=True) if amount
+    )
+    return told or ("no job ended",)
+
+
 class Charts:
     """Draws a snapshot's charts over the same hours."""
 
@@ -65,11 +93,7 @@ class Charts:
                 bar(place, stack(tuple(zip(names, some, strict=True)), maximum)) for place, some in enumerate(amounts)
             )
         )
-        hits = self._hits(
-            [f"{word}: {_number(amount)}" for word, amount in zip(words, some, strict=True) if amount]
-            or ["no job ended"]
-            for some in amounts
-        )
+        hits = self._hits(_outcomes_in_words(tuple(some)) for some in amounts)
         sums = [sum(some) for some in zip(*amounts, strict=True)]
         chart = self._chart(hits, ticks_to(maximum, _short), bars=bars, is_empty=not any(sums))
         return Outcomes(chart, tuple(zip(names, words, sums, strict=True)))
@@ -78,7 +102,8 @@ class Charts:
         """Return the lines of the time that half the runs and that 95 of 100 did not exceed."""
         histograms = by_hour(self._snapshot.buckets, measure)
         of_hours = [histograms.get(hour, {}) for hour in self._hours]
-        shares = {share: [percentile(buckets, share) for buckets in of_hours] for share in (0.5, 0.95)}
+        told = [_Times.of(tuple(buckets.items())) for buckets in of_hours]
+        shares = {0.5: [one.half for one in told], 0.95: [one.most for one in told]}
         known = [value for values in shares.values() for value in values if value is not None]
         if not known:
             return Chart.empty()
@@ -96,13 +121,7 @@ class Charts:
             )
             for share, values in shares.items()
         )
-        hits = self._hits(
-            [f"p50: {_milliseconds(half)}", f"p95: {_milliseconds(most)}", f"runs: {_number(sum(buckets.values()))}"]
-            if buckets
-            else ["none"]
-            for buckets, half, most in zip(of_hours, shares[0.5], shares[0.95], strict=True)
-        )
-        return self._chart(hits, scale.ticks(), lines=lines)
+        return self._chart(self._hits(one.in_words for one in told), scale.ticks(), lines=lines)
 
     def speeds(self) -> Chart:
         """Return the lines of the tokens a second that each model made while it worked."""
@@ -126,8 +145,8 @@ class Charts:
         )
         names = {model: _name(model) for model in models}
         hits = self._hits(
-            [f"{names[model]}: {speeds[model][hour]:.3g} tokens/s" for model in models if hour in speeds[model]]
-            or ["none"]
+            tuple(f"{names[model]}: {speeds[model][hour]:.3g} tokens/s" for model in models if hour in speeds[model])
+            or ("none",)
             for hour in self._hours
         )
         return self._chart(hits, ticks_to(maximum, _short), lines=lines)
@@ -143,7 +162,7 @@ class Charts:
     ) -> Chart:
         return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks, lines, is_empty)
 
-    def _hits(self, told: Iterable[Sequence[str]]) -> SafeString:
+    def _hits(self, told: Iterable[tuple[str, ...]]) -> SafeString:
         """Return what each hour says when pointed at."""
         return SafeString(
             "".join(
@@ -180,7 +199,7 @@ def _name(model: str) -> str:
     return cell(model) or "no model named"
 
 
-@lru_cache(maxsize=2_000)
+@lru_cache(maxsize=REMEMBERED)
 def _span(hour: datetime, zone: tzinfo) -> str:
     begin, end = hour.astimezone(zone), (hour + HOUR).astimezone(zone)
     return f"{begin:%a} {begin.day} {begin:%b}, {begin:%H:%M}–{end:%H:%M}"

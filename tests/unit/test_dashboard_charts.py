@@ -53,7 +53,7 @@ def test_a_line_breaks_where_nothing_is_known_and_lone_points_are_dots() -> None
 
 
 def test_a_bars_pieces_stand_on_each_other() -> None:
-    lower, upper = stack([("a", 1), ("none", 0), ("b", 3)], maximum=8)
+    lower, upper = stack((("a", 1), ("none", 0), ("b", 3)), maximum=8)
     assert (lower.name, lower.y + lower.height) == ("a", HEIGHT)
     assert (upper.name, upper.y + upper.height) == ("b", lower.y)
 
