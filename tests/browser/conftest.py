@@ -60,8 +60,10 @@ class Visit:
 
 
 @pytest.fixture
-def visit(chromium: Browser, live_server: LiveServer, empty_queue: None) -> Iterator[Any]:
+def visit(chromium: Browser, live_server: LiveServer, empty_queue: None, settings: Settings) -> Iterator[Any]:
     """Open pages as a superuser; at the end the browser must have had nothing to complain of."""
+    # A password is made and asked for once a test: half a second each, by design, with the real one.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     User.objects.create_superuser("operator", password=PASSWORD)
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
     context.add_init_script(TELL_VIOLATIONS)
