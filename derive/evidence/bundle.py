@@ -10,12 +10,13 @@ return become a space each: they mean nothing to a reader and something to a ter
 """
 
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from pydantic_core import to_json
 
 from derive.contracts import Bounds, EvidenceBundle, EvidenceCut, EvidenceItem, EvidenceRedaction
 from derive.errors import EvidenceMissing, InvalidInput
@@ -23,6 +24,7 @@ from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_HASHED = tuple(sorted(EvidenceItem.model_fields))
 _DELIMITER_BYTES = 8
 """64 random bits, in hexadecimal digits: nobody who writes evidence can guess them, and each costs few tokens."""
 
@@ -78,10 +80,8 @@ def build_bundle(sources: Iterable[SourceText], *, bounds: Bounds, redactor: Red
 
 def hash_items(items: Iterable[EvidenceItem]) -> str:
     """Return the SHA-256 of the items alone, as RFC 8785 canonical JSON."""
-    plain = [item.model_dump() for item in items]
-    # Of texts, nulls and names in ASCII json writes what RFC 8785 wants (a test holds them together), and in C.
-    canonical = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    # Of texts, nulls and names in this order, this writes what RFC 8785 wants (a test holds them together), and fast.
+    return hashlib.sha256(to_json([{name: getattr(item, name) for name in _HASHED} for item in items])).hexdigest()
 
 
 def new_delimiter(items: Iterable[EvidenceItem]) -> str:

@@ -7,6 +7,7 @@ that delimiter might stand (an input, an earlier answer) it is taken out.
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from string import Template
 from typing import Any
 
@@ -43,9 +44,8 @@ def render_prompt(
     for name, value in values.items():
         values[name] = value.replace(bundle.delimiter, "")
     values["evidence"] = fence(bundle)
-    parsed = Template(template)
-    placed = set(parsed.get_identifiers())
-    sections = [parsed.safe_substitute(values).rstrip()]
+    placed = _placed(template)
+    sections = [Template(template).safe_substitute(values).rstrip()]
     if "rubric" not in placed and values["rubric"]:
         sections.append(f"# Rules for a good answer\n{values['rubric']}")
     if "schema" not in placed:
@@ -53,6 +53,12 @@ def render_prompt(
     if correction is not None:
         sections.append(correction.in_words(bundle.delimiter))
     return "\n\n".join(sections) + "\n"
+
+
+@lru_cache(maxsize=64)
+def _placed(template: str) -> frozenset[str]:
+    """Return the placeholders of a template, which is the same in run after run."""
+    return frozenset(Template(template).get_identifiers())
 
 
 def fence(bundle: EvidenceBundle) -> str:

@@ -23,10 +23,12 @@ def squeeze(stream: bytes) -> bytes:
     """
     # All at once: a call for each line costs more than the line. What lies between two of them shows below.
     lines = _PLAIN_LINE.findall(stream)
-    if len(lines) < 2 or max(len(line) for line, _ in lines) > _MAX_JOINED_BYTES:
+    if len(lines) < 2:
         return stream
-    beginning = b"".join([line for line, _ in lines])
-    joined = b"".join([piece for _, piece in lines])
+    whole, pieces = zip(*lines, strict=True)
+    if max(map(len, whole)) > _MAX_JOINED_BYTES:
+        return stream
+    beginning, joined = b"".join(whole), b"".join(pieces)
     # Two halves of a surrogate pair in two lines are no character; joined they would be one.
     if not stream.startswith(beginning) or len(joined) > _MAX_JOINED_BYTES or _HALF_PAIR.search(joined):
         return stream
