@@ -5,10 +5,12 @@ import re
 _MAX_JOINED_BYTES = 1024 * 1024
 """Below the longest line that an answer may hold."""
 
-_TEXT = rb'"[^"\\\x00-\x1f]*"'
+_PLAIN = rb'[^"\\\x00-\x1f]*+'
+_TEXT = rb'"' + _PLAIN + rb'"'
+_PIECE = _PLAIN + rb'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})' + _PLAIN + rb")*+"
 _PLAIN_LINE = re.compile(
     rb'(\{"model": ?' + _TEXT + rb', ?"created_at": ?' + _TEXT + rb', ?"message": ?'
-    rb'\{"role": ?"assistant", ?"content": ?"((?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)"\}, ?'
+    rb'\{"role": ?"assistant", ?"content": ?"(' + _PIECE + rb')"\}, ?'
     rb'"done": ?false\}\n)'
 )
 """What Ollama sends for each token, with or without blanks between members, and nothing more."""
