@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.bench.world import PASSAGE, empty_queue, fake_ollama, manage
 
-RUNS = 5_000
+RUNS = 10_000
+"""Some seconds of work, so that the half second in which the processes start is a small part of it."""
 SLOTS = 16
 EVIDENCE_BYTES = 7_000
 """Of each of two items: near the bound on an item."""
