@@ -1,10 +1,7 @@
 """``enqueue_jobs`` and ``inspect_jobs`` as real processes, in a world of their own on the embedded PostgreSQL."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,48 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from holocron.embedded_postgres.server import ensure_running
-from holocron.settings import BASE_DIR
-
-DEADLINE_SECONDS = 120.0
-
-
-class World:
-    """A folder with a database of its own; what is run in it never sees another."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-        self.environment["HOLOCRON_VAR"] = str(folder)
-
-    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "manage.py", *arguments],
-            cwd=BASE_DIR,
-            env=self.environment | more,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str, given: str = "", **more: str) -> tuple[int, str, str]:
-        process = self.start(*arguments, **more)
-        printed, complained = process.communicate(given, timeout=DEADLINE_SECONDS)
-        assert "Traceback" not in complained
-        return process.returncode, printed, complained
-
-    def connect(self) -> "psycopg.Connection[Any]":
-        socket_folder = ensure_running(self.folder / "postgres")
-        return psycopg.connect(host=socket_folder, user="postgres", dbname="holocron", autocommit=True)
+from tests.acceptance.command_world import DEADLINE_SECONDS, World, count, line, migrated
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("world with a space"))
-    code, _printed, complained = made.run("migrate", "--verbosity", "0")
-    assert code == 0, complained
-    with made.connect():  # holds the server between the commands
+    with migrated(tmp_path_factory.mktemp("world with a space")) as made:
         yield made
 
 
@@ -63,17 +24,6 @@ def database(world: World) -> Iterator["psycopg.Connection[Any]"]:
     with world.connect() as connection:
         yield connection
         connection.execute("TRUNCATE llm.artifact, llm.run, llm.job_event, llm.job CASCADE")
-
-
-def line(name: str, **more: Any) -> str:
-    job = {"interrogation_key": "sw_entity_facts_v1", "input": {"entity_type": "planet", "entity_id": name}}
-    return json.dumps({**job, "entity_id": name, **more})
-
-
-def count(database: "psycopg.Connection[Any]") -> int:
-    row = database.execute("SELECT count(*) FROM llm.job").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:

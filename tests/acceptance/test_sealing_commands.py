@@ -3,15 +3,12 @@
 import json
 from pathlib import Path
 
-from tests.acceptance.test_job_commands import World
+from tests.acceptance.command_world import migrated
 from tests.fake_ollama import FakeOllama, behaviours
 
 
 def test_what_is_sealed_verifies_is_missed_when_changed_and_may_be_purged(tmp_path: Path) -> None:
-    world = World(tmp_path / "world")
-    world.folder.mkdir()
-    assert world.run("migrate", "--verbosity", "0")[0] == 0
-    with world.connect(), FakeOllama() as fake:
+    with migrated(tmp_path) as world, FakeOllama() as fake:
         world.environment |= {"OLLAMA_BASE_URL": fake.url, "LAKE_URL": str(world.folder / "lake")}
         ask = ("--interrogation", "sw_entity_facts_v1", "--entity-type", "character", "--entity-id", "tala")
         assert world.run("enqueue_jobs", *ask, "--evidence", "Tala Venn was born on Corvessa.")[0] == 0

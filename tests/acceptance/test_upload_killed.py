@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.test_job_commands import World, count, line
+from tests.acceptance.command_world import World, count, line, migrated
 
 IMPORT = "0190a0b0c0d0400080000000000000f0"
 QUEUE = """
@@ -54,10 +54,7 @@ print("queued", state.queued, state.duplicates, flush=True)
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("world"))
-    code, _printed, complained = made.run("migrate", "--verbosity", "0")
-    assert code == 0, complained
-    with made.connect():  # holds the server between the processes
+    with migrated(tmp_path_factory.mktemp("world")) as made:
         yield made
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_job_commands import World
+from tests.acceptance.command_world import World, migrated
 from tests.fake_ollama import FakeOllama, behaviours
 
 EVIDENCE = "Tala Venn was born on Corvessa."
@@ -14,10 +14,7 @@ EVIDENCE = "Tala Venn was born on Corvessa."
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    made = World(tmp_path_factory.mktemp("world with a space"))
-    code, _, complained = made.run("migrate", "--verbosity", "0")
-    assert code == 0, complained
-    with made.connect(), FakeOllama() as fake:
+    with migrated(tmp_path_factory.mktemp("world with a space")) as made, FakeOllama() as fake:
         made.environment |= {"OLLAMA_BASE_URL": fake.url, "LAKE_URL": str(made.folder / "lake")}
         for entity in ("tala", "umber"):
             ask = ("--interrogation", "sw_entity_facts_v1", "--entity-type", "character", "--entity-id", entity)
