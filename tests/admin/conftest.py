@@ -84,6 +84,19 @@ def browse(people: dict[str, User]) -> "Browse":
     return Browse(people)
 
 
+@pytest.fixture
+def operator(browse: "Browse", queue: JobQueue) -> Client:
+    """An operator's client, beside a queue that is empty."""
+    return browse("operator")
+
+
+@pytest.fixture
+def uploads(settings: Settings, tmp_path: Path) -> Path:
+    """Where uploads are kept, of one test alone."""
+    settings.UPLOADS_FOLDER = tmp_path / "var" / "uploads"
+    return Path(settings.UPLOADS_FOLDER)
+
+
 @dataclass(frozen=True)
 class Browse:
     """Gives a client by whose it is."""

@@ -21,11 +21,6 @@ from tests.contract.scenes import a_job, claim_one, in_state, queued, ref, statu
 ASK, RUN, UNDO = (f"admin:derive_job_act{end}" for end in ("", "_run", "_undo"))
 
 
-@pytest.fixture
-def operator(browse: Browse) -> Client:
-    return browse("operator")
-
-
 def chosen(*jobs: Any) -> list[str]:
     return [f"{job.job_id}~{job.status}" for job in jobs]
 

@@ -29,11 +29,6 @@ def _no_ollama(settings: Settings) -> None:
     cache.clear()
 
 
-@pytest.fixture
-def operator(browse: Browse) -> Client:
-    return browse("operator")
-
-
 def form(**changes: Any) -> dict[str, Any]:
     return {
         "step": "enqueue",

@@ -49,11 +49,6 @@ def browse(browse_rolled_back: Browse) -> Browse:
 
 
 @pytest.fixture
-def operator(browse: Browse) -> Client:
-    return browse("operator")
-
-
-@pytest.fixture
 def acting_operator(people: dict[str, User]) -> Client:
     """An operator in a test whose procedures are called."""
     return Browse(people)("operator")

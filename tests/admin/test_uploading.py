@@ -11,7 +11,6 @@ import pytest
 from django.core import signing
 from django.test import Client
 from django.urls import reverse
-from pytest_django.fixtures import Settings
 
 from derive.admin import arriving, rights, uploading
 from derive.admin.bad_lines import as_csv
@@ -25,16 +24,7 @@ from tests.admin.conftest import HOSTILE, Browse
 from tests.admin.uploads import BAD, DISCARD, IN_STEPS, STEP, UPLOAD, jsonl, page, queue_all, row, send, token_of
 from tests.contract.scenes import KEY, queued, ref
 
-
-@pytest.fixture(autouse=True)
-def folder(settings: Settings, tmp_path: Path) -> Path:
-    settings.UPLOADS_FOLDER = tmp_path / "var" / "uploads"
-    return Path(settings.UPLOADS_FOLDER)
-
-
-@pytest.fixture
-def operator(browse: Browse, queue: JobQueue) -> Client:
-    return browse("operator")
+pytestmark = pytest.mark.usefixtures("uploads")
 
 
 @pytest.fixture
@@ -43,8 +33,8 @@ def sender(browse_rolled_back: Browse) -> Client:
     return browse_rolled_back("operator")
 
 
-def files(folder: Path) -> list[str]:
-    return sorted(one.name for one in folder.rglob("*") if one.is_file())
+def files(uploads: Path) -> list[str]:
+    return sorted(one.name for one in uploads.rglob("*") if one.is_file())
 
 
 def test_a_file_is_shown_and_then_queued_with_its_sender_and_the_reason(operator: Client, browse: Browse) -> None:
@@ -123,11 +113,11 @@ def test_sending_again_queues_nothing_again(operator: Client) -> None:
 
 
 def test_a_step_that_was_killed_while_it_checked_is_done_again_from_its_beginning(
-    operator: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+    operator: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploading, "STEP_SECONDS", 0)
     token = token_of(send(operator, jsonl(row(1), "bad", row(3))))
-    (good,) = folder.rglob("good")
+    (good,) = uploads.rglob("good")
     with good.open("ab") as file:
         file.write(b"2\t\thalf a li")
     operator.post(reverse(STEP), {"upload": token})
@@ -222,7 +212,7 @@ def test_a_line_that_names_another_actor_is_bad(sender: Client, browse_rolled_ba
     assert shown.context["bad"] == [(1, "actor: is not who sends this; leave it out")]
 
 
-def test_what_is_no_file_of_lines_is_refused_and_not_kept(sender: Client, folder: Path) -> None:
+def test_what_is_no_file_of_lines_is_refused_and_not_kept(sender: Client, uploads: Path) -> None:
     for content, why in (
         (b"", "is empty"),
         (b"PK\x03\x04" + b"x" * 50, "zip archive"),
@@ -232,7 +222,7 @@ def test_what_is_no_file_of_lines_is_refused_and_not_kept(sender: Client, folder
     ):
         answer = send(sender, content)
         assert (answer.status_code, why in answer.content.decode()) == (400, True)
-    assert files(folder) == []
+    assert files(uploads) == []
 
 
 def test_no_file_at_all_is_said(sender: Client) -> None:
@@ -252,13 +242,13 @@ def test_lines_that_are_not_utf8_are_bad_lines(sender: Client) -> None:
 
 
 def test_a_file_that_is_too_large_is_refused_while_it_arrives(
-    sender: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+    sender: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arriving, "MAX_UPLOAD_BYTES", 100_000)
     answer = send(sender, b"x" * 200_000)
     assert answer.status_code == 413
     assert "is larger than" in answer.content.decode()
-    assert files(folder) == []
+    assert files(uploads) == []
     monkeypatch.setattr(uploading, "MAX_REQUEST_BYTES", 100_000)
     monkeypatch.setattr(uploading, "Arriving", None)  # so much is not even read
     assert send(sender, b"x" * 200_000).status_code == 413
@@ -274,7 +264,7 @@ def test_too_many_bad_lines_end_the_check(sender: Client, monkeypatch: pytest.Mo
 
 
 def test_an_upload_of_somebody_else_is_refused_everywhere(
-    sender: Client, browse_rolled_back: Browse, folder: Path
+    sender: Client, browse_rolled_back: Browse, uploads: Path
 ) -> None:
     token = token_of(send(sender, jsonl(row(1))))
     other = browse_rolled_back("maintainer")
@@ -284,7 +274,7 @@ def test_an_upload_of_somebody_else_is_refused_everywhere(
     assert other.post(reverse(DISCARD), {"upload": token}).status_code == 403
     assert not page(other, "").context["kept"]
     assert not Job.objects.exists()
-    assert "state.json" in files(folder)
+    assert "state.json" in files(uploads)
 
 
 def test_a_token_leads_to_no_other_path(sender: Client, browse_rolled_back: Browse) -> None:
@@ -299,26 +289,26 @@ def test_a_token_leads_to_no_other_path(sender: Client, browse_rolled_back: Brow
         assert sender.post(reverse(DISCARD), {"upload": token}).status_code == 409
 
 
-def test_nobody_else_on_the_machine_can_look_into_it(sender: Client, folder: Path) -> None:
+def test_nobody_else_on_the_machine_can_look_into_it(sender: Client, uploads: Path) -> None:
     token_of(send(sender, jsonl(row(1), "bad")))
-    modes = {one: one.stat().st_mode & 0o777 for one in (folder, *folder.rglob("*"))}
+    modes = {one: one.stat().st_mode & 0o777 for one in (uploads, *uploads.rglob("*"))}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
 
 
-def test_what_is_over_is_gone_at_the_next_upload(sender: Client, folder: Path, browse_rolled_back: Browse) -> None:
+def test_what_is_over_is_gone_at_the_next_upload(sender: Client, uploads: Path, browse_rolled_back: Browse) -> None:
     token = token_of(send(sender, jsonl(row(1))))
-    (folder / "arriving-left").write_bytes(b"x")
+    (uploads / "arriving-left").write_bytes(b"x")
     long_ago = time.time() - uploads_folder.KEPT_SECONDS - 60
-    for path in (*folder.rglob("state.json"), folder / "arriving-left"):
+    for path in (*uploads.rglob("state.json"), uploads / "arriving-left"):
         os.utime(path, (long_ago, long_ago))
     assert page(sender, token).status_code == 404
     token_of(send(browse_rolled_back("maintainer"), jsonl(row(2))))
-    assert len(list(folder.rglob("state.json"))) == 1
-    assert not (folder / "arriving-left").exists()
+    assert len(list(uploads.rglob("state.json"))) == 1
+    assert not (uploads / "arriving-left").exists()
 
 
-def test_one_user_keeps_no_more_than_so_many(operator: Client, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_user_keeps_no_more_than_so_many(operator: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads_folder, "MAX_KEPT", 2)
     first = token_of(send(operator, jsonl(row(1))))
     token_of(send(operator, jsonl(row(2))))
@@ -326,14 +316,14 @@ def test_one_user_keeps_no_more_than_so_many(operator: Client, folder: Path, mon
     queue_all(operator, first)
     # One that is queued makes room by itself.
     third = token_of(send(operator, jsonl(row(3))))
-    assert len(list(folder.rglob("state.json"))) == 2
+    assert len(list(uploads.rglob("state.json"))) == 2
     assert operator.post(reverse(DISCARD), {"upload": third}).status_code == 303
-    assert len(list(folder.rglob("state.json"))) == 1
+    assert len(list(uploads.rglob("state.json"))) == 1
 
 
-def test_two_steps_at_once_are_one_and_a_refusal(sender: Client, folder: Path) -> None:
+def test_two_steps_at_once_are_one_and_a_refusal(sender: Client, uploads: Path) -> None:
     token = token_of(send(sender, jsonl(row(1))))
-    (state,) = folder.rglob("state.json")
+    (state,) = uploads.rglob("state.json")
     with kept_upload.Upload(state.parent, import_id=UUID(state.parent.name)).alone():
         assert "at work" in queue_all(sender, token).text
         assert "at work" in sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["error"]
@@ -348,10 +338,10 @@ def test_without_a_reason_nothing_is_queued(sender: Client) -> None:
 
 
 def test_uploading_takes_both_acting_and_seeing_payloads(
-    sender: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+    sender: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = token_of(send(sender, jsonl(row(1))))
-    before = files(folder)
+    before = files(uploads)
     for lacking in (rights.ACT_ON_JOBS, rights.SEE_PAYLOADS):
         permitted = {rights.VIEW_JOBS, rights.ACT_ON_JOBS, rights.SEE_PAYLOADS} - {lacking}
         monkeypatch.setattr(rights, "may", lambda _request, what, permitted=permitted: what in permitted)
@@ -360,7 +350,7 @@ def test_uploading_takes_both_acting_and_seeing_payloads(
         assert queue_all(sender, token).status_code == 403
         assert sender.get(reverse(BAD), {"upload": token}).status_code == 403
         assert sender.post(reverse(DISCARD), {"upload": token}).status_code == 403
-    assert files(folder) == before
+    assert files(uploads) == before
     assert not Job.objects.exists()
 
 
@@ -371,9 +361,9 @@ def strict(browse_rolled_back: Browse) -> Client:
     return client
 
 
-def test_every_form_of_it_needs_the_page_s_own_token(sender: Client, strict: Client, folder: Path) -> None:
+def test_every_form_of_it_needs_the_page_s_own_token(sender: Client, strict: Client, uploads: Path) -> None:
     assert send(strict, jsonl(row(1))).status_code == 403
-    assert files(folder) == []
+    assert files(uploads) == []
     token = token_of(send(sender, jsonl(row(1))))
     assert queue_all(strict, token).status_code == 403
     assert strict.post(reverse(DISCARD), {"upload": token}).status_code == 403
@@ -381,9 +371,9 @@ def test_every_form_of_it_needs_the_page_s_own_token(sender: Client, strict: Cli
     assert send(strict, jsonl(row(1)), csrfmiddlewaretoken=str(form_token)).status_code == 303
 
 
-def test_a_folder_that_cannot_be_used_is_said(sender: Client, folder: Path) -> None:
-    folder.parent.mkdir(parents=True)
-    folder.write_bytes(b"a file is in its place")
+def test_a_folder_that_cannot_be_used_is_said(sender: Client, uploads: Path) -> None:
+    uploads.parent.mkdir(parents=True)
+    uploads.write_bytes(b"a file is in its place")
     answer = send(sender, jsonl(row(1)))
     assert (answer.status_code, "tell a maintainer" in answer.content.decode()) == (503, True)
 

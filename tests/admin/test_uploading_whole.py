@@ -3,13 +3,11 @@
 import shutil
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from derive.errors import CommitUnanswered, DatabaseUnavailable
 from derive.intake import spool
@@ -18,20 +16,10 @@ from derive.models import Job, JobEvent
 from derive.queue import JobQueue
 from derive.sql import calls as calls_module
 from derive.sql import payloads
-from tests.admin.conftest import Browse
 from tests.admin.uploads import jsonl, page, queue_all, row, send, token_of
 from tests.contract.scenes import at_once, queued, ref
 
-
-@pytest.fixture(autouse=True)
-def folder(settings: Settings, tmp_path: Path) -> Path:
-    settings.UPLOADS_FOLDER = tmp_path / "var" / "uploads"
-    return Path(settings.UPLOADS_FOLDER)
-
-
-@pytest.fixture
-def operator(browse: Browse, queue: JobQueue) -> Client:
-    return browse("operator")
+pytestmark = pytest.mark.usefixtures("uploads")
 
 
 def test_a_request_that_was_killed_after_its_commit_is_repeated_with_the_same_result(
