@@ -1,5 +1,6 @@
 """The stream of ``/api/chat`` put together again: NDJSON in pieces of any size in, one answer out."""
 
+import re
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -15,6 +16,7 @@ _MAX_UNKNOWN_BYTES = 1024 * 1024
 """How many bytes of lines with members unknown to us are kept for ``response.json``: every one is in the stream."""
 
 _MAX_COUNTER = 2**63 - 1
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KNOWN_LINE_MEMBERS = frozenset({"model", "created_at", "message", "done"})
 _KNOWN_MESSAGE_MEMBERS = frozenset({"role", "content", "thinking"})
 
@@ -85,8 +87,8 @@ class AnswerAssembler:
         final = self._final or {}
         model = final.get("model")
         return ChatAnswer(
-            content="".join(self._content),
-            thinking="".join(self._thinking),
+            content=_joined(self._content),
+            thinking=_joined(self._thinking),
             done_reason=_done_reason(final),
             model=model if isinstance(model, str) else None,
             metrics=_metrics(final),
@@ -153,9 +155,9 @@ class AnswerAssembler:
         if self._final is None:
             return b""
         last = self._final.get("message")
-        message = {"role": "assistant"} | (last or {}) | {"content": "".join(self._content)}
+        message = {"role": "assistant"} | (last or {}) | {"content": _joined(self._content)}
         if self._thinking:
-            message["thinking"] = "".join(self._thinking)
+            message["thinking"] = _joined(self._thinking)
         whole = self._final | {"message": message | self._unknown_in_message}
         for name, value in self._unknown.items():
             last_value = whole.get(name)
@@ -164,6 +166,14 @@ class AnswerAssembler:
             else:
                 whole.setdefault(name, value)
         return dump_json(whole)
+
+
+def _joined(pieces: list[str]) -> str:
+    """Return the pieces as one text. The halves of a surrogate pair that came in two lines become one character."""
+    text = "".join(pieces)
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ _PLAIN_LINE = re.compile(
     rb'"done": ?false\}\n)'
 )
 """What Ollama sends for each token, with or without blanks between members, and nothing more."""
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def squeeze(stream: bytes) -> bytes:
@@ -31,8 +30,7 @@ def squeeze(stream: bytes) -> bytes:
     if max(map(len, whole)) > _MAX_JOINED_BYTES:
         return stream
     beginning, joined = b"".join(whole), b"".join(pieces)
-    # Two halves of a surrogate pair in two lines are no character; joined they would be one.
-    if not stream.startswith(beginning) or len(joined) > _MAX_JOINED_BYTES or _HALF_PAIR.search(joined):
+    if not stream.startswith(beginning) or len(joined) > _MAX_JOINED_BYTES:
         return stream
     end = len(beginning)
     try:

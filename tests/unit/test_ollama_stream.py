@@ -141,6 +141,32 @@ def test_half_a_surrogate_pair_in_the_content_is_handed_on_and_stored_escaped() 
     assert b"\\ud83d" in answer.response_json
 
 
+def test_halves_of_a_surrogate_pair_in_two_lines_become_one_character() -> None:
+    answer = assemble(
+        b'{"message":{"content":"a\\ud83d","thinking":"\\ud83d"},"done":false}\n'
+        b'{"message":{"content":"\\ude00b","thinking":"\\ude00"},"done":true,"done_reason":"stop"}\n'
+    )
+    assert (answer.content, answer.thinking) == ("a😀b", "😀")
+    message = json.loads(answer.response_json.decode())["message"]
+    assert (message["content"], message["thinking"]) == ("a😀b", "😀")
+
+
+@given(st.lists(st.text(st.characters(codec="utf-16"), max_size=4), max_size=4), st.data())
+def test_text_is_the_same_wherever_its_utf_16_is_cut_into_lines(words: list[str], data: st.DataObject) -> None:
+    text = "".join(words)
+    units = text.encode("utf-16-le")
+    cut = 2 * data.draw(st.integers(0, len(units) // 2))
+    pieces = [half.decode("utf-16-le", "surrogatepass") for half in (units[:cut], units[cut:])]
+    stream = b"".join(json.dumps(line(piece)).encode() + b"\n" for piece in pieces) + ndjson(final())
+    assert assemble(stream).content == text
+
+
+@pytest.mark.parametrize("content", ["\\ude00\\ud83d", "\\ud83dx\\ude00", "\\ud83d"])
+def test_a_half_without_its_other_half_stays_what_it_is(content: str) -> None:
+    answer = assemble(b'{"message":{"content":"%s"},"done":true,"done_reason":"stop"}\n' % content.encode())
+    assert answer.content == json.loads(f'"{content}"')
+
+
 @pytest.mark.parametrize("done", [1, "true", None, [True]])
 def test_only_true_is_done(done: Any) -> None:
     with pytest.raises(ModelCrashed):
