@@ -1,22 +1,20 @@
 """Facts beside the words that prove them: where each quote stands in the items it cites.
 
-Held together as ``derive.interrogations.grounding`` holds them: white space counts as one space. Offsets are found
-here, on the server; the page only shows and hides marks.
+Compared as ``derive.interrogations.grounding`` compares them, with typography folded. Offsets are found here, on the
+server; the page only shows and hides marks.
 """
 
-import re
-from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 from derive.admin.texts import cell, visible
-from derive.interrogations.grounding import cited_facts, normalise_space
+from derive.evidence.folding import fold
+from derive.interrogations.grounding import cited_facts
 
 MAX_FACTS = 200
 MAX_ITEMS = 100
 MAX_ITEM_CHARACTERS = 20_000
-_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def compare(answer: Any, bundle: Any) -> Comparison:
         for item in (items if isinstance(items, list) else [])[:MAX_ITEMS]
         if isinstance(item, dict) and isinstance(item.get("text"), str)
     }
-    indexes = {name: _Index(item["text"]) for name, item in texts.items()}
+    folded = {name: fold(item["text"]) for name, item in texts.items()}
     marks: dict[str, list[tuple[int, int, int]]] = {name: [] for name in texts}
     facts = []
     for number, (_path, fact) in enumerate(cited_facts(answer)):
@@ -73,7 +71,7 @@ def compare(answer: Any, bundle: Any) -> Comparison:
         cited = [name for name in ids if isinstance(name, str)] if isinstance(ids, list) else []
         found = False
         for name in dict.fromkeys(cited):
-            span = indexes[name].find(quote) if name in indexes else None
+            span = folded[name].find(quote) if name in folded and isinstance(quote, str) else None
             if span is not None:
                 found = True
                 marks[name].append((*span, number))
@@ -95,29 +93,6 @@ def compare(answer: Any, bundle: Any) -> Comparison:
         for name, item in texts.items()
     )
     return Comparison(facts=tuple(facts), items=shown)
-
-
-class _Index:
-    """A text with its white space normalised, and where each word of that came from."""
-
-    def __init__(self, text: str) -> None:
-        words = list(_WORD.finditer(text))
-        self._origins = [word.start() for word in words]
-        self._starts = [0, *accumulate(len(word[0]) + 1 for word in words)]
-        self._normalised = " ".join(word[0] for word in words)
-
-    def find(self, quote: Any) -> tuple[int, int] | None:
-        """Return where a quote begins and ends in the text as it was, or None."""
-        wanted = normalise_space(quote) if isinstance(quote, str) else ""
-        start = self._normalised.find(wanted) if wanted else -1
-        if start < 0:
-            return None
-        return self._origin(start), self._origin(start + len(wanted) - 1) + 1
-
-    def _origin(self, place: int) -> int:
-        """Return where a character of a word was; a quote begins and ends with one."""
-        word = bisect_right(self._starts, place) - 1
-        return self._origins[word] + place - self._starts[word]
 
 
 def _segments(text: str, marks: list[tuple[int, int, int]]) -> tuple[Segment, ...]:

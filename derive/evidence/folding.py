@@ -103,8 +103,7 @@ class Folded:
     def _find_across_breaks(self, wanted: "Folded") -> Iterator[tuple[int, int]]:
         """Look where the letters are the same first: that takes linear time, and rarely leads astray."""
         marked, marks = self._marked
-        places = [place for place, char in enumerate(marked) if char not in _BETWEEN_LETTERS]
-        letters = "".join([marked[place] for place in places])
+        letters, places = self._letters
         pattern, wanted_letters = _pattern(wanted), wanted.text.translate(_LETTERS_ONLY)
         found, tries, done = letters.find(wanted_letters) if wanted_letters else -1, 0, 0
         while found >= 0 and tries < _MAX_TRIES:
@@ -126,6 +125,13 @@ class Folded:
         edges = [0, *self.breaks, len(self.text)]
         pieces = [self.text[start:end] for start, end in pairwise(edges)]
         return _BREAK.join(pieces), [place + before for before, place in enumerate(self.breaks)]
+
+    @cached_property
+    def _letters(self) -> tuple[str, list[int]]:
+        """The marked text without hyphens, spaces and breaks, and where in it each character stands."""
+        marked, _ = self._marked
+        places = [place for place, char in enumerate(marked) if char not in _BETWEEN_LETTERS]
+        return "".join([marked[place] for place in places]), places
 
 
 def fold(text: str) -> Folded:

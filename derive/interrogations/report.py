@@ -37,11 +37,15 @@ class Check(Frozen):
 
 @dataclass(frozen=True)
 class Validation:
-    """What was made of an answer: its checks, and either its value or the error to end the run with."""
+    """What was made of an answer: its checks, and either its value or the error to end the run with.
+
+    ``folded_quotes`` are the paths of quotes that stand in the evidence only once typography is folded.
+    """
 
     checks: tuple[Check, ...]
     value: Any
     error: RunError | None
+    folded_quotes: tuple[str, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -54,13 +58,14 @@ class Validation:
         return json.dumps(self.value, ensure_ascii=False, separators=(",", ":")) if self.valid else None
 
     def report(self) -> dict[str, Any]:
-        """Return what ``validation.json`` holds."""
-        return {
+        """Return what ``validation.json`` holds; ``folded_quotes`` only where there are some."""
+        report = {
             "valid": self.valid,
             "error_kind": None if self.error is None else self.error.kind.value,
             "error": None if self.error is None else str(self.error),
             "checks": [check.model_dump(mode="json") for check in self.checks],
         }
+        return report | ({"folded_quotes": list(self.folded_quotes)} if self.folded_quotes else {})
 
 
 def message_of(details: tuple[Detail, ...]) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from derive.contracts import EvidenceBundle, parse_json
 from derive.errors import InvalidOutput, UngroundedOutput
 from derive.interrogations.answer_schema import AnswerSchema
-from derive.interrogations.grounding import find_ungrounded
+from derive.interrogations.grounding import check_grounding
 from derive.interrogations.report import Check, Detail, Validation, excerpt_of, message_of, path_of
 
 MAX_DEPTH = 64
@@ -48,11 +48,12 @@ def validate_answer(
         else:
             _refuse_if(_model_faults(content, output_model))
             checks.append(Check(name="model", result="passed"))
-        _refuse_if(find_ungrounded(value, bundle))
+        grounding = check_grounding(value, bundle)
+        _refuse_if(grounding.problems)
         checks.append(Check(name="grounding", result="passed"))
     except _Refused as refused:
         return _refuse(checks, refused.details)
-    return Validation(checks=tuple(checks), value=value, error=None)
+    return Validation(checks=tuple(checks), value=value, error=None, folded_quotes=grounding.folded_quotes)
 
 
 def _refuse_if(details: tuple[Detail, ...]) -> None:

@@ -28,6 +28,16 @@ def test_a_quote_is_marked_where_it_stands_whatever_the_white_space() -> None:
     assert compared.facts[0].grounded
 
 
+def test_a_quote_in_plain_typography_is_marked_where_it_stands() -> None:
+    compared = compare(_fact('the "first" report', "E"), _bundle("of the “ﬁrst”\u00a0re-\nport, e\u0301"))
+    assert [(part.text, part.facts) for part in compared.items[0].segments] == [
+        ("of ", ""),
+        ("the “ﬁrst”\u00a0re-\nport", "0"),
+        (", e\u0301", ""),
+    ]
+    assert compared.facts[0].grounded
+
+
 def test_quotes_that_overlap_share_their_stretch() -> None:
     compared = compare([_fact("a b", "E"), _fact("b c", "E")], _bundle("a b c"))
     assert [(part.text, part.facts) for part in compared.items[0].segments] == [("a ", "0"), ("b", "0 1"), (" c", "1")]

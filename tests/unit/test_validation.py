@@ -171,7 +171,7 @@ def test_a_quote_that_stands_in_its_item_is_grounded(quote: str, evidence_id: st
 UNGROUNDED = [
     (fact("Luke Skywalker", "b"), "facts[0].quote does not stand in the evidence it cites (b); it stands in a"),
     (fact("luke skywalker", "a"), "copied character by character"),
-    (fact('"Tatooine"', "a"), "copied character by character"),
+    (fact("“tatooine”", "a"), "copied character by character"),
     (fact("Luke … born", "a"), "copied character by character"),
     (fact("they say. Leia", "a", "b"), "copied character by character"),
     (fact("Luke", "a", "zz"), "facts[0].evidence_ids names evidence that does not exist; there is: a, b"),
@@ -179,6 +179,12 @@ UNGROUNDED = [
     (fact("Luke"), "must name the evidence"),
     (fact("", "a"), "is empty"),
     (fact(" \u00a0\n", "a"), "is empty"),
+    (fact("\u200b\u2060", "a"), "is empty"),
+    (fact("\u3164", "a"), "is empty"),
+    (fact("L", "a"), "fewer than 2 letters or digits"),
+    (fact("a …", "a"), "fewer than 2 letters or digits"),
+    (fact("🚀", "b"), "fewer than 2 letters or digits"),
+    (fact(".", "a", "b"), "fewer than 2 letters or digits"),
 ]
 
 
@@ -198,7 +204,40 @@ def test_cited_facts_are_found_wherever_they_stand() -> None:
     assert "x[0].y.deep.quote" in str(validation.error)
 
 
-WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(str.strip)
+@pytest.mark.parametrize("text", ["5", "🚀", "— x —", "!"])
+def test_an_item_of_one_letter_or_none_can_be_quoted_whole(text: str) -> None:
+    assert validate(answer(fact(text, "a")), bundle_of(a=text)).valid
+    assert not validate(answer(fact("\u200b", "a")), bundle_of(a=text)).valid
+
+
+TYPESET = "The “ﬁrst” offi\u00adcer’s re-\nport – 1939–1945 –\u00a0says: São\u0303 Tome\u0301\u200b…"
+PLAIN_COPIES = [
+    '"first" officer\'s report',
+    "officer’s re- port",
+    "report - 1939-1945 - says",
+    "São\u0303 Tomé...",
+    "Tomé…",
+]
+
+
+@pytest.mark.parametrize("quote", PLAIN_COPIES)
+def test_a_quote_in_plain_typography_is_grounded_and_the_report_names_it(quote: str) -> None:
+    bundle = bundle_of(a=TYPESET, b="Leia is a princess.")
+    validation = validate(answer(fact("Leia is", "b"), fact(quote, "a")), bundle)
+    assert validation.valid
+    assert validation.report()["folded_quotes"] == ["facts[1].quote"]
+
+
+@pytest.mark.parametrize("quote", ["First", "officers", "1939 1945", "19391945", "Sao Tome", "reports"])
+def test_a_quote_with_other_letters_or_words_stays_ungrounded(quote: str) -> None:
+    assert isinstance(validate(answer(fact(quote, "a")), bundle_of(a=TYPESET)).error, UngroundedOutput)
+
+
+def test_a_report_of_quotes_that_stand_as_written_names_no_folded_ones() -> None:
+    assert "folded_quotes" not in validate(answer(fact("Leia  is", "b"))).report()
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8).map(lambda text: text + "it")
 SPACES = st.sampled_from([" ", "\n", "\t ", "\u00a0", "\u3000", "  \r\n"])
 
 
