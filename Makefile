@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-contract chaos bench bench-admin screenshots lint format docs requirements
+.PHONY: help setup environment demo test test-contract chaos mutants bench bench-admin screenshots lint format docs requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -41,6 +41,9 @@ WORKERS ?= 4
 SEED ?=
 chaos: setup ## Let everything go wrong at once, then judge every promise; SECONDS, WORKERS, SEED
 	$(RUN) -m tests.chaos --seconds $(SECONDS) --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: setup ## Put small faults into the code, one at a time, and list those the tests miss; ARGS="backoff usp_claim"
+	$(RUN) -m tests.mutants $(ARGS)
 
 bench: setup ## Measure speed and memory, as a table and as JSON
 	$(RUN) -m tests.bench $(ARGS)

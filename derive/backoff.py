@@ -13,8 +13,8 @@ def backoff_seconds(attempt_count: int, rng: Random) -> int:
     """Return the seconds to wait after the ``attempt_count``-th counted attempt (1, 2, 3 …).
 
     ``min(3600, 30 * 2**(attempt_count - 1))``, spread by up to 20 % either way so that jobs that failed
-    together do not come back together. Never less than one second.
+    together do not come back together.
     """
     doublings = min(max(attempt_count - 1, 0), _MAX_DOUBLINGS)
     seconds = min(MAX_SECONDS, FIRST_SECONDS << doublings)
-    return max(1, round(seconds * rng.uniform(1 - JITTER, 1 + JITTER)))
+    return round(seconds * rng.uniform(1 - JITTER, 1 + JITTER))

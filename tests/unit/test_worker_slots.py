@@ -54,3 +54,68 @@ def test_a_failure_teaches_nothing_of_the_models_speed() -> None:
         assert slots.ahead == 0
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("seconds", "ahead"), [(1.0, 1), (0.25, 4), (0.125, 8), (0.05, 8)])
+def test_a_quarter_of_a_second_of_work_is_made_ready_and_two_runs_a_slot_at_most(seconds: float, ahead: int) -> None:
+    slots = Slots(4)
+    slots.learn(seconds)
+    assert slots.ahead == ahead
+
+
+def test_the_measured_speed_follows_new_answers_by_a_fifth() -> None:
+    slots = Slots(100)
+    slots.learn(1.0)
+    slots.learn(2.0)
+    assert slots.ahead == int(25 / 1.2)
+
+
+@pytest.mark.parametrize(("waiting", "room"), [(0, 8), (6, 2), (7, 0), (8, 0)])
+def test_work_is_made_ready_in_few_full_claims(waiting: int, room: int) -> None:
+    async def run() -> int:
+        slots = Slots(4)
+        slots.learn(0.125)
+        for _ in range(4):
+            await slots.enter().asking().__aenter__()
+        for _ in range(waiting):
+            slots.enter()
+        return slots.room()
+
+    assert asyncio.run(run()) == room
+
+
+def test_two_answered_runs_a_slot_may_wait_to_be_written() -> None:
+    slots = Slots(3)
+    for ending in range(6):
+        assert slots.room() == min(3, 6 - ending)
+        slots.enter().begin_ending()
+    assert slots.room() == 0
+
+
+def test_a_change_wakes_a_waiter_once() -> None:
+    async def run() -> None:
+        slots = Slots(1)
+        for change in (slots.nudge, slots.enter, lambda: slots.move(Stage.WAITING, None)):
+            waiter = asyncio.create_task(slots.wait_for_change())
+            await asyncio.sleep(0)
+            assert not waiter.done()
+            change()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert waiter.done()
+
+    asyncio.run(run())
+
+
+def test_an_answers_duration_is_what_passed_while_the_model_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        now = 100.0
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+        slots = Slots(8)
+        place = slots.enter()
+        async with place.asking():
+            now = 100.5
+        assert place.model_seconds == 0.5
+        assert slots.ahead == 4
+
+    asyncio.run(run())

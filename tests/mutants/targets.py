@@ -1,0 +1,74 @@
+"""What is mutated, and by which tests each mutant has to be noticed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.mutation import ROOT, Mutant
+from tests.mutants.python_mutants import python_mutants
+from tests.mutants.sql_mutants import sql_mutants
+
+PROCEDURES = "migrations_sql/postgresql/procedures"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file and its tests, the quickest first: pytest stops at the first that fails."""
+
+    path: str
+    tests: tuple[str, ...]
+
+    def mutants(self) -> list[Mutant]:
+        """Return every mutant of the file."""
+        return list((python_mutants if self.path.endswith(".py") else sql_mutants)(self.path, self.source()))
+
+    def source(self) -> str:
+        """Return the file's text."""
+        return Path(ROOT, self.path).read_text("utf-8")
+
+    def missing_tests(self) -> list[str]:
+        """Return the named tests that do not exist."""
+        return [test for test in self.tests if not Path(ROOT, test).exists()]
+
+
+_QUEUE_TESTS = (
+    "tests/contract/test_claim.py",
+    "tests/contract/test_enqueue.py",
+    "tests/contract/test_dedupe.py",
+    "tests/contract/test_completion.py",
+    "tests/contract/test_leases.py",
+    "tests/contract/test_operators.py",
+    "tests/contract/test_clock_put_back.py",
+    "tests/contract/test_races.py",
+    "tests/contract/test_purge.py",
+)
+
+TARGETS: tuple[Target, ...] = (
+    Target("derive/backoff.py", ("tests/unit/test_backoff.py",)),
+    Target("derive/states.py", ("tests/contract/test_queue_model.py", "tests/contract/test_histories.py")),
+    Target("derive/worker/gate.py", ("tests/faults/test_worker_waits.py",)),
+    Target("derive/worker/patience.py", ("tests/unit/test_database_retry.py",)),
+    Target("derive/worker/lease.py", ("tests/faults/test_worker_leases.py",)),
+    Target("derive/worker/slots.py", ("tests/unit/test_worker_slots.py",)),
+    Target("derive/schedules/alone.py", ("tests/contract/test_tasks_alone.py",)),
+    Target("derive/admin/keyset.py", ("tests/admin/test_job_list.py",)),
+    Target("derive/interrogations/grounding.py", ("tests/unit/test_validation.py",)),
+    Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),
+    Target("derive/evidence/bundle.py", ("tests/unit/test_evidence_bundle.py",)),
+    Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),
+    Target("derive/evidence/sources.py", ("tests/unit/test_evidence_sources.py",)),
+    *(
+        Target(f"{PROCEDURES}/{name}.sql", _QUEUE_TESTS)
+        for name in (
+            "usp_claim_next_job",
+            "usp_complete_job",
+            "usp_release_job",
+            "usp_heartbeat",
+            "usp_reap_expired_leases",
+            "usp_promote_due_jobs",
+            "usp_enqueue_jobs",
+            "usp_cancel_jobs",
+            "usp_requeue_jobs",
+            "usp_purge_jobs",
+        )
+    ),
+)
