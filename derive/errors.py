@@ -15,6 +15,7 @@
     │   └── Released  Cancelled                               → stopped on purpose
     ├── QueueError
     │   ├── BadArgument             a stored procedure refused an argument
+    │   ├── BadContent              a constraint, a type or a size refused the values
     │   ├── DatabaseUnavailable     no answer from the database; the call may be said again if it is repeatable
     │   │   └── CommitUnanswered    it went away while it committed: all is done, or nothing
     │   ├── InsideTransaction       a durable call was made inside a longer transaction
@@ -213,7 +214,13 @@ class Cancelled(RunError):
 
 
 class QueueError(HolocronError):
-    """A call to the queue did not do what was asked."""
+    """A call to the queue did not do what was asked.
+
+    ``is_about_content`` says that the values sent are at fault, so that sending them again is no use. Every other
+    error may pass: whoever has something to hand in keeps it and tries again.
+    """
+
+    is_about_content: ClassVar[bool] = False
 
 
 class BadArgument(QueueError):
@@ -222,9 +229,17 @@ class BadArgument(QueueError):
     ``number`` holds the last digits of the error (1 to 99), the same on both engines.
     """
 
+    is_about_content = True
+
     def __init__(self, message: str, *, number: int) -> None:
         super().__init__(message)
         self.number = number
+
+
+class BadContent(QueueError):
+    """The database refused the values: a constraint, a type, a size or an encoding."""
+
+    is_about_content = True
 
 
 class DatabaseUnavailable(QueueError):

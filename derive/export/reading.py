@@ -14,7 +14,7 @@ from django.db import connection
 
 from derive.export.columns import COLUMNS, Column, Kind, Rows
 from derive.export.selection import Selection
-from derive.sql.faults import queue_error, read_fault
+from derive.sql.faults import STRAY_ERRORS, driver_errors, queue_error, read_fault
 from derive.sql.reading import read_rows
 from derive.sql.tables import Engine, engine_of, quoted_table
 
@@ -152,7 +152,8 @@ def _rows(selection: Selection, where: str) -> Iterator[Batch]:
     try:
         # On the server, so that an answer of very many facts is not in memory at once; a pooler may not allow it.
         is_chunked = selection.rows is Rows.FACTS and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        with connection.chunked_cursor() if is_chunked else connection.cursor() as cursor:
+        cursors = connection.chunked_cursor if is_chunked else connection.cursor
+        with driver_errors(STRAY_ERRORS), cursors() as cursor:
             cursor.execute(sql, values)
             while batch := cursor.fetchmany(FETCH_ROWS):
                 yield batch

@@ -11,13 +11,13 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import Error as DjangoDatabaseError
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
 from derive.errors import CommitUnanswered, DatabaseUnavailable, InsideTransaction
-from derive.sql.faults import Meaning, queue_error, read_fault
+from derive.sql.fault_codes import Meaning
+from derive.sql.faults import CONSEQUENCES, DATABASE_ERRORS, DriverBroke, driver_errors, queue_error, read_fault
 from derive.sql.moments import as_utc, without_zone
 from derive.sql.procedures import Procedure
 from derive.sql.tables import SCHEMA, Engine, engine_of
@@ -60,12 +60,12 @@ def render_call(
 def call(using: str, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
     """Call a procedure in a transaction of its own and return its rows, columns in the contract's order.
 
-    Deadlocks and lock time-outs are said again, a few times, after a pause with jitter. When the connection broke,
-    a repeatable procedure is said once more on a new one; any other raises DatabaseUnavailable.
+    Deadlocks and lock time-outs are retried a few times with jittered backoff. When the connection broke, a repeatable
+    procedure is retried once on a new one; any other raises DatabaseUnavailable.
 
     Raises:
         InsideTransaction: the caller has a transaction open; nothing was sent.
-        BadArgument, WorkerIdInUse, DatabaseUnavailable, AccessDenied, SchemaMismatch, QueueError: see ``faults``.
+        QueueError: whatever else ``faults.CONSEQUENCES`` names; nothing that a driver raises passes it by.
     """
     connection = connections[using]
     return _until_done(connection, procedure, lambda: _send(connection, procedure, arguments))
@@ -91,10 +91,19 @@ def call_as_one(
 
     def send_all() -> list[Sequence[Row]]:
         nonlocal may_be_done
-        with transaction.atomic(using):
-            rows = [_send(connection, procedure, arguments) for arguments in calls()]
-            before_commit(rows)
-            may_be_done = True
+        is_committing = False
+        try:
+            with transaction.atomic(using):
+                rows = [_send(connection, procedure, arguments) for arguments in calls()]
+                before_commit(rows)
+                may_be_done = is_committing = True
+        except DATABASE_ERRORS:
+            raise
+        except Exception as error:
+            # Before the commit it is the caller's own.
+            if is_committing:
+                raise DriverBroke(f"the driver raised {type(error).__name__}") from error
+            raise
         return rows
 
     try:
@@ -112,8 +121,10 @@ def _until_done(connection: BaseDatabaseWrapper, procedure: Procedure, act: Call
         try:
             _make_ready(connection, procedure)
             rows = act()
-        except (psycopg.Error, DjangoDatabaseError) as error:
+        except DATABASE_ERRORS as error:
             fault = read_fault(error)
+            if CONSEQUENCES[fault.meaning].drops_connection:
+                drop_connection(connection)
             if fault.meaning is Meaning.CONTENDED:
                 contended += 1
                 if contended < MAX_CONTENDED_TRIES:
@@ -121,7 +132,6 @@ def _until_done(connection: BaseDatabaseWrapper, procedure: Procedure, act: Call
                     continue
             elif fault.meaning is Meaning.LOST:
                 lost += 1
-                _drop(connection)
                 if procedure.is_repeatable and lost < MAX_LOST_TRIES:
                     continue
             raise queue_error(fault, procedure.name) from error
@@ -140,7 +150,8 @@ def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:
     if connection.in_atomic_block:
         raise InsideTransaction(f"{procedure.name}: this call is durable and cannot be part of a longer transaction")
     if connection.connection is None:
-        connection.ensure_connection()
+        with driver_errors():
+            connection.ensure_connection()
         return
     if not connection.autocommit:
         raise InsideTransaction(f"{procedure.name}: this call is durable and needs a connection in autocommit mode")
@@ -148,14 +159,23 @@ def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:
         raw: psycopg.Connection[Row] = connection.connection
         if raw.pgconn.transaction_status == TransactionStatus.INTRANS:
             raise InsideTransaction(f"{procedure.name}: this call is durable, and somebody began a transaction by hand")
-    if time.monotonic() - _last_used.get(connection, 0.0) > IDLE_SECONDS and not connection.is_usable():
-        _drop(connection)
-        connection.ensure_connection()
+    if time.monotonic() - _last_used.get(connection, 0.0) > IDLE_SECONDS and not _is_usable(connection):
+        drop_connection(connection)
+        with driver_errors():
+            connection.ensure_connection()
 
 
-def _drop(connection: BaseDatabaseWrapper) -> None:
+def _is_usable(connection: BaseDatabaseWrapper) -> bool:
+    try:
+        with driver_errors():
+            return connection.is_usable()
+    except DATABASE_ERRORS:
+        return False
+
+
+def drop_connection(connection: BaseDatabaseWrapper) -> None:
     """Close a connection that is of no more use, whatever state it is in."""
-    with suppress(DjangoDatabaseError, psycopg.Error):
+    with suppress(*DATABASE_ERRORS), driver_errors():
         connection.close()
     connection.connection = None
     _cursors.pop(connection, None)
@@ -163,11 +183,12 @@ def _drop(connection: BaseDatabaseWrapper) -> None:
 
 def _send(connection: BaseDatabaseWrapper, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
     engine = engine_of(connection)
-    if engine is Engine.SQLSERVER:
-        nulls = frozenset(name for name, value in arguments.items() if value is None)
-        sql = render_call(engine, procedure, tuple(arguments), nulls)
-        return _send_sqlserver(connection, sql, [value for value in arguments.values() if value is not None])
-    return _send_postgresql(connection, render_call(engine, procedure, tuple(arguments)), tuple(arguments.values()))
+    nulls = frozenset(name for name, value in arguments.items() if value is None)
+    sql = render_call(engine, procedure, tuple(arguments), nulls if engine is Engine.SQLSERVER else frozenset())
+    with driver_errors():
+        if engine is Engine.SQLSERVER:
+            return _send_sqlserver(connection, sql, [value for value in arguments.values() if value is not None])
+        return _send_postgresql(connection, sql, tuple(arguments.values()))
 
 
 def _send_postgresql(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...]) -> Sequence[Row]:

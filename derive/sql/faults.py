@@ -3,39 +3,31 @@
 PostgreSQL's driver gives a SQLSTATE. pyodbc ends its text with the server's number in brackets. mssql_python gives
 neither number nor SQLSTATE, only its own words for the SQLSTATE and the server's text (mssql_python/exceptions.py);
 so the texts of our own errors begin with their code (``HC001: …``), and the server's are known by their words.
+``fault_codes`` holds the codes.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal
+
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DjangoDatabaseError
 
 from derive.errors import (
     AccessDenied,
     BadArgument,
+    BadContent,
     DatabaseUnavailable,
     QueueError,
     SchemaMismatch,
     WorkerIdInUse,
 )
+from derive.sql.fault_codes import BY_NUMBER, BY_SQLSTATE, BY_SQLSTATE_CLASS, BY_WORDS, Meaning
 
 WORKER_ID_IN_USE = 20
-
-
-class Meaning(StrEnum):
-    """What the queue does about an error."""
-
-    BAD_ARGUMENT = "bad_argument"
-    WORKER_ID_IN_USE = "worker_id_in_use"
-    CONTENDED = "contended"
-    """Chosen as deadlock victim, or waited too long for a lock: all was rolled back, the call may be said again."""
-    LOST = "lost"
-    """There is no connection: nobody knows whether the call was done."""
-    NO_DATABASE = "no_database"
-    LOGIN_REFUSED = "login_refused"
-    DENIED = "denied"
-    NOT_INSTALLED = "not_installed"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,109 +40,42 @@ class Fault:
     text: str = ""
 
 
+DATABASE_ERRORS = (psycopg.Error, DjangoDatabaseError)
+
+
+STRAY_ERRORS = (RuntimeError, SystemError, OSError)
+"""What a driver raises past its own errors, where the block holds more than the driver's code."""
+
+
+class DriverBroke(DjangoDatabaseError):
+    """A driver raised something that is no database error: its connection is not to be used again."""
+
+
+class NotEncodable(DjangoDatabaseError):
+    """A driver could not encode a value; nothing was sent."""
+
+
+@contextmanager
+def driver_errors(kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
+    """Turn whatever a driver raises in the block into a database error; of its stray ones those of ``kinds``.
+
+    SQL Server's driver raises a bare RuntimeError after some time-outs and broken connections (measured), and C++'s
+    other exceptions come as ValueError, IndexError or MemoryError. ImproperlyConfigured, a driver that cannot be loaded
+    at all, is raised unchanged.
+    """
+    try:
+        yield
+    except (*DATABASE_ERRORS, ImproperlyConfigured):
+        raise
+    except UnicodeError as error:
+        raise NotEncodable("a value cannot be encoded") from error
+    except kinds as error:
+        raise DriverBroke(f"the driver raised {type(error).__name__}") from error
+
+
 # Right behind the driver's brackets: a value that a server repeats in its words cannot pass for one of our codes.
 _OWN_ERROR = re.compile(r"\]HC0(\d\d): ?(.*?)(?: \(\d+\) \(SQL|[\r\n]|$)")
-_SERVER_NUMBER = re.compile(r"\((\d{3,6})\) \(SQL")
-
-_BY_SQLSTATE = {
-    "40P01": Meaning.CONTENDED,  # deadlock
-    "40001": Meaning.CONTENDED,  # serialization; on SQL Server the deadlock victim
-    "55P03": Meaning.CONTENDED,  # lock time-out
-    "3D000": Meaning.NO_DATABASE,
-    "28000": Meaning.LOGIN_REFUSED,
-    "28P01": Meaning.LOGIN_REFUSED,
-    "42501": Meaning.DENIED,
-    "42883": Meaning.NOT_INSTALLED,  # no such function
-    "42P01": Meaning.NOT_INSTALLED,  # no such table
-    "3F000": Meaning.NOT_INSTALLED,  # no such schema
-    "57P01": Meaning.LOST,  # ended by an administrator
-    "57P02": Meaning.LOST,  # another process crashed
-    "57P03": Meaning.LOST,  # starting or stopping
-    "57P05": Meaning.LOST,  # idle for too long
-    "53300": Meaning.LOST,  # too many connections
-    "25006": Meaning.LOST,  # read-only: a standby that has not taken over yet
-}
-# https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-errors-issues (transient faults)
-_BY_NUMBER = {
-    1205: Meaning.CONTENDED,
-    1222: Meaning.CONTENDED,
-    229: Meaning.DENIED,
-    230: Meaning.DENIED,
-    300: Meaning.DENIED,
-    916: Meaning.DENIED,
-    4060: Meaning.NO_DATABASE,
-    18452: Meaning.LOGIN_REFUSED,
-    18456: Meaning.LOGIN_REFUSED,
-    208: Meaning.NOT_INSTALLED,
-    2812: Meaning.NOT_INSTALLED,
-    8145: Meaning.NOT_INSTALLED,  # a parameter the procedure does not have: another version's
-    201: Meaning.NOT_INSTALLED,  # a parameter it expects
-    **dict.fromkeys(
-        (
-            926,
-            4221,
-            10053,
-            10054,
-            10060,
-            10928,
-            10929,
-            10936,
-            40143,
-            40197,
-            40501,
-            40540,
-            40613,
-            40615,
-            49918,
-            49919,
-            49920,
-        ),
-        Meaning.LOST,
-    ),
-}
-# Where the driver tells no number, the server's own words (sys.messages, English) and the driver's for a SQLSTATE. A
-# PostgreSQL that speaks T-SQL has PostgreSQL's words.
-_BY_WORDS = tuple(
-    (re.compile(words), meaning)
-    for words, meaning in (
-        ("deadlock victim", Meaning.CONTENDED),
-        ("deadlock detected", Meaning.CONTENDED),
-        ("Serialization failure", Meaning.CONTENDED),
-        ("Lock request time out", Meaning.CONTENDED),
-        ("due to lock timeout", Meaning.CONTENDED),
-        ("Cannot open database", Meaning.NO_DATABASE),
-        ("Login failed", Meaning.LOGIN_REFUSED),
-        ("password authentication failed", Meaning.LOGIN_REFUSED),
-        ("no pg_hba.conf entry", Meaning.LOGIN_REFUSED),
-        (r'role ".*" (does not exist|is not permitted)', Meaning.LOGIN_REFUSED),
-        (r'database ".*" does not exist', Meaning.NO_DATABASE),
-        ("permission was denied", Meaning.DENIED),
-        ("permission denied", Meaning.DENIED),
-        ("not able to access the database", Meaning.DENIED),
-        ("Could not find stored procedure", Meaning.NOT_INSTALLED),
-        ("Invalid object name", Meaning.NOT_INSTALLED),
-        ("is not a parameter for procedure", Meaning.NOT_INSTALLED),
-        ("(procedure|function|relation) .* does not exist", Meaning.NOT_INSTALLED),
-        ("is not currently available", Meaning.LOST),
-        ("Communication link failure", Meaning.LOST),
-        # The driver restores an idle connection that broke by itself; where it cannot, it says so in states of its own.
-        ("SQLSTATE code: (08|IMC)", Meaning.LOST),
-        ("connection is broken", Meaning.LOST),
-        ("in the kill state", Meaning.LOST),
-        ("terminating connection", Meaning.LOST),
-        ("unable to establish connection", Meaning.LOST),
-        ("Connection not open", Meaning.LOST),
-        ("Server rejected the connection", Meaning.LOST),
-        ("Connection failure during transaction", Meaning.LOST),
-        ("Disconnect error", Meaning.LOST),
-        ("Login timeout expired", Meaning.LOST),
-        ("TCP Provider", Meaning.LOST),
-        ("connection is closed", Meaning.LOST),
-        ("SHUTDOWN is in progress", Meaning.LOST),
-        ("The service is currently busy", Meaning.LOST),
-        ("resource ID", Meaning.LOST),
-    )
-)
+_SERVER_NUMBER = re.compile(r"\((\d{2,6})\) \(SQL")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -163,22 +88,32 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def read_fault(error: BaseException) -> Fault:
     """Return what a driver's error, or Django's around it, means."""
+    if isinstance(error, DriverBroke):
+        return Fault(Meaning.LOST, "driver")
+    if isinstance(error, NotEncodable):
+        return Fault(Meaning.BAD_CONTENT, "encoding")
     for link in _chain(error):
         sqlstate = getattr(link, "sqlstate", None)
         if isinstance(sqlstate, str):
             diag = getattr(link, "diag", None)
             return _by_sqlstate(sqlstate, getattr(diag, "message_primary", None) or "")
-    text = "\n".join(str(link) for link in _chain(error))
+    return _by_text("\n".join(str(link) for link in _chain(error)), {type(link).__name__ for link in _chain(error)})
+
+
+def _by_text(text: str, kinds: set[str]) -> Fault:
     own = _OWN_ERROR.search(text)
     if own:
         return _own(int(own[1]), own[2].strip())
     number = _SERVER_NUMBER.search(text)
-    if number and int(number[1]) in _BY_NUMBER:
-        return Fault(_BY_NUMBER[int(number[1])], number[1])
-    for words_of_server, meaning in _BY_WORDS:
-        if words_of_server.search(text):
-            return Fault(meaning, meaning.replace("_", " "))
-    if any(type(link).__name__ in {"OperationalError", "InterfaceError"} for link in _chain(error)):
+    if number and int(number[1]) in BY_NUMBER:
+        return Fault(BY_NUMBER[int(number[1])], number[1])
+    if kinds & {"IntegrityError", "DataError"}:
+        # Before any words: those of such an error repeat the values that were sent.
+        return Fault(Meaning.BAD_CONTENT, "bad content")
+    words = next((meaning for pattern, meaning in BY_WORDS if pattern.search(text)), None)
+    if words is not None:
+        return Fault(words, words.replace("_", " "))
+    if kinds & {"OperationalError", "InterfaceError"}:
         # No code at all: libpq and ODBC say so of a connection that could not be made or broke.
         return Fault(Meaning.LOST, "connection")
     return Fault(Meaning.OTHER, number[1] if number else "unknown")
@@ -187,9 +122,8 @@ def read_fault(error: BaseException) -> Fault:
 def _by_sqlstate(sqlstate: str, text: str) -> Fault:
     if sqlstate.startswith("HC0"):
         return _own(int(sqlstate[3:]), text)
-    if sqlstate.startswith("08"):
-        return Fault(Meaning.LOST, sqlstate)
-    return Fault(_BY_SQLSTATE.get(sqlstate, Meaning.OTHER), sqlstate)
+    meaning = BY_SQLSTATE.get(sqlstate) or BY_SQLSTATE_CLASS.get(sqlstate[:2], Meaning.OTHER)
+    return Fault(meaning, sqlstate)
 
 
 def _own(number: int, text: str) -> Fault:
@@ -197,30 +131,70 @@ def _own(number: int, text: str) -> Fault:
     return Fault(meaning, f"HC{number:03d}", number, text)
 
 
-_ANSWERS: dict[Meaning, tuple[type[QueueError], str]] = {
-    Meaning.WORKER_ID_IN_USE: (WorkerIdInUse, "another live worker goes by this id: choose another --worker-id"),
-    Meaning.CONTENDED: (DatabaseUnavailable, "the locks it needs stayed taken; try again"),
-    Meaning.LOST: (DatabaseUnavailable, "the database does not answer; check that it runs and DATABASE_URL names it"),
-    Meaning.NO_DATABASE: (DatabaseUnavailable, "the database that DATABASE_URL names does not exist, or is not open"),
-    Meaning.LOGIN_REFUSED: (
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What one meaning leads to.
+
+    ``error`` is raised with ``words``. ``drops_connection``: the next call makes a new one. ``is_retried``: the call
+    itself tries again at once, a few times, ``always`` or only a ``repeatable`` procedure. Whether a worker keeps a
+    run's outcome and hands it in again is the error's own: ``QueueError.is_about_content``.
+    """
+
+    error: type[QueueError]
+    words: str
+    drops_connection: bool = False
+    is_retried: Literal["always", "repeatable", "never"] = "never"
+
+
+CONSEQUENCES: dict[Meaning, Consequence] = {
+    Meaning.BAD_ARGUMENT: Consequence(BadArgument, "an argument was refused"),
+    Meaning.WORKER_ID_IN_USE: Consequence(
+        WorkerIdInUse, "another live worker goes by this id: choose another --worker-id"
+    ),
+    Meaning.BAD_CONTENT: Consequence(BadContent, "the database refuses the values as they are"),
+    Meaning.CONTENDED: Consequence(
+        DatabaseUnavailable, "the locks it needs stayed taken; try again", is_retried="always"
+    ),
+    Meaning.LOST: Consequence(
+        DatabaseUnavailable,
+        "the database does not answer; check that it runs and DATABASE_URL names it",
+        drops_connection=True,
+        is_retried="repeatable",
+    ),
+    # What a driver leaves after a time-out may still hold half an answer.
+    Meaning.TIMED_OUT: Consequence(
+        DatabaseUnavailable,
+        "the database cancelled the call, which took too long; look at its load and its statement time-out",
+        drops_connection=True,
+    ),
+    Meaning.EXHAUSTED: Consequence(
+        DatabaseUnavailable, "the database has no disk, log, memory or locks left; give it room"
+    ),
+    Meaning.NO_DATABASE: Consequence(
+        DatabaseUnavailable,
+        "the database that DATABASE_URL names does not exist, or is not open",
+        drops_connection=True,
+    ),
+    Meaning.LOGIN_REFUSED: Consequence(
         AccessDenied,
         "the database refused the login; check DATABASE_URL: user, password, and on SQL Server the database's name too",
+        drops_connection=True,
     ),
-    Meaning.DENIED: (
-        AccessDenied,
-        "the login may not do this; make it a member of llm_worker, llm_operator or llm_reader",
+    Meaning.DENIED: Consequence(
+        AccessDenied, "the login may not do this; make it a member of llm_worker, llm_operator or llm_reader"
     ),
-    Meaning.NOT_INSTALLED: (SchemaMismatch, "the database lacks this procedure as it is here; run: manage.py migrate"),
+    Meaning.NOT_INSTALLED: Consequence(
+        SchemaMismatch, "the database lacks this procedure as it is here; run: manage.py migrate"
+    ),
+    Meaning.OTHER: Consequence(
+        QueueError, "the database answered with an error it should not have", drops_connection=True
+    ),
 }
 
 
 def queue_error(fault: Fault, doing: str) -> QueueError:
     """Return the error to raise for a fault met while ``doing`` something; its text holds no value of a call."""
+    consequence = CONSEQUENCES[fault.meaning]
     if fault.meaning is Meaning.BAD_ARGUMENT:
-        return BadArgument(
-            f"{doing}: {fault.text or 'an argument was refused'} ({fault.code})", number=fault.number or 0
-        )
-    if fault.meaning in _ANSWERS:
-        kind, words = _ANSWERS[fault.meaning]
-        return kind(f"{doing}: {words} ({fault.code})")
-    return QueueError(f"{doing}: the database answered with an error it should not have ({fault.code})")
+        return BadArgument(f"{doing}: {fault.text or consequence.words} ({fault.code})", number=fault.number or 0)
+    return consequence.error(f"{doing}: {consequence.words} ({fault.code})")

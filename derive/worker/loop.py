@@ -80,6 +80,7 @@ class Worker:
             keeper=self._keeper,
             numbers=self._numbers,
         )
+        self._numbers.tell_of_outcomes(lambda: self._runs.outcomes_waiting)
         self._claimed = 0
         self._claim_failure: str | None = None
         self._usurper: QueueError | None = None
@@ -142,6 +143,10 @@ class Worker:
                 if self._options.once:
                     return
                 await self._gate.wait_and_probe(self._stopping)
+                continue
+            if self._runs.why_outcomes_wait is not None:
+                # What is finished first: more of it could not be handed in either.
+                await self._slots.wait_for_change()
                 continue
             room = min(self._slots.room(), self._wanted())
             if room == 0:

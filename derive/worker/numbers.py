@@ -91,6 +91,11 @@ class Numbers:
         says = "1 while the database answers."
         Gauge("holocron_worker_database_up", says, registry=self._registry).set_function(lambda: float(is_up()))
 
+    def tell_of_outcomes(self, waiting: Callable[[], int]) -> None:
+        """Show how many outcomes wait to be handed in, looked at whenever the numbers are asked for."""
+        says = "Finished runs that the database did not take yet; nothing is claimed meanwhile."
+        Gauge("holocron_worker_outcomes_waiting", says, registry=self._registry).set_function(lambda: float(waiting()))
+
     @contextmanager
     def served(self, port: int | None, *, host: str) -> Iterator[None]:
         """Serve the numbers on ``http://host:port/metrics`` while the block runs; no port: serve nothing.

@@ -1,11 +1,11 @@
-"""What a worker does while the database is away: it waits, as long as the lease may still stand."""
+"""Waiting for the database: a call is retried with backoff until the database takes it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeVar
 
-from derive.errors import DatabaseUnavailable
+from derive.errors import QueueError
 
 Result = TypeVar("Result")
 
@@ -14,9 +14,13 @@ LONGEST_PAUSE_SECONDS = 2.0
 _rng = Random()  # noqa: S311 - spreads retries, guards nothing
 
 
-async def until_database_answers(call: Callable[[], Awaitable[Result]]) -> Result:
-    """Make a repeatable call again and again until the database answers it; cancelling ends the wait.
+async def until_database_answers(
+    call: Callable[[], Awaitable[Result]], *, on_failure: Callable[[QueueError], object] = lambda _: None
+) -> Result:
+    """Retry a repeatable call until the database answers it; cancelling ends the wait.
 
+    Raises a QueueError only for the content that was sent: every other may pass, whether the database is away, full,
+    slow, being migrated or refuses the login while a password is changed. ``on_failure`` is told of each.
     No limit in time: a lease that was lost meanwhile is found out by the answer, or by the next heartbeat, which
     cancels a run that has nothing to hand in yet.
     """
@@ -24,6 +28,9 @@ async def until_database_answers(call: Callable[[], Awaitable[Result]]) -> Resul
     while True:
         try:
             return await call()
-        except DatabaseUnavailable:
+        except QueueError as error:
+            if error.is_about_content:
+                raise
+            on_failure(error)
             await asyncio.sleep(pause_seconds * _rng.uniform(0.7, 1.3))
             pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)

@@ -35,6 +35,8 @@ class _Active:
     claim_link: Link | None = None
     has_begun: bool = False
     stop_reason: StopReason | None = None
+    kept_for: str | None = None
+    """Why its outcome could not be handed in yet."""
     task: "asyncio.Task[None] | None" = None
 
 
@@ -66,6 +68,17 @@ class Runs:
     def __len__(self) -> int:
         """Return how many runs are under way."""
         return len(self._active)
+
+    @property
+    def why_outcomes_wait(self) -> str | None:
+        """Why outcomes wait to be handed in; None when none does. Nothing is to be claimed meanwhile."""
+        kept = [active.kept_for for active in self._active.values() if active.kept_for is not None]
+        return f"{len(kept)} finished runs wait to be handed in: {kept[-1]}" if kept else None
+
+    @property
+    def outcomes_waiting(self) -> int:
+        """How many outcomes wait to be handed in, after a try that failed."""
+        return sum(active.kept_for is not None for active in self._active.values())
 
     async def in_queue_thread(self, call: Callable[[], Result]) -> Result:
         """Make a call on the thread that owns the queue's connection."""
@@ -128,30 +141,43 @@ class Runs:
             else:
                 self._numbers.lost()
                 log.warning("run.lost", extra=_keys(claim))
+        except Exception as error:  # noqa: BLE001 (said below)
+            # A task's edge: nobody waits for what it raises. Its lease is renewed no more.
+            log.error("run.given_up", extra=_keys(claim, error=places_of(error)))
         finally:
             self._keeper.let_go(claim.run_id)
             del self._active[claim.run_id]
             active.place.leave()
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
-        """Complete the run, however long the database is away: whether the lease still stands, its answer tells."""
+        """Complete the run, however long that takes: accepted, refused by the fence, or bad for its content."""
         try:
-            completion = await self._complete(outcome)
+            completion = await self._complete(active, outcome)
         except QueueError as error:
             log.error(
                 "run.not_completed", extra=_keys(active.claim, error=str(error), at=places_of(error.__cause__ or error))
             )
             outcome = _without_findings(active.claim, error, retry_after_seconds=self._backoff_seconds(active.claim))
             try:
-                completion = await self._complete(outcome)
+                completion = await self._complete(active, outcome)
             except QueueError as again:
                 # Not even that: its lease is renewed no more.
                 log.error("run.given_up", extra=_keys(active.claim, error=str(again)))
                 return
         self._note(active, outcome, completion)
 
-    async def _complete(self, outcome: Outcome) -> Completion:
-        return await until_database_answers(lambda: self.in_queue_thread(lambda: self._queue.complete(outcome)))
+    async def _complete(self, active: _Active, outcome: Outcome) -> Completion:
+        def keep(error: QueueError) -> None:
+            if active.kept_for != str(error):
+                log.warning("run.kept", extra=_keys(active.claim, error=str(error)))
+            active.kept_for = str(error)
+
+        try:
+            return await until_database_answers(
+                lambda: self.in_queue_thread(lambda: self._queue.complete(outcome)), on_failure=keep
+            )
+        finally:
+            active.kept_for = None
 
     def _backoff_seconds(self, claim: Claim) -> int:
         return backoff_seconds(claim.attempt_count, self._rng)

@@ -11,7 +11,8 @@ from derive.models import JobEvent
 from derive.queue import JobQueue
 from derive.sql import procedures
 from derive.sql.calls import call
-from derive.sql.faults import Meaning, read_fault
+from derive.sql.fault_codes import Meaning
+from derive.sql.faults import read_fault
 from derive.sql.procedures import PROCEDURES, Procedure
 from derive.sql.tables import Engine, engine_of
 from tests.contract.logging_in import logged_in, login_name

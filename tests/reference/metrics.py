@@ -45,6 +45,7 @@ def of_a_worker() -> list[Metric]:
     numbers.completed(outcome, Completion(accepted=True, final_status=JobStatus.NEW), model_seconds=1.0)
     numbers.tell_of_gate(lambda: True)
     numbers.tell_of_database(lambda: True)
+    numbers.tell_of_outcomes(lambda: 0)
     return list(numbers._registry.collect())
 
 

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import utils
 from mssql_python import exceptions as mssql
 
-from derive.errors import DatabaseUnavailable, QueueError
+from derive.errors import BadContent, DatabaseUnavailable, QueueError
 from derive.sql import calls, procedures
 from derive.sql.calls import Row
 from derive.sql.procedures import PROCEDURES, Procedure
@@ -39,13 +39,16 @@ LOST = (LINK, BROKEN, FAILOVER, BUSY)
 class Line:
     """The way to a server that raises what it is given, in turn, before it answers."""
 
+    sends_by: ClassVar[tuple[str, ...]] = ("_send",)
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> None:
         self.errors = list(errors)
         self.sent = 0
         self.dropped = 0
         monkeypatch.setattr(calls, "_make_ready", lambda *_: None)
-        monkeypatch.setattr(calls, "_drop", self._drop)
-        monkeypatch.setattr(calls, "_send", self._send)
+        monkeypatch.setattr(calls, "drop_connection", self._drop)
+        for name in self.sends_by:
+            monkeypatch.setattr(calls, name, self._send)
         monkeypatch.setattr(time, "sleep", lambda _: None)
 
     def _drop(self, *_: Any) -> None:
@@ -56,6 +59,12 @@ class Line:
         if self.errors:
             raise self.errors.pop(0)
         return ANSWER
+
+
+class Wire(Line):
+    """The same below the place where a driver's stray errors are caught."""
+
+    sends_by = ("_send_postgresql", "_send_sqlserver")
 
 
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
@@ -101,6 +110,35 @@ def test_an_error_that_says_the_call_itself_is_wrong_is_not_repeated(monkeypatch
     with pytest.raises(QueueError):
         calls.call("default", procedures.COMPLETE_JOB, {})
     assert (line.sent, line.dropped) == (1, 0)
+
+
+@pytest.mark.parametrize("stray", [RuntimeError, ValueError, IndexError, MemoryError, SystemError, OSError])
+def test_whatever_a_driver_raises_past_its_own_errors_is_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch, stray: type[Exception]
+) -> None:
+    """mssql_python raised a bare RuntimeError on a connection that looked usable afterwards."""
+    wire = Wire(monkeypatch, stray("the driver's own"))
+    assert calls.call("default", procedures.COMPLETE_JOB, {}) == ANSWER
+    assert (wire.sent, wire.dropped) == (2, 1)
+    wire = Wire(monkeypatch, stray("the driver's own"))
+    with pytest.raises(DatabaseUnavailable):
+        calls.call("default", procedures.CLAIM_NEXT_JOB, {"worker_id": "one"})
+    assert (wire.sent, wire.dropped) == (1, 1)
+
+
+def test_text_that_cannot_be_encoded_is_bad_content_and_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(monkeypatch, UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"))
+    with pytest.raises(BadContent):
+        calls.call("default", procedures.COMPLETE_JOB, {})
+    assert (wire.sent, wire.dropped) == (1, 0)
+
+
+def test_a_read_during_which_the_driver_breaks_is_a_lost_connection() -> None:
+    def query() -> None:
+        raise RuntimeError("the driver's own")
+
+    with pytest.raises(DatabaseUnavailable):
+        reading(query)
 
 
 def test_a_read_that_was_a_deadlocks_victim_is_asked_again_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:

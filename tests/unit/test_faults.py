@@ -7,7 +7,8 @@ from psycopg import OperationalError as PgOperationalError
 from psycopg import errors as pg
 
 from derive import errors
-from derive.sql.faults import Meaning, queue_error, read_fault
+from derive.sql.fault_codes import Meaning
+from derive.sql.faults import queue_error, read_fault
 
 
 def pg_error(sqlstate: str) -> Exception:
@@ -51,7 +52,8 @@ READ: list[tuple[Exception, Meaning]] = [
     (pg_error("3F000"), Meaning.NOT_INSTALLED),
     (pg_error("3D000"), Meaning.NO_DATABASE),
     (pg_error("28P01"), Meaning.LOGIN_REFUSED),
-    (pg_error("23505"), Meaning.OTHER),
+    (pg_error("23505"), Meaning.BAD_CONTENT),
+    (pg_error("XX000"), Meaning.OTHER),
     (wrapped(pg_error("40P01")), Meaning.CONTENDED),
     (PgOperationalError("server closed the connection unexpectedly"), Meaning.LOST),
     (PgOperationalError('FATAL:  password authentication failed for user "ada"'), Meaning.LOGIN_REFUSED),
@@ -73,7 +75,7 @@ READ: list[tuple[Exception, Meaning]] = [
         Meaning.DENIED,
     ),
     (mssql_error("Syntax error", "Could not find stored procedure 'llm.usp_x'."), Meaning.NOT_INSTALLED),
-    (mssql_error("Integrity", "Cannot insert duplicate key row", mssql.IntegrityError), Meaning.OTHER),
+    (mssql_error("Integrity", "Cannot insert duplicate key row", mssql.IntegrityError), Meaning.BAD_CONTENT),
     (
         mssql_error(
             "An error occurred with SQLSTATE code: IMC06",
@@ -101,7 +103,7 @@ READ: list[tuple[Exception, Meaning]] = [
     (pyodbc_error("HY000", 40613, "…"), Meaning.LOST),
     (pyodbc_error("42000", 40501, "…"), Meaning.LOST),
     (pyodbc_error("28000", 18456, "…"), Meaning.LOGIN_REFUSED),
-    (pyodbc_error("23000", 2627, "The duplicate key value is (secret)."), Meaning.OTHER),
+    (pyodbc_error("23000", 2627, "The duplicate key value is (secret)."), Meaning.BAD_CONTENT),
 ]
 
 
@@ -130,10 +132,12 @@ def test_our_own_errors_keep_their_number_and_their_words(error: Exception) -> N
     assert str(answer) == "usp_enqueue_job: priority is negative (HC006)"
 
 
-@pytest.mark.parametrize("value", ["HC001: it", "51006"])
+@pytest.mark.parametrize(
+    "value", ["HC001: it", "51006", "Login failed", "Communication link failure", "deadlock victim"]
+)
 def test_a_value_in_the_servers_words_does_not_pass_for_one_of_our_errors(value: str) -> None:
     text = f"Cannot insert duplicate key row. The duplicate key value is ({value})."
-    assert read_fault(mssql_error("Integrity", text, mssql.IntegrityError)).meaning == Meaning.OTHER
+    assert read_fault(mssql_error("Integrity", text, mssql.IntegrityError)).meaning == Meaning.BAD_CONTENT
 
 
 def test_a_worker_id_in_use_is_an_error_of_its_own() -> None:
@@ -144,6 +148,7 @@ def test_a_worker_id_in_use_is_an_error_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("meaning", "kind"),
     [
+        (Meaning.BAD_CONTENT, errors.BadContent),
         (Meaning.CONTENDED, errors.DatabaseUnavailable),
         (Meaning.LOST, errors.DatabaseUnavailable),
         (Meaning.NO_DATABASE, errors.DatabaseUnavailable),

@@ -15,7 +15,8 @@ from mssql.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
 from derive.errors import DatabaseUnavailable
-from derive.sql.faults import Meaning, queue_error, read_fault
+from derive.sql.fault_codes import Meaning
+from derive.sql.faults import queue_error, read_fault
 from holocron import settings
 from holocron.database_errors import describe
 from holocron.database_url import read_database_url

@@ -8,7 +8,8 @@ from django.db import Error as DjangoDatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from derive.errors import ConfigurationError, QueueError
-from derive.sql.faults import Meaning, queue_error, read_fault
+from derive.sql.fault_codes import Meaning
+from derive.sql.faults import queue_error, read_fault
 from derive.sql.scripts import check_schema
 from derive.sql.set_up import postgresql, sqlserver
 from derive.sql.set_up.logins import SITE_ROLE, Login
