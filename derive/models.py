@@ -126,7 +126,7 @@ class Job(ReadingModel):
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")
-        # Beyond looking at a page; checked by derive.admin.rights.
+        # Beyond looking at a page; checked by derive.admin.site.permissions.
         permissions: ClassVar = [
             ("see_payloads", "Can see payloads: input, evidence, prompts, answers, artifacts"),
             ("act_on_jobs", "Can act on jobs"),

@@ -22,17 +22,17 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
 
     @override
     def get_urls(self) -> list[Any]:
-        from derive.admin import dashboard
+        from derive.admin.dashboard import page as dashboard_page
 
         kept = [url for url in super().get_urls() if getattr(url, "name", None) not in _CLOSED]
-        return [path("dashboard/", self.admin_view(dashboard.parts), name="derive_dashboard"), *kept]
+        return [path("dashboard/", self.admin_view(dashboard_page.parts), name="derive_dashboard"), *kept]
 
     @override
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the dashboard in place of Django's list of apps."""
-        from derive.admin import dashboard
+        from derive.admin.dashboard import page as dashboard_page
 
-        return dashboard.page(request)
+        return dashboard_page.page(request)
 
     @override
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
@@ -41,7 +41,7 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
         Django sends them to the log-in page, which looks like a session that ran out and leaves no trace.
         """
         # Here, since derive.admin registers its pages with the very site that is made from this module.
-        from derive.admin.rights import Denied
+        from derive.admin.site.permissions import Denied
 
         inner = super().admin_view(view, cacheable)
 

@@ -113,7 +113,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "derive.admin.zone.ViewersZone",
+    "derive.admin.site.timezones.ViewersZone",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Last: it answers for a log-in that was locked out.
     "axes.middleware.AxesMiddleware",
@@ -130,8 +130,8 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "builtins": ["derive.admin.tags"],
-            "libraries": {"texts": "derive.admin.tags"},
+            "builtins": ["derive.admin.display.template_tags"],
+            "libraries": {"texts": "derive.admin.display.template_tags"},
         },
     }
 ]
@@ -201,7 +201,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
-CSRF_FAILURE_VIEW = "derive.admin.denied.csrf_failed"
+CSRF_FAILURE_VIEW = "derive.admin.site.denied.csrf_failed"
 
 Q_CLUSTER = {
     "name": "holocron",
@@ -263,6 +263,6 @@ UNFOLD = {
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
-        "navigation": "derive.admin.navigation.sidebar",
+        "navigation": "derive.admin.site.navigation.sidebar",
     },
 }

@@ -15,4 +15,4 @@ urlpatterns = [
     path("metrics", web.metrics),
 ]
 
-handler403 = "derive.admin.denied.denied"
+handler403 = "derive.admin.site.denied.denied"

@@ -9,8 +9,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from derive.admin import acting, actions
-from derive.admin.tags import short
+from derive.admin.display.template_tags import short
+from derive.admin.jobs.bulk import actions
+from derive.admin.jobs.bulk import views as bulk_views
 from derive.contracts import JobRef, Outcome, RunFacts
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
@@ -143,8 +144,8 @@ def test_a_stale_pages_action_is_refused_with_what_happened_meanwhile(operator: 
 def test_all_that_match_are_acted_on_in_steps_and_nothing_else(
     operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acting, "STEP_SECONDS", 0)
-    monkeypatch.setattr(acting, "CHANGE_BATCH", 4)
+    monkeypatch.setattr(bulk_views, "STEP_SECONDS", 0)
+    monkeypatch.setattr(bulk_views, "CHANGE_BATCH", 4)
     queue.enqueue_many([a_job(entity_id="mine") for _n in range(11)], actor="ada")
     other = queued(queue, entity_id="other")
     done = matching(operator, "priority", "entity=mine", value="500")
@@ -273,7 +274,7 @@ def test_actions_are_offered_on_list_and_job_to_whoever_may_act(
 
 
 def test_references_carry_the_state_that_was_seen() -> None:
-    assert acting._read_ref("00000000-0000-0000-0000-000000000007~NEW") == JobRef(
+    assert bulk_views._read_ref("00000000-0000-0000-0000-000000000007~NEW") == JobRef(
         job_id=UUID(int=7), expected_status=JobStatus.NEW
     )
 

@@ -13,9 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_q.models import Schedule
 
-from derive.admin import dashboard, dashboard_numbers
-from derive.admin.dashboard_numbers import Numbers
-from derive.admin.vitals import Vitals, check_scheduler
+from derive.admin.dashboard import page as dashboard_page
+from derive.admin.dashboard import statistics
+from derive.admin.dashboard.health_checks import Vitals, check_scheduler
+from derive.admin.dashboard.statistics import Numbers
 from derive.contracts import RunFacts, WorkerFacts
 from derive.errors import ErrorKind
 from derive.health import Part
@@ -37,9 +38,9 @@ ANSWERED = RunFacts(
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers and health that no other test has read; health is looked at nowhere."""
-    monkeypatch.setattr(dashboard, "NUMBERS", {span: Numbers(days) for span, days in dashboard.SPANS.items()})
-    monkeypatch.setattr(dashboard, "VITALS", Vitals(checks=()))
-    monkeypatch.setattr(dashboard, "_rendered", {})
+    monkeypatch.setattr(dashboard_page, "NUMBERS", {span: Numbers(days) for span, days in dashboard_page.SPANS.items()})
+    monkeypatch.setattr(dashboard_page, "VITALS", Vitals(checks=()))
+    monkeypatch.setattr(dashboard_page, "_rendered", {})
 
 
 def shown(client: Client, address: str = "/admin/") -> str:
@@ -75,9 +76,9 @@ def test_a_state_is_a_tile_with_its_jobs_that_leads_to_their_list(browse: Browse
 def test_a_state_with_many_jobs_says_more_than_and_is_not_counted_again_at_once(
     browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (standing, dashboard_numbers, dashboard):
+    for module in (standing, statistics, dashboard_page):
         monkeypatch.setattr(module, "COUNT_CAP", 3)
-    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
     queue.enqueue_many([a_job() for _ in range(5)], actor="ada")
     client = browse("viewer")
     assert "NEW more than 3" in words(part(shown(client), "tiles"))
@@ -180,7 +181,7 @@ def test_health_tells_what_is_not_well_and_why(
 
     vitals = Vitals(checks=(check_lake,))
     vitals._look()
-    monkeypatch.setattr(dashboard, "VITALS", vitals)
+    monkeypatch.setattr(dashboard_page, "VITALS", vitals)
     answer = browse("viewer").get("/admin/")
     assert "<script>alert(1)" not in answer.text
     health = words(part(answer.text, "health"))
@@ -197,7 +198,7 @@ def test_a_scheduler_that_has_been_down_for_a_day_is_red(
     Schedule.objects.update(next_run=now + timedelta(hours=1))
     SchedulerProcess.objects.create(cluster_id="c", host="h", pid=1, seen_utc=now - timedelta(days=1))
     vitals = Vitals(checks=(check_scheduler,))
-    monkeypatch.setattr(dashboard, "VITALS", vitals)
+    monkeypatch.setattr(dashboard_page, "VITALS", vitals)
     for says, age in (("no scheduler is running", 1), ("retry:nightly is overdue by 24 h", 0)):
         SchedulerProcess.objects.update(seen_utc=now - timedelta(days=age))
         vitals._look()
@@ -231,7 +232,7 @@ def test_names_of_strangers_are_text(browse: Browse, queue: JobQueue) -> None:
 def test_what_has_not_changed_is_not_sent_again(
     browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
     queued(queue)
     queue.roll_up_hours()
     client, address = browse("viewer"), reverse("admin:derive_dashboard")
@@ -283,7 +284,7 @@ def test_the_page_asks_little_and_again_next_to_nothing(browse: Browse, queue: J
 def test_late_events_of_an_hour_that_is_over_are_in_the_next_numbers(
     queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
     numbers = Numbers(1)
     job = queued(queue)
     queue.roll_up_hours()

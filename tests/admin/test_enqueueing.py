@@ -12,7 +12,8 @@ from django.urls import reverse
 from pydantic import BaseModel, Field
 from pytest_django.fixtures import Settings
 
-from derive.admin import input_fields, rights
+from derive.admin.jobs.enqueue import schema_form
+from derive.admin.site import permissions
 from derive.contracts import OllamaSettings
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
@@ -157,8 +158,10 @@ def test_an_ollama_that_is_away_leaves_a_field_and_a_reason(operator: Client, qu
 def test_who_may_not_see_payloads_previews_nothing(
     operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may = rights.may
-    monkeypatch.setattr(rights, "may", lambda request, what: what != rights.SEE_PAYLOADS and may(request, what))
+    may = permissions.may
+    monkeypatch.setattr(
+        permissions, "may", lambda request, what: what != permissions.SEE_PAYLOADS and may(request, what)
+    )
     assert send(operator, step="preview").status_code == 403
     assert send(operator).status_code == 302
 
@@ -181,7 +184,7 @@ class Depth(BaseModel):
 
 
 def test_an_input_contract_of_one_s_own_becomes_fields() -> None:
-    fields = input_fields.input_fields(Depth, {})
+    fields = schema_form.input_fields(Depth, {})
     assert [(one.name, one.kind, one.required) for one in fields] == [
         ("name", "text", True),
         ("size", "integer", False),
@@ -190,7 +193,7 @@ def test_an_input_contract_of_one_s_own_becomes_fields() -> None:
         ("more", "json", False),
     ]
     assert (fields[0].help, fields[0].max_length) == ("what it is called", 20)
-    assert not input_fields.takes_evidence(Depth)
+    assert not schema_form.takes_evidence(Depth)
 
 
 def test_a_time_is_read_in_the_zone_that_its_field_names(operator: Client, queue: JobQueue) -> None:

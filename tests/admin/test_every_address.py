@@ -104,7 +104,7 @@ def test_a_stranger_is_sent_to_the_log_in_everywhere(browse: Browse) -> None:
 
 
 def test_a_refusal_says_what_is_missing_and_leaves_a_line(browse: Browse, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "derive.admin.denied"):
+    with caplog.at_level(logging.WARNING, "derive.admin.site.denied"):
         answer = browse("viewer").get("/admin/derive/houseschedule/")
     assert answer.status_code == 403
     (record,) = [one for one in caplog.records if one.message == "access.denied"]

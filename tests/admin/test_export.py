@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from derive.admin import exporting
+from derive.admin.jobs import export
 from derive.queue import JobQueue
 from tests.admin.conftest import HOSTILE, Browse, Scene
 from tests.contract.exports import answered
@@ -95,7 +95,7 @@ def test_an_entry_of_something_else_is_no_export(browse: Browse, scene: Scene) -
     LogEntry.objects.create(
         user=browse.people["operator"],
         content_type=ContentType.objects.get_for_model(Group),
-        object_repr=exporting.TITLE,
+        object_repr=export.TITLE,
         action_flag=DELETION,
         change_message="",
     )
@@ -103,7 +103,7 @@ def test_an_entry_of_something_else_is_no_export(browse: Browse, scene: Scene) -
 
 
 def test_a_reader_who_goes_away_is_noted(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "BATCH_JOBS", 1)
+    monkeypatch.setattr(export, "BATCH_JOBS", 1)
     for _ in range(3):
         answered(queue)
     answer = browse("operator").post(ADDRESS)
@@ -117,7 +117,7 @@ def test_a_reader_who_goes_away_is_noted(browse: Browse, queue: JobQueue, monkey
 
 
 def test_rows_are_read_as_they_are_sent(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "BATCH_JOBS", 1)
+    monkeypatch.setattr(export, "BATCH_JOBS", 1)
     for _ in range(6):
         answered(queue)
     answer = browse("operator").post(ADDRESS)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from derive.admin.highlights import compare
-from derive.admin.texts import visible
+from derive.admin.display.untrusted_text import visible
+from derive.admin.jobs.highlights import compare
 from tests.admin.conftest import ANSWER, EVIDENCE, HOSTILE, Browse, Scene
 
 

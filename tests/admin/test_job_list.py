@@ -11,10 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from derive.admin import keyset, seek, tags
-from derive.admin.job_filters import LABELS, JobFilter
-from derive.admin.keyset import Page, Walk, equals
-from derive.admin.seek import Seeker
+from derive.admin.display import template_tags
+from derive.admin.jobs.filters import LABELS, JobFilter
+from derive.admin.lists import keyset, sequence_for_time
+from derive.admin.lists.keyset import Page, Walk, equals
+from derive.admin.lists.sequence_for_time import Seeker
 from derive.errors import ErrorKind
 from derive.models import Job, Run
 from derive.queue import JobQueue
@@ -123,8 +124,8 @@ def test_counting_stops_at_the_bound(queue: JobQueue, monkeypatch: pytest.Monkey
 
 
 def test_a_time_is_found_among_numbers(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seek, "NEAR", 2)
-    monkeypatch.setattr(seek, "PROBES", 3)
+    monkeypatch.setattr(sequence_for_time, "NEAR", 2)
+    monkeypatch.setattr(sequence_for_time, "PROBES", 3)
     queue.enqueue_many([a_job(entity_id=f"{n:02}") for n in range(40)], actor="ada")
     numbers = list(Job.objects.order_by("job_seq").values_list("job_seq", flat=True))
     now = timezone.now()
@@ -188,9 +189,9 @@ def test_an_equal_condition_binds_its_value() -> None:
 def test_jobs_of_one_import_and_of_the_next_show_ids_that_differ() -> None:
     first, second = UUID(int=0xA1 << 120).int, UUID(int=0xB2 << 120).int
     ids = [UUID(int=number + line) for number in (first, second) for line in range(1, 300)]
-    assert len({tags.short(one) for one in ids}) == len(ids)
-    assert f'title="{ids[0]}"' in tags.job_link(ids[0])
-    assert tags.job_link(None) == "–"
+    assert len({template_tags.short(one) for one in ids}) == len(ids)
+    assert f'title="{ids[0]}"' in template_tags.job_link(ids[0])
+    assert template_tags.job_link(None) == "–"
 
 
 def test_a_filter_bears_its_fields_label(browse: Browse) -> None:

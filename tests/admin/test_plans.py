@@ -13,7 +13,7 @@ from django.urls import reverse
 from django_q.models import Schedule
 from pytest_django.fixtures import Settings
 
-from derive.admin import plans
+from derive.admin.schedules import plans
 from derive.models import Job, RecurringInterrogation, RetentionPolicy, RetryPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import recurring
@@ -264,7 +264,7 @@ def test_a_maintainer_chooses_among_the_tasks_of_the_house_and_nothing_else(
     form = {"name": "twice", "func": "os.system", "cron": "0 5 * * *", "enabled": "on", "args": "'true'"}
     answer = client.post(at(f"{SCHEDULE}_add"), form)
     assert "os.system is not one of the available choices" in answer.content.decode()
-    with caplog.at_level(logging.INFO, "derive.admin.schedules"):
+    with caplog.at_level(logging.INFO, "derive.admin.schedules.system_tasks"):
         client.post(at(f"{SCHEDULE}_add"), {**form, "func": HOUSE["tidy"].func, "hook": "os.abort"})
     made = Schedule.objects.get(name="twice")
     assert (made.func, made.args, made.hook, made.repeats) == (HOUSE["tidy"].func, None, None, -1)
@@ -281,7 +281,7 @@ def test_who_may_not_edit_schedules_is_refused_and_that_is_written_down(
     operator: Client, browse: Browse, caplog: pytest.LogCaptureFixture
 ) -> None:
     schedule = Schedule.objects.create(name="s", func=HOUSE["tidy"].func, cron="0 5 * * *", schedule_type="C")
-    with caplog.at_level(logging.WARNING, "derive.admin.denied"):
+    with caplog.at_level(logging.WARNING, "derive.admin.site.denied"):
         answer = operator.post(at(f"{SCHEDULE}_change", schedule.pk), {"func": "os.system", "cron": "* * * * *"})
     assert answer.status_code == 403
     schedule.refresh_from_db()

@@ -16,9 +16,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from derive.admin import comparing, keyset
-from derive.admin.audit import ACTS
-from derive.admin.suggestions import registry
+from derive.admin.lists import keyset
+from derive.admin.lists.suggestions import registry
+from derive.admin.records import run_diff
+from derive.admin.records.audit import ACTS
 from derive.contracts import Outcome, RunFacts, WorkerFacts
 from derive.models import Artifact, JobEvent, Run, Worker
 from derive.queue import JobQueue
@@ -110,7 +111,7 @@ def test_a_runs_page_tells_its_times_to_the_second_and_leads_to_its_job(browse: 
 
 
 def test_what_one_of_two_runs_lacks_is_no_field() -> None:
-    fields = [(pair.name, pair.left, pair.right) for pair in comparing.fields_of('{"seed": 0}', None)]
+    fields = [(pair.name, pair.left, pair.right) for pair in run_diff.fields_of('{"seed": 0}', None)]
     assert fields == [("seed", "0", "")]
 
 
@@ -124,17 +125,17 @@ def test_runs_that_are_not_there_are_asked_for(browse: Browse, query: dict[str, 
 
 def test_a_difference_shows_what_changed_with_some_lines_around() -> None:
     old = "\n".join(f"line {n}" for n in range(30))
-    lines = comparing.difference(old, old.replace("line 15", "line \u202efifteen"))
+    lines = run_diff.difference(old, old.replace("line 15", "line \u202efifteen"))
     assert [(line.kind, line.text) for line in lines if line.kind in {"gone", "new"}] == [
         ("gone", "line 15"),
         ("new", "line ⟨U+202E⟩fifteen"),
     ]
     assert len(lines) == 9
-    assert comparing.difference(old, old) == []
+    assert run_diff.difference(old, old) == []
 
 
 def test_a_difference_of_huge_texts_is_bounded() -> None:
-    lines = comparing.difference("x" * 2_000_000, "y\n" * 50_000)
+    lines = run_diff.difference("x" * 2_000_000, "y\n" * 50_000)
     assert sum(len(line.text) for line in lines) < 20_000
     assert "only the first" in lines[-1].text
 
@@ -216,7 +217,7 @@ def test_the_audit_takes_few_queries(browse: Browse, history: Any) -> None:
 
 def test_the_audit_is_exported_whole(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyset, "PAGE_ROWS", 5)
-    monkeypatch.setattr("derive.admin.audit.EXPORT_BATCH", 7)
+    monkeypatch.setattr("derive.admin.records.audit.EXPORT_BATCH", 7)
     queue.enqueue_many([a_job() for _n in range(30)], actor="ada")
     client = browse("viewer")
     lines = whole(client.get(reverse("admin:derive_jobevent_export", args=["jsonl"]), {"who": "all"})).splitlines()

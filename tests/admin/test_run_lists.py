@@ -7,8 +7,8 @@ import pytest
 from django.http import QueryDict
 from django.urls import reverse
 
-from derive.admin import keyset
-from derive.admin.run_filters import RowFilter, read_artifact_filter, read_run_filter
+from derive.admin.lists import keyset
+from derive.admin.records.filters import RowFilter, read_artifact_filter, read_run_filter
 from derive.contracts import RunFacts
 from derive.models import Artifact, Run
 from derive.queue import JobQueue

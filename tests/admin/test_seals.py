@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import strip_tags
 
-from derive.admin import keyset, rights
-from derive.admin.house import title_of
+from derive.admin.lists import keyset
+from derive.admin.schedules.overview import title_of
+from derive.admin.site import permissions
 from derive.errors import LakeUnavailable
 from derive.lake import Lake
 from derive.models import Seal, TaskState
@@ -114,5 +115,5 @@ def test_the_verification_leads_to_its_schedules_page_for_who_may_see_it(
     link = f"{reverse('admin:derive_schedulerun_changelist')}?task=verify_sample#runs"
     assert f'href="{link}"' in client.get(address).text
     assert title_of("verify_sample") in client.get(link).text
-    monkeypatch.setattr(rights, "may", lambda _request, what: what == rights.VIEW_SEALS)
+    monkeypatch.setattr(permissions, "may", lambda _request, what: what == permissions.VIEW_SEALS)
     assert link not in client.get(address).text

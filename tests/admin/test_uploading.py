@@ -12,9 +12,11 @@ from django.core import signing
 from django.test import Client
 from django.urls import reverse
 
-from derive.admin import arriving, rights, uploading
-from derive.admin.bad_lines import as_csv
-from derive.admin.tags import number
+from derive.admin.display.template_tags import number
+from derive.admin.jobs.upload import upload_handler
+from derive.admin.jobs.upload import views as upload_views
+from derive.admin.jobs.upload.rejected_lines import as_csv
+from derive.admin.site import permissions
 from derive.errors import DatabaseUnavailable
 from derive.intake import key_look, spool, upload_state, uploads_folder
 from derive.intake import upload as kept_upload
@@ -78,7 +80,7 @@ def test_one_bad_line_and_nothing_is_queued_unless_the_good_ones_are_chosen(oper
 def test_every_bad_line_can_be_downloaded_and_none_is_a_formula(
     sender: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "BAD_SHOWN", 2)
+    monkeypatch.setattr(upload_views, "BAD_SHOWN", 2)
     rows: list[Any] = [row(1, interrogation_key='=HYPERLINK("http://x")'), "nonsense", row(3), row(4, **{"=cmd()": 1})]
     token = token_of(send(sender, jsonl(*rows)))
     assert [line for line, _why in page(sender, token).context["bad"]] == [1, 2]
@@ -115,7 +117,7 @@ def test_sending_again_queues_nothing_again(operator: Client) -> None:
 def test_a_step_that_was_killed_while_it_checked_is_done_again_from_its_beginning(
     operator: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "STEP_SECONDS", 0)
+    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0)
     token = token_of(send(operator, jsonl(row(1), "bad", row(3))))
     (good,) = uploads.rglob("good")
     with good.open("ab") as file:
@@ -131,7 +133,7 @@ def test_a_step_that_was_killed_while_it_checked_is_done_again_from_its_beginnin
 def test_steps_of_any_size_come_to_the_same_counts(
     operator: Client, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(uploading, "STEP_SECONDS", 0)
+    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0)
     monkeypatch.setattr(spool, "BATCH_JOBS", 2)
     if form == "jsonl":
         content = jsonl(row(1), "bad", row(3), "bad", row(5))
@@ -176,7 +178,7 @@ def test_a_file_of_too_many_jobs_is_told_what_to_do_before_its_end_is_read(sende
 def test_too_many_jobs_are_found_across_steps_and_not_checked_on(
     sender: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "STEP_SECONDS", 0)
+    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0)
     token = token_of(send(sender, jsonl(*map(row, range(9)))))
     steps = 1
     while sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["cursor"]:
@@ -244,13 +246,13 @@ def test_lines_that_are_not_utf8_are_bad_lines(sender: Client) -> None:
 def test_a_file_that_is_too_large_is_refused_while_it_arrives(
     sender: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arriving, "MAX_UPLOAD_BYTES", 100_000)
+    monkeypatch.setattr(upload_handler, "MAX_UPLOAD_BYTES", 100_000)
     answer = send(sender, b"x" * 200_000)
     assert answer.status_code == 413
     assert "is larger than" in answer.content.decode()
     assert files(uploads) == []
-    monkeypatch.setattr(uploading, "MAX_REQUEST_BYTES", 100_000)
-    monkeypatch.setattr(uploading, "Arriving", None)  # so much is not even read
+    monkeypatch.setattr(upload_views, "MAX_REQUEST_BYTES", 100_000)
+    monkeypatch.setattr(upload_views, "Arriving", None)  # so much is not even read
     assert send(sender, b"x" * 200_000).status_code == 413
 
 
@@ -342,9 +344,9 @@ def test_uploading_takes_both_acting_and_seeing_payloads(
 ) -> None:
     token = token_of(send(sender, jsonl(row(1))))
     before = files(uploads)
-    for lacking in (rights.ACT_ON_JOBS, rights.SEE_PAYLOADS):
-        permitted = {rights.VIEW_JOBS, rights.ACT_ON_JOBS, rights.SEE_PAYLOADS} - {lacking}
-        monkeypatch.setattr(rights, "may", lambda _request, what, permitted=permitted: what in permitted)
+    for lacking in (permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS):
+        permitted = {permissions.VIEW_JOBS, permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS} - {lacking}
+        monkeypatch.setattr(permissions, "may", lambda _request, what, permitted=permitted: what in permitted)
         assert page(sender, token).status_code == 403
         assert send(sender, jsonl(row(1))).status_code == 403
         assert queue_all(sender, token).status_code == 403
@@ -398,7 +400,7 @@ def test_the_preview_tells_of_keys_that_are_held_or_repeated_and_comes_true(
 
 
 def test_keys_repeated_in_different_steps_are_found(sender: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploading, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0.0)
     token = token_of(send(sender, jsonl(*(row(n, dedupe_key=f"k{n % 3}") for n in range(7)))))
     while sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["cursor"]:
         pass

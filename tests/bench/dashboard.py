@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from derive.admin import dashboard
-from derive.admin.dashboard_numbers import KEPT_SECONDS, Numbers
-from derive.admin.vitals import Vitals
+from derive.admin.dashboard import page as dashboard_page
+from derive.admin.dashboard.health_checks import Vitals
+from derive.admin.dashboard.statistics import KEPT_SECONDS, Numbers
 from derive.queue import JobQueue
 from tests.bench import history
 
@@ -28,9 +28,9 @@ def measure() -> Iterator[dict[str, Any]]:
     viewer, _is_new = User.objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(viewer, backend="django.contrib.auth.backends.ModelBackend")
-    dashboard.VITALS = Vitals(checks=())
+    dashboard_page.VITALS = Vitals(checks=())
     with override_settings(ALLOWED_HOSTS=["testserver"]):
-        for span, days in dashboard.SPANS.items():
+        for span, days in dashboard_page.SPANS.items():
             yield from _measure(client, span, days)
 
 
@@ -56,8 +56,8 @@ class _Clock:
 
 
 def _milliseconds(client: Client, span: str, days: int, clock: _Clock) -> float:
-    dashboard.NUMBERS[span] = Numbers(days, clock=clock)
-    dashboard._rendered.clear()
+    dashboard_page.NUMBERS[span] = Numbers(days, clock=clock)
+    dashboard_page._rendered.clear()
     return _ask(client, span)
 
 

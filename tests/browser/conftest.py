@@ -12,9 +12,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from derive.admin import dashboard, dashboard_numbers
-from derive.admin.dashboard_numbers import Numbers
-from derive.admin.vitals import Vitals
+from derive.admin.dashboard import page as dashboard_page
+from derive.admin.dashboard import statistics
+from derive.admin.dashboard.health_checks import Vitals
+from derive.admin.dashboard.statistics import Numbers
 from derive.contracts import OllamaSettings
 from derive.health import Part
 from tests.browser.chromium import launch
@@ -87,10 +88,10 @@ def fresh_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers read at each look, asked for again at once; health that is not well."""
     vitals = Vitals(checks=(lambda: (Part("database", ok=True), Part("ollama", ok=False, reason="it is away")),))
     vitals._look()
-    monkeypatch.setattr(dashboard, "NUMBERS", {span: Numbers(days) for span, days in dashboard.SPANS.items()})
-    monkeypatch.setattr(dashboard, "VITALS", vitals)
-    monkeypatch.setattr(dashboard, "REFRESH_SECONDS", 0.1)
-    monkeypatch.setattr(dashboard_numbers, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(dashboard_page, "NUMBERS", {span: Numbers(days) for span, days in dashboard_page.SPANS.items()})
+    monkeypatch.setattr(dashboard_page, "VITALS", vitals)
+    monkeypatch.setattr(dashboard_page, "REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
 
 
 @pytest.fixture

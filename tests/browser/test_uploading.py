@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 from pytest_django.fixtures import Settings
 
-from derive.admin import uploading
+from derive.admin.jobs.upload import views as upload_views
 from derive.errors import DatabaseUnavailable
 from derive.intake import upload as kept_upload
 from derive.intake import upload_state
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(autouse=True)
 def small_steps(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.UPLOADS_FOLDER = tmp_path / "uploads"
-    monkeypatch.setattr(uploading, "STEP_SECONDS", 0.02)
+    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0.02)
     monkeypatch.setattr("derive.intake.spool.BATCH_JOBS", 40)
 
 
@@ -113,7 +113,7 @@ def test_a_file_of_too_many_jobs_is_told_what_to_do(
 def test_a_file_that_is_too_large_is_told_before_it_is_sent(
     visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploading, "MAX_UPLOAD_BYTES", 10)
+    monkeypatch.setattr(upload_views, "MAX_UPLOAD_BYTES", 10)
     page, file = visit.page, tmp_path / "planets.jsonl"
     file.write_text("\n".join(jobs(3)), "utf-8")
     page.goto("/admin/derive/job/upload/")

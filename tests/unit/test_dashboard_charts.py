@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derive.admin.charts import HEIGHT, LogScale, dots_of, nice_maximum, path_of, stack
-from derive.admin.dashboard_charts import TIME_MARKS
-from derive.admin.percentiles import LONGEST_MS, percentile
+from derive.admin.dashboard.charts import TIME_MARKS
+from derive.admin.display.charts import HEIGHT, LogScale, dots_of, nice_maximum, path_of, stack
+from derive.admin.display.percentiles import LONGEST_MS, percentile
 from derive.sql.totals import BOUNDS_MS, ENDLESS_MS
 
 BUCKETS_MS = (0, *BOUNDS_MS, ENDLESS_MS)

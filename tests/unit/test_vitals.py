@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from pytest_django.fixtures import Settings
 
-from derive.admin import vitals
-from derive.admin.vitals import Vitals, check_ollama
+from derive.admin.dashboard import health_checks
+from derive.admin.dashboard.health_checks import Vitals, check_ollama
 from derive.health import Part
 from tests.fake_ollama import FakeOllama
 
@@ -33,14 +33,14 @@ def test_a_look_is_kept_and_made_anew_when_it_is_old() -> None:
     assert _settled(kept) == (WELL,)
     assert _settled(kept) == (WELL,)
     assert looks == 1
-    clock.now += vitals.KEPT_SECONDS
+    clock.now += health_checks.KEPT_SECONDS
     kept.parts()
     _settled(kept)
     assert looks == 2
 
 
 def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vitals, "PATIENCE_SECONDS", 0.001)
+    monkeypatch.setattr(health_checks, "PATIENCE_SECONDS", 0.001)
     go_on = threading.Event()
 
     def check() -> Sequence[Part]:

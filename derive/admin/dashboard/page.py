@@ -1,0 +1,241 @@
+"""The start page: how the queue stands, what the last hours were like, who works, and what is not well.
+
+The page brings the first numbers with it; ``dashboard.js`` asks ``parts`` for the same HTML again and exchanges what
+has changed. Numbers are read for all viewers together, and each is a bounded read (``derive.sql.standing``,
+``derive.sql.statistics``).
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from derive.admin.dashboard.charts import Charts
+from derive.admin.dashboard.health_checks import Vitals
+from derive.admin.dashboard.statistics import Numbers, Snapshot
+from derive.admin.display.charts import path_of
+from derive.admin.lists.pages import show
+from derive.admin.records.workers import state_of
+from derive.admin.site import permissions
+from derive.health import Part
+from derive.sql.standing import COUNT_CAP
+from derive.sql.statistics import FailureGroup, HourOfModel
+from derive.states import JobStatus
+
+SPANS = {"24h": 1, "7d": 7}
+REFRESH_SECONDS = 5
+COUNTING_LATE = timedelta(minutes=3)
+"""Workers and schedules count every minute at the least; a worker alone four times a minute."""
+MAX_WORKERS_SHOWN = 12
+MAX_JOBS_SHOWN = 6
+MAX_RENDERED = 16
+
+NUMBERS = {span: Numbers(days) for span, days in SPANS.items()}
+VITALS = Vitals()
+_rendered: dict[tuple[object, ...], str] = {}
+
+# What the sparkline of a state's tile counts: moves into it.
+_INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
+    JobStatus.NEW: ("queued", lambda hour: hour.enqueued),
+    JobStatus.SCHEDULED: ("retried", lambda hour: hour.retried),
+    JobStatus.RUNNING: ("claimed", lambda hour: hour.claimed),
+    JobStatus.SUCCEEDED: ("succeeded", lambda hour: hour.succeeded),
+    JobStatus.FAILED: ("failed", lambda hour: hour.failed),
+    JobStatus.DEADLETTER: ("gave up", lambda hour: hour.dead_lettered),
+    JobStatus.CANCELLED: ("cancelled", lambda hour: hour.cancelled),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A state: its jobs, what came into it in a day, against the day before, and its hours as a line."""
+
+    status: JobStatus
+    address: str
+    jobs: int
+    is_capped: bool
+    verb: str
+    in_a_day: int
+    change_percent: int | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits, for how long, and how long it takes to work off (``drain_seconds``: None when nothing moves)."""
+
+    jobs: int
+    is_capped: bool
+    about: int | None
+    oldest: Any
+    per_minute: float
+    drain_seconds: float | None
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Show the dashboard; who may not see jobs is told so."""
+    may_see = permissions.may(request, permissions.VIEW_JOBS)
+    span = _span_of(request)
+    return show(
+        request,
+        "admin/dashboard/page.html",
+        title="Overview",
+        spans=tuple(SPANS),
+        span=span,
+        refresh_seconds=REFRESH_SECONDS,
+        parts=_parts(request, span) if may_see else None,
+    )
+
+
+@require_safe
+def parts(request: HttpRequest) -> HttpResponse:
+    """Answer the dashboard's parts; 304 when they are what the browser has."""
+    permissions.demand(request, permissions.VIEW_JOBS)
+    html = _parts(request, _span_of(request))
+    tag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
+    known = request.headers.get("If-None-Match", "").removeprefix("W/")
+    answer = HttpResponse(status=304) if known == tag else HttpResponse(html)
+    answer["ETag"] = tag
+    return answer
+
+
+def _span_of(request: HttpRequest) -> str:
+    asked = request.GET.get("span", "")
+    return asked if asked in SPANS else next(iter(SPANS))
+
+
+def _parts(request: HttpRequest, span: str) -> str:
+    snapshot = NUMBERS[span].snapshot()
+    may_see_workers = permissions.may(request, permissions.VIEW_WORKERS)
+    # The same numbers look the same to all who may see as much and live in the same zone.
+    key = (snapshot.read_at, span, may_see_workers, timezone.get_current_timezone_name(), VITALS.parts())
+    html = _rendered.get(key)
+    if html is None:
+        while len(_rendered) >= MAX_RENDERED:
+            _rendered.pop(next(iter(_rendered)), None)
+        html = _rendered[key] = _render(snapshot, span, may_see_workers=may_see_workers)
+    return html
+
+
+def _render(snapshot: Snapshot, span: str, *, may_see_workers: bool) -> str:
+    charts = Charts(snapshot)
+    return render_to_string(
+        "admin/dashboard/parts.html",
+        {
+            "span": span,
+            "span_in_words": "24 hours" if span == "24h" else "7 days",
+            "jobs": reverse("admin:derive_job_changelist"),
+            "tiles": _tiles(snapshot),
+            "cap": COUNT_CAP,
+            "backlog": _backlog(snapshot),
+            "outcomes": charts.outcomes(),
+            "times": [("Wait", charts.times("wait"), "until claimed"), ("Run", charts.times("run"), "until ended")],
+            "speeds": charts.speeds(),
+            "failures": [(group, *_failure_links(group, span)) for group in snapshot.failures if any(_amounts(group))],
+            "workers": _workers(snapshot) if may_see_workers else None,
+            "health": [*VITALS.parts(), _counting(snapshot)],
+            "is_looking": not VITALS.parts(),
+            "is_untouched": not snapshot.hours and not any(snapshot.standing.jobs.values()),
+        },
+    )
+
+
+def _tiles(snapshot: Snapshot) -> list[Tile]:
+    hour = snapshot.read_at.replace(minute=0, second=0, microsecond=0)
+    hours = [hour - timedelta(hours=place) for place in range(47, -1, -1)]
+    of_hours: dict[datetime, list[HourOfModel]] = {at: [] for at in hours}
+    for one in snapshot.hours:
+        if one.hour_utc in of_hours:
+            of_hours[one.hour_utc].append(one)
+    return [_tile(snapshot, status, list(of_hours.values())) for status in JobStatus]
+
+
+def _tile(snapshot: Snapshot, status: JobStatus, hours: Sequence[Sequence[HourOfModel]]) -> Tile:
+    verb, into = _INTO[status]
+    amounts = [sum(map(into, of_models)) for of_models in hours]
+    before, lately = amounts[:24], amounts[24:]
+    top = max(lately) or 1
+    jobs = snapshot.standing.jobs[status]
+    return Tile(
+        status=status,
+        address=f"{reverse('admin:derive_job_changelist')}?{urlencode({'status': status.value})}",
+        jobs=min(jobs, COUNT_CAP),
+        is_capped=jobs > COUNT_CAP,
+        verb=verb,
+        in_a_day=sum(lately),
+        change_percent=round(100 * (sum(lately) - sum(before)) / sum(before)) if sum(before) else None,
+        path=path_of([100 * amount / top for amount in lately]) if any(lately) else "",
+    )
+
+
+def _backlog(snapshot: Snapshot) -> Backlog:
+    ready = snapshot.standing.jobs[JobStatus.NEW]
+    rate = snapshot.standing.ended_per_second
+    jobs = snapshot.ready_about or ready
+    return Backlog(
+        jobs=min(ready, COUNT_CAP),
+        is_capped=ready > COUNT_CAP,
+        about=snapshot.ready_about,
+        oldest=snapshot.oldest,
+        per_minute=60 * rate,
+        drain_seconds=jobs / rate if rate else None,
+    )
+
+
+def _amounts(group: FailureGroup) -> tuple[int, int, int]:
+    return group.failed, group.dead_lettered, group.retried
+
+
+def _failure_links(group: FailureGroup, span: str) -> tuple[str, str, str]:
+    """Return the lists of the runs that ended so (a job that succeeded after all tells no error), and of the jobs."""
+    jobs, runs = reverse("admin:derive_job_changelist"), reverse("admin:derive_run_changelist")
+    common = {"interrogation": group.interrogation_key, "error_kind": group.error_kind}
+    ended = {"ended": span}
+    return (
+        f"{runs}?{urlencode({'error_kind': group.error_kind, 'since': span})}",
+        f"{jobs}?{urlencode({'status': JobStatus.FAILED.value, **common, **ended})}",
+        f"{jobs}?{urlencode({'status': JobStatus.DEADLETTER.value, **common, **ended})}",
+    )
+
+
+def _workers(snapshot: Snapshot) -> dict[str, Any]:
+    held: dict[str, list[Any]] = defaultdict(list)
+    for job in snapshot.running:
+        held[job.locked_by].append(job)
+    counts: dict[str, int] = defaultdict(int)
+    shown = []
+    for worker in snapshot.workers:
+        state = state_of(worker)
+        counts[state] += 1
+        if state != "gone":
+            jobs = held[worker.worker_id]
+            shown.append((worker, state, jobs[:MAX_JOBS_SHOWN], max(0, len(jobs) - MAX_JOBS_SHOWN)))
+    return {
+        "counts": [(state, counts[state]) for state in ("alive", "stopping", "stale", "gone") if counts[state]],
+        "shown": shown[:MAX_WORKERS_SHOWN],
+        "more": max(0, len(shown) - MAX_WORKERS_SHOWN),
+        "address": reverse("admin:derive_worker_changelist"),
+    }
+
+
+def _counting(snapshot: Snapshot) -> Part:
+    """Say whether the hours below are as fresh as they should be."""
+    through = snapshot.standing.counted_through_utc
+    if through is None:
+        return Part("statistics", ok=False, reason="nothing was counted yet: start a worker or manage.py qcluster")
+    if snapshot.read_at - through > COUNTING_LATE:
+        return Part(
+            "statistics",
+            ok=False,
+            reason="hours are not counted up to now: no worker and no scheduler does it, or a transaction stays open",
+        )
+    return Part("statistics", ok=True)

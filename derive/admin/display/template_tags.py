@@ -1,0 +1,130 @@
+"""What the templates say texts, times and states with; built in, since every page needs it."""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from derive.admin.display import units
+from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
+from derive.admin.site import timezones
+
+register = template.Library()
+
+register.filter("moment", units.moment)
+
+
+@register.filter
+def plain(value: object) -> str:
+    """Return a stranger's short text on one line, with nothing in it that hides or reorders; none: a dash."""
+    return cell(str(value), 4 * CELL_CHARACTERS) if value not in {None, ""} else "–"
+
+
+@register.filter
+def age(value: datetime | None) -> SafeString:
+    """Return how long ago a moment was."""
+    return units.age(value, timezone.now())
+
+
+register.filter("ago", units.ago)
+
+
+@register.inclusion_tag("admin/parts/when.html")
+def when(*, name: str, label: str, value: str, typed_in: str = "", required: bool = False) -> dict[str, Any]:
+    """Return a field for a time in the viewer's zone, or in the one it was typed in before."""
+    now = timezone.localtime(None, ZoneInfo(typed_in) if typed_in else None)
+    return {
+        "name": name,
+        "label": label,
+        "value": value,
+        "required": required,
+        "field": timezones.FIELD,
+        "zone": typed_in or timezone.get_current_timezone_name(),
+        # Without their zones: the template would turn them all into the viewer's.
+        "local": now.replace(tzinfo=None),
+        "utc": now.astimezone(UTC).replace(tzinfo=None),
+    }
+
+
+@register.filter
+def from_top(percent: float) -> str:
+    """Return a chart's height as SVG counts it, from the top."""
+    return f"{100 - percent:g}"
+
+
+@register.filter
+def unsigned(value: int) -> str:
+    """Return a number's size; its direction is told by a sign beside it."""
+    return number(abs(value))
+
+
+@register.filter
+def rate(value: float) -> str:
+    """Return how often something happens in as many digits as say something."""
+    return f"{value:.2g}" if 0 < value < 10 else number(round(value))
+
+
+@register.filter
+def span(seconds: float | None) -> str:
+    """Return seconds as people read them; nothing for nothing."""
+    return "–" if seconds is None else units.duration(seconds)
+
+
+@register.filter
+def milliseconds(value: int | None) -> str:
+    """Return milliseconds as people read them."""
+    return "–" if value is None else units.duration(value / 1000)
+
+
+@register.filter
+def bytes_of(value: int | None) -> str:
+    """Return a size as people read it."""
+    return "–" if value is None else units.size(value)
+
+
+@register.filter
+def number(value: int | None) -> str:
+    """Return a whole number with thin spaces between thousands."""
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+@register.filter
+def state(value: str | None) -> SafeString:
+    """Return a state as a badge: its word, and a colour that repeats it."""
+    if not value:
+        return format_html("{}", "–")
+    return format_html('<span class="hc-state hc-state-{}">{}</span>', str(value).lower(), value)
+
+
+@register.filter
+def short(value: object) -> str:
+    """Return both ends of an id; the whole stands in the link and title beside it.
+
+    One end would not do: the jobs of one import begin alike and count at their end, as those of the next do.
+    """
+    text = str(value or "")
+    return f"{text[:3]}…{text[-6:]}" if len(text) > 12 else text or "–"
+
+
+@register.filter
+def job_link(job_id: object) -> SafeString:
+    """Return a link to a job that shows the ends of its id, with the whole on hover."""
+    return _link("derive_job", job_id)
+
+
+@register.filter
+def run_link(run_id: object) -> SafeString:
+    """Return a link to a run, as ``job_link``."""
+    return _link("derive_run", run_id)
+
+
+def _link(model: str, key: object) -> SafeString:
+    if not key:
+        return format_html("{}", "–")
+    address = reverse(f"admin:{model}_change", args=(key,))
+    return format_html('<a class="hc-link hc-mono" href="{}" title="{}">{}</a>', address, key, short(key))

@@ -1,0 +1,278 @@
+"""Acting on jobs: a page that says how many and what will happen and asks why; then steps, and a report.
+
+``derive_job_act`` asks. ``derive_job_act_run`` does a step of some batches and answers where the next begins: the
+page's script calls it until it is done and shows how far it is; without the script the server goes on by itself.
+Nothing is kept between the steps but what the form says, and each step checks all of it anew.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.core.signing import BadSignature, Signer
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
+
+from derive.admin.display.template_tags import short
+from derive.admin.display.untrusted_text import cell
+from derive.admin.jobs.bulk.actions import ACTIONS, Action, Value
+from derive.admin.jobs.bulk.undo import Span, put_back
+from derive.admin.jobs.filters import STATES, JobFilter
+from derive.admin.lists.pages import show
+from derive.admin.lists.query_params import as_guid
+from derive.admin.site import permissions
+from derive.admin.site.timezones import as_typed, zone_of
+from derive.contracts import JobChange, JobRef, check_storable
+from derive.errors import QueueError
+from derive.models import Job, JobEvent
+from derive.queue import CHANGE_BATCH, JobQueue
+from derive.states import JobStatus
+
+logger = logging.getLogger(__name__)
+
+STEP_SECONDS = 1.5
+"""How long a step goes on beginning batches: short enough to show progress."""
+ALONE_SECONDS = 25.0
+"""So without the script, in one request; then the rest is offered by a button."""
+MAX_SELECTED = 500
+MAX_REASON = 1_000
+MAX_TOLD = 20
+
+
+class Misunderstood(ValueError):
+    """The form cannot be acted on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done to which jobs, as a form says it."""
+
+    action: Action
+    selected: tuple[JobRef, ...]
+    filter: str | None
+    """The query string of the list whose every match is meant; None: the selected ones."""
+    cursor: str
+    """Where the next step begins; on the first one, the newest job that was there when the question was put."""
+
+    @classmethod
+    def read(cls, form: QueryDict) -> "Order":
+        """Read a form; raise Misunderstood."""
+        action = ACTIONS.get(form.get("action", ""))
+        if action is None:
+            raise Misunderstood("There is no such action.")
+        if form.get("scope") == "matching":
+            text = form.get("filter", "")[:4_000]
+            if JobFilter.read(QueryDict(text)).problems:
+                raise Misunderstood("The filter cannot be understood.")
+            return cls(action, (), text, form.get("cursor", "")[:60])
+        refs = [_read_ref(one) for one in form.getlist("job")[: MAX_SELECTED + 1]]
+        if not refs or len(refs) > MAX_SELECTED:
+            raise Misunderstood(f"Select 1 to {MAX_SELECTED} jobs, or act on all that match the filter.")
+        return cls(action, tuple(refs), None, "")
+
+    def count(self) -> tuple[int, bool]:
+        """Return how many jobs are meant, and whether that is exact."""
+        if self.filter is None:
+            return len(self.selected), True
+        return JobFilter.read(QueryDict(self.filter)).walk().count()
+
+    def batches(self) -> Iterator[tuple[list[JobRef], str | None]]:
+        """Yield batches of jobs with their states as they are now, and where the next begins (None: that was all)."""
+        if self.filter is None:
+            yield list(self.selected), None
+            return
+        walk = JobFilter.read(QueryDict(self.filter)).walk()
+        for page in walk.batches(rows=CHANGE_BATCH, start=self.cursor or None):
+            rows = Job.objects.filter(job_seq__in=page.sequences).order_by("-job_seq").values_list("job_id", "status")
+            yield (
+                [JobRef.model_construct(job_id=one, expected_status=JobStatus(status)) for one, status in rows],
+                page.older,
+            )
+
+
+@dataclass
+class Report:
+    """What became of the jobs so far."""
+
+    changed: int = 0
+    refused: dict[str, list[UUID]] = field(default_factory=dict)
+    cursor: str | None = None
+
+    def add(self, changes: list[JobChange]) -> None:
+        """Take a batch's answers."""
+        for change in changes:
+            if change.changed:
+                self.changed += 1
+            else:
+                self.refused.setdefault(change.why or "refused", []).append(change.job_id)
+
+    def told(self) -> list[dict[str, Any]]:
+        """Return the refusals by reason, most frequent first, with some jobs and what happened to those last."""
+        named = sorted(self.refused.items(), key=lambda item: -len(item[1]))
+        examples = [job_id for _why, ids in named for job_id in ids[:3]][:MAX_TOLD]
+        last = _last_events(examples)
+        return [
+            {
+                "why": cell(why, 300),
+                "count": len(ids),
+                "jobs": [
+                    {"id": str(job_id), "short": short(job_id), "last": last.get(job_id, "")}
+                    for job_id in ids[:3]
+                    if job_id in examples
+                ],
+            }
+            for why, ids in named
+        ]
+
+
+def ask(request: HttpRequest) -> HttpResponse:
+    """Say how many jobs an action is about and what it will do, and ask for the reason."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        order = Order.read(request.POST)
+    except Misunderstood as error:
+        return _misunderstood(request, error)
+    return _question(request, order)
+
+
+def run(request: HttpRequest) -> HttpResponse:
+    """Do a step of what was confirmed, or all of it for a browser without our script."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    in_steps = "application/json" in request.headers.get("Accept", "")
+    try:
+        order = Order.read(request.POST)
+        reason = read_reason(request.POST)
+        with as_typed(request.POST):
+            value = order.action.read(request.POST.get("value", ""))
+    except ValueError as error:
+        if in_steps:
+            return JsonResponse({"error": str(error)}, status=400)
+        return (
+            _misunderstood(request, error)
+            if isinstance(error, Misunderstood)
+            else _question(request, order, str(error))
+        )
+    before = _newest_event()
+    report, fault = _act(request, order, reason, value, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
+    undo = _undo_token(request, order.action, reason, before)
+    if in_steps:
+        answer = {
+            "changed": report.changed,
+            "refused": report.told(),
+            "cursor": report.cursor,
+            "undo": undo,
+            "error": fault,
+        }
+        return JsonResponse(answer)
+    context: dict[str, Any] = {"report": report, "told": report.told(), "order": order, "undo": undo, "fault": fault}
+    context |= {"reason": reason, "value": request.POST.get("value", ""), "zone": zone_of(request.POST)}
+    return show(request, "admin/jobs/report.html", title=order.action.title, **context)
+
+
+def undo(request: HttpRequest) -> HttpResponse:
+    """Put back what an action of this user changed, where nobody has changed it since."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        # Every step of one action gave a token of its own.
+        spans = [Span.read(Signer(salt="undo").unsign(one)) for one in request.POST.getlist("undo")[:1_000]]
+    except (BadSignature, ValueError):
+        return _misunderstood(request, Misunderstood("This can no longer be undone."))
+    report = Report()
+    fault = ""
+    try:
+        for span in spans:
+            if span.actor != permissions.actor_of(request):
+                raise permissions.Denied(permissions.ACT_ON_JOBS)
+            for changes in put_back(JobQueue(), span):
+                report.add(changes)
+    except QueueError as error:
+        fault = cell(str(error), 500)
+    return show(
+        request, "admin/jobs/report.html", title="Undo", report=report, told=report.told(), order=None, fault=fault
+    )
+
+
+def _act(request: HttpRequest, order: Order, reason: str, value: Value, *, seconds: float) -> tuple[Report, str]:
+    """Act on batch after batch for so long; return what became of them, and the fault that ended it, if one did."""
+    report, queue, begun = Report(), JobQueue(), time.monotonic()
+    actor = permissions.actor_of(request)
+    fault = ""
+    report.cursor = order.cursor or None
+    try:
+        for refs, following in order.batches():
+            report.add(order.action.act(queue, refs, actor, reason, value) if refs else [])
+            report.cursor = following
+            if time.monotonic() - begun > seconds:
+                break
+    except QueueError as error:
+        fault = cell(str(error), 500)
+    told = {"action": order.action.name, "changed": report.changed, "refused": sum(map(len, report.refused.values()))}
+    logger.info(
+        "jobs.acted", extra={"actor": actor, **told, "scope": "selected" if order.filter is None else "matching"}
+    )
+    return report, fault
+
+
+def _question(request: HttpRequest, order: Order, problem: str = "") -> HttpResponse:
+    count, is_exact = order.count()
+    chosen = None if order.filter is None else JobFilter.read(QueryDict(order.filter))
+    return show(
+        request,
+        "admin/jobs/ask.html",
+        title=order.action.title,
+        order=order,
+        count=count,
+        is_exact=is_exact,
+        is_everything=chosen is not None and not chosen.is_set,
+        cursor=order.cursor or (chosen.walk().start() if chosen else ""),
+        problem=problem,
+        reason=request.POST.get("reason", "")[:MAX_REASON],
+        value=request.POST.get("value", "")[:200],
+        zone=zone_of(request.POST),
+    )
+
+
+def _misunderstood(request: HttpRequest, error: Exception) -> HttpResponse:
+    return show(request, "admin/jobs/misunderstood.html", status=400, title="Nothing was changed", why=str(error))
+
+
+def _read_ref(text: str) -> JobRef:
+    job_id, _tilde, status = text.partition("~")
+    guid = as_guid(job_id)
+    if guid is None or status not in STATES:
+        raise Misunderstood("A selected job cannot be understood.")
+    return JobRef(job_id=guid, expected_status=JobStatus(status))
+
+
+def read_reason(form: QueryDict) -> str:
+    """Return why somebody acts; raise ValueError when they do not say."""
+    reason = form.get("reason", "").strip()
+    if not reason or len(reason) > MAX_REASON:
+        raise ValueError(f"Say why, in at most {MAX_REASON} characters: it stands in each job's history.")
+    return check_storable(reason)
+
+
+def _newest_event() -> int:
+    return int(JobEvent.objects.order_by("-event_seq").values_list("event_seq", flat=True).first() or 0)
+
+
+def _undo_token(request: HttpRequest, action: Action, reason: str, before: int) -> str:
+    if action.undone_by is None:
+        return ""
+    span = Span(
+        event=action.undone_by, actor=permissions.actor_of(request), reason=reason, after=before, until=_newest_event()
+    )
+    return Signer(salt="undo").sign(span.written())
+
+
+def _last_events(ids: list[UUID]) -> dict[UUID, str]:
+    """Return in words what happened to each job last."""
+    told: dict[UUID, str] = {}
+    for event in JobEvent.objects.filter(job_id__in=ids).order_by("-event_seq")[: 10 * MAX_TOLD]:
+        told.setdefault(event.job_id, cell(f"last: {event.event} by {event.actor}, now {event.to_status}", 200))
+    return told

@@ -1,0 +1,122 @@
+"""The page of one job: what happened, what the model was asked, and its answer beside the evidence."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.http import HttpRequest
+
+from derive.admin.display.lake_files import Shown, read_shown
+from derive.admin.display.units import duration
+from derive.admin.display.untrusted_text import cell, pretty, visible
+from derive.admin.jobs.highlights import compare
+from derive.admin.site import permissions
+from derive.models import Artifact, Job, JobEvent, Run
+from derive.states import RunStatus
+
+MAX_EVENTS = 300
+MAX_RUNS = 50
+READ = ("evidence_bundle", "prompt_text", "response_json", "validation_report", "correction")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An event, and how long after the one before it."""
+
+    event: JobEvent
+    after: str
+    reason: str
+    detail: str
+
+
+def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
+    """Return what the template of a job is rendered with; payloads only for who may see them."""
+    runs = list(Run.objects.filter(job_id=job.job_id).order_by("-attempt")[:MAX_RUNS])
+    sees_payloads = permissions.may(request, permissions.SEE_PAYLOADS)
+    context = {
+        "job": job,
+        "entity": cell(" ".join(part for part in (job.entity_type, job.entity_id) if part), 300),
+        "runs": [(run, _told_of(run), visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
+        "moments": _moments(job),
+        "sees_payloads": sees_payloads,
+    }
+    if sees_payloads:
+        context |= {
+            "input": pretty(job.input_json),
+            "evidence_ref": pretty(job.evidence_ref_json or ""),
+            "last_error": visible(job.last_error or "", 4_000),
+        }
+        if run := _chosen(runs, request.GET.get("run", "")):
+            context |= _payloads(run)
+    return context
+
+
+def _moments(job: Job) -> list[Moment]:
+    events = list(JobEvent.objects.filter(job_id=job.job_id).order_by("-event_seq")[:MAX_EVENTS])[::-1]
+    moments = []
+    for place, event in enumerate(events):
+        after = _spoken(event.at_utc - events[place - 1].at_utc) if place else ""
+        moments.append(Moment(event, after, cell(event.reason, 500), cell(event.detail_json, 300)))
+    return moments
+
+
+def _told_of(run: Run) -> str:
+    """Say who ran it and what it took, as far as that is known yet."""
+    # Which model it is stands there only once the run has ended.
+    unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "
+    told = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
+    if run.prompt_tokens is not None and run.output_tokens is not None:
+        told.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
+    if run.total_ms is not None:
+        told.append(f"{duration(run.total_ms / 1000)} of the model's time")
+    return "; ".join(told)
+
+
+def _spoken(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _chosen(runs: list[Run], wanted: str) -> Run | None:
+    """Return the run asked for, else the one that succeeded, else the last."""
+    succeeded = [run for run in runs if run.status == "SUCCEEDED"]
+    named = [run for run in runs if str(run.run_id) == wanted]
+    return next(iter([*named, *succeeded, *runs]), None)
+
+
+def _payloads(run: Run) -> dict[str, Any]:
+    artifacts = {artifact.artifact_type: artifact for artifact in Artifact.objects.filter(run_id=run.run_id)}
+    files = {name: read_shown(artifacts[name]) for name in READ if name in artifacts}
+    raw = _raw_answer(files.get("response_json", Shown()).text)
+    # A run that failed has no output; what the model said instead is then held against the evidence.
+    answer = run.output_json or raw
+    return {
+        "run": run,
+        "artifacts": list(artifacts.values()),
+        "faults": [visible(file.fault, 500) for file in files.values() if file.fault],
+        "prompt": visible(files.get("prompt_text", Shown()).text),
+        "raw_answer": visible(raw),
+        "output": pretty(run.output_json or ""),
+        "correction": pretty(files.get("correction", Shown()).text),
+        "validation": pretty(files.get("validation_report", Shown()).text),
+        "comparison": compare(_parsed(answer), _parsed(files.get("evidence_bundle", Shown()).text)),
+    }
+
+
+def _raw_answer(response: str) -> str:
+    whole = _parsed(response)
+    message = whole.get("message") if isinstance(whole, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else response
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,52 @@
+"""The models that the Ollama of the settings has, for a form: asked briefly, remembered for a while."""
+
+import asyncio
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.core.cache import cache
+
+from derive.admin.display.untrusted_text import cell
+from derive.contracts import OllamaSettings
+from derive.errors import ConfigurationError, RunError
+from derive.ollama.client import OllamaClient
+
+CONNECT_SECONDS = 1.0
+WHOLE_SECONDS = 2.0
+KEEP_SECONDS = 30
+MOST = 200
+
+
+@dataclass(frozen=True)
+class ModelChoices:
+    """Names of models; ``why_not`` says why there are none."""
+
+    names: tuple[str, ...] = ()
+    why_not: str = ""
+
+
+def model_choices() -> ModelChoices:
+    """Return the models that the server has, not older than 30 s; a server that is away is asked as seldom."""
+    asked: OllamaSettings = settings.OLLAMA
+    key = f"model_choices:{hash(asked.base_url)}"
+    known: ModelChoices | None = cache.get(key)
+    if known is None:
+        known = _ask(asked)
+        cache.set(key, known, KEEP_SECONDS)
+    return known
+
+
+def _ask(asked: OllamaSettings) -> ModelChoices:
+    hurried = asked.model_copy(update={"connect_seconds": CONNECT_SECONDS, "first_byte_seconds": WHOLE_SECONDS})
+    try:
+        return ModelChoices(names=asyncio.run(_names(hurried))[:MOST])
+    except (RunError, ConfigurationError) as error:
+        return ModelChoices(why_not=cell(str(error), 300))
+
+
+async def _names(asked: OllamaSettings) -> tuple[str, ...]:
+    client = OllamaClient(asked, slots=1)
+    try:
+        return await client.models()
+    finally:
+        await client.aclose()

@@ -1,0 +1,152 @@
+"""Exporting the answers of the jobs that a filter finds: a page that asks how, and the rows as they are read.
+
+However many there are: rows are read some hundred jobs at a time and sent as they come, and nothing is kept. Who
+exported what, by which filter, and how much of it went out, stands in Django's own log (``django_admin_log``).
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from derive.admin.jobs.filters import LABELS, JobFilter
+from derive.admin.lists.pages import show
+from derive.admin.site import permissions
+from derive.errors import ConfigurationError
+from derive.export.columns import COLUMNS, Rows
+from derive.export.forms import Csv, Form, JsonLines, Writer
+from derive.export.parquet import ParquetWriter
+from derive.export.reading import read_jobs
+from derive.models import Job
+from derive.states import JobStatus
+
+logger = logging.getLogger(__name__)
+
+BATCH_JOBS = 500
+MAX_SHOWN = 20
+TITLE = "export of answers"
+_KINDS = {
+    Form.JSONL: "application/x-ndjson",
+    Form.CSV: "text/csv; charset=utf-8",
+    Form.PARQUET: "application/vnd.apache.parquet",
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be exported, as a form says it."""
+
+    filter: str
+    rows: Rows
+    form: Form
+    is_exact: bool
+
+    @classmethod
+    def read(cls, form: QueryDict) -> "Order":
+        """Read a form; raise ValueError for what no form of ours says."""
+        return cls(
+            filter=JobFilter.read(QueryDict(form.get("filter", ""))).encoded(),
+            rows=Rows(form.get("rows", Rows.OUTPUTS)),
+            form=Form(form.get("form", Form.JSONL)),
+            is_exact=form.get("exact") == "yes",
+        )
+
+    def jobs(self) -> JobFilter:
+        """Return the filter, of succeeded jobs alone: others have no answer."""
+        return _succeeded(JobFilter.read(QueryDict(self.filter)))
+
+    def writer(self) -> Writer:
+        """Return what writes the rows; raise ConfigurationError when Parquet's package is missing."""
+        columns = COLUMNS[self.rows]
+        if self.form is Form.PARQUET:
+            return ParquetWriter(columns)
+        return Csv(columns, is_exact=self.is_exact) if self.form is Form.CSV else JsonLines(columns)
+
+
+def export(request: HttpRequest) -> HttpResponseBase:
+    """Ask how (GET), or send the rows (POST)."""
+    permissions.demand(request, permissions.VIEW_JOBS, permissions.SEE_PAYLOADS)
+    if request.method != "POST":
+        return _ask(request, JobFilter.read(request.GET))
+    try:
+        order = Order.read(request.POST)
+        writer = order.writer()
+    except ValueError:
+        return _ask(request, JobFilter.read(QueryDict()), problem="The form cannot be understood.", status=400)
+    except ConfigurationError as error:
+        return _ask(request, JobFilter.read(QueryDict(order.filter)), problem=str(error), status=400)
+    if problems := order.jobs().problems:
+        return _ask(request, order.jobs(), problem="; ".join(problems), status=400)
+    name = f"{order.rows}-{datetime.now(UTC):%Y%m%d-%H%M%S}.{order.form}"
+    answer = StreamingHttpResponse(_sent(request, order, writer), content_type=_KINDS[order.form])
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: int = 200) -> HttpResponse:
+    count, is_exact = _succeeded(chosen).walk().count()
+    # Of jobs alone: a group, say, may bear the title too, and its entries tell something else.
+    entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Job), object_repr=TITLE)
+    logged = entries.select_related("user").order_by("-action_time")[:MAX_SHOWN]
+    return show(
+        request,
+        "admin/jobs/export.html",
+        status=status,
+        title="Export answers",
+        chosen=chosen,
+        active=[(LABELS[name], value) for name, value in chosen.active()],
+        count=count,
+        is_exact=is_exact,
+        problems=[problem] if problem else list(chosen.problems),
+        logged=[(entry, _read_log(entry)) for entry in logged],
+    )
+
+
+def _sent(request: HttpRequest, order: Order, writer: Writer) -> Iterator[bytes]:
+    """Yield the file piece by piece; what went out is logged also when whoever reads it goes away."""
+    entry = LogEntry.objects.create(
+        user_id=int(request.user.pk or 0),
+        content_type=ContentType.objects.get_for_model(Job),
+        object_repr=TITLE,
+        action_flag=CHANGE,
+        change_message=_log(order, rows=0, is_whole=False),
+    )
+    sent, is_whole = 0, False
+    try:
+        yield writer.head()
+        walk = order.jobs().walk()
+        with closing(walk.batches(rows=BATCH_JOBS, start=walk.start())) as pages:  # type: ignore[type-var]
+            for page in pages:
+                for batch in read_jobs(order.rows, page.sequences):
+                    yield writer.rows(batch)
+                    sent += len(batch)
+        yield writer.tail()
+        is_whole = True
+    finally:
+        LogEntry.objects.filter(pk=entry.pk).update(change_message=_log(order, rows=sent, is_whole=is_whole))
+        told = {"actor": permissions.actor_of(request), "filter": order.filter, "rows": sent, "is_whole": is_whole}
+        logger.info("answers.exported", extra=told)
+
+
+def _succeeded(chosen: JobFilter) -> JobFilter:
+    status = chosen.texts["status"] or JobStatus.SUCCEEDED.value
+    return replace(chosen, texts={**chosen.texts, "status": status})
+
+
+def _log(order: Order, *, rows: int, is_whole: bool) -> str:
+    told = {"rows_of": order.rows, "form": order.form, "filter": order.filter, "rows": rows, "is_whole": is_whole}
+    return json.dumps(told)
+
+
+def _read_log(entry: LogEntry) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(entry.change_message)
+    return told

@@ -1,0 +1,299 @@
+"""Upload: a file of jobs, every line checked and looked at, then queued: all or nothing.
+
+``derive_job_act_upload`` takes the file and shows how far it has come. ``derive_job_act_upload_run`` checks for a
+while: the page's script calls it until it is done, without the script a button does. ``derive_job_act_upload_queue``
+queues all good jobs in one transaction, or none. All that is known of an upload is on disk, so any process may answer
+the next request, and one said twice queues nothing twice.
+"""
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase, HttpResponseRedirectBase
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+
+from derive.admin.display import units
+from derive.admin.display.untrusted_text import cell
+from derive.admin.jobs.bulk.views import ALONE_SECONDS, STEP_SECONDS, read_reason
+from derive.admin.jobs.upload.rejected_lines import as_csv
+from derive.admin.jobs.upload.upload_handler import (
+    FIELD,
+    MAX_REQUEST_BYTES,
+    MAX_UPLOAD_BYTES,
+    ArrivedFile,
+    Arriving,
+    unreadable,
+)
+from derive.admin.lists.pages import show
+from derive.admin.lists.suggestions import registry
+from derive.admin.site import permissions
+from derive.errors import CommitUnanswered, QueueError
+from derive.intake.records import LineFormat
+from derive.intake.upload import Upload
+from derive.intake.upload_state import MAX_JOBS, UploadRefused, UploadState
+from derive.intake.uploads_folder import KEPT_SECONDS, UploadsFolder
+from derive.queue import JobQueue
+
+logger = logging.getLogger(__name__)
+
+GOOD_SHOWN, BAD_SHOWN = 10, 20
+"""Lines on the page."""
+_SALT = "upload"
+_FORMATS = {"csv": LineFormat.CSV, "jsonl": LineFormat.JSONL, "ndjson": LineFormat.JSONL}
+
+
+class See(HttpResponseRedirectBase):
+    """Leads to a page that can be loaded again without sending anything again."""
+
+    status_code = 303
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The upload that a request is about, and the token that names it."""
+
+    upload: Upload
+    token: str
+
+    @classmethod
+    def read(cls, request: HttpRequest, token: str) -> "Asked":
+        """Return the upload that a token names; raise UploadRefused, and Denied for one of somebody else's."""
+        try:
+            told = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
+            owner, import_id = int(told["owner"]), UUID(str(told["import"]))
+        except (signing.BadSignature, KeyError, TypeError, ValueError):
+            raise UploadRefused("This is no upload of yours, or it is no longer kept: upload the file again.") from None
+        if owner != request.user.pk:
+            raise permissions.Denied("owner")
+        return cls(_folder().find(owner, import_id), token)
+
+    @classmethod
+    def of(cls, request: HttpRequest, upload: Upload) -> "Asked":
+        """Return an upload of this user's own with a new token."""
+        told = {"owner": request.user.pk, "import": upload.import_id.hex}
+        return cls(upload, signing.dumps(told, salt=_SALT))
+
+    @property
+    def query(self) -> str:
+        """What names this upload in an address."""
+        return urlencode({"upload": self.token})
+
+    @property
+    def address(self) -> str:
+        """Where the page of this upload is."""
+        return f"{reverse('admin:derive_job_act_upload')}?{self.query}"
+
+
+# Django would read the whole body to look for the form's token before it is known who sends it; _received asks for it.
+@csrf_exempt
+def upload(request: HttpRequest) -> HttpResponseBase:
+    """Take a file (POST); else show one of one's uploads, or the form for the next."""
+    _demand(request)
+    if request.method == "POST":
+        return _receive(request)
+    token = request.GET.get("upload", "")
+    if not token:
+        return _page(request)
+    try:
+        return _page_of(request, Asked.read(request, token))
+    except UploadRefused as error:
+        return _page(request, problem=str(error), status=404)
+
+
+def check(request: HttpRequest) -> HttpResponseBase:
+    """Check for a while, or to the end for a browser without our script."""
+    _demand(request)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    in_steps = "application/json" in request.headers.get("Accept", "")
+    asked = None
+    try:
+        asked = Asked.read(request, request.POST.get("upload", ""))
+        before = asked.upload.state()
+        seconds = STEP_SECONDS if in_steps else ALONE_SECONDS
+        after = asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=seconds)
+    except (UploadRefused, QueueError, OSError) as error:
+        why, status = _fault(error)
+        if in_steps:
+            return JsonResponse({"error": why}, status=status)
+        return _page_with(request, asked, why, status)
+    if not in_steps:
+        return See(asked.address)
+    cursor = None if after.is_checked else str(after.next_line)
+    done = after.read_bytes - before.read_bytes
+    return JsonResponse({"changed": done, "refused": [], "cursor": cursor, "undo": "", "error": ""})
+
+
+def queue(request: HttpRequest) -> HttpResponseBase:
+    """Queue all good jobs of an upload, or none and say why."""
+    _demand(request)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    asked = None
+    try:
+        asked = Asked.read(request, request.POST.get("upload", ""))
+        _queue(request, asked.upload)
+    except (ValueError, QueueError, OSError) as error:
+        return _page_with(request, asked, *_why_not_queued(error))
+    return See(asked.address)
+
+
+def bad(request: HttpRequest) -> HttpResponseBase:
+    """Send every bad line with what is wrong with it, as CSV that no spreadsheet takes for formulas."""
+    _demand(request)
+    try:
+        asked = Asked.read(request, request.GET.get("upload", ""))
+    except UploadRefused as error:
+        return _page(request, problem=str(error), status=404)
+    answer = StreamingHttpResponse(as_csv(asked.upload.bad_lines()), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="bad-lines.csv"'
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def discard(request: HttpRequest) -> HttpResponseBase:
+    """Delete an upload; what it queued stays queued."""
+    _demand(request)
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        _folder().discard(Asked.read(request, request.POST.get("upload", "")).upload)
+    except (UploadRefused, OSError) as error:
+        why, status = _fault(error)
+        return _page(request, problem=why, status=status)
+    return See(reverse("admin:derive_job_act_upload"))
+
+
+def _demand(request: HttpRequest) -> None:
+    permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS)
+
+
+def _folder() -> UploadsFolder:
+    return UploadsFolder(settings.UPLOADS_FOLDER)
+
+
+def _receive(request: HttpRequest) -> HttpResponseBase:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
+        return _page(request, problem=_too_large(), status=413)
+    arriving = Arriving(request, folder=_folder())
+    request.upload_handlers = [arriving]
+    try:
+        answer: HttpResponseBase = csrf_protect(_received)(request)
+    except OSError as error:
+        why, status = _fault(error)
+        return _page(request, problem=why, status=status)
+    return answer
+
+
+def _received(request: HttpRequest) -> HttpResponse:
+    file = request.FILES.get(FIELD)
+    if request.upload_handlers[0].is_too_large:  # type: ignore[attr-defined]
+        return _page(request, problem=_too_large(), status=413)
+    try:
+        if not isinstance(file, ArrivedFile) or not file.name:
+            raise UploadRefused("Choose a file.")
+        state = UploadState(
+            name=cell(file.name, 200),
+            line_format=_format(request.POST.get("format", ""), file.name),
+            size_bytes=file.size or 0,
+            uploaded_utc=timezone.now(),
+        )
+        if why := unreadable(file.read(4_096)):
+            raise UploadRefused(f"The file {why}.")
+        asked = Asked.of(
+            request, _folder().keep(file.temporary_file_path(), owner=int(request.user.pk or 0), state=state)
+        )
+        # The file is kept: what is wrong with the database, the next step tells.
+        with contextlib.suppress(QueueError):
+            asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=STEP_SECONDS)
+    except UploadRefused as error:
+        return _page(request, problem=str(error), status=400)
+    return See(asked.address)
+
+
+def _format(chosen: str, name: str) -> LineFormat:
+    form = _FORMATS.get(chosen) or _FORMATS.get(name.rpartition(".")[2].lower())
+    if form is None:
+        raise UploadRefused("The file's name ends neither in .jsonl nor in .csv: say which of the two it is.")
+    return form
+
+
+def _too_large() -> str:
+    return f"The file is larger than {units.size(MAX_UPLOAD_BYTES)}: split it, or queue it with manage.py enqueue_jobs."
+
+
+def _queue(request: HttpRequest, upload: Upload) -> None:
+    actor, reason = permissions.actor_of(request), read_reason(request.POST)
+    skip = request.POST.get("skip_invalid") == "yes"
+    done = upload.queue(JobQueue(), actor=actor, reason=reason, skip_invalid=skip)
+    told = {"queued": done.queued, "duplicates": done.duplicates, "bad": done.bad}
+    logger.info("jobs.uploaded", extra={"actor": actor, "import_id": str(upload.import_id), **told})
+
+
+def _fault(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error, and the answer's code."""
+    if isinstance(error, QueueError):
+        return f"{cell(str(error), 500)}.", 503
+    if isinstance(error, OSError):
+        logger.error("uploads.unwritable", extra={"error": error.strerror or type(error).__name__})
+        return f"The folder for uploads cannot be used ({error.strerror}): tell a maintainer.", 503
+    return str(error), 409 if isinstance(error, UploadRefused) else 400
+
+
+def _why_not_queued(error: Exception) -> tuple[str, int]:
+    """Return what to say of an error that ended queueing and of the file, and the answer's code."""
+    why, status = _fault(error)
+    if isinstance(error, (CommitUnanswered, OSError)):
+        return f"{why} Either all of the file is queued or nothing: queue it again, nothing is queued twice.", status
+    if isinstance(error, QueueError):
+        return f"Nothing of the file is queued: {why} Queue it again when that is mended.", status
+    return why, status
+
+
+def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
+    kept = [(Asked.of(request, one), state) for one, state in _folder().of(int(request.user.pk or 0))]
+    return show(
+        request,
+        "admin/jobs/upload.html",
+        status=status,
+        title="Upload",
+        problem=problem,
+        kept=kept,
+        max_bytes=MAX_UPLOAD_BYTES,
+        max_jobs=MAX_JOBS,
+    )
+
+
+def _page_with(request: HttpRequest, asked: Asked | None, problem: str, status: int) -> HttpResponse:
+    """Tell a problem on the upload's page, or, where it is no longer kept, on the form's."""
+    if asked is not None:
+        with contextlib.suppress(UploadRefused):
+            return _page_of(request, asked, problem=problem, status=status)
+    return _page(request, problem=problem, status=status)
+
+
+def _page_of(request: HttpRequest, asked: Asked, *, problem: str = "", status: int = 200) -> HttpResponse:
+    state = asked.upload.state()
+    return show(
+        request,
+        "admin/jobs/uploaded.html",
+        status=status,
+        title="Upload",
+        problem=problem,
+        asked=asked,
+        state=state,
+        bytes_left=state.size_bytes - state.read_bytes,
+        good=asked.upload.first_good(GOOD_SHOWN) if state.is_checked else [],
+        bad=list(asked.upload.bad_lines(BAD_SHOWN)),
+        reason=request.POST.get("reason", "")[:1_000],
+        why_not=state.why_not(skip_invalid=True),
+    )

@@ -1,0 +1,73 @@
+"""Times turned into sequence numbers, so that a range of creation times needs no index of its own.
+
+Rows are numbered about in the order of their times (a row waits at most seconds between the two). Their times are
+therefore searched like a sorted list: some probes a query, a few queries whatever the table's size. The answer lies at
+or outside the true edge; the walk still judges each row by its time.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import connection, models
+
+from derive.admin.lists.keyset import bound, table_of
+
+PROBES = 24
+NEAR = 2_000
+"""Rows between the answer and the edge that are left for the walk to judge."""
+SLACK = timedelta(seconds=60)
+"""How far a row's time may lie from its neighbours'."""
+MAX_ROUNDS = 6
+
+
+class Seeker:
+    """Searches one table's times by its sequence; remembers the table's ends."""
+
+    def __init__(self, model: type[models.Model], *, sequence: str, time: str) -> None:
+        self._table = table_of(model)
+        self._sequence, self._time = sequence, time
+        self._ends: tuple[int, int] | None = None
+
+    def first_since(self, moment: datetime) -> int:
+        """Return a number at or before that of the first row since a moment."""
+        return self._search(moment - SLACK)[0]
+
+    def last_before(self, moment: datetime) -> int:
+        """Return a number at or after that of the last row before a moment."""
+        return self._search(moment + SLACK)[1]
+
+    def _search(self, moment: datetime) -> tuple[int, int]:
+        low, high = self._get_ends()
+        for _round in range(MAX_ROUNDS):
+            if high - low <= NEAR:
+                break
+            step = max(1, (high - low) // (PROBES + 1))
+            probes = range(low + step, high, step)
+            earlier = self._earlier([*probes], moment)
+            low, high = (
+                max([low, *(p for p, is_earlier in earlier if is_earlier)]),
+                min([high, *(p for p, is_earlier in earlier if not is_earlier)]),
+            )
+            if low >= high:
+                # Times that do not rise with the numbers: leave it all to the walk.
+                return self._get_ends()
+        return low, high
+
+    def _earlier(self, probes: list[int], moment: datetime) -> list[tuple[int, bool]]:
+        """Return for each number whether the first row at or after it is earlier than the moment."""
+        parts = " UNION ALL ".join(
+            f"SELECT {probe} AS probe, {self._time} AS at FROM (SELECT {self._time} FROM {self._table} "  # noqa: S608 (our own constants)
+            f"WHERE {self._sequence} >= {probe} ORDER BY {self._sequence} OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY) AS p{n}"
+            for n, probe in enumerate(probes)
+        )
+        sql = f"SELECT u.probe, CASE WHEN u.at < %s THEN 1 ELSE 0 END FROM ({parts}) AS u"  # noqa: S608 (our own constants)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [bound(moment)])
+            return [(int(probe), bool(is_earlier)) for probe, is_earlier in cursor.fetchall()]
+
+    def _get_ends(self) -> tuple[int, int]:
+        if self._ends is None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT MIN({self._sequence}), MAX({self._sequence}) FROM {self._table}")  # noqa: S608 (our own constants)
+                first, last = cursor.fetchone() or (None, None)
+            self._ends = (int(first or 0), int(last or 0) + 1)
+        return self._ends

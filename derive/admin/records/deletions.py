@@ -1,0 +1,21 @@
+"""Lake deletions: folders of purged jobs, gone or still to go."""
+
+from django.contrib import admin
+
+from derive.admin.display.untrusted_text import cell
+from derive.admin.lists.columns import column
+from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.models import LakeDeletion
+
+
+@admin.register(LakeDeletion)
+class LakeDeletionAdmin(ReadingAdmin):
+    """The deletions, newest first."""
+
+    number = "deletion_seq"
+    list_display = ("deletion_seq", "lake_uri", "requested_utc", "requested_by", "attempts", "fault", "deleted_utc")
+
+    @column("last error")
+    def fault(self, row: LakeDeletion) -> str:
+        """Return why it did not work yet."""
+        return cell(row.last_error)

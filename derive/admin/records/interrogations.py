@@ -1,0 +1,104 @@
+"""Interrogations: every definition on record, what the lint says of it, and how its recent runs went."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.db import connection
+from django.http import Http404, HttpRequest, HttpResponse
+from typing_extensions import override
+
+from derive.admin.display.untrusted_text import pretty, visible
+from derive.admin.lists import suggestions
+from derive.admin.lists.keyset import table_of
+from derive.admin.lists.pages import show
+from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.site import permissions
+from derive.models import Interrogation, Run
+
+MAX_DEFINITIONS = 500
+RECENT_RUNS = 10_000
+"""Runs the figures are of: the newest of all, so that the work is the same however many there are."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How a definition's recent runs went; tokens and milliseconds a run."""
+
+    runs: int
+    succeeded: int
+    prompt_tokens: int | None
+    output_tokens: int | None
+    total_ms: int | None
+
+    @property
+    def success_rate(self) -> str:
+        """The share of ended runs that succeeded."""
+        return f"{100 * self.succeeded / self.runs:.0f} %" if self.runs else "–"
+
+
+@admin.register(Interrogation)
+class InterrogationAdmin(ReadingAdmin):
+    """The definitions, by key, newest first."""
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show every version with its figures."""
+        permissions.demand(request, permissions.VIEW_INTERROGATIONS)
+        stored = Interrogation.objects.defer("prompt_template", "output_schema_json", "rubric")
+        figures = recent_figures()
+        rows = [
+            (one, figures.get(one.definition_sha256), _installed(one.definition_sha256))
+            for one in stored.order_by("interrogation_key", "-registered_utc")[:MAX_DEFINITIONS]
+        ]
+        context: dict[str, Any] = {"rows": rows, "recent_runs": RECENT_RUNS}
+        return show(request, "admin/interrogations/list.html", title="Interrogations", **context)
+
+    @override
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show one definition whole."""
+        permissions.demand(request, permissions.VIEW_INTERROGATIONS)
+        one = Interrogation.objects.filter(definition_sha256=object_id[:64].replace("\x00", "")).first()
+        if one is None:
+            raise Http404("There is no such definition.")
+        installed = _installed(one.definition_sha256)
+        return show(
+            request,
+            "admin/interrogations/detail.html",
+            title=f"{one.interrogation_key} {one.version}",
+            one=one,
+            figures=recent_figures().get(one.definition_sha256),
+            recent_runs=RECENT_RUNS,
+            installed=installed,
+            findings=installed.warnings if installed else (),
+            prompt=visible(one.prompt_template),
+            schema=pretty(one.output_schema_json),
+            rubric=visible(one.rubric),
+        )
+
+
+def recent_figures() -> dict[str, Figures]:
+    """Return the figures of each definition among the newest runs."""
+    sql = (
+        "SELECT r.definition_sha256, COUNT(*), SUM(CASE WHEN r.status = 'SUCCEEDED' THEN 1 ELSE 0 END), "  # noqa: S608 (our own constants)
+        # As bigint: SQL Server sums up in the column's own type.
+        "AVG(CAST(r.prompt_tokens AS bigint)), AVG(CAST(r.output_tokens AS bigint)), AVG(r.total_ms) FROM "
+        "(SELECT definition_sha256, status, "
+        f"prompt_tokens, output_tokens, total_ms FROM {table_of(Run)} ORDER BY run_seq DESC "
+        f"OFFSET 0 ROWS FETCH NEXT {RECENT_RUNS} ROWS ONLY) AS r "
+        "WHERE r.definition_sha256 IS NOT NULL AND r.status <> 'RUNNING' GROUP BY r.definition_sha256"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return {
+            sha256: Figures(int(runs), int(succeeded), *(None if one is None else int(one) for one in averages))
+            for sha256, runs, succeeded, *averages in cursor
+        }
+
+
+def _installed(definition_sha256: str) -> Any:
+    """Return the interrogation of this process that has this definition, or None."""
+    found = (one for one in suggestions.registry().all() if one.definition.definition_sha256 == definition_sha256)
+    return next(found, None)

@@ -1,0 +1,117 @@
+"""Two runs side by side: facts, options, metrics, output by field, and the difference of their prompts; bounded."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from derive.admin.display.lake_files import read_shown
+from derive.admin.display.untrusted_text import cell, visible
+from derive.models import Artifact, Run
+
+MAX_FIELDS = 400
+MAX_LINES = 2_000
+MAX_LINE_CHARACTERS = 1_000
+CONTEXT_LINES = 3
+FACTS = (
+    *("status", "error_kind", "model_name", "model_tag", "model_digest", "ollama_base_url", "worker_id"),
+    *("interrogation_version", "definition_sha256", "evidence_sha256", "prompt_tokens", "output_tokens", "total_ms"),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One field of both runs; an absent one is empty."""
+
+    name: str
+    left: str
+    right: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether they are not the same."""
+        return self.left != self.right
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a difference: ``kind`` is ``same``, ``gone``, ``new`` or ``skip`` (lines left out)."""
+
+    kind: str
+    text: str
+
+
+def facts_of(left: Run, right: Run) -> list[Pair]:
+    """Return the columns that tell how the runs were asked and how they ended."""
+    return [Pair(name.replace("_", " "), _shown(getattr(left, name)), _shown(getattr(right, name))) for name in FACTS]
+
+
+def fields_of(left: str | None, right: str | None) -> list[Pair]:
+    """Return two JSON texts field by field, in the order in which they stand there."""
+    both = _flat(left), _flat(right)
+    names = list(dict.fromkeys([*both[0], *both[1]]))[:MAX_FIELDS]
+    return [Pair(cell(name, 200), both[0].get(name, ""), both[1].get(name, "")) for name in names]
+
+
+def prompt_of(run: Run) -> str:
+    """Return what a run was asked, or why that cannot be shown."""
+    artifact = Artifact.objects.filter(run_id=run.run_id, artifact_type="prompt_text").first()
+    if artifact is None:
+        return ""
+    found = read_shown(artifact)
+    return found.text or found.fault
+
+
+def difference(left: str, right: str) -> list[Line]:
+    """Return the lines that differ with some around them; of long texts the first lines are compared."""
+    old, new = _lines(left), _lines(right)
+    lines: list[Line] = []
+    # autojunk would hide frequent lines from the comparison; the bound above keeps it quick instead.
+    for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT_LINES):
+        if lines or group[0][1] > 0:
+            lines.append(Line("skip", "…"))
+        for tag, i1, i2, j1, j2 in group:
+            if tag == "equal":
+                lines += [Line("same", text) for text in old[i1:i2]]
+                continue
+            lines += [Line("gone", text) for text in old[i1:i2]]
+            lines += [Line("new", text) for text in new[j1:j2]]
+    return lines
+
+
+def _lines(text: str) -> list[str]:
+    found = text.split("\n", MAX_LINES)
+    kept = [visible(line[:MAX_LINE_CHARACTERS]) for line in found[:MAX_LINES]]
+    return [*kept, f"(only the first {MAX_LINES} lines are compared)"] if len(found) > MAX_LINES else kept
+
+
+def _flat(text: str | None) -> dict[str, str]:
+    if not text:
+        return {}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {"(no JSON)": cell(text, 500)}
+    found: dict[str, str] = {}
+    for name, leaf in _leaves(value):
+        if len(found) == MAX_FIELDS:
+            break
+        found[name] = leaf
+    return found
+
+
+def _leaves(value: Any) -> Iterator[tuple[str, str]]:
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        name, one = waiting.pop()
+        if isinstance(one, dict) and one:
+            waiting.extend((f"{name}.{key}".lstrip("."), member) for key, member in reversed(one.items()))
+        elif isinstance(one, list) and one:
+            waiting.extend((f"{name}[{place}]", one[place]) for place in reversed(range(len(one))))
+        else:
+            yield name or "(whole)", cell(one if isinstance(one, str) else json.dumps(one, ensure_ascii=False), 500)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else cell(str(value), 300)

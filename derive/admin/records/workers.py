@@ -1,0 +1,50 @@
+"""Workers, as their heartbeats tell of them, and what they work on."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from typing_extensions import override
+
+from derive.admin.lists.pages import show
+from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.site import permissions
+from derive.models import Job, Worker
+from derive.states import JobStatus
+
+STALE_AFTER = timedelta(seconds=60)
+"""A worker renews every third of a lease, by default 40 s: one that is late by half of that is worth a look."""
+GONE_AFTER = timedelta(seconds=120)
+"""A default lease without a heartbeat: whatever the worker held is taken from it by then."""
+MAX_WORKERS = 200
+MAX_JOBS = 1_000
+MAX_JOBS_SHOWN = 20
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadingAdmin):
+    """The workers, last seen first."""
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show who is there, and the jobs each holds."""
+        permissions.demand(request, permissions.VIEW_WORKERS)
+        workers = list(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS])
+        held: dict[str, list[Any]] = {worker.worker_id: [] for worker in workers}
+        running = Job.objects.filter(status=JobStatus.RUNNING).order_by("-job_seq")
+        for job in running.only("job_id", "locked_by", "locked_utc", "entity_id", "interrogation_key")[:MAX_JOBS]:
+            held.get(job.locked_by, []).append(job)
+        rows = [(worker, state_of(worker), held[worker.worker_id][:MAX_JOBS_SHOWN]) for worker in workers]
+        return show(request, "admin/workers/list.html", title="Workers", rows=rows)
+
+
+def state_of(worker: Worker) -> str:
+    """Return ``alive``, ``stopping``, ``stale`` (a heartbeat is late) or ``gone`` (a whole lease without one)."""
+    silent = timezone.now() - worker.last_seen_utc
+    if silent > GONE_AFTER:
+        return "gone"
+    if silent > STALE_AFTER:
+        return "stale"
+    return "stopping" if worker.stopping else "alive"

@@ -1,0 +1,193 @@
+"""The forms of what people plan: a cron in words, lists of choices, a template that its interrogation accepts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from typing_extensions import override
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from derive.admin.lists import suggestions
+from derive.contracts import MAX_INT, check_storable
+from derive.errors import ErrorKind, HolocronError, RunError, Then
+from derive.schedule_models import WHEN_HELP, RecurringInterrogation, RetentionPolicy, RetryPolicy
+from derive.schedules.cron import BadCron, Cron
+from derive.schedules.recurring import check_plan
+from derive.schedules.retaining import MOST_JOBS as MOST_PURGED
+from derive.schedules.retrying import MOST_JOBS, MOST_REQUEUES, RETRYABLE, lines_of
+
+MOST_DAYS = 3_650
+MOST_MINUTES = 525_600
+MOST_ATTEMPTS = 1_000
+PAYLOADS = ("input_json", "evidence_ref_json")
+_GIVEN_BACK = {error.kind for error in RunError.__subclasses__() if error.then is Then.GIVE_BACK}
+ENDING_KINDS = tuple(kind.value for kind in ErrorKind if kind not in {*_GIVEN_BACK, ErrorKind.RELEASED})
+"""Kinds that a job can end with: after the others it is ready again."""
+
+
+class Lines(forms.MultipleChoiceField):
+    """Some of a list's values, kept one a line."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    @override
+    def prepare_value(self, value: Any) -> Any:
+        return lines_of(value) if isinstance(value, str) else value
+
+    @override
+    def clean(self, value: Any) -> str:
+        return "\n".join(super().clean(value))
+
+
+def as_choices(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Return values as the choices of a field."""
+    return [(value, value) for value in values]
+
+
+class CronField(forms.CharField):
+    """A cron expression that fires, and not by the second."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    @override
+    def clean(self, value: Any) -> str:
+        try:
+            return Cron.read(super().clean(value)).expression
+        except BadCron as error:
+            raise ValidationError(str(error)) from None
+
+
+class PlanForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own is not generic when it runs
+    """What both kinds of plans have in common."""
+
+    cron = CronField(label="When", max_length=100, help_text=WHEN_HELP)
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        for name, value in values.items():
+            if isinstance(value, str):
+                try:
+                    check_storable(value)
+                except ValueError as error:
+                    self.add_error(name, str(error))
+        return values
+
+    def _bound(self, name: str, low: int, high: int) -> None:
+        value = self.cleaned_data.get(name)
+        if value is not None and not low <= value <= high:
+            self.add_error(name, f"Write a number from {low} to {high}.")
+
+
+class RetryPolicyForm(PlanForm):
+    """A retry policy."""
+
+    statuses = Lines(label="States", choices=as_choices(RETRYABLE))
+    error_kinds = Lines(
+        label="Error kinds",
+        choices=as_choices(ENDING_KINDS),
+        required=False,
+        help_text="None chosen: whatever the error.",
+    )
+    interrogation_keys = Lines(
+        label="Interrogations", choices=(), required=False, help_text="None chosen: every interrogation."
+    )
+
+    class Meta:
+        model = RetryPolicy
+        fields: ClassVar[Sequence[str]] = (
+            *("name", "enabled", "cron", "statuses", "error_kinds", "interrogation_keys"),
+            *("min_age_minutes", "max_age_days", "max_jobs", "max_requeues"),
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        keys: Any = self.fields["interrogation_keys"]
+        # What a policy names stays a choice, also when that interrogation is gone.
+        stored = lines_of(self.instance.interrogation_keys)
+        keys.choices = as_choices(sorted({*suggestions.interrogation_keys(), *stored}))
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        self._bound("min_age_minutes", 0, MOST_MINUTES)
+        self._bound("max_age_days", 1, MOST_DAYS)
+        self._bound("max_jobs", 1, MOST_JOBS)
+        self._bound("max_requeues", 1, MOST_REQUEUES)
+        youngest, oldest = values.get("min_age_minutes"), values.get("max_age_days")
+        if youngest is not None and oldest is not None and youngest >= oldest * 24 * 60:
+            self.add_error("min_age_minutes", f"No job ended both so long ago and within {oldest} days.")
+        return values
+
+
+class RetentionForm(PlanForm):
+    """A retention policy; one that keeps everything is none."""
+
+    class Meta:
+        model = RetentionPolicy
+        fields: ClassVar[Sequence[str]] = (
+            *("name", "enabled", "cron", "succeeded_days", "failed_days", "deadletter_days", "cancelled_days"),
+            "max_jobs",
+        )
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        days = [name for name in self.Meta.fields if name.endswith("_days")]
+        for name in days:
+            # A job that has only just ended may still be looked at.
+            self._bound(name, 1, MOST_DAYS)
+        self._bound("max_jobs", 1, MOST_PURGED)
+        if not self.errors and all(values.get(name) is None for name in days):
+            self.add_error(days[0], "Write for at least one state after how many days its jobs go.")
+        return values
+
+
+class RecurringForm(PlanForm):
+    """A recurring interrogation; one that is enabled has to be accepted by its interrogation."""
+
+    interrogation_key = forms.ChoiceField(label="Interrogation", required=False, widget=UnfoldAdminSelectWidget)
+
+    class Meta:
+        model = RecurringInterrogation
+        fields: ClassVar[Sequence[str]] = (
+            *("name", "enabled", "cron", "lake_path", "interrogation_key", "entity_type", "entity_id"),
+            *("input_json", "evidence_ref_json", "model_hint", "priority", "max_attempts"),
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "interrogation_key" in self.fields:
+            field: Any = self.fields["interrogation_key"]
+            installed = {one.key for one in suggestions.registry().all()}
+            stored = {self.instance.interrogation_key} - {""}
+            field.choices = [("", "–"), *as_choices(sorted(installed | stored))]
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        self._bound("priority", 0, MAX_INT)
+        self._bound("max_attempts", 1, MOST_ATTEMPTS)
+        if self.errors:
+            return values
+        template = [name for name in ("interrogation_key", *PAYLOADS) if values.get(name)]
+        if values.get("lake_path") and template:
+            self.add_error("lake_path", "Give either a file or the one job below, not both.")
+        elif not values.get("lake_path") and not (values.get("interrogation_key") and values.get("input_json")):
+            self.add_error("interrogation_key", "Choose an interrogation and write its input, or name a file.")
+        elif values.get("enabled"):
+            self._check_accepted(values)
+        return values
+
+    def _check_accepted(self, values: dict[str, Any]) -> None:
+        named = {name: values[name] for name in self.Meta.fields if name in values}
+        plan = RecurringInterrogation(**{"name": self.instance.name, **named})
+        try:
+            check_plan(plan)
+        except HolocronError as error:
+            self.add_error("lake_path" if values.get("lake_path") else "input_json", str(error))

@@ -1,0 +1,114 @@
+"""django-q2's schedules: when the tasks of the house run. Which functions there are is not up to anybody here.
+
+django-q2 would call any function a row names and unpickle whatever its results hold, so its own pages of results are
+taken away: what became of a task is told by ``derive_schedulerun``.
+"""
+
+import logging
+from typing import Any, ClassVar
+
+import django_q.admin  # noqa: F401 - registers what is taken away below, whoever asks for this module first
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django_q.models import Failure, OrmQ, Schedule, Success
+from typing_extensions import override
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
+
+from derive.admin.display.units import moment
+from derive.admin.lists.columns import column
+from derive.admin.schedules.forms import CronField
+from derive.admin.site import permissions
+from derive.admin.site.model_admin import GuardedAdmin
+from derive.models import HouseSchedule
+from derive.schedule_models import WHEN_HELP
+from derive.schedules.cron import Cron, in_words
+from derive.schedules.house import HOUSE
+from derive.sql.clock import database_now
+
+logger = logging.getLogger(__name__)
+
+for _model in (Schedule, Success, Failure, OrmQ):
+    admin.site.unregister(_model)
+
+_TITLES = {task.func: task.title for task in HOUSE.values()}
+
+
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own is not generic when it runs
+    """Which task of the house, and when; nothing else that django-q2 would take."""
+
+    func = forms.ChoiceField(label="Task", choices=list(_TITLES.items()), widget=UnfoldAdminSelectWidget)
+    cron = CronField(label="When", max_length=100, help_text=WHEN_HELP)
+    enabled = forms.BooleanField(
+        label="Enabled",
+        required=False,
+        initial=True,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="While it is off, the task does not run by this schedule.",
+    )
+
+    class Meta:
+        model = HouseSchedule
+        fields = ("name", "func", "cron")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["enabled"].initial = self.instance.repeats != 0
+
+
+@admin.register(HouseSchedule)
+class ScheduleAdmin(GuardedAdmin):
+    """When the tasks of the house run; only for those with django-q2's own rights (Maintainer)."""
+
+    form = ScheduleForm
+    fields = ("name", "func", "cron", "enabled")
+    list_display = ("name", "runs", "words", "next_at")
+    ordering: ClassVar = ["name"]
+
+    @override
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return permissions.may(request, "django_q.view_schedule") or self.has_change_permission(request)
+
+    @override
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return permissions.may(request, "django_q.add_schedule")
+
+    @override
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return permissions.may(request, permissions.CHANGE_SCHEDULES)
+
+    @override
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return permissions.may(request, "django_q.delete_schedule")
+
+    @override
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.schedule_type, obj.repeats = Schedule.CRON, -1 if form.cleaned_data["enabled"] else 0
+        # Whatever stood there, perhaps written past this form.
+        obj.args = obj.kwargs = obj.hook = obj.cluster = obj.intended_date_kwarg = None
+        obj.next_run = Cron(obj.cron).after(database_now())
+        super().save_model(request, obj, form, change)
+        told = {"schedule": obj.name or "", "func": obj.func, "cron": obj.cron, "enabled": bool(obj.repeats)}
+        logger.info("schedule.saved", extra={"actor": permissions.actor_of(request), **told})
+
+    @override
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        logger.info("schedule.deleted", extra={"actor": permissions.actor_of(request), "schedule": obj.name or ""})
+        super().delete_model(request, obj)
+
+    @column("task")
+    def runs(self, schedule: Any) -> str:
+        """Return what it runs."""
+        return _TITLES.get(schedule.func, "none of the house: it is never run")
+
+    @column("when (UTC)")
+    def words(self, schedule: Any) -> str:
+        """Return the expression in words."""
+        return in_words(schedule.cron)
+
+    @column("next")
+    def next_at(self, schedule: Any) -> SafeString:
+        """Return when it is next, in the viewer's zone."""
+        return moment(schedule.next_run if schedule.repeats else None, "off")
