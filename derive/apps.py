@@ -1,8 +1,9 @@
-"""The app, and what it adds to ``manage.py migrate``."""
+"""The app, and what it adds to each connection and to ``manage.py migrate``."""
 
 from typing import Any
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 from typing_extensions import override
 
@@ -15,12 +16,19 @@ class DeriveConfig(AppConfig):
 
     @override
     def ready(self) -> None:
-        """Let every migrate, that of a test database too, end with this tree's procedures and schedules."""
+        """Make every connection ready, and let every migrate end with this tree's procedures and schedules."""
+        connection_created.connect(_prepare_session, dispatch_uid="derive.sessions")
         post_migrate.connect(_install_procedures, sender=self, dispatch_uid="derive.procedures")
         post_migrate.connect(_install_schedules, sender=self, dispatch_uid="derive.schedules")
 
 
-# Imported when they are wanted: every command starts here, and few migrate.
+# Imported when they are wanted: every command starts here, and not all of them need a database.
+
+
+def _prepare_session(**signal: Any) -> None:
+    from derive.sql.sessions import prepare_session
+
+    prepare_session(**signal)
 
 
 def _install_procedures(**signal: Any) -> None:

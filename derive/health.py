@@ -17,6 +17,7 @@ from django.db import connections
 from derive.errors import HolocronError, SchemaMismatch
 from derive.lake import Lake
 from derive.sql.scripts import check_schema
+from derive.sql.sessions import limited
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Part:
 def check_database() -> Part:
     """Say whether the database answers."""
     try:
-        with connections[_ALIAS].cursor() as cursor:
+        with limited(connections[_ALIAS]), connections[_ALIAS].cursor() as cursor:
             cursor.execute("SELECT 1")
             cursor.fetchone()
     except (DjangoDatabaseError, HolocronError, OSError) as error:
@@ -51,7 +52,8 @@ def check_database() -> Part:
 def check_scripts() -> Part:
     """Say whether the database has exactly this tree's scripts."""
     try:
-        check_schema(connections[_ALIAS])
+        with limited(connections[_ALIAS]):
+            check_schema(connections[_ALIAS])
     except SchemaMismatch as error:
         return _failed("scripts", str(error))
     except (DjangoDatabaseError, HolocronError, OSError) as error:

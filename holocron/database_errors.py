@@ -19,7 +19,12 @@ class Advice:
 # What libpq, PostgreSQL, Microsoft's ODBC driver and SQL Server say. The first advice that fits counts: SQL Server
 # answers to a database that is not there with "Login failed" as well.
 _ADVICE = (
-    Advice(said=("^the embedded PostgreSQL",), line=""),
+    Advice(said=("^the embedded PostgreSQL", "^this database is "), line=""),
+    Advice(
+        said=("unsupported startup parameter",),
+        line="the pooler in front of the database refuses a startup parameter: take options= out of DATABASE_URL, and "
+        "give its settings to the role (ALTER ROLE … SET)",
+    ),
     Advice(
         said=('database "[^"]*" does not exist', "Cannot open database"),
         line="the database that DATABASE_URL names does not exist, or its user may not open it: create or correct it",

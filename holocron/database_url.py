@@ -21,6 +21,8 @@ IMPATIENT_LOCK_SECONDS = 3
 # Kept for a process's life: opening one for each request halves or quarters a worker's throughput (measured). The
 # health check lets an idle process survive a restart of the server.
 KEPT_CONNECTION: dict[str, Any] = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+# Behind a pooler they are gone when their transaction is.
+NO_NAMED_CURSORS: dict[str, Any] = {"DISABLE_SERVER_SIDE_CURSORS": True}
 
 
 def read_password(password: str, *, file: Path | None) -> str:
@@ -64,16 +66,15 @@ def read_database_url(url: str, *, var_folder: Path, password: str = "") -> dict
 def impatient(database: dict[str, Any]) -> dict[str, Any]:
     """Return a second entry for the same database whose calls end soon, one way or the other: for heartbeats."""
     options = dict(database.get("OPTIONS", {}))
+    limits: dict[str, str] = {}
     if database["ENGINE"] == "mssql":
         options |= {"connection_timeout": IMPATIENT_CONNECT_SECONDS, "query_timeout": IMPATIENT_CALL_SECONDS}
     else:
-        limits = f"-c statement_timeout={IMPATIENT_CALL_SECONDS}s -c lock_timeout={IMPATIENT_LOCK_SECONDS}s"
-        options |= {
-            "connect_timeout": str(IMPATIENT_CONNECT_SECONDS),
-            "options": f"{options.get('options', '')} {limits}".strip(),
-        }
+        options |= {"connect_timeout": str(IMPATIENT_CONNECT_SECONDS)}
+        # Set within each transaction: a pooler takes no such startup parameters, and would hand on a session's.
+        limits = {"statement_timeout": f"{IMPATIENT_CALL_SECONDS}s", "lock_timeout": f"{IMPATIENT_LOCK_SECONDS}s"}
     # In tests it leads to the same test database.
-    return {**database, "OPTIONS": options, "TEST": {"MIRROR": "default"}}
+    return {**database, "OPTIONS": options, "CALL_LIMITS": limits, "TEST": {"MIRROR": "default"}}
 
 
 def _split(url: str) -> SplitResult:
@@ -126,6 +127,7 @@ def _embedded(var_folder: Path) -> dict[str, Any]:
         "NAME": "holocron",
         "EMBEDDED_FOLDER": str(var_folder / "postgres"),
         **KEPT_CONNECTION,
+        **NO_NAMED_CURSORS,
     }
 
 
@@ -144,6 +146,7 @@ def _postgresql(parts: SplitResult, password: str) -> dict[str, Any]:
         **_server(parts, password),
         "OPTIONS": options,
         **KEPT_CONNECTION,
+        **NO_NAMED_CURSORS,
     }
 
 

@@ -6,7 +6,9 @@ Raises QueueError.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 from django.db import Error as DjangoDatabaseError
@@ -150,15 +152,26 @@ def _rows(selection: Selection, where: str) -> Iterator[Batch]:
         f" ORDER BY {_ORDER[selection.rows]}"
     )
     try:
-        # On the server, so that an answer of very many facts is not in memory at once; a pooler may not allow it.
-        is_chunked = selection.rows is Rows.FACTS and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
-        cursors = connection.chunked_cursor if is_chunked else connection.cursor
-        with driver_errors(STRAY_ERRORS), cursors() as cursor:
-            cursor.execute(sql, values)
-            while batch := cursor.fetchmany(FETCH_ROWS):
-                yield batch
+        with driver_errors(STRAY_ERRORS), connection.cursor() as cursor:
+            yield from _fetch(cursor, sql, values)
     except DjangoDatabaseError as error:
         raise queue_error(read_fault(error), "exporting") from error
+
+
+def _fetch(cursor: Any, sql: str, values: Sequence[Any]) -> Iterator[Batch]:
+    """Yield what a query answers, as it comes: an answer of very many facts is never in memory at once.
+
+    SQL Server's driver streams by itself. PostgreSQL's is told to: a cursor named on the server would be the session's,
+    which a pooler does not keep.
+    """
+    if engine_of(connection) is Engine.SQLSERVER:
+        cursor.execute(sql, values)
+        while batch := cursor.fetchmany(FETCH_ROWS):
+            yield batch
+        return
+    with connection.wrap_database_errors, closing(cursor.stream(sql, values, size=FETCH_ROWS)) as rows:
+        while batch := list(islice(rows, FETCH_ROWS)):
+            yield batch
 
 
 def _column(column: Column, engine: Engine) -> str:

@@ -20,6 +20,7 @@ from derive.sql.fault_codes import Meaning
 from derive.sql.faults import CONSEQUENCES, DATABASE_ERRORS, DriverBroke, driver_errors, queue_error, read_fault
 from derive.sql.moments import as_utc, without_zone
 from derive.sql.procedures import Procedure
+from derive.sql.sessions import limited
 from derive.sql.tables import SCHEMA, Engine, engine_of
 
 Row = tuple[Any, ...]
@@ -30,8 +31,6 @@ FIRST_PAUSE_SECONDS = 0.02
 MAX_LOST_TRIES = 2
 IDLE_SECONDS = 1.0
 """A connection unused for longer is asked whether it still lives: an idle worker survives a server's restart."""
-PREPARE_THRESHOLD = 2
-"""Calls of one form before psycopg prepares it, unless OPTIONS["prepare_threshold"] says otherwise (None: never)."""
 
 _last_used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
 _cursors: WeakKeyDictionary[BaseDatabaseWrapper, psycopg.Cursor[Row]] = WeakKeyDictionary()
@@ -196,12 +195,11 @@ def _send_postgresql(connection: BaseDatabaseWrapper, sql: str, values: tuple[An
     raw: psycopg.Connection[Row] = connection.connection
     cursor = _cursors.get(connection)
     if cursor is None or cursor.connection is not raw:
-        if raw.prepare_threshold is None and "prepare_threshold" not in connection.settings_dict["OPTIONS"]:
-            raw.prepare_threshold = PREPARE_THRESHOLD
         cursor = _cursors[connection] = psycopg.Cursor(raw)
-    # Binary: guids, times and numbers arrive as they are, not as text to be read.
-    cursor.execute(sql, values, binary=True)
-    return cursor.fetchall()
+    with limited(connection):
+        # Binary: guids, times and numbers arrive as they are, not as text to be read.
+        cursor.execute(sql, values, binary=True)
+        return cursor.fetchall()
 
 
 def _send_sqlserver(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any]) -> Sequence[Row]:
