@@ -1,101 +1,91 @@
 """A JSON schema (Draft 2020-12), compiled once, that judges answers in bounded time and says what is wrong briefly."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+from jsonschema_rs import Draft202012Validator, FancyRegexOptions, RegexOptions, ValidationError
+from jsonschema_rs import ValidationErrorKind as Kind
 
 from derive.errors import ConfigurationError
 from derive.interrogations.report import Detail, excerpt_of, path_of
-from derive.interrogations.schema_inlining import with_definitions_in_place
-from derive.interrogations.sure_fit import MAX_MATCHED_CHARACTERS, sure_fit, to_the_end
 
 MAX_PROBLEMS = 10
+MAX_BACKTRACKS = 100_000
+"""Of a pattern that looks around or back, some milliseconds; every other pattern takes time linear in the text."""
 _MAX_RULE_CHARACTERS = 200
 
 
 class AnswerSchema:
     """A compiled schema. Only references inside it are followed, never one to a file or an address.
 
+    Patterns are those of ECMA 262, as the model server reads them: ``$`` is the text's end, a digit is an ASCII one.
     Raises ConfigurationError for what is no schema, or refers to something that is not in it.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            where = path_of(tuple(error.absolute_path))
-            raise ConfigurationError(f"not a JSON schema: at {where}: {error.message[:200]}") from error
-        # An empty registry: nothing is ever retrieved.
-        inlined = with_definitions_in_place(schema)
-        self._validator = _BoundedValidator(inlined, registry=Registry())
-        self._fits = sure_fit(inlined)
+        self._validator = _compile(dict(schema))
 
     def find_faults(self, answer: Any) -> tuple[Detail, ...]:
-        """Return what in the answer breaks the schema, at most ten problems."""
-        if self._fits is not None and self._fits(answer):
+        """Return what in the answer breaks the schema, at most ten problems.
+
+        Of an array with too many items that alone is said.
+        """
+        if self._validator.is_valid(answer):
             return ()
-        try:
-            errors = list(islice(self._validator.iter_errors(answer), MAX_PROBLEMS))
-        except RecursionError:
-            return (Detail(path="the answer", problem="is nested too deeply"),)
-        except Unresolvable as error:
-            raise ConfigurationError(f"the schema refers to {error.ref!r}, which is not in it") from error
-        return tuple(_detail(error) for error in errors)
+        found: list[ValidationError] = []
+        overfull: list[list[str | int]] = []
+        for error in self._validator.iter_errors(answer):
+            if isinstance(error.kind, Kind.MaxItems):
+                overfull.append(error.instance_path)
+                found.append(error)
+            elif len(found) < MAX_PROBLEMS or not overfull:
+                found.append(error)
+        kept = [error for error in found if not _is_inside(error.instance_path, overfull)]
+        return tuple(_detail(error) for error in kept[:MAX_PROBLEMS])
 
 
-def _match_bounded(validator: Any, pattern: str, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
-    """Match a pattern, but no longer text than the schema allows: what is too long is reported by ``maxLength``."""
-    if not validator.is_type(instance, "string"):
-        return
-    if len(instance) > schema.get("maxLength", MAX_MATCHED_CHARACTERS):
-        if "maxLength" not in schema:
-            yield ValidationError("too long")
-        return
-    if not re.search(to_the_end(pattern), instance):
-        yield ValidationError("no match")
+def _compile(schema: dict[str, Any]) -> Draft202012Validator:
+    try:
+        return Draft202012Validator(schema, offline=True, pattern_options=RegexOptions())
+    except ValidationError:
+        pass
+    try:
+        # A pattern may look around or back; whatever else is wrong is raised again.
+        return Draft202012Validator(
+            schema, offline=True, pattern_options=FancyRegexOptions(backtrack_limit=MAX_BACKTRACKS)
+        )
+    except ValidationError as error:
+        where = path_of(tuple(error.instance_path))
+        raise ConfigurationError(f"not a JSON schema: at {where}: {error.message[:200]}") from error
 
 
-def _items_bounded(validator: Any, items: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[ValidationError]:
-    """Judge the items, unless there are more than allowed, which ``maxItems`` reports: the work stays bounded."""
-    if validator.is_type(instance, "array") and len(instance) > schema.get("maxItems", len(instance)):
-        return
-    yield from Draft202012Validator.VALIDATORS["items"](validator, items, instance, schema)
+def _is_inside(path: list[str | int], arrays: list[list[str | int]]) -> bool:
+    return any(len(path) > len(array) and path[: len(array)] == array for array in arrays)
 
-
-_BoundedValidator = extend(  # type: ignore[no-untyped-call]  # the stubs leave its arguments without types
-    Draft202012Validator, {"pattern": _match_bounded, "items": _items_bounded}
-)
 
 _WORDS: dict[str, Callable[[Any, Any], str]] = {
-    "type": lambda rule, _: f"must be of type {' or '.join(rule) if isinstance(rule, list) else rule}",
-    "required": lambda rule, value: f"lacks {', '.join(name for name in rule if name not in value)}",
+    "type": lambda kind, _: f"must be of type {' or '.join(kind.types)}",
+    "required": lambda kind, _: f"lacks {kind.property}",
     "additionalProperties": lambda *_: "has members that the schema does not name",
-    "enum": lambda rule, _: f"must be one of {', '.join(map(str, rule))}",
-    "const": lambda rule, _: f"must be {rule}",
-    "minimum": lambda rule, _: f"must be at least {rule}",
-    "maximum": lambda rule, _: f"must be at most {rule}",
-    "minItems": lambda rule, value: f"has {len(value)} items, at least {rule} are wanted",
-    "maxItems": lambda rule, value: f"has {len(value)} items, at most {rule} are allowed",
-    "minLength": lambda rule, value: f"has {len(value)} characters, at least {rule} are wanted",
-    "maxLength": lambda rule, value: f"has {len(value)} characters, at most {rule} are allowed",
-    "pattern": lambda rule, _: f"does not match {rule}",
+    "enum": lambda kind, _: f"must be one of {', '.join(map(str, kind.options))}",
+    "const": lambda kind, _: f"must be {kind.expected_value}",
+    "minimum": lambda kind, _: f"must be at least {kind.limit}",
+    "maximum": lambda kind, _: f"must be at most {kind.limit}",
+    "minItems": lambda kind, value: f"has {len(value)} items, at least {kind.limit} are wanted",
+    "maxItems": lambda kind, value: f"has {len(value)} items, at most {kind.limit} are allowed",
+    "minLength": lambda kind, value: f"has {len(value)} characters, at least {kind.limit} are wanted",
+    "maxLength": lambda kind, value: f"has {len(value)} characters, at most {kind.limit} are allowed",
+    "pattern": lambda kind, _: f"does not match {getattr(kind, 'pattern', 'its pattern in bounded time')}",
     "anyOf": lambda *_: "fits none of the forms allowed",
     "oneOf": lambda *_: "does not fit exactly one of the forms allowed",
 }
 
 
 def _detail(error: ValidationError) -> Detail:
-    say = _WORDS.get(str(error.validator))
-    problem = say(error.validator_value, error.instance) if say else f"breaks the rule {error.validator}"
+    say = _WORDS.get(error.kind.name)
+    problem = say(error.kind, error.instance) if say else f"breaks the rule {error.kind.name}"
     return Detail(
-        path=path_of(tuple(error.absolute_path)),
+        path=path_of(tuple(error.instance_path)),
         problem=problem[:_MAX_RULE_CHARACTERS],
         excerpt=excerpt_of(error.instance),
     )

@@ -143,9 +143,9 @@ def test_a_hostile_answer_takes_no_long_time() -> None:
         },
     }
     hostile = json.dumps({"text": "a" * 10**6 + "!", "long": "a" * 10**6 + "!", "items": [1] * 90_000})
-    started = time.perf_counter()
+    started = time.process_time()
     message = str(validate(hostile, output_schema_json=json.dumps(schema)).error)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     # What is over its bound is told as such, and not looked into.
     assert "text has 1000001 characters" in message
     assert "long does not match" in message
