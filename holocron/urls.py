@@ -15,4 +15,7 @@ urlpatterns = [
     path("metrics", web.metrics),
 ]
 
+handler400 = "derive.admin.site.refusals.bad_request"
 handler403 = "derive.admin.site.denied.denied"
+handler404 = "derive.admin.site.refusals.not_found"
+handler500 = "derive.admin.site.refusals.failed"

@@ -50,7 +50,7 @@ class ScheduleRunAdmin(ReadingAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the schedules' health, the tasks, and the latest of their runs."""
         permissions.demand(request, permissions.VIEW_SCHEDULE_RUNS)
-        task = request.GET.get("task", "")[:TASK_CHARACTERS].replace("\x00", "")
+        task = request.GET.get("task", "")[:TASK_CHARACTERS]
         runs = ScheduleRun.objects.order_by("-ended_utc", "-id")
         if task:
             runs = runs.filter(task=task)

@@ -1,28 +1,55 @@
-"""What a refused request gets: 403, a page that says which right is missing, and a line in the log."""
+"""403: whoever lacks a right, or sends a form from elsewhere, is told why, and the attempt is logged."""
 
 import logging
+from urllib.parse import urlsplit
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 
 from derive.admin.site.permissions import Denied
+from derive.admin.site.refusals import refuse
 
 logger = logging.getLogger(__name__)
+
+_WHY = {
+    "owner": "This belongs to somebody else, and only they may see or use it.",
+    "staff": "Your account has no access to this page. Ask an administrator for one of the groups Viewer, Operator or "
+    "Maintainer.",
+}
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request whose user may not do this. It is ``handler403``, so every view's refusal comes here."""
     permission = exception.permission if isinstance(exception, Denied) else "staff"
-    return _refuse(request, permission)
+    why = _WHY.get(permission, f"This needs the permission {permission}. Ask an administrator for a group that has it.")
+    return _deny(request, permission, why)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a POST without the token of the user's own page (``CSRF_FAILURE_VIEW``)."""
-    return _refuse(request, "csrf", why=reason)
+    """Answer a POST that was not sent from a page of ours (``CSRF_FAILURE_VIEW``); say what to set, if anything."""
+    if reason.startswith(("Origin checking failed", "Referer checking failed")):
+        return _deny(request, "csrf", _why_not_trusted(request))
+    if reason == "CSRF cookie not set.":
+        return _deny(
+            request,
+            "csrf",
+            "Your browser sent no CSRF cookie. Allow cookies for this site, reload the page and try again. Where "
+            "CSRF_TRUSTED_ORIGINS names an https:// address, cookies are sent over https only.",
+        )
+    return _deny(request, "csrf", "This page is out of date: your session changed since it was loaded. Reload it.")
 
 
-def _refuse(request: HttpRequest, permission: str, why: str = "") -> HttpResponse:
+def _why_not_trusted(request: HttpRequest) -> str:
+    sender = urlsplit(request.headers.get("Origin") or request.headers.get("Referer") or "")
+    if sender.scheme not in {"http", "https"} or not sender.netloc:
+        return "Your browser did not say which page sent this form. Let it send the Origin or Referer header here."
+    origin = f"{sender.scheme}://{sender.netloc}"[:200]
+    return (
+        f"This form was sent from {origin}, which this server does not trust. If that is Holocron's own address, for "
+        f"example behind a TLS proxy, an administrator sets CSRF_TRUSTED_ORIGINS={origin} and restarts the web server."
+    )
+
+
+def _deny(request: HttpRequest, permission: str, why: str) -> HttpResponse:
     user = getattr(request, "user", None)
     logger.warning(
         "access.denied",
@@ -33,7 +60,4 @@ def _refuse(request: HttpRequest, permission: str, why: str = "") -> HttpRespons
             "permission": permission,
         },
     )
-    if "application/json" in request.headers.get("Accept", ""):
-        return HttpResponse('{"error": "forbidden"}', status=403, content_type="application/json")
-    context = {**admin.site.each_context(request), "title": "Not allowed", "permission": permission, "why": why}
-    return render(request, "admin/denied.html", context, status=403)
+    return refuse(request, status=403, title="Not allowed", why=why)

@@ -35,6 +35,7 @@ from derive.admin.jobs.upload.upload_handler import (
 from derive.admin.lists.pages import show
 from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
+from derive.admin.site.refusals import wants_json
 from derive.errors import CommitUnanswered, QueueError
 from derive.intake.records import LineFormat
 from derive.intake.upload import Upload
@@ -260,6 +261,8 @@ def _why_not_queued(error: Exception) -> tuple[str, int]:
 
 
 def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
+    if problem and wants_json(request):
+        return JsonResponse({"error": problem}, status=status)
     kept = [(Asked.of(request, one), state) for one, state in _folder().of(int(request.user.pk or 0))]
     return show(
         request,
