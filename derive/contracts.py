@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NoReturn
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from derive.errors import ErrorKind
 from derive.states import JobStatus, LeaseState, RunStatus
@@ -366,9 +366,15 @@ class Manifest(Frozen):
 
 
 class OllamaSettings(Frozen):
-    """Where the model is and how it is asked. Times are seconds, ``num_*`` are tokens."""
+    """Where the model is and how it is asked. Times are seconds, ``num_*`` are tokens.
+
+    ``base_url`` is shown and stored, so it holds no credentials; ``authorization`` is the value of the header that
+    does. ``ca_file`` is a PEM file of the only authorities that an https server's certificate may come from.
+    """
 
     base_url: str = "http://127.0.0.1:11434"
+    authorization: SecretStr | None = None
+    ca_file: str | None = None
     model: str = "llama3.2"
     num_ctx: int = 8192
     num_predict: int = 2048

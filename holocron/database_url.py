@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from holocron.embedded_postgres.programs import NoProgramsError, find_programs
 from holocron.environment import SettingsError
+from holocron.secret_file import read_secret_file
 
 MSSQL_EXAMPLE = "mssql://user:password@host:1433/Holocron?Encrypt=yes"
 POSTGRESQL_EXAMPLE = "postgresql://user:password@host:5432/holocron"
@@ -31,11 +32,7 @@ def read_password(password: str, *, file: Path | None) -> str:
         return password
     if password:
         raise SettingsError("DATABASE_PASSWORD and DATABASE_PASSWORD_FILE are both set: leave one empty")
-    try:
-        return file.read_text("utf-8").partition("\n")[0].removesuffix("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"DATABASE_PASSWORD_FILE: {file} cannot be read: {reason}") from None
+    return read_secret_file(file, variable="DATABASE_PASSWORD_FILE")
 
 
 def read_database_url(url: str, *, var_folder: Path, password: str = "") -> dict[str, Any]:

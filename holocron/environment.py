@@ -25,9 +25,12 @@ SECRET_VARIABLES = frozenset(
         "HOLOCRON_WEB_PASSWORD",
         "HOLOCRON_ADMIN_PASSWORD",
         "LAKE_URL",
+        "OLLAMA_API_KEY",
     }
 )
 MAX_INT = 2**31 - 1
+# What run.ollama_base_url holds.
+MAX_ADDRESS_CHARACTERS = 400
 
 
 class SettingsError(Exception):
@@ -122,16 +125,25 @@ def _origins(text: str) -> tuple[str, ...]:
 
 
 def _base_url(text: str) -> str:
-    wanted = "write an address such as http://127.0.0.1:11434, without user, query or fragment"
+    wanted = (
+        f"write an address such as http://127.0.0.1:11434 or https://user:password@host (percent-encode special "
+        f"characters), without query or fragment, at most {MAX_ADDRESS_CHARACTERS} characters"
+    )
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018  # reading it is what checks it
     except ValueError:
         raise ValueError(wanted) from None
-    plain = not (parts.username or parts.password or parts.query or parts.fragment)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or re.search(r"\s", text):
+    plain = text.isprintable() and not re.search(r"\s", text) and not (parts.query or parts.fragment)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or len(text) > MAX_ADDRESS_CHARACTERS:
         raise ValueError(wanted)
     return text.rstrip("/")
+
+
+def _api_key(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]*", text):
+        raise ValueError("write the key alone, in ASCII characters, without blanks")
+    return text
 
 
 def _keep_alive(text: str) -> str:
@@ -216,7 +228,32 @@ VARIABLES: tuple[Variable, ...] = (
         _lake_url,
         "where artifacts are kept: a folder, s3://bucket/path or abfs://container/path; empty: lake in HOLOCRON_VAR",
     ),
-    _declare("OLLAMA_BASE_URL", "http://127.0.0.1:11434", _base_url, "the address of the Ollama server"),
+    _declare(
+        "OLLAMA_BASE_URL",
+        "http://127.0.0.1:11434",
+        _base_url,
+        "the address of the Ollama server; https://user:password@host (percent-encode special characters) where a "
+        "proxy asks for Basic authentication",
+    ),
+    _declare(
+        "OLLAMA_API_KEY",
+        "",
+        _api_key,
+        "the key sent as `Authorization: Bearer`, where the server or a proxy asks for one; empty: none",
+    ),
+    _declare(
+        "OLLAMA_API_KEY_FILE",
+        "",
+        _printable,
+        "a file whose first line is that key; relative to the project's folder; empty: none",
+    ),
+    _declare(
+        "OLLAMA_CA_FILE",
+        "",
+        _printable,
+        "a PEM file of the authorities, and no others, that may sign an https:// server's certificate; relative to the "
+        "project's folder; empty: the public ones, the system's and those of SSL_CERT_FILE",
+    ),
     _declare("OLLAMA_MODEL", "llama3.2", _worker_id, "the model asked when a job names none"),
     _declare("OLLAMA_NUM_CTX", "8192", _whole(256, 10_000_000), "the context window; tokens"),
     _declare("OLLAMA_NUM_PREDICT", "2048", _whole(1, 10_000_000), "the longest answer; tokens"),

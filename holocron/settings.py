@@ -15,6 +15,7 @@ from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from derive.contracts import OllamaSettings
 from holocron.database_url import impatient, read_database_url, read_password
 from holocron.environment import SettingsError, read_environment
+from holocron.ollama_access import read_api_key, read_ollama_access
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -33,6 +34,10 @@ try:
     # Django keeps its connections itself. A pool of SQL Server's driver beneath would hand a broken one out again, and
     # in a process that was forked the sockets of its parent.
     DATABASE_CONNECTION_POOLING = False
+    _key_file = BASE_DIR / _values["OLLAMA_API_KEY_FILE"] if _values["OLLAMA_API_KEY_FILE"] else None
+    _ollama_url, _ollama_authorization = read_ollama_access(
+        _values["OLLAMA_BASE_URL"], api_key=read_api_key(_values["OLLAMA_API_KEY"], file=_key_file)
+    )
     SECRET_KEY: str = _values["SECRET_KEY"] or read_or_make_secret_key(HOLOCRON_VAR)
     if len(SECRET_KEY) < MIN_CHARACTERS:
         raise SettingsError(f"SECRET_KEY is too short: write {MIN_CHARACTERS} characters or more, or leave it empty")
@@ -52,7 +57,9 @@ INTERROGATIONS_FOLDER: Path | None = (
 UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
 OLLAMA = OllamaSettings(
-    base_url=_values["OLLAMA_BASE_URL"],
+    base_url=_ollama_url,
+    authorization=_ollama_authorization,
+    ca_file=str(BASE_DIR / _values["OLLAMA_CA_FILE"]) if _values["OLLAMA_CA_FILE"] else None,
     model=_values["OLLAMA_MODEL"],
     num_ctx=_values["OLLAMA_NUM_CTX"],
     num_predict=_values["OLLAMA_NUM_PREDICT"],

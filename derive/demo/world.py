@@ -39,6 +39,15 @@ class ModelInUse:
     why_not_ollama: str | None
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What the demo's programs get beside its own environment; empty where they ask the Ollama of the settings."""
+        if self.is_real:
+            return {}
+        stand_in = {"OLLAMA_BASE_URL": self.base_url, "OLLAMA_MODEL": self.model}
+        # Credentials are for the server that they belong to.
+        return stand_in | {"OLLAMA_API_KEY": "", "OLLAMA_API_KEY_FILE": ""}
+
+    @property
     def is_real(self) -> bool:
         """Whether a model answers, and not rules."""
         return self.why_not_ollama is None

@@ -1,14 +1,12 @@
 """The client of Ollama over httpx: exact bytes, streaming, typed errors.
 
 Every failure leaves as one error of ``derive.errors`` (``ollama.failures`` says which); httpx's own never do.
-The base URL comes from the settings alone: no redirects, no proxies or credentials from the environment.
+Base URL and credentials come from the settings alone: no redirects, no proxies or passwords from the environment.
 Cancelling the task of a call closes its connection at once, and with it the generation.
 """
 
 import asyncio
 import json
-import ssl
-from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -24,6 +22,7 @@ from derive.errors import (
     ModelUnavailable,
     RunError,
 )
+from derive.ollama.access import Credentials, trusted_by
 from derive.ollama.calls import CallLimits, SharedAnswers
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.failures import (
@@ -71,13 +70,13 @@ class OllamaClient:
     def __init__(self, settings: OllamaSettings, *, slots: int) -> None:
         self._settings = settings
         self.shown_base_url = quotable(without_credentials(settings.base_url))
-        base_url = _base_url(settings.base_url, shown=self.shown_base_url)
-        self._base_url = base_url.copy_with(userinfo=b"")
-        self._headers = _HEADERS | _authorization(base_url)
+        self._base_url = _base_url(settings.base_url, shown=self.shown_base_url)
+        self._credentials = Credentials(settings.authorization)
+        self._headers = _HEADERS | self._credentials.headers
         self._extensions = {"timeout": {"connect": settings.connect_seconds, "pool": settings.connect_seconds}}
         connections = slots + CONTROL_CONNECTIONS
         self._transport = httpx.AsyncHTTPTransport(
-            verify=_verified_by(base_url),
+            verify=trusted_by(self._base_url, ca_file=settings.ca_file),
             limits=httpx.Limits(
                 max_connections=connections,
                 max_keepalive_connections=connections,
@@ -170,7 +169,7 @@ class OllamaClient:
                     if response.status_code != 200:
                         raise failure_of_status(
                             response.status_code,
-                            await _read_refusal(response, sink=sink),
+                            await _read_refusal(response, credentials=self._credentials, sink=sink),
                             model=_model_of(body),
                             server=self.shown_base_url,
                             job_has_own_model=job_has_own_model,
@@ -220,7 +219,7 @@ class OllamaClient:
                     if response.status_code != 200:
                         raise failure_of_status(
                             response.status_code,
-                            await _read_refusal(response, sink=received.extend),
+                            await _read_refusal(response, credentials=self._credentials),
                             model=model or "",
                             server=self.shown_base_url,
                             job_has_own_model=True,
@@ -251,14 +250,6 @@ class OllamaClient:
         return read_loaded(model, await self._control("GET", "/api/ps"))
 
 
-def _verified_by(base_url: httpx.URL) -> ssl.SSLContext | bool:
-    """Return httpx's ``verify``: the usual authorities; where no certificate is ever shown, none is believed.
-
-    Reading the usual ones takes 25 ms, a good part of a worker's start, and few models are behind https.
-    """
-    return base_url.scheme == "https" or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 def _base_url(setting: str, *, shown: str) -> httpx.URL:
     try:
         url = httpx.URL(setting)
@@ -266,19 +257,19 @@ def _base_url(setting: str, *, shown: str) -> httpx.URL:
         raise ConfigurationError(f"OLLAMA_BASE_URL is no URL: {shown}") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"OLLAMA_BASE_URL must be http://host:port or https://…: {shown}")
+    if url.userinfo:
+        # The settings take credentials out of the address, since it is stored with every run.
+        raise ConfigurationError(f"OLLAMA_BASE_URL still holds credentials: {shown}")
     return url.copy_with(query=None, fragment=None)
 
 
-def _authorization(url: httpx.URL) -> dict[str, str]:
-    """Return the header for a name and password in the URL, for an Ollama behind a proxy that asks for them."""
-    if not url.userinfo:
-        return {}
-    credentials = b64encode(f"{url.username}:{url.password}".encode()).decode()
-    return {"authorization": f"Basic {credentials}"}
+async def _read_refusal(
+    response: httpx.Response, *, credentials: Credentials, sink: Callable[[bytes], object] = lambda _: None
+) -> str:
+    """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing.
 
-
-async def _read_refusal(response: httpx.Response, *, sink: Callable[[bytes], object]) -> str:
-    """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing."""
+    ``sink`` is given the body, without what it repeats of our credentials.
+    """
     if _encoding(response) is not None:
         return NO_REASON
     received = bytearray()
@@ -286,7 +277,6 @@ async def _read_refusal(response: httpx.Response, *, sink: Callable[[bytes], obj
     try:
         async with limit:
             async for chunk in response.aiter_raw():
-                sink(chunk)
                 received += chunk
                 if len(received) > _MAX_ERROR_BYTES:
                     break
@@ -295,10 +285,13 @@ async def _read_refusal(response: httpx.Response, *, sink: Callable[[bytes], obj
     except TimeoutError:
         if not limit.expired():
             raise
+    said = credentials.removed_from(bytes(received))
+    if said:
+        sink(said)
     try:
-        return error_text(parse_received(bytes(received)))
+        return error_text(parse_received(said))
     except ModelCrashed:
-        return quotable(received.decode(errors="replace")) or NO_REASON
+        return quotable(said.decode(errors="replace")) or NO_REASON
 
 
 def _refuse_encoding(response: httpx.Response) -> None:

@@ -15,7 +15,8 @@ from tests.acceptance.worker_processes import SECRET_KEY, ProcessWorld
 from tests.fake_ollama import behaviours
 from tests.own_postgres import PASSWORD
 
-IN_SETTINGS = (SECRET_KEY[:30], PASSWORD)
+MODEL_KEY = "canary-in-the-key-of-the-model"
+IN_SETTINGS = (SECRET_KEY[:30], PASSWORD, MODEL_KEY)
 IN_EVIDENCE = "sk-CANARY0123456789abcdefghijklmnop"
 PASSAGE = f"Tala Venn was born on Corvessa. Her key is {IN_EVIDENCE}."
 
@@ -70,6 +71,8 @@ def worked(world: ProcessWorld) -> ProcessWorld:
         behaviours.wrong_quote("e1"),
         behaviours.not_json_content(),
         behaviours.ends_early(),
+        # A proxy that repeats what it refuses; the run is given back, and made again.
+        behaviours.status(401, f"Bearer {MODEL_KEY} is unknown"),
     ):
         world.fake.next(behaviour)
         jobs.append(world.enqueue(input_json=evidence(), max_attempts=1))
@@ -77,7 +80,8 @@ def worked(world: ProcessWorld) -> ProcessWorld:
     jobs.append(world.enqueue(evidence_ref_json=refs({"evidence_id": "e2", "text": PASSAGE}), max_attempts=1))
     jobs.append(world.enqueue(evidence_ref_json=refs({"surplus": PASSAGE}), max_attempts=1))
     jobs.append(world.enqueue(input_json=evidence(entity_type=IN_EVIDENCE), max_attempts=1))
-    process = world.worker("--loop", "--max-jobs", str(len(jobs)), "--poll-seconds", "0.1", "--verbose")
+    limits = ("--max-jobs", str(len(jobs) + 1), "--poll-seconds", "0.1")
+    process = world.worker("--loop", *limits, "--verbose", OLLAMA_API_KEY=MODEL_KEY)
     assert process.exit_code() == 0, process.said()
     ended = {world.job(job_id)["status"] for job_id in jobs}
     assert ended == {"SUCCEEDED", "FAILED", "DEADLETTER"}
@@ -85,10 +89,16 @@ def worked(world: ProcessWorld) -> ProcessWorld:
 
 
 def test_a_secret_of_the_settings_is_written_nowhere(worked: ProcessWorld) -> None:
+    assert {chat.headers["authorization"] for chat in worked.fake.chats} == {f"Bearer {MODEL_KEY}"}
     nowhere = f"postgresql://holocron:{PASSWORD}@127.0.0.1:1/holocron"
     outputs = [
         ("the list of jobs", said_by(worked, "inspect_jobs", "--list", "--json")),
         ("a database that is away", said_by(worked, "run_llm_worker", "--once", DATABASE_URL=nowhere)),
+        ("a key that cannot be sent", said_by(worked, "run_llm_worker", "--once", OLLAMA_API_KEY=f"{MODEL_KEY} ")),
+        (
+            "a model server that is away",
+            said_by(worked, "run_llm_worker", "--once", OLLAMA_BASE_URL=f"http://ada:{MODEL_KEY}@127.0.0.1:1"),
+        ),
         ("a lake that is none", said_by(worked, "verify_runs", LAKE_URL=f"s3://ada:{PASSWORD}@")),
     ]
     for where, text in (*everything_in_files(worked.folder), *everything_in_sql(worked), *outputs):

@@ -11,6 +11,11 @@ from functools import cached_property
 from typing import Any
 
 MAX_HEAD_BYTES = 64 * 1024
+TLS_HANDSHAKE = b"\x16\x03"
+NOT_HTTP = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
+)
+"""What Go's server, and so Ollama, answers to a client that begins to speak TLS."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,10 @@ class Connection(asyncio.Protocol):
 
     def _next_request(self) -> None:
         if self.is_answering:
+            return
+        if self._received.startswith(TLS_HANDSHAKE):
+            self.transport.write(NOT_HTTP)
+            self.transport.close()
             return
         end = self._received.find(b"\r\n\r\n")
         if end < 0:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class FakeOllama:
         content: str = '{"facts": []}',
         pieces: int = 4,
         records: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.port = port
         self.models = {MODEL: DIGEST} if models is None else models
@@ -41,6 +43,7 @@ class FakeOllama:
         self.open_connections = 0
         self.connections_made = 0
         self._records = records
+        self._tls = tls
         self._latency_seconds = None if latency_ms is None else latency_ms / 1000
         self._free_slots = slots
         self._waiting: deque[Connection] = deque()
@@ -56,7 +59,7 @@ class FakeOllama:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def chats(self) -> list[RecordedRequest]:
@@ -126,7 +129,11 @@ class FakeOllama:
     async def _listen(self) -> None:
         assert self._loop is not None
         self._server = await self._loop.create_server(
-            lambda: Connection(self._answer, self._opened, self._closed), "127.0.0.1", self.port, backlog=1024
+            lambda: Connection(self._answer, self._opened, self._closed),
+            "127.0.0.1",
+            self.port,
+            backlog=1024,
+            ssl=self._tls,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

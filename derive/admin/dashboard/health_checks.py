@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from django.conf import settings
 from django.db import connections
 
-from derive.errors import HolocronError, RunError, places_of
+from derive.errors import ConfigurationError, HolocronError, RunError, places_of
 from derive.health import Part, check_all
 from derive.ollama.client import OllamaClient
 from derive.schedules.health import scheduler_health
@@ -28,7 +28,7 @@ def check_ollama() -> Sequence[Part]:
     """Say whether the configured server answers and has the model; no address but the settings' is ever asked."""
     try:
         asyncio.run(_probe())
-    except RunError as error:
+    except (RunError, ConfigurationError) as error:
         return (Part("ollama", ok=False, reason=str(error)),)
     except TimeoutError:
         return (Part("ollama", ok=False, reason=f"did not answer within {PROBE_SECONDS:.0f} s"),)

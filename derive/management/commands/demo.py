@@ -111,11 +111,10 @@ class _Demo:
         with model_in_use(settings.OLLAMA) as model:
             self._tell_model(model)
             jobs = _enqueue(load_samples())
-            environment = {"OLLAMA_BASE_URL": model.base_url, "OLLAMA_MODEL": model.model}
             worker = Program(
                 *("run_llm_worker", "--loop", "--concurrency", str(model.slots)),
                 log_file=self._logs / "worker.log",
-                environment=environment,
+                environment=model.environment,
             )
             try:
                 self._watch(jobs, worker, model)
@@ -123,7 +122,7 @@ class _Demo:
                 seconds = time.monotonic() - begun
                 self._tell(outcomes, model)
                 if not self._once:
-                    self._stay(password, environment)
+                    self._stay(password, model.environment)
             finally:
                 worker.stop()
         as_expected = all(outcome.as_expected for outcome in outcomes)
