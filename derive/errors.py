@@ -6,7 +6,7 @@
     ├── ConfigurationError          a setting is wrong: nothing starts
     ├── RunError                    a run ended without a valid answer; each leaf is one ``error_kind``
     │   ├── UnknownInterrogation  InvalidInput  EvidenceMissing  EvidenceTooLarge
-    │   │   ModelNotFound  AnswerTooLarge                     → the job fails
+    │   │   ModelNotFound  AnswerTooLarge  SchemaRefused      → the job fails
     │   ├── InvalidOutput  UngroundedOutput                   → asked again at once, told what was wrong
     │   ├── TruncatedOutput                                   → asked again at once with more room
     │   ├── ModelTimeout  ModelCrashed  InternalError         → tried again after a backoff
@@ -46,6 +46,7 @@ class ErrorKind(StrEnum):
     EVIDENCE_TOO_LARGE = "evidence_too_large"
     MODEL_NOT_FOUND = "model_not_found"
     ANSWER_TOO_LARGE = "answer_too_large"
+    SCHEMA_REFUSED = "schema_refused"
     INVALID_OUTPUT = "invalid_output"
     UNGROUNDED_OUTPUT = "ungrounded_output"
     TRUNCATED_OUTPUT = "truncated_output"
@@ -129,6 +130,15 @@ class AnswerTooLarge(RunError):
 
     kind = ErrorKind.ANSWER_TOO_LARGE
     then = Then.FAIL
+
+
+class SchemaRefused(RunError):
+    """The model server refuses the definition's output schema; no job of it is claimed until that changes."""
+
+    kind = ErrorKind.SCHEMA_REFUSED
+    then = Then.FAIL
+    definition_sha256: str | None = None
+    """Whose schema it is, as far as known where the error is raised."""
 
 
 class InvalidOutput(RunError):

@@ -262,6 +262,8 @@ class Interrogation(ReadingModel):
     output_schema_json = models.TextField("output schema", help_text="JSON schema.")
     rubric = models.TextField("rubric")
     registered_utc = UtcField("registered at")
+    refused_utc = UtcField("schema refused at", null=True)
+    refused_why = models.TextField("refused because", null=True, help_text="What the model server says of its schema.")  # noqa: DJ001 (as in SQL)
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("interrogation")

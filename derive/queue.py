@@ -6,7 +6,8 @@ Repeatable calls are said again after a lost connection; a claim is not, its job
 next heartbeat.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
@@ -105,12 +106,20 @@ class JobQueue:
         lease_seconds: int = DEFAULT_LEASE_SECONDS,
         max_jobs: int = 1,
         model: str | None = None,
+        except_interrogations: Collection[str] = (),
     ) -> list[Claim]:
         """Take up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
 
-        Not repeatable: after DatabaseUnavailable the next heartbeat names what was taken as ``stray``.
+        Jobs of ``except_interrogations`` (keys) are passed over, one by one. Not repeatable: after DatabaseUnavailable
+        the next heartbeat names what was taken as ``stray``.
         """
-        arguments = _given(worker_id=worker_id, lease_seconds=lease_seconds, max_jobs=max_jobs, model=model)
+        arguments = _given(
+            worker_id=worker_id,
+            lease_seconds=lease_seconds,
+            max_jobs=max_jobs,
+            model=model,
+            except_interrogations_json=json.dumps(sorted(except_interrogations)) if except_interrogations else None,
+        )
         lease = timedelta(seconds=lease_seconds)
         return [_claim(row, lease) for row in self._call(procedures.CLAIM_NEXT_JOB, arguments)]
 
@@ -252,6 +261,14 @@ class JobQueue:
         }
         registered, why = self._call(procedures.REGISTER_INTERROGATION, arguments)[0]
         return Registration(registered=bool(registered), why=why)
+
+    def set_schema_refusal(self, definition_sha256: str, *, why: str | None) -> bool:
+        """Note that the model server refuses a definition's schema, or (None) that it takes it; return what changed.
+
+        Repeatable.
+        """
+        arguments = _given(definition_sha256=definition_sha256, why=why)
+        return bool(self._call(procedures.SET_SCHEMA_REFUSAL, arguments)[0][0])
 
     def purge(
         self,

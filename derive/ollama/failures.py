@@ -3,8 +3,9 @@
 Where the contract's table is silent:
 
 - 400: a prompt that does not fit is EvidenceTooLarge; a name that Ollama cannot read is a model that is not there;
-  the rest (a schema its grammar refuses, a bad option) is a fault of our own request: InternalError, which is
-  counted and ends as a dead letter, so that no job circles for ever.
+  the rest (a bad option) is a fault of our own request: InternalError, which is counted and ends as a dead letter, so
+  that no job circles for ever.
+- 400, 422 or 500 that speaks of the grammar made from the schema is SchemaRefused: it is the same for every job.
 - 413 is EvidenceTooLarge: Ollama's newer answer to a prompt that does not fit, and a proxy's to a large body.
 - 401, 403, 407 and 502 are ModelUnavailable: no job can be served until somebody changes a setting or the server.
   So is 400 from a server that wants https. 429 is ModelOverloaded.
@@ -26,6 +27,7 @@ from derive.errors import (
     ModelTimeout,
     ModelUnavailable,
     RunError,
+    SchemaRefused,
 )
 from derive.ollama.wire import quotable
 
@@ -35,6 +37,14 @@ _PROMPT_TOO_LONG = re.compile(
 )
 """Ollama: 'the input length exceeds the context length', 'prompt too long; exceeded max context length by 9 tokens';
 its llama.cpp runner: 'request (9 tokens) exceeds the available context size (8 tokens)'."""
+
+_SCHEMA_REFUSED = re.compile(
+    r"initiali[sz]e samplers|(pars|creat|compil|load)\w*\b.{0,80}\bgrammar|grammar\b.{0,40}\b(error|fail|invalid)"
+    r"|json.?schema|invalid format|vocabulary required for format",
+    re.IGNORECASE,
+)
+"""Ollama: 'invalid JSON schema in format', 'invalid format: …; expected "json" or a valid JSON Schema object'; its
+llama.cpp runner: 'Failed to initialize samplers: failed to parse grammar', 'JSON schema conversion failed: …'."""
 
 _NO_SUCH_NAME = re.compile(r"model is required|invalid model name|model\b.{0,300}\bnot found", re.IGNORECASE)
 _KIND_OF_STATUS: dict[int, type[RunError]] = {
@@ -61,6 +71,7 @@ _ADVICE_ON_STATUS = {
 }
 _ADVICE: dict[type[RunError], str] = {
     ModelUnavailable: ": check OLLAMA_BASE_URL and what stands before the server; redirects are not followed",
+    SchemaRefused: ": correct the schema in a new version; `manage.py check_interrogations` asks the server",
     EvidenceTooLarge: ": give less evidence, or raise OLLAMA_NUM_CTX",
 }
 
@@ -108,6 +119,8 @@ def failure_of_status(status: int, text: str, *, model: str, server: str, job_ha
         return ModelUnavailable(f"Ollama at {server} speaks TLS only: write https:// in OLLAMA_BASE_URL")
     if status == 400 and _PROMPT_TOO_LONG.search(text):
         kind: type[RunError] = EvidenceTooLarge
+    elif status in (400, 422, 500) and _SCHEMA_REFUSED.search(text):
+        kind = SchemaRefused
     else:
         kind = _KIND_OF_STATUS.get(status) or _KIND_OF_CLASS.get(status // 100, ModelCrashed)
     advice = _ADVICE_ON_STATUS.get(status) or _ADVICE.get(kind, "")

@@ -12,6 +12,7 @@ from derive.errors import ModelCrashed
 
 MAX_QUOTED_CHARACTERS = 300
 NO_REASON = "no reason given"
+_MAX_WRAPPINGS = 4
 _USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s]*@")
 
 
@@ -29,11 +30,33 @@ def without_credentials(url: str) -> str:
 
 
 def error_text(answer: Any) -> str:
-    """Return what an error of Ollama (``{"error": "…"}``) or llama.cpp (``{"error": {"message": "…"}}``) says."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict):
-        error = error.get("message")
-    return quotable(error) if isinstance(error, str) and error.strip() else NO_REASON
+    """Return what an error of Ollama (``{"error": "…"}``) or llama.cpp (``{"error": {"message": "…"}}``) says.
+
+    Ollama puts its runner's error, as JSON, into the text of its own: what is shown is the innermost text.
+    """
+    shown = NO_REASON
+    for _ in range(_MAX_WRAPPINGS):
+        error = answer.get("error") if isinstance(answer, dict) else None
+        if isinstance(error, dict):
+            error = error.get("message")
+        if not isinstance(error, str) or not error.strip():
+            break
+        shown, answer = error, _wrapped_in(error)
+    return quotable(shown)
+
+
+def _wrapped_in(text: str) -> dict[str, Any] | None:
+    """Return the error that a text holds as JSON, whatever stands before it (``do request: {"error": …}``)."""
+    _, brace, rest = text.partition('{"error"')
+    if not brace:
+        return None
+    try:
+        inner, _ = _DECODER.raw_decode(brace + rest)
+    except (ValueError, RecursionError):
+        return None
+    error = inner.get("error")
+    message = error.get("message") if isinstance(error, dict) else error
+    return inner if isinstance(message, str) and message.strip() else None
 
 
 def dump_json(value: Any) -> bytes:

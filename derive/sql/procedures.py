@@ -34,7 +34,7 @@ ENQUEUE_JOB = Procedure(
 ENQUEUE_JOBS = Procedure("usp_enqueue_jobs", _words("jobs_json actor reason"), _words("n job_id is_duplicate status"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
-    _words("worker_id lease_seconds max_jobs model"),
+    _words("worker_id lease_seconds max_jobs model except_interrogations_json"),
     _words(
         "job_id run_id attempt attempt_count max_attempts priority interrogation_key input_json evidence_ref_json "
         "model_hint repeats_run_id lease_expires_utc previous_run_id previous_error_kind previous_error "
@@ -85,6 +85,7 @@ REGISTER_INTERROGATION = Procedure(
     _words("definition_sha256 interrogation_key version prompt_template output_schema_json rubric"),
     _words("registered why"),
 )
+SET_SCHEMA_REFUSAL = Procedure("usp_set_schema_refusal", _words("definition_sha256 why"), _words("changed"))
 PURGE_JOBS = Procedure(
     "usp_purge_jobs",
     _words("finished_before_utc statuses_json actor max_rows dry_run reason"),
@@ -124,6 +125,7 @@ PROCEDURES = (
     SET_MODEL_HINT,
     SET_HOLD,
     REGISTER_INTERROGATION,
+    SET_SCHEMA_REFUSAL,
     PURGE_JOBS,
     SEAL_HORIZON,
     RECORD_SEAL,

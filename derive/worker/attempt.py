@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Outcome
-from derive.errors import Cancelled, InternalError, RunError, Then, places_of
+from derive.errors import Cancelled, InternalError, RunError, SchemaRefused, Then, places_of
 from derive.lake import Lake
 from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
 from derive.ollama.client import OllamaClient
@@ -120,12 +120,18 @@ async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) ->
 
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
     with spans.chat(question.request, base_url=tools.ollama.shown_base_url) as tell:
-        answer = await tools.ollama.chat(
-            question.body,
-            sink=record.take_bytes,
-            job_has_own_model=question.is_jobs_own_model,
-            on_cancelled=record.know_answer,
-        )
+        try:
+            answer = await tools.ollama.chat(
+                question.body,
+                sink=record.take_bytes,
+                job_has_own_model=question.is_jobs_own_model,
+                on_cancelled=record.know_answer,
+            )
+        except SchemaRefused as error:
+            refused = SchemaRefused(f"the output schema of {question.definition} is refused: {error}")
+            refused.partial_answer = error.partial_answer
+            refused.definition_sha256 = question.definition.definition_sha256
+            raise refused from error
         tell(answer)
     return answer
 

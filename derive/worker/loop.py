@@ -27,6 +27,7 @@ from derive.worker.gate import Gate, pause
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.numbers import Numbers
 from derive.worker.options import WorkerOptions
+from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
 from derive.worker.slots import Slots, Stage
 
@@ -64,6 +65,7 @@ class Worker:
             },
             worker_id=options.worker_id,
         )
+        self._refusals = Refusals((one.definition for one in tools.sources.registry.all()), queue=self._queue)
         self._counter = HourCounter(options.worker_id)
         self._numbers = Numbers(self._slots)
         self._keeper = LeaseKeeper(
@@ -77,6 +79,7 @@ class Worker:
             queue_thread=queue_thread,
             slots=self._slots,
             gate=self._gate,
+            refusals=self._refusals,
             keeper=self._keeper,
             numbers=self._numbers,
         )
@@ -176,7 +179,11 @@ class Worker:
             with self._keeper.claiming():
                 claims = await self._runs.in_queue_thread(
                     lambda: self._queue.claim(
-                        options.worker_id, lease_seconds=options.lease_seconds, max_jobs=max_jobs, model=options.model
+                        options.worker_id,
+                        lease_seconds=options.lease_seconds,
+                        max_jobs=max_jobs,
+                        model=options.model,
+                        except_interrogations=self._refusals.keys(),
                     )
                 )
                 self._keeper.hold([claim.run_id for claim in claims])

@@ -13,7 +13,7 @@ from opentelemetry.trace import Link
 
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Completion, Outcome
-from derive.errors import ErrorKind, QueueError, places_of
+from derive.errors import ErrorKind, QueueError, RunError, places_of
 from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus
 from derive.worker import spans
@@ -22,6 +22,7 @@ from derive.worker.gate import Gate
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.numbers import Numbers
 from derive.worker.patience import until_database_answers
+from derive.worker.refusals import Refusals
 from derive.worker.slots import Place, Slots, Stage
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Runs:
         queue_thread: Executor,
         slots: Slots,
         gate: Gate,
+        refusals: Refusals,
         keeper: LeaseKeeper,
         numbers: Numbers,
     ) -> None:
@@ -59,6 +61,7 @@ class Runs:
         self._queue_thread = queue_thread
         self._slots = slots
         self._gate = gate
+        self._refusals = refusals
         self._keeper = keeper
         self._numbers = numbers
         self._active: dict[UUID, _Active] = {}
@@ -128,10 +131,12 @@ class Runs:
                     self._tools,
                     place=active.place,
                     was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
-                    on_failure=self._gate.heed_failure,
+                    on_failure=self._heed_failure,
                 )
                 tell(outcome)
                 self._gate.heed(outcome)
+                if outcome.error_kind is ErrorKind.SCHEMA_REFUSED:
+                    await self.in_queue_thread(self._refusals.record)
                 with spans.step("complete"):
                     await self._hand_in(active, outcome)
         except asyncio.CancelledError:
@@ -148,6 +153,10 @@ class Runs:
             self._keeper.let_go(claim.run_id)
             del self._active[claim.run_id]
             active.place.leave()
+
+    def _heed_failure(self, error: RunError) -> None:
+        self._gate.heed_failure(error)
+        self._refusals.heed(error)
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
         """Complete the run, however long that takes: accepted, refused by the fence, or bad for its content."""

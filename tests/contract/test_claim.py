@@ -116,3 +116,14 @@ def test_a_held_job_is_worked_like_any_other(queue: JobQueue) -> None:
     job = queued(queue)
     queue.set_hold([ref(job)], actor=ACTOR, hold=True)
     assert claim_one(queue).job_id == job.job_id
+
+
+@pytest.mark.parametrize("model", [None, "m"])
+def test_jobs_of_excepted_interrogations_are_left_for_others(queue: JobQueue, model: str | None) -> None:
+    refused, quoted, other = "refused", 'a "b" \\ é', "refused_not"
+    left = [queued(queue, interrogation_key=key, priority=900) for key in (refused, quoted)]
+    taken = [queued(queue, interrogation_key=other), queued(queue, interrogation_key=other, model_hint=model)]
+    claims = queue.claim(WORKER, max_jobs=10, model=model, except_interrogations=[quoted, refused])
+    assert [claim.job_id for claim in claims] == [job.job_id for job in taken]
+    assert {status_of(job) for job in left} == {JobStatus.NEW}
+    assert len(queue.claim(WORKER, max_jobs=10, model=model)) == 2

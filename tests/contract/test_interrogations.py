@@ -41,3 +41,21 @@ def test_another_version_or_key_is_another_definition(queue: JobQueue, change: d
     queue.register(**DEFINITION)
     assert queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, **change}).registered
     assert Interrogation.objects.count() == 2
+
+
+def test_a_refused_schema_is_noted_since_the_first_refusal_until_it_is_taken(queue: JobQueue) -> None:
+    queue.register(**DEFINITION)
+    sha256 = DEFINITION["definition_sha256"]
+    assert queue.set_schema_refusal(sha256, why="failed to parse grammar")
+    assert not queue.set_schema_refusal(sha256, why="said again")
+    queue.register(**DEFINITION)
+    stored = Interrogation.objects.get()
+    assert (stored.refused_why, stored.refused_utc is None) == ("failed to parse grammar", False)
+    assert queue.set_schema_refusal(sha256, why=None)
+    assert not queue.set_schema_refusal(sha256, why=None)
+    stored = Interrogation.objects.get()
+    assert (stored.refused_why, stored.refused_utc) == (None, None)
+
+
+def test_no_refusal_is_noted_of_a_definition_that_is_not_on_record(queue: JobQueue) -> None:
+    assert not queue.set_schema_refusal("ef" * 32, why="failed to parse grammar")

@@ -26,6 +26,7 @@ from derive.errors import (
     ModelTimeout,
     ModelUnavailable,
     RunError,
+    SchemaRefused,
     TruncatedOutput,
 )
 from derive.ollama.chat import ChatAnswer, ChatOptions, ChatRequest, answer_of, check_answer
@@ -41,6 +42,11 @@ SCHEMA = {
     "required": ["facts"],
     "additionalProperties": False,
 }
+
+WRAPPED = json.dumps(
+    {"error": {"code": 400, "message": "Failed to initialize samplers: failed to parse grammar", "type": "invalid"}}
+)
+"""A runner's error as Ollama puts it into the text of its own."""
 
 
 @dataclass
@@ -240,7 +246,11 @@ def test_a_base_url_may_have_a_path(caller: Caller) -> None:
             EvidenceTooLarge,
         ),
         (behaviours.status(413, "the input length exceeds the context length"), EvidenceTooLarge),
-        (behaviours.bad_schema(), InternalError),
+        (behaviours.bad_schema(), SchemaRefused),
+        (behaviours.status(400, 'invalid format: "x"; expected "json" or a valid JSON Schema object'), SchemaRefused),
+        (behaviours.status(400, "Failed to initialize samplers: failed to parse grammar"), SchemaRefused),
+        (behaviours.status(500, "failed to load model vocabulary required for format"), SchemaRefused),
+        (behaviours.status(400, WRAPPED), SchemaRefused),
         (behaviours.status(400, "invalid character '}' looking for beginning of value"), InternalError),
         (behaviours.status(405), InternalError),
         (behaviours.status(422), InternalError),
@@ -270,6 +280,25 @@ def test_a_redirect_is_not_followed(caller: Caller, code: int) -> None:
         there = {"Location": f"{elsewhere.url}/api/chat"}
         caller.fails(ModelUnavailable, behaviours.status(code, body=b"", headers=there))
         assert elsewhere.requests == []
+
+
+def test_a_runners_error_is_unwrapped_from_the_json_it_comes_in(caller: Caller) -> None:
+    told = str(caller.fails(SchemaRefused, behaviours.status(400, WRAPPED)))
+    assert "answered 400: Failed to initialize samplers: failed to parse grammar: correct the schema" in told
+    assert "{" not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ('{"error": ' * 9 + '"deep"' + "}" * 9, '"deep"'),
+        ('do request: {"error": {"code": 500}}', '{"code": 500}'),
+        ('{"error": {"message": ""}}', '{"message": ""}'),
+        ('{"error": "cut', '"cut'),
+    ],
+)
+def test_json_that_is_no_error_is_shown_as_it_came(caller: Caller, error: str, shown: str) -> None:
+    assert shown in str(caller.fails(ModelCrashed, behaviours.status(500, error)))
 
 
 def test_the_body_of_a_refusal_reaches_the_sink(caller: Caller) -> None:

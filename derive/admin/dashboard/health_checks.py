@@ -11,6 +11,7 @@ from django.db import connections
 
 from derive.errors import ConfigurationError, HolocronError, RunError, places_of
 from derive.health import Part, check_all
+from derive.models import Interrogation
 from derive.ollama.client import OllamaClient
 from derive.schedules.health import scheduler_health
 
@@ -54,7 +55,22 @@ def check_scheduler() -> Sequence[Part]:
     return (Part("scheduler", ok=not problems, reason="; ".join(problems)),)
 
 
-CHECKS: tuple[Check, ...] = (check_all, check_ollama, check_scheduler)
+def check_interrogations() -> Sequence[Part]:
+    """Name the definitions in use whose schema the model server refuses; nothing is said when there are none."""
+    stored = Interrogation.objects.order_by("interrogation_key", "registered_utc")
+    newest = {one.interrogation_key: one for one in stored.defer("prompt_template", "output_schema_json", "rubric")}
+    refused = [one for one in newest.values() if one.refused_utc is not None]
+    return tuple(
+        Part(
+            "interrogations",
+            ok=False,
+            reason=f"no job of {one} is claimed since {one.refused_utc:%Y-%m-%d %H:%M} UTC: {one.refused_why}",
+        )
+        for one in refused
+    )
+
+
+CHECKS: tuple[Check, ...] = (check_all, check_ollama, check_scheduler, check_interrogations)
 
 
 class Vitals:

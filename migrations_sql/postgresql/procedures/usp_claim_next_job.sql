@@ -1,6 +1,7 @@
 -- llm.usp_claim_next_job: takes up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
 -- Promises: a job goes to one caller; the best by priority, then the longest available, then the first queued. With a
---   model: only jobs that ask for it or for none. The cost of a claim does not grow with the jobs that wait.
+--   model: only jobs that ask for it or for none. The cost of a claim does not grow with the jobs that wait, but for
+--   those of except_interrogations_json (keys that the caller cannot work off): it passes over them one by one.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs in the claim's order, SKIP LOCKED: what another claim, an operator or a promotion holds is passed
 --   over, nothing is waited for. Choosing is a statement of its own: the next one's snapshot then sees every run that a
@@ -30,7 +31,8 @@ CREATE FUNCTION llm.usp_claim_next_job(
     worker_id text,
     lease_seconds integer DEFAULT 120,
     max_jobs integer DEFAULT 1,
-    model text DEFAULT NULL
+    model text DEFAULT NULL,
+    except_interrogations_json text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_claim_next_job_result
 LANGUAGE plpgsql
@@ -48,6 +50,7 @@ DECLARE
     v_worker_id text := btrim(usp_claim_next_job.worker_id);
     v_model text := nullif(btrim(usp_claim_next_job.model), '');
     v_now timestamptz := clock_timestamp();
+    v_except text[] := '{}';
     v_picked uuid[];
 BEGIN
     IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
@@ -58,6 +61,20 @@ BEGIN
     END IF;
     IF coalesce(usp_claim_next_job.max_jobs NOT BETWEEN 1 AND 1000, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_jobs is not between 1 and 1000';
+    END IF;
+    IF usp_claim_next_job.except_interrogations_json IS NOT NULL THEN
+        BEGIN
+            v_except := ARRAY(
+                SELECT CASE WHEN jsonb_typeof(e.element) = 'string' THEN e.element #>> '{}' END
+                FROM jsonb_array_elements(usp_claim_next_job.except_interrogations_json::jsonb) AS e (element)
+            );
+        EXCEPTION WHEN data_exception THEN
+            v_except := NULL;
+        END;
+        IF v_except IS NULL OR array_position(v_except, NULL) IS NOT NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC035', MESSAGE = 'except_interrogations_json is not an array of interrogation keys';
+        END IF;
     END IF;
 
     -- The order by makes this one look at the head of ix_job_due.
@@ -74,7 +91,7 @@ BEGIN
         v_picked := ARRAY(
             SELECT j.job_id
             FROM llm.job AS j
-            WHERE j.status = 'NEW'
+            WHERE j.status = 'NEW' AND j.interrogation_key <> ALL (v_except)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
             LIMIT usp_claim_next_job.max_jobs
             FOR NO KEY UPDATE SKIP LOCKED
@@ -85,6 +102,7 @@ BEGIN
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
             WHERE j.status = 'NEW' AND j.model_hint = v_model
+                AND j.interrogation_key <> ALL (v_except)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
             LIMIT usp_claim_next_job.max_jobs
             FOR NO KEY UPDATE SKIP LOCKED
@@ -93,6 +111,7 @@ BEGIN
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
             WHERE j.status = 'NEW' AND j.model_hint IS NULL
+                AND j.interrogation_key <> ALL (v_except)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
             LIMIT usp_claim_next_job.max_jobs
             FOR NO KEY UPDATE SKIP LOCKED

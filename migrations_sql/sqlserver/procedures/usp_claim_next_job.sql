@@ -4,7 +4,8 @@ GO
 
 -- llm.usp_claim_next_job: takes up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
 -- Promises: a job goes to one caller; the best by priority, then the longest available, then the first queued. With a
---   model: only jobs that ask for it or for none. The cost of a claim does not grow with the jobs that wait.
+--   model: only jobs that ask for it or for none. The cost of a claim does not grow with the jobs that wait, but for
+--   those of except_interrogations_json (keys that the caller cannot work off): it passes over them one by one.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs (UPDLOCK, held to the commit), in the claim's order, passing over what another claim, an operator
 --   or a promotion holds (READPAST): nothing is waited for. ROWLOCK, because READPAST does not pass over a page lock.
@@ -15,7 +16,8 @@ CREATE OR ALTER PROCEDURE llm.usp_claim_next_job
     @worker_id nvarchar(4000),
     @lease_seconds int = 120,
     @max_jobs int = 1,
-    @model nvarchar(4000) = NULL
+    @model nvarchar(4000) = NULL,
+    @except_interrogations_json nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -27,6 +29,8 @@ BEGIN
     DECLARE @now datetime2(6) = SYSUTCDATETIME();
     DECLARE @lease_expires_utc datetime2(6);
     DECLARE @promoted int;
+    DECLARE @except nvarchar(MAX) = N'';
+    DECLARE @unread int;
     DECLARE @ready TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
@@ -66,6 +70,18 @@ BEGIN
         THROW 51002, N'HC002: lease_seconds is not between 1 and 86400', 1;
     IF @max_jobs IS NULL OR @max_jobs NOT BETWEEN 1 AND 1000
         THROW 51003, N'HC003: max_jobs is not between 1 and 1000', 1;
+    IF @except_interrogations_json IS NOT NULL
+    BEGIN
+        IF llm.is_json_array(@except_interrogations_json) = 0
+            THROW 51035, N'HC035: except_interrogations_json is not an array of interrogation keys', 1;
+        -- One text, each key between two separators, so that the picks below ask it without a join.
+        SELECT
+            @except = CONCAT(NCHAR(31), STRING_AGG(e.interrogation_key, NCHAR(31)), NCHAR(31)),
+            @unread = COUNT(*) - COUNT(e.interrogation_key)
+        FROM OPENJSON(@except_interrogations_json) WITH (interrogation_key nvarchar(MAX) '$') AS e;
+        IF @unread > 0
+            THROW 51035, N'HC035: except_interrogations_json is malformed: an element is no text', 1;
+    END;
 
     -- One look at the head of ix_job_due. READPAST needs READCOMMITTEDLOCK where rows are versioned. Promoting commits
     -- for itself, so that its rows are free when the claim, this one or another, looks for them.
@@ -92,7 +108,9 @@ BEGIN
             j.priority,
             j.available_utc
         FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready))
-        WHERE j.status = N'NEW'
+        WHERE
+            j.status = N'NEW'
+            AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
     ELSE
@@ -107,6 +125,7 @@ BEGIN
         WHERE
             j.status = N'NEW'
             AND j.model_hint = @asked_model
+            AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
 
@@ -120,6 +139,7 @@ BEGIN
         WHERE
             j.status = N'NEW'
             AND j.model_hint IS NULL
+            AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
     END;

@@ -75,14 +75,15 @@ def read_catalogue() -> Catalogue:
         for created in tree.recursive_crawl("create_table_statement"):
             tables[_last_name(created.get_child("table_reference"))] = _table(created)
         for altered in tree.recursive_crawl("alter_table_statement"):
+            altered_table = _last_name(altered.get_child("table_reference"))
+            added_columns = tuple(_column(added) for added in altered.get_children("column_definition"))
+            columns = tables[altered_table].columns + added_columns
+            tables[altered_table] = replace(tables[altered_table], columns=columns)
             # A check that was dropped is added anew with other words: the last one stands.
             for added in altered.get_children("table_constraint"):
-                name, check = (
-                    _last_name(altered.get_child("table_reference")),
-                    _last_name(added.get_child("object_reference")),
-                )
-                checks = {**tables[name].checks, check: _check(check, added)}
-                tables[name] = replace(tables[name], checks=checks)
+                check = _last_name(added.get_child("object_reference"))
+                checks = {**tables[altered_table].checks, check: _check(check, added)}
+                tables[altered_table] = replace(tables[altered_table], checks=checks)
         for created in tree.recursive_crawl("create_index_statement"):
             name = _last_name(created.get_child("table_reference"))
             index = _index(created, tables[name])

@@ -1,0 +1,65 @@
+"""Definitions whose output schema the model server refuses: none of their jobs is claimed, since each would fail."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from derive.errors import QueueError, RunError, SchemaRefused
+from derive.interrogations.definition import Definition
+from derive.models import Interrogation
+from derive.queue import JobQueue
+from derive.sql.reading import reading
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 15.0
+"""How soon a worker hears of a refusal that another one met, and that one was cleared."""
+
+
+class Refusals:
+    """The refused ones among a worker's own definitions, as SQL keeps them for all workers.
+
+    ``heed`` is called on the event loop; ``record`` and ``keys`` on the thread that owns the queue's connection.
+    """
+
+    def __init__(
+        self,
+        definitions: Iterable[Definition],
+        *,
+        queue: JobQueue,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys_by_sha256 = {one.definition_sha256: one.interrogation_key for one in definitions}
+        self._queue = queue
+        self._clock = clock
+        self._unrecorded: dict[str, str] = {}
+        self._known: frozenset[str] = frozenset()
+        self._read_at = float("-inf")
+
+    def heed(self, error: RunError) -> None:
+        """Keep a refusal in mind as soon as a run meets it."""
+        if isinstance(error, SchemaRefused) and error.definition_sha256 is not None:
+            self._unrecorded[error.definition_sha256] = str(error)
+
+    def record(self) -> None:
+        """Tell SQL of refusals that this worker met; what cannot be told now is told before the next claim."""
+        for sha256, why in list(self._unrecorded.items()):
+            try:
+                changed = self._queue.set_schema_refusal(sha256, why=why)
+            except QueueError as error:
+                log.warning("worker.refusal_not_recorded", extra={"definition_sha256": sha256, "error": str(error)})
+                return
+            if changed:
+                log.error("worker.schema_refused", extra={"definition_sha256": sha256, "error": why})
+            self._known |= {sha256}
+            self._unrecorded.pop(sha256, None)
+
+    def keys(self) -> frozenset[str]:
+        """Return the keys of interrogations whose jobs are not to be claimed. Raises QueueError."""
+        self.record()
+        if self._clock() >= self._read_at + REFRESH_SECONDS:
+            refused = Interrogation.objects.filter(refused_utc__isnull=False)
+            self._known = frozenset(reading(lambda: list(refused.values_list("definition_sha256", flat=True))))
+            self._read_at = self._clock()
+        refused_sha256 = self._known | self._unrecorded.keys()
+        return frozenset(key for sha256, key in self._keys_by_sha256.items() if sha256 in refused_sha256)
