@@ -50,7 +50,7 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/worker/lease.py", ("tests/faults/test_worker_leases.py",)),
     Target("derive/worker/slots.py", ("tests/unit/test_worker_slots.py",)),
     Target("derive/schedules/alone.py", ("tests/contract/test_tasks_alone.py",)),
-    Target("derive/admin/keyset.py", ("tests/admin/test_job_list.py",)),
+    Target("derive/admin/lists/keyset.py", ("tests/admin/test_keyset.py", "tests/admin/test_job_list.py")),
     Target("derive/interrogations/grounding.py", ("tests/unit/test_validation.py",)),
     Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),
     Target("derive/evidence/bundle.py", ("tests/unit/test_evidence_bundle.py",)),

@@ -105,15 +105,14 @@ class Walk:
         keys, stop = self._keys(cursor, rows + 1, down=True)
         more = self._write(keys[rows - 1]) if len(keys) > rows else self._write(stop) if stop else None
         keys = keys[:rows]
-        up = self._write(keys[0]) if keys else older
-        return Page(tuple(keys), older=more, newer=up if cursor else None, stopped=stop is not None)
+        up = self._write(keys[0] if keys else _beside(cursor, -1)) if cursor else None
+        return Page(tuple(keys), older=more, newer=up, stopped=stop is not None)
 
     def _newer(self, cursor: Key, rows: int) -> Page:
         keys, stop = self._keys(cursor, rows + 1, down=False)
         more = self._write(keys[rows - 1]) if len(keys) > rows else self._write(stop) if stop else None
         keys = keys[:rows][::-1]
-        # One past the newest shown: the page below begins with what the reader came from.
-        below = self._write(keys[-1]) if keys else None
+        below = self._write(keys[-1] if keys else _beside(cursor, 1))
         return Page(tuple(keys), older=below, newer=more, stopped=stop is not None)
 
     def batches(self, *, rows: int, start: str | None = None) -> Iterator[Page]:
@@ -221,6 +220,11 @@ class Walk:
             return datetime.strptime(time, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC), int(sequence)
         except ValueError:
             return None
+
+
+def _beside(cursor: Key, step: int) -> Key:
+    """Return the key next to a cursor: an empty page's neighbour begins with the cursor's own row."""
+    return (*cursor[:-1], max(0, cursor[-1] + step))
 
 
 def _order(columns: Sequence[str], *, down: bool) -> str:
