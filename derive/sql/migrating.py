@@ -1,5 +1,6 @@
 """What ``manage.py migrate`` does beyond Django: a migration names a script, procedures follow the tree."""
 
+from importlib import import_module
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -8,11 +9,19 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import CreateModel
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 from typing_extensions import override
 
 from derive.errors import SchemaMismatch
-from derive.sql.scripts import TABLES, apply_table_script, install_procedures, read_script
+from derive.sql.scripts import (
+    TABLES,
+    apply_table_script,
+    install_procedures,
+    read_script,
+    read_scripts,
+    recorded_hashes,
+)
 from derive.sql.tables import db_table, engine_of
 
 
@@ -63,7 +72,31 @@ def install_procedures_after_migrate(*, using: str, verbosity: int = 0, **_signa
     """Bring the procedures to this tree's text; as ``post_migrate`` it serves test databases too."""
     try:
         names = install_procedures(connections[using])
+        _refuse_lost_records(connections[using])
     except SchemaMismatch as error:
         raise CommandError(str(error)) from error
     if names and verbosity >= 1:
         print(f"  Installed {len(names)} procedure scripts.")  # noqa: T201 (migrate tells its progress on standard output)
+
+
+def _refuse_lost_records(connection: BaseDatabaseWrapper) -> None:
+    """Raise SchemaMismatch where a migration ran whose script is not on record: migrate would have nothing to do."""
+    unrecorded = {s.name for s in read_scripts(engine_of(connection), TABLES)} - recorded_hashes(connection).keys()
+    if not unrecorded:
+        return
+    applied = (name for app, name in MigrationRecorder(connection).applied_migrations() if app == "derive")
+    ran = {f"{TABLES}/{script}.sql" for name in applied for script in _scripts_of(name)}
+    if lost := sorted(unrecorded & ran):
+        raise SchemaMismatch(
+            f"llm.schema_script does not have scripts that were run: {', '.join(lost)}. Restore its rows from a "
+            "backup, or begin with an empty database"
+        )
+
+
+def _scripts_of(migration: str) -> list[str]:
+    """Return the scripts that a migration of this tree runs; none of one that only a newer tree has."""
+    try:
+        steps = import_module(f"derive.migrations.{migration}").Migration.operations
+    except ModuleNotFoundError:
+        return []
+    return [step.name for step in steps if isinstance(step, TableScript)]

@@ -22,24 +22,28 @@ SCRIPTS_FOLDER = Path(__file__).resolve().parents[2] / "migrations_sql"
 TABLES = "tables"
 PROCEDURES = "procedures"
 
+# Only what begins a line: a comment may speak of it.
+_CREATE_OR_ALTER = re.compile(r"^CREATE\s+OR\s+ALTER\s+PROCEDURE\s+(?P<name>[\w.]+)", re.MULTILINE)
 _GO = re.compile(r"^[ \t]*GO[ \t]*;?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
-# One installation at a time: two would replace the same procedures under each other's hands. The lock ends with
-# the transaction. The number is arbitrary and must only stay the same.
-_LOCK_SQL = {
-    Engine.POSTGRESQL: "SELECT pg_advisory_xact_lock(4871023596102)",
-    # A refusal is only told by what it returns.
-    Engine.SQLSERVER: (
-        "DECLARE @granted int; EXEC @granted = sp_getapplock @Resource = N'llm.schema_script', "
-        "@LockMode = N'Exclusive', @LockOwner = N'Transaction'; "
-        "IF @granted < 0 THROW 50000, N'the lock for installing scripts was not granted: run migrate again', 1;"
-    ),
-}
 _RECORD_TABLE_SQL = {
     Engine.POSTGRESQL: "SELECT to_regclass('llm.schema_script') IS NOT NULL",
     Engine.SQLSERVER: "SELECT CASE WHEN OBJECT_ID(N'llm.schema_script', N'U') IS NULL THEN 0 ELSE 1 END",
 }
-_NOW_SQL = {Engine.POSTGRESQL: "clock_timestamp()", Engine.SQLSERVER: "SYSUTCDATETIME()"}
+# The database decides whether a script is on record: how many rows a driver says were changed depends on NOCOUNT.
+_RECORD_SQL = {
+    Engine.POSTGRESQL: (
+        "INSERT INTO llm.schema_script AS r (script_name, sha256, applied_utc) VALUES (%s, %s, clock_timestamp()) "
+        "ON CONFLICT (script_name) DO UPDATE SET sha256 = excluded.sha256, applied_utc = excluded.applied_utc"
+    ),
+    Engine.SQLSERVER: (
+        "DECLARE @script_name nvarchar(200) = %s; DECLARE @sha256 nvarchar(64) = %s; "
+        "UPDATE llm.schema_script SET sha256 = @sha256, applied_utc = SYSUTCDATETIME() "
+        "WHERE script_name = @script_name; "
+        "IF @@ROWCOUNT = 0 INSERT INTO llm.schema_script (script_name, sha256, applied_utc) "
+        "VALUES (@script_name, @sha256, SYSUTCDATETIME());"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,12 @@ def check_schema(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_FOLDER)
 
 
 def apply_table_script(connection: BaseDatabaseWrapper, name: str, folder: Path = SCRIPTS_FOLDER) -> None:
-    """Run one script of the folder ``tables`` and record it; to be called inside the migration's transaction."""
+    """Run one script of the folder ``tables`` and record it; to be called inside the migration's transaction.
+
+    Whoever changes a schema does so alone: see ``migration_lock``.
+    """
     engine = engine_of(connection)
     script = read_script(engine, f"{TABLES}/{name}.sql", folder)
-    _run(connection, _LOCK_SQL[engine])
     _apply(connection, script)
 
 
@@ -127,10 +133,8 @@ def install_procedures(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_F
     if not tables.keys() <= recorded.keys() or recorded == wanted:
         return []
     _refuse_other_history(tables, wanted, recorded)
+    differing = [script for script in procedures if recorded.get(script.name) != script.sha256]
     with transaction.atomic(using=connection.alias):
-        _run(connection, _LOCK_SQL[engine])
-        recorded = recorded_hashes(connection)
-        differing = [script for script in procedures if recorded.get(script.name) != script.sha256]
         for script in differing:
             _apply(connection, script)
     return [script.name for script in differing]
@@ -157,16 +161,28 @@ def _hashes(scripts: tuple[Script, ...]) -> dict[str, str]:
 
 
 def _apply(connection: BaseDatabaseWrapper, script: Script) -> None:
+    """Run a script and record it; raise SchemaMismatch, and so undo the transaction, where the record does not take."""
     engine = engine_of(connection)
     for batch in split_batches(engine, script.text):
-        _run(connection, batch)
-    record, now = quoted_table(engine, "schema_script"), _NOW_SQL[engine]
-    update = f"UPDATE {record} SET sha256 = %s, applied_utc = {now} WHERE script_name = %s"  # noqa: S608 (constants)
-    insert = f"INSERT INTO {record} (sha256, script_name, applied_utc) VALUES (%s, %s, {now})"  # noqa: S608 (constants)
+        _run(connection, _in_words_of(connection, batch) if engine is Engine.SQLSERVER else batch)
     with connection.cursor() as cursor:
-        cursor.execute(update, [script.sha256, script.name])
-        if cursor.rowcount == 0:
-            cursor.execute(insert, [script.sha256, script.name])
+        cursor.execute(_RECORD_SQL[engine], [script.name, script.sha256])
+        while cursor.nextset():
+            pass
+    if recorded_hashes(connection).get(script.name) != script.sha256:
+        raise SchemaMismatch(f"llm.schema_script did not take the record of {script.name}: nothing of it was kept")
+
+
+def _in_words_of(connection: BaseDatabaseWrapper, batch: str) -> str:
+    """Return a T-SQL batch with CREATE or ALTER where CREATE OR ALTER stands, which not every server knows."""
+    found = _CREATE_OR_ALTER.search(batch)
+    if found is None:
+        return batch
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CASE WHEN OBJECT_ID(%s, N'P') IS NULL THEN 0 ELSE 1 END", [found["name"]])
+        is_there = cursor.fetchone()[0]
+    verb = "ALTER" if is_there else "CREATE"
+    return f"{batch[: found.start()]}{verb} PROCEDURE {found['name']}{batch[found.end() :]}"
 
 
 def _run(connection: BaseDatabaseWrapper, text: str) -> None:

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection, models, transaction
 
 from derive.errors import SchemaMismatch
 from derive.models import SchemaScript
 from derive.queue import JobQueue
 from derive.sql import scripts
+from derive.sql.migrating import install_procedures_after_migrate
 from derive.sql.procedures import PROCEDURES
-from derive.sql.tables import engine_of
+from derive.sql.tables import Engine, engine_of
 
 CLAIM = "procedures/usp_claim_next_job.sql"
 
@@ -142,6 +144,55 @@ def test_procedures_wait_for_tables_that_are_still_to_come(tree: Path) -> None:
         scripts.apply_table_script(connection, "9999_later", tree)
     assert scripts.install_procedures(connection, tree) == [CLAIM]
     scripts.check_schema(connection, tree)
+
+
+SWALLOW_SQL = {
+    Engine.POSTGRESQL: (
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER swallow BEFORE INSERT OR UPDATE ON llm.schema_script FOR EACH ROW EXECUTE PROCEDURE swallow()",
+    ),
+    Engine.SQLSERVER: (
+        "CREATE TRIGGER llm.swallow ON llm.schema_script INSTEAD OF INSERT, UPDATE AS BEGIN SET NOCOUNT ON; END",
+    ),
+}
+FORGET_SQL = {
+    Engine.POSTGRESQL: ("DROP TRIGGER swallow ON llm.schema_script", "DROP FUNCTION swallow"),
+    Engine.SQLSERVER: ("DROP TRIGGER llm.swallow",),
+}
+
+
+def test_a_script_whose_record_does_not_take_is_no_success(tree: Path) -> None:
+    _change(tree, CLAIM)
+    engine = engine_of(connection)
+    with connection.cursor() as cursor:
+        for statement in SWALLOW_SQL[engine]:
+            cursor.execute(statement)
+        try:
+            with pytest.raises(SchemaMismatch, match=f"did not take the record of {CLAIM}"):
+                scripts.install_procedures(connection, tree)
+        finally:
+            for statement in FORGET_SQL[engine]:
+                cursor.execute(statement)
+    scripts.check_schema(connection)
+
+
+def test_a_script_is_recorded_once_however_often_it_is_run(tree: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM llm.schema_script WHERE script_name = %s", [CLAIM])
+    assert scripts.install_procedures(connection, tree) == [CLAIM]
+    _change(tree, CLAIM)
+    assert scripts.install_procedures(connection, tree) == [CLAIM]
+    assert SchemaScript.objects.filter(pk=CLAIM).count() == 1
+    scripts.check_schema(connection, tree)
+
+
+def test_migrate_does_not_call_an_empty_record_a_success(queue: JobQueue) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM llm.schema_script")
+        with pytest.raises(CommandError, match=r"does not have scripts that were run: tables/0001_schema\.sql"):
+            install_procedures_after_migrate(using=connection.alias)
+        transaction.set_rollback(True)
+    scripts.check_schema(connection)
 
 
 def test_a_procedure_that_cannot_be_installed_leaves_the_others_as_they_were(tree: Path) -> None:

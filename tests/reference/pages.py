@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from django.apps import apps
-from django.core.management import get_commands, load_command_class
+from django.core import management
+from django.core.management import find_commands, get_commands, load_command_class
 from django.core.management.base import BaseCommand, DjangoHelpFormatter
 from django.db.models import Field
 
@@ -55,7 +56,9 @@ def commands() -> Iterator[str]:
     """Yield each command of ours with its own options."""
     yield "## Commands\n"
     known = {action.dest for action in BaseCommand().create_parser("", "")._actions}
-    for name in sorted(name for name, app in get_commands().items() if app == "derive"):
+    djangos = find_commands(management.__path__[0])
+    # Also not Django's own migrate, which only waits its turn here.
+    for name in sorted(name for name, app in get_commands().items() if app == "derive" and name not in djangos):
         command = load_command_class("derive", name)
         parser: ArgumentParser = command.create_parser("manage.py", name)
         yield f"### `manage.py {name}`\n"

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from derive.sql import scripts
 from derive.sql.scripts import (
+    _CREATE_OR_ALTER,
     PROCEDURES,
     SCRIPTS_FOLDER,
     TABLES,
+    _in_words_of,
     compare,
     read_script,
     read_scripts,
@@ -81,3 +84,55 @@ def test_the_migrations_name_every_tables_script() -> None:
         migration = import_module(f"derive.migrations.{path.stem}").Migration
         named += [f"tables/{step.name}.sql" for step in migration.operations if isinstance(step, TableScript)]
     assert named == [script.name for script in read_scripts(Engine.POSTGRESQL, TABLES)]
+
+
+class TellingConnection:
+    """Stands where a SQL Server's would: it knows some procedures, and hears what it is sent."""
+
+    vendor = "microsoft"
+
+    def __init__(self, *known: str) -> None:
+        self._known = known
+        self._asked = ""
+
+    def cursor(self) -> "TellingConnection":
+        return self
+
+    def __enter__(self) -> "TellingConnection":
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        return None
+
+    def execute(self, _sql: str, values: list[str]) -> None:
+        (self._asked,) = values
+
+    def fetchone(self) -> tuple[int]:
+        return (int(self._asked in self._known),)
+
+
+@pytest.mark.parametrize(("known", "verb"), [((), "CREATE"), (("llm.usp_claim",), "ALTER")])
+def test_a_procedure_is_made_or_changed_in_words_that_every_server_knows(known: tuple[str, ...], verb: str) -> None:
+    comment, rest = "-- CREATE OR ALTER PROCEDURE llm.other\n", " PROCEDURE llm.usp_claim\n    @a int\nAS SELECT 1;\n"
+    sent = _in_words_of(TellingConnection(*known), f"{comment}CREATE OR ALTER{rest}")  # type: ignore[arg-type]
+    assert sent == f"{comment}{verb}{rest}"
+
+
+@pytest.mark.parametrize("batch", ["GRANT EXECUTE ON llm.usp_claim TO llm_worker;", "CREATE TABLE llm.a (b int);"])
+def test_other_batches_are_sent_as_they_stand(batch: str) -> None:
+    assert _in_words_of(TellingConnection(), batch) == batch  # type: ignore[arg-type]
+
+
+def test_every_procedure_begins_in_the_words_that_are_looked_for() -> None:
+    for script in read_scripts(Engine.SQLSERVER, PROCEDURES):
+        found = [_CREATE_OR_ALTER.search(batch) for batch in split_batches(Engine.SQLSERVER, script.text)]
+        names = [one["name"] for one in found if one]
+        assert f"llm.{Path(script.name).stem}" in names, script.name
+        assert script.text.upper().count("\nCREATE OR ALTER PROCEDURE") == len(names), script.name
+
+
+def test_the_database_decides_whether_a_script_is_on_record() -> None:
+    """The driver's count of changed rows is -1 where the server's ``user options`` set NOCOUNT."""
+    assert "rowcount" not in Path(scripts.__file__).read_text("utf-8")
+    assert "IF @@ROWCOUNT = 0 INSERT" in scripts._RECORD_SQL[Engine.SQLSERVER]
+    assert "ON CONFLICT" in scripts._RECORD_SQL[Engine.POSTGRESQL]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlfluff
 from django.db import OperationalError
+from django.db.backends.base.base import NO_DB_ALIAS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +62,8 @@ class RefusingConnection:
     def ensure_connection(self) -> None:
         raise self._error
 
-    def copy(self) -> RecordingConnection:
+    def copy(self, alias: str) -> RecordingConnection:
+        assert alias == NO_DB_ALIAS, "or its encoding would be judged"
         return self.maintenance
 
 

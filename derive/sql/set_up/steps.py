@@ -5,11 +5,12 @@ from types import ModuleType
 
 from django.apps import apps
 from django.db import Error as DjangoDatabaseError
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 
 from derive.errors import ConfigurationError, QueueError
 from derive.sql.fault_codes import Meaning
 from derive.sql.faults import queue_error, read_fault
+from derive.sql.migration_lock import migrating_alone
 from derive.sql.scripts import check_schema
 from derive.sql.set_up import postgresql, sqlserver
 from derive.sql.set_up.logins import SITE_ROLE, Login
@@ -35,10 +36,13 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
     yield f"database {name}: {'made' if made else 'there already'}"
     migrate()
     yield "tables and procedures: this version's"
-    dialect.put_role(connection, SITE_ROLE)
-    dialect.let_use(connection, SITE_ROLE, reads=[MIGRATIONS_TABLE], writes=site_tables())
+    # Two at once would both find a role missing, and change one login under each other's hands.
+    with migrating_alone(connection):
+        dialect.put_role(connection, SITE_ROLE)
+        dialect.let_use(connection, SITE_ROLE, reads=[MIGRATIONS_TABLE], writes=site_tables())
+        for login in logins:
+            dialect.put_login(connection, login)
     for login in logins:
-        dialect.put_login(connection, login)
         _log_in(connection, login)
         yield f"login {login.name}: can log in, with the rights of {' and '.join(login.roles)}"
 
@@ -64,12 +68,25 @@ def _create_database(dialect: ModuleType, connection: BaseDatabaseWrapper) -> bo
             raise
     else:
         return False
-    maintenance = connection.copy()
+    maintenance = connection.copy(alias=NO_DB_ALIAS)
     maintenance.settings_dict["NAME"] = dialect.MAINTENANCE_DATABASE
     try:
         return bool(dialect.create_database(maintenance, connection.settings_dict["NAME"]))
+    except DjangoDatabaseError:
+        # Somebody may have made it a moment ago; if not, the first error counts.
+        if not _can_open(connection):
+            raise
+        return False
     finally:
         maintenance.close()
+
+
+def _can_open(connection: BaseDatabaseWrapper) -> bool:
+    try:
+        connection.ensure_connection()
+    except DjangoDatabaseError:
+        return False
+    return True
 
 
 def _log_in(connection: BaseDatabaseWrapper, login: Login) -> None:

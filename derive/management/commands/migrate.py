@@ -1,0 +1,25 @@
+"""``manage.py migrate``: Django's own, by one process at a time."""
+
+from typing import Any
+
+from django.core.management.commands import migrate
+from django.db import connections
+from typing_extensions import override
+
+from derive.sql.migration_lock import migrating_alone
+
+
+class Command(migrate.Command):
+    """Django's migrate; whoever comes second waits, and then finds nothing left to do."""
+
+    @override
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Migrate as the only one in the whole database."""
+        if options["plan"] or options["check_unapplied"]:
+            super().handle(*args, **options)
+            return
+        with migrating_alone(connections[options["database"]], on_wait=self._tell_of_waiting):
+            super().handle(*args, **options)
+
+    def _tell_of_waiting(self) -> None:
+        self.stderr.write("migrate: another process is migrating this database; waiting for it to end")
