@@ -16,7 +16,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
 from derive.errors import CommitUnanswered, DatabaseUnavailable, InsideTransaction
-from derive.sql.fault_codes import Meaning
 from derive.sql.faults import CONSEQUENCES, DATABASE_ERRORS, DriverBroke, driver_errors, queue_error, read_fault
 from derive.sql.moments import as_utc, without_zone
 from derive.sql.procedures import Procedure
@@ -122,14 +121,15 @@ def _until_done(connection: BaseDatabaseWrapper, procedure: Procedure, act: Call
             rows = act()
         except DATABASE_ERRORS as error:
             fault = read_fault(error)
-            if CONSEQUENCES[fault.meaning].drops_connection:
+            consequence = CONSEQUENCES[fault.meaning]
+            if consequence.drops_connection:
                 drop_connection(connection)
-            if fault.meaning is Meaning.CONTENDED:
+            if consequence.is_retried == "always":
                 contended += 1
                 if contended < MAX_CONTENDED_TRIES:
                     pause_after(contended)
                     continue
-            elif fault.meaning is Meaning.LOST:
+            elif consequence.is_retried == "repeatable":
                 lost += 1
                 if procedure.is_repeatable and lost < MAX_LOST_TRIES:
                     continue

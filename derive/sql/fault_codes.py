@@ -20,6 +20,8 @@ class Meaning(StrEnum):
     """Chosen as deadlock victim, or waited too long for a lock: everything was rolled back, the call can be retried."""
     LOST = "lost"
     """There is no connection: nobody knows whether the call was done."""
+    CROWDED = "crowded"
+    """No connection to be had: the server, the database or the login has as many as it may."""
     TIMED_OUT = "timed_out"
     """The statement took longer than it may: nothing was done."""
     EXHAUSTED = "exhausted"
@@ -52,7 +54,7 @@ BY_SQLSTATE = {
     "57P04": Meaning.LOST,  # the database was dropped
     "57P05": Meaning.LOST,  # idle for too long
     "25P03": Meaning.LOST,  # idle in a transaction for too long
-    "53300": Meaning.LOST,  # too many connections
+    "53300": Meaning.CROWDED,
     "25006": Meaning.LOST,  # read-only: a standby that has not taken over yet
 }
 
@@ -70,6 +72,7 @@ _NUMBERS = {
     Meaning.DENIED: (229, 230, 300, 916),
     Meaning.NO_DATABASE: (4060, 4064, 924, 942, 945),
     Meaning.LOGIN_REFUSED: (18450, 18452, 18456, 18470, 18486, 18487, 18488),
+    Meaning.CROWDED: (17809,),
     # 8145: a parameter the procedure does not have, 201: one that it expects; another version's.
     Meaning.NOT_INSTALLED: (201, 208, 2812, 8145),
     # Constraints and nulls, then conversions, truncation, and text that is not JSON.
@@ -126,6 +129,10 @@ _WORDS = (
             "is not a parameter for procedure",
             "(procedure|function|relation) .* does not exist",
         ),
+    ),
+    (
+        Meaning.CROWDED,
+        ("too many (connections|clients)", "remaining connection slots", "maximum number of .*connections"),
     ),
     (
         Meaning.EXHAUSTED,

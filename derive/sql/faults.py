@@ -161,6 +161,13 @@ CONSEQUENCES: dict[Meaning, Consequence] = {
         drops_connection=True,
         is_retried="repeatable",
     ),
+    Meaning.CROWDED: Consequence(
+        DatabaseUnavailable,
+        "the database or the login has as many connections as it may; each worker needs three: raise max_connections, "
+        "the role's CONNECTION LIMIT or the pooler's size, or run fewer workers",
+        drops_connection=True,
+        is_retried="repeatable",
+    ),
     # What a driver leaves after a time-out may still hold half an answer.
     Meaning.TIMED_OUT: Consequence(
         DatabaseUnavailable,

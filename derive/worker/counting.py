@@ -6,8 +6,10 @@ from random import Random
 
 from django.db import connections
 
+from derive.contracts import RolledUp
 from derive.errors import QueueError, places_of
 from derive.queue import JobQueue
+from derive.worker.call_thread import CallThread
 from derive.worker.lease import LEASE_CONNECTION
 
 log = logging.getLogger(__name__)
@@ -15,6 +17,7 @@ log = logging.getLogger(__name__)
 ROLL_UP_SECONDS = 15.0
 """Between two roll-ups of one worker: an hour that has ended is whole so soon, and the running one is as fresh."""
 BEHIND_SECONDS = 1.0
+CALL_SECONDS = 30.0
 MAX_EVENTS = 20_000
 """A step's: some tenths of a second, far from the time-out of a connection whose calls end soon."""
 
@@ -27,6 +30,7 @@ class HourCounter(threading.Thread):
         self._worker_id = worker_id
         self._every_seconds = every_seconds
         self._ending = threading.Event()
+        self._calls = CallThread("hour-counter-calls", seconds=CALL_SECONDS)
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
 
     def end(self) -> None:
@@ -39,11 +43,12 @@ class HourCounter(threading.Thread):
         while not self._ending.wait(pause_seconds * self._rng.uniform(0.7, 1.3)):
             is_behind = self._step()
             pause_seconds = min(BEHIND_SECONDS, self._every_seconds) if is_behind else self._every_seconds
+        self._calls.shutdown()
 
     def _step(self) -> bool:
         """Take one step; return whether another is due."""
         try:
-            answer = JobQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
+            answer = self._calls.call(_roll_up)
         except QueueError as error:
             log.warning("worker.roll_up_failed", extra={"worker_id": self._worker_id, "error": str(error)})
             return False
@@ -51,7 +56,12 @@ class HourCounter(threading.Thread):
             # A thread's edge, as the lease keeper's: the next roll-up counts what this one did not.
             log.error("worker.roll_up_failed", extra={"worker_id": self._worker_id, "error": places_of(error)})
             return False
-        finally:
-            # Seconds pass until the next one: not worth a connection that stays.
-            connections[LEASE_CONNECTION].close()
         return answer is not None and answer.events > 0 and not answer.is_caught_up
+
+
+def _roll_up() -> RolledUp | None:
+    try:
+        return JobQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
+    finally:
+        # Seconds pass until the next one: not worth a connection that stays.
+        connections[LEASE_CONNECTION].close()

@@ -1,6 +1,7 @@
 """Keeps the leases of a worker's runs, and ends runs whose lease others have ended.
 
-A thread of its own on a connection of its own: neither a busy event loop nor a slow lake can make it late.
+A thread of its own on a connection of its own: neither a busy event loop nor a slow lake can make it late. Its calls
+are made on a second thread, which is abandoned with its connection when one of them hangs.
 What it does, in this order: renew, stop what is cancelled or lost, give back strays, reap for everybody.
 """
 
@@ -13,12 +14,11 @@ from enum import StrEnum
 from random import Random
 from uuid import UUID
 
-from django.db import connections
-
 from derive.contracts import Lease, WorkerFacts
-from derive.errors import DatabaseUnavailable, QueueError, WorkerIdInUse, places_of
+from derive.errors import QueueError, WorkerIdInUse, places_of
 from derive.queue import JobQueue
 from derive.states import LeaseState
+from derive.worker.call_thread import CallThread
 from derive.worker.options import WorkerOptions
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,15 @@ REAP_SECONDS = 1.5
 RECONNECT_SECONDS = 0.5
 LEASE_CONNECTION = "lease"
 """The settings' second way to the same database, whose time-outs are short: a late heartbeat is as bad as none."""
+MAX_CALL_SECONDS = 10.0
+"""A call of the keeper in all: a connection and a heartbeat, each within the settings' own limits."""
+MIN_CALL_SECONDS = 2.0
 STRAY_REASON = "claimed in an answer that never arrived"
+
+
+def call_seconds(lease_seconds: int) -> float:
+    """Return how long a call of the keeper may take: a third of the lease, so that the next one still saves it."""
+    return min(MAX_CALL_SECONDS, max(MIN_CALL_SECONDS, lease_seconds / 3))
 
 
 class StopReason(StrEnum):
@@ -42,8 +50,8 @@ class StopReason(StrEnum):
 class LeaseKeeper(threading.Thread):
     """Renews leases until told to end.
 
-    ``stop_run(run_id, reason)``, ``give_up(error)`` and ``on_reaped(runs)`` are called from this thread and must only
-    hand over.
+    ``stop_run(run_id, reason)``, ``give_up(error)``, ``on_reaped(runs)`` and ``on_change()``, which tells that
+    ``why_away`` changed, are called from this thread and must only hand over.
     """
 
     def __init__(
@@ -53,13 +61,16 @@ class LeaseKeeper(threading.Thread):
         stop_run: Callable[[UUID, StopReason], None],
         give_up: Callable[[QueueError], None],
         on_reaped: Callable[[int], None] = lambda _: None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(name="lease-keeper", daemon=True)
         self._options = options
         self._stop_run = stop_run
         self._give_up = give_up
         self._on_reaped = on_reaped
+        self._on_change = on_change
         self._queue = JobQueue(LEASE_CONNECTION)
+        self._calls = CallThread("lease-calls", seconds=call_seconds(options.lease_seconds))
         self._lock = threading.Lock()
         self._held: set[UUID] = set()
         self._claims_begun = 0
@@ -68,7 +79,10 @@ class LeaseKeeper(threading.Thread):
         self._wake = threading.Event()
         self._ending = False
         self._next_reap = 0.0
-        self._away = False
+        self.has_beaten = False
+        """Whether the first heartbeat has ended, well or not."""
+        self.why_away: str | None = None
+        """Why the last heartbeat or reaping did not reach the database; None when it did."""
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
 
     # Called by the event loop.
@@ -91,8 +105,8 @@ class LeaseKeeper(threading.Thread):
 
     @property
     def has_database(self) -> bool:
-        """Whether the last heartbeat or reaping reached the database."""
-        return not self._away
+        """Whether the last heartbeat or reaping reached the database. Without it nothing may be claimed."""
+        return self.why_away is None
 
     def let_go(self, run_id: UUID) -> None:
         """Renew this run's lease no more."""
@@ -120,14 +134,14 @@ class LeaseKeeper(threading.Thread):
             if is_woken or time.monotonic() >= next_beat:
                 answered = self._beat()
                 next_beat = time.monotonic() + (self._options.heartbeat_seconds if answered else RECONNECT_SECONDS)
-            if not self._away and time.monotonic() >= self._next_reap:
+            if self.has_database and time.monotonic() >= self._next_reap:
                 self._reap()
-            next_step = next_beat if self._away else min(next_beat, self._next_reap)
+            next_step = min(next_beat, self._next_reap) if self.has_database else next_beat
             is_woken = self._wake.wait(max(0.0, next_step - time.monotonic()))
             # Before ``_ending`` is looked at again: whoever wakes sets that first.
             self._wake.clear()
         self._beat()
-        connections[LEASE_CONNECTION].close()
+        self._calls.shutdown()
 
     def _beat(self) -> bool:
         """Renew everything held; return whether the database answered."""
@@ -135,18 +149,20 @@ class LeaseKeeper(threading.Thread):
             held = set(self._held)
             begun_before, quiet_before = self._claims_begun, self._claims_begun == self._claims_ended
         try:
-            leases = self._queue.heartbeat(
-                self._options.worker_id, sorted(held), lease_seconds=self._options.lease_seconds, facts=self.facts()
+            leases = self._calls.call(
+                lambda: self._queue.heartbeat(
+                    self._options.worker_id, sorted(held), lease_seconds=self._options.lease_seconds, facts=self.facts()
+                )
             )
         except WorkerIdInUse as error:
             self._give_up(error)
             return True
-        except DatabaseUnavailable as error:
-            self._went_away(error)
+        except QueueError as error:
+            self._went_away(str(error))
             return False
         except Exception as error:  # noqa: BLE001 (said below)
             # A thread's edge: a lease keeper that dies in silence would cost every run its lease.
-            log.error("worker.heartbeat_failed", extra=self._keys(error=places_of(error)))
+            self._went_away(places_of(error))
             return False
         self._came_back()
         with self._lock:
@@ -163,7 +179,7 @@ class LeaseKeeper(threading.Thread):
         elif lease.state is LeaseState.STRAY and claims_were_quiet:
             log.warning("run.stray", extra=self._keys(run_id=lease.run_id))
             try:
-                self._queue.release(lease.run_id, reason=STRAY_REASON)
+                self._calls.call(lambda: self._queue.release(lease.run_id, reason=STRAY_REASON))
             except QueueError as error:
                 # The next heartbeat finds it again.
                 log.warning("run.stray_kept", extra=self._keys(run_id=lease.run_id, error=str(error)))
@@ -171,31 +187,39 @@ class LeaseKeeper(threading.Thread):
     def _reap(self) -> None:
         self._next_reap = time.monotonic() + REAP_SECONDS * self._rng.uniform(0.8, 1.2)
         try:
-            all_reaped = self._queue.reap(actor=self._options.worker_id)
+            all_reaped = self._calls.call(lambda: self._queue.reap(actor=self._options.worker_id))
             self._on_reaped(len(all_reaped))
             for reaped in all_reaped:
                 log.warning(
                     "run.lease_expired",
                     extra={"job_id": reaped.job_id, "run_id": reaped.run_id, "final_status": reaped.final_status.value},
                 )
-        except DatabaseUnavailable as error:
-            self._went_away(error)
+        except QueueError as error:
+            self._went_away(str(error))
             self._wake.set()
         except Exception as error:  # noqa: BLE001 (said below)
             # As in _beat: the thread outlives what goes wrong in it.
             log.error("worker.reap_failed", extra=self._keys(error=places_of(error)))
 
-    def _went_away(self, error: QueueError) -> None:
-        if not self._away:
-            log.warning("worker.database_away", extra=self._keys(error=str(error)))
-        self._away = True
+    def _went_away(self, why: str) -> None:
+        if self.why_away is None or not self.has_beaten:
+            log.warning("worker.database_away", extra=self._keys(error=why))
+        self.why_away = why
+        self._tell_change()
 
     def _came_back(self) -> None:
-        if self._away:
+        if self.why_away is not None:
             # The others have been away as well: they get a heartbeat's time to say that they live.
             self._next_reap = time.monotonic() + self._options.heartbeat_seconds
             log.info("worker.database_back", extra=self._keys())
-        self._away = False
+            self.why_away = None
+            self._tell_change()
+        elif not self.has_beaten:
+            self._tell_change()
+
+    def _tell_change(self) -> None:
+        self.has_beaten = True
+        self._on_change()
 
     def _keys(self, **keys: object) -> dict[str, object]:
         return {"worker_id": self._options.worker_id, **keys}

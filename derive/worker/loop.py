@@ -1,7 +1,7 @@
 """The worker's loop: claims what its slots can take, and stops in good order.
 
 Two threads touch the database: the queue's, for every call of the loop, and the lease keeper's; now and then
-a third, which counts events into hours.
+a third, which counts events into hours. Each is replaced when a call of it hangs.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
@@ -51,7 +51,7 @@ class Report:
 class Worker:
     """Works jobs off until it is told to stop; one instance a process."""
 
-    def __init__(self, options: WorkerOptions, tools: Tools, *, queue_thread: ThreadPoolExecutor) -> None:
+    def __init__(self, options: WorkerOptions, tools: Tools, *, queue_thread: Executor) -> None:
         self._options = options
         self._queue = JobQueue()
         self._stopping = asyncio.Event()
@@ -69,9 +69,13 @@ class Worker:
         self._counter = HourCounter(options.worker_id)
         self._numbers = Numbers(self._slots)
         self._keeper = LeaseKeeper(
-            options, stop_run=self._hear_stop, give_up=self._hear_usurper, on_reaped=self._numbers.reaped
+            options,
+            stop_run=self._hear_stop,
+            give_up=self._hear_usurper,
+            on_reaped=self._numbers.reaped,
+            on_change=self._hear_change,
         )
-        self._numbers.tell_of_gate(lambda: self._gate.is_open)
+        self._numbers.tell_of_gate(lambda: self._why_not() is None)
         self._numbers.tell_of_database(lambda: self._keeper.has_database)
         self._runs = Runs(
             tools,
@@ -85,7 +89,8 @@ class Worker:
         )
         self._numbers.tell_of_outcomes(lambda: self._runs.outcomes_waiting)
         self._claimed = 0
-        self._claim_failure: str | None = None
+        self._claim_call: asyncio.Future[list[Claim]] | None = None
+        self._refusal: str | None = None
         self._usurper: QueueError | None = None
         self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
 
@@ -119,7 +124,7 @@ class Worker:
         return Report(
             runs=self._claimed,
             last_status=self._runs.last_status,
-            refusal=self._claim_failure if self._gate.is_open else self._gate.why,
+            refusal=self._refusal,
         )
 
     def _numbers_served(self) -> AbstractContextManager[None]:
@@ -135,21 +140,25 @@ class Worker:
             self._hurrying.set()
         else:
             log.info("worker.stopping", extra=self._keys(active_runs=len(self._runs)))
+            self._loop.call_later(LAST_WORDS_SECONDS, self._give_up_claim)
         self._stopping.set()
         self._slots.nudge()
         self._keeper.announce_stop()
 
+    def _give_up_claim(self) -> None:
+        """Wait no longer for a claim that hangs."""
+        if self._claim_call is not None:
+            self._claim_call.cancel()
+
     async def _claim_until_stopped(self) -> None:
         poll_seconds = FIRST_POLL_SECONDS
         while not self._stopping.is_set() and self._wanted() > 0:
-            if not self._gate.is_open:
-                if self._options.once:
+            refusal = self._why_not()
+            if refusal is not None:
+                if self._options.once and (self._keeper.has_beaten or not self._gate.is_open):
+                    self._refusal = refusal
                     return
-                await self._gate.wait_and_probe(self._stopping)
-                continue
-            if self._runs.why_outcomes_wait is not None:
-                # What is finished first: more of it could not be handed in either.
-                await self._slots.wait_for_change()
+                await self._wait_to_claim()
                 continue
             room = min(self._slots.room(), self._wanted())
             if room == 0:
@@ -168,6 +177,22 @@ class Worker:
                 await pause(poll_seconds * self._rng.uniform(0.7, 1.3), unless=self._stopping)
                 poll_seconds = min(poll_seconds * 2, self._options.poll_seconds)
 
+    def _why_not(self) -> str | None:
+        """Say why nothing may be claimed now: what it could not be asked, kept by a lease, or handed in."""
+        if not self._gate.is_open:
+            return self._gate.why
+        if not self._keeper.has_beaten:
+            return "the lease keeper has not reached the database yet"
+        if self._keeper.why_away is not None:
+            return f"no lease could be kept: {self._keeper.why_away}"
+        return self._runs.why_outcomes_wait
+
+    async def _wait_to_claim(self) -> None:
+        if self._gate.is_open:
+            await self._slots.wait_for_change()
+        else:
+            await self._gate.wait_and_probe(self._stopping)
+
     def _wanted(self) -> int:
         """How many more jobs this worker is to claim in its life."""
         limit = 1 if self._options.once else self._options.max_jobs
@@ -177,23 +202,31 @@ class Worker:
         options = self._options
         try:
             with self._keeper.claiming():
-                claims = await self._runs.in_queue_thread(
-                    lambda: self._queue.claim(
-                        options.worker_id,
-                        lease_seconds=options.lease_seconds,
-                        max_jobs=max_jobs,
-                        model=options.model,
-                        except_interrogations=self._refusals.keys(),
+                self._claim_call = asyncio.ensure_future(
+                    self._runs.in_queue_thread(
+                        lambda: self._queue.claim(
+                            options.worker_id,
+                            lease_seconds=options.lease_seconds,
+                            max_jobs=max_jobs,
+                            model=options.model,
+                            except_interrogations=self._refusals.keys(),
+                        )
                     )
                 )
+                claims = await self._claim_call
                 self._keeper.hold([claim.run_id for claim in claims])
+        except asyncio.CancelledError:
+            if self._claim_call is not None and self._claim_call.cancelled() and self._stopping.is_set():
+                # What it may still take comes back when its lease runs out.
+                return []
+            raise
         except QueueError as error:
             # Away, or being migrated, or a right was taken: whatever it is, the runs under way are not to suffer.
             log.warning("worker.claim_failed", extra=self._keys(error=str(error)))
-            self._claim_failure = str(error)
+            self._refusal = str(error)
             await pause(AWAY_SECONDS * self._rng.uniform(0.3, 1), unless=self._stopping)
             return []
-        self._claim_failure = None
+        self._refusal = None
         self._claimed += len(claims)
         self._numbers.claimed(len(claims))
         return claims
@@ -226,6 +259,10 @@ class Worker:
     def _hear_usurper(self, error: QueueError) -> None:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._yield_to, error)
+
+    def _hear_change(self) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._slots.nudge)
 
     def _yield_to(self, usurper: QueueError) -> None:
         """Another worker goes by our id: whatever we hold is or will be lost."""

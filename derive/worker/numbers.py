@@ -83,7 +83,7 @@ class Numbers:
 
     def tell_of_gate(self, is_open: Callable[[], bool]) -> None:
         """Show whether jobs may be claimed, looked at whenever the numbers are asked for."""
-        says = "1 while model and lake can be used."
+        says = "1 while jobs may be claimed: model, lake and database can be used, and no outcome waits."
         Gauge("holocron_worker_claiming", says, registry=self._registry).set_function(lambda: float(is_open()))
 
     def tell_of_database(self, is_up: Callable[[], bool]) -> None:

@@ -19,6 +19,7 @@ from derive.ollama.client import OllamaClient
 from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
+from derive.worker.call_thread import CallThread
 from derive.worker.loop import Report, Worker
 from derive.worker.options import WorkerOptions
 from derive.worker.past import PastRuns
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 FILE_THREADS = 8
 """Threads that prepare questions, judge answers and write the lake: enough that waiting for a disk overlaps."""
+QUEUE_CALL_SECONDS = 30.0
+"""A claim, a completion or a read in all. Longer than any that only waits for locks; a call that hangs on a frozen
+connection is given up then, and a completion is repeated on a new one."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the others. Each system call gives it up, and with Python's own
 5 ms a busy event loop makes every one of a run's file operations wait so long: measured, eight writers beside a loop
@@ -55,21 +59,18 @@ def run_worker(
     redactor = read_redactor(redaction_file)
     lake = Lake.open(lake_url)
     with (
-        ThreadPoolExecutor(1, thread_name_prefix="queue") as queue_thread,
+        CallThread("queue", seconds=QUEUE_CALL_SECONDS) as queue_thread,
         ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files") as threads,
     ):
-        try:
-            queue_thread.submit(_check_database, registry).result()
-            sources = Sources(
-                registry=registry,
-                redactor=redactor,
-                ollama=ollama,
-                read_lake=partial(_read_evidence, lake),
-                past_runs=PastRuns(lake, queue_thread=queue_thread),
-            )
-            return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
-        finally:
-            queue_thread.submit(lambda: connection.close())  # noqa: PLW0108 (the proxy looks up the calling thread)
+        queue_thread.submit(_check_database, registry).result()
+        sources = Sources(
+            registry=registry,
+            redactor=redactor,
+            ollama=ollama,
+            read_lake=partial(_read_evidence, lake),
+            past_runs=PastRuns(lake, queue_thread=queue_thread),
+        )
+        return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
 
 
 def _read_evidence(lake: Lake, uri: str) -> bytes:
@@ -102,7 +103,7 @@ async def _run(
     lake: Lake,
     *,
     threads: ThreadPoolExecutor,
-    queue_thread: ThreadPoolExecutor,
+    queue_thread: CallThread,
 ) -> Report:
     client = OllamaClient(sources.ollama, slots=options.concurrency)
     tools = Tools(worker_id=options.worker_id, sources=sources, ollama=client, lake=lake, threads=threads)

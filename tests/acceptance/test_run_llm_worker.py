@@ -2,9 +2,11 @@
 
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from holocron.embedded_postgres.layout import DATABASE_USER
 from tests.acceptance.worker_processes import ProcessWorld, wait_until
 from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, input_json
@@ -210,6 +212,38 @@ def test_a_worker_stops_in_time_while_the_database_is_away(world: ProcessWorld) 
     finally:
         world.postgres.start()
     assert world.job(job_id)["status"] == "RUNNING", "its lease runs out, and it is reaped"
+
+
+@pytest.fixture
+def narrow_url(world: ProcessWorld) -> Iterator[str]:
+    """A login for one connection: the lease keeper, which needs the second, is refused."""
+    world.sql("CREATE ROLE narrow LOGIN CONNECTION LIMIT 1 IN ROLE llm_worker")
+    yield world.postgres.url.replace(f"{DATABASE_USER}:", "narrow:")
+    world.sql("DROP ROLE narrow")
+
+
+def test_nothing_is_claimed_that_the_lease_keeper_cannot_keep(narrow_url: str, world: ProcessWorld) -> None:
+    job_id = world.enqueue()
+    process = world.worker("--loop", "--poll-seconds", "0.1", DATABASE_URL=narrow_url).wait_for("worker.database_away")
+    assert "as many connections as it may" in process.said()
+    once = world.worker("--once")
+    assert (once.exit_code(), world.job(job_id)["status"]) == (0, "SUCCEEDED")
+    waiting = world.enqueue()
+    world.sql("ALTER ROLE narrow CONNECTION LIMIT 10")
+    process.wait_for("worker.database_back")
+    world.wait_for(waiting, "SUCCEEDED")
+    process.send(signal.SIGTERM)
+    assert process.exit_code() == 0
+
+
+def test_once_says_in_one_line_that_no_lease_could_be_kept(narrow_url: str, world: ProcessWorld) -> None:
+    job_id = world.enqueue()
+    process = world.worker("--once", DATABASE_URL=narrow_url)
+    assert process.exit_code() == 2
+    last = process.said().splitlines()[-1]
+    assert last.startswith("run_llm_worker: no lease could be kept: ")
+    assert "as many connections as it may" in last
+    assert world.runs(job_id) == []
 
 
 def test_other_scripts_than_the_trees_are_refused_by_name(world: ProcessWorld) -> None:

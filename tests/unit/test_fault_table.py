@@ -55,7 +55,7 @@ TABLE = (
     ),
     Line(
         meaning=Meaning.LOST,
-        sqlstates="08000 08003 08006 08P01 25006 25P03 40003 53300 57P01 57P02 57P03 57P04 57P05",
+        sqlstates="08000 08003 08006 08P01 25006 25P03 40003 57P01 57P02 57P03 57P04 57P05",
         numbers=(
             *(64, 121, 233, 596, 921, 922, 926, 983, 3906, 4221, 6005, 9001, 10053, 10054, 10060, 10928, 10929, 10936),
             *(18401, 40143, 40197, 40501, 40540, 40613, 49918, 49919, 49920),
@@ -69,6 +69,17 @@ TABLE = (
             ("Syntax error", "Cannot process request. Not enough resources to process request."),
             ("Syntax error", "Cannot process request. Too many operations in progress for subscription 's'."),
             ("Syntax error", "The service has encountered an error processing your request. Please try again."),
+        ),
+        retried="repeatable",
+        drops=True,
+    ),
+    Line(
+        meaning=Meaning.CROWDED,
+        sqlstates="53300",
+        numbers=(17809,),
+        words=(
+            ("Syntax error", "sorry, too many clients already"),
+            ("General error", "the maximum number of '1' user connections has already been reached"),
         ),
         retried="repeatable",
         drops=True,
