@@ -14,6 +14,10 @@ from derive.errors import ErrorKind
 from derive.states import JobStatus, LeaseState, RunStatus
 
 MAX_INT = 2**31 - 1
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""The first moment that a procedure takes, on either engine."""
+LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The last one: from here on there is room to add to it."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -88,8 +92,16 @@ def _to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def check_bounds(moment: datetime) -> datetime:
+    """Return the moment in UTC, or raise ValueError where no procedure would take it."""
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError("must be in the years 2000 to 9000")
+    return moment.astimezone(UTC)
+
+
 JsonObjectText = Annotated[str, AfterValidator(check_json_object)]
 Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+BoundedUtc = Annotated[AwareDatetime, AfterValidator(check_bounds)]
 Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_ends)]
 Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -111,7 +123,7 @@ class JobInput(Frozen):
     evidence_ref_json: JsonObjectText | None = None
     model_hint: Key200 | None = None
     max_attempts: int = Field(default=3, ge=1, le=1000)
-    available_utc: Utc | None = None
+    available_utc: BoundedUtc | None = None
     dedupe_key: Key400 | None = None
     entity_type: Key200 | None = None
     entity_id: Key200 | None = None

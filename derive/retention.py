@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from derive.contracts import DeletionTry
+from derive.contracts import EARLIEST, DeletionTry
 from derive.errors import HolocronError, LakeError, LakePathRefused, LakeUnavailable
 from derive.lake import Lake
 from derive.lake_stores.paths import is_run_folder
@@ -144,7 +144,11 @@ def _purge_rows(
         while max_rows is None or report.job_count < max_rows:
             wanted = BATCH_JOBS if max_rows is None else min(BATCH_JOBS, max_rows - report.job_count)
             rows = queue.purge(
-                finished_before_utc=now_utc - age, statuses=[status], actor=actor, max_rows=wanted, reason=reason
+                finished_before_utc=max(now_utc - age, EARLIEST),
+                statuses=[status],
+                actor=actor,
+                max_rows=wanted,
+                reason=reason,
             )
             jobs = len({row.job_id for row in rows})
             report.jobs[status] += jobs

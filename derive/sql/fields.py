@@ -13,7 +13,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from typing_extensions import override
 
-from derive.sql.moments import without_zone
+from derive.sql.moments import as_utc, without_zone
 from derive.sql.tables import Engine, engine_of
 
 
@@ -38,6 +38,10 @@ class UtcField(models.DateTimeField):  # type: ignore[type-arg]  # so here
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         """Return the column's type."""
         return "datetime2(6)" if engine_of(connection) is Engine.SQLSERVER else "timestamp with time zone"
+
+    def from_db_value(self, value: datetime | None, *_context: Any) -> datetime | None:
+        """Return the moment as it can be shown in every time zone."""
+        return None if value is None else as_utc(value)
 
     @override
     def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:

@@ -14,6 +14,7 @@ from django.db import Error as DjangoDatabaseError
 from django.db import NotSupportedError
 from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 
+from derive.sql.moments import read_every_moment
 from derive.sql.tables import Engine, engine_of
 
 PREPARE_THRESHOLD = 2
@@ -71,6 +72,7 @@ def _prepare_postgresql(connection: BaseDatabaseWrapper) -> None:
             if raw.info.parameter_status(name) != value:
                 raw.execute("SELECT set_config(%s, %s, false)", [name, value])
         raw.prepare_threshold = None if _is_pooled(raw) else PREPARE_THRESHOLD
+    read_every_moment(raw.adapters)
 
 
 def _is_pooled(raw: "psycopg.Connection[Any]") -> bool:

@@ -1,13 +1,15 @@
 """Every argument a procedure refuses, by the number that both engines give it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
+from derive.contracts import EARLIEST, LATEST
 from derive.errors import BadArgument
-from derive.models import Job
+from derive.models import Job, Worker
 from derive.queue import JobQueue
 from derive.sql import procedures
 from derive.sql.procedures import Procedure
@@ -17,6 +19,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = {"interrogation_key": KEY, "input_json": "{}"}
 LONG = "x" * 201
 ELEMENT = f'{{"n": 0, "interrogation_key": "{KEY}", "input_json": "{{}}"'
+FILE = (
+    f'{{"artifact_type": "manifest", "media_type": "text/plain", "content_sha256": "{"ab" * 32}", "byte_count": 1, '
+    '"lake_uri": "x"'
+)
 END = {"job_id": uuid4(), "run_id": uuid4(), "status": "SUCCEEDED"}
 ONE = {"jobs_json": f'[{{"job_id": "{uuid4()}"}}]', "actor": "ada"}
 MANY = "[" + ",".join(f'{{"job_id": "{uuid4()}"}}' for _ in range(501)) + "]"
@@ -117,6 +123,19 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (22, procedures.SET_HOLD, {**ONE, "hold": None}),
     (23, procedures.CANCEL_JOBS, {**ONE, "jobs_json": MANY}),
     (24, procedures.RESCHEDULE_JOBS, {**ONE, "available_utc": None}),
+    (28, procedures.COMPLETE_JOB, {**END, "artifacts_json": f'[{FILE}, "created_utc": "1999-12-31T23:59:59Z"}}]'}),
+    (28, procedures.ENQUEUE_JOBS, {"jobs_json": f'[{ELEMENT}, "available_utc": "9001-01-01T00:00:00Z"}}]'}),
+    (28, procedures.ENQUEUE_JOBS, {"jobs_json": f'[{ELEMENT}, "available_utc": "0001-01-01T00:00:00+14:00"}}]'}),
+]
+
+
+WITH_A_TIME: list[tuple[Procedure, str, dict[str, Any]]] = [
+    (procedures.ENQUEUE_JOB, "available_utc", JOB),
+    (procedures.REQUEUE_JOBS, "available_utc", ONE),
+    (procedures.RESCHEDULE_JOBS, "available_utc", ONE),
+    (procedures.HEARTBEAT, "started_utc", BEAT),
+    (procedures.PURGE_JOBS, "finished_before_utc", PURGE),
+    (procedures.RECORD_SEAL, "created_utc", SEAL),
 ]
 
 
@@ -133,6 +152,43 @@ def test_a_bad_argument_is_refused_by_its_number(
     assert refused.value.number == number
     assert procedure.name in str(refused.value)
     assert Job.objects.count() == 0
+
+
+def test_every_parameter_that_is_a_time_is_listed_here() -> None:
+    times = {(one.name, name) for one in procedures.PROCEDURES for name in one.parameters if name.endswith("_utc")}
+    assert {(procedure.name, name) for procedure, name, _ in WITH_A_TIME} == times
+
+
+@pytest.mark.parametrize(("procedure", "name", "arguments"), WITH_A_TIME)
+@pytest.mark.parametrize("moment", [EARLIEST - timedelta(microseconds=1), LATEST + timedelta(microseconds=1)])
+def test_a_time_outside_the_years_2000_to_9000_is_refused(
+    queue: JobQueue, procedure: Procedure, name: str, arguments: dict[str, Any], moment: datetime
+) -> None:
+    with pytest.raises(BadArgument, match=name) as refused:
+        said(procedure, **{**arguments, name: moment})
+    assert refused.value.number == 28
+    assert not Job.objects.exists()
+    assert not Worker.objects.exists()
+
+
+@pytest.mark.parametrize(("procedure", "name", "arguments"), WITH_A_TIME)
+@pytest.mark.parametrize("moment", [EARLIEST, LATEST])
+def test_the_first_and_the_last_moment_are_taken(
+    queue: JobQueue, procedure: Procedure, name: str, arguments: dict[str, Any], moment: datetime
+) -> None:
+    said(procedure, **{**arguments, name: moment})
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "294276-12-31", "4713-01-01 BC"])
+@pytest.mark.parametrize(("procedure", "name", "arguments"), WITH_A_TIME)
+def test_a_time_that_one_engine_alone_can_hold_is_refused(
+    queue: JobQueue, procedure: Procedure, name: str, arguments: dict[str, Any], moment: str
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("a parameter of SQL Server's cannot hold it")
+    with pytest.raises(BadArgument) as refused:
+        said(procedure, **{**arguments, name: moment})
+    assert refused.value.number == 28
 
 
 def test_one_bad_element_refuses_the_whole_batch(queue: JobQueue) -> None:

@@ -16,6 +16,9 @@ from derive.admin.site import timezones
 
 register = template.Library()
 
+_MISSING = (None, "")
+"""What a template hands a filter where there is no figure, and where there is no row to take one from."""
+
 register.filter("moment", units.moment)
 
 
@@ -76,21 +79,21 @@ def span(seconds: float | None) -> str:
 
 
 @register.filter
-def milliseconds(value: int | None) -> str:
+def milliseconds(value: Any) -> str:
     """Return milliseconds as people read them."""
-    return "–" if value is None else units.duration(value / 1000)
+    return "–" if value in _MISSING else units.duration(value / 1000)
 
 
 @register.filter
-def bytes_of(value: int | None) -> str:
+def bytes_of(value: Any) -> str:
     """Return a size as people read it."""
-    return "–" if value is None else units.size(value)
+    return "–" if value in _MISSING else units.size(value)
 
 
 @register.filter
-def number(value: int | None) -> str:
+def number(value: Any) -> str:
     """Return a whole number with thin spaces between thousands."""
-    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+    return "–" if value in _MISSING else f"{value:,}".replace(",", "\u202f")
 
 
 @register.filter

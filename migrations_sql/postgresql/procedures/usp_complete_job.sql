@@ -39,6 +39,7 @@ DECLARE
     v_run llm.run;
     v_fits boolean;
     v_first_id uuid;
+    v_is_in_bounds boolean;
     v_counted boolean;
     v_attempt integer;
     v_attempt_count integer;
@@ -80,17 +81,19 @@ BEGIN
     THEN
         -- Bad arguments are refused whatever the job's state; where they are stored, storing them is the test.
         BEGIN
-            v_fits := (
-                SELECT
-                    coalesce(bool_and(
-                        a.artifact_type <> '' AND a.media_type IS NOT NULL AND a.content_sha256 IS NOT NULL
-                        AND a.byte_count >= 0 AND a.lake_uri <> ''
-                    ) AND count(a.artifact_type) = count(*) AND count(a.lake_uri) = count(*)
-                    AND count(a.byte_count) = count(*) AND count(DISTINCT a.artifact_type) = count(*), TRUE)
-                FROM json_populate_recordset(
-                    NULL::llm.artifact, coalesce(usp_complete_job.artifacts_json, '[]')::json
-                ) AS a
-            );
+            SELECT
+                coalesce(bool_and(
+                    a.artifact_type <> '' AND a.media_type IS NOT NULL AND a.content_sha256 IS NOT NULL
+                    AND a.byte_count >= 0 AND a.lake_uri <> ''
+                ) AND count(a.artifact_type) = count(*) AND count(a.lake_uri) = count(*)
+                AND count(a.byte_count) = count(*) AND count(DISTINCT a.artifact_type) = count(*), TRUE),
+                bool_and(
+                    a.created_utc BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00'
+                )
+            INTO v_fits, v_is_in_bounds
+            FROM json_populate_recordset(
+                NULL::llm.artifact, coalesce(usp_complete_job.artifacts_json, '[]')::json
+            ) AS a;
         EXCEPTION
             WHEN data_exception OR check_violation THEN
                 RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'artifacts_json is malformed: ' || SQLERRM;
@@ -98,6 +101,10 @@ BEGIN
         IF NOT v_fits THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'HC012', MESSAGE = 'artifacts_json is malformed: a member is missing, or a type is there twice';
+        END IF;
+        IF NOT v_is_in_bounds THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC028', MESSAGE = 'created_utc of an artifact is not in the years 2000 to 9000';
         END IF;
 
         -- Said before? The event of a completion, and only that, keeps run_status.
@@ -190,20 +197,33 @@ BEGIN
     IF usp_complete_job.artifacts_json IS NOT NULL THEN
         v_first_id := gen_random_uuid();
         BEGIN
-            INSERT INTO llm.artifact (
-                artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc
+            WITH stored AS (
+                INSERT INTO llm.artifact (
+                    artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc
+                )
+                SELECT
+                    -- One random id a completion, its last two bytes counting: neighbours in the index, not strangers.
+                    coalesce(a.artifact_id, (left(v_first_id::text, 32) || lpad(to_hex(a.ordinality), 4, '0'))::uuid),
+                    usp_complete_job.run_id, a.artifact_type, a.media_type, a.content_sha256, a.byte_count, a.lake_uri,
+                    coalesce(a.created_utc, v_now)
+                FROM json_populate_recordset(NULL::llm.artifact, usp_complete_job.artifacts_json::json)
+                    WITH ORDINALITY AS a
+                RETURNING created_utc
             )
             SELECT
-                -- One random id a completion, its last two bytes counting: neighbours in the index, not nine strangers.
-                coalesce(a.artifact_id, (left(v_first_id::text, 32) || lpad(to_hex(a.ordinality), 4, '0'))::uuid),
-                usp_complete_job.run_id, a.artifact_type, a.media_type, a.content_sha256, a.byte_count, a.lake_uri,
-                coalesce(a.created_utc, v_now)
-            FROM json_populate_recordset(NULL::llm.artifact, usp_complete_job.artifacts_json::json)
-                WITH ORDINALITY AS a;
+                bool_and(
+                    stored.created_utc BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00'
+                )
+            INTO v_is_in_bounds
+            FROM stored;
         EXCEPTION
             WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
                 RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'artifacts_json is malformed: ' || SQLERRM;
         END;
+        IF NOT v_is_in_bounds THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC028', MESSAGE = 'created_utc of an artifact is not in the years 2000 to 9000';
+        END IF;
     END IF;
 
     INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, detail_json)

@@ -120,6 +120,8 @@ BEGIN
                 WHEN e.evidence_ref_json IS NOT NULL AND NOT llm.is_json_object(e.evidence_ref_json) THEN 'HC009'
                 WHEN char_length(e.model_hint) NOT BETWEEN 1 AND 200 THEN 'HC021'
                 WHEN char_length(e.entity_type) > 200 OR char_length(e.entity_id) > 400 THEN 'HC025'
+                WHEN e.available_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00'
+                    THEN 'HC028'
             END AS code,
             CASE
                 WHEN coalesce(char_length(e.interrogation_key), 0) NOT BETWEEN 1 AND 200
@@ -133,7 +135,9 @@ BEGIN
                     THEN 'evidence_ref_json is not a JSON object'
                 WHEN char_length(e.model_hint) NOT BETWEEN 1 AND 200
                     THEN 'model_hint is blank or longer than 200 characters'
-                ELSE 'entity_type is longer than 200 or entity_id than 400 characters'
+                WHEN char_length(e.entity_type) > 200 OR char_length(e.entity_id) > 400
+                    THEN 'entity_type is longer than 200 or entity_id than 400 characters'
+                ELSE 'available_utc is not in the years 2000 to 9000'
             END AS why
         FROM unnest(v_waiting) AS e
     ) AS judged

@@ -45,6 +45,9 @@ BEGIN
     IF coalesce(usp_heartbeat.lease_seconds NOT BETWEEN 1 AND 86400, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC002', MESSAGE = 'lease_seconds is not between 1 and 86400';
     END IF;
+    IF usp_heartbeat.started_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'started_utc is not in the years 2000 to 9000';
+    END IF;
     BEGIN
         -- An element is a run's id, or an object that has one.
         v_named := ARRAY(

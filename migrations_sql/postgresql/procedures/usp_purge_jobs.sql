@@ -45,6 +45,9 @@ BEGIN
     IF usp_purge_jobs.finished_before_utc IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'HC017', MESSAGE = 'finished_before_utc is missing';
     END IF;
+    IF usp_purge_jobs.finished_before_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'finished_before_utc is not in the years 2000 to 9000';
+    END IF;
     IF coalesce(usp_purge_jobs.max_rows NOT BETWEEN 1 AND 500, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_rows is not between 1 and 500';
     END IF;

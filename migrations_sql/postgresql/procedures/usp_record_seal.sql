@@ -40,6 +40,9 @@ BEGIN
     THEN
         RAISE EXCEPTION USING ERRCODE = 'HC030', MESSAGE = 'an argument of the seal is missing or malformed';
     END IF;
+    IF usp_record_seal.created_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'created_utc is not in the years 2000 to 9000';
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('llm.seal', 0));
 
     SELECT s.seal_seq, s.sha256::text, s.last_event_seq, s.pending_json IS NOT NULL AS is_pending

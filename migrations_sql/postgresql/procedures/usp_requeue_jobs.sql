@@ -42,6 +42,9 @@ DECLARE
     v_job_ids uuid[];
     v_expected text[];
 BEGIN
+    IF usp_requeue_jobs.available_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'available_utc is not in the years 2000 to 9000';
+    END IF;
     SELECT list.job_ids, list.expected_statuses
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_requeue_jobs.jobs_json) AS list;

@@ -11,6 +11,8 @@
 --   so: a later call finds it all. An event whose transaction read its clock before an hour's end and got its number
 --   after the mark is counted by a later call, into its own hour: no hour is ever closed to its events.
 -- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
+-- A moment before the year 2000 or after 9000, which no procedure takes but a table can hold, is counted in the first
+--   or the last hour of these years, and no time is measured from it or to it.
 -- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
 --   told nothing of, or 0, has none.
 -- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
@@ -45,6 +47,7 @@ AS $$
 DECLARE
     c_patience CONSTANT interval := '200 ms';
     c_epoch CONSTANT timestamptz := '2000-01-01 00:00:00+00';
+    c_last CONSTANT timestamptz := '9000-12-31 23:00:00+00';
     c_ends CONSTANT text [] := ARRAY[
         'completed', 'retried', 'dead_lettered', 'released', 'lease_expired', 'cancelled'
     ];
@@ -129,7 +132,10 @@ BEGIN
         SELECT
             r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens,
             -- How many bounds are less, in milliseconds.
-            width_bucket(round(date_part('epoch', r.completed_utc - r.started_utc) * 1000) - 1, c_bounds) AS run_bucket,
+            CASE
+                WHEN r.started_utc BETWEEN c_epoch AND c_last AND r.completed_utc BETWEEN c_epoch AND c_last
+                    THEN width_bucket(round(date_part('epoch', r.completed_utc - r.started_utc) * 1000) - 1, c_bounds)
+            END AS run_bucket,
             CASE
                 WHEN length(m.duration) BETWEEN 1 AND 18 AND ltrim(m.duration, '0123456789') = ''
                     THEN (nullif(m.duration::bigint, 0) + 500000) / 1000000
@@ -147,13 +153,16 @@ BEGIN
     -- Grouped at once, buckets and all: some thousand groups are cheaper to take apart than a hundred thousand rows.
     told AS MATERIALIZED (
         SELECT
-            date_bin('1 hour', e.at_utc, c_epoch) AS hour_utc,
+            date_bin('1 hour', least(greatest(e.at_utc, c_epoch), c_last), c_epoch) AS hour_utc,
             j.interrogation_key,
             coalesce(r.model_name, j.model_hint, '') AS model,
             coalesce(r.error_kind, '') AS error_kind,
             CASE WHEN e.event <> 'completed' THEN e.event WHEN e.to_status = 'SUCCEEDED' THEN 'succeeded' ELSE 'failed' END
                 AS event,
-            width_bucket(round(date_part('epoch', e.at_utc - ready.at_utc) * 1000) - 1, c_bounds) AS wait_bucket,
+            CASE
+                WHEN ready.at_utc BETWEEN c_epoch AND c_last AND e.at_utc BETWEEN c_epoch AND c_last
+                    THEN width_bucket(round(date_part('epoch', e.at_utc - ready.at_utc) * 1000) - 1, c_bounds)
+            END AS wait_bucket,
             CASE WHEN e.to_status <> 'RUNNING' THEN r.run_bucket END AS run_bucket,
             CASE WHEN e.to_status <> 'RUNNING' THEN width_bucket(r.model_ms::double precision - 1, c_bounds) END
                 AS model_bucket,

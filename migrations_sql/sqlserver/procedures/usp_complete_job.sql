@@ -206,7 +206,7 @@ BEGIN
                 a.artifact_id IS NOT NULL
                 AND (LEN(a.artifact_id) <> 36 OR TRY_CAST(a.artifact_id AS uniqueidentifier) IS NULL)
             )
-            OR (a.created_utc IS NOT NULL AND TRY_CAST(NULLIF(a.created_utc, N'') AS datetimeoffset(6)) IS NULL)
+            OR (a.created_utc IS NOT NULL AND TRY_CAST(NULLIF(a.created_utc, N'') AS datetimeoffset) IS NULL)
     )
     OR (SELECT COUNT(DISTINCT CAST(a.artifact_type AS nvarchar(40))) FROM @artifact AS a)
     <> (SELECT COUNT(*) FROM @artifact)
@@ -215,6 +215,14 @@ BEGIN
             + N'media_type, content_sha256 (64 hex), byte_count and lake_uri';
         THROW 51012, @message, 1;
     END;
+    IF EXISTS (
+        SELECT 1
+        FROM @artifact AS a
+        WHERE
+            TRY_CAST(a.created_utc AS datetimeoffset)
+            NOT BETWEEN '2000-01-01T00:00:00Z' AND '9000-12-31T23:59:59.999999Z'
+    )
+        THROW 51028, N'HC028: created_utc of an artifact is not in the years 2000 to 9000', 1;
 
     BEGIN TRANSACTION;
 
@@ -396,7 +404,7 @@ BEGIN
                     TRY_CAST(a.byte_count AS bigint),
                     a.lake_uri,
                     COALESCE(
-                        CAST(SWITCHOFFSET(TRY_CAST(a.created_utc AS datetimeoffset(6)), '+00:00') AS datetime2(6)),
+                        CAST(SWITCHOFFSET(TRY_CAST(a.created_utc AS datetimeoffset), '+00:00') AS datetime2(6)),
                         @now
                     )
                 FROM @artifact AS a;

@@ -63,6 +63,8 @@ BEGIN
     IF LEN(@type) > 200 OR LEN(@entity) > 400
         THROW 51025, N'HC025: entity_type is longer than 200 or entity_id than 400 characters', 1;
 
+    IF @available_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: available_utc is not in the years 2000 to 9000', 1;
     -- One turn, as a rule. Another one when the holder of the key went away between finding and answering, or when
     -- somebody was quicker where lock hints mean nothing.
     WHILE @status IS NULL

@@ -147,7 +147,7 @@ BEGIN
             OR (r.max_attempts IS NOT NULL AND TRY_CAST(NULLIF(r.max_attempts, N'') AS int) IS NULL)
             OR (
                 r.available_utc IS NOT NULL
-                AND TRY_CAST(NULLIF(r.available_utc, N'') AS datetimeoffset(6)) IS NULL
+                AND TRY_CAST(NULLIF(r.available_utc, N'') AS datetimeoffset) IS NULL
             )
             OR (
                 r.job_id IS NOT NULL
@@ -177,6 +177,10 @@ BEGIN
                 WHEN r.evidence_ref_json IS NOT NULL AND llm.is_json_object(r.evidence_ref_json) = 0 THEN 51009
                 WHEN LEN(r.model_hint) NOT BETWEEN 1 AND 200 THEN 51021
                 WHEN LEN(r.entity_type) > 200 OR LEN(r.entity_id) > 400 THEN 51025
+                WHEN
+                    TRY_CAST(r.available_utc AS datetimeoffset)
+                    NOT BETWEEN '2000-01-01T00:00:00Z' AND '9000-12-31T23:59:59.999999Z'
+                    THEN 51028
             END AS bad
         FROM @raw AS r
     ) AS judged
@@ -194,7 +198,8 @@ BEGIN
                 WHEN 51008 THEN N'dedupe_key is blank or longer than 400 characters'
                 WHEN 51009 THEN N'evidence_ref_json is not a JSON object'
                 WHEN 51021 THEN N'model_hint is blank or longer than 200 characters'
-                ELSE N'entity_type is longer than 200 or entity_id than 400 characters'
+                WHEN 51025 THEN N'entity_type is longer than 200 or entity_id than 400 characters'
+                ELSE N'available_utc is not in the years 2000 to 9000'
             END,
             N' (element n = ', @bad_n, N')'
         );
@@ -238,7 +243,7 @@ BEGIN
             CAST(r.model_hint AS nvarchar(200)) AS model_hint,
             COALESCE(TRY_CAST(r.max_attempts AS int), 3) AS max_attempts,
             CAST(
-                SWITCHOFFSET(TRY_CAST(r.available_utc AS datetimeoffset(6)), '+00:00') AS datetime2(6)
+                SWITCHOFFSET(TRY_CAST(r.available_utc AS datetimeoffset), '+00:00') AS datetime2(6)
             ) AS available_utc,
             CAST(r.dedupe_key AS nvarchar(400)) AS dedupe_key,
             NULLIF(CAST(r.entity_type AS nvarchar(200)), N'') AS entity_type,

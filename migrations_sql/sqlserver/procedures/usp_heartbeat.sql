@@ -55,6 +55,8 @@ BEGIN
         THROW 51001, N'HC001: worker_id is missing, blank or longer than 200 characters', 1;
     IF @lease_seconds IS NULL OR @lease_seconds NOT BETWEEN 1 AND 86400
         THROW 51002, N'HC002: lease_seconds is not between 1 and 86400', 1;
+    IF @started_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: started_utc is not in the years 2000 to 9000', 1;
     IF llm.is_json_array(@run_ids_json) = 0
         THROW 51018, N'HC018: run_ids_json is missing, or not an array', 1;
 

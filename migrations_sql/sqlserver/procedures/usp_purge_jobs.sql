@@ -59,6 +59,8 @@ BEGIN
         THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
     IF @finished_before_utc IS NULL
         THROW 51017, N'HC017: finished_before_utc is missing', 1;
+    IF @finished_before_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: finished_before_utc is not in the years 2000 to 9000', 1;
     IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
         THROW 51003, N'HC003: max_rows is not between 1 and 500', 1;
     IF llm.is_json_array(@statuses_json) = 0

@@ -39,6 +39,8 @@ BEGIN
         OR llm.is_json_object(@seal_json) = 0
         THROW 51030, N'HC030: an argument of the seal is missing or malformed', 1;
 
+    IF @created_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: created_utc is not in the years 2000 to 9000', 1;
     BEGIN TRANSACTION;
 
     EXEC sp_getapplock

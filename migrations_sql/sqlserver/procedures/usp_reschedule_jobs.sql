@@ -48,6 +48,8 @@ BEGIN
         THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
     IF @available_utc IS NULL
         THROW 51024, N'HC024: available_utc is missing', 1;
+    IF @available_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: available_utc is not in the years 2000 to 9000', 1;
     IF llm.is_json_array(@jobs_json) = 0
         THROW 51010, N'HC010: jobs_json is missing, or not an array of objects with a job_id', 1;
 

@@ -16,6 +16,8 @@ GO
 --   its own hour: no hour is ever closed to its events. (Where lock hints are ignored, what is open in that instant is
 --   missed.)
 -- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
+-- A moment before the year 2000 or after 9000, which no procedure takes but a table can hold, is counted in the first
+--   or the last hour of these years, and no time is measured from it or to it.
 -- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
 --   told nothing of, or 0, has none.
 -- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
@@ -33,6 +35,7 @@ BEGIN
 
     DECLARE @begun_utc datetime2(6) = SYSUTCDATETIME();
     DECLARE @epoch datetime2(6) = '2000-01-01';
+    DECLARE @last datetime2(6) = '9000-12-31T23:00:00';
     DECLARE @granted int = -1;
     DECLARE @is_settled bit = 0;
     DECLARE @is_caught_up bit = 0;
@@ -147,7 +150,11 @@ BEGIN
             model_ms
         )
         SELECT
-            DATEADD(HOUR, DATEDIFF(HOUR, @epoch, e.at_utc), @epoch),
+            CASE
+                WHEN e.at_utc < @epoch THEN @epoch
+                WHEN e.at_utc > @last THEN @last
+                ELSE DATEADD(HOUR, DATEDIFF(HOUR, @epoch, e.at_utc), @epoch)
+            END,
             j.interrogation_key,
             COALESCE(r.model_name, j.model_hint, N''),
             COALESCE(r.error_kind, N''),
@@ -158,8 +165,17 @@ BEGIN
             END,
             CASE WHEN e.to_status <> N'RUNNING' THEN r.prompt_tokens END,
             CASE WHEN e.to_status <> N'RUNNING' THEN r.output_tokens END,
-            DATEDIFF_BIG(MILLISECOND, ready.at_utc, e.at_utc),
-            CASE WHEN e.to_status <> N'RUNNING' THEN DATEDIFF_BIG(MILLISECOND, r.started_utc, r.completed_utc) END,
+            CASE
+                WHEN ready.at_utc BETWEEN @epoch AND @last AND e.at_utc BETWEEN @epoch AND @last
+                    THEN DATEDIFF_BIG(MILLISECOND, ready.at_utc, e.at_utc)
+            END,
+            CASE
+                WHEN
+                    e.to_status <> N'RUNNING'
+                    AND r.started_utc BETWEEN @epoch AND @last
+                    AND r.completed_utc BETWEEN @epoch AND @last
+                    THEN DATEDIFF_BIG(MILLISECOND, r.started_utc, r.completed_utc)
+            END,
             CASE
                 WHEN
                     e.to_status <> N'RUNNING'
