@@ -56,7 +56,7 @@ class ScheduleRunAdmin(ReadingAdmin):
             runs = runs.filter(task=task)
         return show(
             request,
-            "admin/schedules/house.html",
+            "admin/schedules/overview.html",
             title="What runs by itself",
             health=scheduler_health(),
             rows=[*_house(request), *_plans(request)],

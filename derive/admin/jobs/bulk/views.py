@@ -223,7 +223,7 @@ def _question(request: HttpRequest, order: Order, problem: str = "") -> HttpResp
     chosen = None if order.filter is None else JobFilter.read(QueryDict(order.filter))
     return show(
         request,
-        "admin/jobs/ask.html",
+        "admin/jobs/confirm.html",
         title=order.action.title,
         order=order,
         count=count,
@@ -238,7 +238,7 @@ def _question(request: HttpRequest, order: Order, problem: str = "") -> HttpResp
 
 
 def _misunderstood(request: HttpRequest, error: Exception) -> HttpResponse:
-    return show(request, "admin/jobs/misunderstood.html", status=400, title="Nothing was changed", why=str(error))
+    return show(request, "admin/jobs/invalid_request.html", status=400, title="Nothing was changed", why=str(error))
 
 
 def _read_ref(text: str) -> JobRef:
