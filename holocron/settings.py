@@ -213,7 +213,7 @@ CSRF_FAILURE_VIEW = "derive.admin.site.denied.csrf_failed"
 
 Q_CLUSTER = {
     "name": "holocron",
-    # The broker's rows stay in the one database there is; ours runs the tasks of the house only.
+    # The broker's rows stay in the one database there is; ours runs the system tasks only.
     "orm": "default",
     "broker_class": "derive.schedules.broker.HouseBroker",
     "workers": 2,

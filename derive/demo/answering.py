@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from derive.counting import counted
 from derive.demo.filling import CitedFact, Filler
 from derive.demo.prompt_reading import ReadPrompt, read_prompt
 from derive.demo.rules import find_facts, first_sentence
+from derive.plural import plural
 
 MISQUOTE_MARKER = "the stand-in misquotes this evidence until it is told so"
 BEHAVIOUR = (
@@ -33,7 +33,7 @@ def answer(prompt: str, schema: dict[str, Any] | None) -> str:
     read = read_prompt(prompt)
     facts = tuple(_cited_facts(read))
     if schema is None:
-        return f"holocron-demo is a stand-in, not a language model. Its rules found {counted(len(facts), 'fact')}."
+        return f"holocron-demo is a stand-in, not a language model. Its rules found {plural(len(facts), 'fact')}."
     filled = Filler(schema, facts=facts, citation=_plain_citation(read)).fill()
     return json.dumps(filled, ensure_ascii=False)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from derive.counting import counted
 from derive.demo.samples import JUDGEMENTS, Sample
 from derive.errors import ErrorKind
+from derive.plural import plural
 from derive.states import JobStatus
 
 
@@ -58,11 +58,11 @@ def _faults(sample: Sample, seen: Seen) -> Iterator[tuple[str, str]]:
     if seen.error_kind != expect.error_kind:
         yield "error_kind", f"was {seen.error_kind or 'none'}, expected {expect.error_kind or 'none'}"
     if seen.runs != expect.runs:
-        yield "runs", f"took {counted(seen.runs, 'run')}, expected {expect.runs}"
+        yield "runs", f"took {plural(seen.runs, 'run')}, expected {expect.runs}"
     if missing := expect.fact_keys - set(seen.fact_keys):
         yield "fact_keys", f"found no {', '.join(sorted(missing))}"
     if expect.no_facts and seen.fact_keys:
-        yield "no_facts", f"found {counted(len(seen.fact_keys), 'fact')} where there are none"
+        yield "no_facts", f"found {plural(len(seen.fact_keys), 'fact')} where there are none"
     searched = seen.answer_text + (seen.evidence_text if expect.redacted_items else "")
     if any(text in searched for text in expect.absent):
         yield "absent", "a text that must not be kept stands in what was kept"

@@ -1,9 +1,9 @@
-"""django-q2's broker on the database, a little stricter: it calls the house's tasks only, and knows the time.
+"""django-q2's broker on the database, a little stricter: it calls system tasks only, and knows the time.
 
 django-q2 decides by the clock of the machine it runs on what is due, and writes down by it when the next time is. A
 clock that jumps forward and back would leave rows that are next due in years. So with each heartbeat, a round of its
 guard, the rows are held against the database's clock and put right; what is then called twice finds that it ran
-already (``alone``). A row that was written past the admin and that it would refuse is switched off.
+already (``single_flight``). A row that was written past the admin and that it would refuse is switched off.
 """
 
 import logging
@@ -22,9 +22,9 @@ from django_q.signing import BadSignature, SignedPackage
 from typing_extensions import override
 
 from derive.errors import QueueError
-from derive.schedule_models import SchedulerProcess
+from derive.models.schedules import SchedulerProcess
 from derive.schedules.cron import BadCron, Cron
-from derive.schedules.house import FUNCS
+from derive.schedules.system_tasks import FUNCS
 from derive.sql.clock import database_now
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class HouseBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
 
     @override
     def dequeue(self) -> list[tuple[int, Any]] | None:
-        """Return the next task, if it calls a function of the house; drop any other with a line in the log."""
+        """Return the next task, if it calls a system task's function; drop any other with a line in the log."""
         return [(pk, payload) for pk, payload in super().dequeue() or () if self._may_run(pk, payload)]
 
     def _may_run(self, pk: int, payload: Any) -> bool:
@@ -53,7 +53,7 @@ class HouseBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
         else:
             if func in FUNCS:
                 return True
-            log.error("schedule.refused", extra={"queued": pk, "func": str(func)[:200], "why": "no task of the house"})
+            log.error("schedule.refused", extra={"queued": pk, "func": str(func)[:200], "why": "not a system task"})
         self.fail(pk)
         return False
 
@@ -111,9 +111,9 @@ def _unusable(schedule: Schedule) -> str:
     django-q2 makes all tasks of a round in one transaction, so that one row it stumbles over stops every other.
     """
     if schedule.func not in FUNCS:
-        return "names no task of the house"
+        return "names no system task"
     if schedule.args or schedule.kwargs or schedule.hook:
-        return "gives arguments or a hook, which no task of the house takes"
+        return "gives arguments or a hook, which no system task takes"
     if schedule.schedule_type != Schedule.CRON:
         return "is no cron"
     try:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from derive.schedule_models import Planned, TaskState
-from derive.schedules.alone import Deadline, Outcome, Told, run_alone
+from derive.models.schedules import Planned, TaskState
 from derive.schedules.cron import BadCron, Cron
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult, run_single_flight
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 
@@ -20,42 +20,42 @@ TOLERATED = timedelta(seconds=90)
 """How far a plan's next time may be after the one that the database's clock says now."""
 
 Plan = TypeVar("Plan", bound=Planned)
-Act = Callable[[Plan, datetime, Deadline], Told]
+Act = Callable[[Plan, datetime, Deadline], TaskResult]
 """Does what a plan says for one of its times; done again after a failure or a crash, it ends what it began."""
 
 
-def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> Told:
+def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> TaskResult:
     """Run every enabled plan whose time has come, the longest due first; return how many went how."""
     _put_right(model)
-    counted = {Outcome.DONE: 0, Outcome.SKIPPED: 0, Outcome.FAILED: 0, Outcome.IDLE: 0}
+    counts = {TaskOutcome.DONE: 0, TaskOutcome.SKIPPED: 0, TaskOutcome.FAILED: 0, TaskOutcome.IDLE: 0}
     for name in _due(model):
         if deadline.is_over:
             break
-        told = run_plan(model, name, act)
-        if told is not None:
-            counted[told.outcome] += 1
-    told_of = ", ".join(f"{count} {outcome}" for outcome, count in counted.items() if count)
+        result = run_plan(model, name, act)
+        if result is not None:
+            counts[result.outcome] += 1
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     # Each plan has its own row that says more.
-    return Told(Outcome.IDLE, told_of)
+    return TaskResult(TaskOutcome.IDLE, summary)
 
 
-def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> Told | None:
+def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> TaskResult | None:
     """Run one plan for the time it is due; None when it is not, or is run by somebody else."""
 
-    def once(deadline: Deadline) -> Told:
+    def once(deadline: Deadline) -> TaskResult:
         # Read when it is held: whoever had it before has moved its time on.
         plan = reading(lambda: model.objects.filter(name=name, enabled=True).first())  # type: ignore[attr-defined]  # abstract to mypy
         now = database_now()
         if plan is None or plan.next_utc is None or plan.next_utc > now:
-            return Told(Outcome.IDLE)
-        told = act(plan, plan.next_utc, deadline)
-        if told.outcome is not Outcome.FAILED:
+            return TaskResult(TaskOutcome.IDLE)
+        result = act(plan, plan.next_utc, deadline)
+        if result.outcome is not TaskOutcome.FAILED:
             # After now, not after the time it was due: a day without a scheduler is caught up with once.
             later = Cron(plan.cron).after(now)
             model.objects.filter(pk=plan.pk, next_utc=plan.next_utc).update(next_utc=later)  # type: ignore[attr-defined]
-        return told
+        return result
 
-    return run_alone(f"{model.KIND}:{name}", once, seconds=PLAN_SECONDS)
+    return run_single_flight(f"{model.KIND}:{name}", once, seconds=PLAN_SECONDS)
 
 
 def _put_right(model: type[Planned]) -> None:

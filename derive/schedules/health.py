@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django_q.models import Schedule
 
-from derive.schedule_models import (
+from derive.models.schedules import (
     Planned,
     RecurringInterrogation,
     RetentionPolicy,
@@ -13,7 +13,7 @@ from derive.schedule_models import (
     SchedulerProcess,
     TaskState,
 )
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 
@@ -72,7 +72,7 @@ def _look() -> SchedulerHealth:
     due = _due(plans)
     waits_longest, due_utc = min(due, key=lambda one: one[1], default=("", now))
     lag = max(0.0, (now - due_utc).total_seconds())
-    tasks = {*HOUSE, *(name for name, _ in plans)}
+    tasks = {*SYSTEM_TASKS, *(name for name, _ in plans)}
     failed = TaskState.objects.filter(failures__gt=0).order_by("name").values_list("name", flat=True)
     failing = tuple(name for name in failed if name in tasks)
     health = SchedulerHealth(age, lag, waits_longest if lag else "", failing, ())
@@ -92,7 +92,7 @@ def _plans() -> list[tuple[str, datetime | None]]:
 def _due(plans: list[tuple[str, datetime | None]]) -> list[tuple[str, datetime]]:
     """Return what has a next time, the broker's schedules first."""
     schedules = Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False)
-    names = {task.func: task.name for task in HOUSE.values()}
+    names = {task.func: task.name for task in SYSTEM_TASKS.values()}
     times = [(names.get(func, func), moment) for func, moment in schedules.values_list("func", "next_run")]
     return times + [(name, moment) for name, moment in plans if moment is not None]
 
@@ -113,7 +113,7 @@ def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
 
 def _title(task: str) -> str:
     """Return what the pages call a task; a plan's is called by its kind and name."""
-    return HOUSE[task].title if task in HOUSE else task
+    return SYSTEM_TASKS[task].title if task in SYSTEM_TASKS else task
 
 
 def _minutes(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The house's schedules, there after every ``manage.py migrate``; what a maintainer changed in them stays."""
+"""The system tasks' schedules, there after every ``manage.py migrate``; what a maintainer changed in them stays."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.db import connections
 from django_q.models import Schedule
 
 from derive.schedules.cron import Cron
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 
 
@@ -15,7 +15,7 @@ def install_schedules(using: str = "default") -> list[str]:
     now = database_now()
     schedules = Schedule.objects.using(using)
     made = []
-    for task in HOUSE.values():
+    for task in SYSTEM_TASKS.values():
         values = {"name": task.title, "schedule_type": Schedule.CRON, "cron": task.cron}
         # One that is there keeps its times, also "never" (repeats 0); two of one function do nothing twice either.
         if not schedules.filter(func=task.func).exists():

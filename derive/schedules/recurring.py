@@ -22,9 +22,9 @@ from derive.intake.spool import Spool
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Job
+from derive.models.schedules import RecurringInterrogation
 from derive.queue import JobQueue
-from derive.schedule_models import RecurringInterrogation
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.sql.reading import reading
 from derive.states import LIVE
 
@@ -37,7 +37,7 @@ _LINE_BITS = 40
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class PlanPreview:
     """How many jobs a plan would queue; of a long file those of its beginning, which then is not the whole."""
 
     jobs: int
@@ -48,10 +48,10 @@ class NotQueued(HolocronError):
     """A plan's jobs cannot be queued now; the message says why and what to do."""
 
 
-def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadline) -> Told:
+def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadline) -> TaskResult:
     """Queue the plan's jobs for one of its times; skip it while earlier ones have not ended."""
     if plan.queueing_utc != due_utc and (unfinished := _unfinished(plan)):
-        return Told(Outcome.SKIPPED, f"skipped: {unfinished} of the jobs queued before have not ended yet")
+        return TaskResult(TaskOutcome.SKIPPED, f"skipped: {unfinished} of the jobs queued before have not ended yet")
     with Spool() as spool:
         _check(plan, due_utc, spool, records=_records(plan))
         # From here on this time is begun: what is already queued of it is no reason to skip the rest.
@@ -68,10 +68,10 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
             why = error.__cause__ or "it took too long"
             raise NotQueued(f"queued as far as line {error.progress.last_line or 0}, then: {why}") from error
     there_already = f", {stored.duplicates} there already" if stored.duplicates else ""
-    return Told(Outcome.DONE, f"{stored.queued} queued{there_already}")
+    return TaskResult(TaskOutcome.DONE, f"{stored.queued} queued{there_already}")
 
 
-def check_plan(plan: RecurringInterrogation) -> Foreseen:
+def check_plan(plan: RecurringInterrogation) -> PlanPreview:
     """Return how many jobs a plan would queue now, looking at no more of a file than its head.
 
     Raises NotQueued for a plan that would queue none, LakeError.
@@ -80,7 +80,7 @@ def check_plan(plan: RecurringInterrogation) -> Foreseen:
     with Spool() as spool:
         any_time = datetime(2000, 1, 1)  # noqa: DTZ001 (nothing is queued)
         _check(plan, any_time, spool, records=records, may_be_empty=not is_whole)
-        return Foreseen(spool.count, is_whole)
+        return PlanPreview(spool.count, is_whole)
 
 
 def _head(plan: RecurringInterrogation) -> tuple[Iterator[Record], bool]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from derive.counting import counted
+from derive.plural import plural
 from derive.verify.findings import one_line
 
 
@@ -62,10 +62,10 @@ class Summary:
     def line(self) -> str:
         """Return the summary on one line."""
         return (
-            f"verified {counted(self.seals, 'seal')}, {counted(self.events, 'event')}, {counted(self.runs, 'run')}, "
-            f"{counted(self.files, 'file')} ({counted(self.bytes_read, 'byte')}) in {self.seconds:.1f} s; "
-            f"{counted(self.purged_jobs, 'job')} purged, {counted(self.unsealed_events, 'event')} not sealed yet: "
-            f"{counted(self.findings, 'finding')}; head {self.seal_seq}:{self.head}"
+            f"verified {plural(self.seals, 'seal')}, {plural(self.events, 'event')}, {plural(self.runs, 'run')}, "
+            f"{plural(self.files, 'file')} ({plural(self.bytes_read, 'byte')}) in {self.seconds:.1f} s; "
+            f"{plural(self.purged_jobs, 'job')} purged, {plural(self.unsealed_events, 'event')} not sealed yet: "
+            f"{plural(self.findings, 'finding')}; head {self.seal_seq}:{self.head}"
         )
 
     def plain(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from derive.counting import counted
+from derive.plural import plural
 
 MAX_WHAT_CHARACTERS = 600
 
@@ -123,9 +123,9 @@ class Summary:
     def line(self) -> str:
         """Return the summary on one line."""
         return (
-            f"verified {counted(self.runs, 'run')}, {counted(self.files, 'file')}, {counted(self.bytes_read, 'byte')} "
+            f"verified {plural(self.runs, 'run')}, {plural(self.files, 'file')}, {plural(self.bytes_read, 'byte')} "
             f"in {self.seconds:.1f} s ({self.runs_per_second:.0f} runs/s, {self.megabytes_per_second:.1f} MB/s): "
-            f"{counted(self.findings, 'fault')}, {counted(self.orphans, 'orphan')}"
+            f"{plural(self.findings, 'fault')}, {plural(self.orphans, 'orphan')}"
         )
 
     def plain(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from holocron.settings import BASE_DIR
 from tests.acceptance.worker_processes import DEADLINE_SECONDS, SECRET_KEY, ProcessWorld, wait_until
 from tests.faults.worker_world import KEY, input_json
@@ -146,8 +146,10 @@ def test_two_schedulers_that_come_back_after_a_day_do_what_is_due_once(
     schedulers.start()
     try:
         wait_until(
-            lambda: len(world.sql("SELECT 1 FROM derive_taskstate WHERE ended_utc IS NOT NULL")) >= len(HOUSE) + 2,
-            "every task of the house and both plans have run",
+            lambda: (
+                len(world.sql("SELECT 1 FROM derive_taskstate WHERE ended_utc IS NOT NULL")) >= len(SYSTEM_TASKS) + 2
+            ),
+            "every system task and both plans have run",
         )
         wait_until(lambda: not world.sql("SELECT 1 FROM django_q_ormq"), "nothing waits")
         exit_codes = schedulers.stop()

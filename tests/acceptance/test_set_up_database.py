@@ -160,4 +160,4 @@ def test_schedules_run_with_the_sites_rights(guarded: GuardedPostgres) -> None:
     log = guarded.folder / "qcluster.log"
     with log.open("wb") as said, running("manage.py", "qcluster", environment=guarded.as_web, said=said):
         begun = "SELECT count(*) FROM derive_taskstate WHERE succeeded_utc IS NOT NULL"
-        wait_until(lambda: rows(guarded, begun)[0][0] >= 2, f"two tasks of the house are done, see {log}")
+        wait_until(lambda: rows(guarded, begun)[0][0] >= 2, f"two system tasks are done, see {log}")

@@ -22,7 +22,7 @@ from derive.errors import ErrorKind
 from derive.health import Part
 from derive.models import RetryPolicy, SchedulerProcess
 from derive.queue import JobQueue
-from derive.sql import standing
+from derive.sql import queue_status
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
@@ -76,7 +76,7 @@ def test_a_state_is_a_tile_with_its_jobs_that_leads_to_their_list(browse: Browse
 def test_a_state_with_many_jobs_says_more_than_and_is_not_counted_again_at_once(
     browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (standing, statistics, dashboard_page):
+    for module in (queue_status, statistics, dashboard_page):
         monkeypatch.setattr(module, "COUNT_CAP", 3)
     monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
     queue.enqueue_many([a_job() for _ in range(5)], actor="ada")

@@ -17,7 +17,7 @@ from derive.admin.schedules import plans
 from derive.models import Job, RecurringInterrogation, RetentionPolicy, RetryPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import recurring
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
@@ -99,7 +99,7 @@ def test_a_preview_says_when_and_how_many_and_saves_nothing(
     assert "At 02:00" in text
     assert text.count("<time") == plans.TIMES_SHOWN
     assert "It would requeue 2 of 3 jobs that match now" in text
-    monkeypatch.setattr("derive.schedules.retrying.COUNT_TO", 2)
+    monkeypatch.setattr("derive.schedules.retry_policies.COUNT_TO", 2)
     text = acting_operator.post(at(f"{POLICY}_preview"), policy_form()).content.decode()
     assert "of more than 2 jobs that match" in text
     monkeypatch.undo()
@@ -265,27 +265,29 @@ def test_a_maintainer_chooses_among_the_tasks_of_the_house_and_nothing_else(
     answer = client.post(at(f"{SCHEDULE}_add"), form)
     assert "os.system is not one of the available choices" in answer.content.decode()
     with caplog.at_level(logging.INFO, "derive.admin.schedules.system_tasks"):
-        client.post(at(f"{SCHEDULE}_add"), {**form, "func": HOUSE["tidy"].func, "hook": "os.abort"})
+        client.post(at(f"{SCHEDULE}_add"), {**form, "func": SYSTEM_TASKS["tidy"].func, "hook": "os.abort"})
     made = Schedule.objects.get(name="twice")
-    assert (made.func, made.args, made.hook, made.repeats) == (HOUSE["tidy"].func, None, None, -1)
+    assert (made.func, made.args, made.hook, made.repeats) == (SYSTEM_TASKS["tidy"].func, None, None, -1)
     assert made.next_run > database_now() - timedelta(seconds=1)
     assert [one.message for one in caplog.records] == ["schedule.saved"]
-    client.post(at(f"{SCHEDULE}_change", made.pk), {**form, "func": HOUSE["tidy"].func, "enabled": ""})
+    client.post(at(f"{SCHEDULE}_change", made.pk), {**form, "func": SYSTEM_TASKS["tidy"].func, "enabled": ""})
     made.refresh_from_db()
     assert made.repeats == 0
-    answer = client.post(at(f"{SCHEDULE}_change", made.pk), {**form, "func": HOUSE["tidy"].func, "cron": "* * * * * *"})
+    answer = client.post(
+        at(f"{SCHEDULE}_change", made.pk), {**form, "func": SYSTEM_TASKS["tidy"].func, "cron": "* * * * * *"}
+    )
     assert "a sixth would be seconds" in answer.content.decode()
 
 
 def test_who_may_not_edit_schedules_is_refused_and_that_is_written_down(
     operator: Client, browse: Browse, caplog: pytest.LogCaptureFixture
 ) -> None:
-    schedule = Schedule.objects.create(name="s", func=HOUSE["tidy"].func, cron="0 5 * * *", schedule_type="C")
+    schedule = Schedule.objects.create(name="s", func=SYSTEM_TASKS["tidy"].func, cron="0 5 * * *", schedule_type="C")
     with caplog.at_level(logging.WARNING, "derive.admin.site.denied"):
         answer = operator.post(at(f"{SCHEDULE}_change", schedule.pk), {"func": "os.system", "cron": "* * * * *"})
     assert answer.status_code == 403
     schedule.refresh_from_db()
-    assert (schedule.func, schedule.cron) == (HOUSE["tidy"].func, "0 5 * * *")
+    assert (schedule.func, schedule.cron) == (SYSTEM_TASKS["tidy"].func, "0 5 * * *")
     (line,) = [one.__dict__ for one in caplog.records if one.message == "access.denied"]
     assert line["actor"] == browse.people["operator"].username
     assert line["path"] == at(f"{SCHEDULE}_change", schedule.pk)

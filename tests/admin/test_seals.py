@@ -16,7 +16,7 @@ from derive.errors import LakeUnavailable
 from derive.lake import Lake
 from derive.models import Seal, TaskState
 from derive.queue import JobQueue
-from derive.schedules.alone import Outcome, Told, run_alone
+from derive.schedules.single_flight import TaskOutcome, TaskResult, run_single_flight
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from tests.admin.conftest import HOSTILE, Browse
@@ -83,15 +83,15 @@ def test_a_verification_that_never_ran_is_said_to_have_never_run(browse: Browse,
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (Told(Outcome.DONE, "50 runs verified"), "50 runs verified"),
-        (Told(Outcome.IDLE), "there were no runs to verify"),
-        (Told(Outcome.FAILED, f"1 fault in 50 runs: {HOSTILE}"), "1 fault in 50 runs: "),
+        (TaskResult(TaskOutcome.DONE, "50 runs verified"), "50 runs verified"),
+        (TaskResult(TaskOutcome.IDLE), "there were no runs to verify"),
+        (TaskResult(TaskOutcome.FAILED, f"1 fault in 50 runs: {HOSTILE}"), "1 fault in 50 runs: "),
     ],
 )
 def test_the_last_verification_by_schedule_is_told_with_how_it_ended(
-    browse: Browse, queue: JobQueue, told: Told, words: str
+    browse: Browse, queue: JobQueue, told: TaskResult, words: str
 ) -> None:
-    run_alone("verify_sample", lambda _deadline: told, seconds=60)
+    run_single_flight("verify_sample", lambda _deadline: told, seconds=60)
     page = browse("viewer").get(reverse("admin:derive_seal_changelist"))
     said = said_of_the_verification(page)
     assert said.startswith(f"Last verification by schedule, of a sample of runs: {told.outcome}")
@@ -101,8 +101,8 @@ def test_the_last_verification_by_schedule_is_told_with_how_it_ended(
 
 
 def test_after_a_failure_the_last_time_that_went_well_is_told_too(browse: Browse, queue: JobQueue) -> None:
-    run_alone("verify_sample", lambda _deadline: Told(Outcome.DONE, "50 runs verified"), seconds=60)
-    run_alone("verify_sample", lambda _deadline: Told(Outcome.FAILED, "1 fault"), seconds=60)
+    run_single_flight("verify_sample", lambda _deadline: TaskResult(TaskOutcome.DONE, "50 runs verified"), seconds=60)
+    run_single_flight("verify_sample", lambda _deadline: TaskResult(TaskOutcome.FAILED, "1 fault"), seconds=60)
     assert "1 fault (it last went well" in said_of_the_verification(
         browse("viewer").get(reverse("admin:derive_seal_changelist"))
     )

@@ -13,9 +13,9 @@ from derive.lake import Lake
 from derive.models import Job, JobEvent, RecurringInterrogation, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import recurring
-from derive.schedules.alone import Deadline, Told
 from derive.schedules.due import run_due, run_plan
-from derive.schedules.recurring import Foreseen, NotQueued, check_plan, queue_again
+from derive.schedules.recurring import NotQueued, PlanPreview, check_plan, queue_again
+from derive.schedules.single_flight import Deadline, TaskResult
 from derive.sql.clock import database_now
 from tests.contract.plans import a_recurring
 from tests.contract.scenes import at_once
@@ -31,7 +31,7 @@ def lake(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_recurring() -> Told:
+def run_recurring() -> TaskResult:
     return run_due(RecurringInterrogation, queue_again, Deadline(60))
 
 
@@ -185,9 +185,9 @@ def test_before_it_runs_no_more_of_a_file_is_read_than_its_head(
     size = len(line.encode())
     for cut in (1, size // 2, size - 1):
         monkeypatch.setattr(recurring, "HEAD_BYTES", len(head) + 5 * size + cut)
-        assert check_plan(plan) == Foreseen(5, is_whole=False)
+        assert check_plan(plan) == PlanPreview(5, is_whole=False)
     monkeypatch.setattr(recurring, "HEAD_BYTES", 10)
-    assert check_plan(plan) == Foreseen(0, is_whole=False)
+    assert check_plan(plan) == PlanPreview(0, is_whole=False)
 
 
 def test_the_whole_file_is_checked_when_it_runs(queue: JobQueue, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_the_whole_file_is_checked_when_it_runs(queue: JobQueue, lake: Path, mon
     (lake / "asks" / "late.jsonl").write_text(line * 9 + "{\n")
     plan = a_recurring(lake_path="asks/late.jsonl")
     monkeypatch.setattr(recurring, "HEAD_BYTES", 3 * len(line))
-    assert check_plan(plan) == Foreseen(2, is_whole=False)
+    assert check_plan(plan) == PlanPreview(2, is_whole=False)
     run_recurring()
     assert not Job.objects.exists()
     assert "line 10: " in told()

@@ -10,10 +10,10 @@ from pytest_django.fixtures import Settings
 from derive.lake import Lake, artifact_facts
 from derive.models import Job, RetentionPolicy, ScheduleRun, Seal, TaskState
 from derive.queue import JobQueue
-from derive.schedules import retaining
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules import retention_policies
 from derive.schedules.due import run_due
-from derive.schedules.retaining import count_old, delete_purged_files, retain, seal
+from derive.schedules.retention_policies import count_old, delete_purged_files, retain, seal
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.contract.scenes import ACTOR, claimed, in_state, pass_time, ref, success
@@ -34,7 +34,7 @@ def a_retention(**values: Any) -> RetentionPolicy:
     return RetentionPolicy.objects.create(name="yearly", next_utc=now - timedelta(minutes=1), **given)
 
 
-def run_retention(*, seconds: float = 60) -> Told:
+def run_retention(*, seconds: float = 60) -> TaskResult:
     return run_due(RetentionPolicy, retain, Deadline(seconds))
 
 
@@ -100,7 +100,7 @@ def test_sealing_a_long_history_first_ends_in_time_too(queue: JobQueue) -> None:
     pass_time(40 * DAY)
     policy = a_retention(failed_days=30)
     said = retain(policy, policy.next_utc, Deadline(0))
-    assert said.outcome is Outcome.DONE
+    assert said.outcome is TaskOutcome.DONE
     assert said.text == (
         "0 jobs purged, 0 files deleted from the lake; it took too long, the rest waits for the next time"
     )
@@ -110,7 +110,7 @@ def test_sealing_a_long_history_first_ends_in_time_too(queue: JobQueue) -> None:
 
 
 def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retaining, "COUNT_TO", 2)
+    monkeypatch.setattr(retention_policies, "COUNT_TO", 2)
     for status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.CANCELLED):
         in_state(queue, status)
     pass_time(40 * DAY)
@@ -120,10 +120,10 @@ def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPa
 def test_the_history_is_sealed_and_its_head_told(queue: JobQueue, lake: Path) -> None:
     in_state(queue, JobStatus.SUCCEEDED)
     sealed = seal(Deadline(60))
-    assert sealed.outcome is Outcome.DONE
+    assert sealed.outcome is TaskOutcome.DONE
     assert sealed.text.startswith("3 events sealed; the head is 1:")
     assert list(lake.rglob("seals/**/*.json"))
-    assert seal(Deadline(60)) == Told(Outcome.IDLE)
+    assert seal(Deadline(60)) == TaskResult(TaskOutcome.IDLE)
 
 
 def test_a_lake_that_is_away_is_told_and_nothing_is_lost(queue: JobQueue, settings: Settings, tmp_path: Path) -> None:
@@ -146,6 +146,6 @@ def test_files_that_a_purge_could_not_delete_go_with_the_next_look(queue: JobQue
     pass_time(40 * DAY)
     queue.purge(finished_before_utc=database_now(), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
     assert (lake / folder / "prompt.txt").exists()
-    assert delete_purged_files(Deadline(60)).outcome is Outcome.DONE
+    assert delete_purged_files(Deadline(60)).outcome is TaskOutcome.DONE
     assert not (lake / folder / "prompt.txt").exists()
-    assert delete_purged_files(Deadline(60)) == Told(Outcome.IDLE)
+    assert delete_purged_files(Deadline(60)) == TaskResult(TaskOutcome.IDLE)

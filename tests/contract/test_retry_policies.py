@@ -7,10 +7,10 @@ import pytest
 from derive.errors import ErrorKind
 from derive.models import Job, JobEvent, RetryPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
-from derive.schedules import due, retrying
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules import due, retry_policies
 from derive.schedules.due import run_due, run_plan
-from derive.schedules.retrying import Foreseen, foresee, retry
+from derive.schedules.retry_policies import RetryPreview, preview_retries, retry
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.contract.plans import a_policy
@@ -19,7 +19,7 @@ from tests.contract.scenes import at_once, claim_one, failure, in_state, pass_ti
 STATES = [JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED, JobStatus.SUCCEEDED, JobStatus.NEW]
 
 
-def run_policies() -> Told:
+def run_policies() -> TaskResult:
     return run_due(RetryPolicy, retry, Deadline(60))
 
 
@@ -44,7 +44,7 @@ def test_a_policy_names_error_kinds_and_interrogations(queue: JobQueue) -> None:
     wanted = failed(queue, ErrorKind.MODEL_NOT_FOUND)
     others = [failed(queue, ErrorKind.INVALID_INPUT), failed(queue, ErrorKind.MODEL_NOT_FOUND, "another")]
     policy = a_policy(error_kinds="model_not_found\nmodel_timeout", interrogation_keys="sw_entity_facts_v1")
-    assert foresee(policy) == Foreseen(ready=1, exhausted=0, is_exact=True)
+    assert preview_retries(policy) == RetryPreview(ready=1, exhausted=0, is_exact=True)
     run_policies()
     assert status_of(wanted) == JobStatus.NEW  # type: ignore[arg-type]
     assert {status_of(job) for job in others} == {JobStatus.FAILED}  # type: ignore[arg-type]
@@ -70,10 +70,10 @@ def test_a_policy_takes_so_many_at_a_time_and_those_first_that_ended_first(queue
 
 
 def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "COUNT_TO", 2)
+    monkeypatch.setattr(retry_policies, "COUNT_TO", 2)
     for _job in range(3):
         in_state(queue, JobStatus.FAILED)
-    assert foresee(a_policy()) == Foreseen(ready=2, exhausted=0, is_exact=False)
+    assert preview_retries(a_policy()) == RetryPreview(ready=2, exhausted=0, is_exact=False)
 
 
 def test_a_policy_that_is_off_or_not_due_does_nothing(queue: JobQueue) -> None:
@@ -130,9 +130,9 @@ def test_a_policy_that_fails_stays_due_and_is_tried_again_after_a_pause(
     policy = a_policy()
     tries = []
 
-    def failing(plan: RetryPolicy, *_given: object) -> Told:
+    def failing(plan: RetryPolicy, *_given: object) -> TaskResult:
         tries.append(plan.name)
-        return Told(Outcome.FAILED, "no")
+        return TaskResult(TaskOutcome.FAILED, "no")
 
     run_due(RetryPolicy, failing, Deadline(60))
     run_due(RetryPolicy, failing, Deadline(60))
@@ -159,7 +159,7 @@ def test_a_job_that_always_ends_the_same_way_is_left_alone_when_its_limit_is_rea
     assert status_of(job) == JobStatus.FAILED
     told = ScheduleRun.objects.filter(task="retry:nightly").order_by("id").values_list("outcome", "told", "times")
     assert list(told)[2:] == [("skipped", "0 requeued, 1 left alone, their limit reached (2 by this policy)", 2)]
-    assert foresee(policy) == Foreseen(ready=0, exhausted=1, is_exact=True)
+    assert preview_retries(policy) == RetryPreview(ready=0, exhausted=1, is_exact=True)
 
 
 def run_again(policy: RetryPolicy) -> None:
@@ -187,7 +187,7 @@ def test_only_what_the_policy_itself_requeued_counts(queue: JobQueue) -> None:
 
 
 def test_jobs_whose_limit_is_reached_keep_no_other_waiting(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "PAGE", 2)
+    monkeypatch.setattr(retry_policies, "PAGE", 2)
     first, policy = [in_state(queue, JobStatus.FAILED) for _job in range(5)], a_policy(max_requeues=1, max_jobs=2)
     for _night in range(3):
         run_again(policy)
@@ -196,7 +196,7 @@ def test_jobs_whose_limit_is_reached_keep_no_other_waiting(queue: JobQueue, monk
         for claim in claims:
             queue.complete(failure(claim))
     later = [in_state(queue, JobStatus.DEADLETTER, max_attempts=1) for _job in range(3)]
-    assert foresee(policy) == Foreseen(ready=3, exhausted=5, is_exact=True)
+    assert preview_retries(policy) == RetryPreview(ready=3, exhausted=5, is_exact=True)
     run_again(policy)
     assert [status_of(job) for job in later] == ["NEW", "NEW", "DEADLETTER"]
     assert "5 left alone" in TaskState.objects.get(name="retry:nightly").told

@@ -1,4 +1,4 @@
-"""The house's schedules, the broker that keeps to the database's clock, and what is told of it all."""
+"""The system tasks' schedules, the broker that keeps to the database's clock, and what is told of it all."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ from django_q.signing import SignedPackage
 
 from derive.models import Run, SchedulerProcess, ScheduleRun, TaskState
 from derive.queue import JobQueue
-from derive.schedules import keeping
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules import maintenance
 from derive.schedules.broker import HouseBroker, beat
 from derive.schedules.health import heartbeat_age_on, scheduler_health
-from derive.schedules.house import HOUSE
 from derive.schedules.installing import install_schedules
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.contract.plans import a_policy, a_recurring
@@ -25,7 +25,7 @@ from tests.contract.scenes import claimed, in_state, job_of, pass_time, status_o
 
 @pytest.fixture
 def schedules(empty_queue: None) -> Iterator[None]:
-    """The house's schedules as they are installed, and an empty broker."""
+    """The system tasks' schedules as they are installed, and an empty broker."""
     Schedule.objects.all().delete()
     OrmQ.objects.all().delete()
     install_schedules()
@@ -36,10 +36,10 @@ def schedules(empty_queue: None) -> Iterator[None]:
 
 
 def test_the_schedules_are_installed_once_and_keep_what_was_changed(schedules: None) -> None:
-    assert Schedule.objects.count() == len(HOUSE)
-    Schedule.objects.filter(func=HOUSE["tidy"].func).update(cron="0 5 * * *", repeats=0)
+    assert Schedule.objects.count() == len(SYSTEM_TASKS)
+    Schedule.objects.filter(func=SYSTEM_TASKS["tidy"].func).update(cron="0 5 * * *", repeats=0)
     assert install_schedules() == []
-    tidy = Schedule.objects.get(func=HOUSE["tidy"].func)
+    tidy = Schedule.objects.get(func=SYSTEM_TASKS["tidy"].func)
     assert (tidy.cron, tidy.repeats) == ("0 5 * * *", 0)
     tidy.delete()
     assert install_schedules() == ["tidy"]
@@ -50,7 +50,7 @@ def test_a_row_that_a_jumping_clock_left_in_the_far_future_is_put_right(schedule
     beat(cluster_id="c")
     for schedule in Schedule.objects.filter(cron="* * * * *"):
         assert schedule.next_run <= database_now() + timedelta(minutes=1)
-    assert Schedule.objects.get(func=HOUSE["tidy"].func).next_run <= database_now() + timedelta(days=1)
+    assert Schedule.objects.get(func=SYSTEM_TASKS["tidy"].func).next_run <= database_now() + timedelta(days=1)
 
 
 def test_what_is_due_by_the_databases_clock_is_due_for_a_scheduler_whose_clock_is_behind(
@@ -72,7 +72,7 @@ def test_a_heartbeat_leaves_rows_alone_that_are_right(schedules: None) -> None:
 def test_a_row_that_was_written_past_the_admin_is_switched_off_and_stops_no_other(
     schedules: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good = {"func": HOUSE["tidy"].func, "schedule_type": "C", "cron": "0 5 * * *"}
+    good = {"func": SYSTEM_TASKS["tidy"].func, "schedule_type": "C", "cron": "0 5 * * *"}
     bad: list[dict[str, str]] = [
         {"func": "os.abort"},
         {"args": "not (literal"},
@@ -85,7 +85,7 @@ def test_a_row_that_was_written_past_the_admin_is_switched_off_and_stops_no_othe
     Schedule.objects.bulk_create(Schedule(name=f"bad {n}", **{**good, **values}) for n, values in enumerate(bad))
     beat(cluster_id="c")
     assert set(Schedule.objects.filter(name__startswith="bad").values_list("repeats", flat=True)) == {0}
-    assert Schedule.objects.exclude(repeats=0).count() == len(HOUSE)
+    assert Schedule.objects.exclude(repeats=0).count() == len(SYSTEM_TASKS)
     assert [one.message for one in caplog.records] == ["schedule.switched_off"] * len(bad)
 
 
@@ -93,9 +93,9 @@ def test_the_broker_hands_on_tasks_of_the_house_and_drops_any_other(schedules: N
     broker = HouseBroker(list_key="holocron")
     broker.enqueue(SignedPackage.dumps({"func": "os.system", "args": ("true",)}))
     broker.enqueue("not signed at all")
-    broker.enqueue(SignedPackage.dumps({"func": HOUSE["reap"].func, "args": ()}))
+    broker.enqueue(SignedPackage.dumps({"func": SYSTEM_TASKS["reap"].func, "args": ()}))
     handed_on = [task for _look in range(3) for task in broker.dequeue() or ()]
-    assert [SignedPackage.loads(payload)["func"] for _pk, payload in handed_on] == [HOUSE["reap"].func]
+    assert [SignedPackage.loads(payload)["func"] for _pk, payload in handed_on] == [SYSTEM_TASKS["reap"].func]
     assert OrmQ.objects.count() == 1
 
 
@@ -141,7 +141,7 @@ def test_a_heartbeat_by_a_clock_that_was_put_back_is_no_sign_of_life(schedules: 
     SchedulerProcess.objects.update(seen_utc=database_now() + timedelta(days=900))
     assert not scheduler_health().is_alive
     assert heartbeat_age_on(socket.gethostname()) is None
-    keeping.tidy(Deadline(60))
+    maintenance.tidy(Deadline(60))
     assert not SchedulerProcess.objects.exists()
     beat(cluster_id="c")
     assert scheduler_health().is_alive
@@ -152,51 +152,51 @@ def test_the_house_reaps_and_promotes(queue: JobQueue) -> None:
     claim = claimed(queue)
     waiting = in_state(queue, JobStatus.SCHEDULED)
     pass_time(2 * 86_400)
-    assert HOUSE["reap"].run() == "1 lease had expired"
-    assert HOUSE["promote"].run() == "1 job was due"
+    assert SYSTEM_TASKS["reap"].run() == "1 lease had expired"
+    assert SYSTEM_TASKS["promote"].run() == "1 job was due"
     assert status_of(claim) == status_of(waiting) == JobStatus.NEW
     assert job_of(claim).error_kind == "lease_expired"
 
 
-@pytest.mark.parametrize("act", [keeping.reap, keeping.promote, keeping.roll_up, keeping.verify_sample])
+@pytest.mark.parametrize("act", [maintenance.reap, maintenance.promote, maintenance.roll_up, maintenance.verify_sample])
 def test_a_task_of_the_house_whose_time_is_over_begins_nothing_more(
-    queue: JobQueue, act: Callable[[Deadline], Told]
+    queue: JobQueue, act: Callable[[Deadline], TaskResult]
 ) -> None:
     claimed(queue)
     waiting = in_state(queue, JobStatus.SCHEDULED)
     pass_time(2 * 86_400)
-    assert act(Deadline(0)).outcome is Outcome.IDLE
+    assert act(Deadline(0)).outcome is TaskOutcome.IDLE
     assert (Run.objects.get().status, status_of(waiting)) == ("RUNNING", JobStatus.SCHEDULED)
 
 
 def test_the_house_counts_what_happened_once(queue: JobQueue) -> None:
     in_state(queue, JobStatus.SUCCEEDED)
-    assert keeping.roll_up(Deadline(60)).text == "3 events counted"
-    assert keeping.roll_up(Deadline(60)).outcome is Outcome.IDLE
+    assert maintenance.roll_up(Deadline(60)).text == "3 events counted"
+    assert maintenance.roll_up(Deadline(60)).outcome is TaskOutcome.IDLE
 
 
 def test_the_house_verifies_a_sample(queue: JobQueue) -> None:
     in_state(queue, JobStatus.SUCCEEDED)
-    told = keeping.verify_sample(Deadline(60))
+    told = maintenance.verify_sample(Deadline(60))
     # The scene's run left no files, which is a fault.
-    assert told.outcome is Outcome.FAILED
+    assert told.outcome is TaskOutcome.FAILED
     assert "in 1 run:" in told.text
 
 
 def test_a_sample_is_drawn_from_the_runs_there_are_however_high_their_numbers(
     queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "SAMPLE_RUNS", 2)
+    monkeypatch.setattr(maintenance, "SAMPLE_RUNS", 2)
     for _ in range(3):
         in_state(queue, JobStatus.FAILED)
     in_state(queue, JobStatus.RUNNING)
     ended = {run.run_id for run in Run.objects.exclude(status="RUNNING")}
-    assert len(set(keeping._sample())) == 2
-    assert set(keeping._sample()) <= ended
+    assert len(set(maintenance._sample())) == 2
+    assert set(maintenance._sample()) <= ended
 
 
 def test_the_house_forgets_what_is_old(schedules: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeping, "KEPT_RUNS", 2)
+    monkeypatch.setattr(maintenance, "KEPT_RUNS", 2)
     now = database_now()
     TaskState.objects.create(name="t")
     for number in range(5):
@@ -209,6 +209,6 @@ def test_the_house_forgets_what_is_old(schedules: None, monkeypatch: pytest.Monk
             task=task, run_by="h:1", started_utc=ended, ended_utc=ended, outcome="done", told=task
         )
     SchedulerProcess.objects.create(cluster_id="old", host="h", pid=1, seen_utc=now - timedelta(days=2))
-    assert keeping.tidy(Deadline(60)).text == "5 old rows removed"
+    assert maintenance.tidy(Deadline(60)).text == "5 old rows removed"
     told = ScheduleRun.objects.order_by("id").values_list("told", flat=True)
     assert list(told) == ["3", "4", "retry:just-deleted"]

@@ -49,7 +49,7 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/worker/patience.py", ("tests/unit/test_database_retry.py",)),
     Target("derive/worker/lease.py", ("tests/faults/test_worker_leases.py",)),
     Target("derive/worker/slots.py", ("tests/unit/test_worker_slots.py",)),
-    Target("derive/schedules/alone.py", ("tests/contract/test_tasks_alone.py",)),
+    Target("derive/schedules/single_flight.py", ("tests/contract/test_single_flight.py",)),
     Target("derive/admin/lists/keyset.py", ("tests/admin/test_keyset.py", "tests/admin/test_job_list.py")),
     Target("derive/interrogations/grounding.py", ("tests/unit/test_validation.py",)),
     Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from derive.schedules.cron import BadCron, Cron
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_used_is_refused_with_what_to_write(text: str, why: str) 
 def test_every_task_of_the_house_has_a_time_that_fires_and_a_function() -> None:
     from derive.schedules import tasks
 
-    for task in HOUSE.values():
+    for task in SYSTEM_TASKS.values():
         assert Cron.read(task.cron).words
         assert callable(getattr(tasks, task.name))
         assert task.func == f"{tasks.__name__}.{task.name}"
@@ -76,6 +76,6 @@ def test_no_task_of_the_house_may_run_for_longer_than_the_cluster_lets_it() -> N
     from django.conf import settings
 
     cluster: dict[str, Any] = settings.Q_CLUSTER
-    assert max(task.seconds for task in HOUSE.values()) < cluster["timeout"] < cluster["retry"]
+    assert max(task.seconds for task in SYSTEM_TASKS.values()) < cluster["timeout"] < cluster["retry"]
     assert cluster["max_attempts"] >= 1
     assert not cluster["catch_up"]

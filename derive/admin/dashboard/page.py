@@ -1,7 +1,7 @@
 """The start page: how the queue stands, what the last hours were like, who works, and what is not well.
 
 The page brings the first numbers with it; ``dashboard.js`` asks ``parts`` for the same HTML again and exchanges what
-has changed. Numbers are read for all viewers together, and each is a bounded read (``derive.sql.standing``,
+has changed. Numbers are read for all viewers together, and each is a bounded read (``derive.sql.queue_status``,
 ``derive.sql.statistics``).
 """
 
@@ -27,7 +27,7 @@ from derive.admin.lists.pages import show
 from derive.admin.records.workers import state_of
 from derive.admin.site import permissions
 from derive.health import Part
-from derive.sql.standing import COUNT_CAP
+from derive.sql.queue_status import COUNT_CAP
 from derive.sql.statistics import FailureGroup, HourOfModel
 from derive.states import JobStatus
 

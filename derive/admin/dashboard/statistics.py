@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from django.utils import timezone
 
 from derive.models import Job, Worker
-from derive.sql.standing import COUNT_CAP, Standing, estimate_ready, read_standing
+from derive.sql.queue_status import COUNT_CAP, QueueStatus, estimate_ready, read_queue_status
 from derive.sql.statistics import Bucket, FailureGroup, HourOfModel, read_buckets, read_failures, read_hours
 from derive.states import JobStatus
 
@@ -38,7 +38,7 @@ class Snapshot:
 
     read_at: datetime
     since: datetime
-    standing: Standing
+    standing: QueueStatus
     ready_about: int | None
     oldest: Any
     hours: tuple[HourOfModel, ...]
@@ -117,21 +117,21 @@ class Numbers:
             running=_running() if standing.jobs[JobStatus.RUNNING] else (),
         )
 
-    def _standing(self, now: datetime) -> Standing:
+    def _standing(self, now: datetime) -> QueueStatus:
         """Read the states' counts, but for those known to be capped a moment ago."""
         clock = self._clock()
         asked = [state for state in JobStatus if self._capped_until.get(state, clock) <= clock]
-        standing = read_standing(asked, now=now)
+        standing = read_queue_status(asked, now=now)
         for state in asked:
             if standing.jobs[state] > COUNT_CAP:
                 self._capped_until[state] = clock + CAPPED_KEPT_SECONDS
             else:
                 self._capped_until.pop(state, None)
         jobs = {state: standing.jobs.get(state, COUNT_CAP + 1) for state in JobStatus}
-        return Standing(jobs, standing.ended_per_second, standing.counted_through_utc)
+        return QueueStatus(jobs, standing.ended_per_second, standing.counted_through_utc)
 
     def _hours(
-        self, since: datetime, hour: datetime, standing: Standing
+        self, since: datetime, hour: datetime, standing: QueueStatus
     ) -> tuple[tuple[HourOfModel, ...], tuple[Bucket, ...]]:
         """Return the history with its last hours read anew: those that are over hardly change."""
         recent = hour - RECENT

@@ -20,7 +20,7 @@ LABELS = {"q": "Head", "since": "Sealed since", "until": "Sealed before"}
 """The filters, by what the page calls them."""
 COLUMNS = ("seal_seq", "first_event_seq", "last_event_seq", "event_count", "sha256", "created_utc", "db_user")
 SEALING, VERIFYING = "seal", "verify_sample"
-"""What seals and verifies by itself (``derive.schedules.house``)."""
+"""What seals and verifies by itself (``derive.schedules.system_tasks``)."""
 
 
 @admin.register(Seal)

@@ -14,10 +14,10 @@ from derive.admin.lists.pages import show
 from derive.admin.lists.read_only_admin import ReadingAdmin
 from derive.admin.site import permissions
 from derive.models import HouseSchedule, ScheduleRun, TaskState
-from derive.schedule_models import TASK_CHARACTERS, Planned
+from derive.models.schedules import TASK_CHARACTERS, Planned
 from derive.schedules.cron import in_words
 from derive.schedules.health import PLANS, scheduler_health
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 
 MAX_RUNS = 100
@@ -67,20 +67,20 @@ class ScheduleRunAdmin(ReadingAdmin):
 
 
 def title_of(task: str) -> str:
-    """Return what people call a task: one of the house by its title, a plan's by the plan's kind and name."""
-    if task in HOUSE:
-        return HOUSE[task].title
+    """Return what people call a task: a system task by its title, a plan's by the plan's kind and name."""
+    if task in SYSTEM_TASKS:
+        return SYSTEM_TASKS[task].title
     kind, _colon, name = task.partition(":")
     plans = {model.KIND: str(model._meta.verbose_name) for model in PLANS}  # noqa: SLF001
     return f"{capfirst(plans[kind])} {name}" if kind in plans else task
 
 
 def _house(request: HttpRequest) -> list[Row]:
-    states, now = TaskState.objects.in_bulk(list(HOUSE)), database_now()
+    states, now = TaskState.objects.in_bulk(list(SYSTEM_TASKS)), database_now()
     schedules = {one.func: one for one in HouseSchedule.objects.exclude(repeats=0).order_by("-next_run")}
     may_edit = permissions.may(request, permissions.CHANGE_SCHEDULES)
     rows = []
-    for task in HOUSE.values():
+    for task in SYSTEM_TASKS.values():
         schedule = schedules.get(task.func)
         link = reverse("admin:derive_houseschedule_change", args=[schedule.pk]) if may_edit and schedule else ""
         next_utc = None if schedule is None else schedule.next_run

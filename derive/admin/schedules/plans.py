@@ -18,14 +18,14 @@ from derive.admin.lists.columns import column
 from derive.admin.schedules.forms import PAYLOADS, RecurringForm, RetentionForm, RetryPolicyForm
 from derive.admin.site import permissions
 from derive.admin.site.model_admin import GuardedAdmin
-from derive.counting import counted
 from derive.errors import HolocronError
 from derive.models import RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
-from derive.schedule_models import Planned
+from derive.models.schedules import Planned
+from derive.plural import plural
 from derive.schedules.cron import BadCron, Cron, in_words
 from derive.schedules.recurring import HEAD_BYTES, check_plan
-from derive.schedules.retaining import count_old
-from derive.schedules.retrying import foresee
+from derive.schedules.retention_policies import count_old
+from derive.schedules.retry_policies import preview_retries
 from derive.sql.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -194,12 +194,12 @@ class RetryPolicyAdmin(PlanAdmin):
 
     @override
     def would(self, plan: RetryPolicy) -> str:
-        found = foresee(plan)
+        found = preview_retries(plan)
         left = f" {found.exhausted:,} left alone, their limit reached." if found.exhausted else ""
         if not found.ready:
             return f"{'No job matches' if not left else 'No other job matches'} now: nothing would be requeued.{left}"
         match = "matches" if found.ready == 1 else "match"
-        of = f"{'' if found.is_exact else 'more than '}{counted(found.ready, 'job')} that {match}"
+        of = f"{'' if found.is_exact else 'more than '}{plural(found.ready, 'job')} that {match}"
         return f"It would requeue {min(found.ready, plan.max_jobs):,} of {of} now, those that ended first.{left}"
 
 
@@ -218,7 +218,7 @@ class RecurringAdmin(PlanAdmin):
     @override
     def would(self, plan: RecurringInterrogation) -> str:
         found = check_plan(plan)
-        jobs = counted(found.jobs, "job")
+        jobs = plural(found.jobs, "job")
         if found.is_whole:
             return f"It would queue {jobs} each time, unless earlier ones have not ended."
         return (
@@ -241,5 +241,5 @@ class RetentionAdmin(PlanAdmin):
         if not count:
             return "No job is old enough now: nothing would be purged."
         are = f"{'is' if count == 1 else 'are'} old enough"
-        of = f"{'' if is_exact else 'more than '}{counted(count, 'job')} that {are}"
+        of = f"{'' if is_exact else 'more than '}{plural(count, 'job')} that {are}"
         return f"It would purge {min(count, plan.max_jobs):,} of {of} now, for good; held ones stay."

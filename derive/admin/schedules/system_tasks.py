@@ -1,4 +1,4 @@
-"""django-q2's schedules: when the tasks of the house run. Which functions there are is not up to anybody here.
+"""django-q2's schedules: when the system tasks run. Which functions there are is not up to anybody here.
 
 django-q2 would call any function a row names and unpickle whatever its results hold, so its own pages of results are
 taken away: what became of a task is told by ``derive_schedulerun``.
@@ -22,9 +22,9 @@ from derive.admin.schedules.forms import CronField
 from derive.admin.site import permissions
 from derive.admin.site.model_admin import GuardedAdmin
 from derive.models import HouseSchedule
-from derive.schedule_models import WHEN_HELP
+from derive.models.schedules import WHEN_HELP
 from derive.schedules.cron import Cron, in_words
-from derive.schedules.house import HOUSE
+from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -32,11 +32,11 @@ logger = logging.getLogger(__name__)
 for _model in (Schedule, Success, Failure, OrmQ):
     admin.site.unregister(_model)
 
-_TITLES = {task.func: task.title for task in HOUSE.values()}
+_TITLES = {task.func: task.title for task in SYSTEM_TASKS.values()}
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own is not generic when it runs
-    """Which task of the house, and when; nothing else that django-q2 would take."""
+    """Which system task, and when; nothing else that django-q2 would take."""
 
     func = forms.ChoiceField(label="Task", choices=list(_TITLES.items()), widget=UnfoldAdminSelectWidget)
     cron = CronField(label="When", max_length=100, help_text=WHEN_HELP)
@@ -60,7 +60,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own i
 
 @admin.register(HouseSchedule)
 class ScheduleAdmin(GuardedAdmin):
-    """When the tasks of the house run; only for those with django-q2's own rights (Maintainer)."""
+    """When the system tasks run; only for those with django-q2's own rights (Maintainer)."""
 
     form = ScheduleForm
     fields = ("name", "func", "cron", "enabled")
@@ -101,7 +101,7 @@ class ScheduleAdmin(GuardedAdmin):
     @column("task")
     def runs(self, schedule: Any) -> str:
         """Return what it runs."""
-        return _TITLES.get(schedule.func, "none of the house: it is never run")
+        return _TITLES.get(schedule.func, "not a system task: it is never run")
 
     @column("when (UTC)")
     def words(self, schedule: Any) -> str:

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from derive.counting import counted
 from derive.errors import HolocronError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.importing import ImportInterrupted, Progress, check_records, new_import_id, queue_spool
@@ -21,6 +20,7 @@ from derive.intake.spool import Spool
 from derive.interrogations.registry import Registry
 from derive.management.import_progress import ImportProgress, StopOnce
 from derive.management.quick_command import QuickCommand
+from derive.plural import plural
 from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 
@@ -201,7 +201,7 @@ class Command(QuickCommand):
 
 
 def _no_evidence(number: int, *, of: int) -> str:
-    some = "the job carries" if of == 1 else f"{number:,} of {counted(of, 'job')} carr{'ies' if number == 1 else 'y'}"
+    some = "the job carries" if of == 1 else f"{number:,} of {plural(of, 'job')} carr{'ies' if number == 1 else 'y'}"
     return f"warning: {some} no evidence: it ends with evidence_missing, and the model is not asked"
 
 
@@ -210,7 +210,7 @@ def _counts(progress: Progress) -> dict[str, Any]:
 
 
 def _in_words(totals: dict[str, Any], progress: Progress) -> str:
-    read = f"{counted(totals['lines'], 'job')} read, {totals['bad']:,} bad"
+    read = f"{plural(totals['lines'], 'job')} read, {totals['bad']:,} bad"
     if totals["dry_run"]:
         return f"{read}; a dry run: nothing was queued"
     if totals["bad"] and not progress.stored:

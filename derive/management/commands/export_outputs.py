@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db import connection
 from pydantic import ValidationError
 
-from derive.counting import counted
 from derive.errors import ConfigurationError, HolocronError
 from derive.export.columns import Rows
 from derive.export.exporting import Export, ExportStopped, export_to_stream
@@ -22,6 +21,7 @@ from derive.management.export_progress import ExportProgress
 from derive.management.import_progress import StopOnce
 from derive.management.quick_command import QuickCommand
 from derive.management.times import moment
+from derive.plural import plural
 from derive.sql.scripts import check_schema
 
 EXPORTED, COULD_NOT_GO_ON, STOPPED = 0, 2, 130
@@ -134,7 +134,7 @@ class Command(QuickCommand):
             (self.stderr if given["file"] == "-" else self.stdout).write(json.dumps(told))
         else:
             shown.say(
-                f"{counted(progress.row_count, 'row')} of runs up to number {progress.through:,} in {given['file']}"
+                f"{plural(progress.row_count, 'row')} of runs up to number {progress.through:,} in {given['file']}"
             )
 
 
@@ -145,7 +145,7 @@ def _order(given: dict[str, Any]) -> Order:
         raise ConfigurationError("--exact is for CSV: the other forms change nothing")
     if len(given["job"]) > MAX_JOBS:
         raise ConfigurationError(
-            f"--job names {counted(len(given['job']), 'job')}, more than {MAX_JOBS}: use another filter"
+            f"--job names {plural(len(given['job']), 'job')}, more than {MAX_JOBS}: use another filter"
         )
     try:
         selection = Selection(
@@ -168,4 +168,4 @@ def _order(given: dict[str, Any]) -> Order:
 def _onward(progress: Progress, given: dict[str, Any]) -> str:
     if given["file"] == "-":
         return "the cursor has not moved" if given["cursor"] else "nothing is kept"
-    return f"kept {counted(progress.row_count, 'row')} in {given['file']}.partial: go on with --resume"
+    return f"kept {plural(progress.row_count, 'row')} in {given['file']}.partial: go on with --resume"

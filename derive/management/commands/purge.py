@@ -10,10 +10,10 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connection
 
-from derive.counting import counted
 from derive.errors import HolocronError
 from derive.management.quick_command import QuickCommand
 from derive.management.times import age
+from derive.plural import plural
 from derive.retention import PurgeReport, purge
 from derive.sql.scripts import check_schema
 from derive.states import ENDED, JobStatus
@@ -90,9 +90,9 @@ def _ages(given: dict[str, Any]) -> dict[JobStatus, timedelta]:
 def _line(report: PurgeReport) -> str:
     jobs = ", ".join(f"{count} {status}" for status, count in sorted(report.jobs.items()) if count) or "none"
     if report.dry_run:
-        return f"would purge {counted(report.job_count, 'job')} ({jobs}) with {counted(report.files, 'file')}"
+        return f"would purge {plural(report.job_count, 'job')} ({jobs}) with {plural(report.files, 'file')}"
     return (
-        f"purged {counted(report.job_count, 'job')} ({jobs}) with {counted(report.files, 'file')}; "
+        f"purged {plural(report.job_count, 'job')} ({jobs}) with {plural(report.files, 'file')}; "
         f"{report.files_deleted} deleted in the lake, {report.files_waiting} waiting"
     )
 

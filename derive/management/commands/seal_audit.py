@@ -9,10 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from derive.counting import counted
 from derive.errors import HolocronError
 from derive.lake import Lake
 from derive.management.quick_command import QuickCommand
+from derive.plural import plural
 from derive.sealing.chain import SEAL_EVENTS, seal_history
 from derive.sql.scripts import check_schema
 
@@ -51,7 +51,7 @@ class Command(QuickCommand):
             self.stdout.write(json.dumps(asdict(report) | {"settled_utc": report.settled_utc.isoformat()}))
         else:
             self.stdout.write(
-                f"sealed {counted(report.events, 'event')} in {counted(report.seals, 'seal')}; head {report.head_line}"
+                f"sealed {plural(report.events, 'event')} in {plural(report.seals, 'seal')}; head {report.head_line}"
             )
         if not report.is_settled:
             self.stderr.write("seal_audit: an open transaction that may hold older events keeps the rest from its seal")

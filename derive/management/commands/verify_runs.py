@@ -13,11 +13,11 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import connection
 
-from derive.counting import counted
 from derive.errors import HolocronError
 from derive.lake import Lake
 from derive.management.quick_command import QuickCommand
 from derive.management.times import moment
+from derive.plural import plural
 from derive.sql.scripts import check_schema
 from derive.states import RunStatus
 from derive.verify.checkers import Checkers
@@ -126,5 +126,5 @@ def _progress(runs: int) -> Iterator[Callable[[Summary], None]]:
         yield lambda summary: progress.update(
             task,
             completed=summary.runs,
-            rate=f"{summary.megabytes_per_second:.1f} MB/s {counted(summary.findings, 'fault')}",
+            rate=f"{summary.megabytes_per_second:.1f} MB/s {plural(summary.findings, 'fault')}",
         )

@@ -7,23 +7,23 @@ import pytest
 
 from derive.errors import QueueError
 from derive.models import ScheduleRun, TaskState
-from derive.schedules import alone
-from derive.schedules.alone import Deadline, Outcome, Told, run_alone
+from derive.schedules import single_flight
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult, run_single_flight
 from derive.sql.clock import database_now
 from tests.contract.scenes import THREAD_SECONDS, at_once
 
 pytestmark = pytest.mark.usefixtures("empty_queue")
 
 
-def done(_deadline: Deadline) -> Told:
-    return Told(Outcome.DONE, "did it")
+def done(_deadline: Deadline) -> TaskResult:
+    return TaskResult(TaskOutcome.DONE, "did it")
 
 
-def idle(_deadline: Deadline) -> Told:
-    return Told(Outcome.IDLE)
+def idle(_deadline: Deadline) -> TaskResult:
+    return TaskResult(TaskOutcome.IDLE)
 
 
-def failing(_deadline: Deadline) -> Told:
+def failing(_deadline: Deadline) -> TaskResult:
     raise QueueError("the table is gone")
 
 
@@ -39,25 +39,25 @@ def age(task: str, **span: float) -> None:
 def test_of_two_at_the_same_moment_one_runs() -> None:
     running, may_end = threading.Event(), threading.Event()
 
-    def slow(_deadline: Deadline) -> Told:
+    def slow(_deadline: Deadline) -> TaskResult:
         running.set()
         assert may_end.wait(THREAD_SECONDS)
-        return Told(Outcome.DONE, "did it")
+        return TaskResult(TaskOutcome.DONE, "did it")
 
-    def other() -> Told | None:
+    def other() -> TaskResult | None:
         assert running.wait(THREAD_SECONDS)
         try:
-            return run_alone("t", done, seconds=60)
+            return run_single_flight("t", done, seconds=60)
         finally:
             may_end.set()
 
-    first, second = at_once(lambda: run_alone("t", slow, seconds=60), other)
-    assert (first, second) == (Told(Outcome.DONE, "did it"), None)
+    first, second = at_once(lambda: run_single_flight("t", slow, seconds=60), other)
+    assert (first, second) == (TaskResult(TaskOutcome.DONE, "did it"), None)
     assert ScheduleRun.objects.count() == 1
 
 
 def test_of_many_that_race_for_a_task_nobody_ran_before_one_runs() -> None:
-    runs = at_once(*[lambda: run_alone("t", done, seconds=60, not_within_seconds=60)] * 8)
+    runs = at_once(*[lambda: run_single_flight("t", done, seconds=60, not_within_seconds=60)] * 8)
     assert sum(told is not None for told in runs) == 1
 
 
@@ -65,52 +65,52 @@ def test_who_was_overtaken_after_a_look_at_the_clock_does_not_run_it_again(monke
     def overtaken() -> datetime:
         monkeypatch.undo()
         now = database_now()
-        assert run_alone("t", done, seconds=60, not_within_seconds=60) is not None
+        assert run_single_flight("t", done, seconds=60, not_within_seconds=60) is not None
         return now
 
-    monkeypatch.setattr(alone, "database_now", overtaken)
-    assert run_alone("t", done, seconds=60, not_within_seconds=60) is None
+    monkeypatch.setattr(single_flight, "database_now", overtaken)
+    assert run_single_flight("t", done, seconds=60, not_within_seconds=60) is None
 
 
 def test_different_tasks_do_not_wait_for_each_other() -> None:
-    def nested(deadline: Deadline) -> Told:
-        assert run_alone("other", done, seconds=60) is not None
+    def nested(deadline: Deadline) -> TaskResult:
+        assert run_single_flight("other", done, seconds=60) is not None
         return done(deadline)
 
-    assert run_alone("t", nested, seconds=60) is not None
+    assert run_single_flight("t", nested, seconds=60) is not None
 
 
 def test_a_task_that_ran_just_now_is_not_run_again() -> None:
-    assert run_alone("t", idle, seconds=60, not_within_seconds=20) is not None
-    assert run_alone("t", idle, seconds=60, not_within_seconds=20) is None
+    assert run_single_flight("t", idle, seconds=60, not_within_seconds=20) is not None
+    assert run_single_flight("t", idle, seconds=60, not_within_seconds=20) is None
     age("t", seconds=21)
-    assert run_alone("t", idle, seconds=60, not_within_seconds=20) is not None
+    assert run_single_flight("t", idle, seconds=60, not_within_seconds=20) is not None
 
 
 def test_what_failed_is_recorded_counted_and_cleared_by_success() -> None:
     for _time in range(3):
-        assert run_alone("t", failing, seconds=60) == Told(Outcome.FAILED, "the table is gone")
+        assert run_single_flight("t", failing, seconds=60) == TaskResult(TaskOutcome.FAILED, "the table is gone")
     state = TaskState.objects.get(name="t")
     assert (state.outcome, state.told, state.failures, state.succeeded_utc) == ("failed", "the table is gone", 3, None)
     # Said three times, it is one row.
     assert list(ScheduleRun.objects.values_list("outcome", "told", "times")) == [("failed", "the table is gone", 3)]
-    run_alone("t", done, seconds=60)
+    run_single_flight("t", done, seconds=60)
     state.refresh_from_db()
     assert (state.outcome, state.failures, state.succeeded_utc) == ("done", 0, state.ended_utc)
 
 
 def test_a_fault_of_our_own_is_told_by_its_place_not_by_its_message() -> None:
-    def broken(_deadline: Deadline) -> Told:
+    def broken(_deadline: Deadline) -> TaskResult:
         raise RuntimeError("the secret passage")
 
-    told = run_alone("t", broken, seconds=60)
+    told = run_single_flight("t", broken, seconds=60)
     assert told is not None
     assert "RuntimeError" in told.text
     assert "secret" not in told.text
 
 
 def test_what_had_nothing_to_do_leaves_no_row_but_is_known_to_have_run() -> None:
-    run_alone("t", idle, seconds=60)
+    run_single_flight("t", idle, seconds=60)
     assert not ScheduleRun.objects.exists()
     assert TaskState.objects.get(name="t").ended_utc is not None
 
@@ -119,54 +119,54 @@ def test_who_died_with_a_task_loses_it_when_its_time_has_passed_and_that_is_told
     class Killed(BaseException):
         """What no task catches: as if the process were gone."""
 
-    def dying(_deadline: Deadline) -> Told:
+    def dying(_deadline: Deadline) -> TaskResult:
         raise Killed
 
     with pytest.raises(Killed):
-        run_alone("t", dying, seconds=60)
-    assert run_alone("t", done, seconds=60) is None
+        run_single_flight("t", dying, seconds=60)
+    assert run_single_flight("t", done, seconds=60) is None
     age("t", seconds=200)
-    assert run_alone("t", done, seconds=60) is not None
+    assert run_single_flight("t", done, seconds=60) is not None
     assert list(ScheduleRun.objects.order_by("id").values_list("outcome", flat=True)) == ["failed", "done"]
     assert "without a word" in ScheduleRun.objects.earliest("id").told
 
 
 def test_who_comes_back_too_late_writes_nothing_over_its_successor() -> None:
-    def asleep(_deadline: Deadline) -> Told:
+    def asleep(_deadline: Deadline) -> TaskResult:
         age("t", seconds=200)
-        assert run_alone("t", lambda _: Told(Outcome.DONE, "the successor"), seconds=60) is not None
-        return Told(Outcome.DONE, "late")
+        assert run_single_flight("t", lambda _: TaskResult(TaskOutcome.DONE, "the successor"), seconds=60) is not None
+        return TaskResult(TaskOutcome.DONE, "late")
 
-    run_alone("t", asleep, seconds=60)
+    run_single_flight("t", asleep, seconds=60)
     assert TaskState.objects.get(name="t").told == "the successor"
 
 
 def test_a_start_in_the_future_stops_nothing() -> None:
-    run_alone("t", done, seconds=60)
+    run_single_flight("t", done, seconds=60)
     TaskState.objects.filter(name="t").update(started_utc=database_now() + timedelta(days=900))
-    assert run_alone("t", done, seconds=60, not_within_seconds=60) is not None
+    assert run_single_flight("t", done, seconds=60, not_within_seconds=60) is not None
 
 
 def test_a_task_held_by_a_clock_that_was_put_back_is_free() -> None:
     class Killed(BaseException):
         """As if the process were gone."""
 
-    def dying(_deadline: Deadline) -> Told:
+    def dying(_deadline: Deadline) -> TaskResult:
         raise Killed
 
     with pytest.raises(Killed):
-        run_alone("t", dying, seconds=60)
+        run_single_flight("t", dying, seconds=60)
     age("t", days=-900)
-    assert run_alone("t", done, seconds=60, not_within_seconds=60) is not None
+    assert run_single_flight("t", done, seconds=60, not_within_seconds=60) is not None
     assert "without a word" in ScheduleRun.objects.earliest("id").told
     assert TaskState.objects.get(name="t").outcome == "done"
 
 
 def test_a_time_out_that_ends_the_process_is_recorded_first() -> None:
-    def stopped(_deadline: Deadline) -> Told:
+    def stopped(_deadline: Deadline) -> TaskResult:
         raise SystemExit("Task exceeded maximum timeout value")
 
     with pytest.raises(SystemExit):
-        run_alone("t", stopped, seconds=60)
+        run_single_flight("t", stopped, seconds=60)
     assert TaskState.objects.get(name="t").outcome == "failed"
-    assert run_alone("t", done, seconds=60) is not None
+    assert run_single_flight("t", done, seconds=60) is not None

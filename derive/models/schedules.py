@@ -19,7 +19,7 @@ WHEN_HELP = (
 
 
 class HouseSchedule(Schedule):  # type: ignore[misc]  # django-q2 carries no types
-    """When a task of the house runs: django-q2's row, by the words that people know it by.
+    """When a system task runs: django-q2's row, by the words that people know it by.
 
     django-q2's own rights stand for it (``django_q.change_schedule`` …).
     """

@@ -1,4 +1,4 @@
-"""The house's own work on the queue: reaping, promoting, verifying a sample, tidying up."""
+"""System tasks on the queue: reaping, promoting, verifying a sample, tidying up."""
 
 import random
 from datetime import timedelta
@@ -7,13 +7,13 @@ from uuid import UUID
 from django.conf import settings
 from django_q.models import Task
 
-from derive.counting import counted
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Run
+from derive.models.schedules import SchedulerProcess, ScheduleRun, TaskState
+from derive.plural import plural
 from derive.queue import JobQueue
-from derive.schedule_models import SchedulerProcess, ScheduleRun, TaskState
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import RunStatus
@@ -32,7 +32,7 @@ KEPT_DAYS = 30
 MAX_TOLD_FINDINGS = 3
 
 
-def reap(deadline: Deadline) -> Told:
+def reap(deadline: Deadline) -> TaskResult:
     """End the runs whose lease expired."""
     queue, reaped = JobQueue(), 0
     while not deadline.is_over:
@@ -40,10 +40,14 @@ def reap(deadline: Deadline) -> Told:
         reaped += batch
         if batch < BATCH:
             break
-    return Told(Outcome.DONE, f"{counted(reaped, 'lease')} had expired") if reaped else Told(Outcome.IDLE)
+    return (
+        TaskResult(TaskOutcome.DONE, f"{plural(reaped, 'lease')} had expired")
+        if reaped
+        else TaskResult(TaskOutcome.IDLE)
+    )
 
 
-def promote(deadline: Deadline) -> Told:
+def promote(deadline: Deadline) -> TaskResult:
     """Make the jobs ready whose time has come."""
     queue, promoted = JobQueue(), 0
     while not deadline.is_over:
@@ -52,13 +56,13 @@ def promote(deadline: Deadline) -> Told:
         if batch < BATCH:
             break
     return (
-        Told(Outcome.DONE, f"{counted(promoted, 'job')} {'was' if promoted == 1 else 'were'} due")
+        TaskResult(TaskOutcome.DONE, f"{plural(promoted, 'job')} {'was' if promoted == 1 else 'were'} due")
         if promoted
-        else Told(Outcome.IDLE)
+        else TaskResult(TaskOutcome.IDLE)
     )
 
 
-def roll_up(deadline: Deadline) -> Told:
+def roll_up(deadline: Deadline) -> TaskResult:
     """Count what happened by the hour, as far as it has not been counted yet."""
     queue, events = JobQueue(), 0
     while not deadline.is_over:
@@ -69,10 +73,12 @@ def roll_up(deadline: Deadline) -> Told:
         events += answer.events
         if answer.is_caught_up or not answer.events:
             break
-    return Told(Outcome.DONE, f"{counted(events, 'event')} counted") if events else Told(Outcome.IDLE)
+    return (
+        TaskResult(TaskOutcome.DONE, f"{plural(events, 'event')} counted") if events else TaskResult(TaskOutcome.IDLE)
+    )
 
 
-def verify_sample(deadline: Deadline) -> Told:
+def verify_sample(deadline: Deadline) -> TaskResult:
     """Verify some of the newest runs, chosen by chance: their bytes, rows, prompts and answers."""
     # Here: every command of manage.py imports this module, and few verify.
     from derive.verify.checkers import Checkers
@@ -94,10 +100,14 @@ def verify_sample(deadline: Deadline) -> Told:
             verified += 1
     if findings:
         more = f"; and {len(findings) - MAX_TOLD_FINDINGS} more" if len(findings) > MAX_TOLD_FINDINGS else ""
-        told = "; ".join(findings[:MAX_TOLD_FINDINGS])
-        faults = f"{counted(len(findings), 'fault')} in {counted(verified, 'run')}"
-        return Told(Outcome.FAILED, f"{faults}: {told}{more}; see verify_runs")
-    return Told(Outcome.DONE, f"{counted(verified, 'run')} verified") if verified else Told(Outcome.IDLE)
+        first = "; ".join(findings[:MAX_TOLD_FINDINGS])
+        faults = f"{plural(len(findings), 'fault')} in {plural(verified, 'run')}"
+        return TaskResult(TaskOutcome.FAILED, f"{faults}: {first}{more}; see verify_runs")
+    return (
+        TaskResult(TaskOutcome.DONE, f"{plural(verified, 'run')} verified")
+        if verified
+        else TaskResult(TaskOutcome.IDLE)
+    )
 
 
 def _sample() -> list[UUID]:
@@ -107,7 +117,7 @@ def _sample() -> list[UUID]:
     return random.sample(newest, min(SAMPLE_RUNS, len(newest)))
 
 
-def tidy(deadline: Deadline) -> Told:
+def tidy(deadline: Deadline) -> TaskResult:
     """Forget what nobody looks at any more: old rows of tasks, of schedulers that are gone, of django-q2."""
     now = database_now()
     long_ago = now - timedelta(days=KEPT_DAYS)
@@ -124,4 +134,4 @@ def tidy(deadline: Deadline) -> Told:
     a_day = timedelta(days=1)
     removed += SchedulerProcess.objects.exclude(seen_utc__range=(now - a_day, now + a_day)).delete()[0]
     removed += Task.objects.filter(stopped__lt=long_ago).delete()[0]
-    return Told(Outcome.DONE, f"{removed} old rows removed") if removed else Told(Outcome.IDLE)
+    return TaskResult(TaskOutcome.DONE, f"{removed} old rows removed") if removed else TaskResult(TaskOutcome.IDLE)

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from derive.counting import counted
 from derive.lake import Lake
 from derive.models import Job
+from derive.models.schedules import RetentionPolicy
+from derive.plural import plural
 from derive.retention import PurgeReport, delete_files, purge
-from derive.schedule_models import RetentionPolicy
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.sealing.chain import seal_history
 from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
@@ -46,7 +46,7 @@ def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
     return found, True
 
 
-def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> Told:
+def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
     """Purge what the policy says is old; the history is sealed first."""
     report, out_of_time = PurgeReport(dry_run=False), ""
 
@@ -69,17 +69,17 @@ def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> T
     except _TimeIsUp:
         out_of_time = "; it took too long, the rest waits for the next time"
     if report.last_error is not None:
-        return Told(Outcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
+        return TaskResult(TaskOutcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
     if not out_of_time and not report.job_count and not report.files_deleted:
-        return Told(Outcome.IDLE, "no job was old enough")
-    return Told(Outcome.DONE, _counted(report) + out_of_time)
+        return TaskResult(TaskOutcome.IDLE, "no job was old enough")
+    return TaskResult(TaskOutcome.DONE, _counted(report) + out_of_time)
 
 
 def _counted(report: PurgeReport) -> str:
-    return f"{counted(report.job_count, 'job')} purged, {counted(report.files_deleted, 'file')} deleted from the lake"
+    return f"{plural(report.job_count, 'job')} purged, {plural(report.files_deleted, 'file')} deleted from the lake"
 
 
-def delete_purged_files(deadline: Deadline) -> Told:
+def delete_purged_files(deadline: Deadline) -> TaskResult:
     """Delete from the lake what earlier purges, whoever's, left there."""
     report = PurgeReport(dry_run=False)
 
@@ -90,11 +90,11 @@ def delete_purged_files(deadline: Deadline) -> Told:
     with suppress(_TimeIsUp):
         delete_files(Lake.open(settings.LAKE_URL), report, on_batch=watch)
     if report.last_error is not None:
-        return Told(Outcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
-    return Told(Outcome.DONE, _counted(report)) if report.files_deleted else Told(Outcome.IDLE)
+        return TaskResult(TaskOutcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
+    return TaskResult(TaskOutcome.DONE, _counted(report)) if report.files_deleted else TaskResult(TaskOutcome.IDLE)
 
 
-def seal(deadline: Deadline) -> Told:
+def seal(deadline: Deadline) -> TaskResult:
     """Seal the history as far as it is settled."""
     seals = 0
 
@@ -107,7 +107,9 @@ def seal(deadline: Deadline) -> Told:
     try:
         report = seal_history(Lake.open(settings.LAKE_URL), on_seal=watch)
     except _TimeIsUp:
-        return Told(Outcome.DONE, f"{counted(seals, 'seal')}; it took too long, the rest waits for the next time")
+        return TaskResult(
+            TaskOutcome.DONE, f"{plural(seals, 'seal')}; it took too long, the rest waits for the next time"
+        )
     if not report.seals:
-        return Told(Outcome.IDLE)
-    return Told(Outcome.DONE, f"{counted(report.events, 'event')} sealed; the head is {report.head_line}")
+        return TaskResult(TaskOutcome.IDLE)
+    return TaskResult(TaskOutcome.DONE, f"{plural(report.events, 'event')} sealed; the head is {report.head_line}")

@@ -16,9 +16,9 @@ from django.db.models import Q, QuerySet
 
 from derive.contracts import JobRef
 from derive.models import Job, JobEvent
+from derive.models.schedules import RetryPolicy
 from derive.queue import CHANGE_BATCH, JobQueue
-from derive.schedule_models import RetryPolicy
-from derive.schedules.alone import Deadline, Outcome, Told
+from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import REQUEUEABLE, JobStatus
@@ -48,7 +48,7 @@ class _Match(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class RetryPreview:
     """What a policy would find now: jobs to queue anew, and those that it leaves alone, their limit reached."""
 
     ready: int
@@ -57,16 +57,16 @@ class Foreseen:
     """Whether these are all: more than 10,000 are not looked at."""
 
 
-def foresee(policy: RetryPolicy) -> Foreseen:
+def preview_retries(policy: RetryPolicy) -> RetryPreview:
     """Return what the policy is about now; raise QueueError."""
     ready = exhausted = 0
     for match in _matches(policy, database_now()):
         if ready + exhausted == COUNT_TO:
-            return Foreseen(ready, exhausted, is_exact=False)
+            return RetryPreview(ready, exhausted, is_exact=False)
         is_exhausted = match.requeues >= policy.max_requeues
         exhausted += is_exhausted
         ready += not is_exhausted
-    return Foreseen(ready, exhausted, is_exact=True)
+    return RetryPreview(ready, exhausted, is_exact=True)
 
 
 @dataclass
@@ -80,7 +80,7 @@ class _Done:
     is_out_of_time: bool = False
 
 
-def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> Told:
+def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
     """Queue anew at most ``max_jobs`` of the policy's jobs, those that ended first."""
     most, done = min(policy.max_jobs, MOST_JOBS), _Done()
     batch: list[JobRef] = []
@@ -151,16 +151,16 @@ def _matching(policy: RetryPolicy, now: datetime) -> QuerySet[Any]:
     return jobs
 
 
-def _tell(policy: RetryPolicy, done: _Done) -> Told:
+def _tell(policy: RetryPolicy, done: _Done) -> TaskResult:
     text = f"{done.requeued} requeued"
     if done.refused:
         text += f", {done.refused} refused (changed meanwhile, or their dedupe key is held by another job)"
     if done.exhausted:
         text += f", {done.exhausted} left alone, their limit reached ({policy.max_requeues} by this policy)"
     if done.is_out_of_time:
-        return Told(Outcome.DONE, f"{text}; it took too long, the others wait for the next time")
+        return TaskResult(TaskOutcome.DONE, f"{text}; it took too long, the others wait for the next time")
     if done.is_at_cap:
-        return Told(Outcome.DONE, f"{text}; that is the most at a time, the others wait for the next")
+        return TaskResult(TaskOutcome.DONE, f"{text}; that is the most at a time, the others wait for the next")
     if done.requeued or done.refused:
-        return Told(Outcome.DONE, text)
-    return Told(Outcome.SKIPPED, text) if done.exhausted else Told(Outcome.IDLE, "no job matched")
+        return TaskResult(TaskOutcome.DONE, text)
+    return TaskResult(TaskOutcome.SKIPPED, text) if done.exhausted else TaskResult(TaskOutcome.IDLE, "no job matched")

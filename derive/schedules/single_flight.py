@@ -1,4 +1,4 @@
-"""A task runs alone: one holder in the whole database, however many schedulers there are, on the database's clock.
+"""Single flight: a task has one holder in the whole database, however many schedulers there are, on its clock.
 
 A task's row is taken by one statement that finds it free, which the database does for one of many. It is held for the
 task's bound in time, no transaction is open meanwhile, and whoever died with it loses it when that has passed. What a
@@ -20,7 +20,7 @@ from uuid import uuid4
 from django.db.models import Q
 
 from derive.errors import HolocronError, places_of
-from derive.schedule_models import ScheduleRun, TaskState
+from derive.models.schedules import ScheduleRun, TaskState
 from derive.sql.clock import database_now
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ AHEAD_SECONDS = 60
 MAX_TOLD = 2_000
 
 
-class Outcome(StrEnum):
+class TaskOutcome(StrEnum):
     """How a task went."""
 
     DONE = "done"
@@ -43,10 +43,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a task says of itself."""
+class TaskResult:
+    """How a task went, and what it says about it."""
 
-    outcome: Outcome
+    outcome: TaskOutcome
     text: str = ""
 
 
@@ -71,9 +71,9 @@ class _Held:
     failures: int
 
 
-def run_alone(
-    task: str, act: Callable[[Deadline], Told], *, seconds: float, not_within_seconds: float = 0
-) -> Told | None:
+def run_single_flight(
+    task: str, act: Callable[[Deadline], TaskResult], *, seconds: float, not_within_seconds: float = 0
+) -> TaskResult | None:
     """Run a task unless somebody is at it or began it less than ``not_within_seconds`` ago; then return None.
 
     A failure is recorded and told, not raised: it shows in the admin. Raises QueueError or Django's own when the
@@ -83,17 +83,17 @@ def run_alone(
     if held is None:
         return None
     try:
-        told = act(Deadline(seconds))
+        result = act(Deadline(seconds))
     except HolocronError as error:
-        told = Told(Outcome.FAILED, str(error))
+        result = TaskResult(TaskOutcome.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 (the edge where a task ends: everything is recorded, nothing is hidden)
         # Its message may hold a row's values.
-        told = Told(Outcome.FAILED, f"a fault of our own: {places_of(error)}")
+        result = TaskResult(TaskOutcome.FAILED, f"a fault of our own: {places_of(error)}")
     except SystemExit:
-        _record(held, Told(Outcome.FAILED, "took longer than it may and was ended; the next time it goes on"))
+        _record(held, TaskResult(TaskOutcome.FAILED, "took longer than it may and was ended; the next time it goes on"))
         raise
-    _record(held, told)
-    return told
+    _record(held, result)
+    return result
 
 
 def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | None:
@@ -118,39 +118,45 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     if before.token and before.held_until_utc is not None and not now <= before.held_until_utc <= longest:
         # Whoever had it never came back, or has it by a clock that nobody goes by any more.
         lost = _Held(task, before.token, before.held_by, before.started_utc or now, before.failures)
-        _keep(lost, Told(Outcome.FAILED, "ended without a word: its process died or hung"), now)
+        _keep(lost, TaskResult(TaskOutcome.FAILED, "ended without a word: its process died or hung"), now)
     return _Held(task, token, run_by, now, before.failures)
 
 
-def _record(held: _Held, told: Told) -> None:
+def _record(held: _Held, result: TaskResult) -> None:
     """Write how it went, and give the task back."""
     now = database_now()
-    failed = told.outcome is Outcome.FAILED
-    if told.outcome is not Outcome.IDLE:
+    failed = result.outcome is TaskOutcome.FAILED
+    if result.outcome is not TaskOutcome.IDLE:
         level = logging.WARNING if failed else logging.INFO
-        log.log(level, "schedule.ran", extra={"task": held.task, "outcome": told.outcome, "told": told.text[:MAX_TOLD]})
+        log.log(
+            level, "schedule.ran", extra={"task": held.task, "outcome": result.outcome, "told": result.text[:MAX_TOLD]}
+        )
     values: dict[str, Any] = {
         "token": "",
         "held_by": "",
         "held_until_utc": None,
         "ended_utc": now,
-        "outcome": told.outcome.value,
-        "told": told.text[:MAX_TOLD],
+        "outcome": result.outcome.value,
+        "told": result.text[:MAX_TOLD],
         "failures": held.failures + 1 if failed else 0,
     }
     if not failed:
         values["succeeded_utc"] = now
     # Only while it is ours: somebody else may have taken it over.
     TaskState.objects.filter(name=held.task, token=held.token).update(**values)
-    if told.outcome is not Outcome.IDLE:
-        _keep(held, told, now)
+    if result.outcome is not TaskOutcome.IDLE:
+        _keep(held, result, now)
 
 
-def _keep(held: _Held, told: Told, now: datetime) -> None:
+def _keep(held: _Held, result: TaskResult, now: datetime) -> None:
     """Keep a row of it; what says the same as the row before it is counted there."""
-    text = told.text[:MAX_TOLD]
+    text = result.text[:MAX_TOLD]
     last = ScheduleRun.objects.filter(task=held.task).order_by("-id").first()
-    if last is not None and (last.outcome, last.told) == (told.outcome.value, text) and told.outcome != Outcome.DONE:
+    if (
+        last is not None
+        and (last.outcome, last.told) == (result.outcome.value, text)
+        and result.outcome != TaskOutcome.DONE
+    ):
         ScheduleRun.objects.filter(pk=last.pk).update(times=last.times + 1, ended_utc=now, run_by=held.run_by)
         return
     ScheduleRun.objects.create(
@@ -158,6 +164,6 @@ def _keep(held: _Held, told: Told, now: datetime) -> None:
         run_by=held.run_by,
         started_utc=held.started_utc,
         ended_utc=now,
-        outcome=told.outcome.value,
+        outcome=result.outcome.value,
         told=text,
     )

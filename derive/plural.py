@@ -1,6 +1,6 @@
 """Numbers of things, as people read them."""
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 run``, ``12,000 runs``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

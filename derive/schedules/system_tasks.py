@@ -1,23 +1,23 @@
-"""The tasks of the house: what the scheduler may call, and how often it does unless a maintainer says otherwise."""
+"""System tasks: what the scheduler may call, and how often it does unless a maintainer says otherwise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from derive.schedule_models import RecurringInterrogation, RetentionPolicy, RetryPolicy
-from derive.schedules import keeping
-from derive.schedules.alone import Deadline, Told, run_alone
+from derive.models.schedules import RecurringInterrogation, RetentionPolicy, RetryPolicy
+from derive.schedules import maintenance
 from derive.schedules.due import run_due
 from derive.schedules.recurring import queue_again
-from derive.schedules.retaining import delete_purged_files, retain, seal
-from derive.schedules.retrying import retry
+from derive.schedules.retention_policies import delete_purged_files, retain, seal
+from derive.schedules.retry_policies import retry
+from derive.schedules.single_flight import Deadline, TaskResult, run_single_flight
 
 TASKS_MODULE = "derive.schedules.tasks"
 EVERY_MINUTE = "* * * * *"
 
 
 @dataclass(frozen=True)
-class HouseTask:
+class SystemTask:
     """One task. ``seconds`` bounds it; it begins at most once in ``not_within_seconds``, whatever the scheduler does.
 
     The latter is by the database's clock: a scheduler whose clock jumps, tasks that piled up while nobody worked
@@ -28,7 +28,7 @@ class HouseTask:
     title: str
     what: str
     cron: str
-    act: Callable[[Deadline], Told]
+    act: Callable[[Deadline], TaskResult]
     seconds: float
     not_within_seconds: float = 20
 
@@ -39,28 +39,30 @@ class HouseTask:
 
     def run(self) -> str:
         """Run it, if nobody is at it; return what it said."""
-        told = run_alone(self.name, self.act, seconds=self.seconds, not_within_seconds=self.not_within_seconds)
-        return "" if told is None else told.text
+        result = run_single_flight(
+            self.name, self.act, seconds=self.seconds, not_within_seconds=self.not_within_seconds
+        )
+        return "" if result is None else result.text
 
 
 _ALL = (
-    HouseTask(
+    SystemTask(
         "reap",
         "Reap expired leases",
         "Ends the runs of workers that went silent, so that their jobs go on. Living workers do the same.",
         EVERY_MINUTE,
-        keeping.reap,
+        maintenance.reap,
         seconds=50,
     ),
-    HouseTask(
+    SystemTask(
         "promote",
         "Promote due jobs",
         "Makes scheduled jobs ready whose time has come. Living workers do the same.",
         EVERY_MINUTE,
-        keeping.promote,
+        maintenance.promote,
         seconds=50,
     ),
-    HouseTask(
+    SystemTask(
         "retry_policies",
         "Retry policies",
         "Looks for retry policies that are due, and requeues their jobs.",
@@ -68,7 +70,7 @@ _ALL = (
         partial(run_due, RetryPolicy, retry),
         seconds=240,
     ),
-    HouseTask(
+    SystemTask(
         "recurring_interrogations",
         "Recurring interrogations",
         "Looks for recurring interrogations that are due, and queues their jobs.",
@@ -76,7 +78,7 @@ _ALL = (
         partial(run_due, RecurringInterrogation, queue_again),
         seconds=240,
     ),
-    HouseTask(
+    SystemTask(
         "retention_policies",
         "Retention policies",
         "Looks for retention policies that are due, and purges what is old enough.",
@@ -84,7 +86,7 @@ _ALL = (
         partial(run_due, RetentionPolicy, retain),
         seconds=240,
     ),
-    HouseTask(
+    SystemTask(
         "delete_purged_files",
         "Delete purged jobs' files",
         "Deletes from the lake what a purge could not.",
@@ -92,7 +94,7 @@ _ALL = (
         delete_purged_files,
         seconds=240,
     ),
-    HouseTask(
+    SystemTask(
         "seal",
         "Seal the history",
         "Hashes what happened into the chain, whose documents stand in the lake.",
@@ -100,33 +102,33 @@ _ALL = (
         seal,
         seconds=240,
     ),
-    HouseTask(
+    SystemTask(
         "roll_up",
         "Roll up statistics",
         "Counts what happened by the hour, for the dashboard. Living workers do the same.",
         "*/5 * * * *",
-        keeping.roll_up,
+        maintenance.roll_up,
         seconds=120,
     ),
-    HouseTask(
+    SystemTask(
         "verify_sample",
         "Verify a sample",
         "Checks some of the newest runs, chosen by chance: bytes, rows, prompts and answers against each other.",
         "30 3 * * *",
-        keeping.verify_sample,
+        maintenance.verify_sample,
         seconds=300,
         not_within_seconds=600,
     ),
-    HouseTask(
+    SystemTask(
         "tidy",
         "Tidy up",
         "Removes old rows of the schedules' own tables.",
         "45 3 * * *",
-        keeping.tidy,
+        maintenance.tidy,
         seconds=120,
         not_within_seconds=600,
     ),
 )
-HOUSE = {task.name: task for task in _ALL}
+SYSTEM_TASKS = {task.name: task for task in _ALL}
 FUNCS = frozenset(task.func for task in _ALL)
 """All that the scheduler may call."""

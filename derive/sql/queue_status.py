@@ -35,7 +35,7 @@ _READY_ESTIMATE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueueStatus:
     """Jobs by state as far as counted, jobs worked off a second lately, and how far events are counted into hours."""
 
     jobs: dict[JobStatus, int]
@@ -43,7 +43,7 @@ class Standing:
     counted_through_utc: datetime | None
 
 
-def read_standing(states: Collection[JobStatus], *, now: datetime) -> Standing:
+def read_queue_status(states: Collection[JobStatus], *, now: datetime) -> QueueStatus:
     """Count up to COUNT_CAP + 1 jobs of each state, and up to ENDED_CAP of each that ended lately; one statement."""
     engine = engine_of(connection)
     jobs, mark = quoted_table(engine, "job"), quoted_table(engine, "stat_mark")
@@ -62,7 +62,7 @@ def read_standing(states: Collection[JobStatus], *, now: datetime) -> Standing:
     ]
     arms.append(f"SELECT '{_MARK}', event_seq, through_utc FROM {mark} WHERE stat_name = 'stat_hour'")  # noqa: S608 (constants)
     rows = read_rows(" UNION ALL ".join(arms))
-    return Standing(
+    return QueueStatus(
         jobs={JobStatus(what): int(amount) for what, amount, _at in rows if what not in {_MARK, _ENDED}},
         ended_per_second=sum(_rate(int(amount), at, now) for what, amount, at in rows if what == _ENDED),
         counted_through_utc=next((as_utc(at) for what, _n, at in rows if what == _MARK and at is not None), None),

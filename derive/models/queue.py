@@ -10,36 +10,9 @@ from django.db import models
 from typing_extensions import override
 
 from derive.errors import ErrorKind
-from derive.schedule_models import (
-    HouseSchedule,
-    RecurringInterrogation,
-    RetentionPolicy,
-    RetryPolicy,
-    SchedulerProcess,
-    ScheduleRun,
-    TaskState,
-)
 from derive.sql.fields import GuidField, UtcField
 from derive.sql.tables import db_table
 from derive.states import JobEventName, JobStatus, RunStatus
-
-__all__ = [
-    "Artifact",
-    "HouseSchedule",
-    "Interrogation",
-    "Job",
-    "JobEvent",
-    "LakeDeletion",
-    "RecurringInterrogation",
-    "RetentionPolicy",
-    "RetryPolicy",
-    "Run",
-    "ScheduleRun",
-    "SchedulerProcess",
-    "SchemaScript",
-    "TaskState",
-    "Worker",
-]
 
 
 class ReadingSideOnly(TypeError):
@@ -48,10 +21,6 @@ class ReadingSideOnly(TypeError):
 
 def _refuse(what: str) -> NoReturn:
     raise ReadingSideOnly(f"{what} is only read here: rows of the schema llm change through derive.queue.JobQueue")
-
-
-def _choices(values: type[JobStatus] | type[RunStatus] | type[JobEventName] | type[ErrorKind]) -> list[tuple[str, str]]:
-    return [(value.value, value.value) for value in values]
 
 
 class ReadingQuerySet(models.QuerySet[Any]):
@@ -92,6 +61,10 @@ class ReadingModel(models.Model):
     @override
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         _refuse(type(self).__name__)
+
+
+def _choices(values: type[JobStatus] | type[RunStatus] | type[JobEventName] | type[ErrorKind]) -> list[tuple[str, str]]:
+    return [(value.value, value.value) for value in values]
 
 
 class Job(ReadingModel):
