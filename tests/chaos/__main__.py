@@ -9,6 +9,7 @@ import sys
 from random import Random, SystemRandom
 
 from tests.chaos.world import chaos_world
+from tests.own_pgbouncer import PROGRAM, WHY_SKIPPED
 
 
 def main() -> int:
@@ -21,6 +22,8 @@ def main() -> int:
     seed = SystemRandom().randrange(2**32) if given.seed is None else given.seed
     _say(f"seed {seed}")
     rng = Random(seed)
+    if PROGRAM is None:
+        _say(WHY_SKIPPED)
     with chaos_world(rng, keep=given.keep) as world:
         # Django meets this world's database and no other.
         os.environ.update(world.environment)

@@ -28,7 +28,10 @@ class Kill:
 
 
 class Crew:
-    """Starts workers and replaces them; every second one keeps its id over a restart, as a service would."""
+    """Starts workers and replaces them; every second one keeps its id over a restart, as a service would.
+
+    Every second start goes through the pooler.
+    """
 
     def __init__(self, world: ChaosWorld, *, size: int) -> None:
         self.size = size
@@ -75,7 +78,7 @@ class Crew:
                 *("--poll-seconds", str(POLL_SECONDS)),
                 *("--grace-seconds", str(GRACE_SECONDS)),
             ],
-            environment=world.environment,
+            environment=world.pooled_environment if self._started % 2 else world.environment,
             log=world.folder / f"{self._worker_ids[place]}.{self._started}.log",
             preexec=become(world.account, signal_at_parents_death=signal.SIGKILL),
         )

@@ -75,6 +75,10 @@ class Director:
                 return self._try_again(planned)
         elif fault is Fault.DATABASE_CRASH:
             self._world.crash_database(away_seconds=planned.lasts_seconds)
+        elif fault is Fault.POOLER_CRASH:
+            if self._world.pooler is None:
+                return None
+            self._world.crash_pooler(away_seconds=planned.lasts_seconds)
         else:
             self._last(planned, self._switch(fault))
         self._waiting.pop(fault, None)

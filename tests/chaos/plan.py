@@ -21,6 +21,7 @@ class Fault(StrEnum):
     RESCHEDULE = "operator reschedules"
     HOLD = "operator holds"
     DUPLICATES = "one key queued by several at once"
+    POOLER_CRASH = "PgBouncer killed and started again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ RHYTHMS = {
     Fault.RESCHEDULE: Rhythm(every_seconds=2),
     Fault.HOLD: Rhythm(every_seconds=3),
     Fault.DUPLICATES: Rhythm(every_seconds=2),
+    Fault.POOLER_CRASH: Rhythm(every_seconds=20, lasts_seconds=(0.1, 1.5)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Where a chaos run happens: a PostgreSQL and a folder of its own, a fake Ollama, and an ordinary user."""
+"""Where a chaos run happens: a PostgreSQL, a pooler and a folder of its own, a fake Ollama, and an ordinary user."""
 
 import os
 import shutil
@@ -18,11 +18,13 @@ from signal import SIGQUIT
 import psycopg
 
 from holocron.embedded_postgres.account import _CAP_DAC_READ_SEARCH, Account
+from holocron.embedded_postgres.keeper import DATABASE_NAME
 from tests.chaos.moods import Moods
 from tests.chaos.processes import BASE_DIR
 from tests.chaos.spans import Span
 from tests.chaos.worker import FULL_VARIABLE
 from tests.fake_ollama import FakeOllama
+from tests.own_pgbouncer import PROGRAM, OwnPgBouncer
 from tests.own_postgres import OwnPostgres
 
 FOLDER_MODE, READ_ONLY_MODE = 0o755, 0o555
@@ -39,6 +41,8 @@ class ChaosWorld:
     moods: Moods
     account: Account
     is_kept: bool
+    pooler: OwnPgBouncer | None = None
+    """In transaction mode, where PgBouncer is installed: every second worker goes through it."""
     away: list[Span] = field(default_factory=list)
     """When the database was away."""
     _database_thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "database"))
@@ -71,6 +75,24 @@ class ChaosWorld:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         return {**os.environ, **own}
+
+    @property
+    def pooled_environment(self) -> dict[str, str]:
+        """The way through the pooler, where there is one."""
+        return self.environment | ({"DATABASE_URL": self.pooler.url(DATABASE_NAME)} if self.pooler else {})
+
+    def crash_pooler(self, *, away_seconds: float) -> None:
+        """Kill the pooler, and start it again on the thread that restarts the database."""
+        self._restarts.append(self._database_thread.submit(self._crash_pooler, away_seconds))
+
+    def _crash_pooler(self, away_seconds: float) -> None:
+        assert self.pooler is not None
+        since = time.time()
+        self.pooler.stop()
+        time.sleep(away_seconds)
+        self.pooler.start()
+        # Maybe everybody who was up came by it.
+        self.away.append((since, time.time()))
 
     def crash_database(self, *, away_seconds: float) -> None:
         """Stop the server as a crash would, and start it again on a thread that lives as long as this world."""
@@ -130,10 +152,16 @@ def chaos_world(rng: Random, *, keep: bool) -> Iterator[ChaosWorld]:
         account = replace(account, capability=_CAP_DAC_READ_SEARCH)
     moods = Moods(rng)
     postgres.start()
+    pooler = None
+    if PROGRAM is not None:
+        pooler = OwnPgBouncer(
+            folder / "pooler", server_folder=postgres.socket_folder, account=postgres._account, pool_size=8
+        )
+        pooler.start()
     try:
         with FakeOllama(records=False) as fake:
             fake.always(moods)
-            world = ChaosWorld(postgres, folder / "world", fake, moods, account, is_kept=keep)
+            world = ChaosWorld(postgres, folder / "world", fake, moods, account, is_kept=keep, pooler=pooler)
             world.lake.mkdir(parents=True)
             for own in (world.folder, world.lake):
                 os.chown(own, account.uid, account.gid)
@@ -146,7 +174,11 @@ def chaos_world(rng: Random, *, keep: bool) -> Iterator[ChaosWorld]:
             )
             yield world
             if not world.is_kept:
+                if pooler is not None:
+                    pooler.stop()
                 postgres.stop()
                 shutil.rmtree(folder)
     finally:
+        if pooler is not None:
+            pooler.stop()
         postgres.stop()

@@ -38,6 +38,7 @@ class Grounds:
     def __init__(self, folder: Path) -> None:
         self.folder, self.account = folder, choose_account()
         self.environment: Mapping[str, str] = {}
+        self.pooled_environment: Mapping[str, str] = {}
 
     def note(self, what: str) -> None:
         """Forget it."""
