@@ -1,7 +1,7 @@
 """Lints schemas against what Ollama's grammar really enforces, and prompts against what rendering fills in.
 
-Measured on llama.cpp's grammar (2026-10): part of JSON Schema is enforced while the model writes, part is silently
-not enforced (validation finds it only afterwards, at the price of a whole attempt), part is refused with a 400.
+Measured on Ollama of 2026-08 with llama.cpp b10434: part of JSON Schema is enforced while the model writes, part is
+silently not enforced (validation finds it only afterwards, at the price of an attempt), part is refused with a 400.
 A schema that the server refuses, or that makes an answer we cannot keep, is an error; what is merely not enforced is
 a warning. ``schema_rules`` holds the table.
 """
@@ -32,7 +32,7 @@ class Finding:
 
 def lint_schema(schema: Any) -> tuple[Finding, ...]:
     """Return what is wrong with an output schema, in its order."""
-    if not isinstance(schema, Mapping) or schema.get("type") != "object":
+    if not isinstance(schema, Mapping) or not _is_object(schema, schema, frozenset()):
         return (
             Finding(
                 path="#",
@@ -44,8 +44,21 @@ def lint_schema(schema: Any) -> tuple[Finding, ...]:
     return tuple(
         Finding(path=path, level=problem.level, problem=problem.what, instead=problem.instead)
         for path, node in _nodes(schema, "#")
-        for problem in (*problems_of(node), *_reference_problems(node, path, schema))
+        for problem in (*problems_of(node), *_reference_problems(node, schema))
     )
+
+
+def _is_object(node: Any, root: Mapping[str, Any], followed: frozenset[str]) -> bool:
+    """Whether only objects fit: said by its type, by properties, by what it refers to, or by each of its forms."""
+    if not isinstance(node, Mapping):
+        return False
+    reference = node.get("$ref")
+    if isinstance(reference, str):
+        return reference not in followed and _is_object(_resolve(reference, root), root, followed | {reference})
+    forms = node.get("anyOf", node.get("oneOf"))
+    if "type" not in node and isinstance(forms, list) and forms:
+        return all(_is_object(form, root, followed) for form in forms)
+    return bool(node.get("type", "object" if "properties" in node else None) == "object")
 
 
 def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[Finding, ...]:
@@ -99,7 +112,7 @@ def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _nodes(value, here)
 
 
-def _reference_problems(node: Any, path: str, root: Mapping[str, Any]) -> Iterator[Problem]:
+def _reference_problems(node: Any, root: Mapping[str, Any]) -> Iterator[Problem]:
     reference = node.get("$ref") if isinstance(node, Mapping) else None
     if reference is None:
         return
@@ -107,17 +120,21 @@ def _reference_problems(node: Any, path: str, root: Mapping[str, Any]) -> Iterat
         yield Problem(
             "error", "a reference that leaves the schema", "put the schema under $defs and refer to #/$defs/…"
         )
-    elif not _resolves(reference, root):
+    elif reference == "#":
+        yield Problem("error", "a reference to the whole schema is refused by the server", "put it under $defs")
+    elif "~" in reference or "%" in reference:
+        yield Problem("error", f"{reference}: an escaped name is refused by the server", "rename the definition")
+    elif _resolve(reference, root) is None:
         yield Problem("error", f"{reference} does not exist; the server refuses the schema", "define it under $defs")
-    elif path == reference or path.startswith(f"{reference}/"):
-        yield Problem("warning", "the schema contains itself: an answer may nest without end", "write the levels out")
 
 
-def _resolves(reference: str, root: Mapping[str, Any]) -> bool:
+def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+    """Return what a local reference names; None when there is no such thing."""
+    if not reference.startswith("#/"):
+        return root if reference == "#" else None
     node: Any = root
-    for part in reference.removeprefix("#").split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
+    for name in reference.removeprefix("#/").split("/"):
         if not isinstance(node, Mapping) or name not in node:
-            return False
+            return None
         node = node[name]
-    return reference == "#" or reference.startswith("#/")
+    return node

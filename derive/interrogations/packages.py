@@ -26,6 +26,7 @@ from derive.interrogations.definition import Definition
 from derive.interrogations.envelope import EntityInput
 from derive.interrogations.interrogation import Interrogation
 from derive.interrogations.lint import Finding, lint_prompt, lint_schema
+from derive.interrogations.patterns import wire_pattern
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
 VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}\Z")
@@ -139,22 +140,27 @@ def _model(module: ModuleType, name: str, folder: Traversable) -> type[BaseModel
 
 def _schema(output_model: type[BaseModel], folder: Traversable) -> Any:
     try:
-        return _without_titles(output_model.model_json_schema())
+        return _for_the_wire(output_model.model_json_schema())
     except PydanticUserError as error:
         raise ConfigurationError(f"{folder / 'output.py'}: Output has no JSON schema: {error.message}") from error
 
 
-def _without_titles(node: Any, *, names: bool = False) -> Any:
-    """Drop the titles Pydantic writes: each prompt would pay for them. A property called ``title`` stays."""
+def _for_the_wire(node: Any, *, names: bool = False) -> Any:
+    r"""Drop the titles Pydantic writes, which each prompt would pay for, and write patterns as the server takes them.
+
+    A property called ``title`` or ``pattern`` stays. ``\d`` becomes ``[0-9]``.
+    """
     if isinstance(node, list):
-        return [_without_titles(member) for member in node]
+        return [_for_the_wire(member) for member in node]
     if not isinstance(node, dict):
         return node
-    return {
-        name: _without_titles(member, names=not names and name in {"properties", "$defs"})
-        for name, member in node.items()
-        if names or name != "title" or not isinstance(member, str)
-    }
+    kept = {}
+    for name, member in node.items():
+        if names or not isinstance(member, str):
+            kept[name] = _for_the_wire(member, names=not names and name in {"properties", "$defs"})
+        elif name != "title":
+            kept[name] = wire_pattern(member) if name == "pattern" else member
+    return kept
 
 
 def _canonical(schema: Any, folder: Traversable) -> str:

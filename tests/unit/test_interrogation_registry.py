@@ -242,3 +242,10 @@ def test_references_to_evidence_are_checked_before_a_job_is_queued() -> None:
     bad = job().model_copy(update={"evidence_ref_json": '{"items": [{"lake_uri": "../x"}]}'})
     with pytest.raises(InvalidInput, match=r"evidence_ref_json: items\[0\]\.lake_uri"):
         Registry.load(None).check(bad)
+
+
+def test_a_models_pattern_is_sent_as_the_server_takes_it(tmp_path: Path) -> None:
+    output = OUTPUT.replace("max_length=40", 'pattern=r"^\\d{4}-[\\d\\-]{1,9}$", max_length=40')
+    package(tmp_path, "mood", output_py=output)
+    mood = Registry.load(tmp_path).get("mood")
+    assert mood.definition.output_schema["properties"]["mood"]["pattern"] == "^[0-9]{4}-[0-9-]{1,9}$"
