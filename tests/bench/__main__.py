@@ -82,6 +82,12 @@ def _admin() -> Iterator[Result]:
     yield from admin.measure()
 
 
+def _proofs() -> Iterator[Result]:
+    from tests.bench import proofs
+
+    yield proofs.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -100,6 +106,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "watching": _watching,
     "dashboard": _dashboard,
     "admin": _admin,
+    "proofs": _proofs,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

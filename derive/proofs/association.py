@@ -1,0 +1,90 @@
+"""Which of several numbers or dates of a quote a fact's key means."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from derive.proofs.reading import Reading
+
+FAR = 99
+_BACK = 7
+_FORTH = 4
+_STOPS = frozenset({".", ";", "!", "?", ",", "and", "but", "while", "whereas", "though", "although", "then", "|", "\n"})
+_GRAMMAR = frozenset(
+    "a an the of in on at to by for from with is was are were be been has have had its his her their it he she they as "
+    "than that which who about around some per up into over under until since ( ) - : = \" '".split()
+)
+
+
+class Span(Protocol):
+    """Tokens of a reading, the end exclusive."""
+
+    start: int
+    end: int
+
+
+def distances(reading: Reading, spans: Sequence[Span], cues: frozenset[str]) -> list[int]:
+    """Return how many tokens each span is away from a word that names the key; ``FAR`` when none belongs to it.
+
+    A word belongs to a span within the same part of a sentence and on the same side of any other span.
+    """
+    if cues.isdisjoint(reading.stems) and cues.isdisjoint(reading.roots):
+        return [FAR] * len(spans)
+    is_cue = [bare in cues or base in cues for bare, base in zip(reading.stems, reading.roots, strict=True)]
+    found = []
+    for place, span in enumerate(spans):
+        floor = spans[place - 1].end if place else -1
+        ceiling = spans[place + 1].start if place + 1 < len(spans) else len(reading)
+        back, forth = _distance_back(reading, span, is_cue, floor), _distance_forth(reading, span, is_cue, ceiling)
+        found.append(min(back, forth))
+    for place in range(1, len(spans)):
+        if found[place] == FAR and found[place - 1] < FAR and _continues(reading, spans[place - 1], spans[place]):
+            found[place] = found[place - 1]
+    return found
+
+
+def _distance_back(reading: Reading, span: Span, is_cue: list[bool], floor: int) -> int:
+    for at in range(span.start - 1, max(floor, span.start - _BACK, 0) - 1, -1):
+        if reading.low[at] in _STOPS:
+            return FAR
+        if is_cue[at]:
+            # The noun of the span before, where this one has its own: "27 goals in 34 matches".
+            return FAR if at == floor and has_own_label(reading, span) else span.start - at
+    return FAR
+
+
+def _distance_forth(reading: Reading, span: Span, is_cue: list[bool], ceiling: int) -> int:
+    for at in range(span.end, min(ceiling, span.end + _FORTH)):
+        if reading.low[at] in _STOPS:
+            return FAR
+        if is_cue[at]:
+            return at - span.end + 1
+    return FAR
+
+
+def _continues(reading: Reading, before: Span, after: Span) -> bool:
+    """Whether the second span goes on with a list or change the first began ("12, 15 and 18", "from 2 to 3")."""
+    between = reading.low[before.end : after.start]
+    if not between or len(between) > 3 or not all(word in {",", "and", "or", "to", "then", "-"} for word in between):
+        return False
+    return not has_own_label(reading, after)
+
+
+def has_own_label(reading: Reading, span: Span) -> bool:
+    """Whether a noun of its own follows the span at once ("600 passengers", "4 TB of disk")."""
+    at = span.end
+    if reading.word(at) == "of":
+        at += 2 if reading.word(at + 1) in {"the", "a", "its", "his", "her", "their"} else 1
+    following = reading.word(at)
+    return following[:1].isalpha() and following not in _GRAMMAR and following not in _STOPS
+
+
+def label_before(reading: Reading, span: Span, floor: int) -> bool:
+    """Whether a word other than grammar stands before the span in the same part of the sentence."""
+    for at in range(span.start - 1, max(floor, span.start - 4) - 1, -1):
+        word = reading.low[at]
+        if word in _STOPS:
+            return False
+        if word not in _GRAMMAR and word[0].isalpha():
+            # "on discharge" tells when, not what.
+            return reading.word(at - 1) not in {"on", "at", "in", "by", "during", "after", "before", "since"}
+    return False

@@ -1,0 +1,171 @@
+"""The rule ``identifier``: codes, addresses and numbers that are names stand in the quote exactly."""
+
+import re
+
+from derive.proofs.judgement import Context, Judgement, refuted, shown, supported, undecided
+
+_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_URL = re.compile(r"(?:https?|ftp|s3|urn):/?/?[^\s<>\"']{1,400}|www\.[^\s<>\"']{1,400}", re.IGNORECASE)
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_DOTTED = re.compile(r"v?\d{1,10}(?:\.\d{1,10}){2,5}(?:-[\w.]{1,20})?")
+_DIGITS = re.compile(r"\+?\(?\d[\d ()./-]{4,30}\d(?:[ -]?[Xx])?")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:#-]{0,80}")
+_TOKEN = re.compile(r"[^\s,;()\[\]{}<>\"“”‘’]+")
+_EDGE = ".:!?'’`*"
+_SEPARATORS = str.maketrans("", "", " -./()\u00a0\u2011")
+_DASHES = str.maketrans("‐‑‒–−", "-----")
+_NUMBER_LIKE = re.compile(
+    r"\d[\d.]{0,40}e[+-]?\d{1,3}|\d[\d.,]{0,40}(?:st|nd|rd|th|s|k|m|bn|km|kg|cm|mm|g|mg|ml|l|h|hr|hrs|min|ft|in|lb|lbs|mph|am|pm|x|d|y|yr|w|b|tn|mn|t|gb|mb|tb|"
+    r"kb|hz|khz|mhz|ghz|kw|mw|gw|kwh|mwh|v|a|c|f|oz|mi|m2|m3|km2|ad|bc|bce|ce|bby|aby|ppm|bps|bpm|mmhg|usd|eur|gbp|pp|pct)",
+    re.IGNORECASE,
+)
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}:\d{2}(?::\d{2})?(?:[^\w-]|$)")
+_QUARTER = re.compile(r"(?:[QH][1-4][-/ ]?(?:\d{4}|\d{2})?|FY ?\d{2,4}|\d{4}[-/ ]?[QH][1-4]|[QH][1-4])", re.IGNORECASE)
+
+
+def looks_like_identifier(value: str) -> bool:
+    """Whether a value is a code, an address or a number that is a name, by its form."""
+    value = value.strip()
+    if len(value) > 300 or not value:
+        return False
+    if _EMAIL.fullmatch(value) or _URL.fullmatch(value) or _UUID.fullmatch(value) or _DOTTED.fullmatch(value):
+        return True
+    if " " in value or not value.isascii():
+        return False
+    has_digit = any(map(str.isdigit, value))
+    has_letter = any(map(str.isalpha, value))
+    if not (has_digit and has_letter) or not _CODE.fullmatch(value):
+        return False
+    if _MOMENT.match(value):
+        return False
+    return not (
+        _NUMBER_LIKE.fullmatch(value) or _QUARTER.fullmatch(value) or (value[0].isdigit() and value[-1] in "%°")
+    )
+
+
+def judge_identifier(value: str, quote: str, context: Context) -> Judgement:  # noqa: ARG001 (every rule's signature)
+    """Judge a value that must stand in the quote character by character."""
+    wanted = value.strip().translate(_DASHES)
+    text = quote.translate(_DASHES)
+    if not wanted:
+        return undecided("The value is empty.")
+    if stands_whole(wanted, text):
+        return supported("The quote has it exactly.")
+    kind = _kind(wanted)
+    if kind is not None:
+        return _judge_kind(wanted, text, kind)
+    return _judge_code(wanted, text)
+
+
+def stands_whole(wanted: str, text: str) -> bool:
+    """Whether a text holds another with no letter, digit or joining mark at its ends."""
+    start = text.find(wanted)
+    tries = 0
+    while start >= 0 and tries < 50:
+        end = start + len(wanted)
+        if not _joins(text, start, -1) and not _joins(text, end - 1, 1):
+            return True
+        start = text.find(wanted, start + 1)
+        tries += 1
+    return False
+
+
+def _joins(text: str, at: int, step: int) -> bool:
+    """Whether a code goes on past this end."""
+    beside = at + step
+    if not 0 <= beside < len(text):
+        return False
+    if text[beside].isalnum() or text[beside] == "_":
+        return True
+    further = beside + step
+    return text[beside] in "-./@:#+" and 0 <= further < len(text) and text[further].isalnum() and text[at].isalnum()
+
+
+def _kind(wanted: str) -> re.Pattern[str] | None:
+    for pattern in (_EMAIL, _URL, _UUID, _DOTTED):
+        if pattern.fullmatch(wanted):
+            return pattern
+    digits = sum(map(str.isdigit, wanted))
+    return _DIGITS if digits >= 6 and _DIGITS.fullmatch(wanted) else None
+
+
+def _judge_kind(wanted: str, text: str, kind: re.Pattern[str]) -> Judgement:
+    found = [match[0] for match in kind.finditer(text)][:40]
+    bare = _bare(wanted, kind)
+    for other in found:
+        if _bare(other, kind) == bare:
+            return supported("The quote has it, written a little differently.")
+    if kind is _URL and stands_whole(_without_scheme(wanted), text):
+        return supported("The quote has the address without its scheme.")
+    if found:
+        return refuted(f"The quote says {shown(found[0])}, not {shown(wanted)}.")
+    return undecided(f"The quote does not hold {shown(wanted)}.")
+
+
+def _bare(text: str, kind: re.Pattern[str]) -> str:
+    if kind is _DIGITS:
+        return text.translate(_SEPARATORS).upper()
+    if kind is _URL:
+        return text.rstrip("/.,;:!?)").removeprefix("www.")
+    if kind is _DOTTED:
+        return text.lower().removeprefix("v")
+    return text.lower().rstrip(".")
+
+
+def _without_scheme(url: str) -> str:
+    return url.partition("://")[2].rstrip("/").removeprefix("www.") or url
+
+
+def _judge_code(wanted: str, text: str) -> Judgement:
+    bare = wanted.translate(_SEPARATORS)
+    shape = _shape(wanted)
+    likely: str | None = None
+    is_alike = False
+    for match in _TOKEN.finditer(text):
+        token = match[0].strip(_EDGE)
+        if not token:
+            continue
+        if token.lower() == wanted.lower() or (len(bare) > 2 and token.translate(_SEPARATORS) == bare):
+            if token.translate(_SEPARATORS) == bare:
+                return supported("The quote has it, written a little differently.")
+            return undecided(f"The quote writes {shown(token)}, in other letters.")
+        if _is_code(token) and not _NUMBER_LIKE.fullmatch(token) and not _MOMENT.match(token):
+            is_nearer = _shape(token) == shape or _is_near(token, wanted)
+            if likely is None or is_nearer > is_alike:
+                likely, is_alike = token, is_nearer
+    if len(bare) > 3 and bare in text.translate(_SEPARATORS) and " " in text:
+        spaced = text.translate(str.maketrans("", "", " -"))
+        if bare in spaced and not _continues(spaced, bare):
+            return supported("The quote has it, written a little differently.")
+    if likely is not None:
+        return refuted(f"The quote says {shown(likely)}, not {shown(wanted)}.")
+    return undecided(f"The quote does not hold {shown(wanted)}.")
+
+
+def _continues(text: str, bare: str) -> bool:
+    end = text.find(bare) + len(bare)
+    return end < len(text) and text[end].isdigit()
+
+
+def _is_code(token: str) -> bool:
+    return any(map(str.isdigit, token)) and (any(map(str.isalpha, token)) or "-" in token)
+
+
+def _shape(text: str) -> str:
+    """Return the text with A for a run of letters and 0 for a run of digits: codes of one kind share it."""
+    shape = ""
+    for character in text[:80]:
+        mark = "A" if character.isalpha() else "0" if character.isdigit() else character
+        if not shape or shape[-1] != mark or mark not in "A0":
+            shape += mark
+    return shape
+
+
+def _is_near(token: str, wanted: str) -> bool:
+    """Whether two codes share their beginning."""
+    same = 0
+    for one, other in zip(token.lower(), wanted.lower(), strict=False):
+        if one != other:
+            break
+        same += 1
+    return same >= 2 and 2 * same >= min(len(token), len(wanted))

@@ -1,0 +1,74 @@
+"""What a proof rule is told and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+_MAX_SHOWN_CHARACTERS = 60
+
+
+class Verdict(StrEnum):
+    """Whether a quote supports a value, refutes it, or leaves it open."""
+
+    SUPPORTED = "SUPPORTED"
+    REFUTED = "REFUTED"
+    NOT_ENOUGH_INFO = "NOT_ENOUGH_INFO"
+
+
+class Judgement(NamedTuple):
+    """A verdict and the reason an operator reads; ``proof`` names the rule once ``judge`` has chosen it."""
+
+    verdict: Verdict
+    why: str
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known about a fact besides its value and quote.
+
+    ``key`` is the fact's key in snake_case; its words say which number or date of a quote is meant, and an ending such
+    as ``_m`` or ``_usd`` names the unit. ``unit`` is the unit of a value that names none. ``choices`` maps each allowed
+    value to its synonyms. ``entity`` is the name of what the fact is about. ``proof`` names a rule to use instead of
+    the one the value's form suggests.
+    """
+
+    key: str = ""
+    unit: str = ""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    entity: str = ""
+    proof: str = ""
+
+
+def supported(why: str) -> Judgement:
+    """Return the judgement that the quote says so."""
+    return Judgement(Verdict.SUPPORTED, why)
+
+
+def refuted(why: str) -> Judgement:
+    """Return the judgement that the quote says otherwise."""
+    return Judgement(Verdict.REFUTED, why)
+
+
+def undecided(why: str) -> Judgement:
+    """Return the judgement that the quote does not decide it."""
+    return Judgement(Verdict.NOT_ENOUGH_INFO, why)
+
+
+def worst(judgements: list[Judgement]) -> Judgement:
+    """Return the first refuted judgement, else the first undecided one, else the first."""
+    for verdict in (Verdict.REFUTED, Verdict.NOT_ENOUGH_INFO):
+        for judgement in judgements:
+            if judgement.verdict is verdict:
+                return judgement
+    return judgements[0]
+
+
+def shown(text: str) -> str:
+    """Return the beginning of an untrusted text, on one line and without invisible or unprintable characters."""
+    text = text[: 2 * _MAX_SHOWN_CHARACTERS]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[: _MAX_SHOWN_CHARACTERS - 1].rstrip() + "…"
