@@ -119,7 +119,7 @@ class EvidenceTooLarge(RunError):
 
 
 class ModelNotFound(RunError):
-    """The model that the job itself asks for is not there."""
+    """The model that the job itself asks for is not there, or cannot answer by a schema."""
 
     kind = ErrorKind.MODEL_NOT_FOUND
     then = Then.FAIL

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from derive.contracts import MAX_INT, Frozen, OllamaSettings
 from derive.errors import InvalidInput, RunError
-from derive.ollama.models import LoadedModel, same_model
+from derive.ollama.models import LoadedModel, Think, same_model
 from derive.ollama.wire import quotable
 
 
@@ -42,13 +42,17 @@ class ChatOptions(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question: a single user message whose answer must obey ``schema``, a JSON schema in generation order."""
+    """One question: a single user message whose answer must obey ``schema``, a JSON schema in generation order.
+
+    ``think`` is what the model's snapshot says it needs.
+    """
 
     model: str
     prompt: str = field(repr=False)
     schema: Mapping[str, Any] = field(repr=False)
     options: ChatOptions
     keep_alive: str
+    think: Think = False
 
     def body(self) -> bytes:
         """Return the exact bytes to send; raise InvalidInput when the prompt is no Unicode text.
@@ -59,7 +63,7 @@ class ChatRequest:
             "model": self.model,
             "messages": [{"role": "user", "content": self.prompt}],
             "stream": True,
-            "think": False,
+            "think": self.think,
             "truncate": False,
             "shift": False,
             "keep_alive": _keep_alive(self.keep_alive),
@@ -137,12 +141,11 @@ def check_answer(
     *,
     digest: str | None,
     loaded: LoadedModel | None,
-    enforces_format: bool | None = None,
 ) -> tuple[AnswerCheck, ...]:
     """Compare an answer with what was asked: the model that answered, its window, what it left out or added.
 
-    ``digest`` and ``enforces_format`` are those of the model's snapshot, ``loaded`` is what ``/api/ps`` said right
-    after the call; without them their checks are left out. What fails is a sign of an answer to another question
+    ``digest`` is that of the model's snapshot, ``loaded`` is what ``/api/ps`` said right after the call; without them
+    their checks are left out. What fails is a sign of an answer to another question
     than the one asked (a prompt cut by the server, a model pulled anew in between), and no proof of it.
     """
     read, window = answer.metrics.prompt_eval_count, request.options.num_ctx
@@ -158,7 +161,7 @@ def check_answer(
             read + answer.metrics.eval_count <= window and read < window,
             f"{read} + {answer.metrics.eval_count} tokens in a window of {window}",
         ),
-        AnswerCheck("no_thinking", not answer.thinking, f"{len(answer.thinking)} characters"),
+        AnswerCheck("no_thinking", bool(request.think) or not answer.thinking, f"{len(answer.thinking)} characters"),
         AnswerCheck("stream_ended_cleanly", answer.ended_cleanly, f"{answer.byte_count} bytes"),
     ]
     if loaded is not None:
@@ -173,6 +176,4 @@ def check_answer(
             checks.append(
                 AnswerCheck("model_digest", loaded.digest == digest, f"expected {digest}, loaded {loaded.digest}")
             )
-    if enforces_format is not None:
-        checks.append(AnswerCheck("schema_is_enforced", enforces_format, "by the server, as far as its grammar goes"))
     return tuple(checks)

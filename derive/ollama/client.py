@@ -31,8 +31,9 @@ from derive.ollama.failures import (
     failure_of_exception,
     failure_of_status,
     model_missing,
+    model_unfit,
 )
-from derive.ollama.models import LoadedModel, ModelSnapshot, read_loaded, read_names, read_snapshot
+from derive.ollama.models import LoadedModel, ModelSnapshot, read_loaded, read_names, read_snapshot, why_unfit
 from derive.ollama.stream import AnswerAssembler
 from derive.ollama.wire import NO_REASON, error_text, parse_received, quotable, without_credentials
 
@@ -120,24 +121,33 @@ class OllamaClient:
             raise
 
     async def snapshot(self, model: str, *, job_has_own_model: bool = False) -> ModelSnapshot:
-        """Return what the server knows of the model, not older than 60 s; raises as ``chat`` does."""
+        """Return what the server knows of the model, not older than 60 s; raises as ``chat`` does.
+
+        A model that cannot answer by a schema is refused as one that is missing.
+        """
         try:
-            return await self._snapshots.get(model)
+            snapshot = await self._snapshots.get(model)
         except ModelNotFound:
             raise model_missing(model, server=self.shown_base_url, job_has_own_model=job_has_own_model) from None
+        if snapshot.unfit is not None:
+            raise model_unfit(model, snapshot.unfit, server=self.shown_base_url, job_has_own_model=job_has_own_model)
+        return snapshot
 
     async def loaded(self, model: str) -> LoadedModel | None:
         """Return what the server has in memory under that name, not older than 2 s; None when nothing."""
         return await self._loaded.get(model)
 
     async def probe(self) -> None:
-        """Return when the server answers and has the configured model; else raise ModelUnavailable, whatever it is."""
+        """Return when the server answers and has the configured model, fit to be asked; else raise ModelUnavailable."""
+        model = self._settings.model
         try:
-            await self._control("POST", "/api/show", model=self._settings.model)
+            unfit = why_unfit(await self._control("POST", "/api/show", model=model))
+            if unfit is not None:
+                raise model_unfit(model, unfit, server=self.shown_base_url, job_has_own_model=False)
         except ModelUnavailable:
             raise
         except ModelNotFound as error:
-            raise model_missing(self._settings.model, server=self.shown_base_url, job_has_own_model=False) from error
+            raise model_missing(model, server=self.shown_base_url, job_has_own_model=False) from error
         except RunError as error:
             raise ModelUnavailable(str(error)) from error
 

@@ -135,6 +135,14 @@ def model_missing(model: str, *, server: str, job_has_own_model: bool) -> RunErr
     return ModelUnavailable(f"Ollama at {server} has no model '{name}': run `ollama pull {name}`, or set OLLAMA_MODEL")
 
 
+def model_unfit(model: str, why: str, *, server: str, job_has_own_model: bool) -> RunError:
+    """Return the error for a model that is there and cannot be used; ``why`` is its snapshot's ``unfit``."""
+    said = f"Ollama at {server} has the model '{quotable(model)}', but it cannot be used: {why}"
+    if job_has_own_model:
+        return ModelNotFound(f"{said}: ask for another in a new job")
+    return ModelUnavailable(f"{said}: set OLLAMA_MODEL to another")
+
+
 _ANOTHER_NAME = (62, 64)
 _NOT_AT_THIS_TIME = (9, 10)
 """OpenSSL's ``X509_V_ERR_*``, as ``verify_code`` gives them: host name or address mismatch; not yet valid, expired."""

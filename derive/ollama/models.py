@@ -1,13 +1,25 @@
 """What Ollama tells of its models: the snapshot that a run keeps, and what is loaded right now."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from derive.ollama.wire import dump_json
+from derive.ollama.wire import dump_json, quotable
 
 DEFAULT_TAG = "latest"
 _LEFT_OUT_OF_SHOW = frozenset({"license", "modelfile", "tensors"})
 """Hundreds of kilobytes a run that the digest stands for; the modelfile repeats the rest in no stable order."""
+
+Think = bool | str
+"""What ``think`` of a request may say: whether the model is to think, or how much."""
+
+_HARMONY_FAMILIES = frozenset({"gptoss", "gpt-oss"})
+_HARMONY_TAGS = ("<|start|>", "<|end|>")
+_THINK_OF_PARSER: dict[str, Think] = {"harmony": "low", "olmo3-think": True, "qwen3-vl-thinking": True}
+"""Parsers of Ollama's that expect thoughts whatever ``think`` says: told false, the server applies the schema from the
+first token, takes the answer for thoughts or for a header, and sends empty content (measured, Ollama 0.33)."""
+
+_PARSER_LINE = re.compile(r"^PARSER[ \t]+(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +27,16 @@ class ModelSnapshot:
     """A model as it was when it was asked.
 
     ``digest`` is 64 hex digits, None where the server keeps none (a cloud model). ``show_json`` is what
-    ``/api/show`` said, its parameters sorted, without license, modelfile and tensors. ``enforces_format`` is false
-    for models that are known to ignore a schema now and then (not GGUF, or in the cloud), None when nobody says.
+    ``/api/show`` said, its parameters sorted, without license, modelfile and tensors. ``think`` is what a request
+    with a schema must say for the schema to reach the answer. ``unfit`` says why the model cannot be used, None when it
+    can.
     """
 
     model: str
     digest: str | None
     server_version: str | None
-    enforces_format: bool | None
+    think: Think
+    unfit: str | None
     show_json: bytes = field(repr=False)
 
     @property
@@ -74,7 +88,8 @@ def read_snapshot(model: str, *, show: dict[str, Any], tags: dict[str, Any], ver
         model=model,
         digest=_digest(entry),
         server_version=_text(version.get("version")),
-        enforces_format=_enforces_format(show),
+        think=think_for(show),
+        unfit=why_unfit(show),
         show_json=dump_json(dict(sorted(kept.items()))),
     )
 
@@ -97,12 +112,36 @@ def read_names(tags: dict[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({name for entry in _entries(tags) if (name := _name(entry))}))
 
 
-def _enforces_format(show: dict[str, Any]) -> bool | None:
-    if show.get("remote_host"):
-        return False
+def think_for(show: dict[str, Any]) -> Think:
+    """Return the ``think`` that leads the model of this ``/api/show`` to an answer that obeys a schema.
+
+    The server's own test for harmony (gpt-oss): the family and the tags in the template, or the parser by name.
+    """
+    parser = _PARSER_LINE.search(_text(show.get("modelfile")) or "")
+    if parser is not None:
+        return _THINK_OF_PARSER.get(parser[1], False)
+    template = _text(show.get("template")) or ""
+    is_harmony = _details(show, "family") in _HARMONY_FAMILIES and all(tag in template for tag in _HARMONY_TAGS)
+    return _THINK_OF_PARSER["harmony"] if is_harmony else False
+
+
+def why_unfit(show: dict[str, Any]) -> str | None:
+    """Say why the model of this ``/api/show`` cannot answer by a schema; None when it can, or nobody says."""
+    host = _text(show.get("remote_host"))
+    if host:
+        return f"it runs at {quotable(host)}, where nothing makes it obey a schema"
+    kept_as = _details(show, "format")
+    if kept_as and kept_as.lower() != "gguf":
+        return f"its weights are kept as {quotable(kept_as)}, for which Ollama enforces no schema"
+    capabilities = show.get("capabilities")
+    if isinstance(capabilities, list) and capabilities and "completion" not in capabilities:
+        return f"it does not chat (capabilities: {quotable(', '.join(map(str, capabilities)))})"
+    return None
+
+
+def _details(show: dict[str, Any], name: str) -> str | None:
     details = show.get("details")
-    kept_as = _text(details.get("format")) if isinstance(details, dict) else None
-    return kept_as.lower() == "gguf" if kept_as else None
+    return _text(details.get(name)) if isinstance(details, dict) else None
 
 
 def _entries(listing: dict[str, Any]) -> list[dict[str, Any]]:

@@ -18,8 +18,10 @@ from derive.verify.contents import NotJson, first_difference, member, read_objec
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import RunState, StoredRun
 
-_FIXED = {"stream": True, "think": False, "truncate": False, "shift": False}
+_FIXED = {"stream": True, "truncate": False, "shift": False}
 """What every request says, so that no default of the server decides."""
+_THINK = ("false", "true", '"low"')
+"""What ``think`` says, by the model."""
 
 _BEFORE_MESSAGES = re.compile(rb'\{"model":"[^"\\\x00-\x1f]*","messages":')
 _MOST_REMEMBERED_BYTES = 65_536
@@ -156,6 +158,8 @@ def check_request(
         wrong.append("its format is not the definition's schema")
     if any(member(request, name) is not value for name, value in _FIXED.items()):
         wrong.append(f"it does not say {json.dumps(_FIXED)}")
+    if json.dumps(member(request, "think")) not in _THINK:
+        wrong.append(f"its think is none of {', '.join(_THINK)}")
     for what in wrong:
         findings.add("request.json", Check.REQUEST, what)
     return request

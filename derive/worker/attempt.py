@@ -25,7 +25,7 @@ from derive.ollama.models import ModelSnapshot
 from derive.states import RunStatus
 from derive.worker import spans
 from derive.worker.patience import until_database_answers
-from derive.worker.question import Question, Sources, longer_answer, prepare_question
+from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
 from derive.worker.record import RunRecord
 from derive.worker.slots import Place
 
@@ -74,6 +74,7 @@ async def run_attempt(
                 lambda: _in_thread(tools, prepare_question, claim, tools.sources, record)
             )
         snapshot = await _know_snapshot(question, tools, record)
+        question = fit_to_model(question, snapshot, record)
         async with place.asking():
             answer = await _ask(question, tools, record)
         checks = await _look_again(question, answer, snapshot, tools)
@@ -149,7 +150,6 @@ async def _look_again(
         answer,
         digest=snapshot.digest,
         loaded=loaded,
-        enforces_format=snapshot.enforces_format,
     )
 
 

@@ -3,7 +3,7 @@
 A repeated run takes all four from what the run before it left; any other asks its registered interrogation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +17,7 @@ from derive.evidence.tokens import check_fits
 from derive.interrogations.definition import Correction, Definition, correction_after
 from derive.interrogations.registry import Registry
 from derive.ollama.chat import ChatOptions, ChatRequest
+from derive.ollama.models import ModelSnapshot
 from derive.worker.past import PastRuns
 from derive.worker.record import RunRecord
 
@@ -25,7 +26,7 @@ ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT})
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What the model is asked in one run."""
+    """What the model is asked in one run. ``body`` is the request's bytes."""
 
     definition: Definition
     output_model: type[BaseModel] | None
@@ -47,7 +48,10 @@ class Sources:
 
 
 def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Question:
-    """Return what to ask, having told the record all that is known on the way; raises RunError."""
+    """Return what to ask, having told the record all that is known on the way; raises RunError.
+
+    It is asked as most models must be; what is known of this one comes later, see ``fit_to_model``.
+    """
     own_input = _read_input(claim)
     past = sources.past_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
     if past is None:
@@ -103,6 +107,16 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
         is_jobs_own_model=claim.model_hint is not None or past is not None,
         body=body,
     )
+
+
+def fit_to_model(question: Question, snapshot: ModelSnapshot, record: RunRecord) -> Question:
+    """Return the question as this model must be asked it; the record keeps what is sent."""
+    if snapshot.think == question.request.think:
+        return question
+    request = replace(question.request, think=snapshot.think)
+    body = request.body()
+    record.add_file("request.json", body)
+    return replace(question, request=request, body=body)
 
 
 def _read_input(claim: Claim) -> dict[str, Any]:

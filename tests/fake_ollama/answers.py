@@ -29,6 +29,30 @@ SHOW: dict[str, Any] = {
 }
 
 
+HARMONY: dict[str, Any] = {
+    "details": SHOW["details"] | {"family": "gptoss"},
+    "template": "<|start|>{{ .Role }}<|message|>{{ .Content }}<|end|>",
+    "capabilities": ["completion", "thinking"],
+}
+HARMONY_PARSER: dict[str, Any] = {
+    "modelfile": "FROM m\nTEMPLATE {{ .Prompt }}\nPARSER harmony\n",
+    "capabilities": ["completion", "tools", "thinking"],
+}
+ALWAYS_THINKS: dict[str, Any] = {
+    "modelfile": "FROM m\nRENDERER olmo3-think\nPARSER olmo3-think\n",
+    "capabilities": ["completion", "thinking"],
+}
+SAFETENSORS: dict[str, Any] = {"details": SHOW["details"] | {"format": "safetensors"}, "capabilities": []}
+CLOUD: dict[str, Any] = {
+    "details": {"format": "", "family": "gptoss"},
+    "remote_host": "https://ollama.com:443",
+    "remote_model": "gpt-oss:120b",
+    "capabilities": ["completion", "thinking", "tools"],
+}
+EMBEDDING: dict[str, Any] = {"capabilities": ["embedding"]}
+"""What ``/api/show`` says of other kinds of models, beside or instead of ``SHOW``; seen on Ollama 0.33."""
+
+
 def default_content(request: dict[str, Any]) -> str:
     """Return an answer that obeys the request's ``format``: no facts, where facts are asked for."""
     schema = request.get("format")

@@ -77,6 +77,30 @@ def prompt_too_long() -> Behaviour:
     return status(400, "the input length exceeds the context length")
 
 
+def by_what_it_is(show: dict[str, Any]) -> Behaviour:
+    """Answer as Ollama 0.33 does for the model of this ``/api/show``, by what the request says of thinking."""
+
+    async def behave(exchange: Exchange) -> None:
+        request = exchange.request.json
+        think = request.get("think", True)
+        thinks = "thinking" in show["capabilities"]
+        if "completion" not in show["capabilities"]:
+            await status(400, f'"{request["model"]}" does not support chat')(exchange)
+        elif not thinks:
+            refused = status(400, f'"{request["model"]}" does not support thinking')
+            await (refused if request.get("think") else answer())(exchange)
+        elif think:
+            await answer(thinking="Let me see.")(exchange)
+        elif "PARSER olmo3-think" in show["modelfile"]:
+            await answer("", thinking=default_content(request))(exchange)
+        elif "PARSER harmony" in show["modelfile"] or show["details"].get("family") == "gptoss":
+            await answer("")(exchange)
+        else:
+            await answer()(exchange)
+
+    return behave
+
+
 def bad_schema() -> Behaviour:
     return status(400, "invalid JSON schema in format")
 

@@ -39,6 +39,8 @@ class FakeOllama:
     ) -> None:
         self.port = port
         self.models = {MODEL: DIGEST} if models is None else models
+        self.shows: dict[str, dict[str, Any]] = {}
+        """By a model's full name: what ``/api/show`` says of it beside, or instead of, what it says of any."""
         self.requests: list[RecordedRequest] = []
         self.open_connections = 0
         self.connections_made = 0
@@ -231,10 +233,11 @@ class FakeOllama:
         model = request.json.get("model", "")
         if not {model, f"{model}:latest"} & self.models.keys():
             return behaviours.model_not_found(model)
+        show = SHOW | (self.shows.get(model) or self.shows.get(f"{model}:latest") or {})
         if request.path == "/api/show":
-            return _json(SHOW)
+            return _json(show)
         self._num_ctx = request.json.get("options", {}).get("num_ctx", self._num_ctx)
-        return behaviours.answer()
+        return behaviours.by_what_it_is(show)
 
 
 def prepare(content: str, *, model: str, pieces: int) -> bytes:

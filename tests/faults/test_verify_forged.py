@@ -73,6 +73,9 @@ def test_a_forged_correction_is_found_by_the_prompt(scene: Scene) -> None:
         lambda request: request["options"].update(seed=7),
         lambda request: request["format"].update(additionalProperties=True),
         lambda request: request.update(truncate=True),
+        lambda request: request.update(think="high"),
+        lambda request: request.update(think=0),
+        lambda request: request.pop("think"),
     ],
 )
 def test_a_forged_request_is_found(scene: Scene, change: Callable[[Any], Any]) -> None:

@@ -13,6 +13,8 @@ from derive.ollama.chat import AnswerCheck, ChatAnswer, ChatMetrics, ChatOptions
 from derive.ollama.chat import check_answer as check
 from derive.ollama.models import LoadedModel, read_loaded, read_names, read_snapshot, same_model, split_model
 from derive.ollama.wire import quotable, without_credentials
+from tests.fake_ollama import answers
+from tests.fake_ollama.answers import SHOW
 
 OPTIONS = ChatOptions(num_ctx=8192, num_predict=2048, seed=0, temperature=0)
 REQUEST = ChatRequest(
@@ -189,20 +191,51 @@ def test_listings_of_any_shape_are_read(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("show", "enforces"),
+    ("show", "think"),
     [
-        ({"details": {"format": "gguf"}}, True),
-        ({"details": {"format": "safetensors"}}, False),
-        ({"details": {"format": "gguf"}, "remote_host": "https://cloud.example"}, False),
-        ({"details": {"format": ""}}, None),
+        (SHOW, False),
+        (SHOW | {"capabilities": ["completion", "thinking"]}, False),
+        (SHOW | answers.HARMONY, "low"),
+        (SHOW | answers.HARMONY | {"details": {"family": "gpt-oss"}}, "low"),
+        (SHOW | answers.HARMONY_PARSER, "low"),
+        (SHOW | answers.HARMONY | {"template": "{{ .Prompt }}"}, False),
+        (SHOW | answers.HARMONY | {"modelfile": "PARSER passthrough"}, False),
+        (SHOW | answers.ALWAYS_THINKS, True),
+        (SHOW | {"modelfile": 'SYSTEM """\nThe PARSER harmony\n"""'}, False),
+        ({}, False),
+        ({"details": None, "modelfile": 5, "template": [], "capabilities": "thinking"}, False),
+    ],
+)
+def test_a_model_is_told_to_think_where_its_answer_would_be_taken_for_thoughts(
+    show: dict[str, Any], think: bool | str
+) -> None:
+    said = read_snapshot("m", show=show, tags={}, version={}).think
+    assert (type(said), said) == (type(think), think)
+    assert json.loads(dataclasses.replace(REQUEST, think=said).body())["think"] == think
+
+
+def test_thoughts_that_were_asked_for_are_no_deviation() -> None:
+    thoughtful = dataclasses.replace(ANSWER, thinking="Hmm")
+    found = check(dataclasses.replace(REQUEST, think="low"), thoughtful, digest=None, loaded=None)
+    assert all(one.passed for one in found)
+
+
+@pytest.mark.parametrize(
+    ("show", "why"),
+    [
+        (SHOW, None),
+        (answers.SAFETENSORS, "kept as safetensors, for which Ollama enforces no schema"),
+        (answers.CLOUD, "it runs at https://ollama.com:443, where nothing makes it obey a schema"),
+        (answers.EMBEDDING, "it does not chat (capabilities: embedding)"),
+        ({"details": {"format": "GGUF"}}, None),
+        ({"details": {"format": ""}, "capabilities": [], "remote_host": ""}, None),
+        ({"details": "gguf", "capabilities": {}}, None),
         ({}, None),
     ],
 )
-def test_models_that_may_ignore_the_schema_are_known(show: dict[str, Any], enforces: bool | None) -> None:
-    snapshot = read_snapshot("m", show=show, tags={}, version={})
-    assert snapshot.enforces_format is enforces
-    found = check(REQUEST, ANSWER, digest=None, loaded=None, enforces_format=snapshot.enforces_format)
-    assert [one.passed for one in found if one.name == "schema_is_enforced"] == ([] if enforces is None else [enforces])
+def test_a_model_that_cannot_answer_by_a_schema_is_known(show: dict[str, Any], why: str | None) -> None:
+    unfit = read_snapshot("m", show=show, tags={}, version={}).unfit
+    assert unfit is None if why is None else why in str(unfit)
 
 
 @pytest.mark.parametrize("digest", ["", "abc", "zz" * 32, None, 5])

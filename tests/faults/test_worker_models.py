@@ -1,0 +1,61 @@
+"""Models that want to be asked in their own way, and models that cannot be asked at all."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.fake_ollama import answers
+from tests.faults.worker_world import World
+
+OTHER = "other:latest"
+UNFIT = {"safetensors": answers.SAFETENSORS, "ollama.com": answers.CLOUD, "embedding": answers.EMBEDDING}
+
+
+@pytest.mark.parametrize(
+    ("show", "think"),
+    [
+        ({}, False),
+        ({"capabilities": ["completion", "thinking"]}, False),
+        (answers.HARMONY, "low"),
+        (answers.HARMONY_PARSER, "low"),
+        (answers.ALWAYS_THINKS, True),
+    ],
+)
+def test_a_model_is_asked_in_the_way_that_gets_an_answer(show: dict[str, Any], think: bool | str, world: World) -> None:
+    world.fake.shows[answers.MODEL] = show
+    job_id = world.enqueue()
+    world.work()
+    run = world.run(job_id)
+    assert (world.job(job_id).status, run.error) == ("SUCCEEDED", None)
+    (chat,) = world.fake.chats
+    assert chat.json["think"] == think
+    assert world.file(run, "request.json") == chat.body
+    checks = json.loads(world.file(run, "validation.json"))["answer_checks"]
+    assert all(check["passed"] for check in checks if check["name"] == "no_thinking")
+
+
+@pytest.mark.parametrize("why", UNFIT)
+def test_a_configured_model_that_obeys_no_schema_is_refused_before_a_job_is_claimed(why: str, world: World) -> None:
+    world.fake.shows[answers.MODEL] = UNFIT[why]
+    job_id = world.enqueue()
+    report = world.worker(once=True).report()
+    assert report.runs == 0
+    assert report.refusal is not None
+    assert "has the model 'llama3.2', but it cannot be used: " in report.refusal
+    assert why in report.refusal
+    assert report.refusal.endswith("set OLLAMA_MODEL to another")
+    assert (world.job(job_id).status, world.runs(job_id)) == ("NEW", [])
+
+
+@pytest.mark.parametrize("why", UNFIT)
+def test_a_jobs_own_model_that_obeys_no_schema_fails_it_at_once_and_is_not_asked(why: str, world: World) -> None:
+    world.fake.models[OTHER] = "ab" * 32
+    world.fake.shows[OTHER] = UNFIT[why]
+    unfit, fit = world.enqueue(model_hint=OTHER, priority=200), world.enqueue()
+    world.work(2)
+    job = world.job(unfit)
+    assert (job.status, job.error_kind, job.attempt_count) == ("FAILED", "model_not_found", 1)
+    assert why in str(job.last_error)
+    assert world.job(fit).status == "SUCCEEDED"
+    assert [chat.json["model"] for chat in world.fake.chats] == ["llama3.2"]
