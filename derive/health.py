@@ -16,6 +16,8 @@ from django.db import connections
 
 from derive.errors import HolocronError, SchemaMismatch
 from derive.lake import Lake
+from derive.lake_identity import check_lake_identity
+from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 from derive.sql.sessions import limited
 
@@ -61,13 +63,16 @@ def check_scripts() -> Part:
     return Part("scripts", ok=True)
 
 
-def check_lake() -> Part:
-    """Say whether the lake can be written now."""
+def check_lake(*, database_answers: bool = True) -> Part:
+    """Say whether the lake is the database's and can be written now."""
     try:
-        Lake.open(settings.LAKE_URL).probe()
+        lake = Lake.open(settings.LAKE_URL)
+        if database_answers:
+            check_lake_identity(lake, JobQueue())
+        lake.probe()
     except (HolocronError, OSError) as error:
         log.warning("health.lake", extra={"error": str(error)})
-        return _failed("lake", f"cannot be written ({type(error).__name__}); the log says why")
+        return _failed("lake", f"cannot be used ({type(error).__name__}); the log says why")
     return Part("lake", ok=True)
 
 
@@ -75,7 +80,7 @@ def check_all() -> tuple[Part, ...]:
     """Check every part; the scripts are not asked of a database that does not answer."""
     database = check_database()
     scripts = check_scripts() if database.ok else Part("scripts", ok=False, reason="the database does not answer")
-    return (database, scripts, check_lake())
+    return (database, scripts, check_lake(database_answers=database.ok and scripts.ok))
 
 
 class Readiness:

@@ -16,9 +16,10 @@ from uuid import UUID, uuid5
 from pydantic import ValidationError
 
 from derive.contracts import ArtifactFacts, Manifest, ManifestFile
-from derive.errors import LakeError, LakePathRefused, LakeUnavailable
+from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge, LakePathRefused, LakeUnavailable
 from derive.lake_stores import paths
 from derive.lake_stores.folder import OpenFolder, hash_of, read_bounded
+from derive.lake_stores.identity import IDENTITY_NAME, MAX_IDENTITY_BYTES, decode_identity, encode_identity
 from derive.lake_stores.paths import RUNS_FOLDER, check_name, check_uri
 from derive.lake_stores.store import Entry, SpoolFile, Store
 from derive.lake_stores.urls import open_store
@@ -117,6 +118,7 @@ class Lake:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.is_identified = False
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -251,6 +253,29 @@ class Lake:
         if not paths.is_run_folder(uri):
             raise LakePathRefused(f"{uri[:200]!a} is not the folder of a run ({RUNS_FOLDER}/yyyy/mm/dd/run_id)")
         self._store.delete_folder(uri)
+
+    def read_identity(self) -> UUID | None:
+        """Return the id in ``lake.json`` at the root, None when there is no such file."""
+        try:
+            lake_id = decode_identity(self.read(IDENTITY_NAME, max_bytes=MAX_IDENTITY_BYTES))
+        except LakeFileMissing:
+            return None
+        except LakeFileTooLarge:
+            lake_id = None
+        if lake_id is None:
+            raise LakeUnavailable(
+                f"The lake's {IDENTITY_NAME} holds no id: restore it, or remove it if it is not ours."
+            )
+        return lake_id
+
+    def write_identity(self, lake_id: UUID) -> None:
+        """Write ``lake.json``, once; raise LakeConflict when it holds another id."""
+        self._store.put("", {IDENTITY_NAME: encode_identity(lake_id)})
+
+    def require_identity(self, lake_id: UUID) -> None:
+        """From here on refuse, as LakeUnavailable, a root without this id, and make no root anew."""
+        self._store.require(lake_id)
+        self.is_identified = True
 
     def probe(self) -> None:
         """Raise LakeUnavailable, saying why and what to do, unless the lake can be written now."""

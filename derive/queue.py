@@ -335,6 +335,11 @@ class JobQueue:
         """Say that the lake has a seal's document; return whether there is such a seal. Repeatable."""
         return bool(self._call(procedures.MARK_SEAL_STORED, {"seal_seq": seal_seq, "sha256": sha256})[0][0])
 
+    def record_lake(self, lake_id: UUID | None = None, *, replaces: UUID | None = None) -> UUID | None:
+        """Return the id of the lake on record, if any, having recorded this one where none or ``replaces`` was."""
+        rows = self._call(procedures.SETTLE_LAKE, _given(lake_id=lake_id, replaces=replaces))
+        return as_guid(rows[0][0]) if rows else None
+
     def _call(self, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequence[Row]:
         return call(self._using, procedure, arguments)
 

@@ -16,6 +16,7 @@ from django.conf import settings
 from derive.contracts import EARLIEST, DeletionTry
 from derive.errors import HolocronError, LakeError, LakePathRefused, LakeUnavailable
 from derive.lake import Lake
+from derive.lake_identity import open_own_lake
 from derive.lake_stores.paths import is_run_folder
 from derive.models import Artifact, Job, LakeDeletion, Run
 from derive.queue import JobQueue
@@ -86,7 +87,7 @@ def purge(
     if dry_run:
         _count_rows(ages, database_now(), report, max_rows=max_rows)
         return report
-    lake = Lake.open(settings.LAKE_URL) if lake is None else lake
+    lake = open_own_lake(settings.LAKE_URL) if lake is None else lake
     sealed = seal_history(lake, on_seal=on_seal)
     if not sealed.is_settled:
         raise HistoryUnsettled(

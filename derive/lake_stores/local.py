@@ -9,15 +9,18 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 from derive.errors import LakeConflict, LakeError, LakeFileMissing, LakePathRefused, LakeUnavailable
 from derive.lake_stores.directory import FOLDER_MODE, Directory, open_directory
+from derive.lake_stores.identity import IDENTITY_NAME, MAX_IDENTITY_BYTES, WHAT_TO_DO, decode_identity
 from derive.lake_stores.staging import LocalSpool, Place, Stage, remove_tree, write_fully
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 PROBE_BYTES = 65_536
 """Enough that a full disk shows; a few bytes may still fit where no artifact would."""
 
+_OR_RESTART = ", or restart to take it as it is now"
 _MAX_REMEMBERED_FOLDERS = 4_096
 _CHUNK_BYTES = 1 << 18
 """Of a read: more than nearly every file of a run."""
@@ -31,6 +34,7 @@ class LocalStore:
         self.root = os.path.realpath(root)
         self._lock = threading.Lock()
         self._identity: tuple[int, int] | None = None
+        self._lake_id: UUID | None = None
         # Folders known to survive a loss of power, so that their parents need no further fsync.
         self._durable: set[str] = set()
 
@@ -93,6 +97,11 @@ class LocalStore:
             remove_tree(place.directory, name)
             place.directory.sync()
 
+    def require(self, lake_id: UUID) -> None:
+        """As ``Store.require``."""
+        with self._lock:
+            self._lake_id, self._identity = lake_id, None
+
     def probe(self) -> None:
         """As ``Store.probe``; creates the root when this process has not met it yet."""
         with self._unavailable_at(), self._open_root(create=True) as root:
@@ -123,7 +132,7 @@ class LocalStore:
             root = open_directory(self.root)
         except FileNotFoundError as error:
             # A root that was there and is gone was unmounted or moved: a new one would hide what is in the old.
-            if not create or self._identity is not None:
+            if not create or self._identity is not None or self._lake_id is not None:
                 raise describe_unavailable(self.root, error) from error
             _create_root(Path(self.root))
             root = open_directory(self.root)
@@ -145,14 +154,14 @@ class LocalStore:
                 return
             why = None
             if os.path.realpath(self.root) != self.root:
-                why = "a folder above it became a symbolic link; restore the folder"
+                why = f"a folder above it became a symbolic link; restore the folder{_OR_RESTART}"
             elif known is not None and identity[0] != known[0]:
                 # Written to an unmounted lake's mount point, files would vanish under the next mount.
-                why = "it is on another file system than before; mount the right one"
+                why = f"it is on another file system than before; mount the right one{_OR_RESTART}"
+            elif self._lake_id is not None and _lake_id_of(root) != self._lake_id:
+                why = f"it is another lake than before, or an empty folder in its place; {WHAT_TO_DO}"
             if why:
-                raise LakeUnavailable(
-                    f"The lake at {self.root} cannot be used: {why}, or restart to take it as it is now."
-                )
+                raise LakeUnavailable(f"The lake at {self.root} cannot be used: {why}.")
             self._identity = identity
             self._durable.clear()
 
@@ -251,6 +260,17 @@ def _read_start(descriptor: int, max_bytes: int) -> bytes:
         pieces.append(data)
         left -= len(data)
     return b"".join(pieces)
+
+
+def _lake_id_of(root: Directory) -> UUID | None:
+    try:
+        descriptor = root.open_file(IDENTITY_NAME)
+    except (FileNotFoundError, LakeError):
+        return None
+    try:
+        return decode_identity(_read_start(descriptor, MAX_IDENTITY_BYTES))
+    finally:
+        os.close(descriptor)
 
 
 def _create_root(root: Path) -> None:

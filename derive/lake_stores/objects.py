@@ -13,8 +13,10 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, BinaryIO
+from uuid import UUID
 
-from derive.errors import ConfigurationError, HolocronError, LakeConflict, LakeFileMissing
+from derive.errors import ConfigurationError, HolocronError, LakeConflict, LakeFileMissing, LakeUnavailable
+from derive.lake_stores.identity import IDENTITY_NAME, WHAT_TO_DO, decode_identity
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 SERVED_BY = {
@@ -54,6 +56,7 @@ class ObjectStore:
             raise ConfigurationError(f"LAKE_URL={shown} is not understood by the package {package}") from error
         self._root = root.rstrip("/")
         self._shown = shown
+        self._lake_id: UUID | None = None
         self._in_memory = scheme == "memory"
         self._one_writer: contextlib.AbstractContextManager[Any] = (
             threading.Lock() if self._in_memory else contextlib.nullcontext()
@@ -71,7 +74,7 @@ class ObjectStore:
         if isinstance(spooled, ObjectSpool):
             self._put(spooled.uri, spooled.take())
         for name, data in {**files, **(last or {})}.items():
-            self._put(f"{folder}/{name}", data)
+            self._put(f"{folder}/{name}" if folder else name, data)
 
     def _put(self, uri: str, data: bytes) -> None:
         path = self._path(uri)
@@ -135,10 +138,22 @@ class ObjectStore:
         with contextlib.suppress(LakeFileMissing), self.reading(folder):
             self._fs.rm(self._path(folder), recursive=True)
 
+    def require(self, lake_id: UUID) -> None:
+        """As ``Store.require``."""
+        self._lake_id = lake_id
+
     def probe(self) -> None:
         """As ``Store.probe``; one small object stays, so that no right to delete is needed."""
         with self._unavailable_at():
+            if self._lake_id is not None and self._read_lake_id() != self._lake_id:
+                raise LakeUnavailable(f"The lake at {self._shown} cannot be used: it is another lake; {WHAT_TO_DO}.")
             self._fs.pipe_file(self._path(_PROBE_NAME), b"writable\n")
+
+    def _read_lake_id(self) -> UUID | None:
+        try:
+            return decode_identity(self._fs.cat_file(self._path(IDENTITY_NAME)))
+        except FileNotFoundError:
+            return None
 
     def _path(self, uri: str) -> str:
         return f"{self._root}/{uri}" if uri else self._root

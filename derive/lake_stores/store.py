@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol
+from uuid import UUID
 
 from derive.errors import LakeUnavailable
 
@@ -80,6 +81,12 @@ class Store(Protocol):
 
     def delete_folder(self, folder: str) -> None:
         """Remove a folder and all in it, following no link out of it; nothing there is fine."""
+
+    def require(self, lake_id: UUID) -> None:
+        """Refuse a root whose ``lake.json`` holds another id, or none, and make no root anew; never raises.
+
+        Looked at when the root is another folder than before, at the latest by ``probe``.
+        """
 
     def probe(self) -> None:
         """Write a little and remove it; raise LakeUnavailable saying why it cannot be done and what to do."""

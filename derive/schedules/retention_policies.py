@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from derive.lake import Lake
+from derive.lake_identity import open_own_lake
 from derive.models import Job
 from derive.models.schedules import RetentionPolicy
 from derive.plural import plural
@@ -88,7 +88,7 @@ def delete_purged_files(deadline: Deadline) -> TaskResult:
             raise _TimeIsUp
 
     with suppress(_TimeIsUp):
-        delete_files(Lake.open(settings.LAKE_URL), report, on_batch=watch)
+        delete_files(open_own_lake(settings.LAKE_URL), report, on_batch=watch)
     if report.last_error is not None:
         return TaskResult(TaskOutcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
     return TaskResult(TaskOutcome.DONE, _counted(report)) if report.files_deleted else TaskResult(TaskOutcome.IDLE)
@@ -105,7 +105,7 @@ def seal(deadline: Deadline) -> TaskResult:
             raise _TimeIsUp
 
     try:
-        report = seal_history(Lake.open(settings.LAKE_URL), on_seal=watch)
+        report = seal_history(open_own_lake(settings.LAKE_URL), on_seal=watch)
     except _TimeIsUp:
         return TaskResult(
             TaskOutcome.DONE, f"{plural(seals, 'seal')}; it took too long, the rest waits for the next time"

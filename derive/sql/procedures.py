@@ -108,6 +108,9 @@ RECORD_LAKE_DELETIONS = Procedure(
     is_repeatable=False,
 )
 
+# Said again, it finds what it recorded.
+SETTLE_LAKE = Procedure("usp_settle_lake", _words("lake_id replaces"), _words("lake_id recorded_utc"))
+
 PROCEDURES = (
     ENQUEUE_JOB,
     ENQUEUE_JOBS,
@@ -131,4 +134,5 @@ PROCEDURES = (
     RECORD_SEAL,
     MARK_SEAL_STORED,
     RECORD_LAKE_DELETIONS,
+    SETTLE_LAKE,
 )

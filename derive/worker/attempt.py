@@ -17,8 +17,18 @@ from typing import ParamSpec, TypeVar
 
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Outcome
-from derive.errors import Cancelled, InternalError, RunError, SchemaRefused, Then, places_of
+from derive.errors import (
+    Cancelled,
+    InternalError,
+    LakeUnavailable,
+    QueueError,
+    RunError,
+    SchemaRefused,
+    Then,
+    places_of,
+)
 from derive.lake import Lake
+from derive.lake_identity import settle_lake
 from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
 from derive.ollama.client import OllamaClient
 from derive.ollama.models import ModelSnapshot
@@ -45,10 +55,17 @@ class Tools:
     ollama: OllamaClient
     lake: Lake
     threads: Executor
+    queue_thread: Executor
 
     async def probe_lake(self) -> None:
-        """Return if the lake can be written; raise LakeUnavailable if not."""
-        await asyncio.get_running_loop().run_in_executor(self.threads, self.lake.probe)
+        """Return if the lake is this database's and can be written; raise LakeUnavailable if not."""
+        loop = asyncio.get_running_loop()
+        if not self.lake.is_identified:
+            try:
+                await loop.run_in_executor(self.queue_thread, settle_lake, self.lake)
+            except QueueError as error:
+                raise LakeUnavailable(f"SQL does not say which lake is this database's: {error}") from error
+        await loop.run_in_executor(self.threads, self.lake.probe)
 
 
 async def run_attempt(

@@ -106,7 +106,14 @@ async def _run(
     queue_thread: CallThread,
 ) -> Report:
     client = OllamaClient(sources.ollama, slots=options.concurrency)
-    tools = Tools(worker_id=options.worker_id, sources=sources, ollama=client, lake=lake, threads=threads)
+    tools = Tools(
+        worker_id=options.worker_id,
+        sources=sources,
+        ollama=client,
+        lake=lake,
+        threads=threads,
+        queue_thread=queue_thread,
+    )
     try:
         return await Worker(options, tools, queue_thread=queue_thread).run()
     finally:

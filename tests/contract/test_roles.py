@@ -28,6 +28,7 @@ WORKERS_PROCEDURES = {
     procedures.REAP_EXPIRED_LEASES,
     procedures.ROLL_UP_HOURS,
     procedures.REGISTER_INTERROGATION,
+    procedures.SETTLE_LAKE,
 }
 WORKERS_ALONE = {
     procedures.CLAIM_NEXT_JOB,
@@ -40,7 +41,7 @@ MAY_EXECUTE: dict[str, set[Procedure]] = {
     "llm_operator": set(PROCEDURES) - WORKERS_ALONE,
     "llm_reader": set(),
 }
-WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact"}
+WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact", "lake"}
 
 # What the login may execute, whatever it is called. A function of PostgreSQL that runs as its caller gives nobody a
 # right; on SQL Server whatever is in the schema reaches its owner's tables.

@@ -35,6 +35,7 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_record_seal": set(),
     "usp_mark_seal_stored": set(),
     "usp_record_lake_deletions": set(),
+    "usp_settle_lake": {"lake_id", "replaces"},
 }
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.lake import Lake
+from derive.lake_identity import open_own_lake
 from derive.management.quick_command import QuickCommand
 from derive.plural import plural
 from derive.sealing.chain import SEAL_EVENTS, seal_history
@@ -40,7 +40,7 @@ class Command(QuickCommand):
         """Seal, print the head, exit with the code."""
         try:
             check_schema(connection)
-            report = seal_history(Lake.open(settings.LAKE_URL), batch_events=SEAL_EVENTS)
+            report = seal_history(open_own_lake(settings.LAKE_URL), batch_events=SEAL_EVENTS)
         except KeyboardInterrupt:
             self.stderr.write("seal_audit: stopped before the end; the next one goes on")
             sys.exit(COULD_NOT_START)

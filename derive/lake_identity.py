@@ -1,0 +1,109 @@
+"""Whether the lake at ``LAKE_URL`` is the one that holds this database's files.
+
+The lake carries an id at its root (``lake.json``), and SQL the same one (``llm.lake``). Where either is missing, the
+lake is taken only if nothing can be lost by it: SQL knows no artifact yet, or the lake holds its newest ones, as that
+of an earlier version does. Any other root is refused: an unmounted share or a moved folder looks like an empty lake.
+"""
+
+from uuid import UUID, uuid4
+
+from derive.errors import LakeConflict, LakeError, LakeUnavailable
+from derive.lake import Lake
+from derive.lake_stores.identity import IDENTITY_NAME, WHAT_TO_DO
+from derive.models import Artifact
+from derive.queue import JobQueue
+from derive.sql.reading import reading
+
+SAMPLE_ARTIFACTS = 20
+"""So many of the newest artifacts are looked for in a lake without an id; most of them must be there."""
+
+
+def open_own_lake(url: str) -> Lake:
+    """Return the lake at a URL, settled as ``settle_lake``. Raises ConfigurationError, LakeUnavailable, QueueError."""
+    lake = Lake.open(url)
+    settle_lake(lake)
+    return lake
+
+
+def settle_lake(lake: Lake) -> None:
+    """Make sure that the lake is this database's, and write its id where that is missing.
+
+    From here on this ``Lake`` refuses any other root. May be called by several processes at once. Raises
+    LakeUnavailable when the lake is missing or another one, QueueError.
+    """
+    queue = JobQueue()
+    recorded, newest = queue.record_lake(), _newest_artifacts()
+    if not newest:
+        # Nothing was ever kept: the root may have to be made first.
+        lake.probe()
+    held = lake.read_identity()
+    if held is None or held != recorded:
+        _check_may_take(lake, held, recorded, newest)
+        held = _record(lake, queue, held, recorded)
+    lake.require_identity(held)
+
+
+def check_lake_identity(lake: Lake, queue: JobQueue) -> None:
+    """Raise LakeUnavailable unless ``settle_lake`` would take the lake; writes nothing. Raises QueueError."""
+    newest = _newest_artifacts()
+    if newest:
+        held, recorded = lake.read_identity(), queue.record_lake()
+        if held is None or held != recorded:
+            _check_may_take(lake, held, recorded, newest)
+
+
+def take_lake(lake: Lake) -> UUID:
+    """Make the lake, whatever it holds, this database's own, and return its id: for an operator who says so.
+
+    Raises LakeUnavailable when it cannot be written, QueueError.
+    """
+    queue = JobQueue()
+    recorded = queue.record_lake()
+    lake.probe()
+    held = lake.read_identity()
+    if held is not None and held == recorded:
+        return held
+    # Not the recorded id: the lake that bears it may come back, and is another one.
+    return _record(lake, queue, held or uuid4(), recorded)
+
+
+def _record(lake: Lake, queue: JobQueue, held: UUID | None, recorded: UUID | None) -> UUID:
+    """Put an id on record, then into the lake; whoever dies between the two leaves what the next one goes on with."""
+    wanted = held or recorded or uuid4()
+    settled = queue.record_lake(wanted, replaces=recorded)
+    if settled is None or (held is not None and settled != held):
+        raise LakeUnavailable(f"The lake was given another id ({settled}) by another process at the same moment.")
+    try:
+        lake.write_identity(settled)
+    except LakeConflict as error:
+        raise LakeUnavailable(f"The lake's {IDENTITY_NAME} appeared at the same moment, with another id.") from error
+    return settled
+
+
+def _check_may_take(lake: Lake, held: UUID | None, recorded: UUID | None, newest: list[str]) -> None:
+    if not newest:
+        return
+    if held is not None and recorded is not None:
+        raise LakeUnavailable(
+            f"The lake is not this database's: its {IDENTITY_NAME} names {held}, SQL knows {recorded}; {WHAT_TO_DO}."
+        )
+    found = sum(1 for uri in newest if _holds(lake, uri))
+    if 2 * found <= len(newest):
+        lacks = f"has no {IDENTITY_NAME}" if held is None else f"has an id that SQL does not know ({held})"
+        raise LakeUnavailable(
+            f"The lake is not this database's: it {lacks} and holds {found} of the newest {len(newest)} artifacts that "
+            f"SQL knows; {WHAT_TO_DO}."
+        )
+
+
+def _holds(lake: Lake, uri: str) -> bool:
+    try:
+        lake.open_file(uri).close()
+    except LakeError:
+        return False
+    return True
+
+
+def _newest_artifacts() -> list[str]:
+    newest = Artifact.objects.order_by("-artifact_seq").values_list("lake_uri", flat=True)
+    return reading(lambda: list(newest[:SAMPLE_ARTIFACTS]))
