@@ -1,5 +1,6 @@
 """What ``manage.py migrate`` does beyond Django: a migration names a script, procedures follow the tree."""
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +14,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 from typing_extensions import override
 
-from derive.errors import SchemaMismatch
+from derive.errors import HolocronError, SchemaMismatch
+from derive.sql.roles import missing_roles_notice
 from derive.sql.scripts import (
     TABLES,
     apply_table_script,
@@ -47,7 +49,10 @@ class TableScript(Operation):
         if schema_editor.collect_sql:
             schema_editor.collected_sql.append(read_script(engine_of(connection), f"{TABLES}/{self.name}.sql").text)
         else:
-            apply_table_script(connection, self.name)
+            try:
+                apply_table_script(connection, self.name)
+            except HolocronError as error:
+                raise CommandError(str(error)) from error
 
     @override
     def describe(self) -> str:
@@ -75,6 +80,8 @@ def install_procedures_after_migrate(*, using: str, verbosity: int = 0, **_signa
         _refuse_lost_records(connections[using])
     except SchemaMismatch as error:
         raise CommandError(str(error)) from error
+    if notice := missing_roles_notice(connections[using]):
+        print(notice, file=sys.stderr)  # noqa: T201 (of use also where migrate is told to be quiet)
     if names and verbosity >= 1:
         print(f"  Installed {len(names)} procedure scripts.")  # noqa: T201 (migrate tells its progress on standard output)
 

@@ -15,12 +15,14 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from derive.errors import SchemaMismatch
+from derive.errors import AccessDenied, SchemaMismatch
+from derive.sql.roles import has_roles_without_rights, missing_roles_notice
 from derive.sql.tables import Engine, engine_of, quoted_table
 
 SCRIPTS_FOLDER = Path(__file__).resolve().parents[2] / "migrations_sql"
 TABLES = "tables"
 PROCEDURES = "procedures"
+GRANTS = f"{TABLES}/0011_grants.sql"
 
 # Only what begins a line: a comment may speak of it.
 _CREATE_OR_ALTER = re.compile(r"^CREATE\s+OR\s+ALTER\s+PROCEDURE\s+(?P<name>[\w.]+)", re.MULTILINE)
@@ -109,15 +111,20 @@ def check_schema(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_FOLDER)
 def apply_table_script(connection: BaseDatabaseWrapper, name: str, folder: Path = SCRIPTS_FOLDER) -> None:
     """Run one script of the folder ``tables`` and record it; to be called inside the migration's transaction.
 
-    Whoever changes a schema does so alone: see ``migration_lock``.
+    Whoever changes a schema does so alone: see ``migration_lock``. Raises AccessDenied, before anything is changed,
+    where SQL Server has not the roles that its scripts grant to, and this login may not make them.
     """
     engine = engine_of(connection)
+    if engine is Engine.SQLSERVER and (notice := missing_roles_notice(connection)):
+        raise AccessDenied(notice)
     script = read_script(engine, f"{TABLES}/{name}.sql", folder)
     _apply(connection, script)
 
 
 def install_procedures(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_FOLDER) -> list[str]:
     """Run every procedure whose hash differs from the record, in one transaction; return their names.
+
+    All of them, and the grants, where a role was made after they had run.
 
     Does nothing while tables are still to be migrated, as in ``migrate derive 0001``. Nothing is ever removed:
     a procedure goes by a table's script that drops it and its record.
@@ -130,12 +137,15 @@ def install_procedures(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_F
     procedures = read_scripts(engine, PROCEDURES, folder)
     wanted = tables | _hashes(procedures)
     recorded = recorded_hashes(connection)
-    if not tables.keys() <= recorded.keys() or recorded == wanted:
+    if not tables.keys() <= recorded.keys():
+        return []
+    grants = [read_script(engine, GRANTS, folder)] if has_roles_without_rights(connection) else []
+    if recorded == wanted and not grants:
         return []
     _refuse_other_history(tables, wanted, recorded)
-    differing = [script for script in procedures if recorded.get(script.name) != script.sha256]
+    differing = [script for script in procedures if grants or recorded.get(script.name) != script.sha256]
     with transaction.atomic(using=connection.alias):
-        for script in differing:
+        for script in (*grants, *differing):
             _apply(connection, script)
     return [script.name for script in differing]
 

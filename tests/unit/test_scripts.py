@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from derive.errors import AccessDenied
 from derive.sql import scripts
 from derive.sql.scripts import (
     _CREATE_OR_ALTER,
@@ -136,3 +137,37 @@ def test_the_database_decides_whether_a_script_is_on_record() -> None:
     assert "rowcount" not in Path(scripts.__file__).read_text("utf-8")
     assert "IF @@ROWCOUNT = 0 INSERT" in scripts._RECORD_SQL[Engine.SQLSERVER]
     assert "ON CONFLICT" in scripts._RECORD_SQL[Engine.POSTGRESQL]
+
+
+class PoorConnection:
+    """Stands where a SQL Server's would, for a login that finds no role and may make none."""
+
+    vendor = "microsoft"
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def cursor(self) -> "PoorConnection":
+        return self
+
+    def __enter__(self) -> "PoorConnection":
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        return None
+
+    def execute(self, sql: str, _values: object = None) -> None:
+        self.sent.append(sql)
+
+    def fetchall(self) -> list[tuple[str]]:
+        return []
+
+    def fetchone(self) -> tuple[int]:
+        return (0,)
+
+
+def test_who_may_not_make_the_roles_of_sql_server_is_told_before_anything_is_changed() -> None:
+    connection = PoorConnection()
+    with pytest.raises(AccessDenied, match="run: CREATE ROLE llm_worker; CREATE ROLE llm_operator; CREATE ROLE llm_re"):
+        scripts.apply_table_script(connection, "0001_schema")  # type: ignore[arg-type]
+    assert all(sql.startswith("SELECT ") for sql in connection.sent)

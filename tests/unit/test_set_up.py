@@ -20,8 +20,10 @@ from derive.sql.set_up.steps import _create_database, site_tables
 class RecordingCursor:
     """Stands where a SQL Server's would: what is sent is all that can be judged without one."""
 
-    def __init__(self, sent: list[tuple[str, tuple[str, ...]]]) -> None:
+    def __init__(self, sent: list[tuple[str, tuple[str, ...]]], edition: int, users_with_login: int) -> None:
         self._sent = sent
+        self._edition = edition
+        self._users_with_login = users_with_login
 
     def __enter__(self) -> "RecordingCursor":
         return self
@@ -36,16 +38,20 @@ class RecordingCursor:
         return False
 
     def fetchone(self) -> tuple[int]:
-        return (0,)
+        batch, _ = self._sent.pop()
+        return (self._edition if "EngineEdition" in batch else self._users_with_login,)
 
 
 class RecordingConnection:
-    def __init__(self) -> None:
+    """Keeps what changes something; an on-premises server unless told otherwise."""
+
+    def __init__(self, *, edition: int = 3, users_with_login: int = 0) -> None:
+        self._answers = (edition, users_with_login)
         self.settings_dict = {"NAME": "Holocron"}
         self.sent: list[tuple[str, tuple[str, ...]]] = []
 
     def cursor(self) -> RecordingCursor:
-        return RecordingCursor(self.sent)
+        return RecordingCursor(self.sent, *self._answers)
 
     def close(self) -> None:
         return None
@@ -103,6 +109,26 @@ def test_a_login_travels_as_parameters_alone(name: str, password: str) -> None:
         (sqlserver.ADD_MEMBER, ("llm_worker", name)),
     ]
     assert all(batch.count("%s") == len(values) for batch, values in connection.sent)
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_on_azure_sql_database_it_is_a_user_of_the_database_alone(name: str, password: str) -> None:
+    connection = RecordingConnection(edition=sqlserver.AZURE_SQL_DATABASE)
+    sqlserver.put_login(connection, Login(name=name, password=password, roles=("llm_worker",)))  # type: ignore[arg-type]
+    assert connection.sent == [
+        (sqlserver.PUT_CONTAINED_USER, (name, password)),
+        (sqlserver.ADD_MEMBER, ("llm_worker", name)),
+    ]
+    for batch, _values in connection.sent:
+        assert "sys.server_principals" not in batch
+        assert " LOGIN" not in batch
+
+
+def test_a_user_with_a_login_of_azures_server_is_told_whose_its_password_is() -> None:
+    connection = RecordingConnection(edition=sqlserver.AZURE_SQL_DATABASE, users_with_login=1)
+    with pytest.raises(ConfigurationError, match="in master"):
+        sqlserver.put_login(connection, Login(name=WORKER_LOGIN, password="hush", roles=()))  # type: ignore[arg-type]
+    assert connection.sent == []
 
 
 def test_a_login_without_a_password_is_not_made() -> None:

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from derive.errors import ConfigurationError
 from derive.sql.set_up.logins import Login
 
 MAINTENANCE_DATABASE = "master"
+
+AZURE_SQL_DATABASE = 5
+"""https://learn.microsoft.com/sql/t-sql/functions/serverproperty-transact-sql (EngineEdition)"""
 
 CREATE_DATABASE = """
 DECLARE @name sysname = %s;
@@ -33,6 +37,17 @@ DECLARE @password nvarchar(128) = %s;
 DECLARE @statement nvarchar(MAX) = N'CREATE LOGIN ';
 IF EXISTS (SELECT 1 FROM sys.server_principals WHERE name = @login)
     SET @statement = N'ALTER LOGIN ';
+SET @statement = @statement + QUOTENAME(@login) + N' WITH PASSWORD = N' + QUOTENAME(@password, '''');
+EXEC (@statement);
+"""
+
+# Azure SQL Database has logins in master alone: there the user is the database's own, with a password of its own.
+PUT_CONTAINED_USER = """
+DECLARE @login sysname = %s;
+DECLARE @password nvarchar(128) = %s;
+DECLARE @statement nvarchar(MAX) = N'CREATE USER ';
+IF EXISTS (SELECT 1 FROM sys.database_principals WHERE name = @login)
+    SET @statement = N'ALTER USER ';
 SET @statement = @statement + QUOTENAME(@login) + N' WITH PASSWORD = N' + QUOTENAME(@password, '''');
 EXEC (@statement);
 """
@@ -80,7 +95,7 @@ EXEC (@statement);
 LET_READ = _LET.replace("{rights}", "SELECT")
 LET_WRITE = _LET.replace("{rights}", "SELECT, INSERT, UPDATE, DELETE")
 
-BATCHES = (CREATE_DATABASE, PUT_ROLE, PUT_LOGIN, PUT_USER, ADD_MEMBER, LET_READ, LET_WRITE)
+BATCHES = (CREATE_DATABASE, PUT_ROLE, PUT_LOGIN, PUT_CONTAINED_USER, PUT_USER, ADD_MEMBER, LET_READ, LET_WRITE)
 
 
 def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
@@ -102,11 +117,39 @@ def put_role(connection: BaseDatabaseWrapper, role: str) -> None:
 
 
 def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
-    """Make the login, or give it this password, and let it into this database with its roles."""
-    _execute(connection, PUT_LOGIN, login.name, login.password)
-    _execute(connection, PUT_USER, login.name)
+    """Make the login, or give it this password, and let it into this database with its roles.
+
+    On Azure SQL Database it is a user of the database alone. Raises ConfigurationError where the name is taken there by
+    a user with a login of the server's, whose password only its administrator changes, in master.
+    """
+    if _is_azure_database(connection):
+        if _has_login_of_the_server(connection, login.name):
+            raise ConfigurationError(
+                f"the user {login.name} has a login of the server's: give it its password there, in master, and leave "
+                "it out here; or drop the user"
+            )
+        _execute(connection, PUT_CONTAINED_USER, login.name, login.password)
+    else:
+        _execute(connection, PUT_LOGIN, login.name, login.password)
+        _execute(connection, PUT_USER, login.name)
     for role in login.roles:
         _execute(connection, ADD_MEMBER, role, login.name)
+
+
+def _is_azure_database(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this is Azure SQL Database; a managed instance has logins as any server."""
+    return _number(connection, "SELECT CAST(SERVERPROPERTY(N'EngineEdition') AS int)") == AZURE_SQL_DATABASE
+
+
+def _has_login_of_the_server(connection: BaseDatabaseWrapper, name: str) -> bool:
+    sql = "SELECT COUNT(*) FROM sys.database_principals WHERE name = %s AND authentication_type = 1"
+    return _number(connection, sql, name) > 0
+
+
+def _number(connection: BaseDatabaseWrapper, sql: str, *values: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return int(cursor.fetchone()[0])
 
 
 def let_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
