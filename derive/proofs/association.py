@@ -44,21 +44,28 @@ def distances(reading: Reading, spans: Sequence[Span], cues: frozenset[str]) -> 
 
 def _distance_back(reading: Reading, span: Span, is_cue: list[bool], floor: int) -> int:
     for at in range(span.start - 1, max(floor, span.start - _BACK, 0) - 1, -1):
-        if reading.low[at] in _STOPS:
+        if reading.low[at] in _STOPS and not _is_abbreviation(reading, at):
+            return FAR
+        if reading.low[at] == ")" or (reading.low[at] == "(" and at < span.start - 1):
             return FAR
         if is_cue[at]:
             # The noun of the span before, where this one has its own: "27 goals in 34 matches".
-            return FAR if at == floor and has_own_label(reading, span) else span.start - at
+            return FAR if 0 <= at - floor <= 1 and has_own_label(reading, span) else span.start - at
     return FAR
 
 
 def _distance_forth(reading: Reading, span: Span, is_cue: list[bool], ceiling: int) -> int:
     for at in range(span.end, min(ceiling, span.end + _FORTH)):
-        if reading.low[at] in _STOPS:
+        if reading.low[at] in _STOPS or reading.low[at] in "()":
             return FAR
         if is_cue[at]:
             return at - span.end + 1
     return FAR
+
+
+def _is_abbreviation(reading: Reading, at: int) -> bool:
+    """Whether the full stop at a token ends an abbreviation ("b. 21 March", "no. 4")."""
+    return reading.low[at] == "." and at > 0 and len(reading.low[at - 1]) <= 2 and reading.is_glued(at)
 
 
 def _continues(reading: Reading, before: Span, after: Span) -> bool:

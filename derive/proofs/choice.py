@@ -44,7 +44,7 @@ def _standing(reading: Reading, choices: dict[str, tuple[str, ...]]) -> list[tup
     found: list[tuple[str, tuple[int, int]]] = []
     for choice, synonyms in choices.items():
         for name in (choice, *synonyms):
-            words = [stem(word) for word in read(name.replace("_", " ").replace("-", " ")).low if word.isalnum()]
+            words = [stem(word) for word in read(name.replace("_", " ").replace("-", " ")).low if word[0].isalnum()]
             words = words[:_MOST_WORDS]
             found += [(choice, place) for place in _places(stems, words)]
     whole = [

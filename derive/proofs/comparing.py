@@ -166,6 +166,8 @@ def _without_our_unit(wanted: Quantity, quoted: Quantity, key: Key) -> Relation:
     if quoted.may_be_millions and wanted.low == ARITHMETIC.multiply(quoted.low, _MILLION):
         return Relation.SAME
     dimension = unit.dimension.partition(":")[0]
+    if dimension == "points":
+        return Relation.OTHER
     if dimension == "angle":
         dimension = "temperature"
     if key.dimension and key.dimension != dimension and not (key.dimension == "count" and quoted.may_be_millions):
@@ -294,9 +296,15 @@ def _compare_with_range(number: Decimal | None, quoted: Quantity, key: Key) -> R
         return Relation.SAME
     if number == quoted.low and (not _LOWER.isdisjoint(key.words)):
         return Relation.SAME
-    if (quoted.low is None or number >= quoted.low) and (quoted.high is None or number <= quoted.high):
+    if (quoted.low is not None and number < quoted.low) or (quoted.high is not None and number > quoted.high):
+        return Relation.OTHER
+    bound = quoted.high if quoted.low is None else quoted.low if quoted.high is None else None
+    if bound is None or number == bound:
         return Relation.WITHIN
-    return Relation.OTHER
+    # "Over 2 tonnes" is not how anybody says 20, and a limit is the number itself.
+    is_far = bound > 0 and not bound / 2 <= number <= bound * 2
+    is_limit = not (_UPPER if quoted.low is None else _LOWER).isdisjoint(key.words)
+    return Relation.OTHER if is_far or is_limit else Relation.WITHIN
 
 
 def _compare_range_with(wanted: Quantity, number: Decimal | None) -> Relation:

@@ -149,7 +149,12 @@ def _from_digits(reading: Reading, at: int) -> Date | None:  # noqa: C901, PLR09
         return _from_ordinal(reading, at, number, end + 1)
     if glued and (following == "s" or (following == "'" and reading.word(end + 1) == "s")) and number % 10 == 0:
         return decade_date(reading, at, number, end + (1 if following == "s" else 2))
-    if following in {".", "-"} and reading.word(end + 1) in MONTHS and (glued or following == ".") and number <= 31:
+    if (
+        following in {".", "-", "/"}
+        and reading.word(end + 1) in MONTHS
+        and (glued or following == ".")
+        and number <= 31
+    ):
         end += 1
         following = reading.word(end)
     if following == "of" and reading.word(end + 1) in MONTHS and number <= 31:

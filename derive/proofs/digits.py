@@ -50,15 +50,14 @@ def spaced_thousands(reading: Reading, at: int) -> tuple[Decimal, int] | None:
     digits, end = reading.raw[at], at + 1
     if digits[0] == "0":
         return None
-    while (
-        end < len(reading)
-        and len(reading.raw[end]) == 3
-        and reading.raw[end].isdigit()
-        and reading.starts[end] == reading.ends[end - 1] + 1
-        and len(digits) < 40
-    ):
-        digits += reading.raw[end]
+    while end < len(reading) and reading.starts[end] == reading.ends[end - 1] + 1 and len(digits) < 40:
+        group, _, cents = reading.raw[end].replace(",", ".").partition(".")
+        if len(group) != 3 or not group.isdigit() or not (cents.isdigit() or reading.raw[end] == group):
+            break
+        digits += group
         end += 1
+        if cents:
+            return Decimal(f"{digits}.{cents}"), end
     return (Decimal(digits), end) if end > at + 1 else None
 
 

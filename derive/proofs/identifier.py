@@ -78,6 +78,8 @@ def _joins(text: str, at: int, step: int) -> bool:
     if text[beside].isalnum() or text[beside] == "_":
         return True
     further = beside + step
+    if text[beside] == ":":
+        return False
     return text[beside] in "-./@:#+" and 0 <= further < len(text) and text[further].isalnum() and text[at].isalnum()
 
 
@@ -122,14 +124,18 @@ def _judge_code(wanted: str, text: str) -> Judgement:
     likely: str | None = None
     is_alike = False
     for match in _TOKEN.finditer(text):
-        token = match[0].strip(_EDGE)
+        token = match[0].strip(_EDGE).lstrip("#")
         if not token:
             continue
         if token.lower() == wanted.lower() or (len(bare) > 2 and token.translate(_SEPARATORS) == bare):
             if token.translate(_SEPARATORS) == bare:
                 return supported("The quote has it, written a little differently.")
             return undecided(f"The quote writes {shown(token)}, in other letters.")
-        if _is_code(token) and not _NUMBER_LIKE.fullmatch(token) and not _MOMENT.match(token):
+        if (
+            (_is_code(token) or (wanted.isdigit() and token.isdigit()))
+            and not _NUMBER_LIKE.fullmatch(token)
+            and not _MOMENT.match(token)
+        ):
             is_nearer = _shape(token) == shape or _is_near(token, wanted)
             if likely is None or is_nearer > is_alike:
                 likely, is_alike = token, is_nearer

@@ -20,7 +20,24 @@ def join(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None
     """Return the one quantity that two neighbouring ones make, if they do."""
     if not before.end <= after.start <= before.end + 3:
         return None
-    return _said_twice(reading, before, after) or _compound(reading, before, after) or _range(reading, before, after)
+    return (
+        _share(reading, before, after)
+        or _said_twice(reading, before, after)
+        or _compound(reading, before, after)
+        or _range(reading, before, after)
+    )
+
+
+def _share(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None:
+    """Join "one in five", "3 out of 4"."""
+    if reading.low[before.end : after.start] not in (["in"], ["out", "of"], ["in", "every"]):
+        return None
+    if before.kind or after.kind or before.low is None or after.low is None or before.unit or after.unit:
+        return None
+    if not (before.is_exact and after.is_exact and 0 < before.low < after.low <= 1000 and before.low <= 100):
+        return None
+    share = ARITHMETIC.divide(before.low, after.low).quantize(Decimal("1e-12"), context=ARITHMETIC)
+    return replace(before, low=share, high=share, end=after.end, kind="part", is_weak=False)
 
 
 def _said_twice(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None:

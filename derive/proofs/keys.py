@@ -13,30 +13,29 @@ width wide width breadth beam
 depth deep depth
 thickness thick thickness
 diameter diameter across
-weight mass weigh weight mass heavy
+weight/mass/payload weigh weight mass heavy
 age aged age old
-birth born birth birthplace birthday dob b native
-death died die death dead killed passed perished deceased d
-start start begin began commence commencement effective effect from since open join enter
-end end expire expiry until terminate close leave through finish conclude
-founded founded establish formed create incorporate set foundation inception started founder
+birth/born/dob/birthday/birthplace born birth birthplace birthday dob b native
+death/died/deceased died die death dead killed passed perished deceased d
+start/begin/commencement/effective/inception start begin commence commencement effective effect from since open join
+end/expiry/expiration/termination/expires end expire expiry expiration until terminate close leave finish
+founded/foundation/established founded establish formed create incorporate set foundation inception started founder
 launch launched maiden
 population population inhabitant resident people population person
 price cost price fee charge sold pay worth sell
 cost cost price fee charge worth
-revenue revenue turnover sales
-profit profit earnings income net
+revenue/turnover/sales revenue turnover sales
+profit/income/earnings profit earnings income net
 loss loss lost
-salary salary earn wage pay paid
-employees employ employee staff workforce people worker headcount
+salary/wage/pay salary earn wage pay paid
+employees/employed/staff/headcount employ employee staff workforce people worker headcount
 members member membership
 passengers passenger seat
 capacity capacity hold carry seat accommodate
 crew crew
-speed speed velocity fast
-temperature temperature temp
-temp temperature
-duration last duration long took term run lasted
+speed/velocity speed velocity fast
+temperature/temp temperature temp fever
+duration/length_of_time last duration long took term run lasted
 distance distance away far
 signed sign signed signature execute
 published publish release issue print
@@ -104,9 +103,10 @@ _YEARISH = frozenset(
 
 
 class Key(NamedTuple):
-    """A key taken apart. ``cues`` are stems of the words that name it in prose."""
+    """A key taken apart. ``own`` are the stems of its words, ``cues`` those of all words that name it in prose."""
 
     words: frozenset[str]
+    own: frozenset[str]
     content: tuple[str, ...]
     cues: frozenset[str]
     unit: Unit | None
@@ -118,8 +118,9 @@ class Key(NamedTuple):
 def _families() -> dict[str, frozenset[str]]:
     found = {}
     for line in _FAMILIES.strip().splitlines():
-        head, *words = line.split()
-        found[stem(head)] = frozenset(map(stem, [head, *words]))
+        heads, *words = line.split()
+        for head in heads.split("/"):
+            found[stem(head)] = frozenset(map(stem, [head, *words]))
     return found
 
 
@@ -146,6 +147,7 @@ def key_of(key: str, unit: str = "") -> Key:
     dimension = next((_DIMENSION_OF[word] for word in reversed(content) if word in _DIMENSION_OF), "")
     return Key(
         words=frozenset(words),
+        own=frozenset(map(stem, content)),
         content=tuple(content),
         cues=frozenset(cues),
         unit=named,

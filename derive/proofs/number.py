@@ -20,7 +20,10 @@ _DOWN = frozenset(
 )
 _DOWN_AFTER = frozenset("loss decline drop decrease lower fall".split())
 _COMPARED = frozenset("from than against versus vs".split())
-_COMPARING = frozenset("up down compared rose fell increased increase rise decrease versus against improvement".split())
+_COMPARING = frozenset(
+    "up down compared rose fell increased increase rise decrease versus against improvement widened narrowed improved "
+    "climbed jumped dropped declined decreased grew shrank went raised cut slipped reduced".split()
+)
 
 
 def judge_number(value: str, quote: str, context: Context) -> Judgement:
@@ -100,6 +103,8 @@ class _Case:
             for one in self.quoted
             if one.kind == "" and one.unit is None and one.low is not None and one.low == one.high
         ]
+        if any(one.end < len(self.reading) and self.reading.stems[one.end] in self.key.own for one in self.quoted):
+            return False
         if (
             not counts
             or wanted.low is None
@@ -192,8 +197,11 @@ class _Case:
             return False
         if at and low[at - 1] in _COMPARING:
             return True
+        if low[at] != "from" or _COMPARING.isdisjoint(low[max(0, at - 8) : at]):
+            return False
         following = low[self.quoted[place].end : self.quoted[place].end + 4]
-        return low[at] == "from" and "to" in following and not _COMPARING.isdisjoint(low[max(0, at - 4) : at])
+        # "from 2 to 3", or "to 3 from 2".
+        return "to" in following or (place > 0 and self.reading.word(self.quoted[place - 1].start - 1) == "to")
 
     def _said(self, place: int) -> str:
         quantity = self.quoted[place]

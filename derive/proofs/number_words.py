@@ -38,10 +38,16 @@ SCALES = {
     "tn": 10**12,
     "trn": 10**12,
     "mm": 10**6,
+    "tausend": 10**3,
+    "mille": 10**3,
+    **dict.fromkeys(("millionen", "milioni", "millones", "miljoen"), 10**6),
+    **dict.fromkeys(("milliarde", "milliarden", "milliard", "milliards", "miliardi", "miljard"), 10**9),
     "lakhs": 10**5,
     "crores": 10**7,
 }
-_SPOKEN_SCALES = frozenset(word for word in SCALES if len(word) > 3) - {"gross", "millions", "billions"}
+_SPOKEN_SCALES = frozenset(
+    "hundred thousand million billion trillion quadrillion dozen lakh crore lakhs crores".split()
+)
 GROUPS = {"couple": 2, "pair": 2, "dozen": 12, "trio": 3, "quartet": 4, "quintet": 5, "sextet": 6}
 TIMES = {"once": 1, "twice": 2, "thrice": 3}
 _ORDINALS = (

@@ -67,7 +67,7 @@ _POSITIVE_AFTER_NEGATION = frozenset(
     "abandon "
     "abandoned missed miss gave regret regretted hid hide tire tired ashamed doubted question questioned fully "
     "entirely "
-    "necessarily wavered waver quite all every always strayed far knew known".split()
+    "necessarily wavered waver quite all every always strayed far knew".split()
 )
 _SCOPE_ENDS = frozenset(
     ". ; ! ? but however although though whereas while yet who which that because since when where until so hence "
@@ -106,10 +106,12 @@ def is_denied(reading: Reading, at: int) -> bool:
                 continue
             if not _is_list(reading, place):
                 return False
-        elif word in _SCOPE_ENDS or word in _POSITIVE_AFTER_NEGATION:
+        elif word in _SCOPE_ENDS:
             return False
         elif is_negation(reading, place):
             return _not_twice(reading, place)
+        elif word in _POSITIVE_AFTER_NEGATION:
+            return False
     return _is_denied_after(reading, at)
 
 

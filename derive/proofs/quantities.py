@@ -38,6 +38,7 @@ _NOT_NOUNS = frozenset(
     "they his her "
     "their its while who which that under through during has had where".split()
 )
+_TIME_WORDS = frozenset({"am", "pm", "o'clock"})
 _DECADE_OPENERS = frozenset("the his her their my your early mid late ' -".split())
 _PARTS_OF_A_DECADE = {"early": (0, 3), "mid": (4, 6), "late": (7, 9)}
 _PRONOUN_BEFORE = frozenset("no the this that any every which each another".split())
@@ -92,6 +93,9 @@ def _in_digits(reading: Reading, at: int, *, decimal_commas: bool) -> tuple[Quan
     number, end = with_fraction(reading, number, end)
     number, end = with_exponent(reading, number, end)
     quantity = Quantity(number, number, at, end, other=other)
+    if reading.word(end) in _TIME_WORDS or reading.low[end : end + 4] in (["a", ".", "m", "."], ["p", ".", "m", "."]):
+        # A time of day: no count of anything.
+        return Quantity(None, None, at, end + 1, kind="sequence", parts=(number,)), end + 1
     if reading.is_glued(end):
         ending = reading.low[end]
         if ending in {"st", "nd", "rd", "th"}:

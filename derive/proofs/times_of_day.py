@@ -5,7 +5,8 @@ import re
 from derive.proofs.judgement import Judgement, refuted, undecided
 
 _TIME = re.compile(
-    r"\b(\d{1,2})(?:[:.h](\d{2}))?(?::(\d{2}))?\s{0,2}([ap])\.?m\b|\b(\d{1,2}):(\d{2})(?::(\d{2}))?", re.IGNORECASE
+    r"\b(\d{1,2})(?:[:.h](\d{2}))?(?::(\d{2}))?\s{0,2}([ap])\.?m\b|\b(\d{1,2}):(\d{2})(?::(\d{2}))?(?![.,:]?\d)",
+    re.IGNORECASE,
 )
 _MOST = 20
 

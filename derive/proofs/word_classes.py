@@ -172,6 +172,12 @@ closed shut
 approved approve
 rejected reject refused refuse
 
+allowed upheld granted
+dismissed
+
+primary
+secondary replica
+
 passed pass
 failed fail
 

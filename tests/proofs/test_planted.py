@@ -5,7 +5,9 @@ import pytest
 from derive.proofs import Verdict
 from tests.proofs.planted import Score, read_pairs, score
 
-SETS = ["planted.jsonl"]
+SETS = ["planted.jsonl", "planted_later.jsonl"]
+"""The second was written before it was first judged. At that first try, with the rules as the first set had left them,
+3.2 % of its right values were refuted, 90 % of its wrong ones, and 4 % of both left open; each miss was then fixed."""
 
 
 @pytest.fixture(params=SETS)
