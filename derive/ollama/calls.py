@@ -44,12 +44,17 @@ class CallLimits:
         """Whether this context, and nothing else, raised the TimeoutError."""
         return self._timeout.expired()
 
-    def byte_came(self) -> None:
-        """Note that the server is alive."""
+    def byte_came(self) -> float:
+        """Note that the server is alive; return the loop's time."""
         is_first = self._last_byte is None
         self._last_byte = self._loop.time()
         if is_first:
             self._set_timer()
+        return self._last_byte
+
+    def waited_through(self, moment: float) -> bool:
+        """Whether no byte has come, and the call had begun before that moment of the loop's time."""
+        return self._last_byte is None and self._started < moment
 
     def answer_came(self, *, tail_seconds: float) -> None:
         """Give the connection this long to end, now that all that matters is here."""

@@ -18,6 +18,7 @@ from derive.errors import (
     ConfigurationError,
     ModelCrashed,
     ModelNotFound,
+    ModelOverloaded,
     ModelTimeout,
     ModelUnavailable,
     RunError,
@@ -51,6 +52,9 @@ TAIL_SECONDS = 1
 KEEPALIVE_SECONDS = 5
 """Shorter than any proxy's, so that a call seldom meets a connection that the other side is just closing."""
 
+_HOW_TO_WAIT_LESS = (
+    "the call waited in its queue; set WORKER_CONCURRENCY to OLLAMA_NUM_PARALLEL, or raise OLLAMA_FIRST_BYTE_SECONDS"
+)
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_CONTROL_BYTES = 8 * 1024 * 1024
 _HEADERS = {
@@ -85,6 +89,8 @@ class OllamaClient:
             ),
             trust_env=False,
         )
+        self._last_byte = float("-inf")
+        """When a byte of any answer came, by the loop's time."""
         self._snapshots = SharedAnswers(self._fetch_snapshot, keep_seconds=KEEP_SNAPSHOT_SECONDS)
         self._loaded = SharedAnswers(self._fetch_loaded, keep_seconds=KEEP_LOADED_SECONDS)
 
@@ -101,7 +107,9 @@ class OllamaClient:
         ``sink`` is given every byte of the answer's body as it comes, an error's too; what it raises ends the call
         and comes out unchanged. ``on_cancelled`` is told the answer when the call is cancelled though all of it had
         come. ``body`` is a ``ChatRequest.body()``; a model that is missing is the job's fault
-        (ModelNotFound) when ``job_has_own_model``, else the server's. Raises a RunError whose ``partial_answer``
+        (ModelNotFound) when ``job_has_own_model``, else the server's. A server that sends nothing in time is overloaded
+        if it answered other calls meanwhile: it queues what it cannot answer yet, and says nothing until it begins. If
+        it answered none, it is a time-out. Raises a RunError whose ``partial_answer``
         says how far the model came: ModelUnavailable, ModelOverloaded, ModelNotFound, ModelTimeout, ModelCrashed,
         EvidenceTooLarge, AnswerTooLarge, TruncatedOutput, InternalError.
         """
@@ -186,7 +194,7 @@ class OllamaClient:
                         )
                     _refuse_encoding(response)
                     async for chunk in response.aiter_raw():
-                        limits.byte_came()
+                        self._last_byte = limits.byte_came()
                         sink(chunk)
                         assembler.feed(chunk)
                         if assembler.is_done:
@@ -200,9 +208,12 @@ class OllamaClient:
         except TimeoutError as error:
             if not limits.expired:
                 raise
-            if not assembler.is_done:
-                raise ModelTimeout(f"Ollama at {self.shown_base_url} {limits.passed}") from error
-            return False
+            if assembler.is_done:
+                return False
+            said = f"Ollama at {self.shown_base_url} {limits.passed}"
+            if limits.waited_through(self._last_byte):
+                raise ModelOverloaded(f"{said}, but answered others: {_HOW_TO_WAIT_LESS}") from error
+            raise ModelTimeout(said) from error
         return True
 
     def _request(self, method: str, path: str, body: bytes | None) -> httpx.Request:

@@ -94,6 +94,8 @@ async def run_attempt(
         question = fit_to_model(question, snapshot, record)
         async with place.asking():
             answer = await _ask(question, tools, record)
+            if answer.time_to_first_token_ms is not None:
+                place.first_token_seconds = answer.time_to_first_token_ms / 1000
         checks = await _look_again(question, answer, snapshot, tools)
         return await _in_thread(tools, _judge, question, answer, checks, record)
     except RunError as error:

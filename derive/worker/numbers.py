@@ -47,6 +47,12 @@ class Numbers:
             buckets=MODEL_SECONDS,
             registry=registry,
         )
+        self._first_token_seconds = Histogram(
+            "holocron_worker_first_token_seconds",
+            "Seconds of a whole answer before its first token: in the server's queue, loading, reading the prompt.",
+            buckets=MODEL_SECONDS,
+            registry=registry,
+        )
         self._prompt_tokens = Counter("holocron_worker_prompt_tokens", "Tokens of prompts, read.", registry=registry)
         self._output_tokens = Counter("holocron_worker_output_tokens", "Tokens of answers.", registry=registry)
         active = Gauge("holocron_worker_active_runs", "Runs under way, by stage.", ["stage"], registry=registry)
@@ -57,7 +63,14 @@ class Numbers:
         """Count jobs that were claimed."""
         self._claims.inc(jobs)
 
-    def completed(self, outcome: Outcome, completion: Completion, *, model_seconds: float | None) -> None:
+    def completed(
+        self,
+        outcome: Outcome,
+        completion: Completion,
+        *,
+        model_seconds: float | None,
+        first_token_seconds: float | None = None,
+    ) -> None:
         """Count a run that was handed in and accepted."""
         if outcome.status is RunStatus.FAILED and completion.final_status in (JobStatus.NEW, JobStatus.SCHEDULED):
             self._retries.inc()
@@ -68,6 +81,8 @@ class Numbers:
         self._output_tokens.inc(outcome.run.output_tokens or 0)
         if model_seconds is not None:
             self._model_seconds.observe(model_seconds)
+        if first_token_seconds is not None:
+            self._first_token_seconds.observe(first_token_seconds)
 
     def released(self) -> None:
         """Count a run that was given back."""

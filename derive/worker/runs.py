@@ -198,7 +198,12 @@ class Runs:
             log.warning("run.refused", extra=_keys(active.claim, final_status=final))
             return
         self.last_status = completion.final_status
-        self._numbers.completed(outcome, completion, model_seconds=active.place.model_seconds)
+        self._numbers.completed(
+            outcome,
+            completion,
+            model_seconds=active.place.model_seconds,
+            first_token_seconds=active.place.first_token_seconds,
+        )
         log.info(
             "run.completed",
             extra=_keys(

@@ -90,13 +90,15 @@ class Slots:
 class Place:
     """One run's place among the slots. It begins waiting; whoever made it calls ``leave`` in the end.
 
-    ``model_seconds`` is how long the model worked, well or not; None while it was not asked.
+    ``model_seconds`` is how long the model worked, well or not; None while it was not asked. ``first_token_seconds``
+    is how much of that passed before its first token: in the server's queue, loading it, and reading the prompt.
     """
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self.stage: Stage | None = None
         self.model_seconds: float | None = None
+        self.first_token_seconds: float | None = None
         self._move_to(Stage.WAITING)
 
     @asynccontextmanager

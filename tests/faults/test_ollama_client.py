@@ -442,6 +442,38 @@ def test_a_server_that_never_begins_is_a_time_out(caller: Caller) -> None:
     caller.fake.wait_until(lambda: caller.fake.open_connections == 0)
 
 
+def test_a_call_that_waits_while_others_are_answered_meets_no_dead_model(caller: Caller) -> None:
+    begin = Gate()
+    caller.fake.next(behaviours.answer('{"facts": []}', first_gate=begin), behaviours.silent())
+
+    async def use(client: OllamaClient) -> BaseException | ChatAnswer:
+        calls = [
+            asyncio.create_task(client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False))
+            for _ in range(2)
+        ]
+        await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == 2)
+        begin.open()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        (failed,) = (one for one in ended if isinstance(one, BaseException))
+        return failed
+
+    error = caller.with_client(use, first_byte_seconds=1)
+    assert type(error) is ModelOverloaded
+    assert not error.counted
+    assert "WORKER_CONCURRENCY" in str(error)
+
+
+def test_a_call_that_waits_after_all_others_were_answered_meets_a_dead_model(caller: Caller) -> None:
+    caller.fake.next(behaviours.answer('{"facts": []}'), behaviours.silent())
+
+    async def use(client: OllamaClient) -> None:
+        await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        with pytest.raises(ModelTimeout):
+            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    caller.with_client(use, first_byte_seconds=0.3)
+
+
 def test_a_server_that_falls_silent_is_a_time_out(caller: Caller) -> None:
     started = monotonic()
     error = caller.fails(ModelTimeout, behaviours.falls_silent(), idle_seconds=0.1, first_byte_seconds=60)

@@ -43,6 +43,8 @@ def test_the_numbers_tell_what_the_worker_did(world: World) -> None:
     assert told['holocron_worker_completions_total{error_kind="",status="SUCCEEDED"}'] == 1
     assert told['holocron_worker_completions_total{error_kind="model_crashed",status="FAILED"}'] == 1
     assert told["holocron_worker_model_seconds_count"] == 2
+    assert told["holocron_worker_first_token_seconds_count"] == 1
+    assert told["holocron_worker_first_token_seconds_sum"] <= told["holocron_worker_model_seconds_sum"]
     assert (told["holocron_worker_prompt_tokens_total"], told["holocron_worker_output_tokens_total"]) == (321, 12)
     assert told['holocron_worker_active_runs{stage="asking"}'] == 1
     assert told["holocron_worker_leases_lost_total"] == 0
