@@ -32,6 +32,7 @@ A lake that cannot be read or written at all is ``LakeUnavailable``, since a run
 Messages never hold a secret, a prompt, evidence or an answer.
 """
 
+import errno
 import traceback
 from enum import StrEnum
 from typing import ClassVar
@@ -294,6 +295,24 @@ class LakeFileMissing(LakeError):
 
 class LakeFileTooLarge(LakeError):
     """The file is larger than the reader's bound; nothing of it was returned."""
+
+
+OUT_OF_FILES = "this process has too many open files: raise its limit (ulimit -n), or lower --concurrency"
+
+
+def is_out_of_files(error: BaseException) -> bool:
+    """Return whether an error, or one that it came from, is the limit of open files of the process or the machine."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        if isinstance(link, OSError) and link.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        waiting += [link.__cause__, link.__context__, *getattr(link, "exceptions", ())]
+    return False
 
 
 def places_of(error: BaseException, *, limit: int = 4) -> str:

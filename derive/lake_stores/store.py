@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple, Protocol
 from uuid import UUID
 
-from derive.errors import LakeUnavailable
+from derive.errors import OUT_OF_FILES, LakeUnavailable
 
 
 class Entry(NamedTuple):
@@ -104,7 +104,7 @@ _WHAT_TO_DO = {
     errno.ELOOP: "a symbolic link stands in its place; put the folder itself there",
     errno.ESTALE: "the network mount went stale; mount it again",
     errno.ETIMEDOUT: "no answer in time; check the store and the network",
-    errno.EMFILE: "too many open files; raise the limit of open files (ulimit -n)",
+    errno.EMFILE: OUT_OF_FILES,
     errno.ENFILE: "too many open files on this machine; raise the system's limit",
 }
 

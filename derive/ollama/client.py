@@ -35,6 +35,7 @@ from derive.ollama.failures import (
     model_unfit,
 )
 from derive.ollama.models import LoadedModel, ModelSnapshot, read_loaded, read_names, read_snapshot, why_unfit
+from derive.ollama.resending import ResendingTransport
 from derive.ollama.stream import AnswerAssembler
 from derive.ollama.wire import NO_REASON, error_text, parse_received, quotable, without_credentials
 
@@ -80,14 +81,10 @@ class OllamaClient:
         self._headers = _HEADERS | self._credentials.headers
         self._extensions = {"timeout": {"connect": settings.connect_seconds, "pool": settings.connect_seconds}}
         connections = slots + CONTROL_CONNECTIONS
-        self._transport = httpx.AsyncHTTPTransport(
+        self._transport = ResendingTransport(
             verify=trusted_by(self._base_url, ca_file=settings.ca_file),
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-            trust_env=False,
+            connections=connections,
+            keepalive_seconds=KEEPALIVE_SECONDS,
         )
         self._last_byte = float("-inf")
         """When a byte of any answer came, by the loop's time."""

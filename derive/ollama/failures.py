@@ -19,6 +19,7 @@ import ssl
 import httpx
 
 from derive.errors import (
+    OUT_OF_FILES,
     EvidenceTooLarge,
     InternalError,
     ModelCrashed,
@@ -28,6 +29,7 @@ from derive.errors import (
     ModelUnavailable,
     RunError,
     SchemaRefused,
+    is_out_of_files,
 )
 from derive.ollama.wire import quotable
 
@@ -96,6 +98,8 @@ _OUR_FAULT = (httpx.PoolTimeout, httpx.LocalProtocolError, httpx.StreamError, ht
 
 def failure_of_exception(error: Exception, *, server: str) -> RunError:
     """Return our error for one of httpx's; ``server`` is the base URL as it may be shown."""
+    if is_out_of_files(error):
+        return ModelUnavailable(f"no connection to Ollama at {server}: {OUT_OF_FILES}")
     why = quotable(str(error)) or type(error).__name__
     tls = _tls_error_in(error)
     if tls is not None and (advice := _tls_advice(tls)) is not None:

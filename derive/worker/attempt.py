@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Outcome
 from derive.errors import (
+    OUT_OF_FILES,
     Cancelled,
     InternalError,
     LakeUnavailable,
@@ -25,6 +26,7 @@ from derive.errors import (
     RunError,
     SchemaRefused,
     Then,
+    is_out_of_files,
     places_of,
 )
 from derive.lake import Lake
@@ -34,6 +36,7 @@ from derive.ollama.client import OllamaClient
 from derive.ollama.models import ModelSnapshot
 from derive.states import RunStatus
 from derive.worker import spans
+from derive.worker.open_files import check_open_files
 from derive.worker.patience import until_database_answers
 from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
 from derive.worker.record import RunRecord
@@ -56,9 +59,14 @@ class Tools:
     lake: Lake
     threads: Executor
     queue_thread: Executor
+    concurrency: int = 1
 
     async def probe_lake(self) -> None:
-        """Return if the lake is this database's and can be written; raise LakeUnavailable if not."""
+        """Return if the lake is this database's and can be written; raise LakeUnavailable if not.
+
+        As well when this process may open too few files for all its slots.
+        """
+        check_open_files(self.concurrency)
         loop = asyncio.get_running_loop()
         if not self.lake.is_identified:
             try:
@@ -111,6 +119,11 @@ async def run_attempt(
         return await _in_thread(tools, _close_cancelled, stopped, record)
     except Exception as error:  # noqa: BLE001 (said below)
         # The one edge where a slot must survive its job.
+        if is_out_of_files(error):
+            unable = LakeUnavailable(OUT_OF_FILES)
+            on_failure(unable)
+            place.begin_ending()
+            return await _in_thread(tools, _close_failed, unable, question, record)
         place.begin_ending()
         log.error(
             "run.internal_error", extra={"job_id": claim.job_id, "run_id": claim.run_id, "error": places_of(error)}

@@ -6,12 +6,9 @@ a third, which counts events into hours. Each is replaced when a call of it hang
 
 import asyncio
 import logging
-import signal
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from random import Random
 from uuid import UUID
@@ -29,6 +26,7 @@ from derive.worker.numbers import Numbers
 from derive.worker.options import WorkerOptions
 from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
+from derive.worker.signals import heeding_signals
 from derive.worker.slots import Slots, Stage
 
 log = logging.getLogger(__name__)
@@ -271,27 +269,8 @@ class Worker:
             self._runs.stop_all(StopReason.LOST)
             self.stop()
 
-    @contextmanager
-    def _signal_handlers(self) -> Iterator[None]:
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        if sys.platform == "win32":
-            # Its event loop takes no handlers; this one runs between two bytecodes of the main thread.
-            before = {number: signal.getsignal(number) for number in numbers}
-            for number in numbers:
-                signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self.stop))
-            try:
-                yield
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-            return
-        for number in numbers:
-            self._loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                self._loop.remove_signal_handler(number)
+    def _signal_handlers(self) -> AbstractContextManager[None]:
+        return heeding_signals(self._loop, self.stop)
 
     def _keys(self, **keys: object) -> dict[str, object]:
         return {"worker_id": self._options.worker_id, **keys}

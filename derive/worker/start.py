@@ -113,6 +113,7 @@ async def _run(
         lake=lake,
         threads=threads,
         queue_thread=queue_thread,
+        concurrency=options.concurrency,
     )
     try:
         return await Worker(options, tools, queue_thread=queue_thread).run()

@@ -1,5 +1,6 @@
 """``manage.py run_llm_worker`` as a person or a service runs it: exit codes, signals, crashes, several at once."""
 
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def test_redaction_patterns_that_cannot_be_used_stop_the_start(world: ProcessWor
     assert "none.toml cannot be read" in process.said()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_lets_running_jobs_finish_and_leaves_the_rest(number: signal.Signals, world: ProcessWorld) -> None:
     answer = Gate()
     world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
@@ -212,6 +213,26 @@ def test_a_worker_stops_in_time_while_the_database_is_away(world: ProcessWorld) 
     finally:
         world.postgres.start()
     assert world.job(job_id)["status"] == "RUNNING", "its lease runs out, and it is reaped"
+
+
+def test_a_worker_without_files_waits_for_more_and_costs_no_attempt(world: ProcessWorld) -> None:
+    first = world.enqueue()
+    process = world.looping("--concurrency", "4")
+    world.wait_for(first, "SUCCEEDED")
+    before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (process.open_files(), before[1]))
+    jobs = [world.enqueue(max_attempts=1) for _ in range(4)]
+    process.wait_for("worker.waiting")
+    assert "ulimit -n" in process.said()
+    runs = [run for job_id in jobs for run in world.runs(job_id)]
+    wait_until(lambda: process.events().count("worker.still_waiting") >= 2, "probes that fail")
+    assert [run for job_id in jobs for run in world.runs(job_id)] == runs
+    assert {run["counted"] for run in runs} <= {False}
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+    for job_id in jobs:
+        world.wait_for(job_id, "SUCCEEDED")
+        assert world.job(job_id)["attempt_count"] == 1
+    assert "never retrieved" not in process.said()
 
 
 @pytest.fixture

@@ -60,6 +60,14 @@ class WorkerProcess:
         assert event in self.events(), self.said()
         return self
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open_files(self) -> int:
+        """How many files it has open."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

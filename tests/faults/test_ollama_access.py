@@ -162,7 +162,7 @@ def test_a_file_without_authorities_stops_the_start(content: bytes | None, tmp_p
 def test_certificates_are_checked_whatever_is_trusted(authority: OwnAuthority) -> None:
     for ca_file in (None, str(authority.file)):
         client = OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=ca_file), slots=1)
-        context = client._transport._pool._ssl_context
+        context = client._transport._kept._pool._ssl_context
         assert context is not None
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 

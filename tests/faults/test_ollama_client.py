@@ -1,6 +1,7 @@
 """Every way a call to Ollama can go, on a real socket: what comes back, and as which error."""
 
 import asyncio
+import errno
 import inspect
 import json
 import socket
@@ -180,6 +181,52 @@ def test_connections_are_used_again(caller: Caller) -> None:
     caller.with_client(use)
     assert len(caller.fake.chats) == 3
     assert caller.fake.connections_made == 1
+
+
+@pytest.mark.parametrize("closes", [behaviours.closed_before_headers, behaviours.reset_before_headers])
+def test_a_request_that_met_a_kept_connection_being_closed_is_sent_once_more_on_a_new_one(
+    caller: Caller, closes: Callable[[], Behaviour]
+) -> None:
+    async def use(client: OllamaClient) -> ChatAnswer:
+        await client.models()
+        caller.fake.next(closes(), behaviours.answer('{"facts": []}'))
+        return await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    assert caller.with_client(use).content == '{"facts": []}'
+    first, second = caller.fake.chats
+    assert first.body == second.body
+    assert caller.fake.connections_made == 2
+
+
+def test_a_request_is_sent_once_more_and_no_oftener(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> ChatAnswer:
+        await client.models()
+        caller.fake.always(behaviours.closed_before_headers())
+        return await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    with pytest.raises(ModelCrashed):
+        caller.with_client(use)
+    assert len(caller.fake.chats) == 2
+
+
+def test_an_answer_that_has_begun_is_not_asked_for_again(caller: Caller) -> None:
+    async def use(client: OllamaClient) -> ChatAnswer:
+        await client.models()
+        caller.fake.always(behaviours.reset_after_headers())
+        return await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+
+    with pytest.raises(ModelCrashed):
+        caller.with_client(use)
+    assert len(caller.fake.chats) == 1
+
+
+def test_a_process_without_files_says_so_and_not_that_the_server_is_away() -> None:
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = OSError("All connection attempts failed")
+    error.__cause__.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    ours = failure_of_exception(error, server="http://s")
+    assert isinstance(ours, ModelUnavailable)
+    assert "ulimit -n" in str(ours)
 
 
 def test_a_cookie_is_not_kept(caller: Caller) -> None:

@@ -53,7 +53,8 @@ FAULTS = (
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_ends_the_run_as_the_contract_says(fault: Fault, world: World) -> None:
     world.ollama |= QUICK
-    world.fake.next(fault.behaviour)
+    # Twice: a request that a kept connection did not take is sent once more.
+    world.fake.next(fault.behaviour, fault.behaviour)
     job_id = world.enqueue()
     report = world.work()
     job, run = world.job(job_id), world.run(job_id)

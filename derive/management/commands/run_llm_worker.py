@@ -39,9 +39,9 @@ class Command(QuickCommand):
     """Claim jobs, ask the model, keep everything in the lake, and hand the outcomes in."""
 
     help = (
-        "Works interrogation jobs off. SIGTERM or Ctrl-C stops in good order: what runs gets the grace time, the rest "
-        "goes back to the queue; a second one does not wait. Exit codes with --loop: 0 stopped as told; with --once: "
-        "0 the run succeeded, 1 it did not, 3 nothing to do; 2 could not start."
+        "Works interrogation jobs off. SIGTERM, SIGHUP or Ctrl-C stops in good order: what runs gets the grace time, "
+        "the rest goes back to the queue; a second one does not wait. Exit codes with --loop: 0 stopped as told; with "
+        "--once: 0 the run succeeded, 1 it did not, 3 nothing to do; 2 could not start."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

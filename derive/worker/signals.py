@@ -1,0 +1,38 @@
+"""The signals that stop a worker in good order."""
+
+import signal
+import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def stopping_signals() -> list[int]:
+    """Return SIGTERM, SIGINT and, where a terminal that closes sends it, SIGHUP, unless ``nohup`` made it ignored."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    is_heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([hang_up] if is_heard and hang_up is not None else [])]
+
+
+@contextmanager
+def heeding_signals(loop: AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` in the loop at each stopping signal while the block runs."""
+    numbers = stopping_signals()
+    if sys.platform == "win32":
+        # Its event loop takes no handlers; this one runs between two bytecodes of the main thread.
+        before = {number: signal.getsignal(number) for number in numbers}
+        for number in numbers:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
