@@ -121,7 +121,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "derive.admin.site.addresses.CleanAddress",
-    "derive.admin.site.timezones.ViewersZone",
+    "derive.admin.site.timezones.ViewerTimeZoneMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Last: it answers for a log-in that was locked out.
     "axes.middleware.AxesMiddleware",

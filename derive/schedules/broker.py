@@ -77,10 +77,10 @@ def beat(*, cluster_id: str) -> None:
     if not SchedulerProcess.objects.filter(cluster_id=cluster_id[:60]).update(**seen):
         host = socket.gethostname()[:200]
         SchedulerProcess.objects.create(cluster_id=cluster_id[:60], host=host, pid=os.getpid(), **seen)
-    _put_right(now, skew)
+    _repair(now, skew)
 
 
-def _put_right(now: datetime, skew: timedelta) -> None:
+def _repair(now: datetime, skew: timedelta) -> None:
     """Give each schedule the time that the database's clock says, where django-q2 would miss it."""
     for schedule in Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False):
         if why := _unusable(schedule):

@@ -26,7 +26,7 @@ Act = Callable[[Plan, datetime, Deadline], TaskResult]
 
 def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> TaskResult:
     """Run every enabled plan whose time has come, the longest due first; return how many went how."""
-    _put_right(model)
+    _repair(model)
     counts = {TaskOutcome.DONE: 0, TaskOutcome.SKIPPED: 0, TaskOutcome.FAILED: 0, TaskOutcome.IDLE: 0}
     for name in _due(model):
         if deadline.is_over:
@@ -58,7 +58,7 @@ def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> TaskResult | Non
     return run_single_flight(f"{model.KIND}:{name}", once, seconds=PLAN_SECONDS)
 
 
-def _put_right(model: type[Planned]) -> None:
+def _repair(model: type[Planned]) -> None:
     """Bring back plans whose next time was written while the database's clock was ahead of the time."""
     now = database_now()
     waiting = model.objects.filter(enabled=True, next_utc__gt=now + TOLERATED)  # type: ignore[attr-defined]

@@ -14,8 +14,8 @@ from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import AnswerAssembler
 from derive.verify.contents import NotJson, member, read_json, read_object
 from derive.verify.findings import Check, Findings
-from derive.verify.squeezing import squeeze
 from derive.verify.stored import RunState, StoredRun
+from derive.verify.stream_compaction import compact
 
 _MAX_ERROR_CHARACTERS = 2000
 """How much of an error a row keeps."""
@@ -50,7 +50,7 @@ def _answer_in(
 ) -> ChatAnswer | None:
     assembler = AnswerAssembler(max_answer_bytes=len(data) + 1)
     try:
-        assembler.feed(squeeze(data))
+        assembler.feed(compact(data))
         return assembler.finish()
     except RunError as error:
         if must_be_whole and not assembler.is_done:

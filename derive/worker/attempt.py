@@ -36,10 +36,10 @@ from derive.ollama.client import OllamaClient
 from derive.ollama.models import ModelSnapshot
 from derive.states import RunStatus
 from derive.worker import spans
+from derive.worker.database_retry import until_database_answers
 from derive.worker.open_files import check_open_files
-from derive.worker.patience import until_database_answers
 from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
-from derive.worker.record import RunRecord
+from derive.worker.run_record import RunRecord
 from derive.worker.slots import Place
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from derive.queue import JobQueue
 from derive.states import JobStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools
-from derive.worker.counting import HourCounter
-from derive.worker.gate import Gate, pause
+from derive.worker.circuit_breaker import CircuitBreaker, pause
+from derive.worker.hourly_rollup import HourlyRollup
 from derive.worker.lease import LeaseKeeper, StopReason
-from derive.worker.numbers import Numbers
+from derive.worker.metrics import WorkerMetrics
 from derive.worker.options import WorkerOptions
 from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
@@ -55,7 +55,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._slots = Slots(options.concurrency)
-        self._gate = Gate(
+        self._circuit_breaker = CircuitBreaker(
             {
                 ErrorKind.MODEL_UNAVAILABLE: tools.ollama.probe,
                 ErrorKind.MODEL_OVERLOADED: tools.ollama.probe,
@@ -64,32 +64,32 @@ class Worker:
             worker_id=options.worker_id,
         )
         self._refusals = Refusals((one.definition for one in tools.sources.registry.all()), queue=self._queue)
-        self._counter = HourCounter(options.worker_id)
-        self._numbers = Numbers(self._slots)
+        self._counter = HourlyRollup(options.worker_id)
+        self._metrics = WorkerMetrics(self._slots)
         self._keeper = LeaseKeeper(
             options,
             stop_run=self._hear_stop,
-            give_up=self._hear_usurper,
-            on_reaped=self._numbers.reaped,
+            give_up=self._note_id_conflict,
+            on_reaped=self._metrics.reaped,
             on_change=self._hear_change,
         )
-        self._numbers.tell_of_gate(lambda: self._why_not() is None)
-        self._numbers.tell_of_database(lambda: self._keeper.has_database)
+        self._metrics.watch_circuit_breaker(lambda: self._why_not() is None)
+        self._metrics.watch_database(lambda: self._keeper.has_database)
         self._runs = Runs(
             tools,
             queue=self._queue,
             queue_thread=queue_thread,
             slots=self._slots,
-            gate=self._gate,
+            circuit_breaker=self._circuit_breaker,
             refusals=self._refusals,
             keeper=self._keeper,
-            numbers=self._numbers,
+            metrics=self._metrics,
         )
-        self._numbers.tell_of_outcomes(lambda: self._runs.outcomes_waiting)
+        self._metrics.watch_outcomes(lambda: self._runs.outcomes_waiting)
         self._claimed = 0
         self._claim_call: asyncio.Future[list[Claim]] | None = None
         self._refusal: str | None = None
-        self._usurper: QueueError | None = None
+        self._id_conflict: QueueError | None = None
         self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
 
     async def run(self) -> Report:
@@ -106,7 +106,7 @@ class Worker:
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
             self._counter.start()
             try:
-                await self._gate.check_all(self._stopping)
+                await self._circuit_breaker.check_all(self._stopping)
                 await self._claim_until_stopped()
                 await self._drain()
             finally:
@@ -117,8 +117,8 @@ class Worker:
                 await asyncio.to_thread(self._keeper.join, LAST_WORDS_SECONDS)
                 await asyncio.to_thread(self._counter.join, LAST_WORDS_SECONDS)
                 log.info("worker.stopped", extra=self._keys(runs=self._claimed))
-        if self._usurper is not None:
-            raise self._usurper
+        if self._id_conflict is not None:
+            raise self._id_conflict
         return Report(
             runs=self._claimed,
             last_status=self._runs.last_status,
@@ -126,7 +126,7 @@ class Worker:
         )
 
     def _numbers_served(self) -> AbstractContextManager[None]:
-        return self._numbers.served(self._options.metrics_port, host=self._options.metrics_host)
+        return self._metrics.served(self._options.metrics_port, host=self._options.metrics_host)
 
     def _introduce(self) -> None:
         options = self._options
@@ -153,7 +153,7 @@ class Worker:
         while not self._stopping.is_set() and self._wanted() > 0:
             refusal = self._why_not()
             if refusal is not None:
-                if self._options.once and (self._keeper.has_beaten or not self._gate.is_open):
+                if self._options.once and (self._keeper.has_beaten or not self._circuit_breaker.is_open):
                     self._refusal = refusal
                     return
                 await self._wait_to_claim()
@@ -177,8 +177,8 @@ class Worker:
 
     def _why_not(self) -> str | None:
         """Say why nothing may be claimed now: what it could not be asked, kept by a lease, or handed in."""
-        if not self._gate.is_open:
-            return self._gate.why
+        if not self._circuit_breaker.is_open:
+            return self._circuit_breaker.why
         if not self._keeper.has_beaten:
             return "the lease keeper has not reached the database yet"
         if self._keeper.why_away is not None:
@@ -186,10 +186,10 @@ class Worker:
         return self._runs.why_outcomes_wait
 
     async def _wait_to_claim(self) -> None:
-        if self._gate.is_open:
+        if self._circuit_breaker.is_open:
             await self._slots.wait_for_change()
         else:
-            await self._gate.wait_and_probe(self._stopping)
+            await self._circuit_breaker.wait_and_probe(self._stopping)
 
     def _wanted(self) -> int:
         """How many more jobs this worker is to claim in its life."""
@@ -226,7 +226,7 @@ class Worker:
             return []
         self._refusal = None
         self._claimed += len(claims)
-        self._numbers.claimed(len(claims))
+        self._metrics.claimed(len(claims))
         return claims
 
     async def _drain(self) -> None:
@@ -254,7 +254,7 @@ class Worker:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._runs.stop, run_id, reason)
 
-    def _hear_usurper(self, error: QueueError) -> None:
+    def _note_id_conflict(self, error: QueueError) -> None:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._yield_to, error)
 
@@ -262,10 +262,10 @@ class Worker:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._slots.nudge)
 
-    def _yield_to(self, usurper: QueueError) -> None:
+    def _yield_to(self, conflict: QueueError) -> None:
         """Another worker goes by our id: whatever we hold is or will be lost."""
-        if self._usurper is None:
-            self._usurper = usurper
+        if self._id_conflict is None:
+            self._id_conflict = conflict
             self._runs.stop_all(StopReason.LOST)
             self.stop()
 

@@ -18,8 +18,8 @@ from derive.interrogations.definition import Correction, Definition, correction_
 from derive.interrogations.registry import Registry
 from derive.ollama.chat import ChatOptions, ChatRequest
 from derive.ollama.models import ModelSnapshot
-from derive.worker.past import PastRuns
-from derive.worker.record import RunRecord
+from derive.worker.previous_runs import PreviousRuns
+from derive.worker.run_record import RunRecord
 
 ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT})
 
@@ -44,7 +44,7 @@ class Sources:
     redactor: Redactor
     ollama: OllamaSettings
     read_lake: ReadLake
-    past_runs: PastRuns
+    previous_runs: PreviousRuns
 
 
 def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Question:
@@ -53,8 +53,8 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     It is asked as most models must be; what is known of this one comes later, see ``fit_to_model``.
     """
     own_input = _read_input(claim)
-    past = sources.past_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
-    if past is None:
+    previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
+    if previous is None:
         interrogation = sources.registry.get(claim.interrogation_key)
         definition = interrogation.definition
         output_model: type[BaseModel] | None = interrogation.output_model
@@ -64,26 +64,26 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
             job_input=own_input,
             evidence_ref_json=claim.evidence_ref_json,
             read_lake=sources.read_lake,
-            read_run_output=sources.past_runs.output_of,
+            read_run_output=sources.previous_runs.output_of,
         )
         bundle = build_bundle(items, bounds=interrogation.bounds, redactor=sources.redactor)
     else:
-        definition, bundle = past.definition, past.bundle
+        definition, bundle = previous.definition, previous.bundle
         output_model = _output_model_of(definition, sources.registry)
         _know_definition(record, definition)
     record.know(evidence_sha256=bundle.sha256)
     record.add_file("evidence.json", bundle.model_dump_json(indent=2))
 
-    correction = _correction(claim, sources.past_runs) or (past.correction if past else None)
+    correction = _correction(claim, sources.previous_runs) or (previous.correction if previous else None)
     if correction is not None:
         record.add_file("correction.json", correction.model_dump_json(indent=2))
     prompt = definition.render(input=own_input, bundle=bundle, correction=correction)
     record.add_file("prompt.txt", prompt)
 
-    model = past.model if past else claim.model_hint or sources.ollama.model
+    model = previous.model if previous else claim.model_hint or sources.ollama.model
     options = _options(
         claim,
-        past.options if past else ChatOptions.from_settings(sources.ollama),
+        previous.options if previous else ChatOptions.from_settings(sources.ollama),
         prompt_tokens=check_fits(prompt, sources.ollama.num_ctx),
     )
     record.know_model(model)
@@ -104,7 +104,7 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
         output_model=output_model,
         bundle=bundle,
         request=request,
-        is_jobs_own_model=claim.model_hint is not None or past is not None,
+        is_jobs_own_model=claim.model_hint is not None or previous is not None,
         body=body,
     )
 
@@ -148,14 +148,14 @@ def _know_definition(record: RunRecord, definition: Definition) -> None:
     record.know(interrogation_version=definition.version, definition_sha256=definition.definition_sha256)
 
 
-def _correction(claim: Claim, past_runs: PastRuns) -> Correction | None:
+def _correction(claim: Claim, previous_runs: PreviousRuns) -> Correction | None:
     if claim.previous_run_id is None or claim.previous_error_kind not in ASKED_AGAIN:
         return None
     return correction_after(
         previous_run_id=claim.previous_run_id,
         error_kind=claim.previous_error_kind,
         error=claim.previous_error,
-        report_json=past_runs.report_of(claim.previous_run_id),
+        report_json=previous_runs.report_of(claim.previous_run_id),
     )
 
 

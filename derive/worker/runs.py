@@ -18,10 +18,10 @@ from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools, run_attempt
-from derive.worker.gate import Gate
+from derive.worker.circuit_breaker import CircuitBreaker
+from derive.worker.database_retry import until_database_answers
 from derive.worker.lease import LeaseKeeper, StopReason
-from derive.worker.numbers import Numbers
-from derive.worker.patience import until_database_answers
+from derive.worker.metrics import WorkerMetrics
 from derive.worker.refusals import Refusals
 from derive.worker.slots import Place, Slots, Stage
 
@@ -51,19 +51,19 @@ class Runs:
         queue: JobQueue,
         queue_thread: Executor,
         slots: Slots,
-        gate: Gate,
+        circuit_breaker: CircuitBreaker,
         refusals: Refusals,
         keeper: LeaseKeeper,
-        numbers: Numbers,
+        metrics: WorkerMetrics,
     ) -> None:
         self._tools = tools
         self._queue = queue
         self._queue_thread = queue_thread
         self._slots = slots
-        self._gate = gate
+        self._circuit_breaker = circuit_breaker
         self._refusals = refusals
         self._keeper = keeper
-        self._numbers = numbers
+        self._metrics = metrics
         self._active: dict[UUID, _Active] = {}
         self._rng = Random()  # noqa: S311 - spreads retries, guards nothing
         self.last_status: JobStatus | None = None
@@ -134,7 +134,7 @@ class Runs:
                     on_failure=self._heed_failure,
                 )
                 tell(outcome)
-                self._gate.heed(outcome)
+                self._circuit_breaker.heed(outcome)
                 if outcome.error_kind is ErrorKind.SCHEMA_REFUSED:
                     await self.in_queue_thread(self._refusals.record)
                 with spans.step("complete"):
@@ -144,7 +144,7 @@ class Runs:
             if active.stop_reason is StopReason.RELEASED:
                 await self._release(claim)
             else:
-                self._numbers.lost()
+                self._metrics.lost()
                 log.warning("run.lost", extra=_keys(claim))
         except Exception as error:  # noqa: BLE001 (said below)
             # A task's edge: nobody waits for what it raises. Its lease is renewed no more.
@@ -155,7 +155,7 @@ class Runs:
             active.place.leave()
 
     def _heed_failure(self, error: RunError) -> None:
-        self._gate.heed_failure(error)
+        self._circuit_breaker.heed_failure(error)
         self._refusals.heed(error)
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
@@ -194,11 +194,11 @@ class Runs:
     def _note(self, active: _Active, outcome: Outcome, completion: Completion) -> None:
         final = completion.final_status.value if completion.final_status else None
         if not completion.accepted:
-            self._numbers.lost()
+            self._metrics.lost()
             log.warning("run.refused", extra=_keys(active.claim, final_status=final))
             return
         self.last_status = completion.final_status
-        self._numbers.completed(
+        self._metrics.completed(
             outcome,
             completion,
             model_seconds=active.place.model_seconds,
@@ -222,7 +222,7 @@ class Runs:
             # Its lease runs out, and it is reaped.
             log.warning("run.not_released", extra=_keys(claim, error=str(error)))
         else:
-            self._numbers.released()
+            self._metrics.released()
             log.info("run.released", extra=_keys(claim))
 
 

@@ -22,7 +22,7 @@ from derive.worker.attempt import Tools
 from derive.worker.call_thread import CallThread
 from derive.worker.loop import Report, Worker
 from derive.worker.options import WorkerOptions
-from derive.worker.past import PastRuns
+from derive.worker.previous_runs import PreviousRuns
 from derive.worker.question import Sources
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def run_worker(
             redactor=redactor,
             ollama=ollama,
             read_lake=partial(_read_evidence, lake),
-            past_runs=PastRuns(lake, queue_thread=queue_thread),
+            previous_runs=PreviousRuns(lake, queue_thread=queue_thread),
         )
         return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
 

@@ -15,8 +15,8 @@ from django_q.models import Schedule
 
 from derive.admin.dashboard import page as dashboard_page
 from derive.admin.dashboard import statistics
-from derive.admin.dashboard.health_checks import Vitals, check_scheduler
-from derive.admin.dashboard.statistics import Numbers
+from derive.admin.dashboard.health_checks import HealthChecks, check_scheduler
+from derive.admin.dashboard.statistics import SharedStatistics
 from derive.contracts import RunFacts, WorkerFacts
 from derive.errors import ErrorKind
 from derive.health import Part
@@ -38,8 +38,10 @@ ANSWERED = RunFacts(
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers and health that no other test has read; health is looked at nowhere."""
-    monkeypatch.setattr(dashboard_page, "NUMBERS", {span: Numbers(days) for span, days in dashboard_page.SPANS.items()})
-    monkeypatch.setattr(dashboard_page, "VITALS", Vitals(checks=()))
+    monkeypatch.setattr(
+        dashboard_page, "STATISTICS", {span: SharedStatistics(days) for span, days in dashboard_page.SPANS.items()}
+    )
+    monkeypatch.setattr(dashboard_page, "HEALTH_CHECKS", HealthChecks(checks=()))
     monkeypatch.setattr(dashboard_page, "_rendered", {})
 
 
@@ -179,9 +181,9 @@ def test_health_tells_what_is_not_well_and_why(
     def check_lake() -> tuple[Part, ...]:
         return (Part("lake", ok=False, reason=f"cannot be written {HOSTILE}"), Part("database", ok=True))
 
-    vitals = Vitals(checks=(check_lake,))
-    vitals._look()
-    monkeypatch.setattr(dashboard_page, "VITALS", vitals)
+    checks = HealthChecks(checks=(check_lake,))
+    checks._look()
+    monkeypatch.setattr(dashboard_page, "HEALTH_CHECKS", checks)
     answer = browse("viewer").get("/admin/")
     assert "<script>alert(1)" not in answer.text
     health = words(part(answer.text, "health"))
@@ -197,15 +199,15 @@ def test_a_scheduler_that_has_been_down_for_a_day_is_red(
     now = database_now()
     Schedule.objects.update(next_run=now + timedelta(hours=1))
     SchedulerProcess.objects.create(cluster_id="c", host="h", pid=1, seen_utc=now - timedelta(days=1))
-    vitals = Vitals(checks=(check_scheduler,))
-    monkeypatch.setattr(dashboard_page, "VITALS", vitals)
+    checks = HealthChecks(checks=(check_scheduler,))
+    monkeypatch.setattr(dashboard_page, "HEALTH_CHECKS", checks)
     for says, age in (("no scheduler is running", 1), ("retry:nightly is overdue by 24 h", 0)):
         SchedulerProcess.objects.update(seen_utc=now - timedelta(days=age))
-        vitals._look()
+        checks._look()
         assert f"scheduler not well {says}" in words(part(browse("viewer").get("/admin/").text, "health"))
     RetryPolicy.objects.all().delete()
     SchedulerProcess.objects.update(seen_utc=database_now())
-    vitals._look()
+    checks._look()
     assert "scheduler well" in words(part(browse("viewer").get("/admin/").text, "health"))
     SchedulerProcess.objects.all().delete()
 
@@ -285,7 +287,7 @@ def test_late_events_of_an_hour_that_is_over_are_in_the_next_numbers(
     queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
-    numbers = Numbers(1)
+    numbers = SharedStatistics(1)
     job = queued(queue)
     queue.roll_up_hours()
     assert sum(one.enqueued for one in numbers.snapshot().hours) == 1

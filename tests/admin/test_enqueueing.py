@@ -70,12 +70,12 @@ def test_the_preview_shows_bounds_redactions_prompt_and_tokens_and_queues_nothin
 ) -> None:
     answer = send(operator, step="preview", text=[TEXT + "x" * 60_000])
     page = answer.content.decode()
-    foreseen = answer.context["foreseen"]
-    assert [(one.pattern, one.count) for one in foreseen.bundle.redactions] == [("email", 1)]
-    assert [cut.why for cut in foreseen.bundle.cuts] == ["item_too_long"]
-    assert not foreseen.fits
+    preview = answer.context["preview"]
+    assert [(one.pattern, one.count) for one in preview.bundle.redactions] == [("email", 1)]
+    assert [cut.why for cut in preview.bundle.cuts] == ["item_too_long"]
+    assert not preview.fits
     assert "evidence_too_large" in page
-    assert "luke@rebellion.example" not in foreseen.prompt
+    assert "luke@rebellion.example" not in preview.prompt
     assert "of 3,072 tokens" in page.replace("\u202f", ",")
     assert not Job.objects.exists()
 
@@ -93,7 +93,7 @@ def test_an_upload_becomes_a_piece_that_can_be_seen(operator: Client, queue: Job
     answer = send(operator, step="preview", evidence_file=[good])
     uploaded = answer.context["evidence"][1]
     assert (uploaded.source_uri, uploaded.text) == ("file:hoth.txt", "Hoth is an ice planet.\nCold.")
-    assert "Hoth is an ice planet." in answer.context["foreseen"].prompt
+    assert "Hoth is an ice planet." in answer.context["preview"].prompt
 
 
 @pytest.mark.parametrize(

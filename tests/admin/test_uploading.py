@@ -252,7 +252,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_arrives(
     assert "is larger than" in answer.content.decode()
     assert files(uploads) == []
     monkeypatch.setattr(upload_views, "MAX_REQUEST_BYTES", 100_000)
-    monkeypatch.setattr(upload_views, "Arriving", None)  # so much is not even read
+    monkeypatch.setattr(upload_views, "UploadHandler", None)  # so much is not even read
     assert send(sender, b"x" * 200_000).status_code == 413
 
 

@@ -20,7 +20,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from derive.admin.dashboard import page as dashboard_page
-from derive.admin.dashboard.statistics import Numbers
+from derive.admin.dashboard.statistics import SharedStatistics
 from derive.contracts import JobInput, Outcome, RunFacts
 from derive.lake import Lake, artifact_facts
 from derive.models import Job
@@ -128,15 +128,15 @@ def cursor_of(page: bytes) -> str | None:
 def dashboards(client: Client) -> Iterator[Result]:
     """Ask for the page when nothing is known, and for its parts when what is kept for seconds has gone old."""
     cold, refreshed = Asked(client), Asked(client)
-    dashboard_page.VITALS.parts()
+    dashboard_page.HEALTH_CHECKS.parts()
     for span in itertools.islice(itertools.cycle(dashboard_page.SPANS), ROUNDS):
-        dashboard_page.NUMBERS = {each: Numbers(days) for each, days in dashboard_page.SPANS.items()}
+        dashboard_page.STATISTICS = {each: SharedStatistics(days) for each, days in dashboard_page.SPANS.items()}
         dashboard_page._rendered.clear()
         cold.get("/admin/", {"span": span})
     for span in dashboard_page.SPANS:
         client.get("/admin/", {"span": span})
         for _ in range(ROUNDS):
-            dashboard_page.NUMBERS[span]._until = float("-inf")
+            dashboard_page.STATISTICS[span]._until = float("-inf")
             refreshed.get("/admin/dashboard/", {"span": span})
     yield cold.result("dashboard, cold", MAX_MS["cold"])
     yield refreshed.result("dashboard, refreshed", MAX_MS["refreshed"])

@@ -9,8 +9,8 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from derive.admin.dashboard import page as dashboard_page
-from derive.admin.dashboard.health_checks import Vitals
-from derive.admin.dashboard.statistics import KEPT_SECONDS, Numbers
+from derive.admin.dashboard.health_checks import HealthChecks
+from derive.admin.dashboard.statistics import KEPT_SECONDS, SharedStatistics
 from derive.queue import JobQueue
 from tests.bench import history
 
@@ -28,7 +28,7 @@ def measure() -> Iterator[dict[str, Any]]:
     viewer, _is_new = User.objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
     client = Client()
     client.force_login(viewer, backend="django.contrib.auth.backends.ModelBackend")
-    dashboard_page.VITALS = Vitals(checks=())
+    dashboard_page.HEALTH_CHECKS = HealthChecks(checks=())
     with override_settings(ALLOWED_HOSTS=["testserver"]):
         for span, days in dashboard_page.SPANS.items():
             yield from _measure(client, span, days)
@@ -56,7 +56,7 @@ class _Clock:
 
 
 def _milliseconds(client: Client, span: str, days: int, clock: _Clock) -> float:
-    dashboard_page.NUMBERS[span] = Numbers(days, clock=clock)
+    dashboard_page.STATISTICS[span] = SharedStatistics(days, clock=clock)
     dashboard_page._rendered.clear()
     return _ask(client, span)
 

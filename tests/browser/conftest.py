@@ -14,8 +14,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from derive.admin.dashboard import page as dashboard_page
 from derive.admin.dashboard import statistics
-from derive.admin.dashboard.health_checks import Vitals
-from derive.admin.dashboard.statistics import Numbers
+from derive.admin.dashboard.health_checks import HealthChecks
+from derive.admin.dashboard.statistics import SharedStatistics
 from derive.contracts import OllamaSettings
 from derive.health import Part
 from tests.browser.chromium import launch
@@ -86,10 +86,12 @@ def visit(chromium: Browser, live_server: LiveServer, empty_queue: None, setting
 @pytest.fixture(autouse=True)
 def fresh_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers read at each look, asked for again at once; health that is not well."""
-    vitals = Vitals(checks=(lambda: (Part("database", ok=True), Part("ollama", ok=False, reason="it is away")),))
-    vitals._look()
-    monkeypatch.setattr(dashboard_page, "NUMBERS", {span: Numbers(days) for span, days in dashboard_page.SPANS.items()})
-    monkeypatch.setattr(dashboard_page, "VITALS", vitals)
+    checks = HealthChecks(checks=(lambda: (Part("database", ok=True), Part("ollama", ok=False, reason="it is away")),))
+    checks._look()
+    monkeypatch.setattr(
+        dashboard_page, "STATISTICS", {span: SharedStatistics(days) for span, days in dashboard_page.SPANS.items()}
+    )
+    monkeypatch.setattr(dashboard_page, "HEALTH_CHECKS", checks)
     monkeypatch.setattr(dashboard_page, "REFRESH_SECONDS", 0.1)
     monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
 

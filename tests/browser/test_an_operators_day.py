@@ -62,11 +62,11 @@ def enqueue_with_a_preview(page: Page) -> None:
     page.get_by_label("Id (optional)").fill("e1")
     page.get_by_label("Text", exact=True).fill(PASSAGE)
     page.get_by_role("button", name="Preview").click()
-    foreseen = page.get_by_role("region", name="What would be asked")
-    expect(foreseen.locator("pre").first).to_have_text(PASSAGE)
-    expect(foreseen.locator("pre").last).to_contain_text(PASSAGE)
+    preview = page.get_by_role("region", name="What would be asked")
+    expect(preview.locator("pre").first).to_have_text(PASSAGE)
+    expect(preview.locator("pre").last).to_contain_text(PASSAGE)
     look(page)
-    foreseen.get_by_role("button", name="Enqueue").click()
+    preview.get_by_role("button", name="Enqueue").click()
     expect(page.locator(".holocron-state").first).to_have_text("NEW")
 
 

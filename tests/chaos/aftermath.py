@@ -14,7 +14,7 @@ from derive.states import LIVE, JobStatus, RunStatus
 from derive.worker.options import started_now
 from tests.chaos.crew import CONCURRENCY, Crew
 from tests.chaos.ledger import Ledger
-from tests.chaos.moods import HELD_BACK, PASSAGE
+from tests.chaos.model_faults import HELD_BACK, PASSAGE
 from tests.chaos.traffic import ACTOR, a_job, until_answered
 from tests.chaos.world import ChaosWorld
 from tests.fake_ollama import Gate
@@ -73,7 +73,7 @@ class Aftermath:
 
     def kill_one(self) -> None:
         """Kill the worker that holds the most of some jobs whose answers are held back."""
-        gate = self._world.moods.gate = Gate()
+        gate = self._world.model_faults.gate = Gate()
         text = f"{PASSAGE} {HELD_BACK}."
         self._queue(
             [

@@ -62,7 +62,7 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
     try:
         director.run(plan, seconds=seconds)
         director.end_all()
-        world.moods.is_calm = True
+        world.model_faults.is_calm = True
         traffic.end()
         operators.end()
         calm_since, drain_seconds = time.time(), time.monotonic()
@@ -81,7 +81,10 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
         crew.end()
     report = ChaosReport(
         seconds=time.monotonic() - begun,
-        injected={**director.injected, **{f"Ollama: {name}": n for name, n in sorted(world.moods.injected.items())}},
+        injected={
+            **director.injected,
+            **{f"Ollama: {name}": n for name, n in sorted(world.model_faults.injected.items())},
+        },
         crew=crew,
         history=_read_history(),
         lake=read_lake(world.lake),

@@ -14,7 +14,7 @@ from derive.errors import DatabaseUnavailable
 from derive.queue import JobQueue
 from derive.worker.options import started_now
 from tests.chaos.ledger import Ledger
-from tests.chaos.moods import PASSAGE
+from tests.chaos.model_faults import PASSAGE
 
 KEY = "sw_entity_facts_v1"
 ACTOR = "traffic"

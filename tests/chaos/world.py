@@ -19,7 +19,7 @@ import psycopg
 
 from holocron.embedded_postgres.account import _CAP_DAC_READ_SEARCH, Account
 from holocron.embedded_postgres.keeper import DATABASE_NAME
-from tests.chaos.moods import Moods
+from tests.chaos.model_faults import ModelFaults
 from tests.chaos.processes import BASE_DIR
 from tests.chaos.spans import Span
 from tests.chaos.worker import FULL_VARIABLE
@@ -38,7 +38,7 @@ class ChaosWorld:
     postgres: OwnPostgres
     folder: Path
     fake: FakeOllama
-    moods: Moods
+    model_faults: ModelFaults
     account: Account
     is_kept: bool
     pooler: OwnPgBouncer | None = None
@@ -150,7 +150,7 @@ def chaos_world(rng: Random, *, keep: bool) -> Iterator[ChaosWorld]:
     if account.capability is not None:
         # Reading wherever the tree lies is enough: one that may write anywhere knows no read-only lake.
         account = replace(account, capability=_CAP_DAC_READ_SEARCH)
-    moods = Moods(rng)
+    model_faults = ModelFaults(rng)
     postgres.start()
     pooler = None
     if PROGRAM is not None:
@@ -160,8 +160,8 @@ def chaos_world(rng: Random, *, keep: bool) -> Iterator[ChaosWorld]:
         pooler.start()
     try:
         with FakeOllama(records=False) as fake:
-            fake.always(moods)
-            world = ChaosWorld(postgres, folder / "world", fake, moods, account, is_kept=keep, pooler=pooler)
+            fake.always(model_faults)
+            world = ChaosWorld(postgres, folder / "world", fake, model_faults, account, is_kept=keep, pooler=pooler)
             world.lake.mkdir(parents=True)
             for own in (world.folder, world.lake):
                 os.chown(own, account.uid, account.gid)

@@ -10,7 +10,7 @@ from derive.contracts import RolledUp
 from derive.errors import DatabaseUnavailable
 from derive.queue import JobQueue
 from derive.worker import loop
-from derive.worker.counting import HourCounter
+from derive.worker.hourly_rollup import HourlyRollup
 from tests.faults.worker_world import World, wait_until
 
 
@@ -21,7 +21,7 @@ def _counted(column: str) -> int:
 
 
 def test_a_worker_counts_what_happened_while_it_lives(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "HourCounter", partial(HourCounter, every_seconds=0.02))
+    monkeypatch.setattr(loop, "HourlyRollup", partial(HourlyRollup, every_seconds=0.02))
     job_id = world.enqueue()
     running = world.worker()
     wait_until(lambda: _counted("succeeded"), "the success is counted")
@@ -35,7 +35,7 @@ def test_a_worker_counts_what_happened_while_it_lives(world: World, monkeypatch:
 def test_counting_that_fails_is_taken_up_again_and_disturbs_no_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "HourCounter", partial(HourCounter, every_seconds=0.02))
+    monkeypatch.setattr(loop, "HourlyRollup", partial(HourlyRollup, every_seconds=0.02))
     real = JobQueue.roll_up_hours
     failures: list[Exception] = [DatabaseUnavailable("away"), ZeroDivisionError("a fault of our own")]
 

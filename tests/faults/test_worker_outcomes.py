@@ -12,7 +12,7 @@ from derive.contracts import Completion, Outcome
 from derive.errors import AccessDenied, DatabaseUnavailable, QueueError, SchemaMismatch
 from derive.queue import JobQueue
 from derive.sql.reading import reading as sql_reading
-from derive.worker import past
+from derive.worker import previous_runs
 from tests.contract.scenes import pass_time
 from tests.faults.worker_world import SUCCEEDED, RunningWorker, World, wait_until
 
@@ -125,7 +125,7 @@ def test_evidence_is_read_again_after_a_refused_login(world: World, monkeypatch:
             raise AccessDenied("the login is refused while its password changes")
         return real(query)
 
-    monkeypatch.setattr(past, "reading", reading)
+    monkeypatch.setattr(previous_runs, "reading", reading)
     again = world.enqueue(repeats_run_id=world.run(first).run_id, max_attempts=1)
     assert world.work().last_status == "SUCCEEDED"
     assert len(world.runs(again)) == 1

@@ -24,7 +24,7 @@ from derive.contracts import JobInput, JobRef, OllamaSettings
 from derive.lake import ARTIFACTS, Lake
 from derive.models import Artifact, Job, Run
 from derive.queue import JobQueue
-from derive.worker import gate, lease, loop, options, patience, start
+from derive.worker import circuit_breaker, database_retry, lease, loop, options, start
 from derive.worker.loop import Report, Worker
 from derive.worker.options import WorkerOptions, started_now
 from tests.fake_ollama import FakeOllama, behaviours
@@ -258,11 +258,11 @@ def a_hurried_world(lake_root: Path, patch: pytest.MonkeyPatch) -> Iterator[Worl
     patch.setattr(options, "HEARTBEAT_SECONDS", 0.05)
     patch.setattr(lease, "REAP_SECONDS", 0.1)
     patch.setattr(lease, "RECONNECT_SECONDS", 0.05)
-    patch.setattr(gate, "FIRST_PAUSE_SECONDS", 0.02)
-    patch.setattr(gate, "LONGEST_PAUSE_SECONDS", 0.1)
+    patch.setattr(circuit_breaker, "FIRST_PAUSE_SECONDS", 0.02)
+    patch.setattr(circuit_breaker, "LONGEST_PAUSE_SECONDS", 0.1)
     patch.setattr(loop, "AWAY_SECONDS", 0.05)
-    patch.setattr(patience, "FIRST_PAUSE_SECONDS", 0.02)
-    patch.setattr(patience, "LONGEST_PAUSE_SECONDS", 0.05)
+    patch.setattr(database_retry, "FIRST_PAUSE_SECONDS", 0.02)
+    patch.setattr(database_retry, "LONGEST_PAUSE_SECONDS", 0.05)
     with FakeOllama() as fake:
         fake.always(behaviours.answer(GOOD_ANSWER))
         world = World(fake=fake, lake_root=lake_root)

@@ -14,7 +14,7 @@ from derive.schedules.health import SchedulerHealth
 from derive.sql.depths import Depth, WorkersAlive
 from derive.sql.totals import Totals
 from derive.states import JobStatus, RunStatus
-from derive.worker.numbers import Numbers
+from derive.worker.metrics import WorkerMetrics
 from derive.worker.slots import Slots
 
 
@@ -38,14 +38,14 @@ def of_the_queue() -> list[Metric]:
 
 def of_a_worker() -> list[Metric]:
     """Return what a worker serves on its ``--metrics-port``."""
-    numbers = Numbers(Slots(1))
+    numbers = WorkerMetrics(Slots(1))
     run = RunFacts(prompt_tokens=1, output_tokens=1, total_ms=1)
     ids = UUID(int=1)
     outcome = Outcome(job_id=ids, run_id=ids, status=RunStatus.FAILED, error_kind=ErrorKind.INTERNAL, run=run)
     numbers.completed(outcome, Completion(accepted=True, final_status=JobStatus.NEW), model_seconds=1.0)
-    numbers.tell_of_gate(lambda: True)
-    numbers.tell_of_database(lambda: True)
-    numbers.tell_of_outcomes(lambda: 0)
+    numbers.watch_circuit_breaker(lambda: True)
+    numbers.watch_database(lambda: True)
+    numbers.watch_outcomes(lambda: 0)
     return list(numbers._registry.collect())
 
 

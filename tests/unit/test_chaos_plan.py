@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tests.chaos.moods import FAULTS
+from tests.chaos.model_faults import FAULTS
 from tests.chaos.plan import RHYTHMS, Fault, make_plan
 from tests.chaos.spans import merged, seconds_outside
 

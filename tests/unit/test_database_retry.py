@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from derive.errors import DatabaseUnavailable
-from derive.worker import patience
+from derive.worker import database_retry
 
 
 class Database:
@@ -17,7 +17,7 @@ class Database:
         self.spreads: list[tuple[float, float]] = []
         patch.setattr(asyncio, "sleep", self._sleep)
         self._jitter = jitter
-        patch.setattr(patience._rng, "uniform", self._uniform)
+        patch.setattr(database_retry._rng, "uniform", self._uniform)
 
     def _uniform(self, low: float, high: float) -> float:
         self.spreads.append((low, high))
@@ -33,7 +33,7 @@ class Database:
         return "answer"
 
     def ask(self) -> str:
-        return asyncio.run(patience.until_database_answers(self.call))
+        return asyncio.run(database_retry.until_database_answers(self.call))
 
 
 def test_an_answer_comes_back_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,5 +61,5 @@ def test_another_error_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
 
     database = Database(0, monkeypatch)
     with pytest.raises(ValueError, match="not the database"):
-        asyncio.run(patience.until_database_answers(fail))
+        asyncio.run(database_retry.until_database_answers(fail))
     assert database.pauses == []

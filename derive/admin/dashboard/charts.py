@@ -10,8 +10,19 @@ from typing import NamedTuple
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from derive.admin.dashboard.statistics import Snapshot, by_hour
-from derive.admin.display.charts import REMEMBERED, Chart, Line, LogScale, Tick, bar, hit, nice_maximum, stack, ticks_to
+from derive.admin.dashboard.statistics import DashboardSnapshot, by_hour
+from derive.admin.display.charts import (
+    REMEMBERED,
+    Chart,
+    ChartLine,
+    LogScale,
+    Tick,
+    bar,
+    hit,
+    nice_maximum,
+    stack,
+    ticks_to,
+)
 from derive.admin.display.percentiles import percentile
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell
@@ -72,7 +83,7 @@ def _outcomes_in_words(amounts: tuple[int, ...]) -> tuple[str, ...]:
 class Charts:
     """Draws a snapshot's charts over the same hours."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: DashboardSnapshot) -> None:
         self._snapshot = snapshot
         running = snapshot.read_at.replace(minute=0, second=0, microsecond=0)
         count = round((running - snapshot.since) / HOUR) + 1
@@ -113,7 +124,7 @@ class Charts:
             for up_to_ms, amount in buckets.items():
                 whole[up_to_ms] += amount
         lines = tuple(
-            Line.through(
+            ChartLine.through(
                 [None if value is None else scale.percent(value) for value in values],
                 name=f"p{share * 100:.0f}",
                 css=f"p{share * 100:.0f}",
@@ -135,7 +146,7 @@ class Charts:
         speeds = {model: {one.hour_utc: _speed([one]) for one in hours if one.model == model} for model in models}
         maximum = nice_maximum(max(speed for of_model in speeds.values() for speed in of_model.values()))
         lines = tuple(
-            Line.through(
+            ChartLine.through(
                 [100 * speeds[model][hour] / maximum if hour in speeds[model] else None for hour in self._hours],
                 name=_name(model),
                 css=f"model{place}",
@@ -157,7 +168,7 @@ class Charts:
         y_ticks: tuple[Tick, ...],
         *,
         bars: SafeString = SafeString(),  # noqa: B008 (a constant)
-        lines: tuple[Line, ...] = (),
+        lines: tuple[ChartLine, ...] = (),
         is_empty: bool = False,
     ) -> Chart:
         return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks, lines, is_empty)

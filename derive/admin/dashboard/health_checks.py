@@ -73,7 +73,7 @@ def check_interrogations() -> Sequence[Part]:
 CHECKS: tuple[Check, ...] = (check_all, check_ollama, check_scheduler, check_interrogations)
 
 
-class Vitals:
+class HealthChecks:
     """Keeps the last look at everything; one look at a time."""
 
     def __init__(self, checks: Sequence[Check] = CHECKS, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +89,7 @@ class Vitals:
         with self._lock:
             looking = self._looking
             if looking is None and self._clock() >= self._until:
-                looking = self._looking = threading.Thread(target=self._look, name="vitals", daemon=True)
+                looking = self._looking = threading.Thread(target=self._look, name="health-checks", daemon=True)
                 looking.start()
         if looking is not None and not self._parts:
             looking.join(PATIENCE_SECONDS)

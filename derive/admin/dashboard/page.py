@@ -20,8 +20,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from derive.admin.dashboard.charts import Charts
-from derive.admin.dashboard.health_checks import Vitals
-from derive.admin.dashboard.statistics import Numbers, Snapshot
+from derive.admin.dashboard.health_checks import HealthChecks
+from derive.admin.dashboard.statistics import DashboardSnapshot, SharedStatistics
 from derive.admin.display.charts import path_of
 from derive.admin.lists.pages import show
 from derive.admin.records.workers import state_of
@@ -39,8 +39,8 @@ MAX_WORKERS_SHOWN = 12
 MAX_JOBS_SHOWN = 6
 MAX_RENDERED = 16
 
-NUMBERS = {span: Numbers(days) for span, days in SPANS.items()}
-VITALS = Vitals()
+STATISTICS = {span: SharedStatistics(days) for span, days in SPANS.items()}
+HEALTH_CHECKS = HealthChecks()
 _rendered: dict[tuple[object, ...], str] = {}
 
 # What the sparkline of a state's tile counts: moves into it.
@@ -114,10 +114,10 @@ def _span_of(request: HttpRequest) -> str:
 
 
 def _parts(request: HttpRequest, span: str) -> str:
-    snapshot = NUMBERS[span].snapshot()
+    snapshot = STATISTICS[span].snapshot()
     may_see_workers = permissions.may(request, permissions.VIEW_WORKERS)
     # The same numbers look the same to all who may see as much and live in the same zone.
-    key = (snapshot.read_at, span, may_see_workers, timezone.get_current_timezone_name(), VITALS.parts())
+    key = (snapshot.read_at, span, may_see_workers, timezone.get_current_timezone_name(), HEALTH_CHECKS.parts())
     html = _rendered.get(key)
     if html is None:
         while len(_rendered) >= MAX_RENDERED:
@@ -126,7 +126,7 @@ def _parts(request: HttpRequest, span: str) -> str:
     return html
 
 
-def _render(snapshot: Snapshot, span: str, *, may_see_workers: bool) -> str:
+def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool) -> str:
     charts = Charts(snapshot)
     return render_to_string(
         "admin/dashboard/parts.html",
@@ -142,14 +142,14 @@ def _render(snapshot: Snapshot, span: str, *, may_see_workers: bool) -> str:
             "speeds": charts.speeds(),
             "failures": [(group, *_failure_links(group, span)) for group in snapshot.failures if any(_amounts(group))],
             "workers": _workers(snapshot) if may_see_workers else None,
-            "health": [*VITALS.parts(), _counting(snapshot)],
-            "is_looking": not VITALS.parts(),
+            "health": [*HEALTH_CHECKS.parts(), _counting(snapshot)],
+            "is_looking": not HEALTH_CHECKS.parts(),
             "is_untouched": not snapshot.hours and not any(snapshot.standing.jobs.values()),
         },
     )
 
 
-def _tiles(snapshot: Snapshot) -> list[Tile]:
+def _tiles(snapshot: DashboardSnapshot) -> list[Tile]:
     hour = snapshot.read_at.replace(minute=0, second=0, microsecond=0)
     hours = [hour - timedelta(hours=place) for place in range(47, -1, -1)]
     of_hours: dict[datetime, list[HourOfModel]] = {at: [] for at in hours}
@@ -159,7 +159,7 @@ def _tiles(snapshot: Snapshot) -> list[Tile]:
     return [_tile(snapshot, status, list(of_hours.values())) for status in JobStatus]
 
 
-def _tile(snapshot: Snapshot, status: JobStatus, hours: Sequence[Sequence[HourOfModel]]) -> Tile:
+def _tile(snapshot: DashboardSnapshot, status: JobStatus, hours: Sequence[Sequence[HourOfModel]]) -> Tile:
     verb, into = _INTO[status]
     amounts = [sum(map(into, of_models)) for of_models in hours]
     before, lately = amounts[:24], amounts[24:]
@@ -177,7 +177,7 @@ def _tile(snapshot: Snapshot, status: JobStatus, hours: Sequence[Sequence[HourOf
     )
 
 
-def _backlog(snapshot: Snapshot) -> Backlog:
+def _backlog(snapshot: DashboardSnapshot) -> Backlog:
     ready = snapshot.standing.jobs[JobStatus.NEW]
     rate = snapshot.standing.ended_per_second
     jobs = snapshot.ready_about or ready
@@ -207,7 +207,7 @@ def _failure_links(group: FailureGroup, span: str) -> tuple[str, str, str]:
     )
 
 
-def _workers(snapshot: Snapshot) -> dict[str, Any]:
+def _workers(snapshot: DashboardSnapshot) -> dict[str, Any]:
     held: dict[str, list[Any]] = defaultdict(list)
     for job in snapshot.running:
         held[job.locked_by].append(job)
@@ -227,7 +227,7 @@ def _workers(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _counting(snapshot: Snapshot) -> Part:
+def _counting(snapshot: DashboardSnapshot) -> Part:
     """Say whether the hours below are as fresh as they should be."""
     through = snapshot.standing.counted_through_utc
     if through is None:

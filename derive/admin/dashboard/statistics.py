@@ -33,7 +33,7 @@ Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class DashboardSnapshot:
     """Everything the dashboard shows, but for health. ``since`` is the first hour of the history."""
 
     read_at: datetime
@@ -67,20 +67,20 @@ class _Keep(Generic[Kept]):
         return self._value
 
 
-class Numbers:
+class SharedStatistics:
     """Reads snapshots of the last ``days``; while one thread reads, others show the last one."""
 
     def __init__(self, days: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._days = days
         self._clock = clock
         self._lock = threading.Lock()
-        self._snapshot: Snapshot | None = None
+        self._snapshot: DashboardSnapshot | None = None
         self._until = float("-inf")
         self._history: _Keep[tuple[list[HourOfModel], list[Bucket]]] = _Keep()
         self._failures: _Keep[list[FailureGroup]] = _Keep()
         self._capped_until: dict[JobStatus, float] = {}
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> DashboardSnapshot:
         """Return the numbers, at most KEPT_SECONDS old unless they are just being read. Raises QueueError."""
         known = self._snapshot
         if known is not None and self._clock() < self._until:
@@ -96,7 +96,7 @@ class Numbers:
         finally:
             self._lock.release()
 
-    def _read(self) -> Snapshot:
+    def _read(self) -> DashboardSnapshot:
         now = timezone.now()
         hour = now.replace(minute=0, second=0, microsecond=0)
         # Twice the span: trends compare it with the one before. For a week the one before would be too much to read.
@@ -104,7 +104,7 @@ class Numbers:
         standing = self._standing(now)
         hours, buckets = self._hours(since if self._days > 1 else since - timedelta(days=1), hour, standing)
         is_capped = standing.jobs[JobStatus.NEW] > COUNT_CAP
-        return Snapshot(
+        return DashboardSnapshot(
             read_at=now,
             since=since,
             standing=standing,

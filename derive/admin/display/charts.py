@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One series: a path through its points, broken where there is none, dots, and its word in the legend."""
 
     name: str
@@ -47,7 +47,7 @@ class Line:
     told: str
 
     @classmethod
-    def through(cls, values: Sequence[float | None], *, name: str, css: str, told: str) -> "Line":
+    def through(cls, values: Sequence[float | None], *, name: str, css: str, told: str) -> "ChartLine":
         """Return the line through heights in percent, one a column."""
         return cls(name, css, path_of(values), dots_of(values), told)
 
@@ -61,7 +61,7 @@ class Chart:
     hits: SafeString
     y_ticks: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ChartLine, ...] = ()
     is_empty: bool = False
 
     @classmethod

@@ -23,7 +23,7 @@ from derive.admin.lists import suggestions
 from derive.admin.lists.keyset import Page
 from derive.admin.lists.pages import chips, paging, show
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 from derive.models import Job
 
@@ -43,7 +43,7 @@ def rows_of(page: Page) -> list[Any]:
 
 
 @admin.register(Job)
-class JobAdmin(ReadingAdmin):
+class JobAdmin(ReadOnlyAdmin):
     """The queue, newest first, paged by key."""
 
     payloads = frozenset({"input_json", "evidence_ref_json", "last_error"})

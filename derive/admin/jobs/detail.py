@@ -65,12 +65,12 @@ def _told_of(run: Run) -> str:
     """Say who ran it and what it took, as far as that is known yet."""
     # Which model it is stands there only once the run has ended.
     unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "
-    told = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
+    parts = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
     if run.prompt_tokens is not None and run.output_tokens is not None:
-        told.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
+        parts.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
     if run.total_ms is not None:
-        told.append(f"{duration(run.total_ms / 1000)} of the model's time")
-    return "; ".join(told)
+        parts.append(f"{duration(run.total_ms / 1000)} of the model's time")
+    return "; ".join(parts)
 
 
 def _spoken(span: timedelta) -> str:

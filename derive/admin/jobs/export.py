@@ -41,7 +41,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportRequest:
     """What is to be exported, as a form says it."""
 
     filter: str
@@ -50,7 +50,7 @@ class Order:
     is_exact: bool
 
     @classmethod
-    def read(cls, form: QueryDict) -> "Order":
+    def read(cls, form: QueryDict) -> "ExportRequest":
         """Read a form; raise ValueError for what no form of ours says."""
         return cls(
             filter=JobFilter.read(QueryDict(form.get("filter", ""))).encoded(),
@@ -77,7 +77,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
         return _ask(request, JobFilter.read(request.GET))
     try:
-        order = Order.read(request.POST)
+        order = ExportRequest.read(request.POST)
         writer = order.writer()
     except ValueError:
         return _ask(request, JobFilter.read(QueryDict()), problem="The form cannot be understood.", status=400)
@@ -111,7 +111,7 @@ def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: 
     )
 
 
-def _sent(request: HttpRequest, order: Order, writer: Writer) -> Iterator[bytes]:
+def _sent(request: HttpRequest, order: ExportRequest, writer: Writer) -> Iterator[bytes]:
     """Yield the file piece by piece; what went out is logged also when whoever reads it goes away."""
     entry = LogEntry.objects.create(
         user_id=int(request.user.pk or 0),
@@ -133,8 +133,8 @@ def _sent(request: HttpRequest, order: Order, writer: Writer) -> Iterator[bytes]
         is_whole = True
     finally:
         LogEntry.objects.filter(pk=entry.pk).update(change_message=_log(order, rows=sent, is_whole=is_whole))
-        told = {"actor": permissions.actor_of(request), "filter": order.filter, "rows": sent, "is_whole": is_whole}
-        logger.info("answers.exported", extra=told)
+        fields = {"actor": permissions.actor_of(request), "filter": order.filter, "rows": sent, "is_whole": is_whole}
+        logger.info("answers.exported", extra=fields)
 
 
 def _succeeded(chosen: JobFilter) -> JobFilter:
@@ -142,11 +142,11 @@ def _succeeded(chosen: JobFilter) -> JobFilter:
     return replace(chosen, texts={**chosen.texts, "status": status})
 
 
-def _log(order: Order, *, rows: int, is_whole: bool) -> str:
-    told = {"rows_of": order.rows, "form": order.form, "filter": order.filter, "rows": rows, "is_whole": is_whole}
-    return json.dumps(told)
+def _log(order: ExportRequest, *, rows: int, is_whole: bool) -> str:
+    fields = {"rows_of": order.rows, "form": order.form, "filter": order.filter, "rows": rows, "is_whole": is_whole}
+    return json.dumps(fields)
 
 
 def _read_log(entry: LogEntry) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(entry.change_message)
-    return told
+    fields: dict[str, Any] = json.loads(entry.change_message)
+    return fields

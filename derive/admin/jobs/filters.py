@@ -11,7 +11,7 @@ from uuid import UUID
 from django.http import QueryDict
 
 from derive.admin.lists.keyset import Condition, Walk, equals, within
-from derive.admin.lists.query_params import Asked, as_guid
+from derive.admin.lists.query_params import QueryReader, as_guid
 from derive.admin.lists.sequence_for_time import Seeker
 from derive.errors import ErrorKind
 from derive.models import Job, Run
@@ -59,7 +59,7 @@ class JobFilter:
     @classmethod
     def read(cls, query: QueryDict) -> "JobFilter":
         """Read the filters; what cannot be understood is told in ``problems``, and then nothing matches."""
-        asked = Asked(query, LABELS)
+        asked = QueryReader(query, LABELS)
         texts = {
             "status": asked.one_of("status", STATES),
             "error_kind": asked.one_of("error_kind", KINDS),

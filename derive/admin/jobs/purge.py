@@ -72,10 +72,10 @@ def run(request: HttpRequest) -> HttpResponseBase:
     except ValueError as error:
         problems.append(str(error))
     if problems or not ages:
-        told = problems or [f"{NO_AGE} Nothing was purged."]
+        messages = problems or [f"{NO_AGE} Nothing was purged."]
         if in_steps:
-            return JsonResponse({"error": " ".join(told)}, status=400)
-        return _page(request, ages, problems=told, typed=request.POST, status=400)
+            return JsonResponse({"error": " ".join(messages)}, status=400)
+        return _page(request, ages, problems=messages, typed=request.POST, status=400)
     purged, is_over, fault = _purge(request, ages, reason, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
     if in_steps:
         cursor = None if is_over or fault else "more"

@@ -20,7 +20,7 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass
-class Asked:
+class QueryReader:
     """A query string being read; ``problems`` gathers what could not be understood, a line each.
 
     ``labels`` says what the page calls each of its fields, so that a problem is told of what people see.

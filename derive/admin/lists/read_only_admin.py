@@ -46,7 +46,7 @@ class OrderedByNumber(PlainList):
         return list(self.model_admin.get_ordering(request))
 
 
-class ReadingAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
     """Lists and shows rows; nobody adds, changes or deletes any."""
 
     model: type[ReadingModel]

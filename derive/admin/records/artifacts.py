@@ -13,7 +13,7 @@ from derive.admin.display.lake_files import lake, read_shown
 from derive.admin.display.untrusted_text import pretty, visible
 from derive.admin.lists.pages import chips, paging, show
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.records.filters import TYPES, read_artifact_filter
 from derive.admin.site import permissions
 from derive.errors import LakeError, LakeUnavailable
@@ -21,7 +21,7 @@ from derive.models import Artifact
 
 
 @admin.register(Artifact)
-class ArtifactAdmin(ReadingAdmin):
+class ArtifactAdmin(ReadOnlyAdmin):
     """The files, newest first, paged by key."""
 
     @override

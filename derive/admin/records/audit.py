@@ -17,8 +17,8 @@ from typing_extensions import override
 
 from derive.admin.lists.keyset import Condition, Page, Walk, equals, within
 from derive.admin.lists.pages import chips, paging, show, without
-from derive.admin.lists.query_params import Asked
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.query_params import QueryReader
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.lists.sequence_for_time import Seeker
 from derive.admin.site import permissions
 from derive.export.forms import unarmed
@@ -65,7 +65,7 @@ class EventFilter:
     @classmethod
     def read(cls, query: QueryDict) -> "EventFilter":
         """Read the filters; what cannot be understood is told in ``problems``, and then nothing matches."""
-        asked = Asked(query, LABELS)
+        asked = QueryReader(query, LABELS)
         who, event = asked.one_of("who", ("all",)), asked.one_of("event", EVENTS)
         return cls(
             # Who names a job or a worker's event wants those.
@@ -104,7 +104,7 @@ class EventFilter:
 
 
 @admin.register(JobEvent)
-class JobEventAdmin(ReadingAdmin):
+class JobEventAdmin(ReadOnlyAdmin):
     """The events, newest first."""
 
     @override

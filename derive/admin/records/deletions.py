@@ -4,12 +4,12 @@ from django.contrib import admin
 
 from derive.admin.display.untrusted_text import cell
 from derive.admin.lists.columns import column
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.models import LakeDeletion
 
 
 @admin.register(LakeDeletion)
-class LakeDeletionAdmin(ReadingAdmin):
+class LakeDeletionAdmin(ReadOnlyAdmin):
     """The deletions, newest first."""
 
     number = "deletion_seq"

@@ -11,7 +11,7 @@ from datetime import datetime
 from django.http import QueryDict
 
 from derive.admin.lists.keyset import Condition, Walk, equals, table_of, within
-from derive.admin.lists.query_params import Asked
+from derive.admin.lists.query_params import QueryReader
 from derive.admin.lists.sequence_for_time import Seeker
 from derive.errors import ErrorKind
 from derive.lake import ARTIFACTS
@@ -78,7 +78,7 @@ class RowFilter:
 
 def read_run_filter(query: QueryDict) -> RowFilter:
     """Read the filters of the runs' list; what cannot be understood is told, and then nothing matches."""
-    asked = Asked(query, _RUNS.labels)
+    asked = QueryReader(query, _RUNS.labels)
     texts = {
         "status": asked.one_of("status", STATES),
         "error_kind": asked.one_of("error_kind", KINDS),
@@ -99,13 +99,13 @@ def read_run_filter(query: QueryDict) -> RowFilter:
 
 def read_artifact_filter(query: QueryDict) -> RowFilter:
     """Read the filters of the artifacts' list, as ``read_run_filter``."""
-    asked = Asked(query, _ARTIFACTS.labels)
+    asked = QueryReader(query, _ARTIFACTS.labels)
     texts = {"type": asked.one_of("type", TYPES)}
     rest = [equals("t.artifact_type", texts["type"])] if texts["type"] else []
     return _filter(asked, _ARTIFACTS, texts, rest)
 
 
-def _filter(asked: Asked, table: _Table, texts: dict[str, str], rest: list[Condition]) -> RowFilter:
+def _filter(asked: QueryReader, table: _Table, texts: dict[str, str], rest: list[Condition]) -> RowFilter:
     """Return what was asked for, by the filters that every list has and by the ``rest`` of this one."""
     wanted = asked.guid("q")
     since, until = asked.moment("since"), asked.moment("until")

@@ -12,7 +12,7 @@ from derive.admin.display.untrusted_text import pretty, visible
 from derive.admin.lists import suggestions
 from derive.admin.lists.keyset import table_of
 from derive.admin.lists.pages import show
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 from derive.models import Interrogation, Run
 
@@ -38,7 +38,7 @@ class Figures:
 
 
 @admin.register(Interrogation)
-class InterrogationAdmin(ReadingAdmin):
+class InterrogationAdmin(ReadOnlyAdmin):
     """The definitions, by key, newest first."""
 
     @override

@@ -35,7 +35,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Line:
+class DiffLine:
     """One line of a difference: ``kind`` is ``same``, ``gone``, ``new`` or ``skip`` (lines left out)."""
 
     kind: str
@@ -63,20 +63,20 @@ def prompt_of(run: Run) -> str:
     return found.text or found.fault
 
 
-def difference(left: str, right: str) -> list[Line]:
+def difference(left: str, right: str) -> list[DiffLine]:
     """Return the lines that differ with some around them; of long texts the first lines are compared."""
     old, new = _lines(left), _lines(right)
-    lines: list[Line] = []
+    lines: list[DiffLine] = []
     # autojunk would hide frequent lines from the comparison; the bound above keeps it quick instead.
     for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT_LINES):
         if lines or group[0][1] > 0:
-            lines.append(Line("skip", "…"))
+            lines.append(DiffLine("skip", "…"))
         for tag, i1, i2, j1, j2 in group:
             if tag == "equal":
-                lines += [Line("same", text) for text in old[i1:i2]]
+                lines += [DiffLine("same", text) for text in old[i1:i2]]
                 continue
-            lines += [Line("gone", text) for text in old[i1:i2]]
-            lines += [Line("new", text) for text in new[j1:j2]]
+            lines += [DiffLine("gone", text) for text in old[i1:i2]]
+            lines += [DiffLine("new", text) for text in new[j1:j2]]
     return lines
 
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from derive.admin.lists import suggestions
 from derive.admin.lists.pages import chips, paging, show
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.records import run_diff
 from derive.admin.records.filters import KINDS, STATES, read_run_filter
 from derive.admin.site import permissions
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 @admin.register(Run)
-class RunAdmin(ReadingAdmin):
+class RunAdmin(ReadOnlyAdmin):
     """The attempts, newest first, paged by key."""
 
     payloads = frozenset({"output_json", "error"})

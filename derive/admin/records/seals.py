@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from derive.admin.lists.keyset import Condition, Walk, equals, within
 from derive.admin.lists.pages import chips, paging, show
-from derive.admin.lists.query_params import Asked
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.query_params import QueryReader
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.lists.sequence_for_time import Seeker
 from derive.admin.site import permissions
 from derive.models import JobEvent, Seal, TaskState
@@ -24,14 +24,14 @@ SEALING, VERIFYING = "seal", "verify_sample"
 
 
 @admin.register(Seal)
-class SealAdmin(ReadingAdmin):
+class SealAdmin(ReadOnlyAdmin):
     """The seals, newest first, paged by key."""
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the newest seals that match, and how the last sealing and the last verification went."""
         permissions.demand(request, permissions.VIEW_SEALS)
-        asked = Asked(request.GET, LABELS)
+        asked = QueryReader(request.GET, LABELS)
         page = _walk(asked).page(older=request.GET.get("older"), newer=request.GET.get("newer"))
         last = Seal.objects.order_by("-seal_seq").only(*COLUMNS).first()
         tasks = TaskState.objects.in_bulk([SEALING, VERIFYING])
@@ -60,7 +60,7 @@ def _history(request: HttpRequest) -> str:
     return f"{reverse('admin:derive_schedulerun_changelist')}?task={VERIFYING}#runs"
 
 
-def _walk(asked: Asked) -> Walk:
+def _walk(asked: QueryReader) -> Walk:
     head, since, until = asked.text("q"), asked.moment("since"), asked.moment("until")
     if asked.problems:
         return Walk(Seal, "seal_seq", arms=())

@@ -9,7 +9,7 @@ from django.utils import timezone
 from typing_extensions import override
 
 from derive.admin.lists.pages import show
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 from derive.models import Job, Worker
 from derive.states import JobStatus
@@ -24,7 +24,7 @@ MAX_JOBS_SHOWN = 20
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadingAdmin):
+class WorkerAdmin(ReadOnlyAdmin):
     """The workers, last seen first."""
 
     @override

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 from typing_extensions import override
 
 from derive.admin.lists.pages import show
-from derive.admin.lists.read_only_admin import ReadingAdmin
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 from derive.models import HouseSchedule, ScheduleRun, TaskState
 from derive.models.schedules import TASK_CHARACTERS, Planned
@@ -39,7 +39,7 @@ class Row:
 
 
 @admin.register(ScheduleRun)
-class ScheduleRunAdmin(ReadingAdmin):
+class ScheduleRunAdmin(ReadOnlyAdmin):
     """The page of it all; a run has no page of its own."""
 
     @override

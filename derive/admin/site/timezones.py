@@ -31,7 +31,7 @@ def as_typed(form: QueryDict) -> AbstractContextManager[None]:
     return timezone.override(ZoneInfo(name)) if name else nullcontext()
 
 
-class ViewersZone:
+class ViewerTimeZoneMiddleware:
     """Activates the zone of the cookie while a request is answered; UTC when there is none or nobody knows it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

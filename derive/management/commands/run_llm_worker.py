@@ -15,7 +15,7 @@ from derive.errors import HolocronError
 from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 from derive.worker.options import WorkerOptions, started_now
-from derive.worker.record import HOLOCRON_VERSION
+from derive.worker.run_record import HOLOCRON_VERSION
 from derive.worker.start import run_worker
 from derive.worker.telemetry import exporting
 

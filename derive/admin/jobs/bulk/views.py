@@ -41,12 +41,12 @@ MAX_REASON = 1_000
 MAX_TOLD = 20
 
 
-class Misunderstood(ValueError):
+class InvalidRequest(ValueError):
     """The form cannot be acted on; the message says why."""
 
 
 @dataclass(frozen=True)
-class Order:
+class BulkRequest:
     """What is to be done to which jobs, as a form says it."""
 
     action: Action
@@ -57,19 +57,19 @@ class Order:
     """Where the next step begins; on the first one, the newest job that was there when the question was put."""
 
     @classmethod
-    def read(cls, form: QueryDict) -> "Order":
-        """Read a form; raise Misunderstood."""
+    def read(cls, form: QueryDict) -> "BulkRequest":
+        """Read a form; raise InvalidRequest."""
         action = ACTIONS.get(form.get("action", ""))
         if action is None:
-            raise Misunderstood("There is no such action.")
+            raise InvalidRequest("There is no such action.")
         if form.get("scope") == "matching":
             text = form.get("filter", "")[:4_000]
             if JobFilter.read(QueryDict(text)).problems:
-                raise Misunderstood("The filter cannot be understood.")
+                raise InvalidRequest("The filter cannot be understood.")
             return cls(action, (), text, form.get("cursor", "")[:60])
         refs = [_read_ref(one) for one in form.getlist("job")[: MAX_SELECTED + 1]]
         if not refs or len(refs) > MAX_SELECTED:
-            raise Misunderstood(f"Select 1 to {MAX_SELECTED} jobs, or act on all that match the filter.")
+            raise InvalidRequest(f"Select 1 to {MAX_SELECTED} jobs, or act on all that match the filter.")
         return cls(action, tuple(refs), None, "")
 
     def count(self) -> tuple[int, bool]:
@@ -93,7 +93,7 @@ class Order:
 
 
 @dataclass
-class Report:
+class BulkReport:
     """What became of the jobs so far."""
 
     changed: int = 0
@@ -108,7 +108,7 @@ class Report:
             else:
                 self.refused.setdefault(change.why or "refused", []).append(change.job_id)
 
-    def told(self) -> list[dict[str, Any]]:
+    def refusals_by_reason(self) -> list[dict[str, Any]]:
         """Return the refusals by reason, most frequent first, with some jobs and what happened to those last."""
         named = sorted(self.refused.items(), key=lambda item: -len(item[1]))
         examples = [job_id for _why, ids in named for job_id in ids[:3]][:MAX_TOLD]
@@ -132,9 +132,9 @@ def ask(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
-        order = Order.read(request.POST)
-    except Misunderstood as error:
-        return _misunderstood(request, error)
+        order = BulkRequest.read(request.POST)
+    except InvalidRequest as error:
+        return _invalid_request(request, error)
     return _question(request, order)
 
 
@@ -144,7 +144,7 @@ def run(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     in_steps = "application/json" in request.headers.get("Accept", "")
     try:
-        order = Order.read(request.POST)
+        order = BulkRequest.read(request.POST)
         reason = read_reason(request.POST)
         with as_typed(request.POST):
             value = order.action.read(request.POST.get("value", ""))
@@ -152,8 +152,8 @@ def run(request: HttpRequest) -> HttpResponse:
         if in_steps:
             return JsonResponse({"error": str(error)}, status=400)
         return (
-            _misunderstood(request, error)
-            if isinstance(error, Misunderstood)
+            _invalid_request(request, error)
+            if isinstance(error, InvalidRequest)
             else _question(request, order, str(error))
         )
     before = _newest_event()
@@ -162,13 +162,19 @@ def run(request: HttpRequest) -> HttpResponse:
     if in_steps:
         answer = {
             "changed": report.changed,
-            "refused": report.told(),
+            "refused": report.refusals_by_reason(),
             "cursor": report.cursor,
             "undo": undo,
             "error": fault,
         }
         return JsonResponse(answer)
-    context: dict[str, Any] = {"report": report, "told": report.told(), "order": order, "undo": undo, "fault": fault}
+    context: dict[str, Any] = {
+        "report": report,
+        "refusals": report.refusals_by_reason(),
+        "order": order,
+        "undo": undo,
+        "fault": fault,
+    }
     context |= {"reason": reason, "value": request.POST.get("value", ""), "zone": zone_of(request.POST)}
     return show(request, "admin/jobs/report.html", title=order.action.title, **context)
 
@@ -181,8 +187,8 @@ def undo(request: HttpRequest) -> HttpResponse:
         # Every step of one action gave a token of its own.
         spans = [Span.read(Signer(salt="undo").unsign(one)) for one in request.POST.getlist("undo")[:1_000]]
     except (BadSignature, ValueError):
-        return _misunderstood(request, Misunderstood("This can no longer be undone."))
-    report = Report()
+        return _invalid_request(request, InvalidRequest("This can no longer be undone."))
+    report = BulkReport()
     fault = ""
     try:
         for span in spans:
@@ -193,13 +199,21 @@ def undo(request: HttpRequest) -> HttpResponse:
     except QueueError as error:
         fault = cell(str(error), 500)
     return show(
-        request, "admin/jobs/report.html", title="Undo", report=report, told=report.told(), order=None, fault=fault
+        request,
+        "admin/jobs/report.html",
+        title="Undo",
+        report=report,
+        refusals=report.refusals_by_reason(),
+        order=None,
+        fault=fault,
     )
 
 
-def _act(request: HttpRequest, order: Order, reason: str, value: Value, *, seconds: float) -> tuple[Report, str]:
+def _act(
+    request: HttpRequest, order: BulkRequest, reason: str, value: Value, *, seconds: float
+) -> tuple[BulkReport, str]:
     """Act on batch after batch for so long; return what became of them, and the fault that ended it, if one did."""
-    report, queue, begun = Report(), JobQueue(), time.monotonic()
+    report, queue, begun = BulkReport(), JobQueue(), time.monotonic()
     actor = permissions.actor_of(request)
     fault = ""
     report.cursor = order.cursor or None
@@ -211,14 +225,18 @@ def _act(request: HttpRequest, order: Order, reason: str, value: Value, *, secon
                 break
     except QueueError as error:
         fault = cell(str(error), 500)
-    told = {"action": order.action.name, "changed": report.changed, "refused": sum(map(len, report.refused.values()))}
+    said = {
+        "action": order.action.name,
+        "changed": report.changed,
+        "refused": sum(map(len, report.refused.values())),
+    }
     logger.info(
-        "jobs.acted", extra={"actor": actor, **told, "scope": "selected" if order.filter is None else "matching"}
+        "jobs.acted", extra={"actor": actor, **said, "scope": "selected" if order.filter is None else "matching"}
     )
     return report, fault
 
 
-def _question(request: HttpRequest, order: Order, problem: str = "") -> HttpResponse:
+def _question(request: HttpRequest, order: BulkRequest, problem: str = "") -> HttpResponse:
     count, is_exact = order.count()
     chosen = None if order.filter is None else JobFilter.read(QueryDict(order.filter))
     return show(
@@ -237,7 +255,7 @@ def _question(request: HttpRequest, order: Order, problem: str = "") -> HttpResp
     )
 
 
-def _misunderstood(request: HttpRequest, error: Exception) -> HttpResponse:
+def _invalid_request(request: HttpRequest, error: Exception) -> HttpResponse:
     return show(request, "admin/jobs/invalid_request.html", status=400, title="Nothing was changed", why=str(error))
 
 
@@ -245,7 +263,7 @@ def _read_ref(text: str) -> JobRef:
     job_id, _tilde, status = text.partition("~")
     guid = as_guid(job_id)
     if guid is None or status not in STATES:
-        raise Misunderstood("A selected job cannot be understood.")
+        raise InvalidRequest("A selected job cannot be understood.")
     return JobRef(job_id=guid, expected_status=JobStatus(status))
 
 
@@ -272,7 +290,7 @@ def _undo_token(request: HttpRequest, action: Action, reason: str, before: int) 
 
 def _last_events(ids: list[UUID]) -> dict[UUID, str]:
     """Return in words what happened to each job last."""
-    told: dict[UUID, str] = {}
+    last_events: dict[UUID, str] = {}
     for event in JobEvent.objects.filter(job_id__in=ids).order_by("-event_seq")[: 10 * MAX_TOLD]:
-        told.setdefault(event.job_id, cell(f"last: {event.event} by {event.actor}, now {event.to_status}", 200))
-    return told
+        last_events.setdefault(event.job_id, cell(f"last: {event.event} by {event.actor}, now {event.to_status}", 200))
+    return last_events

@@ -24,7 +24,7 @@ ITEM_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class Preview:
     """What a worker would make of a job now; its delimiters are drawn anew in each run."""
 
     bundle: EvidenceBundle
@@ -46,7 +46,7 @@ class Foreseen:
         return self.room >= MIN_ANSWER_TOKENS
 
 
-def foresee(job: JobInput) -> Foreseen:
+def preview_job(job: JobInput) -> Preview:
     """Return what a job would ask; raises RunError, LakeError, ConfigurationError as its run would end."""
     interrogation = registry().get(job.interrogation_key)
     job_input: dict[str, Any] = parse_json(job.input_json)
@@ -58,7 +58,7 @@ def foresee(job: JobInput) -> Foreseen:
     )
     bundle = build_bundle(sources, bounds=interrogation.bounds, redactor=_redactor())
     prompt = interrogation.definition.render(input=job_input, bundle=bundle)
-    return Foreseen(
+    return Preview(
         bundle=bundle,
         items=tuple(
             (one.evidence_id, one.source_uri or "", len(one.text.encode()), visible(one.text, ITEM_CHARACTERS))

@@ -115,9 +115,9 @@ def _kind(shape: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
 
 
 def _help(member: Mapping[str, Any], shape: Mapping[str, Any], kind: Kind) -> str:
-    told = str(member.get("description") or shape.get("description") or "")
+    description = str(member.get("description") or shape.get("description") or "")
     form = {"lines": "one a line", "json": "as JSON", "integer": "a whole number", "number": "a number"}.get(kind, "")
-    return "; ".join(part for part in (told, form) if part)
+    return "; ".join(part for part in (description, form) if part)
 
 
 def _default(shape: Mapping[str, Any], member: Mapping[str, Any], kind: Kind) -> str:

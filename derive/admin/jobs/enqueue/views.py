@@ -14,7 +14,7 @@ from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs.bulk.views import MAX_REASON
 from derive.admin.jobs.enqueue.evidence_formset import TypedEvidence, as_members, read_evidence
 from derive.admin.jobs.enqueue.model_choices import model_choices
-from derive.admin.jobs.enqueue.preview import Foreseen, foresee
+from derive.admin.jobs.enqueue.preview import Preview, preview_job
 from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, InputField, input_fields, read_input, takes_evidence
 from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid, read_moment
@@ -84,7 +84,7 @@ def _previewed(request: HttpRequest, form: Form) -> HttpResponse:
     if form.job is None:
         return _page(request, form, problems=form.problems, status=400)
     try:
-        return _page(request, form, foreseen=foresee(form.job))
+        return _page(request, form, preview=preview_job(form.job))
     except (RunError, LakeError, LakeUnavailable, ConfigurationError) as error:
         kind = f"{error.kind}: " if isinstance(error, RunError) else ""
         return _page(request, form, problems=(f"A run would end with {kind}{error}",), status=400)
@@ -170,7 +170,7 @@ def _page(
     form: Form,
     *,
     problems: tuple[str, ...] = (),
-    foreseen: Foreseen | None = None,
+    preview: Preview | None = None,
     holder: Enqueued | None = None,
     wants_more: bool = False,
     status: int = 200,
@@ -187,6 +187,6 @@ def _page(
         models=model_choices(),
         form_id=as_guid(request.POST.get("form_id", "")) or uuid4(),
         problems=[cell(one, 600) for one in problems],
-        foreseen=foreseen,
+        preview=preview,
         holder=holder,
     )

@@ -21,28 +21,28 @@ _UNREADABLE = (
 )
 
 
-class ArrivedFile(TemporaryUploadedFile):
+class ReceivedFile(TemporaryUploadedFile):
     """A file in a folder of ours; whoever moves it away keeps it."""
 
     def __init__(self, file: Any, name: str | None) -> None:
         UploadedFile.__init__(self, file, name)
 
 
-class Arriving(FileUploadHandler):
+class UploadHandler(FileUploadHandler):
     """Writes the file of the one field into the folder of uploads; everything else that is sent is passed over."""
 
     def __init__(self, request: HttpRequest, *, folder: UploadsFolder) -> None:
         super().__init__(request)
         self.is_too_large = False
         self._folder = folder
-        self._file: ArrivedFile | None = None
+        self._file: ReceivedFile | None = None
 
     @override
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         if self.field_name != FIELD or self._file is not None:
             raise SkipFile
-        self._file = ArrivedFile(self._folder.arriving(), self.file_name)
+        self._file = ReceivedFile(self._folder.arriving(), self.file_name)
 
     @override
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
@@ -54,7 +54,7 @@ class Arriving(FileUploadHandler):
             self._file.write(raw_data)
 
     @override
-    def file_complete(self, file_size: int) -> ArrivedFile | None:
+    def file_complete(self, file_size: int) -> ReceivedFile | None:
         if self._file is not None:
             self._file.seek(0)
             self._file.size = file_size

@@ -28,8 +28,8 @@ from derive.admin.jobs.upload.upload_handler import (
     FIELD,
     MAX_REQUEST_BYTES,
     MAX_UPLOAD_BYTES,
-    ArrivedFile,
-    Arriving,
+    ReceivedFile,
+    UploadHandler,
     unreadable,
 )
 from derive.admin.lists.pages import show
@@ -58,14 +58,14 @@ class See(HttpResponseRedirectBase):
 
 
 @dataclass(frozen=True)
-class Asked:
+class UploadRequest:
     """The upload that a request is about, and the token that names it."""
 
     upload: Upload
     token: str
 
     @classmethod
-    def read(cls, request: HttpRequest, token: str) -> "Asked":
+    def read(cls, request: HttpRequest, token: str) -> "UploadRequest":
         """Return the upload that a token names; raise UploadRefused, and Denied for one of somebody else's."""
         try:
             told = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
@@ -77,7 +77,7 @@ class Asked:
         return cls(_folder().find(owner, import_id), token)
 
     @classmethod
-    def of(cls, request: HttpRequest, upload: Upload) -> "Asked":
+    def of(cls, request: HttpRequest, upload: Upload) -> "UploadRequest":
         """Return an upload of this user's own with a new token."""
         told = {"owner": request.user.pk, "import": upload.import_id.hex}
         return cls(upload, signing.dumps(told, salt=_SALT))
@@ -104,7 +104,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     if not token:
         return _page(request)
     try:
-        return _page_of(request, Asked.read(request, token))
+        return _page_of(request, UploadRequest.read(request, token))
     except UploadRefused as error:
         return _page(request, problem=str(error), status=404)
 
@@ -117,7 +117,7 @@ def check(request: HttpRequest) -> HttpResponseBase:
     in_steps = "application/json" in request.headers.get("Accept", "")
     asked = None
     try:
-        asked = Asked.read(request, request.POST.get("upload", ""))
+        asked = UploadRequest.read(request, request.POST.get("upload", ""))
         before = asked.upload.state()
         seconds = STEP_SECONDS if in_steps else ALONE_SECONDS
         after = asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=seconds)
@@ -140,7 +140,7 @@ def queue(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseNotAllowed(["POST"])
     asked = None
     try:
-        asked = Asked.read(request, request.POST.get("upload", ""))
+        asked = UploadRequest.read(request, request.POST.get("upload", ""))
         _queue(request, asked.upload)
     except (ValueError, QueueError, OSError) as error:
         return _page_with(request, asked, *_why_not_queued(error))
@@ -151,7 +151,7 @@ def bad(request: HttpRequest) -> HttpResponseBase:
     """Send every bad line with what is wrong with it, as CSV that no spreadsheet takes for formulas."""
     _demand(request)
     try:
-        asked = Asked.read(request, request.GET.get("upload", ""))
+        asked = UploadRequest.read(request, request.GET.get("upload", ""))
     except UploadRefused as error:
         return _page(request, problem=str(error), status=404)
     answer = StreamingHttpResponse(as_csv(asked.upload.bad_lines()), content_type="text/csv; charset=utf-8")
@@ -166,7 +166,7 @@ def discard(request: HttpRequest) -> HttpResponseBase:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
-        _folder().discard(Asked.read(request, request.POST.get("upload", "")).upload)
+        _folder().discard(UploadRequest.read(request, request.POST.get("upload", "")).upload)
     except (UploadRefused, OSError) as error:
         why, status = _fault(error)
         return _page(request, problem=why, status=status)
@@ -185,7 +185,7 @@ def _receive(request: HttpRequest) -> HttpResponseBase:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
         return _page(request, problem=_too_large(), status=413)
-    arriving = Arriving(request, folder=_folder())
+    arriving = UploadHandler(request, folder=_folder())
     request.upload_handlers = [arriving]
     try:
         answer: HttpResponseBase = csrf_protect(_received)(request)
@@ -200,7 +200,7 @@ def _received(request: HttpRequest) -> HttpResponse:
     if request.upload_handlers[0].is_too_large:  # type: ignore[attr-defined]
         return _page(request, problem=_too_large(), status=413)
     try:
-        if not isinstance(file, ArrivedFile) or not file.name:
+        if not isinstance(file, ReceivedFile) or not file.name:
             raise UploadRefused("Choose a file.")
         state = UploadState(
             name=cell(file.name, 200),
@@ -210,7 +210,7 @@ def _received(request: HttpRequest) -> HttpResponse:
         )
         if why := unreadable(file.read(4_096)):
             raise UploadRefused(f"The file {why}.")
-        asked = Asked.of(
+        asked = UploadRequest.of(
             request, _folder().keep(file.temporary_file_path(), owner=int(request.user.pk or 0), state=state)
         )
         # The file is kept: what is wrong with the database, the next step tells.
@@ -263,7 +263,7 @@ def _why_not_queued(error: Exception) -> tuple[str, int]:
 def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
     if problem and wants_json(request):
         return JsonResponse({"error": problem}, status=status)
-    kept = [(Asked.of(request, one), state) for one, state in _folder().of(int(request.user.pk or 0))]
+    kept = [(UploadRequest.of(request, one), state) for one, state in _folder().of(int(request.user.pk or 0))]
     return show(
         request,
         "admin/jobs/upload.html",
@@ -276,7 +276,7 @@ def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
     )
 
 
-def _page_with(request: HttpRequest, asked: Asked | None, problem: str, status: int) -> HttpResponse:
+def _page_with(request: HttpRequest, asked: UploadRequest | None, problem: str, status: int) -> HttpResponse:
     """Tell a problem on the upload's page, or, where it is no longer kept, on the form's."""
     if asked is not None:
         with contextlib.suppress(UploadRefused):
@@ -284,7 +284,7 @@ def _page_with(request: HttpRequest, asked: Asked | None, problem: str, status: 
     return _page(request, problem=problem, status=status)
 
 
-def _page_of(request: HttpRequest, asked: Asked, *, problem: str = "", status: int = 200) -> HttpResponse:
+def _page_of(request: HttpRequest, asked: UploadRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
     state = asked.upload.state()
     return show(
         request,

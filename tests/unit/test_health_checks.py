@@ -7,7 +7,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from derive.admin.dashboard import health_checks
-from derive.admin.dashboard.health_checks import Vitals, check_ollama
+from derive.admin.dashboard.health_checks import HealthChecks, check_ollama
 from derive.health import Part
 from tests.fake_ollama import FakeOllama
 
@@ -29,7 +29,7 @@ def test_a_look_is_kept_and_made_anew_when_it_is_old() -> None:
         looks += 1
         return (WELL,)
 
-    kept = Vitals((check,), clock=clock)
+    kept = HealthChecks((check,), clock=clock)
     assert _settled(kept) == (WELL,)
     assert _settled(kept) == (WELL,)
     assert looks == 1
@@ -47,7 +47,7 @@ def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
         assert go_on.wait(10)
         return (WELL,)
 
-    slow = Vitals((check,))
+    slow = HealthChecks((check,))
     assert slow.parts() == ()
     assert slow.parts() == ()
     go_on.set()
@@ -58,7 +58,7 @@ def test_a_check_that_breaks_is_told_as_its_failure_and_the_others_are_made() ->
     def check_moon() -> Sequence[Part]:
         raise ZeroDivisionError("password=canary")
 
-    broken = Vitals((check_moon, lambda: (WELL,)))
+    broken = HealthChecks((check_moon, lambda: (WELL,)))
     moon, lake = _settled(broken)
     assert (moon.name, moon.ok, moon.reason) == ("moon", False, "ZeroDivisionError; the log says where")
     assert lake == WELL
@@ -79,7 +79,7 @@ def test_ollama_is_well_when_it_has_the_model_and_else_the_reason_is_told(settin
     assert "canary" not in part.reason
 
 
-def _settled(looked_at: Vitals) -> tuple[Part, ...]:
+def _settled(looked_at: HealthChecks) -> tuple[Part, ...]:
     """Return the parts once no look is under way."""
     looked_at.parts()
     thread = looked_at._looking

@@ -15,7 +15,7 @@ MODEL_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 """Bounds of the histogram: from a small model's short answer to a cold load of a large one."""
 
 
-class Numbers:
+class WorkerMetrics:
     """Counts what a worker does; ``served`` shows it, and without that nothing listens."""
 
     def __init__(self, slots: Slots) -> None:
@@ -96,17 +96,17 @@ class Numbers:
         """Count runs, of this worker or others, whose leases this one found expired. From any thread."""
         self._reaps.inc(runs)
 
-    def tell_of_gate(self, is_open: Callable[[], bool]) -> None:
+    def watch_circuit_breaker(self, is_open: Callable[[], bool]) -> None:
         """Show whether jobs may be claimed, looked at whenever the numbers are asked for."""
         says = "1 while jobs may be claimed: model, lake and database can be used, and no outcome waits."
         Gauge("holocron_worker_claiming", says, registry=self._registry).set_function(lambda: float(is_open()))
 
-    def tell_of_database(self, is_up: Callable[[], bool]) -> None:
+    def watch_database(self, is_up: Callable[[], bool]) -> None:
         """Show whether the database answers, looked at whenever the numbers are asked for."""
         says = "1 while the database answers."
         Gauge("holocron_worker_database_up", says, registry=self._registry).set_function(lambda: float(is_up()))
 
-    def tell_of_outcomes(self, waiting: Callable[[], int]) -> None:
+    def watch_outcomes(self, waiting: Callable[[], int]) -> None:
         """Show how many outcomes wait to be handed in, looked at whenever the numbers are asked for."""
         says = "Finished runs that the database did not take yet; nothing is claimed meanwhile."
         Gauge("holocron_worker_outcomes_waiting", says, registry=self._registry).set_function(lambda: float(waiting()))

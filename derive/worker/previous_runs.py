@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class PreviousRun:
     """What an earlier run was asked, so that it can be asked again; ``correction`` as it was told then."""
 
     definition: Definition
@@ -39,7 +39,7 @@ class Past:
     correction: Correction | None
 
 
-class PastRuns:
+class PreviousRuns:
     """Earlier runs, by their ids. Every method may raise QueueError, DatabaseUnavailable above all."""
 
     def __init__(self, lake: Lake, *, queue_thread: Executor) -> None:
@@ -67,7 +67,7 @@ class PastRuns:
             log.warning("run.report_unread", extra={"run_id": run_id, "error": str(error)})
             return None
 
-    def to_repeat(self, run_id: UUID) -> Past:
+    def to_repeat(self, run_id: UUID) -> PreviousRun:
         """Return what a run was asked; raise InvalidInput when too little of it is left."""
         run = self._read(lambda: Run.objects.filter(run_id=run_id).first())
         if run is None:
@@ -91,7 +91,7 @@ class PastRuns:
             faults = bundle_faults(bundle)
             if faults:
                 raise InvalidInput(f"the evidence of run {run_id} is not as it was stored: {faults[0]}")
-            return Past(
+            return PreviousRun(
                 definition=definition,
                 bundle=bundle,
                 options=ChatOptions.model_validate_json(run.options_json),

@@ -22,7 +22,7 @@ MAX_EVENTS = 20_000
 """A step's: some tenths of a second, far from the time-out of a connection whose calls end soon."""
 
 
-class HourCounter(threading.Thread):
+class HourlyRollup(threading.Thread):
     """Rolls up again and again until told to end; what goes wrong is logged, and no run suffers."""
 
     def __init__(self, worker_id: str, *, every_seconds: float = ROLL_UP_SECONDS) -> None:

@@ -16,7 +16,7 @@ _PLAIN_LINE = re.compile(
 """What Ollama sends for each token, with or without blanks between members, and nothing more."""
 
 
-def squeeze(stream: bytes) -> bytes:
+def compact(stream: bytes) -> bytes:
     """Return a stream that gives the same answer in fewer lines; the stream itself where that is not certain.
 
     The plain lines at its beginning become one. Model and time of a line that does not end the answer are not kept
@@ -36,6 +36,6 @@ def squeeze(stream: bytes) -> bytes:
     try:
         beginning.decode()
     except UnicodeDecodeError:
-        # Also outside the pieces, and with a character's halves in two lines: what is squeezed would be cleaner.
+        # Also outside the pieces, and with a character's halves in two lines: what is compacted would be cleaner.
         return stream
     return b'{"message":{"content":"' + joined + b'"},"done":false}\n' + stream[end:]

@@ -45,7 +45,7 @@ FAULTS: dict[str, Callable[[], Behaviour]] = {
 }
 
 
-class Moods:
+class ModelFaults:
     """The behaviour of ``/api/chat``: one of the faults in so many answers, until it is calmed."""
 
     def __init__(self, rng: Random) -> None:

@@ -18,7 +18,7 @@ LONGEST_PAUSE_SECONDS = 15.0
 Probe = Callable[[], Awaitable[None]]
 
 
-class Gate:
+class CircuitBreaker:
     """Closed when a run was given back for no fault of its own; opened when every probe succeeds.
 
     Pauses between probes double up to a bound and start over only when a run has succeeded, so that a

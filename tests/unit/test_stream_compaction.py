@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from derive.errors import RunError
 from derive.ollama.stream import AnswerAssembler
-from derive.verify.squeezing import squeeze
+from derive.verify.stream_compaction import compact
 
 FINAL = {"model": "m", "created_at": "now", "message": {"role": "assistant", "content": ""}, "done": True}
 TEXT = st.text(alphabet=st.sampled_from(['"', "\\", "\n", "a", "ä", "🚀", "\ud83d", "\ude80", "\x00", "\u2028"]))
@@ -50,18 +50,18 @@ def streams(draw: st.DrawFn) -> bytes:
 @settings(max_examples=2_000)
 @given(streams())
 def test_a_squeezed_stream_gives_the_same_answer(stream: bytes) -> None:
-    assert answer_of(squeeze(stream)) == answer_of(stream)
+    assert answer_of(compact(stream)) == answer_of(stream)
 
 
 def test_a_stream_of_tokens_becomes_two_lines() -> None:
     lines = [json.dumps(line(token), separators=(",", ":")).encode() for token in ("{", '"', "ä", '"', "}")]
     stream = b"\n".join([*lines, json.dumps(FINAL | {"done_reason": "stop"}).encode(), b""])
-    assert squeeze(stream).count(b"\n") == 2
-    assert answer_of(squeeze(stream))[:2] == (None, '{"ä"}')
+    assert compact(stream).count(b"\n") == 2
+    assert answer_of(compact(stream))[:2] == (None, '{"ä"}')
 
 
 def test_halves_of_one_character_in_two_lines_stay_apart() -> None:
     whole = json.dumps(line("ä"), ensure_ascii=False).encode()
     first, second = whole.split("ä".encode()[1:])[0], whole
     broken = first + whole[len(first) + 1 :] + b"\n" + second.replace("ä".encode(), "ä".encode()[1:]) + b"\n"
-    assert squeeze(broken) == broken
+    assert compact(broken) == broken
