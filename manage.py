@@ -19,7 +19,9 @@ def main() -> int:
     from django.db import DatabaseError, InterfaceError
 
     from holocron.database_errors import describe
+    from holocron.standard_streams import make_writable
 
+    make_writable()
     try:
         execute_from_command_line(sys.argv)
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:

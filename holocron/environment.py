@@ -8,6 +8,7 @@ SettingsError, whose text names the variable, what stood there, and what to writ
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,6 +60,14 @@ def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("write printable characters only")
     return text
+
+
+def _path(text: str) -> str:
+    """Return a path with a leading ``~`` expanded, which no shell does for a file of variables."""
+    try:
+        return str(Path(_printable(text)).expanduser()) if text.startswith("~") else _printable(text)
+    except RuntimeError:
+        raise ValueError("write a path; nobody here has the home folder that its ~ names") from None
 
 
 def _password(text: str) -> str:
@@ -156,7 +165,7 @@ def _lake_url(text: str) -> str:
     scheme, mark, _ = text.partition("://")
     if mark and scheme not in LAKE_SCHEMES:
         raise ValueError(f"write a folder, or an address that begins with one of {', '.join(LAKE_SCHEMES)} and ://")
-    return _printable(text)
+    return _printable(text) if mark else _path(text)
 
 
 def _worker_id(text: str) -> str:
@@ -187,7 +196,7 @@ VARIABLES: tuple[Variable, ...] = (
     _declare(
         "DATABASE_PASSWORD_FILE",
         "",
-        _printable,
+        _path,
         "a file whose first line is that password; relative to the project's folder; empty: none",
     ),
     _declare_password(
@@ -206,19 +215,19 @@ VARIABLES: tuple[Variable, ...] = (
     _declare(
         "HOLOCRON_VAR",
         "var",
-        _printable,
+        _path,
         "folder for what a run leaves (embedded database, lake, secret key); relative to the project's folder",
     ),
     _declare(
         "HOLOCRON_INTERROGATIONS",
         "",
-        _printable,
+        _path,
         "a folder with interrogations of your own; relative to the project's folder; empty: none",
     ),
     _declare(
         "HOLOCRON_REDACTIONS",
         "",
-        _printable,
+        _path,
         "a TOML file of redaction patterns of your own (docs/interrogations.md); relative to the project's folder; "
         "empty: none",
     ),
@@ -244,13 +253,13 @@ VARIABLES: tuple[Variable, ...] = (
     _declare(
         "OLLAMA_API_KEY_FILE",
         "",
-        _printable,
+        _path,
         "a file whose first line is that key; relative to the project's folder; empty: none",
     ),
     _declare(
         "OLLAMA_CA_FILE",
         "",
-        _printable,
+        _path,
         "a PEM file of the authorities, and no others, that may sign an https:// server's certificate; relative to the "
         "project's folder; empty: the public ones, the system's and those of SSL_CERT_FILE",
     ),

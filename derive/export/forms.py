@@ -112,6 +112,11 @@ def unarmed(cell: Any) -> Any:
     return cell
 
 
+def csv_writer(text: io.StringIO) -> Any:
+    """Return a writer that quotes every text: a spreadsheet that separates by ``;`` or tabs would split others."""
+    return csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
+
+
 def _guarded(values: Values) -> Values:
     signs = _FORMULA_SIGNS
     return [unarmed(value) if value and value[0] in signs else value for value in values]
@@ -131,7 +136,7 @@ _CELLS: dict[Kind, Callable[[Values], Values]] = {
 
 
 class Csv:
-    """RFC 4180, UTF-8, a header line, null as an empty cell.
+    """RFC 4180, UTF-8, a header line, every text quoted, null as an empty cell.
 
     Cells that a spreadsheet would run as a formula get an apostrophe in front, unless ``is_exact``.
     """
@@ -143,7 +148,7 @@ class Csv:
 
     def head(self) -> bytes:
         """Return the header line."""
-        return _written([self._names])
+        return (",".join(self._names) + "\r\n").encode()
 
     def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
         """Return a record for each row."""
@@ -157,7 +162,7 @@ class Csv:
 
 def _written(rows: Iterable[Iterable[Any]]) -> bytes:
     text, waiting = io.StringIO(newline=""), iter(rows)
-    writer = csv.writer(text)
+    writer = csv_writer(text)
     # In C without a break, no other thread gets on: the next rows' reader would wait at each of its steps.
     while portion := list(islice(waiting, _ROWS_AT_ONCE)):
         writer.writerows(portion)

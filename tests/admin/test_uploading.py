@@ -92,7 +92,7 @@ def test_every_bad_line_can_be_downloaded_and_none_is_a_formula(
 
 
 def test_a_reason_that_a_spreadsheet_would_run_is_unarmed() -> None:
-    assert b"".join(as_csv([(7, "=cmd|' /C calc'!A0")])).splitlines()[1] == b"7,'=cmd|' /C calc'!A0"
+    assert b"".join(as_csv([(7, "=cmd|' /C calc'!A0")])).splitlines()[1] == b"7,\"'=cmd|' /C calc'!A0\""
 
 
 def test_hostile_cells_and_file_names_are_shown_as_text(sender: Client) -> None:

@@ -2,11 +2,15 @@
 
 import csv
 import io
+from datetime import UTC, datetime
 
 import pytest
 
+from derive.admin.jobs.upload.rejected_lines import as_csv
+from derive.admin.records.audit import _as_csv as events_as_csv
 from derive.export.columns import COLUMNS, Rows
 from derive.export.forms import Csv, unarmed
+from derive.models import JobEvent
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@x", "\tx", "\rx", "\n=1"])
@@ -17,6 +21,20 @@ def test_what_looks_like_a_formula_is_disarmed(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["x", "", "-1", "+1.5", 7, -7, None])
 def test_what_does_not_is_left_as_it_is(cell: object) -> None:
     assert unarmed(cell) == cell
+
+
+@pytest.mark.parametrize("text", ["a;=1+1", "a\t=1+1", "a;b", "plain", ""])
+def test_every_text_is_quoted_so_that_no_other_separator_splits_it(text: str) -> None:
+    columns = COLUMNS[Rows.FACTS]
+    texts = tuple(text for _column in columns[1:])
+    written = Csv(columns).rows([(7, *texts)]).decode()
+    assert written == "7" + "".join(f',"{one}"' for one in texts) + "\r\n"
+
+
+def test_the_other_csv_files_quote_every_text_too() -> None:
+    assert b"".join(as_csv([(7, "a;=1+1")])).splitlines()[1] == b'7,"a;=1+1"'
+    event = JobEvent(event_seq=7, at_utc=datetime(2026, 1, 1, tzinfo=UTC), reason="a;=1+1")
+    assert ',"a;=1+1",' in "".join(events_as_csv([event]))
 
 
 @pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 1_000])

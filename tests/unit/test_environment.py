@@ -109,3 +109,15 @@ def test_a_secret_does_not_stand_in_the_error(name: str, value: str) -> None:
         read_environment({name: value})
     assert name in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+PATHS = ("LAKE_URL", "HOLOCRON_VAR", "HOLOCRON_INTERROGATIONS", "HOLOCRON_REDACTIONS", "DATABASE_PASSWORD_FILE")
+
+
+@pytest.mark.parametrize("name", [*PATHS, "OLLAMA_API_KEY_FILE", "OLLAMA_CA_FILE"])
+def test_a_tilde_is_the_home_folder_and_never_a_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert read_environment({name: "~/lk"})[name] == "/home/ada/lk"
+    assert read_environment({name: "a~b"})[name] == "a~b"
+    with pytest.raises(SettingsError, match="home folder"):
+        read_environment({name: "~nobody-of-this-name/lk"})

@@ -1,6 +1,5 @@
 """Audit: every event of every job, filtered, paged by key, and exported whole."""
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from derive.admin.lists.query_params import QueryReader
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.lists.sequence_for_time import Seeker
 from derive.admin.site import permissions
-from derive.export.forms import unarmed
+from derive.export.forms import csv_writer, unarmed
 from derive.models import JobEvent
 from derive.states import JobEventName
 
@@ -166,7 +165,7 @@ def _as_jsonl(events: Iterable[Any]) -> Iterator[str]:
 
 def _as_csv(events: Iterable[Any]) -> Iterator[str]:
     line = io.StringIO()
-    writer = csv.writer(line)
+    writer = csv_writer(line)
     writer.writerow(COLUMNS)
     for event in events:
         writer.writerow(unarmed(value) for value in _values(event).values())

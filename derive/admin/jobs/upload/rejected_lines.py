@@ -1,17 +1,16 @@
 """The bad lines of an upload as CSV that no spreadsheet takes for formulas."""
 
-import csv
 import io
 from collections.abc import Iterable, Iterator
 
 from derive.admin.display.untrusted_text import cell
-from derive.export.forms import unarmed
+from derive.export.forms import csv_writer, unarmed
 
 
 def as_csv(lines: Iterable[tuple[int, str]]) -> Iterator[bytes]:
     """Yield each line with what is wrong with it, a header first, in pieces of bounded size."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv_writer(text)
     writer.writerow(("line", "why"))
     for line, why in lines:
         writer.writerow((line, unarmed(cell(why, 500))))
