@@ -11,7 +11,8 @@ _FORTH = 4
 _STOPS = frozenset({".", ";", "!", "?", ",", "and", "but", "while", "whereas", "though", "although", "then", "|", "\n"})
 _GRAMMAR = frozenset(
     "a an the of in on at to by for from with is was are were be been has have had its his her their it he she they as "
-    "than that which who about around some per up into over under until since ( ) - : = \" '".split()
+    "than that which who about around some per up into over under until since across against during within among "
+    "between after before through towards near when where if so not only also today now ( ) - : = \" '".split()
 )
 
 
@@ -36,6 +37,9 @@ def distances(reading: Reading, spans: Sequence[Span], cues: frozenset[str]) -> 
         ceiling = spans[place + 1].start if place + 1 < len(spans) else len(reading)
         back, forth = _distance_back(reading, span, is_cue, floor), _distance_forth(reading, span, is_cue, ceiling)
         found.append(min(back, forth))
+    for place in range(len(spans) - 1):
+        if found[place] == FAR and _is_share_of(reading, spans[place], spans[place + 1]):
+            found[place] = found[place + 1]
     for place in range(1, len(spans)):
         if found[place] == FAR and found[place - 1] < FAR and _continues(reading, spans[place - 1], spans[place]):
             found[place] = found[place - 1]
@@ -50,7 +54,7 @@ def _distance_back(reading: Reading, span: Span, is_cue: list[bool], floor: int)
             return FAR
         if is_cue[at]:
             # The noun of the span before, where this one has its own: "27 goals in 34 matches".
-            return FAR if 0 <= at - floor <= 1 and has_own_label(reading, span) else span.start - at
+            return FAR if floor >= 0 and at - floor <= 1 and has_own_label(reading, span) else span.start - at
     return FAR
 
 
@@ -68,6 +72,12 @@ def _is_abbreviation(reading: Reading, at: int) -> bool:
     return reading.low[at] == "." and at > 0 and len(reading.low[at - 1]) <= 2 and reading.is_glued(at)
 
 
+def _is_share_of(reading: Reading, before: Span, after: Span) -> bool:
+    """Whether the first counts some of the second ("35 of the 120 seats")."""
+    between = reading.low[before.end : after.start]
+    return "of" in between and all(word in {"out", "of", "the", "its", "their", "all"} for word in between)
+
+
 def _continues(reading: Reading, before: Span, after: Span) -> bool:
     """Whether the second span goes on with a list or change the first began ("12, 15 and 18", "from 2 to 3")."""
     between = reading.low[before.end : after.start]
@@ -79,6 +89,7 @@ def _continues(reading: Reading, before: Span, after: Span) -> bool:
 def has_own_label(reading: Reading, span: Span) -> bool:
     """Whether a noun of its own follows the span at once ("600 passengers", "4 TB of disk")."""
     at = span.end
+    at += reading.word(at) == "-" and reading.is_glued(at)
     if reading.word(at) == "of":
         at += 2 if reading.word(at + 1) in {"the", "a", "its", "his", "her", "their"} else 1
     following = reading.word(at)

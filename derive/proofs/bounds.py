@@ -13,6 +13,10 @@ _DOWNWARD = frozenset("less fewer lower smaller younger shorter earlier".split()
 _ABOVE = frozenset("exceed exceeds exceeding exceeded over above surpassing surpassed > ≥".split())
 _BELOW = frozenset("under below < ≤".split())
 _TIMES = frozenset("seasons games matches sessions quarters episodes sets".split())
+_VERBS_WITH_OVER = frozenset(
+    "turned turns turn spread presided presides took takes taken take handed ruled rules stretched scattered split "
+    "distributed all".split()
+)
 _OR_UPWARD = _UPWARD | {"over", "above"}
 _OR_DOWNWARD = _DOWNWARD | {"under", "below"}
 _NEGATIONS = frozenset({"no", "not", "never"})
@@ -58,7 +62,7 @@ def _direction(reading: Reading, quantity: Quantity, at: int) -> bool | None:
         return before in {"few", "little"}
     if word == "=" and before in {">", "<"}:
         return before == ">"
-    if word == "over" and before not in {"for", "lasted", "after", "of"} and _counts_time(reading, quantity):
+    if word == "over" and _is_no_comparison(reading, quantity, before):
         return None
     if word in _ABOVE or word in _BELOW:
         quantity.is_approximate |= before in {"just", "slightly", "little"}
@@ -67,8 +71,12 @@ def _direction(reading: Reading, quantity: Quantity, at: int) -> bool | None:
     return None
 
 
-def _counts_time(reading: Reading, quantity: Quantity) -> bool:
-    """Whether it counts stretches of time: "over five seasons" is how long, not more than five."""
+def _is_no_comparison(reading: Reading, quantity: Quantity, before: str) -> bool:
+    """Whether "over" is no "more than": "spread over 14 countries", "62 episodes over five seasons"."""
+    if before in _VERBS_WITH_OVER:
+        return True
+    if before in {"for", "lasted", "after", "of"}:
+        return False
     if quantity.unit is not None and quantity.unit.dimension in {"time", "months"}:
         return True
     return reading.word(quantity.end) in _TIMES

@@ -96,7 +96,7 @@ def _is_left(reading: Reading, found: list[tuple[str, tuple[int, int], bool]], w
     """Whether the quote tells of a change away from this choice."""
     places = [place for choice, place, _ in found if choice == wanted]
     return all(
-        not {"from", "was", "were", "formerly", "previously", "originally", "initially", "until"}.isdisjoint(
+        not {"from", "was", "were", "formerly", "previously", "originally", "initially", "until", "used"}.isdisjoint(
             reading.low[max(0, start - 3) : start]
         )
         for start, _ in places

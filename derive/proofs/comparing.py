@@ -47,7 +47,7 @@ def relate(wanted: Quantity, quoted: Quantity, key: Key, *, is_attached: bool = 
 
 
 def _relate_sequences(wanted: Quantity, quoted: Quantity) -> Relation:
-    if wanted.kind == quoted.kind:
+    if wanted.kind == quoted.kind or (wanted.parts and quoted.parts):
         if wanted.parts == quoted.parts:
             return Relation.SAME
         return Relation.OTHER if len(wanted.parts) == len(quoted.parts) else Relation.APART

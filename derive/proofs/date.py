@@ -5,7 +5,7 @@ import re
 from derive.proofs.association import FAR, distances
 from derive.proofs.calendar_date import Date
 from derive.proofs.comparing_dates import Fit, fit
-from derive.proofs.date_reading import dates
+from derive.proofs.date_reading import DATE_WORDS, dates
 from derive.proofs.judgement import Context, Judgement, Verdict, refuted, shown, supported, undecided
 from derive.proofs.keys import Key, key_of
 from derive.proofs.polarity import is_negation
@@ -20,6 +20,8 @@ _ENDS = frozenset(
 )
 _ERA_WORDS = frozenset({"bby", "aby", "bc", "bce", "ad", "ce"})
 _SHORT_RANGE = re.compile(r"(\d{4})\s?[-/–]\s?(\d{2})(?!\d)")
+_DATE_WORDS = DATE_WORDS | {"am", "pm", "m", "century"}
+_MAY_BE_DATE = re.compile(r"\d{4}|\d\s?[-/.:–]\s?\d|[^\x00-\x7f]")
 _LOOSE = frozenset(
     "in on at from to until and the of early mid late circa about around between since before after c ca approximately "
     "by year years t z utc gmt am pm p m a through till fiscal".split()
@@ -52,6 +54,8 @@ def judge_date(value: str, quote: str, context: Context) -> Judgement:
 
 def is_date(value: str) -> bool:
     """Whether a whole value is one date, a range of dates, or a time of day."""
+    if not _MAY_BE_DATE.search(value) and _DATE_WORDS.isdisjoint(read(value).low):
+        return False
     value = _in_full(value)
     found = [date for date in dates(value) if not date.is_range]
     if not found:

@@ -39,7 +39,7 @@ _IN = frozenset(
 )
 _ALSO_WORDS = frozenset("may march mar jan dec sep jun oct nov feb apr aug jul".split())
 _DIGIT = re.compile(r"\d")
-_STARTERS = TEENS | {*MONTHS, *SEASONS, *ERAS, *QUARTERS, *ORDINALS, *DECADES, "fy", "'", "twenty", "thirty"}
+DATE_WORDS = TEENS | {*MONTHS, *SEASONS, *ERAS, *QUARTERS, *ORDINALS, *DECADES, "fy", "'", "twenty", "thirty"}
 """Words a date may begin with."""
 
 
@@ -47,14 +47,14 @@ _STARTERS = TEENS | {*MONTHS, *SEASONS, *ERAS, *QUARTERS, *ORDINALS, *DECADES, "
 def dates(text: str) -> tuple[Date, ...]:
     """Return the dates of a text in its order; a range follows the two dates it is made of."""
     reading = read(text)
-    if not _DIGIT.search(reading.text) and _STARTERS.isdisjoint(reading.low):
+    if not _DIGIT.search(reading.text) and DATE_WORDS.isdisjoint(reading.low):
         return ()
     found: list[Date] = []
     at = 0
     low = reading.low
     while at < len(low) and len(found) < _MOST:
         word = low[at]
-        date = _date_at(reading, at) if "0" <= word[0] <= "9" or word in _STARTERS else None
+        date = _date_at(reading, at) if "0" <= word[0] <= "9" or word in DATE_WORDS else None
         if date is None:
             at += 1
             continue

@@ -50,7 +50,11 @@ def spaced_thousands(reading: Reading, at: int) -> tuple[Decimal, int] | None:
     digits, end = reading.raw[at], at + 1
     if digits[0] == "0":
         return None
-    while end < len(reading) and reading.starts[end] == reading.ends[end - 1] + 1 and len(digits) < 40:
+    while (
+        end < len(reading)
+        and reading.starts[end] == reading.starts[end - 1] + len(reading.raw[end - 1]) + 1
+        and len(digits) < 40
+    ):
         group, _, cents = reading.raw[end].replace(",", ".").partition(".")
         if len(group) != 3 or not group.isdigit() or not (cents.isdigit() or reading.raw[end] == group):
             break

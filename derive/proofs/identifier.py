@@ -9,7 +9,7 @@ _URL = re.compile(r"(?:https?|ftp|s3|urn):/?/?[^\s<>\"']{1,400}|www\.[^\s<>\"']{
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _DOTTED = re.compile(r"v?\d{1,10}(?:\.\d{1,10}){2,5}(?:-[\w.]{1,20})?")
 _DIGITS = re.compile(r"\+?\(?\d[\d ()./-]{4,30}\d(?:[ -]?[Xx])?")
-_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:#-]{0,80}")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:#()-]{0,80}")
 _TOKEN = re.compile(r"[^\s,;()\[\]{}<>\"“”‘’]+")
 _EDGE = ".:!?'’`*"
 _SEPARATORS = str.maketrans("", "", " -./()\u00a0\u2011")
@@ -139,18 +139,26 @@ def _judge_code(wanted: str, text: str) -> Judgement:
             is_nearer = _shape(token) == shape or _is_near(token, wanted)
             if likely is None or is_nearer > is_alike:
                 likely, is_alike = token, is_nearer
-    if len(bare) > 3 and bare in text.translate(_SEPARATORS) and " " in text:
-        spaced = text.translate(str.maketrans("", "", " -"))
-        if bare in spaced and not _continues(spaced, bare):
-            return supported("The quote has it, written a little differently.")
+    if len(bare) > 3 and _stands_in_pieces(bare, text):
+        return supported("The quote has it, written a little differently.")
     if likely is not None:
         return refuted(f"The quote says {shown(likely)}, not {shown(wanted)}.")
     return undecided(f"The quote does not hold {shown(wanted)}.")
 
 
-def _continues(text: str, bare: str) -> bool:
-    end = text.find(bare) + len(bare)
-    return end < len(text) and text[end].isdigit()
+def _stands_in_pieces(bare: str, text: str) -> bool:
+    """Whether neighbouring words of a text make up a code ("DE89 3704", "NGC 4258")."""
+    pieces = [match[0].strip(_EDGE).translate(_SEPARATORS) for match in _TOKEN.finditer(text)]
+    for start, piece in enumerate(pieces):
+        if not piece or not bare.startswith(piece):
+            continue
+        joined, at = piece, start + 1
+        while len(joined) < len(bare) and at < len(pieces):
+            joined += pieces[at]
+            at += 1
+        if joined == bare:
+            return True
+    return False
 
 
 def _is_code(token: str) -> bool:

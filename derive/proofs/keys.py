@@ -58,6 +58,7 @@ due due
 area area cover
 volume volume
 votes vote
+sample sample n participant subject
 students student pupil enrol
 deposit deposit
 rent rent

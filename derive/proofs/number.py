@@ -44,7 +44,8 @@ def judge_number(value: str, quote: str, context: Context) -> Judgement:
         if by_date.verdict is not Verdict.NOT_ENOUGH_INFO:
             return by_date
     reading, value_reading = read(quote), read(value)
-    near = distances(reading, quoted, key.cues)
+    is_plain = len(quoted) == 1 and quoted[0].kind == wanted[0].kind == "" and not quoted[0].is_weak
+    near = [FAR] if is_plain else distances(reading, quoted, key.cues)
     case = _Case(reading, quoted, near, key, value_reading)
     judgement = worst([case.judge(one) for one in wanted[:10]])
     if judgement.verdict is not Verdict.SUPPORTED:
@@ -174,12 +175,13 @@ class _Case:
         if self.near[place] == self.closest or not rivals:
             return supported(f"The quote says {self._said(place)}.")
         rival = min(rivals, key=lambda rival: self.near[rival])
-        if self.near[rival] > 3 or self.near[rival] + 1 >= self.near[place]:
-            return supported(f"The quote says {self._said(place)}.")
         floor = self.quoted[place - 1].end if place else 0
         quantity = self.quoted[place]
-        if self.near[place] == FAR:
-            if has_own_label(self.reading, quantity) or label_before(self.reading, quantity, floor):
+        is_named = self.near[place] > 3 and has_own_label(self.reading, quantity)
+        if self.near[rival] > (7 if is_named else 3) or self.near[rival] + (not is_named) >= self.near[place]:
+            return supported(f"The quote says {self._said(place)}.")
+        if is_named or self.near[place] == FAR:
+            if is_named or label_before(self.reading, quantity, floor):
                 return refuted(f"The quote gives {self._said(rival)} here; {said} belongs to something else.")
             if quantity.unit == self.quoted[rival].unit:
                 return supported(f"The quote says {self._said(place)}.")
@@ -195,7 +197,7 @@ class _Case:
             return False
         if any(word.isdigit() and word in self.reading.low for word in self.key.words):
             return False
-        if at and low[at - 1] in _COMPARING:
+        if low[at] in {"against", "versus", "vs"} or (at and low[at - 1] in _COMPARING):
             return True
         if low[at] != "from" or _COMPARING.isdisjoint(low[max(0, at - 8) : at]):
             return False

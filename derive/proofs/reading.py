@@ -28,7 +28,7 @@ _LINE_END_HYPHEN = re.compile(r"-\s{0,8}[\n\r]")
 class Reading:
     """The tokens of a text: as written, in small letters, and where they stand."""
 
-    __slots__ = ("_roots", "_stems", "ends", "low", "raw", "starts", "text")
+    __slots__ = ("_roots", "_starts", "_stems", "low", "raw", "text")
 
     def __init__(self, text: str) -> None:
         self.text = _plain(text) if not text.isascii() or _LINE_END_HYPHEN.search(text) else text
@@ -37,17 +37,22 @@ class Reading:
         self.low = [token.lower() for token in self.raw]
         self._stems: list[str] | None = None
         self._roots: list[str] | None = None
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        end = 0
-        for token in self.raw:
-            start = text.find(token, end)
-            end = start + len(token)
-            self.starts.append(start)
-            self.ends.append(end)
+        self._starts: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each token begins."""
+        if self._starts is None:
+            self._starts = starts = []
+            end, find = 0, self.text.find
+            for token in self.raw:
+                start = find(token, end)
+                end = start + len(token)
+                starts.append(start)
+        return self._starts
 
     @property
     def stems(self) -> list[str]:
@@ -70,15 +75,24 @@ class Reading:
 
     def is_glued(self, at: int) -> bool:
         """Whether nothing stands between this token and the one before."""
-        return 0 < at < len(self.starts) and self.starts[at] == self.ends[at - 1]
+        if not 0 < at < len(self.raw):
+            return False
+        starts = self.starts
+        return starts[at] == starts[at - 1] + len(self.raw[at - 1])
 
     def slice(self, start: int, end: int) -> str:
         """Return the text from one token up to another, exclusive."""
-        return self.text[self.starts[start] : self.ends[end - 1]] if start < end <= len(self.raw) else ""
+        if not 0 <= start < end <= len(self.raw):
+            return ""
+        return self.text[self.starts[start] : self.starts[end - 1] + len(self.raw[end - 1])]
 
     def starts_sentence(self, at: int) -> bool:
         """Whether this token begins the text or follows the end of a sentence."""
-        return at == 0 or self.raw[at - 1] in '.!?:;"('
+        if at == 0:
+            return True
+        before = self.raw[at - 1]
+        # The full stop of an abbreviation ends nothing.
+        return before in "!?" or (before == "." and (at < 2 or len(self.raw[at - 2]) > 2))
 
 
 @lru_cache(maxsize=1_024)

@@ -40,6 +40,8 @@ def missing_words(
     value: Reading, quote: Reading, allowed: Collection[str], spans: Sequence[tuple[int, int]] = ()
 ) -> list[int]:
     """Return the places of a value's content words, outside the spans, that are neither in the quote nor allowed."""
+    if sum(end - start for start, end in spans) == len(value):
+        return []
     taken = {at for start, end in spans for at in range(start, end)}
     words = {word: at for at, word in enumerate(value.low) if at not in taken and word not in GRAMMAR and len(word) > 1}
     stems: dict[str, int] | None = None

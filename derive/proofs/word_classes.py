@@ -169,7 +169,7 @@ decrease fall decline drop
 open
 closed shut
 
-approved approve
+approved approve accepted granted passed adopted
 rejected reject refused refuse
 
 allowed upheld granted
@@ -184,7 +184,7 @@ failed fail
 win won victory winner
 lose lost loss defeat
 
-guilty
+guilty convicted convict
 innocent acquitted acquit
 
 alive living

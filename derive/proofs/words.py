@@ -25,6 +25,13 @@ def judge_words(value: str, quote: str, context: Context) -> Judgement:
     content = sorted({word: at for at, word in enumerate(wanted.low) if _is_content(word)}.values())
     if not content:
         return _without_content(wanted, reading)
+    run = _find_run(reading, wanted.low) if len(wanted) > 1 else None
+    if (
+        run is not None
+        and not any(is_negation(wanted, at) for at in range(len(wanted)))
+        and not is_denied(reading, run)
+    ):
+        return supported("The quote says so.")
     numbers = _judge_numbers(value, quote, context)
     if numbers is not None:
         return numbers
@@ -58,7 +65,7 @@ def _is_content(word: str) -> bool:
 
 
 def _without_content(wanted: Reading, reading: Reading) -> Judgement:
-    if wanted.low and _find_run(reading, wanted.low):
+    if wanted.low and _find_run(reading, wanted.low) is not None:
         return supported("The quote says so.")
     return undecided("The value holds no word that could be looked for.")
 
@@ -243,6 +250,8 @@ def _same_script(wanted: Reading, reading: Reading) -> bool:
     return any(character.isascii() and character.isalpha() for character in reading.text) or not wanted.text.isascii()
 
 
-def _find_run(reading: Reading, words: list[str]) -> bool:
-    count = len(words)
-    return any(reading.low[at : at + count] == words for at in range(min(len(reading) - count + 1, 400)))
+def _find_run(reading: Reading, words: list[str]) -> int | None:
+    """Return where the words stand in the quote as they are."""
+    low, count = reading.low, len(words)
+    starts = (at for at, word in enumerate(low) if word == words[0])
+    return next((at for _, at in zip(range(20), starts, strict=False) if low[at : at + count] == words), None)
