@@ -20,6 +20,7 @@ from derive.contracts import Claim, Outcome
 from derive.errors import (
     OUT_OF_FILES,
     Cancelled,
+    EvidenceTooLarge,
     InternalError,
     LakeUnavailable,
     QueueError,
@@ -29,6 +30,7 @@ from derive.errors import (
     is_out_of_files,
     places_of,
 )
+from derive.evidence.tokens import TokenRates
 from derive.lake import Lake
 from derive.lake_identity import settle_lake
 from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
@@ -41,6 +43,7 @@ from derive.worker.open_files import check_open_files
 from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
 from derive.worker.run_record import RunRecord
 from derive.worker.slots import Place
+from derive.worker.token_history import model_key
 
 log = logging.getLogger(__name__)
 _rng = Random()  # noqa: S311 - spreads retries, guards nothing
@@ -105,7 +108,7 @@ async def run_attempt(
             if answer.time_to_first_token_ms is not None:
                 place.first_token_seconds = answer.time_to_first_token_ms / 1000
         checks = await _look_again(question, answer, snapshot, tools)
-        return await _in_thread(tools, _judge, question, answer, checks, record)
+        return await _in_thread(tools, _judge, question, answer, checks, record, tools.sources.token_rates)
     except RunError as error:
         on_failure(error)
         place.begin_ending()
@@ -165,6 +168,10 @@ async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswe
             refused.partial_answer = error.partial_answer
             refused.definition_sha256 = question.definition.definition_sha256
             raise refused from error
+        except EvidenceTooLarge as error:
+            too_large = EvidenceTooLarge(f"{error}; the prompt was expected to be {question.estimate}")
+            too_large.partial_answer = error.partial_answer
+            raise too_large from error
         tell(answer)
     return answer
 
@@ -185,8 +192,15 @@ async def _look_again(
     )
 
 
-def _judge(question: Question, answer: ChatAnswer, checks: tuple[AnswerCheck, ...], record: RunRecord) -> Outcome:
+def _judge(
+    question: Question,
+    answer: ChatAnswer,
+    checks: tuple[AnswerCheck, ...],
+    record: RunRecord,
+    rates: TokenRates,
+) -> Outcome:
     record.know_answer(answer)
+    rates.learn(question.make_up, answer.metrics.prompt_eval_count, model=model_key(question.request.model))
     with spans.step("validate"):
         validation = question.definition.validate(answer.content, question.bundle, output_model=question.output_model)
     report = {**validation.report(), "answer_checks": [asdict(check) for check in checks]}

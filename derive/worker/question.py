@@ -13,13 +13,14 @@ from derive.errors import ErrorKind, InvalidInput
 from derive.evidence.bundle import build_bundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import ReadLake, collect_sources
-from derive.evidence.tokens import check_fits
+from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits, make_up_of
 from derive.interrogations.definition import Correction, Definition, correction_after
 from derive.interrogations.registry import Registry
 from derive.ollama.chat import ChatOptions, ChatRequest
 from derive.ollama.models import ModelSnapshot
 from derive.worker.previous_runs import PreviousRuns
 from derive.worker.run_record import RunRecord
+from derive.worker.token_history import model_key
 
 ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT})
 
@@ -33,6 +34,8 @@ class Question:
     bundle: EvidenceBundle
     request: ChatRequest
     is_jobs_own_model: bool
+    make_up: MakeUp
+    estimate: Estimate
     body: bytes
 
 
@@ -45,6 +48,7 @@ class Sources:
     ollama: OllamaSettings
     read_lake: ReadLake
     previous_runs: PreviousRuns
+    token_rates: TokenRates
 
 
 def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Question:
@@ -81,10 +85,13 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     record.add_file("prompt.txt", prompt)
 
     model = previous.model if previous else claim.model_hint or sources.ollama.model
+    make_up = make_up_of(prompt)
+    estimate = sources.token_rates.estimate(make_up, model=model_key(model))
+    check_fits(estimate, sources.ollama.num_ctx)
     options = _options(
         claim,
         previous.options if previous else ChatOptions.from_settings(sources.ollama),
-        prompt_tokens=check_fits(prompt, sources.ollama.num_ctx),
+        prompt_tokens=estimate.expected,
     )
     record.know_model(model)
     record.know(options_json=options.to_json(), ollama_base_url=sources.ollama.base_url)
@@ -105,6 +112,8 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
         bundle=bundle,
         request=request,
         is_jobs_own_model=claim.model_hint is not None or previous is not None,
+        make_up=make_up,
+        estimate=estimate,
         body=body,
     )
 

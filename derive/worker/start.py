@@ -10,9 +10,10 @@ from pathlib import Path
 from django.db import connection
 
 from derive.contracts import OllamaSettings
-from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge
+from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge, QueueError
 from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES
+from derive.evidence.tokens import TokenRates
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.ollama.client import OllamaClient
@@ -24,6 +25,7 @@ from derive.worker.loop import Report, Worker
 from derive.worker.options import WorkerOptions
 from derive.worker.previous_runs import PreviousRuns
 from derive.worker.question import Sources
+from derive.worker.token_history import counted_prompts, learn_from_prompts
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +65,28 @@ def run_worker(
         ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files") as threads,
     ):
         queue_thread.submit(_check_database, registry).result()
+        rates = TokenRates()
+        threads.submit(_learn_from_past_runs, rates, lake, queue_thread)
         sources = Sources(
             registry=registry,
             redactor=redactor,
             ollama=ollama,
             read_lake=partial(_read_evidence, lake),
             previous_runs=PreviousRuns(lake, queue_thread=queue_thread),
+            token_rates=rates,
         )
         return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
+
+
+def _learn_from_past_runs(rates: TokenRates, lake: Lake, queue_thread: CallThread) -> None:
+    """Begin with what was counted before; a start never waits for this, nor fails by it."""
+    try:
+        prompts = queue_thread.submit(counted_prompts).result()
+        learned = learn_from_prompts(rates, prompts, lake)
+    except QueueError as error:
+        log.warning("worker.rates_not_learned", extra={"error": str(error)})
+    else:
+        log.info("worker.rates_learned", extra={"runs": learned})
 
 
 def _read_evidence(lake: Lake, uri: str) -> bytes:

@@ -11,11 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from derive.contracts import Bounds, EvidenceBundle, EvidenceItem
-from derive.errors import EvidenceMissing, EvidenceTooLarge, InvalidInput
+from derive.errors import EvidenceMissing, InvalidInput
 from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes, hash_items
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
-from derive.evidence.tokens import check_fits, estimate_tokens
 from tests.unit.evidence_samples import PLAIN, bundle_of, source
 
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
@@ -195,20 +194,3 @@ def test_a_changed_file_is_found_out() -> None:
 def test_a_bundle_that_contradicts_itself_is_found_out(change: dict[str, object], fault: str) -> None:
     stored = json.loads(bundle_of(a="Luke", b="Leia").model_dump_json())
     assert any(fault in found for found in bundle_faults(EvidenceBundle.model_validate(stored | change)))
-
-
-@given(TEXTS, TEXTS)
-def test_the_estimate_grows_with_the_text_and_is_never_nothing(text: str, more: str) -> None:
-    assert estimate_tokens(text) <= estimate_tokens(text + more)
-    assert (estimate_tokens(text) == 0) == (text == "")
-
-
-def test_the_estimate_follows_its_assumption() -> None:
-    assert estimate_tokens("a" * 4000) == 1000
-    assert estimate_tokens("漢" * 300) == 300
-
-
-def test_a_prompt_that_cannot_fit_is_refused_with_what_to_do() -> None:
-    assert check_fits("a" * 4 * 700, 1000) == 700
-    with pytest.raises(EvidenceTooLarge, match=r"about 800 tokens.*OLLAMA_NUM_CTX"):
-        check_fits("a" * 4 * 800, 1000)

@@ -1,5 +1,7 @@
 """What a job would ask, before it is queued: its evidence bounded and redacted, its prompt, its tokens."""
 
+import logging
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,14 +13,19 @@ from derive.admin.display.lake_files import lake
 from derive.admin.display.untrusted_text import visible
 from derive.admin.lists.suggestions import registry
 from derive.contracts import EvidenceBundle, JobInput, parse_json
+from derive.errors import HolocronError
 from derive.evidence.bundle import build_bundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES, collect_sources
-from derive.evidence.tokens import MIN_ANSWER_TOKENS, estimate_tokens
+from derive.evidence.tokens import MIN_ANSWER_TOKENS, Estimate, TokenRates, make_up_of
 from derive.models import Run
 from derive.states import RunStatus
+from derive.worker.token_history import counted_prompts, learn_from_prompts, model_key
 
+log = logging.getLogger(__name__)
+
+RATES_KEPT_SECONDS = 300.0
 SHOWN_ITEMS = 20
 ITEM_CHARACTERS = 4_000
 
@@ -32,18 +39,23 @@ class Preview:
     """Id, source, bytes and text of the first items, fit to be shown."""
     prompt: str
     prompt_characters: int
-    prompt_tokens: int
+    tokens: Estimate
     num_ctx: int
 
     @property
     def room(self) -> int:
-        """Tokens left for the answer."""
-        return self.num_ctx - self.prompt_tokens
+        """Tokens left for the answer, as far as expected."""
+        return self.num_ctx - self.tokens.expected
 
     @property
     def fits(self) -> bool:
         """Whether a worker would ask it."""
-        return self.room >= MIN_ANSWER_TOKENS
+        return self.tokens.low + MIN_ANSWER_TOKENS <= self.num_ctx
+
+    @property
+    def surely_fits(self) -> bool:
+        """Whether the server will take it, at the most tokens that it may be."""
+        return self.tokens.high + MIN_ANSWER_TOKENS <= self.num_ctx
 
 
 def preview_job(job: JobInput) -> Preview:
@@ -66,9 +78,24 @@ def preview_job(job: JobInput) -> Preview:
         ),
         prompt=visible(prompt),
         prompt_characters=len(prompt),
-        prompt_tokens=estimate_tokens(prompt),
+        tokens=_rates().estimate(make_up_of(prompt), model=model_key(job.model_hint or settings.OLLAMA.model)),
         num_ctx=settings.OLLAMA.num_ctx,
     )
+
+
+def _rates() -> TokenRates:
+    """Return the rates by the runs of late, read anew every few minutes; without them those that hold for any model."""
+    return _rates_of(int(time.monotonic() // RATES_KEPT_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _rates_of(_moment: int) -> TokenRates:
+    rates = TokenRates()
+    try:
+        learn_from_prompts(rates, counted_prompts(), lake())
+    except HolocronError as error:
+        log.warning("preview.rates_not_learned", extra={"error": str(error)})
+    return rates
 
 
 @lru_cache(maxsize=1)
