@@ -1,117 +1,15 @@
-"""What crosses a boundary: frozen models for jobs, claims, evidence, outcomes and manifests.
+"""What crosses a boundary: frozen models for jobs, claims, outcomes and manifests.
 
 Sizes in characters or bytes as named; times are aware and UTC.
 """
 
-import json
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NoReturn
-from uuid import UUID
+from typing import Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import Field
 
 from derive.errors import ErrorKind
 from derive.states import JobStatus, LeaseState, RunStatus
-
-MAX_INT = 2**31 - 1
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""The first moment that a procedure takes, on either engine."""
-LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-"""The last one: from here on there is room to add to it."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
-"""Made once: ``json.loads`` with hooks makes a new decoder for every text, which costs more than a short text."""
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON strictly: no NaN or Infinity, no key twice in an object; raise ValueError otherwise."""
-    if text.startswith("\ufeff"):
-        raise ValueError("it begins with a byte-order mark (BOM)")
-    try:
-        return _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def check_storable(text: str) -> str:
-    """Return the text, or raise ValueError when no database could keep it (U+0000, a lone surrogate)."""
-    if "\x00" in text:
-        raise ValueError("holds the character U+0000, which cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair, which is no character") from None
-    return text
-
-
-def _check_storable_deep(value: Any) -> None:
-    if isinstance(value, str):
-        check_storable(value)
-    elif isinstance(value, dict):
-        for key, member in value.items():
-            check_storable(key)
-            _check_storable_deep(member)
-    elif isinstance(value, list):
-        for member in value:
-            _check_storable_deep(member)
-
-
-def check_json_object(text: str) -> str:
-    """Return the text unchanged, or raise ValueError when it is not one storable JSON object."""
-    check_storable(text)
-    value = parse_json(text)
-    if not isinstance(value, dict):
-        raise ValueError("must be a JSON object")
-    if "\\u" in text:
-        try:
-            _check_storable_deep(value)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-    return text
-
-
-def _check_ends(text: str) -> str:
-    if text != text.strip():
-        raise ValueError("has blanks at an end")
-    return check_storable(text)
-
-
-def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
-
-
-def check_bounds(moment: datetime) -> datetime:
-    """Return the moment in UTC, or raise ValueError where no procedure would take it."""
-    if not EARLIEST <= moment <= LATEST:
-        raise ValueError("must be in the years 2000 to 9000")
-    return moment.astimezone(UTC)
-
-
-JsonObjectText = Annotated[str, AfterValidator(check_json_object)]
-Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-BoundedUtc = Annotated[AwareDatetime, AfterValidator(check_bounds)]
-Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_ends)]
-Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Guid = Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
-
-
-class Frozen(BaseModel):
-    """A value that is checked when it is made and never changes; unknown members are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from derive.strict_types import MAX_INT, BoundedUtc, Frozen, Guid, JsonObjectText, Key200, Key400, Sha256, Utc
 
 
 class JobInput(Frozen):
@@ -311,43 +209,6 @@ class Bounds(Frozen):
     max_total_bytes: int = Field(default=20_480, ge=1)
 
 
-class EvidenceItem(Frozen):
-    """One piece of evidence as the model sees it: bounded, redacted, hashed (SHA-256 of the UTF-8 text)."""
-
-    evidence_id: str
-    source_uri: str | None
-    text: str
-    sha256: Sha256
-
-
-class EvidenceCut(Frozen):
-    """What was left out of the bundle, and why."""
-
-    evidence_id: str
-    why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate", "empty"]
-    kept_bytes: int
-    dropped_bytes: int
-
-
-class EvidenceRedaction(Frozen):
-    """How often a pattern was replaced in an item; never what stood there."""
-
-    evidence_id: str
-    pattern: str
-    count: int
-
-
-class EvidenceBundle(Frozen):
-    """What the model may look at. ``sha256`` covers the items alone: equal evidence has an equal hash."""
-
-    items: tuple[EvidenceItem, ...]
-    bounds: Bounds
-    cuts: tuple[EvidenceCut, ...] = ()
-    redactions: tuple[EvidenceRedaction, ...] = ()
-    delimiter: str
-    sha256: Sha256
-
-
 class ManifestFile(Frozen):
     """One file of a run's folder."""
 
@@ -375,26 +236,3 @@ class Manifest(Frozen):
     status: RunStatus
     error_kind: ErrorKind | None
     files: tuple[ManifestFile, ...]
-
-
-class OllamaSettings(Frozen):
-    """Where the model is and how it is asked. Times are seconds, ``num_*`` are tokens.
-
-    ``base_url`` is shown and stored, so it holds no credentials; ``authorization`` is the value of the header that
-    does. ``ca_file`` is a PEM file of the only authorities that an https server's certificate may come from.
-    """
-
-    base_url: str = "http://127.0.0.1:11434"
-    authorization: SecretStr | None = None
-    ca_file: str | None = None
-    model: str = "llama3.2"
-    num_ctx: int = 8192
-    num_predict: int = 2048
-    temperature: float = 0
-    seed: int = 0
-    keep_alive: str = "5m"
-    connect_seconds: float = 5
-    first_byte_seconds: float = 600
-    idle_seconds: float = 60
-    timeout_seconds: float = 1800
-    max_answer_bytes: int = 16 * 1024 * 1024

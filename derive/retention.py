@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from derive.contracts import EARLIEST, DeletionTry
+from derive.contracts import DeletionTry
 from derive.errors import HolocronError, LakeError, LakePathRefused, LakeUnavailable
 from derive.lake import Lake
 from derive.lake_identity import open_own_lake
@@ -25,6 +25,7 @@ from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import ENDED, LIVE, JobStatus
+from derive.strict_types import EARLIEST
 
 BATCH_JOBS = 100
 """Jobs a transaction: some thousand rows, locked for some hundredths of a second."""

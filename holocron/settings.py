@@ -12,7 +12,7 @@ from typing import Any
 
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from derive.contracts import OllamaSettings
+from derive.ollama.settings import OllamaSettings
 from holocron.database_url import impatient, read_database_url, read_password
 from holocron.environment import SettingsError, read_environment
 from holocron.ollama_access import read_api_key, read_ollama_access

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from derive.contracts import EvidenceBundle, parse_json
 from derive.demo.judging import Judgement, Seen, judge
 from derive.demo.samples import Sample
 from derive.errors import ErrorKind
+from derive.evidence.contracts import EvidenceBundle
 from derive.lake import Lake
 from derive.models import Artifact, Job, Run
 from derive.states import ENDED, JobStatus
+from derive.strict_types import parse_json
 
 MAX_EVIDENCE_BYTES = 4 * 1024 * 1024
 

@@ -12,9 +12,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from derive.contracts import JobInput, parse_json
+from derive.contracts import JobInput
 from derive.errors import ErrorKind
 from derive.states import JobStatus
+from derive.strict_types import parse_json
 
 SAMPLES_FILE = "samples.jsonl"
 JUDGEMENTS = ("state", "error_kind", "runs", "fact_keys", "no_facts", "absent", "cut_items", "redacted_items")

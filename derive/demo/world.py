@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from derive.contracts import OllamaSettings
 from derive.demo.stand_in import StandIn
 from derive.demo.stand_in_model import NAME
 from derive.errors import RunError
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 
 OWN_FOLDER = "var/demo"
 LEFT_BEHIND = ("DATABASE_URL", "LAKE_URL")

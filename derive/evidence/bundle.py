@@ -18,8 +18,9 @@ from typing import Literal
 
 from pydantic_core import to_json
 
-from derive.contracts import Bounds, EvidenceBundle, EvidenceCut, EvidenceItem, EvidenceRedaction
+from derive.contracts import Bounds
 from derive.errors import EvidenceMissing, InvalidInput
+from derive.evidence.contracts import EvidenceBundle, EvidenceCut, EvidenceItem, EvidenceRedaction
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 

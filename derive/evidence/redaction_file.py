@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from derive.contracts import Frozen
 from derive.errors import ConfigurationError
 from derive.evidence.redaction import Redactor
 from derive.evidence.redaction_patterns import DEFAULT_PATTERNS, Pattern
 from derive.evidence.references import problems_in_words
+from derive.strict_types import Frozen
 
 
 class _OwnPattern(Frozen):

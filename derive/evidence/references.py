@@ -9,8 +9,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from derive.contracts import Frozen, Guid, check_storable
 from derive.errors import InvalidInput
+from derive.strict_types import Frozen, Guid, check_storable
 
 MAX_REFERENCES = 200
 MAX_TEXT_CHARACTERS = 1_000_000

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from derive.contracts import Frozen, check_storable
 from derive.errors import EvidenceMissing, InvalidInput, LakeFileMissing, LakePathRefused
 from derive.evidence.references import (
     EvidenceRef,
@@ -18,6 +17,7 @@ from derive.evidence.references import (
     parse_evidence_refs,
     problems_in_words,
 )
+from derive.strict_types import Frozen, check_storable
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 """Of one lake file or output: far over any bundle's bounds, and what redaction works off in well under a second."""

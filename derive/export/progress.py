@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from derive.contracts import Frozen, Utc
 from derive.errors import ConfigurationError
 from derive.export.forms import Form
 from derive.export.selection import Selection
+from derive.strict_types import Frozen, Utc
 
 
 class Order(Frozen):

@@ -6,10 +6,10 @@ from uuid import UUID
 from django.db import connection
 from pydantic import Field
 
-from derive.contracts import Frozen, Key200, Utc
 from derive.export.columns import COLUMNS, Rows
 from derive.ollama.models import split_model
 from derive.sql.fields import GuidField, UtcField
+from derive.strict_types import Frozen, Key200, Utc
 
 MAX_JOBS = 1_000
 """Job ids one export may name: SQL Server takes 2,100 parameters."""

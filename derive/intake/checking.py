@@ -9,12 +9,13 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from derive.contracts import JobInput, check_storable, parse_json
+from derive.contracts import JobInput
 from derive.errors import RunError
 from derive.evidence.references import parse_evidence_refs, problems_in_words
 from derive.evidence.sources import inline_sources
 from derive.interrogations.envelope import EntityInput
 from derive.interrogations.registry import Registry
+from derive.strict_types import check_storable, parse_json
 
 STANDS_FOR = {"input": "input_json", "evidence_ref": "evidence_ref_json"}
 PARAMETERS = frozenset({*JobInput.model_fields, "actor"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO
 
-from derive.contracts import parse_json
+from derive.strict_types import parse_json
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """The longest line of JSONL, and the longest cell of CSV: 200 inline items of evidence fit well."""

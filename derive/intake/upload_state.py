@@ -1,7 +1,7 @@
 """How far an upload has come, as its folder remembers it."""
 
-from derive.contracts import Frozen, Guid, Utc
 from derive.intake.records import LineFormat
+from derive.strict_types import Frozen, Guid, Utc
 
 MAX_BAD = 10_000
 """Bad lines after which checking stops: whoever has so many mends the file before anything else."""

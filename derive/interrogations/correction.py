@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from derive.contracts import Frozen, Guid
 from derive.errors import ErrorKind
+from derive.strict_types import Frozen, Guid
 
 MAX_ERROR_CHARACTERS = 1_000
 MAX_DETAILS = 8

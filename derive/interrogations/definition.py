@@ -14,13 +14,14 @@ from typing import Any
 import rfc8785
 from pydantic import BaseModel
 
-from derive.contracts import EvidenceBundle, parse_json
 from derive.errors import ConfigurationError
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.correction import Correction, correction_after
 from derive.interrogations.rendering import render_prompt
 from derive.interrogations.report import Check, Detail, Validation
 from derive.interrogations.validation import validate_answer
+from derive.strict_types import parse_json
 
 __all__ = ["Check", "Correction", "Definition", "Detail", "Validation", "correction_after"]
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from derive.contracts import Frozen
 from derive.evidence.references import InlineEvidence, SourceUri, check_one_line
+from derive.strict_types import Frozen
 
 MAX_INLINE_ITEMS = 200
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from derive.contracts import EvidenceBundle
+from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.folding import Folded, count_word_characters, fold
 from derive.interrogations.report import Detail, excerpt_of, path_of
 

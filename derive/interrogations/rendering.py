@@ -11,7 +11,7 @@ from functools import lru_cache
 from string import Template
 from typing import Any
 
-from derive.contracts import EvidenceBundle, EvidenceItem
+from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.interrogations.correction import Correction
 
 RESERVED = ("evidence", "schema", "rubric", "input")

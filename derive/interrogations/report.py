@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from derive.contracts import Frozen
 from derive.errors import RunError
 from derive.interrogations.correction import shorten
+from derive.strict_types import Frozen
 
 MAX_MESSAGE_CHARACTERS = 1_000
 _MAX_EXCERPT_CHARACTERS = 120

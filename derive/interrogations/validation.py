@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from derive.contracts import EvidenceBundle, parse_json
 from derive.errors import InvalidOutput, UngroundedOutput
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.grounding import check_grounding
 from derive.interrogations.report import Check, Detail, Validation, excerpt_of, message_of, path_of
+from derive.strict_types import parse_json
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000

@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from derive.contracts import MAX_INT, Frozen, OllamaSettings
 from derive.errors import InvalidInput, RunError
 from derive.ollama.models import LoadedModel, Think, same_model
+from derive.ollama.settings import OllamaSettings
 from derive.ollama.wire import quotable
+from derive.strict_types import MAX_INT, Frozen
 
 
 class ChatOptions(Frozen):

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 
-from derive.contracts import OllamaSettings
 from derive.errors import (
     ConfigurationError,
     ModelCrashed,
@@ -36,6 +35,7 @@ from derive.ollama.failures import (
 )
 from derive.ollama.models import LoadedModel, ModelSnapshot, read_loaded, read_names, read_snapshot, why_unfit
 from derive.ollama.resending import ResendingTransport
+from derive.ollama.settings import OllamaSettings
 from derive.ollama.stream import AnswerAssembler
 from derive.ollama.wire import NO_REASON, error_text, parse_received, quotable, without_credentials
 

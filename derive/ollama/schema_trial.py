@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from derive.contracts import OllamaSettings
 from derive.errors import ModelCrashed, ModelTimeout, SchemaRefused, TruncatedOutput
 from derive.ollama.chat import ChatOptions, ChatRequest
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 
 PLAIN_SCHEMA = {
     "type": "object",

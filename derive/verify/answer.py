@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from derive.contracts import EvidenceBundle, parse_json
 from derive.errors import ConfigurationError, RunError
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Definition, Validation
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import AnswerAssembler
+from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, member, read_json, read_object
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import RunState, StoredRun

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from derive.contracts import parse_json
 from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
 from derive.lake_stores.folder import OpenFolder
+from derive.strict_types import parse_json
 from derive.verify.findings import Check, Findings
 from derive.verify.rows import Recorded, RunFolder
 

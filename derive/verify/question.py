@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from derive.contracts import EvidenceBundle, parse_json
 from derive.errors import ConfigurationError
 from derive.evidence.bundle import bundle_faults
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Correction, Definition
 from derive.ollama.models import split_model
+from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, first_difference, member, read_object
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import RunState, StoredRun

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from derive.contracts import EvidenceBundle
 from derive.errors import EvidenceMissing, InvalidInput, LakeError, RunError
 from derive.evidence.bundle import bundle_faults
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Correction, Definition
 from derive.lake import Lake
 from derive.models import Artifact, Interrogation, Run

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from derive.contracts import Claim, EvidenceBundle, JobInput, OllamaSettings, check_json_object, parse_json
+from derive.contracts import Claim, JobInput
 from derive.errors import ErrorKind, InvalidInput
 from derive.evidence.bundle import build_bundle
+from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import ReadLake, collect_sources
 from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits, make_up_of
@@ -18,6 +19,8 @@ from derive.interrogations.definition import Correction, Definition, correction_
 from derive.interrogations.registry import Registry
 from derive.ollama.chat import ChatOptions, ChatRequest
 from derive.ollama.models import ModelSnapshot
+from derive.ollama.settings import OllamaSettings
+from derive.strict_types import check_json_object, parse_json
 from derive.worker.previous_runs import PreviousRuns
 from derive.worker.run_record import RunRecord
 from derive.worker.token_history import model_key

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from django.db import connection
 
-from derive.contracts import OllamaSettings
 from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge, QueueError
 from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES
@@ -17,6 +16,7 @@ from derive.evidence.tokens import TokenRates
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools

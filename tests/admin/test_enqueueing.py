@@ -14,8 +14,8 @@ from pytest_django.fixtures import Settings
 
 from derive.admin.jobs.enqueue import schema_form
 from derive.admin.site import permissions
-from derive.contracts import OllamaSettings
 from derive.models import Job, JobEvent
+from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from tests.admin.conftest import HOSTILE, Browse
 

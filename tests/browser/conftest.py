@@ -16,8 +16,8 @@ from derive.admin.dashboard import page as dashboard_page
 from derive.admin.dashboard import statistics
 from derive.admin.dashboard.health_checks import HealthChecks
 from derive.admin.dashboard.statistics import SharedStatistics
-from derive.contracts import OllamaSettings
 from derive.health import Part
+from derive.ollama.settings import OllamaSettings
 from tests.browser.chromium import launch
 from tests.contract.conftest import every_history_holds_together
 from tests.faults.worker_world import World, a_hurried_world

@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from derive.contracts import EARLIEST, LATEST
 from derive.errors import BadArgument
 from derive.models import Job, Worker
 from derive.queue import JobQueue
 from derive.sql import procedures
 from derive.sql.procedures import Procedure
+from derive.strict_types import EARLIEST, LATEST
 from tests.contract.scenes import KEY, said
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

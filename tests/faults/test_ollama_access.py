@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from derive.contracts import OllamaSettings
 from derive.errors import ConfigurationError, ModelCrashed, ModelUnavailable, RunError
 from derive.ollama.chat import ChatAnswer, ChatOptions, ChatRequest
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 from tests.fake_ollama import Behaviour, Exchange, FakeOllama, behaviours
 from tests.own_authority import OwnAuthority
 

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from derive.contracts import OllamaSettings
 from derive.errors import (
     AnswerTooLarge,
     ConfigurationError,
@@ -33,6 +32,7 @@ from derive.errors import (
 from derive.ollama.chat import ChatAnswer, ChatOptions, ChatRequest, answer_of, check_answer
 from derive.ollama.client import OllamaClient
 from derive.ollama.failures import FOREIGN_ERRORS, failure_of_exception
+from derive.ollama.settings import OllamaSettings
 from tests.fake_ollama import Behaviour, FakeOllama, Gate, behaviours
 
 T = TypeVar("T")

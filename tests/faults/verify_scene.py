@@ -10,10 +10,11 @@ from uuid import UUID, uuid4
 
 from django.db import connection
 
-from derive.contracts import JobInput, OllamaSettings
+from derive.contracts import JobInput
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Artifact, Interrogation, Job, Run
+from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from derive.verify.checkers import Checkers
 from derive.verify.checking import RunChecker

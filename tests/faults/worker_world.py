@@ -20,9 +20,10 @@ from uuid import UUID
 import pytest
 from django.db import connections
 
-from derive.contracts import JobInput, JobRef, OllamaSettings
+from derive.contracts import JobInput, JobRef
 from derive.lake import ARTIFACTS, Lake
 from derive.models import Artifact, Job, Run
+from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from derive.worker import circuit_breaker, database_retry, lease, loop, options, start
 from derive.worker.loop import Report, Worker

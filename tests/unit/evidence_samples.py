@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from derive.contracts import Bounds, EvidenceBundle
+from derive.contracts import Bounds
 from derive.evidence.bundle import build_bundle
+from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 from derive.interrogations.definition import Definition

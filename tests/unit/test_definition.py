@@ -10,8 +10,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derive.contracts import EvidenceBundle
 from derive.errors import ConfigurationError, ErrorKind
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Correction, correction_after
 from tests.unit.evidence_samples import SCHEMA, bundle_of, definition
 

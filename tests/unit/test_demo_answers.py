@@ -5,15 +5,16 @@ from typing import Any, NoReturn
 
 import pytest
 
-from derive.contracts import EvidenceBundle, OllamaSettings
 from derive.demo.chat import compose, read_call
 from derive.demo.samples import Sample, load_samples
 from derive.errors import ErrorKind, EvidenceMissing, RunError
 from derive.evidence.bundle import build_bundle
+from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import collect_sources
 from derive.interrogations.definition import Correction, Definition
 from derive.interrogations.registry import Registry
+from derive.ollama.settings import OllamaSettings
 
 REGISTRY = Registry.load(None)
 OLLAMA = OllamaSettings()

@@ -10,9 +10,10 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from derive.contracts import Bounds, EvidenceBundle, EvidenceItem
+from derive.contracts import Bounds
 from derive.errors import EvidenceMissing, InvalidInput
 from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes, hash_items
+from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 from tests.unit.evidence_samples import PLAIN, bundle_of, source

@@ -2,8 +2,8 @@ import ssl
 
 import pytest
 
-from derive.contracts import OllamaSettings
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 
 
 @pytest.mark.parametrize(("scheme", "believes_some"), [("https", True), ("http", False)])

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from derive.contracts import OllamaSettings
 from derive.errors import InternalError, InvalidInput, ModelCrashed
 from derive.ollama.chat import AnswerCheck, ChatAnswer, ChatMetrics, ChatOptions, ChatRequest, answer_of
 from derive.ollama.chat import check_answer as check
 from derive.ollama.models import LoadedModel, read_loaded, read_names, read_snapshot, same_model, split_model
+from derive.ollama.settings import OllamaSettings
 from derive.ollama.wire import quotable, without_credentials
 from tests.fake_ollama import answers
 from tests.fake_ollama.answers import SHOW

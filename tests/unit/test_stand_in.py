@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from derive.contracts import OllamaSettings
 from derive.demo.answering import MISQUOTE_MARKER
 from derive.demo.stand_in import StandIn
 from derive.errors import ModelUnavailable
 from derive.ollama.chat import AnswerCheck, ChatOptions, ChatRequest, check_answer
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 
 MARK = "[[00c0ffee]]"
 SCHEMA: dict[str, Any] = {

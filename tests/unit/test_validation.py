@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from derive.contracts import EvidenceBundle
 from derive.errors import ErrorKind, InvalidOutput, UngroundedOutput
+from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Validation
 from derive.interrogations.registry import Registry
 from tests.unit.evidence_samples import answer, bundle_of, definition, fact

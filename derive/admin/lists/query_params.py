@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from derive.contracts import check_storable
+from derive.strict_types import check_storable
 
 MAX_CHARACTERS = 400
 _AGO = re.compile(r"(?P<amount>[0-9]{1,4})(?P<unit>[mhd])")

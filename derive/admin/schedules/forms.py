@@ -13,13 +13,13 @@ from unfold.widgets import (
 )
 
 from derive.admin.lists import suggestions
-from derive.contracts import MAX_INT, check_storable
 from derive.errors import ErrorKind, HolocronError, RunError, Then
 from derive.models.schedules import WHEN_HELP, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
 from derive.schedules.retention_policies import MOST_JOBS as MOST_PURGED
 from derive.schedules.retry_policies import MOST_JOBS, MOST_REQUEUES, RETRYABLE, lines_of
+from derive.strict_types import MAX_INT, check_storable
 
 MOST_DAYS = 3_650
 MOST_MINUTES = 525_600

@@ -9,12 +9,12 @@ from typing import Any
 
 from django.conf import settings
 
-from derive.contracts import OllamaSettings
 from derive.errors import HolocronError, QueueError
 from derive.interrogations.registry import Interrogation, Registry
 from derive.management.quick_command import QuickCommand
 from derive.ollama.client import OllamaClient
 from derive.ollama.schema_trial import SchemaTrial
+from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 
 ALL_TAKEN, REFUSED, COULD_NOT_START = 0, 1, 2

@@ -9,10 +9,11 @@ from django.utils import timezone
 
 from derive.admin.jobs.bulk.rerun import run_again
 from derive.admin.lists.query_params import read_moment
-from derive.contracts import MAX_INT, JobChange, JobRef, check_storable
+from derive.contracts import JobChange, JobRef
 from derive.models import Job
 from derive.queue import JobQueue
 from derive.states import JobStatus
+from derive.strict_types import MAX_INT, check_storable
 
 Value = int | str | datetime | None
 Act = Callable[[JobQueue, Sequence[JobRef], str, str, Any], list[JobChange]]

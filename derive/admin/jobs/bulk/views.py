@@ -24,11 +24,12 @@ from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid
 from derive.admin.site import permissions
 from derive.admin.site.timezones import as_typed, zone_of
-from derive.contracts import JobChange, JobRef, check_storable
+from derive.contracts import JobChange, JobRef
 from derive.errors import QueueError
 from derive.models import Job, JobEvent
 from derive.queue import CHANGE_BATCH, JobQueue
 from derive.states import JobStatus
+from derive.strict_types import check_storable
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from django.conf import settings
 from django.core.cache import cache
 
 from derive.admin.display.untrusted_text import cell
-from derive.contracts import OllamaSettings
 from derive.errors import ConfigurationError, RunError
 from derive.ollama.client import OllamaClient
+from derive.ollama.settings import OllamaSettings
 
 CONNECT_SECONDS = 1.0
 WHOLE_SECONDS = 2.0

@@ -12,15 +12,17 @@ from django.conf import settings
 from derive.admin.display.lake_files import lake
 from derive.admin.display.untrusted_text import visible
 from derive.admin.lists.suggestions import registry
-from derive.contracts import EvidenceBundle, JobInput, parse_json
+from derive.contracts import JobInput
 from derive.errors import HolocronError
 from derive.evidence.bundle import build_bundle
+from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES, collect_sources
 from derive.evidence.tokens import MIN_ANSWER_TOKENS, Estimate, TokenRates, make_up_of
 from derive.models import Run
 from derive.states import RunStatus
+from derive.strict_types import parse_json
 from derive.worker.token_history import counted_prompts, learn_from_prompts, model_key
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from django.http import QueryDict
 from pydantic import BaseModel
 
-from derive.contracts import parse_json
+from derive.strict_types import parse_json
 
 Kind = Literal["text", "choice", "integer", "number", "yes_no", "lines", "json"]
 PREFIX = "input."

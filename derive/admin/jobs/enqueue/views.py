@@ -21,12 +21,13 @@ from derive.admin.lists.query_params import as_guid, read_moment
 from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
 from derive.admin.site.timezones import as_typed, zone_of
-from derive.contracts import Enqueued, JobInput, check_storable
+from derive.contracts import Enqueued, JobInput
 from derive.errors import ConfigurationError, LakeError, LakeUnavailable, QueueError, RunError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.importing import new_import_id
 from derive.interrogations.interrogation import Interrogation
 from derive.queue import JobQueue
+from derive.strict_types import check_storable
 
 SETTINGS = ("priority", "model_hint", "available", "max_attempts", "dedupe_key", "evidence_ref_json", "reason")
 DEFAULTS = {"priority": "100", "max_attempts": "3"}

@@ -1,0 +1,43 @@
+"""The bundle of evidence that a run may look at, and what was left out of it."""
+
+from typing import Literal
+
+from derive.contracts import Bounds
+from derive.strict_types import Frozen, Sha256
+
+
+class EvidenceItem(Frozen):
+    """One piece of evidence as the model sees it: bounded, redacted, hashed (SHA-256 of the UTF-8 text)."""
+
+    evidence_id: str
+    source_uri: str | None
+    text: str
+    sha256: Sha256
+
+
+class EvidenceCut(Frozen):
+    """What was left out of the bundle, and why."""
+
+    evidence_id: str
+    why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate", "empty"]
+    kept_bytes: int
+    dropped_bytes: int
+
+
+class EvidenceRedaction(Frozen):
+    """How often a pattern was replaced in an item; never what stood there."""
+
+    evidence_id: str
+    pattern: str
+    count: int
+
+
+class EvidenceBundle(Frozen):
+    """What the model may look at. ``sha256`` covers the items alone: equal evidence has an equal hash."""
+
+    items: tuple[EvidenceItem, ...]
+    bounds: Bounds
+    cuts: tuple[EvidenceCut, ...] = ()
+    redactions: tuple[EvidenceRedaction, ...] = ()
+    delimiter: str
+    sha256: Sha256

@@ -1,0 +1,28 @@
+"""How Ollama is reached and asked, as the environment says it."""
+
+from pydantic import SecretStr
+
+from derive.strict_types import Frozen
+
+
+class OllamaSettings(Frozen):
+    """Where the model is and how it is asked. Times are seconds, ``num_*`` are tokens.
+
+    ``base_url`` is shown and stored, so it holds no credentials; ``authorization`` is the value of the header that
+    does. ``ca_file`` is a PEM file of the only authorities that an https server's certificate may come from.
+    """
+
+    base_url: str = "http://127.0.0.1:11434"
+    authorization: SecretStr | None = None
+    ca_file: str | None = None
+    model: str = "llama3.2"
+    num_ctx: int = 8192
+    num_predict: int = 2048
+    temperature: float = 0
+    seed: int = 0
+    keep_alive: str = "5m"
+    connect_seconds: float = 5
+    first_byte_seconds: float = 600
+    idle_seconds: float = 60
+    timeout_seconds: float = 1800
+    max_answer_bytes: int = 16 * 1024 * 1024

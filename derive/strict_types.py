@@ -1,0 +1,111 @@
+"""Values that are checked when they are made: storable text, strict JSON, keys, hashes, ids and moments.
+
+Each raises ValueError, which Pydantic turns into its own report.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_INT = 2**31 - 1
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""The first moment that a procedure takes, on either engine."""
+LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The last one: from here on there is room to add to it."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
+"""Made once: ``json.loads`` with hooks makes a new decoder for every text, which costs more than a short text."""
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON strictly: no NaN or Infinity, no key twice in an object; raise ValueError otherwise."""
+    if text.startswith("\ufeff"):
+        raise ValueError("it begins with a byte-order mark (BOM)")
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def check_storable(text: str) -> str:
+    """Return the text, or raise ValueError when no database could keep it (U+0000, a lone surrogate)."""
+    if "\x00" in text:
+        raise ValueError("holds the character U+0000, which cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair, which is no character") from None
+    return text
+
+
+def _check_storable_deep(value: Any) -> None:
+    if isinstance(value, str):
+        check_storable(value)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            check_storable(key)
+            _check_storable_deep(member)
+    elif isinstance(value, list):
+        for member in value:
+            _check_storable_deep(member)
+
+
+def check_json_object(text: str) -> str:
+    """Return the text unchanged, or raise ValueError when it is not one storable JSON object."""
+    check_storable(text)
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object")
+    if "\\u" in text:
+        try:
+            _check_storable_deep(value)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    return text
+
+
+def _check_ends(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("has blanks at an end")
+    return check_storable(text)
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+def check_bounds(moment: datetime) -> datetime:
+    """Return the moment in UTC, or raise ValueError where no procedure would take it."""
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError("must be in the years 2000 to 9000")
+    return moment.astimezone(UTC)
+
+
+JsonObjectText = Annotated[str, AfterValidator(check_json_object)]
+Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+BoundedUtc = Annotated[AwareDatetime, AfterValidator(check_bounds)]
+Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_ends)]
+Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Guid = Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
+
+
+class Frozen(BaseModel):
+    """A value that is checked when it is made and never changes; unknown members are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
