@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from derive.demo import stand_in_model as model
 from derive.demo.chat import BadRequest, ChatCall, ChatText, compose, read_call
-
-if TYPE_CHECKING:
-    from derive.demo.stand_in import StandInServer
+from derive.demo.stand_in_server import StandInServer
 
 CHUNKS = 8
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
@@ -22,7 +20,7 @@ _NDJSON = "application/x-ndjson"
 class StandInHandler(BaseHTTPRequestHandler):
     """Answers the requests of one connection, one after the other."""
 
-    server: "StandInServer"
+    server: StandInServer
     protocol_version = "HTTP/1.1"
     server_version = model.NAME
     sys_version = ""
