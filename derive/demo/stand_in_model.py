@@ -123,7 +123,8 @@ def _identity() -> Answer:
 def _details() -> Answer:
     return {
         "parent_model": "",
-        "format": NAME,
+        # Rules have no weights. Another word than GGUF would say that no schema is obeyed.
+        "format": "",
         "family": NAME,
         "families": [NAME],
         "parameter_size": "0",
