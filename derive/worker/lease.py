@@ -8,7 +8,7 @@ What it does, in this order: renew, stop what is cancelled or lost, give back st
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from random import Random
@@ -73,6 +73,7 @@ class LeaseKeeper(threading.Thread):
         self._calls = CallThread("lease-calls", seconds=call_seconds(options.lease_seconds))
         self._lock = threading.Lock()
         self._held: set[UUID] = set()
+        self._left: frozenset[UUID] = frozenset()
         self._claims_begun = 0
         self._claims_ended = 0
         self._stopping = False
@@ -97,6 +98,10 @@ class LeaseKeeper(threading.Thread):
         finally:
             with self._lock:
                 self._claims_ended += 1
+
+    def leave(self, run_ids: Collection[UUID]) -> None:
+        """Give these runs back never: they are a killed predecessor's, and their leases run out."""
+        self._left = frozenset(run_ids)
 
     def hold(self, run_ids: list[UUID]) -> None:
         """Renew these runs' leases from now on; to be called before ``claiming`` ends."""
@@ -176,7 +181,7 @@ class LeaseKeeper(threading.Thread):
             self._stop_run(lease.run_id, StopReason.CANCELLED)
         elif lease.state is LeaseState.LOST:
             self._stop_run(lease.run_id, StopReason.LOST)
-        elif lease.state is LeaseState.STRAY and claims_were_quiet:
+        elif lease.state is LeaseState.STRAY and claims_were_quiet and lease.run_id not in self._left:
             log.warning("run.stray", extra=self._keys(run_id=lease.run_id))
             try:
                 self._calls.call(lambda: self._queue.release(lease.run_id, reason=STRAY_REASON))

@@ -28,6 +28,7 @@ from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
 from derive.worker.signals import heeding_signals
 from derive.worker.slots import Slots, Stage
+from derive.worker.succession import Seat, introduce, seat_of
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +100,10 @@ class Worker:
         numbers cannot be had.
         """
         self._loop = asyncio.get_running_loop()
-        with self._signal_handlers(), self._numbers_served():
+        seat_taken = seat_of(self._options.worker_id, self._options.seats_folder)
+        with self._signal_handlers(), self._numbers_served(), seat_taken as seat:
             # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
-            await self._runs.in_queue_thread(self._introduce)
+            self._keeper.leave(await self._introduce(seat))
             self._keeper.start()
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
             self._counter.start()
@@ -128,9 +130,15 @@ class Worker:
     def _numbers_served(self) -> AbstractContextManager[None]:
         return self._metrics.served(self._options.metrics_port, host=self._options.metrics_host)
 
-    def _introduce(self) -> None:
-        options = self._options
-        self._queue.heartbeat(options.worker_id, [], lease_seconds=options.lease_seconds, facts=self._keeper.facts())
+    async def _introduce(self, seat: Seat) -> frozenset[UUID]:
+        return await introduce(
+            self._options,
+            self._keeper.facts(),
+            seat,
+            queue=self._queue,
+            in_queue_thread=self._runs.in_queue_thread,
+            stopping=self._stopping,
+        )
 
     def stop(self) -> None:
         """Claim no more and end in good order; said again: do not wait for the model."""

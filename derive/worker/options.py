@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 HEARTBEAT_SECONDS = 5.0
 """The longest time between heartbeats: an operator's cancellation is seen within it, however long the lease."""
@@ -12,6 +13,7 @@ class WorkerOptions:
     """One worker's parameters; times in seconds.
 
     ``model`` asks that model instead of the configured one and leaves jobs that want another alone.
+    ``seats_folder`` proves that an earlier worker of this id is gone; None for an id that is never used again.
     ``max_jobs`` ends the worker after so many runs; ``once`` after one, which then decides the exit code.
     """
 
@@ -29,6 +31,7 @@ class WorkerOptions:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     started_utc: datetime
+    seats_folder: Path | None = None
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -105,6 +105,44 @@ def test_after_a_kill_another_worker_finishes_the_job(world: ProcessWorld) -> No
     ]
 
 
+def test_a_killed_workers_successor_of_the_same_id_starts_at_once(world: ProcessWorld) -> None:
+    world.fake.next(behaviours.falls_silent())
+    job_id = world.enqueue()
+    killed = world.looping("--worker-id", "the-one", "--lease-seconds", "3600")
+    world.wait_for_question()
+    killed.send(signal.SIGKILL)
+    assert killed.exit_code() == -signal.SIGKILL
+    successor = world.looping("--worker-id", "the-one", "--lease-seconds", "3600")
+    assert "worker.took_over" in successor.events()
+    other = world.enqueue()
+    world.wait_for(other, "SUCCEEDED")
+    # Not given back uncounted: a job that kills its worker would do so for ever.
+    (run,) = world.runs(job_id)
+    assert (run["status"], world.job(job_id)["status"]) == ("RUNNING", "RUNNING")
+    world.sql("UPDATE llm.job SET lease_expires_utc = now() - interval '1 second' WHERE job_id = %s", job_id)
+    world.wait_for(job_id, "SUCCEEDED")
+    assert [(run["error_kind"], run["counted"]) for run in world.runs(job_id)] == [
+        ("lease_expired", True),
+        (None, True),
+    ]
+    successor.send(signal.SIGTERM)
+    assert successor.exit_code() == 0
+
+
+def test_a_killed_workers_successor_without_proof_waits_for_its_lease(world: ProcessWorld) -> None:
+    killed = world.looping("--worker-id", "the-one", "--lease-seconds", "3600")
+    killed.send(signal.SIGKILL)
+    assert killed.exit_code() == -signal.SIGKILL
+    for file in (world.folder / "workers").iterdir():
+        file.unlink()
+    successor = world.worker("--loop", "--worker-id", "the-one", "--lease-seconds", "3600")
+    successor.wait_for("worker.id_in_use")
+    world.sql("UPDATE llm.worker SET last_seen_utc = last_seen_utc - interval '3601 seconds'")
+    successor.wait_for("worker.started")
+    successor.send(signal.SIGTERM)
+    assert successor.exit_code() == 0
+
+
 def test_a_paused_worker_whose_job_was_taken_over_is_refused(world: ProcessWorld) -> None:
     answer = Gate()
     world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))

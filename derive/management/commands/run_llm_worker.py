@@ -119,6 +119,7 @@ class Command(QuickCommand):
             metrics_port=given["metrics_port"],
             metrics_host=given["metrics_host"],
             started_utc=started_now(),
+            seats_folder=settings.HOLOCRON_VAR / "workers" if given["worker_id"] else None,
         )
         sys.exit(self._run(options))
 

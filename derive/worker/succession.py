@@ -1,0 +1,149 @@
+"""Starting under the id of an earlier worker: at once where that one is proven gone, else when its lease has passed.
+
+The proof is a file in the worker's own folder, named after the id and locked by its process for life: the system
+releases the lock however the process ends. Whoever gets it, and finds in it the start that the database still knows, is
+the successor.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from derive.contracts import Lease, WorkerFacts
+from derive.errors import QueueError, WorkerIdInUse
+from derive.models import Worker
+from derive.queue import JobQueue
+from derive.sql.reading import reading
+from derive.states import LeaseState
+from derive.worker.circuit_breaker import pause
+from derive.worker.options import WorkerOptions
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0
+"""Between two tries to start under an id whose last holder may be gone."""
+MARGIN_SECONDS = 5.0
+
+InQueueThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class Seat:
+    """The place of a worker id on this machine, held as long as its file stays locked."""
+
+    def __init__(self, file: BinaryIO | None, *, is_taken: bool) -> None:
+        self._file = file
+        self.is_taken = is_taken
+        """Whether another process of this machine holds it: that one lives."""
+
+    def predecessor(self) -> datetime | None:
+        """Return when the last holder, which is gone, started; None when none is known."""
+        if self._file is None:
+            return None
+        self._file.seek(0)
+        with suppress(ValueError):
+            return datetime.fromisoformat(self._file.read(100).decode("ascii", "replace"))
+        return None
+
+    def hold(self, started_utc: datetime) -> None:
+        """Leave word for a successor."""
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(started_utc.isoformat().encode())
+            self._file.flush()
+
+
+@contextmanager
+def seat_of(worker_id: str, folder: Path | None) -> Iterator[Seat]:
+    """Take the seat of a worker id for the block; without a folder that can be written nothing is proven."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        folder = None
+    if folder is None:
+        yield Seat(None, is_taken=False)
+        return
+    name = hashlib.sha256(worker_id.encode()).hexdigest()[:32]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (folder / name).open("a+b")
+    except OSError as error:
+        log.warning("worker.no_seat", extra={"worker_id": worker_id, "error": str(error)})
+        yield Seat(None, is_taken=False)
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield Seat(None, is_taken=True)
+        else:
+            yield Seat(file, is_taken=False)
+
+
+async def introduce(
+    options: WorkerOptions,
+    facts: WorkerFacts,
+    seat: Seat,
+    *,
+    queue: JobQueue,
+    in_queue_thread: InQueueThread,
+    stopping: asyncio.Event,
+) -> frozenset[UUID]:
+    """Tell the database of this start; return the runs of a killed predecessor, whose leases are left to run out.
+
+    They are not given back as the strays they look like: that would not count, and a job that kills its worker would do
+    so for ever. Waits for the lease of a holder that is silent. Raises WorkerIdInUse when one lives.
+    """
+
+    def beat(facts: WorkerFacts) -> list[Lease]:
+        return queue.heartbeat(options.worker_id, [], lease_seconds=options.lease_seconds, facts=facts)
+
+    predecessor = seat.predecessor()
+    begun, seen = time.monotonic(), None
+    left: frozenset[UUID] = frozenset()
+    while True:
+        try:
+            await in_queue_thread(lambda: beat(facts))
+            seat.hold(options.started_utc)
+            return left
+        except WorkerIdInUse:
+            if seat.is_taken:
+                raise
+            if predecessor is not None:
+                gone = facts.model_copy(update={"started_utc": predecessor, "stopping": True})
+                predecessor = None
+                with suppress(WorkerIdInUse):
+                    leases: list[Lease] = await in_queue_thread(lambda: beat(gone))  # noqa: B023 (awaited here)
+                    left = frozenset(lease.run_id for lease in leases if lease.state is LeaseState.STRAY)
+                    log.warning("worker.took_over", extra={"worker_id": options.worker_id, "runs_left": len(left)})
+                    continue
+            last_seen = await in_queue_thread(lambda: _last_seen(options.worker_id))
+            lives = seen is not None and last_seen is not None and last_seen > seen
+            if lives or time.monotonic() - begun > options.lease_seconds + MARGIN_SECONDS:
+                raise
+            if seen is None:
+                seen = last_seen
+            if time.monotonic() - begun < AGAIN_SECONDS:
+                log.warning(
+                    "worker.id_in_use", extra={"worker_id": options.worker_id, "waits_seconds": options.lease_seconds}
+                )
+            if await pause(AGAIN_SECONDS, unless=stopping):
+                raise
+
+
+def _last_seen(worker_id: str) -> datetime | None:
+    """Return when the id's holder was last heard of; None where this login may not read that."""
+    try:
+        seen = reading(
+            lambda: Worker.objects.filter(worker_id=worker_id).values_list("last_seen_utc", flat=True).first()
+        )
+    except QueueError:
+        return None
+    return seen if isinstance(seen, datetime) else None
