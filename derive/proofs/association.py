@@ -96,6 +96,17 @@ def has_own_label(reading: Reading, span: Span) -> bool:
     return following[:1].isalpha() and following not in _GRAMMAR and following not in _STOPS
 
 
+def has_own_verb(reading: Reading, span: Span, floor: int) -> bool:
+    """Whether a verb of its own stands before the span in the same part of the sentence ("dissolved in 1991")."""
+    for at in range(span.start - 1, max(floor, span.start - 4) - 1, -1):
+        word = reading.low[at]
+        if word in _STOPS and not _is_abbreviation(reading, at):
+            return False
+        if word not in _GRAMMAR and word[0].isalpha():
+            return word in {"b", "d", "born"} or (reading.stems[at] != word and not word.endswith("e"))
+    return False
+
+
 def label_before(reading: Reading, span: Span, floor: int) -> bool:
     """Whether a word other than grammar stands before the span in the same part of the sentence."""
     for at in range(span.start - 1, max(floor, span.start - 4) - 1, -1):

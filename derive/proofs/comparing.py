@@ -15,9 +15,14 @@ _RANKS = frozenset(
 _UPPER = frozenset("max maximum limit most capacity upper ceiling cap end highest longest high latest".split())
 _LOWER = frozenset("min minimum least lower floor start lowest shortest low earliest".split())
 _SHARES = frozenset("ratio rate share fraction proportion probability percentage percent pct portion".split())
-_TEN_THOUSAND = frozenset(
-    {Decimal(10), Decimal(100), Decimal(1000), Decimal("0.01"), Decimal("0.001"), Decimal(10**6), Decimal("0.000001")}
-)
+_STEPS = {
+    "length": frozenset(map(Decimal, (100, 1000))),
+    "mass": frozenset(map(Decimal, (1000,))),
+    "centuries": frozenset(map(Decimal, (10, 100))),
+    "time": frozenset(map(Decimal, (7, 12, 24, 60, 3600))),
+}
+"""How many of one common unit make another: what a value without its unit may have been written in."""
+_DIMENSION_OF_KEYS = {"angle": "temperature", "months": "time"}
 _HUNDRED = Decimal(100)
 _MILLION = Decimal(10**6)
 
@@ -96,6 +101,8 @@ def _relate_kinds(wanted: Quantity, quoted: Quantity, key: Key, *, is_attached: 
         if is_equal and wanted.is_exact:
             return Relation.SAME
         return Relation.OTHER if (looks or key.is_year) and wanted.kind in {"", "decade"} else Relation.APART
+    if quoted.kind == "part" and quoted.parts and wanted.kind == "" and wanted.unit is None and wanted.is_exact:
+        return Relation.SAME if wanted.low in {quoted.parts[0], quoted.low} else Relation.OTHER
     if quoted.kind == "times" and not is_equal:
         return Relation.OTHER if is_attached else Relation.APART
     return None
@@ -165,22 +172,16 @@ def _without_our_unit(wanted: Quantity, quoted: Quantity, key: Key) -> Relation:
         return Relation.OTHER
     if quoted.may_be_millions and wanted.low == ARITHMETIC.multiply(quoted.low, _MILLION):
         return Relation.SAME
-    dimension = unit.dimension.partition(":")[0]
-    if dimension == "points":
-        return Relation.OTHER
-    if dimension == "angle":
-        dimension = "temperature"
+    dimension = _DIMENSION_OF_KEYS.get(unit.dimension, unit.dimension.partition(":")[0])
     if key.dimension and key.dimension != dimension and not (key.dimension == "count" and quoted.may_be_millions):
-        return Relation.APART
-    if dimension in {"length", "mass", "percent"}:
-        ratio = ARITHMETIC.divide(wanted.low, quoted.low)
-        if dimension == "percent" and ratio == Decimal("0.01"):
-            return Relation.SAME if not _SHARES.isdisjoint(key.words) else Relation.NEAR_UNIT
-        if dimension != "percent" and (
-            ratio in {_HUNDRED, Decimal(1000), Decimal("0.001")} and unit.name in {"m", "km", "kg", "g", "t"}
-        ):
-            return Relation.NEAR_UNIT
-    return Relation.OTHER
+        return Relation.OTHER if dimension == "points" else Relation.APART
+    if dimension == "percent" and ARITHMETIC.multiply(wanted.low, _HUNDRED) == quoted.low:
+        return Relation.SAME if not _SHARES.isdisjoint(key.words) else Relation.NEAR_UNIT
+    steps = _STEPS.get(unit.name) or _STEPS.get(dimension, frozenset())
+    fits = steps and (
+        ARITHMETIC.divide(wanted.low, quoted.low) in steps or ARITHMETIC.divide(quoted.low, wanted.low) in steps
+    )
+    return Relation.NEAR_UNIT if fits else Relation.OTHER
 
 
 def _relate_dimensions(wanted: Quantity, quoted: Quantity, key: Key, ours: Unit, theirs: Unit) -> Relation:

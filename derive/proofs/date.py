@@ -2,7 +2,7 @@
 
 import re
 
-from derive.proofs.association import FAR, distances
+from derive.proofs.association import FAR, distances, has_own_verb, label_before
 from derive.proofs.calendar_date import Date
 from derive.proofs.comparing_dates import Fit, fit
 from derive.proofs.date_reading import DATE_WORDS, dates
@@ -168,7 +168,11 @@ class _Case:
         if rival is None or self._distance(rival) + 1 >= ours or self._distance(rival) > 5:
             return supported(f"The quote says {_said(self.reading, date)}.")
         if ours == FAR:
-            return refuted(f"The quote gives {_said(self.reading, rival)} here; {said} belongs to something else.")
+            floor = max((one.end for one in self.singles if one.end <= date.start), default=0)
+            if has_own_verb(self.reading, date, floor):
+                return refuted(f"The quote gives {_said(self.reading, rival)} here; {said} belongs to something else.")
+            if not label_before(self.reading, date, floor):
+                return supported(f"The quote says {_said(self.reading, date)}.")
         return undecided(f"The quote says both {_said(self.reading, rival)} and {said}; which is meant is not clear.")
 
     def _distance(self, date: Date) -> int:

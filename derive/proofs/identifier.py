@@ -10,6 +10,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
 _DOTTED = re.compile(r"v?\d{1,10}(?:\.\d{1,10}){2,5}(?:-[\w.]{1,20})?")
 _DIGITS = re.compile(r"\+?\(?\d[\d ()./-]{4,30}\d(?:[ -]?[Xx])?")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:#()-]{0,80}")
+_SPACED_CODE = re.compile(r"(?:[A-Z]{1,6}|\d{1,6}) (?:[A-Z]{1,4}\d{1,6}|\d{1,4}[A-Z]{1,4}\d{1,4})")
 _TOKEN = re.compile(r"[^\s,;()\[\]{}<>\"“”‘’]+")
 _EDGE = ".:!?'’`*"
 _SEPARATORS = str.maketrans("", "", " -./()\u00a0\u2011")
@@ -30,8 +31,10 @@ def looks_like_identifier(value: str) -> bool:
         return False
     if _EMAIL.fullmatch(value) or _URL.fullmatch(value) or _UUID.fullmatch(value) or _DOTTED.fullmatch(value):
         return True
-    if " " in value or not value.isascii():
+    if not value.isascii():
         return False
+    if " " in value:
+        return _SPACED_CODE.fullmatch(value) is not None and not _QUARTER.fullmatch(value)
     has_digit = any(map(str.isdigit, value))
     has_letter = any(map(str.isalpha, value))
     if not (has_digit and has_letter) or not _CODE.fullmatch(value):
@@ -141,6 +144,7 @@ def _judge_code(wanted: str, text: str) -> Judgement:
                 likely, is_alike = token, is_nearer
     if len(bare) > 3 and _stands_in_pieces(bare, text):
         return supported("The quote has it, written a little differently.")
+    likely = _alike_in_pieces(wanted, text) or likely
     if likely is not None:
         return refuted(f"The quote says {shown(likely)}, not {shown(wanted)}.")
     return undecided(f"The quote does not hold {shown(wanted)}.")
@@ -159,6 +163,17 @@ def _stands_in_pieces(bare: str, text: str) -> bool:
         if joined == bare:
             return True
     return False
+
+
+def _alike_in_pieces(wanted: str, text: str) -> str | None:
+    """Return neighbouring words of a text that are another code of the shape of one in several words."""
+    count = wanted.count(" ") + 1
+    if count == 1:
+        return None
+    pieces = [match[0].strip(_EDGE) for match in _TOKEN.finditer(text)]
+    windows = (" ".join(pieces[at : at + count]) for at in range(len(pieces) - count + 1))
+    shape = _shape(wanted)
+    return next((window for window in windows if _shape(window) == shape and len(window) < 100), None)
 
 
 def _is_code(token: str) -> bool:

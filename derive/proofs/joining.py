@@ -15,6 +15,9 @@ CHANGES = frozenset(
     "raised went go gone reduced expanded climbed jumped moved changed improved shrank slipped widened surged".split()
 )
 
+_SMALLER = {"ft": ("in", 12), "st": ("lb", 14)}
+"""What the second number counts that follows these units without one of its own, and how many make the first."""
+
 
 def join(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None:
     """Return the one quantity that two neighbouring ones make, if they do."""
@@ -37,7 +40,8 @@ def _share(reading: Reading, before: Quantity, after: Quantity) -> Quantity | No
     if not (before.is_exact and after.is_exact and 0 < before.low < after.low <= 1000 and before.low <= 100):
         return None
     share = ARITHMETIC.divide(before.low, after.low).quantize(Decimal("1e-12"), context=ARITHMETIC)
-    return replace(before, low=share, high=share, end=after.end, kind="part", is_weak=False)
+    parts = (before.low, after.low)
+    return replace(before, low=share, high=share, end=after.end, kind="part", is_weak=False, parts=parts)
 
 
 def _said_twice(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None:
@@ -57,9 +61,10 @@ def _compound(reading: Reading, before: Quantity, after: Quantity) -> Quantity |
     if before.low is None or after.low is None or before.low < 0:
         return None
     unit = after.unit
-    if unit is None and before.unit.name == "ft" and between in ([], ["-"]):
+    if unit is None and before.unit.name in _SMALLER and between in ([], ["-"]):
+        name, most = _SMALLER[before.unit.name]
         stands_free = not reading.word(after.end)[:1].isalpha()
-        unit = UNITS["in"] if 0 <= after.low < 12 and stands_free else None
+        unit = UNITS[name] if 0 <= after.low < most and stands_free else None
     if unit is None or unit.dimension != before.unit.dimension or unit.factor >= before.unit.factor:
         return None
     share = ARITHMETIC.divide(ARITHMETIC.multiply(after.low, unit.factor), before.unit.factor)

@@ -50,7 +50,7 @@ def judge_number(value: str, quote: str, context: Context) -> Judgement:
     judgement = worst([case.judge(one) for one in wanted[:10]])
     if judgement.verdict is not Verdict.SUPPORTED:
         return judgement
-    missing = missing_words(value_reading, reading, key.cues, [(one.start, one.end) for one in wanted])
+    missing = missing_words(value_reading, reading, key.own, [(one.start, one.end) for one in wanted])
     if missing:
         other = excluding_word(value_reading, reading, missing)
         if other is not None:

@@ -48,7 +48,19 @@ SCALES = {
 _SPOKEN_SCALES = frozenset(
     "hundred thousand million billion trillion quadrillion dozen lakh crore lakhs crores".split()
 )
-GROUPS = {"couple": 2, "pair": 2, "dozen": 12, "trio": 3, "quartet": 4, "quintet": 5, "sextet": 6}
+GROUPS = {
+    "couple": 2,
+    "pair": 2,
+    "dozen": 12,
+    "trio": 3,
+    "quartet": 4,
+    "quintet": 5,
+    "sextet": 6,
+    "twin": 2,
+    "twins": 2,
+    "duo": 2,
+    "triplets": 3,
+}
 TIMES = {"once": 1, "twice": 2, "thrice": 3}
 _ORDINALS = (
     "zeroth first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "

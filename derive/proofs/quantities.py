@@ -198,6 +198,12 @@ def _read_unit(reading: Reading, quantity: Quantity) -> None:
     at = quantity.end
     if at >= len(reading):
         return
+    if quantity.kind == "part" and reading.low[at : at + 2] in (["of", "a"], ["of", "an"]):
+        at += 2
+    elif quantity.kind == "part" and reading.low[at] in {"a", "an"}:
+        at += 1
+    if at >= len(reading):
+        return
     is_dashed = reading.low[at] == "-" and reading.is_glued(at) and reading.is_glued(at + 1)
     found = unit_at(reading, at + is_dashed)
     if found is None and reading.low[at] in {"'", '"'} and reading.is_glued(at):

@@ -106,6 +106,10 @@ mould mold
 """
 _STEMS = {word: line.split()[0] for line in _IRREGULAR.strip().splitlines() for word in line.split()}
 _DERIVED: tuple[str, ...] = (
+    "able",
+    "ible",
+    "abl",
+    "ibl",
     "ations",
     "ation",
     "isms",
