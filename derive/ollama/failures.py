@@ -131,6 +131,12 @@ def failure_of_status(status: int, text: str, *, model: str, server: str, job_ha
     return kind(f"Ollama at {server} answered {status}: {text}{advice}")
 
 
+def failure_in_stream(text: str) -> RunError:
+    """Return our error for an error line inside a 200; ``text`` is what the server says, made quotable."""
+    kind = SchemaRefused if _SCHEMA_REFUSED.search(text) else ModelCrashed
+    return kind(f"Ollama broke its answer off: {text}{_ADVICE.get(kind, '')}")
+
+
 def model_missing(model: str, *, server: str, job_has_own_model: bool) -> RunError:
     """Return the error for a model that the server does not have."""
     name = quotable(model)

@@ -7,6 +7,7 @@ from typing import Any
 
 from derive.errors import AnswerTooLarge, ModelCrashed, RunError, TruncatedOutput
 from derive.ollama.chat import ChatAnswer, ChatMetrics
+from derive.ollama.failures import failure_in_stream
 from derive.ollama.wire import dump_json, error_text, parse_received, quotable
 
 MAX_LINE_BYTES = 2 * 1024 * 1024
@@ -114,7 +115,7 @@ class AnswerAssembler:
         if self._final is not None:
             raise ModelCrashed("the model went on after the end of its answer")
         if record.get("error"):
-            raise ModelCrashed(f"Ollama broke its answer off: {error_text(record)}")
+            raise failure_in_stream(error_text(record))
         message = record.get("message")
         if message is not None:
             self._take_message(message, line_bytes=len(line))

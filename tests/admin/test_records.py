@@ -179,6 +179,11 @@ def test_an_interrogation_shows_its_definition_lint_and_figures(browse: Browse, 
     assert "Installed here" in page
     assert "50 % succeeded" in page
     assert "&quot;additionalProperties&quot;" in page
+    assert "Refused by the server" not in page
+    queue.set_schema_refusal(own.definition_sha256, why="failed to parse grammar <b>")
+    page = client.get(reverse("admin:derive_interrogation_change", args=[own.definition_sha256])).text
+    assert "failed to parse grammar &lt;b&gt;" in page
+    assert "refused by the server" in client.get(reverse("admin:derive_interrogation_changelist")).text
 
 
 @pytest.fixture

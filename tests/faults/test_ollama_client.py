@@ -321,6 +321,11 @@ def test_a_missing_model_is_the_jobs_fault_only_when_the_job_asked_for_it(caller
     assert "OLLAMA_MODEL" in str(caller.fails(ModelUnavailable, behaviour))
 
 
+def test_an_error_line_that_speaks_of_the_grammar_is_a_refused_schema(caller: Caller) -> None:
+    caller.fails(SchemaRefused, behaviours.error_line("failed to parse grammar"))
+    caller.fails(ModelCrashed, behaviours.error_line())
+
+
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(caller: Caller, code: int) -> None:
     with FakeOllama() as elsewhere:
