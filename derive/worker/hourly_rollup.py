@@ -8,7 +8,7 @@ from django.db import connections
 
 from derive.contracts import RolledUp
 from derive.errors import QueueError, places_of
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.worker.call_thread import CallThread
 from derive.worker.lease import LEASE_CONNECTION
 
@@ -61,7 +61,7 @@ class HourlyRollup(threading.Thread):
 
 def _roll_up() -> RolledUp | None:
     try:
-        return JobQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
+        return WorkerQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
     finally:
         # Seconds pass until the next one: not worth a connection that stays.
         connections[LEASE_CONNECTION].close()

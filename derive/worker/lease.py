@@ -16,7 +16,7 @@ from uuid import UUID
 
 from derive.contracts import Lease, WorkerFacts
 from derive.errors import QueueError, WorkerIdInUse, places_of
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.states import LeaseState
 from derive.worker.call_thread import CallThread
 from derive.worker.options import WorkerOptions
@@ -69,7 +69,7 @@ class LeaseKeeper(threading.Thread):
         self._give_up = give_up
         self._on_reaped = on_reaped
         self._on_change = on_change
-        self._queue = JobQueue(LEASE_CONNECTION)
+        self._queue = WorkerQueue(LEASE_CONNECTION)
         self._calls = CallThread("lease-calls", seconds=call_seconds(options.lease_seconds))
         self._lock = threading.Lock()
         self._held: set[UUID] = set()

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from derive.contracts import Claim
 from derive.errors import ErrorKind, QueueError
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools
@@ -52,7 +52,7 @@ class Worker:
 
     def __init__(self, options: WorkerOptions, tools: Tools, *, queue_thread: Executor) -> None:
         self._options = options
-        self._queue = JobQueue()
+        self._queue = WorkerQueue()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._slots = Slots(options.concurrency)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from derive.errors import QueueError, RunError, SchemaRefused
 from derive.interrogations.definition import Definition
 from derive.models import Interrogation
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.sql.reading import reading
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Refusals:
         self,
         definitions: Iterable[Definition],
         *,
-        queue: JobQueue,
+        queue: WorkerQueue,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys_by_sha256 = {one.definition_sha256: one.interrogation_key for one in definitions}

@@ -14,7 +14,7 @@ from opentelemetry.trace import Link
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Completion, Outcome
 from derive.errors import ErrorKind, QueueError, RunError, places_of
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus, RunStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools, run_attempt
@@ -48,7 +48,7 @@ class Runs:
         self,
         tools: Tools,
         *,
-        queue: JobQueue,
+        queue: WorkerQueue,
         queue_thread: Executor,
         slots: Slots,
         circuit_breaker: CircuitBreaker,

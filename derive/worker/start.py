@@ -17,7 +17,7 @@ from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.ollama.client import OllamaClient
 from derive.ollama.settings import OllamaSettings
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
 from derive.worker.call_thread import CallThread
@@ -98,7 +98,7 @@ def _read_evidence(lake: Lake, uri: str) -> bytes:
 
 def _check_database(registry: Registry) -> None:
     check_schema(connection)
-    queue = JobQueue()
+    queue = WorkerQueue()
     for interrogation in registry.all():
         definition = interrogation.definition
         registration = queue.register(

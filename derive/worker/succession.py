@@ -19,7 +19,7 @@ from uuid import UUID
 from derive.contracts import Lease, WorkerFacts
 from derive.errors import QueueError, WorkerIdInUse
 from derive.models import Worker
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.sql.reading import reading
 from derive.states import LeaseState
 from derive.worker.circuit_breaker import pause
@@ -92,7 +92,7 @@ async def introduce(
     facts: WorkerFacts,
     seat: Seat,
     *,
-    queue: JobQueue,
+    queue: WorkerQueue,
     in_queue_thread: InQueueThread,
     stopping: asyncio.Event,
 ) -> frozenset[UUID]:

@@ -8,7 +8,7 @@ from django.db import connection
 
 from derive.contracts import RolledUp
 from derive.errors import DatabaseUnavailable
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.worker import loop
 from derive.worker.hourly_rollup import HourlyRollup
 from tests.faults.worker_world import World, wait_until
@@ -36,15 +36,15 @@ def test_counting_that_fails_is_taken_up_again_and_disturbs_no_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "HourlyRollup", partial(HourlyRollup, every_seconds=0.02))
-    real = JobQueue.roll_up_hours
+    real = WorkerQueue.roll_up_hours
     failures: list[Exception] = [DatabaseUnavailable("away"), ZeroDivisionError("a fault of our own")]
 
-    def failing(self: JobQueue, **options: Any) -> RolledUp | None:
+    def failing(self: WorkerQueue, **options: Any) -> RolledUp | None:
         if failures:
             raise failures.pop()
         return real(self, **options)
 
-    monkeypatch.setattr(JobQueue, "roll_up_hours", failing)
+    monkeypatch.setattr(WorkerQueue, "roll_up_hours", failing)
     job_id = world.enqueue()
     running = world.worker()
     wait_until(lambda: _counted("succeeded"), "the success is counted")

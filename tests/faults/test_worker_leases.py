@@ -15,7 +15,7 @@ from derive.errors import BadArgument, DatabaseUnavailable, WorkerIdInUse
 from derive.evidence.bundle import build_bundle
 from derive.models import Worker
 from derive.ollama import client
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from tests.contract.scenes import _write, pass_time
 from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import ANSWERED, ASKED, OPERATOR, REFUSED, SUCCEEDED, World, wait_until
@@ -132,17 +132,17 @@ def test_an_answer_that_comes_after_the_lease_was_lost_is_refused(
 
 
 def test_a_completion_whose_answer_is_lost_is_said_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = JobQueue.complete
+    real = WorkerQueue.complete
     said: list[UUID] = []
 
-    def complete(self: JobQueue, outcome: Outcome) -> Completion:
+    def complete(self: WorkerQueue, outcome: Outcome) -> Completion:
         said.append(outcome.run_id)
         answer = real(self, outcome)
         if len(said) <= 2:
             raise DatabaseUnavailable("the answer was lost")
         return answer
 
-    monkeypatch.setattr(JobQueue, "complete", complete)
+    monkeypatch.setattr(WorkerQueue, "complete", complete)
     job_id = world.enqueue()
     assert world.work().last_status == "SUCCEEDED"
     assert len(said) == 3
@@ -153,17 +153,17 @@ def test_a_completion_whose_answer_is_lost_is_said_again(world: World, monkeypat
 def test_a_claim_whose_answer_never_arrived_comes_back_and_is_released(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = JobQueue.claim
+    real = WorkerQueue.claim
     lost: list[Claim] = []
 
-    def claim(self: JobQueue, *given: Any, **named: Any) -> list[Claim]:
+    def claim(self: WorkerQueue, *given: Any, **named: Any) -> list[Claim]:
         claims = real(self, *given, **named)
         if claims and not lost:
             lost.extend(claims)
             raise DatabaseUnavailable("the answer was lost")
         return claims
 
-    monkeypatch.setattr(JobQueue, "claim", claim)
+    monkeypatch.setattr(WorkerQueue, "claim", claim)
     job_id = world.enqueue(max_attempts=1)
     with world.working():
         world.wait_for(job_id, "SUCCEEDED")
@@ -270,14 +270,14 @@ def test_a_worker_reaps_what_others_left(world: World) -> None:
 def test_an_outcome_that_the_database_refuses_ends_the_run_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = JobQueue.complete
+    real = WorkerQueue.complete
 
-    def complete(self: JobQueue, outcome: Outcome) -> Completion:
+    def complete(self: WorkerQueue, outcome: Outcome) -> Completion:
         if outcome.artifacts:
             raise BadArgument("usp_complete_job: artifacts_json is malformed", number=12)
         return real(self, outcome)
 
-    monkeypatch.setattr(JobQueue, "complete", complete)
+    monkeypatch.setattr(WorkerQueue, "complete", complete)
     job_id = world.enqueue()
     assert world.work().last_status == "SCHEDULED"
     (run,) = world.runs(job_id)

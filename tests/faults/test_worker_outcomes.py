@@ -10,7 +10,7 @@ from django.db import connection
 
 from derive.contracts import Completion, Outcome
 from derive.errors import AccessDenied, DatabaseUnavailable, QueueError, SchemaMismatch
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.sql.reading import reading as sql_reading
 from derive.worker import previous_runs
 from tests.contract.scenes import pass_time
@@ -98,15 +98,15 @@ def test_nothing_is_claimed_while_outcomes_wait(world: World) -> None:
 def test_an_outcome_is_handed_in_again_after_every_error_of_the_queue(
     error: QueueError, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, said = JobQueue.complete, list[UUID]()
+    real, said = WorkerQueue.complete, list[UUID]()
 
-    def complete(self: JobQueue, outcome: Outcome) -> Completion:
+    def complete(self: WorkerQueue, outcome: Outcome) -> Completion:
         said.append(outcome.run_id)
         if len(said) <= 3:
             raise error
         return real(self, outcome)
 
-    monkeypatch.setattr(JobQueue, "complete", complete)
+    monkeypatch.setattr(WorkerQueue, "complete", complete)
     job_id = world.enqueue(max_attempts=1)
     assert world.work().last_status == "SUCCEEDED"
     assert len(said) == 4
@@ -136,14 +136,14 @@ def test_a_kept_outcome_of_a_lease_that_was_lost_is_refused_by_the_fence(
 ) -> None:
     monkeypatch.setattr("derive.worker.options.HEARTBEAT_SECONDS", 3600)
     monkeypatch.setattr("derive.worker.lease.REAP_SECONDS", 3600)
-    real, reaped = JobQueue.complete, threading.Event()
+    real, reaped = WorkerQueue.complete, threading.Event()
 
-    def complete(self: JobQueue, outcome: Outcome) -> Completion:
+    def complete(self: WorkerQueue, outcome: Outcome) -> Completion:
         if not reaped.is_set():
             raise AccessDenied("the login is refused")
         return real(self, outcome)
 
-    monkeypatch.setattr(JobQueue, "complete", complete)
+    monkeypatch.setattr(WorkerQueue, "complete", complete)
     job_id = world.enqueue()
     running = world.worker(lease_seconds=80_000, max_jobs=1)
     wait_until(lambda: keeps_an_outcome(running), "the outcome is kept")
@@ -157,10 +157,10 @@ def test_a_kept_outcome_of_a_lease_that_was_lost_is_refused_by_the_fence(
 def test_a_fault_of_our_own_while_an_outcome_is_handed_in_is_logged_and_frees_the_slot(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def complete(self: JobQueue, outcome: Outcome) -> Completion:
+    def complete(self: WorkerQueue, outcome: Outcome) -> Completion:
         raise AttributeError(outcome.error or "a bug")
 
-    monkeypatch.setattr(JobQueue, "complete", complete)
+    monkeypatch.setattr(WorkerQueue, "complete", complete)
     world.enqueue()
     assert world.work().runs == 1
     said = [record for record in caplog.records if record.message == "run.given_up"]

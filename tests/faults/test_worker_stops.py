@@ -9,7 +9,7 @@ import pytest
 
 from derive.contracts import Claim
 from derive.models import Job
-from derive.queue import JobQueue
+from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus
 from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, SUCCEEDED, World, wait_until
@@ -49,16 +49,16 @@ def test_what_cannot_be_finished_is_released(grace_seconds: float, stops: int, w
 
 
 def test_a_job_claimed_while_the_stop_came_is_released(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, claiming, go_on = JobQueue.claim, threading.Event(), threading.Event()
+    real, claiming, go_on = WorkerQueue.claim, threading.Event(), threading.Event()
 
-    def claim(self: JobQueue, *given: Any, **named: Any) -> list[Claim]:
+    def claim(self: WorkerQueue, *given: Any, **named: Any) -> list[Claim]:
         claims = real(self, *given, **named)
         if claims:
             claiming.set()
             assert go_on.wait(10)
         return claims
 
-    monkeypatch.setattr(JobQueue, "claim", claim)
+    monkeypatch.setattr(WorkerQueue, "claim", claim)
     job_id = world.enqueue()
     running = world.worker()
     assert claiming.wait(10)

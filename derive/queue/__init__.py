@@ -1,0 +1,17 @@
+"""JobQueue: the one Python face of the stored procedures.
+
+Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one
+(``enqueue_whole`` is one transaction of several).
+Repeatable calls are said again after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
+next heartbeat.
+"""
+
+from derive.queue.history import HistoryQueue
+from derive.queue.operator import CHANGE_BATCH, OperatorQueue
+from derive.queue.worker import WorkerQueue
+
+__all__ = ["CHANGE_BATCH", "JobQueue"]
+
+
+class JobQueue(WorkerQueue, OperatorQueue, HistoryQueue):
+    """Every procedure, for what acts in several roles; a worker holds a ``WorkerQueue``."""

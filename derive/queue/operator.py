@@ -1,0 +1,183 @@
+"""What operators and callers may do to the queue: enqueue, change and purge jobs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from derive.contracts import (
+    DeletionTry,
+    Enqueued,
+    JobChange,
+    JobInput,
+    JobRef,
+    Purged,
+)
+from derive.queue.connection import QueueConnection, batches_of, given, status_of
+from derive.sql import payloads, procedures
+from derive.sql.calls import Row, as_guid, call_as_one
+from derive.sql.procedures import Procedure
+from derive.states import JobStatus
+
+ENQUEUE_BATCH = 2_000
+"""Jobs a call of ``usp_enqueue_jobs``: more of them gain nothing and hold their keys for longer."""
+DELETION_BATCH = 1_000
+"""Tries a call of ``usp_record_lake_deletions``."""
+CHANGE_BATCH = 500
+"""Jobs a call of an operators' procedure: the most that one transaction may lock."""
+
+
+class OperatorQueue(QueueConnection):
+    """The queue as operators, and those who enqueue, see it."""
+
+    def enqueue(self, job: JobInput, *, actor: str | None = None, reason: str | None = None) -> Enqueued:
+        """Queue one job; a dedupe key that is held answers with the job that holds it. Repeatable.
+
+        ``reason`` stands in the job's first event.
+        """
+        values = given(**dict(job))
+        values.setdefault("job_id", uuid4())
+        rows = self._call(procedures.ENQUEUE_JOB, given(**values, actor=actor, reason=reason))
+        job_id, is_duplicate, status = rows[0]
+        return Enqueued(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
+
+    def enqueue_many(
+        self, jobs: Sequence[JobInput], *, actor: str | None = None, reason: str | None = None
+    ) -> list[Enqueued]:
+        """Queue many jobs and answer in their order; each 2,000 are one transaction. Repeatable."""
+        answers: list[Enqueued] = []
+        for batch in batches_of(jobs, ENQUEUE_BATCH):
+            answers += _answers(self._call(procedures.ENQUEUE_JOBS, _jobs(batch, actor, reason)))
+        return answers
+
+    def enqueue_whole(
+        self,
+        batches: Callable[[], Iterable[Sequence[JobInput]]],
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        before_commit: Callable[[list[Enqueued]], object] = lambda _answers: None,
+    ) -> list[Enqueued]:
+        """Queue all jobs of the batches in one transaction, or none, and answer in their order. Repeatable.
+
+        Each job has its id already: the batches are asked for anew when all has to be said again, and nothing may be
+        queued twice. ``before_commit`` is told the answers while all can still be undone, which its raising does. Until
+        the commit the keys stay locked: who calls this bounds how many jobs there are.
+        """
+        calls = call_as_one(
+            self._using,
+            procedures.ENQUEUE_JOBS,
+            lambda: (_jobs(_named(batch), actor, reason) for batch in batches()),
+            before_commit=lambda calls: before_commit(_all_answers(calls)),
+        )
+        return _all_answers(calls)
+
+    def cancel(self, jobs: Sequence[JobRef], *, actor: str, reason: str | None = None) -> list[JobChange]:
+        """Cancel waiting jobs at once, and ask running ones to stop."""
+        return self._change(procedures.CANCEL_JOBS, jobs, {"actor": actor}, reason)
+
+    def requeue(
+        self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime | None = None, reason: str | None = None
+    ) -> list[JobChange]:
+        """Queue ended jobs anew with all their attempts, now or from ``available_utc`` on."""
+        return self._change(
+            procedures.REQUEUE_JOBS, jobs, {"actor": actor, **given(available_utc=available_utc)}, reason
+        )
+
+    def reprioritize(
+        self, jobs: Sequence[JobRef], *, actor: str, priority: int, reason: str | None = None
+    ) -> list[JobChange]:
+        """Give jobs another priority; higher is sooner."""
+        return self._change(procedures.REPRIORITIZE_JOBS, jobs, {"actor": actor, "priority": priority}, reason)
+
+    def reschedule(
+        self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime, reason: str | None = None
+    ) -> list[JobChange]:
+        """Give waiting jobs another time from which on they are ready."""
+        arguments = {"actor": actor, "available_utc": available_utc}
+        return self._change(procedures.RESCHEDULE_JOBS, jobs, arguments, reason)
+
+    def set_model_hint(
+        self, jobs: Sequence[JobRef], *, actor: str, model_hint: str | None, reason: str | None = None
+    ) -> list[JobChange]:
+        """Ask for another model, or with None for the worker's own."""
+        return self._change(procedures.SET_MODEL_HINT, jobs, {"actor": actor, "model_hint": model_hint}, reason)
+
+    def set_hold(self, jobs: Sequence[JobRef], *, actor: str, hold: bool, reason: str | None = None) -> list[JobChange]:
+        """Protect jobs from purging, or no longer."""
+        return self._change(procedures.SET_HOLD, jobs, {"actor": actor, "hold": hold}, reason)
+
+    def purge(
+        self,
+        *,
+        finished_before_utc: datetime,
+        statuses: Sequence[JobStatus],
+        actor: str,
+        max_rows: int = 500,
+        dry_run: bool = False,
+        reason: str | None = None,
+    ) -> list[Purged]:
+        """Delete ended jobs with all their rows, never held ones; the lake's folders are listed for deletion."""
+        arguments = given(
+            finished_before_utc=finished_before_utc,
+            statuses_json=payloads.statuses_json(statuses),
+            actor=actor,
+            max_rows=max_rows,
+            dry_run=dry_run,
+            reason=reason,
+        )
+        rows = self._call(procedures.PURGE_JOBS, arguments)
+        return [Purged(job_id=as_guid(job_id), lake_uri=lake_uri) for job_id, lake_uri in rows]
+
+    def record_lake_deletions(self, tries: Sequence[DeletionTry]) -> int:
+        """Write down how tries to delete purged files ended; return how many were open still."""
+        recorded = 0
+        for batch in batches_of(tries, DELETION_BATCH):
+            arguments = {"deletions_json": payloads.deletions_json(batch)}
+            recorded += int(self._call(procedures.RECORD_LAKE_DELETIONS, arguments)[0][0])
+        return recorded
+
+    def record_lake(self, lake_id: UUID | None = None, *, replaces: UUID | None = None) -> UUID | None:
+        """Return the id of the lake on record, if any, having recorded this one where none or ``replaces`` was."""
+        rows = self._call(procedures.SETTLE_LAKE, given(lake_id=lake_id, replaces=replaces))
+        return as_guid(rows[0][0]) if rows else None
+
+    def _change(
+        self, procedure: Procedure, jobs: Sequence[JobRef], arguments: Mapping[str, Any], reason: str | None
+    ) -> list[JobChange]:
+        changes: list[JobChange] = []
+        for batch in batches_of(jobs, CHANGE_BATCH):
+            rows = self._call(procedure, {"jobs_json": payloads.refs_json(batch), **arguments, **given(reason=reason)})
+            changes.extend(
+                JobChange.model_construct(
+                    job_id=as_guid(job_id),
+                    changed=bool(changed),
+                    from_status=status_of(from_status),
+                    to_status=status_of(to_status),
+                    why=why,
+                )
+                for job_id, changed, from_status, to_status, why in rows
+            )
+        return changes
+
+
+def _jobs(batch: Sequence[JobInput], actor: str | None, reason: str | None) -> dict[str, Any]:
+    return given(jobs_json=payloads.jobs_json(batch), actor=actor, reason=reason)
+
+
+def _named(batch: Sequence[JobInput]) -> Sequence[JobInput]:
+    if any(job.job_id is None for job in batch):
+        raise ValueError("a job that is queued with others as a whole needs its job_id beforehand")
+    return batch
+
+
+def _answers(rows: Sequence[Row]) -> list[Enqueued]:
+    """Return what ``usp_enqueue_jobs`` answered, in the order of the jobs."""
+    return [
+        Enqueued.model_construct(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
+        for _n, job_id, is_duplicate, status in sorted(rows, key=lambda row: int(row[0]))
+    ]
+
+
+def _all_answers(calls: Iterable[Sequence[Row]]) -> list[Enqueued]:
+    return [answer for rows in calls for answer in _answers(rows)]

@@ -1,0 +1,174 @@
+"""What a worker may do to the queue: the procedures of the role ``holocron_worker``."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from derive.contracts import (
+    Claim,
+    Completion,
+    Lease,
+    Outcome,
+    Reaped,
+    Registration,
+    RolledUp,
+    WorkerFacts,
+)
+from derive.queue.connection import QueueConnection, given, status_of
+from derive.sql import payloads, procedures
+from derive.sql.calls import Row, as_guid
+from derive.states import JobStatus, LeaseState
+
+DEFAULT_LEASE_SECONDS = 120
+ROLL_UP_EVENTS = 50_000
+"""Events counted in one transaction: half a second's work."""
+
+
+class WorkerQueue(QueueConnection):
+    """The queue as a worker sees it; it has no way to change or purge jobs that it does not hold."""
+
+    def claim(
+        self,
+        worker_id: str,
+        *,
+        lease_seconds: int = DEFAULT_LEASE_SECONDS,
+        max_jobs: int = 1,
+        model: str | None = None,
+        except_interrogations: Collection[str] = (),
+    ) -> list[Claim]:
+        """Take up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
+
+        Jobs of ``except_interrogations`` (keys) are passed over, one by one. Not repeatable: after DatabaseUnavailable
+        the next heartbeat names what was taken as ``stray``.
+        """
+        arguments = given(
+            worker_id=worker_id,
+            lease_seconds=lease_seconds,
+            max_jobs=max_jobs,
+            model=model,
+            except_interrogations_json=json.dumps(sorted(except_interrogations)) if except_interrogations else None,
+        )
+        lease = timedelta(seconds=lease_seconds)
+        return [_claim(row, lease) for row in self._call(procedures.CLAIM_NEXT_JOB, arguments)]
+
+    def heartbeat(
+        self,
+        worker_id: str,
+        run_ids: Sequence[UUID],
+        *,
+        lease_seconds: int = DEFAULT_LEASE_SECONDS,
+        facts: WorkerFacts | None = None,
+    ) -> list[Lease]:
+        """Renew the leases of these runs and learn the state of each, and of runs the worker did not name.
+
+        Raises WorkerIdInUse when another live worker goes by this id (only with ``facts``).
+        """
+        arguments = given(
+            worker_id=worker_id,
+            run_ids_json=payloads.run_ids_json(run_ids),
+            lease_seconds=lease_seconds,
+            **(dict(facts) if facts else {}),
+        )
+        return [
+            Lease.model_construct(run_id=as_guid(run_id), state=LeaseState(state), lease_expires_utc=expires)
+            for run_id, state, expires in self._call(procedures.HEARTBEAT, arguments)
+        ]
+
+    def complete(self, outcome: Outcome) -> Completion:
+        """End a run with its facts and artifacts in one transaction; the same said twice answers the same."""
+        arguments = given(
+            job_id=outcome.job_id,
+            run_id=outcome.run_id,
+            status=outcome.status.value,
+            error=outcome.error,
+            error_kind=outcome.error_kind.value if outcome.error_kind else None,
+            retry_after_seconds=outcome.retry_after_seconds,
+            count_attempt=outcome.count_attempt,
+            run_json=payloads.run_json(outcome.run),
+            artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
+        )
+        accepted, final_status, available_utc = self._call(procedures.COMPLETE_JOB, arguments)[0]
+        return Completion.model_construct(
+            accepted=bool(accepted), final_status=status_of(final_status), available_utc=available_utc
+        )
+
+    def release(self, run_id: UUID, *, reason: str | None = None) -> Completion:
+        """Give a job back unharmed; its attempt does not count. Repeatable."""
+        accepted, final_status = self._call(procedures.RELEASE_JOB, given(run_id=run_id, reason=reason))[0]
+        return Completion.model_construct(
+            accepted=bool(accepted), final_status=status_of(final_status), available_utc=None
+        )
+
+    def promote(self, *, max_rows: int = 500) -> int:
+        """Make due jobs ready; return how many."""
+        return int(self._call(procedures.PROMOTE_DUE_JOBS, {"max_rows": max_rows})[0][0])
+
+    def reap(self, *, max_rows: int = 500, actor: str | None = None) -> list[Reaped]:
+        """End runs whose lease expired; empty also while somebody else reaps."""
+        rows = self._call(procedures.REAP_EXPIRED_LEASES, given(max_rows=max_rows, actor=actor))
+        return [
+            Reaped.model_construct(
+                job_id=as_guid(job_id), run_id=as_guid(run_id), final_status=JobStatus(final), available_utc=available
+            )
+            for job_id, run_id, final, available in rows
+        ]
+
+    def roll_up_hours(self, *, max_events: int = ROLL_UP_EVENTS, max_steps: int = 1_000) -> RolledUp | None:
+        """Count what happened since the last roll-up into ``llm.stat_hour``, in steps of a transaction each.
+
+        Returns how many events were counted and how far; None while somebody else counts. Not caught up when the
+        steps were not enough, or when a transaction that may hold older events stayed open: the next call goes on.
+        Repeatable: each event is counted once, whoever calls.
+        """
+        counted = 0
+        answer: RolledUp | None = None
+        for _ in range(max_steps):
+            rows = self._call(procedures.ROLL_UP_HOURS, {"max_events": max_events})
+            if not rows:
+                break
+            events, through_utc, is_caught_up = rows[0]
+            counted += events
+            answer = RolledUp.model_construct(events=counted, through_utc=through_utc, is_caught_up=bool(is_caught_up))
+            if answer.is_caught_up or not events:
+                break
+        return answer
+
+    def register(
+        self,
+        *,
+        definition_sha256: str,
+        interrogation_key: str,
+        version: str,
+        prompt_template: str,
+        output_schema_json: str,
+        rubric: str,
+    ) -> Registration:
+        """Put a definition on record; another one under the same key and version is refused. Repeatable."""
+        arguments = {
+            "definition_sha256": definition_sha256,
+            "interrogation_key": interrogation_key,
+            "version": version,
+            "prompt_template": prompt_template,
+            "output_schema_json": output_schema_json,
+            "rubric": rubric,
+        }
+        registered, why = self._call(procedures.REGISTER_INTERROGATION, arguments)[0]
+        return Registration(registered=bool(registered), why=why)
+
+    def set_schema_refusal(self, definition_sha256: str, *, why: str | None) -> bool:
+        """Note that the model server refuses a definition's schema, or (None) that it takes it; return what changed.
+
+        Repeatable.
+        """
+        arguments = given(definition_sha256=definition_sha256, why=why)
+        return bool(self._call(procedures.SET_SCHEMA_REFUSAL, arguments)[0][0])
+
+
+def _claim(row: Row, lease: timedelta) -> Claim:
+    """Return the claim a row tells of; unchecked, since the tables' constraints already hold its shape."""
+    values = dict(zip(procedures.CLAIM_NEXT_JOB.columns, row, strict=True))
+    for name in ("job_id", "run_id", "repeats_run_id", "previous_run_id"):
+        if values[name] is not None:
+            values[name] = as_guid(values[name])
+    return Claim.model_construct(**values, started_utc=values["lease_expires_utc"] - lease)
