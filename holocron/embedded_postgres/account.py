@@ -40,10 +40,16 @@ class Account:
     capability: int | None = None
 
 
-def choose_account() -> Account:
-    """Return the present user, or for root the account ``pgserver``, made where it is missing; raise AccountError."""
+def choose_account(owner: os.stat_result | None = None, *, has_cluster: bool = False) -> Account:
+    """Return the present user; for root the user whose the database is, else ``pgserver``; raise AccountError.
+
+    ``owner`` is that of the cluster, or of the folder in which it is to be made. The account ``pgserver`` is made where
+    it is missing; it serves what is root's own, and makes clusters for users without a name, as whom initdb cannot run.
+    """
     if os.geteuid() != 0:
         return Account(uid=os.geteuid(), gid=os.getegid(), is_switched=False)
+    if owner is not None and owner.st_uid != 0 and (has_cluster or _has_name(owner.st_uid)):
+        return Account(uid=owner.st_uid, gid=owner.st_gid, is_switched=True)
     entry = _find(ACCOUNT_NAME) or _make() or _find("postgres")
     if entry is None:
         raise AccountError(f"PostgreSQL does not run as root, and there is no user {ACCOUNT_NAME}: make one (useradd)")
@@ -77,8 +83,8 @@ def give_access(account: Account, *, folder: Path, programs: Path) -> Account:
     if not account.is_switched:
         return account
     initdb = programs / "initdb"
-    runs_programs = all(_lets_others(path, stat.S_IROTH | stat.S_IXOTH) for path in (initdb, *_parents([initdb])[:2]))
-    if runs_programs and all(_lets_others(path, stat.S_IXOTH) for path in (folder, *_parents([folder, programs]))):
+    runs_programs = all(_lets(account, path, stat.S_IROTH | stat.S_IXOTH) for path in (initdb, *_parents([initdb])[:2]))
+    if runs_programs and all(_lets(account, path, stat.S_IXOTH) for path in (folder, *_parents([folder, programs]))):
         return account
     kept = _effective_capabilities()
     for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if runs_programs else (_CAP_DAC_OVERRIDE,):
@@ -94,8 +100,12 @@ def _parents(paths: Iterable[Path]) -> list[Path]:
     return [parent for path in paths for parent in path.resolve().parents]
 
 
-def _lets_others(path: Path, wanted: int) -> bool:
-    return path.stat().st_mode & wanted == wanted
+def _lets(account: Account, path: Path, wanted: int) -> bool:
+    """Whether a path's mode gives the account the wanted bits, written as those of others."""
+    found = path.stat()
+    if found.st_uid == account.uid:
+        wanted <<= 6
+    return found.st_mode & wanted == wanted
 
 
 def _effective_capabilities() -> int:
@@ -104,6 +114,37 @@ def _effective_capabilities() -> int:
     except OSError:
         return 0
     return next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+
+
+def find_stranger(data: Path) -> str | None:
+    """Return what to do for who may not use the cluster, None for its owner, root, and where there is none yet.
+
+    Raise OSError where nobody can look.
+    """
+    try:
+        owner = data.stat().st_uid
+    except FileNotFoundError:
+        return None
+    if os.geteuid() in {0, owner}:
+        return None
+    name = _name_of(owner)
+    return f"it belongs to {name}, and this is {_name_of(os.geteuid())}: run as {_user_of(name)}"
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _name_of(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name if _has_name(uid) else f"the user {uid}"
+
+
+def _user_of(name: str) -> str:
+    return "root, for whom it was made" if name == ACCOUNT_NAME else name
 
 
 class _CapabilityHeader(ctypes.Structure):

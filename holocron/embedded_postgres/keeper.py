@@ -22,6 +22,7 @@ from holocron.embedded_postgres.layout import (
     Layout,
     make_socket_folder,
     open_lock,
+    open_log,
     read_postmaster,
     socket_path,
 )
@@ -104,8 +105,8 @@ def _tell(report: int, line: str) -> None:
 
 def _start(layout: Layout) -> tuple[subprocess.Popen[bytes], Path]:
     programs = find_programs()
-    account = choose_account()
-    if account.is_switched:
+    account = choose_account(layout.owner(), has_cluster=layout.data.exists())
+    if account.is_switched and account.uid != layout.folder.stat().st_uid:
         layout.folder.chmod(0o711)
     account = give_access(account, folder=layout.folder, programs=programs)
     _clear_leftovers(layout)
@@ -142,7 +143,7 @@ def _environment() -> dict[str, str]:
 def _open_log(layout: Layout) -> IO[bytes]:
     if layout.log.exists() and layout.log.stat().st_size > MAX_LOG_BYTES:
         layout.log.replace(layout.log.with_suffix(".old.log"))
-    return layout.log.open("ab")
+    return open_log(layout.log)
 
 
 def _stop_after_the_last_holder(layout: Layout, server: subprocess.Popen[bytes]) -> None:
@@ -180,7 +181,7 @@ def _make_cluster(layout: Layout, *, programs: Path, account: Account) -> None:
     unfinished = layout.unfinished_data
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    os.chown(unfinished, account.uid, account.gid)
+    os.chown(unfinished, account.uid, account.gid, follow_symlinks=False)
     initdb = ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", f"--username={DATABASE_USER}"]
     # Upper and lower case of every script, the same on every machine.
     initdb += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 PORT = 5432  # only a part of the socket's name: nothing listens on the network
 DATABASE_USER = "postgres"
@@ -26,6 +27,10 @@ class Layout:
     def data(self) -> Path:
         """The cluster; its owner is who runs the server."""
         return self.folder / "data"
+
+    def owner(self) -> os.stat_result:
+        """Return whose the cluster is, or is to be: the facts of the cluster, or of the folder. Raise OSError."""
+        return (self.data if self.data.exists() else self.folder).stat()
 
     @property
     def unfinished_data(self) -> Path:
@@ -88,7 +93,7 @@ def make_socket_folder(layout: Layout, *, owner: tuple[int, int]) -> Path:
     beside = layout.folder / "socket"
     if len(os.fsencode(socket_path(beside))) <= MAX_SOCKET_BYTES:
         beside.mkdir(mode=0o700, exist_ok=True)
-        os.chown(beside, *owner)
+        os.chown(beside, *owner, follow_symlinks=False)
         return beside
     digest = hashlib.sha256(os.fsencode(layout.folder.resolve())).hexdigest()[:16]
     name = f"holocron-{owner[0]}-{digest}"
@@ -105,13 +110,38 @@ def _own_folder(path: Path, *, owner: tuple[int, int]) -> Path:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {owner[0], os.geteuid()}:
             path = Path(tempfile.mkdtemp(prefix="holocron-", dir=path.parent))
     path.chmod(0o700)
-    os.chown(path, *owner)
+    os.chown(path, *owner, follow_symlinks=False)
     return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of mode 700, and those above it; what root makes in somebody's folder is that user's."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700 if path == folder else 0o777, exist_ok=True)
+        above = path.parent.stat()
+        if os.geteuid() == 0 and above.st_uid != 0:
+            os.chown(path, above.st_uid, above.st_gid, follow_symlinks=False)
 
 
 def open_lock(path: Path) -> int:
     """Return a descriptor of the lock file, made where it is not there."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _open_given(path, os.O_RDWR, mode=0o600)
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Return the log, made where it is not there, to write at its end."""
+    return os.fdopen(_open_given(path, os.O_WRONLY | os.O_APPEND, mode=0o644), "ab")
+
+
+def _open_given(path: Path, flags: int, *, mode: int) -> int:
+    """Open a file of the folder; what root made there belongs to the folder's owner, who has to open it later."""
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    found, above = os.fstat(descriptor), path.parent.stat()
+    # A link to some other file of root's is not given away.
+    if os.geteuid() == 0 and found.st_uid == 0 != above.st_uid and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        os.fchown(descriptor, above.st_uid, above.st_gid)
+    return descriptor
 
 
 @contextmanager

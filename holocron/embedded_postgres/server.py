@@ -10,8 +10,18 @@ import threading
 import time
 from pathlib import Path
 
+from holocron.embedded_postgres.account import find_stranger
 from holocron.embedded_postgres.keeper import POLL_SECONDS, START_SECONDS, STOP_SECONDS
-from holocron.embedded_postgres.layout import Layout, is_locked, locked, open_lock, read_postmaster, socket_path
+from holocron.embedded_postgres.layout import (
+    Layout,
+    is_locked,
+    locked,
+    make_folder,
+    open_lock,
+    open_log,
+    read_postmaster,
+    socket_path,
+)
 
 # Not `python -m`, which finds the module only where the working folder counts (PYTHONSAFEPATH).
 KEEPER_PROGRAM = (
@@ -45,7 +55,8 @@ def ensure_running(folder: Path) -> str:
     layout = Layout(folder)
     with _guard:
         try:
-            layout.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_strangers(layout)
+            make_folder(layout.folder)
             _hold(layout)
             found = _find_running(layout)
             if found is None:
@@ -57,6 +68,15 @@ def ensure_running(folder: Path) -> str:
                 "name another folder with HOLOCRON_VAR, or set DATABASE_URL"
             ) from error
         return found
+
+
+def _refuse_strangers(layout: Layout) -> None:
+    stranger = find_stranger(layout.data)
+    if stranger is not None:
+        raise EmbeddedServerError(
+            f"the embedded PostgreSQL cannot use {layout.folder}: {stranger}, name another folder with HOLOCRON_VAR, "
+            "or set DATABASE_URL; nothing was changed"
+        )
 
 
 def answers(folder: Path) -> bool:
@@ -130,7 +150,7 @@ def _start(layout: Layout) -> str:
 def _start_keeper(layout: Layout, *, deadline: float) -> None:
     reading, writing = os.pipe()
     try:
-        with layout.log.open("ab") as log:
+        with open_log(layout.log) as log:
             starter = subprocess.Popen(
                 [sys.executable, "-c", KEEPER_PROGRAM, layout.folder.resolve(), str(writing), PROJECT_FOLDER],
                 stdin=subprocess.DEVNULL,

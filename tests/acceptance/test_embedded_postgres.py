@@ -1,10 +1,12 @@
 """Real processes share a real embedded server, and are killed in every way."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,14 +59,18 @@ ask(2)
 class Holder:
     """A process that holds the server."""
 
-    def __init__(self, folder: Path, script: str = HOLDER, **variables: str) -> None:
+    def __init__(self, folder: Path, script: str = HOLDER, *, uid: int | None = None, **variables: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", script, folder],
             cwd=BASE_DIR,
             env={**os.environ, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=None if uid is None else subprocess.PIPE,
             text=True,
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
         )
 
     def wait_until_it_holds(self) -> "Holder":
@@ -269,6 +275,91 @@ def test_roots_closed_folders_are_reached_and_stay_closed(tmp_path: Path) -> Non
     Holder(folder, PYTHONPATH=str(closed)).wait_until_it_holds().leave()
     assert closed.stat().st_mode & 0o077 == 0
     wait_until(lambda: server_processes(folder) == [], "the server has stopped")
+
+
+# Users that every system has; initdb asks for a name.
+ADA, BOB = (pwd.getpwnam(name).pw_uid for name in ("daemon", "nobody"))
+
+
+@pytest.fixture
+def adas() -> Iterator[Path]:
+    """The folder of a user who is not root, where others may look."""
+    above = Path(tempfile.mkdtemp(prefix="holocron-ada-"))
+    above.chmod(0o755)
+    os.chown(above, ADA, ADA)
+    yield from clean_folder(above / "postgres")
+    shutil.rmtree(above)
+
+
+def facts(folder: Path) -> dict[str, tuple[int, int, int]]:
+    found = {path: path.lstat() for path in (folder, *folder.rglob("*")) if not path.is_socket()}
+    return {str(path): (one.st_uid, one.st_mode, one.st_mtime_ns) for path, one in found.items()}
+
+
+def strangers_line(folder: Path, uid: int) -> str:
+    """Return the last line that a user who may not use the server is told."""
+    _said, complaint = Holder(folder, uid=uid).process.communicate(timeout=DEADLINE_SECONDS)
+    return str(complaint.splitlines()[-1])
+
+
+def stopped(folder: Path) -> bool:
+    return server_processes(folder) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_root_works_on_a_users_database_as_that_user_who_can_go_on(adas: Path) -> None:
+    Holder(adas, uid=ADA).wait_until_it_holds().leave()
+    wait_until(lambda: stopped(adas), "the server has stopped")
+    Holder(adas).wait_until_it_holds().leave()
+    wait_until(lambda: stopped(adas), "the server has stopped")
+    assert {uid for uid, _mode, _time in facts(adas).values()} == {ADA}
+    Holder(adas, uid=ADA).wait_until_it_holds().leave()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_what_root_begins_in_a_users_folder_is_that_users(adas: Path) -> None:
+    root = Holder(adas).wait_until_it_holds()
+    user = Holder(adas, uid=ADA).wait_until_it_holds()
+    root.leave()
+    user.leave()
+    wait_until(lambda: stopped(adas), "the server has stopped")
+    assert {uid for uid, _mode, _time in facts(adas).values()} == {ADA}
+    Holder(adas, uid=ADA).wait_until_it_holds().leave()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+@pytest.mark.parametrize("mode", [0o700, 0o755], ids=oct)
+def test_another_user_gets_one_line_and_changes_nothing(adas: Path, mode: int) -> None:
+    Holder(adas, uid=ADA).wait_until_it_holds().leave()
+    wait_until(lambda: stopped(adas), "the server has stopped")
+    adas.chmod(mode)
+    before = facts(adas)
+    line = strangers_line(adas, BOB)
+    assert "HOLOCRON_VAR" in line
+    assert mode == 0o700 or "belongs to daemon, and this is nobody: run as daemon" in line
+    assert facts(adas) == before
+    Holder(adas, uid=ADA).wait_until_it_holds().leave()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_a_user_is_told_that_roots_database_is_roots(adas: Path) -> None:
+    os.chown(adas.parent, 0, 0)
+    Holder(adas).wait_until_it_holds().leave()
+    wait_until(lambda: stopped(adas), "the server has stopped")
+    before = facts(adas)
+    assert "run as root" in strangers_line(adas, ADA)
+    assert facts(adas) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
+def test_root_gives_no_file_away_that_a_user_linked_into_the_folder(adas: Path, tmp_path: Path) -> None:
+    secret = Path(tempfile.mkstemp(dir=adas.parent)[1])
+    os.chown(secret, 0, 0)
+    adas.mkdir()
+    os.chown(adas, ADA, ADA)
+    os.link(secret, Layout(adas).holders_lock)
+    Holder(adas).wait_until_it_holds().leave()
+    assert secret.stat().st_uid == 0
 
 
 def test_a_folder_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
