@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-contract chaos mutants bench bench-admin screenshots lint format docs requirements
+.PHONY: help setup environment demo test test-contract chaos mutants bench bench-admin screenshots lint format sql docs requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -66,6 +66,9 @@ lint: setup ## Run all that CI lints
 
 docs: setup ## Write docs/reference.md anew, from the code and a migrated test database
 	DATABASE_URL= WRITE_REFERENCE=1 $(RUN) -m pytest -q tests/unit/test_reference.py
+
+sql: setup ## Render the procedures that have a template in migrations_sql/templates
+	$(RUN) -m tests.rendered_sql
 
 format: setup ## Put the code into the form that lint wants
 	$(RUN) -m ruff check --fix

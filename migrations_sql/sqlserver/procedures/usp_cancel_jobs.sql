@@ -109,11 +109,10 @@ BEGIN
         finished_utc = CASE WHEN h.status <> N'RUNNING' THEN @now END
     OUTPUT inserted.job_seq, inserted.job_id, inserted.current_run_id, inserted.status
     INTO @changed (job_seq, job_id, run_id, to_status)
-    FROM @held AS h
-    INNER JOIN llm.job AS j WITH (ROWLOCK)
-        ON h.job_seq = j.job_seq
+    FROM @held AS h, llm.job AS j WITH (ROWLOCK)
     WHERE
-        h.why IS NULL
+        h.job_seq = j.job_seq
+        AND h.why IS NULL
         AND j.status = h.status
     OPTION (LOOP JOIN, FORCE ORDER);
 

@@ -185,14 +185,11 @@ BEGIN
                 error_kind = NULL,
                 finished_utc = NULL
             OUTPUT inserted.job_seq, inserted.job_id, inserted.status INTO @changed (job_seq, job_id, to_status)
-            FROM @held AS h
-            LEFT JOIN @refused AS r
-                ON h.job_seq = r.job_seq
-            INNER JOIN llm.job AS j WITH (ROWLOCK)
-                ON h.job_seq = j.job_seq
+            FROM @held AS h, llm.job AS j WITH (ROWLOCK)
             WHERE
-                h.why IS NULL
-                AND r.job_seq IS NULL
+                h.job_seq = j.job_seq
+                AND h.why IS NULL
+                AND h.job_seq NOT IN (SELECT r.job_seq FROM @refused AS r)
                 AND j.status = h.status
             OPTION (LOOP JOIN, FORCE ORDER);
 
@@ -235,10 +232,10 @@ BEGIN
     FROM @listed AS l
     LEFT JOIN @held AS h
         ON l.place = h.place
-    LEFT JOIN @refused AS r
-        ON h.job_seq = r.job_seq
     LEFT JOIN @changed AS c
         ON h.job_seq = c.job_seq
+    LEFT JOIN @refused AS r
+        ON h.job_seq = r.job_seq
     ORDER BY l.place;
 END;
 GO
