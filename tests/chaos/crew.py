@@ -78,7 +78,7 @@ class Crew:
                 *("--poll-seconds", str(POLL_SECONDS)),
                 *("--grace-seconds", str(GRACE_SECONDS)),
             ],
-            environment=world.pooled_environment if self._started % 2 else world.environment,
+            environment=world.pooled_environment if self._started % 2 else world.straight_environment,
             log=world.folder / f"{self._worker_ids[place]}.{self._started}.log",
             preexec=become(world.account, signal_at_parents_death=signal.SIGKILL),
         )

@@ -33,6 +33,13 @@ class Director:
         self._lasting: dict[Fault, Act] = {}
         self._waiting: dict[Fault, PlannedFault] = {}
         self._begun = 0.0
+        faults = world.database_faults
+        self._of_database: dict[Fault, Callable[[], Act]] = {
+            Fault.DATABASE_FULL: faults.fill_disk,
+            Fault.DATABASE_SLOW: faults.limit_statements,
+            Fault.DATABASE_FROZEN: faults.freeze_connections,
+            Fault.LOGIN_REFUSED: faults.refuse_login,
+        }
 
     def run(self, plan: Sequence[PlannedFault], *, seconds: float) -> None:
         self._wait_for_the_crew()
@@ -116,6 +123,8 @@ class Director:
         if fault is Fault.LAKE_READ_ONLY:
             world.set_lake_writable(writable=False)
             return lambda: world.set_lake_writable(writable=True)
+        if fault in self._of_database:
+            return self._of_database[fault]()
         world.set_lake_full(full=True)
         return lambda: world.set_lake_full(full=False)
 

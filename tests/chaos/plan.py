@@ -11,6 +11,10 @@ class Fault(StrEnum):
     PAUSE = "worker paused beyond its lease (SIGSTOP, SIGCONT)"
     DATABASE_CRASH = "PostgreSQL stopped hard and started again"
     DATABASE_CUT = "connections of PostgreSQL cut"
+    DATABASE_FULL = "database disk full (53100)"
+    DATABASE_SLOW = "statement time-outs (57014)"
+    DATABASE_FROZEN = "connections of PostgreSQL frozen"
+    LOGIN_REFUSED = "login refused"
     OLLAMA_AWAY = "Ollama away"
     LAKE_READ_ONLY = "lake read-only"
     LAKE_FULL = "lake full"
@@ -48,6 +52,10 @@ RHYTHMS = {
     Fault.RESCHEDULE: Rhythm(every_seconds=2),
     Fault.HOLD: Rhythm(every_seconds=3),
     Fault.DUPLICATES: Rhythm(every_seconds=2),
+    Fault.DATABASE_FULL: Rhythm(every_seconds=20, lasts_seconds=(0.3, 3.0)),
+    Fault.DATABASE_SLOW: Rhythm(every_seconds=20, lasts_seconds=(0.3, 3.0)),
+    Fault.DATABASE_FROZEN: Rhythm(every_seconds=20, lasts_seconds=(0.5, 6.0)),
+    Fault.LOGIN_REFUSED: Rhythm(every_seconds=20, lasts_seconds=(0.3, 3.0)),
     Fault.POOLER_CRASH: Rhythm(every_seconds=20, lasts_seconds=(0.1, 1.5)),
 }
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from signal import SIGQUIT
@@ -19,11 +20,14 @@ import psycopg
 
 from holocron.embedded_postgres.account import _CAP_DAC_READ_SEARCH, Account
 from holocron.embedded_postgres.keeper import DATABASE_NAME
+from holocron.embedded_postgres.layout import PORT
+from tests.chaos.database_faults import DatabaseFaults
 from tests.chaos.model_faults import ModelFaults
 from tests.chaos.processes import BASE_DIR
 from tests.chaos.spans import Span
 from tests.chaos.worker import FULL_VARIABLE
 from tests.fake_ollama import FakeOllama
+from tests.freezing_proxy import FreezingProxy, freezing_proxy
 from tests.own_pgbouncer import PROGRAM, OwnPgBouncer
 from tests.own_postgres import OwnPostgres
 
@@ -41,6 +45,8 @@ class ChaosWorld:
     model_faults: ModelFaults
     account: Account
     is_kept: bool
+    proxy: FreezingProxy
+    """In front of PostgreSQL, for the workers that do not go through the pooler."""
     pooler: OwnPgBouncer | None = None
     """In transaction mode, where PgBouncer is installed: every second worker goes through it."""
     away: list[Span] = field(default_factory=list)
@@ -76,10 +82,24 @@ class ChaosWorld:
         }
         return {**os.environ, **own}
 
+    @cached_property
+    def database_faults(self) -> DatabaseFaults:
+        """What can go wrong on the straight way to the database; once that is migrated."""
+        return DatabaseFaults(self.postgres, self.proxy, away=self.away)
+
+    @property
+    def straight_environment(self) -> dict[str, str]:
+        """The way without the pooler, under a login of the workers' own."""
+        return self.environment | {"DATABASE_URL": self.database_faults.url}
+
     @property
     def pooled_environment(self) -> dict[str, str]:
         """The way through the pooler, where there is one."""
-        return self.environment | ({"DATABASE_URL": self.pooler.url(DATABASE_NAME)} if self.pooler else {})
+        return (
+            self.environment | {"DATABASE_URL": self.pooler.url(DATABASE_NAME)}
+            if self.pooler
+            else self.straight_environment
+        )
 
     def crash_pooler(self, *, away_seconds: float) -> None:
         """Kill the pooler, and start it again on the thread that restarts the database."""
@@ -159,9 +179,10 @@ def chaos_world(rng: Random, *, keep: bool) -> Iterator[ChaosWorld]:
         )
         pooler.start()
     try:
-        with FakeOllama(records=False) as fake:
+        socket = postgres.socket_folder / f".s.PGSQL.{PORT}"
+        with FakeOllama(records=False) as fake, freezing_proxy(socket) as proxy:
             fake.always(model_faults)
-            world = ChaosWorld(postgres, folder / "world", fake, model_faults, account, is_kept=keep, pooler=pooler)
+            world = ChaosWorld(postgres, folder / "world", fake, model_faults, account, keep, proxy, pooler=pooler)
             world.lake.mkdir(parents=True)
             for own in (world.folder, world.lake):
                 os.chown(own, account.uid, account.gid)

@@ -39,6 +39,7 @@ class Grounds:
         self.folder, self.account = folder, choose_account()
         self.environment: Mapping[str, str] = {}
         self.pooled_environment: Mapping[str, str] = {}
+        self.straight_environment: Mapping[str, str] = {}
 
     def note(self, what: str) -> None:
         """Forget it."""
