@@ -34,7 +34,7 @@ def distances(reading: Reading, spans: Sequence[Span], cues: frozenset[str]) -> 
     found = []
     for place, span in enumerate(spans):
         floor = spans[place - 1].end if place else -1
-        ceiling = spans[place + 1].start if place + 1 < len(spans) else len(reading)
+        ceiling = spans[place + 1].start if place + 1 < len(spans) else len(reading.low)
         back, forth = _distance_back(reading, span, is_cue, floor), _distance_forth(reading, span, is_cue, ceiling)
         found.append(min(back, forth))
     for place in range(len(spans) - 1):
@@ -75,7 +75,9 @@ def _is_abbreviation(reading: Reading, at: int) -> bool:
 def _is_share_of(reading: Reading, before: Span, after: Span) -> bool:
     """Whether the first counts some of the second ("35 of the 120 seats")."""
     between = reading.low[before.end : after.start]
-    return "of" in between and all(word in {"out", "of", "the", "its", "their", "all"} for word in between)
+    return "of" in between and all(
+        word in {"out", "of", "the", "its", "his", "her", "their", "our", "all", "these", "those"} for word in between
+    )
 
 
 def _continues(reading: Reading, before: Span, after: Span) -> bool:

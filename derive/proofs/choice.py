@@ -8,7 +8,6 @@ from derive.proofs.word_classes import classes_of
 
 _MOST = 200
 _MOST_WORDS = 20
-_OPPOSITE = ("un", "in", "im", "il", "ir", "non", "dis", "not ", "no ", "non-")
 
 
 def judge_choice(value: str, quote: str, context: Context) -> Judgement:

@@ -40,7 +40,7 @@ def is_in_code(reading: Reading, at: int) -> bool:
 def end_of_code(reading: Reading, at: int) -> int:
     """Return the token after the code that holds this one."""
     at += 1
-    while at < len(reading) and reading.is_glued(at) and reading.raw[at] not in ",;:()":
+    while at < len(reading.low) and reading.is_glued(at) and reading.raw[at] not in ",;:()":
         at += 1
     return at
 
@@ -48,10 +48,10 @@ def end_of_code(reading: Reading, at: int) -> int:
 def spaced_thousands(reading: Reading, at: int) -> tuple[Decimal, int] | None:
     """Read "12 345 678", whose groups stand one blank apart; return it and the token after it."""
     digits, end = reading.raw[at], at + 1
-    if digits[0] == "0":
+    if end == len(reading.raw) or not "0" <= reading.raw[end][0] <= "9" or digits[0] == "0":
         return None
     while (
-        end < len(reading)
+        end < len(reading.low)
         and reading.starts[end] == reading.starts[end - 1] + len(reading.raw[end - 1]) + 1
         and len(digits) < 40
     ):

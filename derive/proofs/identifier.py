@@ -29,7 +29,11 @@ def looks_like_identifier(value: str) -> bool:
     value = value.strip()
     if len(value) > 300 or not value:
         return False
-    if _EMAIL.fullmatch(value) or _URL.fullmatch(value) or _UUID.fullmatch(value) or _DOTTED.fullmatch(value):
+    if "@" in value and _EMAIL.fullmatch(value):
+        return True
+    if (":" in value or value[:3] in {"www", "WWW"}) and _URL.fullmatch(value):
+        return True
+    if (len(value) == 36 and _UUID.fullmatch(value)) or (value.count(".") > 1 and _DOTTED.fullmatch(value)):
         return True
     if not value.isascii():
         return False

@@ -1,6 +1,8 @@
 """Chooses the rule for a value and judges it."""
 
 from collections.abc import Callable, Mapping
+from decimal import localcontext
+from functools import lru_cache
 from types import MappingProxyType
 
 from derive.proofs.choice import judge_choice
@@ -8,6 +10,7 @@ from derive.proofs.date import is_date, judge_date
 from derive.proofs.identifier import judge_identifier, looks_like_identifier
 from derive.proofs.judgement import Context, Judgement, undecided, worst
 from derive.proofs.keys import key_of
+from derive.proofs.literals import ARITHMETIC
 from derive.proofs.number import judge_number
 from derive.proofs.polarity import judge_polarity, truth_of
 from derive.proofs.quantities import quantities
@@ -60,8 +63,10 @@ def judge(value: object, quote: str, context: Context = Context()) -> Judgement:
         return undecided(f"The value or the quote is longer than {MAX_CHARACTERS} characters.")
     if not text.strip() or not quote.strip():
         return undecided("The value or the quote is empty.")
-    proof = choose_rule(text, context)
-    judgement = RULES[proof](text, quote, context)
+    # The caller's own decimal context may round, or trap what is rounded.
+    with localcontext(ARITHMETIC):
+        proof = choose_rule(text, context)
+        judgement = RULES[proof](text, quote, context)
     return Judgement(judgement.verdict, judgement.why, proof)
 
 
@@ -73,7 +78,12 @@ def choose_rule(value: str, context: Context = Context()) -> str:  # noqa: B008 
         return "choice"
     if truth_of(value) is not None and not value.strip().isdigit():
         return "polarity"
-    key = key_of(context.key, context.unit)
+    return _rule_by_form(value, context.key, context.unit)
+
+
+@lru_cache(maxsize=1_024)
+def _rule_by_form(value: str, key_name: str, unit: str) -> str:
+    key = key_of(key_name, unit)
     has_digit = any(map(str.isdigit, value))
     if (
         "@" in value
@@ -103,6 +113,8 @@ def _is_number(value: str) -> bool:
     if not found or all(one.kind in {"none", "group", "times"} or one.is_weak for one in found):
         return False
     reading = read(value)
+    if sum(one.end - one.start for one in found) == len(reading.low):
+        return True
     taken = {at for one in found for at in range(one.start, one.end)}
     rest = [
         word for at, word in enumerate(reading.low) if at not in taken and word[0].isalpha() and word not in GRAMMAR

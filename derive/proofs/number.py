@@ -18,6 +18,7 @@ _DOWN = frozenset(
     "fell fall falling dropped drop declined decline decrease decreased down loss lost lose deficit shrank contracted "
     "slipped reduced reduction negative overdrawn plunged slumped".split()
 )
+_BOUNDS = frozenset("about around least most than more less fewer not at over under up to approximately nearly".split())
 _DOWN_AFTER = frozenset("loss decline drop decrease lower fall".split())
 _COMPARED = frozenset("from than against versus vs".split())
 _COMPARING = frozenset(
@@ -162,6 +163,8 @@ class _Case:
 
     def _of_same(self, relations: list[Relation], same: list[int], said: str) -> Judgement:
         """Decide whether a number that stands in the quote is the one the key means."""
+        if len(relations) == 1:
+            return supported(f"The quote says {self._said(0)}.")
         place = min(same, key=lambda place: self.near[place])
         rivals = [
             other
@@ -208,33 +211,10 @@ class _Case:
     def _said(self, place: int) -> str:
         quantity = self.quoted[place]
         start = quantity.start
-        words = self.reading.low
-        while (
-            start
-            and words[start - 1]
-            in {
-                "about",
-                "around",
-                "least",
-                "most",
-                "than",
-                "more",
-                "less",
-                "fewer",
-                "not",
-                "at",
-                "over",
-                "under",
-                "up",
-                "to",
-                "approximately",
-                "nearly",
-            }
-            and quantity.start - start < 3
-        ):
-            start -= 1
         if quantity.is_exact and not quantity.is_approximate:
-            start = quantity.start
+            return shown(self.reading.slice(start, quantity.end))
+        while start > max(0, quantity.start - 3) and self.reading.low[start - 1] in _BOUNDS:
+            start -= 1
         return shown(self.reading.slice(start, quantity.end))
 
 

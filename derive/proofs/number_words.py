@@ -132,7 +132,7 @@ def _after_article(words: list[str], at: int, following: str) -> Spoken | None:
         return _cardinal(words, at + 1)
     if following in GROUPS:
         return _exact(GROUPS[following], at + (3 if words[at + 2 : at + 3] == ["of"] else 2), "group")
-    if following in PARTS and words[at + 2 : at + 3] == ["of"]:
+    if following in PARTS and words[at + 2 : at + 3] in ([], ["of"]):
         return _exact(ARITHMETIC.divide(Decimal(1), Decimal(PARTS[following])), at + 2, "part")
     if following == "few" and words[at + 2 : at + 3] and words[at + 2] in _SPOKEN_SCALES:
         scale = Decimal(SCALES[words[at + 2]])

@@ -142,11 +142,6 @@ def _is_denied_after(reading: Reading, at: int) -> bool:
     return False
 
 
-def negations_in(reading: Reading) -> int:
-    """Return how many negations a text holds."""
-    return sum(is_negation(reading, at) for at in range(len(reading)))
-
-
 def truth_of(value: str) -> bool | None:
     """Return what a value means that only says yes or no; None for any other."""
     word = value.strip().lower().rstrip(".")

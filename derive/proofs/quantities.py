@@ -157,7 +157,7 @@ def _finish(reading: Reading, quantity: Quantity) -> None:
 
 def _read_scale(reading: Reading, quantity: Quantity) -> None:
     at = quantity.end
-    if at >= len(reading) or quantity.low is None or quantity.high is None:
+    if at >= len(reading.low) or quantity.low is None or quantity.high is None:
         return
     word = reading.low[at]
     if word == "-" and reading.word(at + 1) in {"million", "billion", "thousand", "hundred"}:
@@ -196,13 +196,13 @@ def _letter_scale(reading: Reading, quantity: Quantity, at: int) -> int | None:
 
 def _read_unit(reading: Reading, quantity: Quantity) -> None:
     at = quantity.end
-    if at >= len(reading):
+    if at >= len(reading.low):
         return
     if quantity.kind == "part" and reading.low[at : at + 2] in (["of", "a"], ["of", "an"]):
         at += 2
     elif quantity.kind == "part" and reading.low[at] in {"a", "an"}:
         at += 1
-    if at >= len(reading):
+    if at >= len(reading.low):
         return
     is_dashed = reading.low[at] == "-" and reading.is_glued(at) and reading.is_glued(at + 1)
     found = unit_at(reading, at + is_dashed)

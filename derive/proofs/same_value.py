@@ -1,12 +1,14 @@
 """Whether two values say the same, whatever their notation."""
 
 from dataclasses import replace
+from decimal import localcontext
 
 from derive.proofs.comparing import Relation, relate
 from derive.proofs.date import is_same_date
 from derive.proofs.judgement import Context
 from derive.proofs.judging import choose_rule
 from derive.proofs.keys import Key, key_of
+from derive.proofs.literals import ARITHMETIC
 from derive.proofs.polarity import truth_of
 from derive.proofs.quantities import quantities
 from derive.proofs.quantity import Quantity
@@ -32,6 +34,11 @@ def same_value(first: object, second: object, context: Context = Context()) -> b
     truth = truth_of(ours)
     if truth is not None and truth_of(theirs) is truth and not (ours.strip().isdigit() and theirs.strip().isdigit()):
         return True
+    with localcontext(ARITHMETIC):
+        return _same_by_rule(ours, theirs, context)
+
+
+def _same_by_rule(ours: str, theirs: str, context: Context) -> bool:
     rules = {choose_rule(ours, context), choose_rule(theirs, context)}
     if "identifier" in rules or "choice" in rules:
         return False

@@ -240,7 +240,7 @@ def unit_at(reading: Reading, at: int) -> tuple[Unit, int] | None:
     if found is None:
         return None
     unit, end = found
-    if unit.dimension in {"percent", "points", "temperature", "pound"} or end >= len(reading):
+    if unit.dimension in {"percent", "points", "temperature", "pound"} or end >= len(reading.low):
         return unit, end
     return _with_power_or_rate(reading, unit, end)
 

@@ -1,5 +1,6 @@
 """No value and no quote makes a rule raise, dawdle, or write what a page should not show."""
 
+import decimal
 import re
 import time
 from pathlib import Path
@@ -63,7 +64,7 @@ def _seconds_to_judge(value: str, quote: str, context: Context) -> float:
     """Return the processor's time for one judgement, the least of three: other work disturbs one or two."""
     least = float("inf")
     for _ in range(3):
-        _forget()
+        clear_caches()
         started = time.process_time()
         judge(value, quote, context)
         least = min(least, time.process_time() - started)
@@ -72,12 +73,13 @@ def _seconds_to_judge(value: str, quote: str, context: Context) -> float:
     return least
 
 
-def _forget() -> None:
+def clear_caches() -> None:
     from derive.proofs.date_reading import dates
+    from derive.proofs.judging import _rule_by_form
     from derive.proofs.quantities import quantities
     from derive.proofs.reading import read
 
-    for cached in (read, quantities, dates):
+    for cached in (read, quantities, dates, _rule_by_form):
         cached.cache_clear()
 
 
@@ -111,6 +113,21 @@ def test_numbers_of_any_length_are_told_apart(value: object, quote: str) -> None
 
 def test_a_number_of_300_digits_is_supported_by_itself() -> None:
     assert judge("9" * 300, f"It has {'9' * 300} parts.").verdict is Verdict.SUPPORTED
+
+
+def test_the_callers_decimal_context_changes_no_verdict() -> None:
+    pairs = [
+        ("12345678", "12345679"),
+        ("12345678 km", "12,345,678 km"),
+        ("98.6 °F", "37 °C"),
+        ("a third", "two thirds"),
+    ]
+    usual = [judge(value, quote).verdict for value, quote in pairs]
+    coarse = decimal.Context(prec=3, traps=[decimal.Inexact, decimal.Rounded, decimal.InvalidOperation])
+    clear_caches()
+    with decimal.localcontext(coarse):
+        assert [judge(value, quote).verdict for value, quote in pairs] == usual
+        assert not same_value("12345678 km", "12345679 km")
 
 
 def test_digits_of_other_scripts_count() -> None:
