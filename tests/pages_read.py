@@ -1,4 +1,4 @@
-"""How many pages of the database a claim reads: what each engine tells in its own way."""
+"""How many pages of the database a claim or a purge reads: what each engine tells in its own way."""
 
 from collections.abc import Callable
 
@@ -9,25 +9,38 @@ from django.db.utils import DatabaseError
 
 def pages_read_by_a_claim() -> int:
     """Claim one job and return how many pages that read; skip where the engine does not tell."""
-    measure: Callable[[], int] = {"postgresql": _postgresql, "microsoft": _sqlserver}[connection.vendor]
-    return measure()
+    return _pages_read("usp_claim_next_job", worker_id="'measured'")
 
 
-def _postgresql() -> int:
+def pages_read_by_a_dry_purge(status: str) -> int:
+    """Tell what a purge of one state would take, and return how many pages that read; skip as above."""
+    before, states, actor = "'2030-01-01'", f"'[\"{status}\"]'", "'measured'"
+    dry = "1" if connection.vendor == "microsoft" else "TRUE"
+    return _pages_read("usp_purge_jobs", finished_before_utc=before, statuses_json=states, actor=actor, dry_run=dry)
+
+
+def _pages_read(procedure: str, **literals: str) -> int:
+    measure: Callable[..., int] = {"postgresql": _postgresql, "microsoft": _sqlserver}[connection.vendor]
+    return measure(procedure, literals)
+
+
+def _postgresql(procedure: str, literals: dict[str, str]) -> int:
+    given = ", ".join(f"{name} => {value}" for name, value in literals.items())
     with connection.cursor() as cursor:
-        cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM llm.usp_claim_next_job('measured')")
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM llm.{procedure}({given})")
         plan = cursor.fetchone()[0][0]["Plan"]
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
 
-def _sqlserver() -> int:
+def _sqlserver(procedure: str, literals: dict[str, str]) -> int:
+    given = ", ".join(f"@{name} = {value}" for name, value in literals.items())
     with connection.cursor() as cursor:
-        cursor.execute("EXEC llm.usp_claim_next_job @worker_id = N'measured'")
+        cursor.execute(f"EXEC llm.{procedure} {given}")
         cursor.fetchall()
         try:
             cursor.execute(
                 "SELECT last_logical_reads FROM sys.dm_exec_procedure_stats "
-                "WHERE database_id = DB_ID() AND object_id = OBJECT_ID(N'llm.usp_claim_next_job')"
+                f"WHERE database_id = DB_ID() AND object_id = OBJECT_ID(N'llm.{procedure}')"
             )
             row = cursor.fetchone()
         except DatabaseError:

@@ -1,6 +1,7 @@
 """What operators and callers may do to the queue: enqueue, change and purge jobs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from derive.contracts import (
     JobRef,
     Purged,
 )
+from derive.errors import QueueError
 from derive.queue.connection import QueueConnection, batches_of, given, status_of
 from derive.sql import payloads, procedures
 from derive.sql.calls import Row, as_guid, call_as_one
@@ -58,19 +60,37 @@ class OperatorQueue(QueueConnection):
         reason: str | None = None,
         before_commit: Callable[[list[Enqueued]], object] = lambda _answers: None,
     ) -> list[Enqueued]:
-        """Queue all jobs of the batches in one transaction, or none, and answer in their order. Repeatable.
+        """Queue all jobs of the batches, or none, and answer in their order. Repeatable: each job has its id already.
 
-        Each job has its id already: the batches are asked for anew when all has to be said again, and nothing may be
-        queued twice. ``before_commit`` is told the answers while all can still be undone, which its raising does. Until
-        the commit the keys stay locked: who calls this bounds how many jobs there are.
+        The batches are staged first, where nobody sees them and no key is held, then queued by one call: other writers
+        wait for that alone, however long the batches take to come. What is staged and never queued is removed by a
+        later one. ``before_commit`` is told the answers while all can still be undone, which its raising does.
+
+        Raises ValueError for a job without an id, and QueueError: nothing is queued; but after CommitUnanswered nobody
+        knows.
         """
-        calls = call_as_one(
-            self._using,
-            procedures.ENQUEUE_JOBS,
-            lambda: (_jobs(_named(batch), actor, reason) for batch in batches()),
-            before_commit=lambda calls: before_commit(_all_answers(calls)),
-        )
-        return _all_answers(calls)
+        stage_id = uuid4()
+        self._call(procedures.STAGE_JOBS, {"stage_id": stage_id})
+        try:
+            self._stage(stage_id, batches())
+            (rows,) = call_as_one(
+                self._using,
+                procedures.PUBLISH_JOBS,
+                lambda: [given(stage_id=stage_id, actor=actor, reason=reason)],
+                before_commit=lambda calls: before_commit(_answers(calls[0])),
+            )
+            return _answers(rows)
+        finally:
+            # What cannot be cleared now is cleared a day later, by whoever stages next.
+            with suppress(QueueError):
+                self._call(procedures.STAGE_JOBS, {"stage_id": stage_id})
+
+    def _stage(self, stage_id: UUID, batches: Iterable[Sequence[JobInput]]) -> None:
+        first_n = 0
+        for part_no, batch in enumerate(batches):
+            jobs_json = payloads.jobs_json(_named(batch), first_n=first_n)
+            self._call(procedures.STAGE_JOBS, {"stage_id": stage_id, "part_no": part_no, "jobs_json": jobs_json})
+            first_n += len(batch)
 
     def cancel(self, jobs: Sequence[JobRef], *, actor: str, reason: str | None = None) -> list[JobChange]:
         """Cancel waiting jobs at once, and ask running ones to stop."""
@@ -177,7 +197,3 @@ def _answers(rows: Sequence[Row]) -> list[Enqueued]:
         Enqueued.model_construct(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
         for _n, job_id, is_duplicate, status in sorted(rows, key=lambda row: int(row[0]))
     ]
-
-
-def _all_answers(calls: Iterable[Sequence[Row]]) -> list[Enqueued]:
-    return [answer for rows in calls for answer in _answers(rows)]

@@ -15,14 +15,14 @@ _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
 _TRIES = TypeAdapter(list[DeletionTry])
 
 
-def jobs_json(jobs: Iterable[JobInput]) -> str:
-    """Return the array for ``usp_enqueue_jobs``; ``n`` counts from 0.
+def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
+    """Return the array for ``usp_enqueue_jobs``; ``n`` counts from ``first_n``.
 
     A job without a ``job_id`` gets one here, so that the call may be said again after a lost answer. The members
     ``n`` and ``job_id`` are put in front of what Pydantic writes: a dict a job would cost four times as much.
     """
     elements = []
-    for n, job in enumerate(jobs):
+    for n, job in enumerate(jobs, start=first_n):
         members = job.model_dump_json(exclude_none=True)[1:]
         identity = "" if job.job_id else f'"job_id":"{uuid4()}",'
         elements.append(f'{{"n":{n},{identity}{members}')

@@ -32,6 +32,8 @@ ENQUEUE_JOB = Procedure(
     _words("job_id is_duplicate status"),
 )
 ENQUEUE_JOBS = Procedure("usp_enqueue_jobs", _words("jobs_json actor reason"), _words("n job_id is_duplicate status"))
+STAGE_JOBS = Procedure("usp_stage_jobs", _words("stage_id part_no jobs_json"), _words("parts"))
+PUBLISH_JOBS = Procedure("usp_publish_jobs", _words("stage_id actor reason"), _words("n job_id is_duplicate status"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
     _words("worker_id lease_seconds max_jobs model except_interrogations_json"),
@@ -114,6 +116,8 @@ SETTLE_LAKE = Procedure("usp_settle_lake", _words("lake_id replaces"), _words("l
 PROCEDURES = (
     ENQUEUE_JOB,
     ENQUEUE_JOBS,
+    STAGE_JOBS,
+    PUBLISH_JOBS,
     CLAIM_NEXT_JOB,
     HEARTBEAT,
     COMPLETE_JOB,

@@ -120,9 +120,9 @@ def test_a_last_batch_that_is_refused_leaves_nothing_of_the_file(
     with monkeypatch.context() as patch:
         real, told = payloads.jobs_json, []
 
-        def spoilt_at_the_third(jobs: Any) -> str:
+        def spoilt_at_the_third(jobs: Any, **more: Any) -> str:
             told.append(jobs)
-            return '[{"n": 0}]' if len(told) == 3 else real(jobs)
+            return '[{"n": 99}]' if len(told) == 3 else real(jobs, **more)
 
         patch.setattr(payloads, "jobs_json", spoilt_at_the_third)
         broken = queue_all(operator, in_batches)
@@ -133,19 +133,19 @@ def test_a_last_batch_that_is_refused_leaves_nothing_of_the_file(
 def test_a_database_that_goes_away_in_the_middle_leaves_nothing_of_the_file(
     operator: Client, in_batches: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server ends the session after the second batch, both times that it is tried."""
+    """The server ends the session after the first batch, as often as it is tried."""
     with monkeypatch.context() as patch:
         real, sent = calls_module._send, []
 
         def cut_at_the_third(*arguments: Any) -> Any:
             sent.append(arguments)
-            if len(sent) % 3 == 0:
+            if len(sent) >= 3:
                 at_once(partial(end_session, session_id()))
             return real(*arguments)
 
         patch.setattr(calls_module, "_send", cut_at_the_third)
         broken = queue_all(operator, in_batches)
-        assert len(sent) == 6
+        assert len(sent) >= 4
     nothing_is_queued_and_the_page_says_so(operator, broken)
 
 

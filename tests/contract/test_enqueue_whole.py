@@ -13,8 +13,18 @@ from derive.contracts import Enqueued, JobInput
 from derive.errors import BadArgument, CommitUnanswered, DatabaseUnavailable, InsideTransaction
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
-from derive.sql import calls
-from tests.contract.scenes import ACTOR, THREAD_SECONDS, a_job, at_once, claimed, queued
+from derive.sql import calls, payloads, procedures
+from tests.contract.scenes import (
+    ACTOR,
+    THREAD_SECONDS,
+    a_job,
+    at_once,
+    claim_one,
+    claimed,
+    queued,
+    said,
+    success,
+)
 
 BATCHES, JOBS = 3, 4
 
@@ -126,37 +136,107 @@ def test_the_answers_are_told_before_the_commit_which_can_then_still_be_undone(q
 
 
 @pytest.mark.parametrize("number", range(BATCHES))
-def test_after_a_lost_connection_all_is_said_again_and_never_the_rest(queue: JobQueue, number: int) -> None:
+def test_after_a_lost_connection_all_is_queued_once(queue: JobQueue, number: int) -> None:
     batches = Batches(once(number, lose_the_connection))
     all_is_queued_once(batches, whole(queue, batches))
-    assert batches.asked == 2
+    assert batches.asked == 1, "what is staged already is not sent again"
 
 
-def test_a_connection_that_is_lost_again_leaves_nothing(queue: JobQueue) -> None:
-    batches = Batches(lambda number: lose_the_connection() if number == BATCHES - 1 else None)
-    with pytest.raises(DatabaseUnavailable) as raised:
-        whole(queue, batches)
+CALLS = 1 + BATCHES + 1 + 1
+"""Beginning, a call for each batch, publishing, clearing."""
+
+
+def fail_at(sent: list[str], *numbers: int, error: Exception) -> Callable[..., Any]:
+    """Send as ever, but raise an error instead of sending these calls; counts from 1."""
+    send = calls._send
+
+    def failing(*arguments: Any) -> Any:
+        sent.append(arguments[1].name)
+        if len(sent) in numbers:
+            raise error
+        return send(*arguments)
+
+    return failing
+
+
+@pytest.mark.parametrize("number", range(1, CALLS))
+def test_a_call_that_stays_unanswered_leaves_nothing(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    sent: list[str] = []
+    lost = OperationalError("server closed the connection unexpectedly")
+    with monkeypatch.context() as patch:
+        patch.setattr(calls, "_send", fail_at(sent, number, number + 1, error=lost))
+        with pytest.raises(DatabaseUnavailable) as raised:
+            whole(queue, Batches())
     assert not isinstance(raised.value, CommitUnanswered)
-    assert batches.asked == 2
+    assert nothing_is_staged()
     nothing_is_left()
 
 
-def test_a_deadlocks_victim_in_the_middle_is_said_again_from_the_first_batch(
-    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    send, sent = calls._send, [0]
-
-    def refuse_the_third(*arguments: Any) -> Any:
-        sent[0] += 1
-        if sent[0] == BATCHES:
-            raise OperationalError("the transaction was chosen as the deadlock victim")
-        return send(*arguments)
-
-    monkeypatch.setattr(calls, "_send", refuse_the_third)
+@pytest.mark.parametrize("number", range(1, CALLS + 1))
+def test_a_deadlocks_victim_is_said_again_alone(queue: JobQueue, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    sent: list[str] = []
+    victim = OperationalError("the transaction was chosen as the deadlock victim")
+    monkeypatch.setattr(calls, "_send", fail_at(sent, number, error=victim))
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     batches = Batches()
     all_is_queued_once(batches, whole(queue, batches))
-    assert (batches.asked, sent[0]) == (2, 2 * BATCHES)
+    assert (batches.asked, len(sent)) == (1, CALLS + 1), "one call more, and no other"
+
+
+def staged(where: str = "") -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM llm.staged_jobs{where}")
+        return int(cursor.fetchone()[0])
+
+
+def nothing_is_staged() -> bool:
+    return staged() == 0
+
+
+def test_nobody_waits_for_batches_that_are_still_to_come(queue: JobQueue) -> None:
+    """Others queue under the very keys, complete and claim, while the whole is staged; then those hold the keys."""
+    theirs: list[Any] = []
+
+    def meanwhile() -> Any:
+        one = queue.enqueue(a_job(dedupe_key="k0"), actor="others")
+        queue.complete(success(claim_one(queue, "others")))
+        return one.job_id
+
+    batches = Batches(once(BATCHES - 1, lambda: theirs.extend(at_once(meanwhile))))
+    answers = whole(queue, batches)
+    assert [answer.job_id for answer in answers if answer.is_duplicate] == theirs
+    assert Job.objects.count() == len(batches.jobs)
+
+
+def test_nothing_stays_staged(queue: JobQueue) -> None:
+    whole(queue, Batches())
+    assert nothing_is_staged()
+    with pytest.raises(BadArgument):
+        whole(queue, refused_at_the_last())
+    assert nothing_is_staged()
+
+
+def test_what_was_staged_and_left_behind_goes_a_day_later(queue: JobQueue) -> None:
+    stage = uuid4()
+    for part in range(2):
+        said(procedures.STAGE_JOBS, stage_id=stage, part_no=part, jobs_json="[]")
+    whole(queue, Batches())
+    assert staged() == 2
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE llm.staged_jobs SET staged_utc = '2026-01-01' WHERE part_no = 0")
+    whole(queue, Batches())
+    assert staged() == 1
+
+
+def test_a_part_that_is_staged_again_is_there_once(queue: JobQueue) -> None:
+    stage = uuid4()
+    for name in ("first", "last"):
+        part = payloads.jobs_json([a_job(job_id=uuid4(), entity_id=name)])
+        assert said(procedures.STAGE_JOBS, stage_id=stage, part_no=0, jobs_json=part) == [(1,)]
+    said(procedures.PUBLISH_JOBS, stage_id=stage)
+    assert [job.entity_id for job in Job.objects.all()] == ["last"]
 
 
 @pytest.fixture
@@ -197,12 +277,13 @@ def test_when_no_commit_is_answered_nobody_says_that_nothing_is_queued(
 
 
 def test_a_commit_that_was_not_answered_stays_unknown_when_the_next_try_breaks_before_its_own(
-    queue: JobQueue, commits_unanswered: Callable[[int], None]
+    queue: JobQueue, commits_unanswered: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits_unanswered(1)
-    batches: Batches = Batches(lambda _number: lose_the_connection() if batches.asked == 2 else None)
+    lost = OperationalError("server closed the connection unexpectedly")
+    monkeypatch.setattr(calls, "_send", fail_at([], CALLS, error=lost))
     with pytest.raises(CommitUnanswered):
-        whole(queue, batches)
+        whole(queue, Batches())
 
 
 def test_the_whole_said_again_later_answers_the_same(queue: JobQueue) -> None:
@@ -215,7 +296,7 @@ def test_the_whole_said_again_later_answers_the_same(queue: JobQueue) -> None:
 
 
 def test_two_wholes_that_want_each_others_keys_are_both_done(queue: JobQueue) -> None:
-    """Each waits for a key of the other's first batch: one is the deadlock's victim, and begins anew."""
+    """Neither holds a key while its batches come, and both take them in one order: nobody is a deadlock's victim."""
     both_have_begun = threading.Barrier(2)
 
     def meet() -> None:
@@ -224,7 +305,7 @@ def test_two_wholes_that_want_each_others_keys_are_both_done(queue: JobQueue) ->
     one, other = Batches(once(1, meet)), Batches(once(1, meet))
     other.jobs.reverse()
     answers = at_once(lambda: whole(queue, one), lambda: whole(queue, other))
-    assert one.asked + other.asked > 2
+    assert one.asked + other.asked == 2
     assert Job.objects.count() == len(one.jobs)
     assert sum(answer.is_duplicate for answered in answers for answer in answered) == len(one.jobs)
     # One has them all: nobody's were mixed.

@@ -1,11 +1,15 @@
-"""A claim costs the same however many jobs wait."""
+"""A claim costs the same however many jobs wait, and a purge however many are kept."""
 
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
+import pytest
+from django.db import connection
+
 from derive.queue import JobQueue
+from derive.states import JobStatus
 from tests.contract.scenes import ACTOR, a_job
-from tests.pages_read import pages_read_by_a_claim
+from tests.pages_read import pages_read_by_a_claim, pages_read_by_a_dry_purge
 
 FEW, MANY = 200, 10_000
 WARM_CLAIMS, MEASURED_CLAIMS = 12, 15
@@ -35,3 +39,52 @@ def test_many_jobs_of_other_models_do_not_hide_a_workers_own(empty_queue: None) 
     queue.enqueue_many([a_job(model_hint="mine") for _ in range(5)], actor=ACTOR)
     claims = queue.claim("w", model="mine", max_jobs=50)
     assert [claim.model_hint for claim in claims] == ["mine"] * 5
+
+
+KEPT = 6_000
+
+
+def kept(**values: str) -> None:
+    """Queue jobs that ended long ago and that no purge of what FAILED may take."""
+    JobQueue().enqueue_many([a_job() for _ in range(KEPT)], actor=ACTOR)
+    columns = ", ".join(f"{name} = '{value}'" for name, value in values.items())
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE llm.job SET {columns} WHERE status = 'NEW'")
+
+
+@pytest.mark.parametrize(
+    "values", [{"status": "SUCCEEDED"}, {"status": "FAILED", "hold_utc": "2020-01-02"}], ids=["other_state", "held"]
+)
+def test_a_purge_reads_as_little_with_many_jobs_kept_for_ever_as_with_none(
+    empty_queue: None, values: dict[str, str]
+) -> None:
+    queue = JobQueue()
+    queue.enqueue_many([a_job() for _ in range(20)], actor=ACTOR)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE llm.job SET status = 'FAILED', finished_utc = '2024-01-01'")
+    pages_read_by_a_dry_purge("FAILED")
+    few = pages_read_by_a_dry_purge("FAILED")
+    kept(finished_utc="2020-01-01", **values)
+    pages_read_by_a_dry_purge("FAILED")
+    many = pages_read_by_a_dry_purge("FAILED")
+    assert many <= 1.3 * few + 30, f"{few} pages with nothing kept, {many} with {KEPT} jobs"
+
+
+def test_of_several_states_the_oldest_go_first(empty_queue: None) -> None:
+    queue = JobQueue()
+    ids = [one.job_id for one in queue.enqueue_many([a_job() for _ in range(6)], actor=ACTOR)]
+    with connection.cursor() as cursor:
+        for place, job_id in enumerate(ids):
+            status = ("FAILED", "CANCELLED")[place % 2]
+            cursor.execute(
+                f"UPDATE llm.job SET status = '{status}', finished_utc = '2024-01-0{place + 1}' WHERE job_id = %s",
+                [job_id],
+            )
+    rows = queue.purge(
+        finished_before_utc=datetime(2025, 1, 1, tzinfo=UTC),
+        statuses=[JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.FAILED],
+        actor=ACTOR,
+        max_rows=4,
+        dry_run=True,
+    )
+    assert [row.job_id for row in rows] == ids[:4]

@@ -30,7 +30,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
 SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
-SET enable_bitmapscan = off  -- and in ix_job_finished's order, which a sort would read to its end
+SET enable_bitmapscan = off  -- and in ix_job_purge's order, which a sort would read to its end
 SET enable_sort = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -67,22 +67,30 @@ BEGIN
             MESSAGE = 'statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED';
     END IF;
 
-    -- A dry run chooses by the same statement; its locks are gone with its transaction.
+    -- A dry run chooses by the same statement; its locks are gone with its transaction. The oldest of each state, then
+    -- the oldest of all: what is kept is not walked over, however much it is.
     v_job_ids := ARRAY(
-        SELECT j.job_id
-        FROM llm.job AS j
-        WHERE j.finished_utc < usp_purge_jobs.finished_before_utc
-            AND j.status = ANY (v_statuses)
-            AND j.hold_utc IS NULL
-            AND NOT EXISTS (
-                SELECT 1
-                FROM llm.run AS r
-                JOIN llm.job AS again ON again.repeats_run_id = r.run_id
-                WHERE r.job_id = j.job_id AND again.status NOT IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
-            )
-        ORDER BY j.finished_utc, j.job_seq
+        SELECT old.job_id
+        FROM (SELECT DISTINCT s.status FROM unnest(v_statuses) AS s (status)) AS named
+        CROSS JOIN LATERAL (
+            SELECT j.job_id, j.finished_utc, j.job_seq
+            FROM llm.job AS j
+            WHERE j.status = named.status
+                AND j.finished_utc < usp_purge_jobs.finished_before_utc
+                AND j.hold_utc IS NULL
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM llm.run AS r
+                    JOIN llm.job AS again ON again.repeats_run_id = r.run_id
+                    WHERE r.job_id = j.job_id
+                        AND again.status NOT IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
+                )
+            ORDER BY j.finished_utc, j.job_seq
+            LIMIT usp_purge_jobs.max_rows
+            FOR UPDATE OF j SKIP LOCKED
+        ) AS old
+        ORDER BY old.finished_utc, old.job_seq
         LIMIT usp_purge_jobs.max_rows
-        FOR UPDATE OF j SKIP LOCKED
     );
 
     IF NOT coalesce(usp_purge_jobs.dry_run, FALSE) THEN

@@ -77,10 +77,10 @@ BEGIN
             BEGIN TRANSACTION;
 
             -- UPDLOCK, HOLDLOCK hold the key, or the gap where it would stand, to the commit: whoever comes with the
-            -- same one waits here. First the id, then the dedupe key, in every enqueue. Both looks are answered by the
-            -- index alone: a job's row is not locked, and nobody who works on one is waited for.
+            -- same one waits here. First the id, of which no gap is held, then the dedupe key, in every enqueue. Both
+            -- looks are answered by the index alone: a job's row is not locked, and nobody who works on one waited for.
             SELECT @seq = j.job_seq
-            FROM llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (pk_job))
+            FROM llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (pk_job))
             WHERE j.job_id = @own_id;
 
             IF @seq IS NULL AND @dedupe IS NOT NULL
@@ -128,8 +128,8 @@ BEGIN
             SET @status = NULL;
             IF @callers_transactions = 0 AND XACT_STATE() <> 0
                 ROLLBACK TRANSACTION;
-            -- 2601, 2627: a key was taken between the look and the insert. Look again, unless the transaction is the
-            -- caller's and lost.
+            -- 2601, 2627: an id or a key was taken between the look and the insert. Look again, unless the transaction
+            -- is the caller's and lost.
             IF @callers_transactions > 0 OR @turns >= 10 OR ERROR_NUMBER() NOT IN (2601, 2627)
                 THROW;
         END CATCH;

@@ -8,8 +8,10 @@ GO
 --   race for it is lost a moment ago and also between two elements of one array; a job_id that exists is answered with
 --   its job, so that the call may be said again. Within equal priority and time, jobs keep the order of their n.
 -- Called by: queue.py (commands, admin, schedules), anybody's SQL.
--- Locks: the ids, then the dedupe keys, each in the order of its index (UPDLOCK, HOLDLOCK: the key, or the gap where it
---   would stand), so that two batches with common keys wait for each other and never deadlock; then the new rows. The
+-- Locks: the ids that are there, then the dedupe keys, each in the order of its index (UPDLOCK, and for keys HOLDLOCK:
+--   the key, or the gap where it would stand), so that two batches with common keys wait for each other and never
+--   deadlock; then the new rows. Of new ids no gap is held: thousands of them, all over the index, would be nearly all
+--   of it, and every other enqueue would wait. Of two that bring one new id at once, the later one looks again. The
 --   holder of a key is found in the index and read after the commit: its row is not locked.
 CREATE OR ALTER PROCEDURE llm.usp_enqueue_jobs
     @jobs_json nvarchar(MAX),
@@ -280,14 +282,13 @@ BEGIN
 
             BEGIN TRANSACTION;
 
-            -- New ids are looked for too: each waits for its gap now, and not later while holding keys. The indexes are
-            -- named and suffice for the answer; the ids and keys drive, in their order (FORCE ORDER).
+            -- The indexes are named and suffice for the answer; the ids and keys drive, in their order (FORCE ORDER).
             INSERT INTO @own (job_id, job_seq)
             SELECT
                 i.job_id,
                 j.job_seq
             FROM @id AS i
-            INNER JOIN llm.job AS j WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (pk_job))
+            INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (pk_job))
                 ON i.job_id = j.job_id
             OPTION (LOOP JOIN, FORCE ORDER);
 
@@ -435,8 +436,8 @@ BEGIN
         BEGIN CATCH
             IF @callers_transactions = 0 AND XACT_STATE() <> 0
                 ROLLBACK TRANSACTION;
-            -- 2601, 2627: a key was taken between the look and the insert, which happens only where lock hints mean
-            -- nothing. Look again, unless the transaction is the caller's and lost.
+            -- 2601, 2627: an id, or where lock hints mean nothing a key, was taken between the look and the insert.
+            -- Look again, unless the transaction is the caller's and lost.
             IF @callers_transactions > 0 OR @turns >= 10 OR ERROR_NUMBER() NOT IN (2601, 2627)
                 THROW;
         END CATCH;

@@ -33,6 +33,9 @@ BEGIN
     DECLARE @now datetime2(6);
     DECLARE @mark bigint;
     DECLARE @status TABLE (status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL);
+    -- Of the column's own type: the index is sought by it.
+    DECLARE @state TABLE (status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY);
+    DECLARE @uncounted bit = 0;
     DECLARE @seen TABLE (job_seq bigint NOT NULL PRIMARY KEY);
     DECLARE @chosen TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
@@ -81,42 +84,55 @@ BEGIN
         )
         THROW 51016, N'HC016: statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED', 1;
 
+    INSERT INTO @state (status)
+    SELECT DISTINCT CAST(s.status AS nvarchar(40))
+    FROM @status AS s;
+
     -- Looked for in the index's order, without keeping locks and without waiting for a job that is just requeued
-    -- (READPAST needs READCOMMITTEDLOCK where rows are versioned); then locked by the rows, which are asked again.
+    -- (READPAST needs READCOMMITTEDLOCK where rows are versioned); then locked by the rows, which are asked again. The
+    -- oldest of each state, then the oldest of all: what is kept is not walked over, however much it is.
     INSERT INTO @seen (job_seq)
-    SELECT TOP (@max_rows) j.job_seq
-    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_finished))
-    WHERE
-        j.finished_utc < @finished_before_utc
-        AND j.hold_utc IS NULL
-        AND EXISTS (SELECT 1 FROM @status AS s WHERE s.status = j.status)
-        AND NOT EXISTS (
-            SELECT 1
-            FROM llm.run AS r
-            INNER JOIN llm.job AS again
-                ON r.run_id = again.repeats_run_id
-            WHERE
-                r.job_id = j.job_id
-                AND again.repeats_run_id IS NOT NULL
-                AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING')
-        )
-    ORDER BY j.finished_utc, j.job_seq;
+    SELECT TOP (@max_rows) old.job_seq
+    FROM @state AS s
+    CROSS APPLY (
+        SELECT TOP (@max_rows)
+            j.job_seq,
+            j.finished_utc
+        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_purge))
+        WHERE
+            j.status = s.status
+            AND j.finished_utc IS NOT NULL
+            AND j.finished_utc < @finished_before_utc
+            AND j.hold_utc IS NULL
+            AND NOT EXISTS (
+                SELECT 1
+                FROM llm.run AS r WITH (INDEX (ux_run_job_attempt))
+                INNER JOIN llm.job AS again WITH (INDEX (ix_job_repeats))
+                    ON r.run_id = again.repeats_run_id
+                WHERE
+                    r.job_id = j.job_id
+                    AND again.repeats_run_id IS NOT NULL
+                    AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING')
+            )
+        ORDER BY j.finished_utc, j.job_seq
+    ) AS old
+    ORDER BY old.finished_utc, old.job_seq
+    OPTION (LOOP JOIN, FORCE ORDER);
 
     SELECT @mark = MAX(m.event_seq)
     FROM llm.stat_mark AS m
     WHERE m.stat_name = N'stat_hour';
 
-    IF COALESCE(@dry_run, 0) = 0
-        AND @@TRANCOUNT = 0
-        AND EXISTS (
-            SELECT 1
-            FROM @seen AS s
-            INNER JOIN llm.job AS j
-                ON s.job_seq = j.job_seq
-            INNER JOIN llm.job_event AS e
-                ON j.job_id = e.job_id
-            WHERE e.event_seq > COALESCE(@mark, 0)
-        )
+    IF COALESCE(@dry_run, 0) = 0 AND @@TRANCOUNT = 0
+        SELECT TOP (1) @uncounted = 1
+        FROM @seen AS s
+        INNER JOIN llm.job AS j WITH (INDEX (ux_job_seq))
+            ON s.job_seq = j.job_seq
+        INNER JOIN llm.job_event AS e WITH (INDEX (ix_job_event_job))
+            ON j.job_id = e.job_id
+        WHERE e.event_seq > COALESCE(@mark, 0)
+        OPTION (LOOP JOIN, FORCE ORDER);
+    IF @uncounted = 1
     BEGIN
         EXEC llm.usp_roll_up_hours @with_answer = 0;
         SELECT @mark = MAX(m.event_seq)
@@ -138,7 +154,7 @@ BEGIN
     WHERE
         j.finished_utc < @finished_before_utc
         AND j.hold_utc IS NULL
-        AND EXISTS (SELECT 1 FROM @status AS st WHERE st.status = j.status)
+        AND EXISTS (SELECT 1 FROM @state AS st WHERE st.status = j.status)
         -- Whoever writes an event of a job locks the job before: a job that is locked here has all its events.
         AND (
             COALESCE(@dry_run, 0) = 1

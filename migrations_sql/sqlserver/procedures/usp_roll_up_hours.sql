@@ -21,8 +21,9 @@ GO
 -- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
 --   told nothing of, or 0, has none.
 -- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
--- Locks: job_event, shared, in a transaction of its own that reads one number; the counting's own lock (sp_getapplock),
---   not waited for; then its own tables' rows. Jobs, runs and events are read; of two in a deadlock this one gives way.
+-- Locks: the counting's own lock (sp_getapplock), not waited for; job_event, shared, by whoever got that and only where
+--   there is something to count, while one number is read; then its own tables' rows. Jobs, runs and events are read;
+--   of two in a deadlock this one gives way.
 CREATE OR ALTER PROCEDURE llm.usp_roll_up_hours
     @max_events int = 50000,
     @with_answer bit = 1
@@ -38,6 +39,7 @@ BEGIN
     DECLARE @last datetime2(6) = '9000-12-31T23:00:00';
     DECLARE @granted int = -1;
     DECLARE @is_settled bit = 0;
+    DECLARE @is_over bit = 0;
     DECLARE @is_caught_up bit = 0;
     DECLARE @from bigint = 0;
     DECLARE @high bigint;
@@ -48,23 +50,6 @@ BEGIN
 
     IF @max_events IS NULL OR @max_events NOT BETWEEN 1 AND 1000000
         THROW 51027, N'HC027: max_events is not between 1 and 1000000', 1;
-
-    BEGIN TRY
-        SET LOCK_TIMEOUT 100;
-        BEGIN TRANSACTION;
-        SELECT @high = MAX(e.event_seq)
-        FROM llm.job_event AS e WITH (TABLOCK, HOLDLOCK);
-        COMMIT TRANSACTION;
-        SET @is_settled = 1;
-    END TRY
-    BEGIN CATCH
-        -- 1222: the lock was not to be had in time. The transaction is gone with it.
-        IF XACT_STATE() <> 0
-            ROLLBACK TRANSACTION;
-        IF ERROR_NUMBER() <> 1222
-            THROW;
-    END CATCH;
-    SET LOCK_TIMEOUT -1;
 
     CREATE TABLE #told (
         hour_utc datetime2(6) NOT NULL,
@@ -127,6 +112,34 @@ BEGIN
             @through_utc = m.through_utc
         FROM llm.stat_mark AS m
         WHERE m.stat_name = N'stat_hour';
+
+        -- NOLOCK: nothing is waited for, and what is not committed is seen too. Nothing behind the mark: nothing was
+        -- committed that is not counted, and no writer has to stop.
+        IF NOT EXISTS (SELECT 1 FROM llm.job_event AS e WITH (NOLOCK) WHERE e.event_seq > @from)
+        BEGIN
+            SET @high = @from;
+            SET @is_settled = 1;
+        END;
+    END;
+
+    IF @granted >= 0 AND @is_settled = 0
+    BEGIN
+        BEGIN TRY
+            SET LOCK_TIMEOUT 100;
+            -- READCOMMITTEDLOCK: the table's lock is let go when the number is read, not when the counting ends.
+            SELECT @high = MAX(e.event_seq)
+            FROM llm.job_event AS e WITH (TABLOCK, READCOMMITTEDLOCK);
+            SET @is_settled = 1;
+        END TRY
+        BEGIN CATCH
+            -- 1222: the lock was not to be had in time. The transaction is gone with it.
+            IF XACT_STATE() <> 0
+                ROLLBACK TRANSACTION;
+            SET @is_over = 1;
+            IF ERROR_NUMBER() <> 1222
+                THROW;
+        END CATCH;
+        SET LOCK_TIMEOUT -1;
     END;
 
     IF @granted >= 0 AND @is_settled = 1
@@ -396,7 +409,8 @@ BEGIN
         WHERE stat_name = N'stat_hour';
     END;
 
-    COMMIT TRANSACTION;
+    IF @is_over = 0
+        COMMIT TRANSACTION;
 
     IF @granted >= 0
     BEGIN

@@ -231,9 +231,17 @@ def _result_columns(created: Segment) -> tuple[str, ...]:
             elements = select.get_child("select_clause").get_children("select_clause_element")
             if not any(re.match(r"@\w+ = ", _code(element)) for element in elements):
                 answers.append(tuple(_result_name(element) for element in elements))
+    if not answers and len(called := _calls(created)) == 1:
+        (name,) = called  # what it answers is handed on as it is
+        return _result_columns(_body(name))
     if len(answers) != 1:
         raise ValueError(f"{_last_name(created.get_child('object_reference'))} has {len(answers)} result sets")
     return answers[0]
+
+
+def _body(name: str) -> Segment:
+    (text,) = (one.text for one in read_scripts(Engine.SQLSERVER, PROCEDURES) if one.name.endswith(f"/{name}.sql"))
+    return next(iter(parse(text).recursive_crawl("create_procedure_statement")))
 
 
 def _result_name(element: Segment) -> str:
