@@ -161,7 +161,7 @@ def _stands_in_pieces(bare: str, text: str) -> bool:
         if not piece or not bare.startswith(piece):
             continue
         joined, at = piece, start + 1
-        while len(joined) < len(bare) and at < len(pieces):
+        while len(joined) < len(bare) and at < len(pieces) and bare.startswith(joined):
             joined += pieces[at]
             at += 1
         if joined == bare:
