@@ -21,7 +21,7 @@ COMMENT = re.compile(r"--[^\n]*")
 OPTIONAL: dict[str, set[str]] = {
     "usp_enqueue_job": set(procedures.ENQUEUE_JOB.parameters) - {"interrogation_key", "input_json"},
     "usp_enqueue_jobs": {"actor", "reason"},
-    "usp_claim_next_job": {"lease_seconds", "max_jobs", "model"},
+    "usp_claim_next_job": {"lease_seconds", "max_jobs", "model", "except_interrogations_json"},
     "usp_heartbeat": set(procedures.HEARTBEAT.parameters) - {"worker_id", "run_ids_json"},
     "usp_complete_job": set(procedures.COMPLETE_JOB.parameters) - {"job_id", "run_id", "status"},
     "usp_release_job": {"reason"},
@@ -36,6 +36,7 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_mark_seal_stored": set(),
     "usp_record_lake_deletions": set(),
     "usp_settle_lake": {"lake_id", "replaces"},
+    "usp_set_schema_refusal": {"why"},
 }
 
 

@@ -137,6 +137,7 @@ def test_a_folded_slice_is_found_and_its_original_folds_to_it_again(text: str, d
     ids=range(6),
 )
 def test_hostile_text_takes_no_long_time(text: str, quote: str) -> None:
-    started = time.perf_counter()
+    # The thread's own time: other tests on the same cores are no hostile text.
+    started = time.thread_time()
     fold(text).find(quote)
-    assert time.perf_counter() - started < 3
+    assert time.thread_time() - started < 5
