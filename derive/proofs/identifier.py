@@ -12,6 +12,7 @@ _DIGITS = re.compile(r"\+?\(?\d[\d ()./-]{4,30}\d(?:[ -]?[Xx])?")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:#()-]{0,80}")
 _SPACED_CODE = re.compile(r"(?:[A-Z]{1,6}|\d{1,6}) (?:[A-Z]{1,4}\d{1,6}|\d{1,4}[A-Z]{1,4}\d{1,4})")
 _TOKEN = re.compile(r"[^\s,;()\[\]{}<>\"“”‘’]+")
+_LONGEST_CODE = 80
 _EDGE = ".:!?'’`*"
 _SEPARATORS = str.maketrans("", "", " -./()\u00a0\u2011")
 _DASHES = str.maketrans("‐‑‒–−", "-----")
@@ -146,7 +147,7 @@ def _judge_code(wanted: str, text: str) -> Judgement:
             is_nearer = _shape(token) == shape or _is_near(token, wanted)
             if likely is None or is_nearer > is_alike:
                 likely, is_alike = token, is_nearer
-    if len(bare) > 3 and _stands_in_pieces(bare, text):
+    if 3 < len(bare) <= _LONGEST_CODE and _stands_in_pieces(bare, text):
         return supported("The quote has it, written a little differently.")
     likely = _alike_in_pieces(wanted, text) or likely
     if likely is not None:
