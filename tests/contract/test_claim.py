@@ -127,3 +127,43 @@ def test_jobs_of_excepted_interrogations_are_left_for_others(queue: JobQueue, mo
     assert [claim.job_id for claim in claims] == [job.job_id for job in taken]
     assert {status_of(job) for job in left} == {JobStatus.NEW}
     assert len(queue.claim(WORKER, max_jobs=10, model=model)) == 2
+
+
+@pytest.mark.parametrize("hint", [None, "m"])
+@pytest.mark.parametrize("model", [None, "m"])
+def test_jobs_claimed_one_by_one_come_in_the_same_order(queue: JobQueue, model: str | None, hint: str | None) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    third = queued(queue, model_hint=hint)
+    second = queued(queue, model_hint=hint, available_utc=long_ago)
+    fourth = queued(queue, model_hint=hint, priority=99)
+    first = queued(queue, model_hint=hint, priority=101)
+    order = [claim_one(queue, model=model).job_id for _ in range(4)]
+    assert order == [job.job_id for job in (first, second, third, fourth)]
+
+
+def test_of_a_models_own_jobs_and_those_that_ask_for_none_the_best_is_claimed_first(queue: JobQueue) -> None:
+    jobs = [queued(queue, model_hint=hint, priority=priority) for priority, hint in enumerate(("m", None, "m", None))]
+    order = [claim_one(queue, model="m").job_id for _ in jobs]
+    assert order == [job.job_id for job in reversed(jobs)]
+
+
+def test_a_models_own_jobs_of_excepted_interrogations_are_left_too(queue: JobQueue) -> None:
+    queued(queue, interrogation_key="refused", model_hint="m")
+    assert queue.claim(WORKER, max_jobs=10, model="m", except_interrogations=["refused"]) == []
+
+
+def test_a_later_attempt_is_told_of_the_last_one_before(queue: JobQueue) -> None:
+    claim = claimed(queue)
+    for attempt in (1, 2, 3):
+        assert claim.attempt == attempt
+        queue.complete(failure(claim, retry_after_seconds=0, error=f"error {attempt}", count_attempt=False))
+        ended, claim = claim, claim_one(queue)
+        assert (claim.previous_run_id, claim.previous_error) == (ended.run_id, f"error {attempt}")
+
+
+def test_the_longest_due_is_promoted_first_and_what_is_ready_already_is_not_counted(queue: JobQueue) -> None:
+    queued(queue, available_utc=datetime.now(UTC) - timedelta(days=9))
+    later, sooner = (queued(queue, available_utc=datetime.now(UTC) + timedelta(minutes=n)) for n in (2, 1))
+    pass_time(300)
+    assert queue.promote(max_rows=1) == 1
+    assert (status_of(sooner), status_of(later)) == (JobStatus.NEW, JobStatus.SCHEDULED)

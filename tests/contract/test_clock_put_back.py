@@ -1,6 +1,7 @@
 """The database's clock is put back by hours: leases granted by the old one end in time, none sooner than granted."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -109,6 +110,17 @@ def test_no_more_leases_begin_anew_at_once_than_asked(queue: JobQueue) -> None:
     for done in (1, 2, 3, 3):
         queue.reap(max_rows=1)
         assert sum(seconds_left(claim) < HOURS for claim in claims) == done
+
+
+def test_the_first_leases_by_number_begin_anew_first_and_those_of_now_are_not_counted(queue: JobQueue) -> None:
+    ahead = [queued(queue, job_id=UUID(int=9 - n), priority=n) for n in range(2)]
+    queue.claim(WORKER, max_jobs=2)
+    put_clock_back(HOURS)
+    now = claimed(queue)
+    for done in (1, 2):
+        queue.reap(max_rows=1)
+        assert [job_of(job).locked_utc <= database_now() for job in ahead] == [done >= 1, done >= 2]
+    assert job_of(now).lease_expires_utc == now.lease_expires_utc
 
 
 def test_a_job_that_waits_waits_for_the_time_that_was_asked(queue: JobQueue) -> None:

@@ -237,3 +237,13 @@ def test_the_event_of_a_completion_names_the_worker_and_the_run(queue: JobQueue)
     queue.complete(success(claim))
     event = JobEvent.objects.get(job_id=claim.job_id, event="completed")
     assert (event.actor, event.run_id) == (WORKER, claim.run_id)
+
+
+def test_a_lost_run_is_not_taken_for_an_earlier_one_that_ended_alike(queue: JobQueue) -> None:
+    earlier = claimed(queue)
+    queue.complete(failure(earlier, retry_after_seconds=0))
+    lost = claim_one(queue)
+    pass_time(3600)
+    queue.reap()
+    answer = queue.complete(failure(lost, retry_after_seconds=0))
+    assert (answer.accepted, answer.final_status) == (False, JobStatus.NEW)

@@ -62,6 +62,14 @@ def test_requeueing_a_job_whose_key_another_holds_changes_nothing(queue: JobQueu
     assert status_of(ended) == JobStatus.FAILED
 
 
+def test_a_requeue_that_is_refused_names_the_job_that_holds_the_key(queue: JobQueue) -> None:
+    ended = in_state(queue, JobStatus.FAILED, dedupe_key="luke")
+    queued(queue, dedupe_key="luke", interrogation_key="another")
+    holder = queued(queue, dedupe_key="luke")
+    (change,) = queue.requeue([ref(ended)], actor=ACTOR)
+    assert change.why == f"job {holder.job_id} holds its dedupe key"
+
+
 def test_of_two_ended_jobs_with_one_key_only_the_first_is_requeued(queue: JobQueue) -> None:
     first = in_state(queue, JobStatus.FAILED, dedupe_key="luke")
     second = in_state(queue, JobStatus.CANCELLED, dedupe_key="luke")

@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.contract.scenes import (
     WORKER,
     claim_one,
     claimed,
+    failure,
     job_of,
     moves_of,
     pass_time,
@@ -200,3 +201,74 @@ def test_a_reaper_ends_no_more_runs_than_asked(queue: JobQueue) -> None:
         claimed(queue)
     pass_time(121)
     assert [len(queue.reap(max_rows=2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_heartbeat_tells_of_runs_in_the_order_named_then_of_strays_by_number(queue: JobQueue) -> None:
+    claims = [claimed(queue, job_id=UUID(int=9 - n)) for n in range(6)]
+    named = [claims[n].run_id for n in (3, 0, 5)]
+    leases = queue.heartbeat(WORKER, named)
+    assert [lease.run_id for lease in leases] == [*named, *(claims[n].run_id for n in (1, 2, 4))]
+
+
+def test_a_heartbeat_has_nothing_to_do_with_another_workers_runs(queue: JobQueue) -> None:
+    own, stray = claimed(queue), claimed(queue)
+    queued(queue)
+    others = claim_one(queue, "worker-2")
+    before = {claim.run_id: run_of(claim).lease_until_utc for claim in (stray, others)}
+    leases = queue.heartbeat(WORKER, [own.run_id, others.run_id], lease_seconds=900, facts=facts())
+    assert [lease.state for lease in leases] == [LeaseState.HELD, LeaseState.LOST, LeaseState.STRAY]
+    assert {claim.run_id: run_of(claim).lease_until_utc for claim in (stray, others)} == before
+    assert job_of(others).lease_expires_utc == before[others.run_id]
+    assert Worker.objects.get(worker_id=WORKER).active_runs == 2
+    assert [lease.run_id for lease in queue.heartbeat(WORKER, [own.run_id])] == [own.run_id, stray.run_id]
+
+
+def test_a_first_expiry_is_tried_again_at_once_also_after_failures_of_other_kinds(queue: JobQueue) -> None:
+    queue.complete(failure(claimed(queue), retry_after_seconds=0))
+    claim_one(queue)
+    pass_time(121)
+    assert [row.final_status for row in queue.reap()] == [JobStatus.NEW]
+
+
+def test_a_backoff_grows_to_an_hour_and_no_further(queue: JobQueue) -> None:
+    claim = claimed(queue, max_attempts=20)
+    for _ in range(9):
+        pass_time(121)
+        (reaped,) = queue.reap()
+        pass_time(4400)
+        claim = claim_one(queue)
+    pass_time(121)
+    (reaped,) = queue.reap()
+    assert reaped.available_utc is not None
+    waits = (reaped.available_utc - run_of(claim).completed_utc).total_seconds()
+    assert 0.8 * 3600 - 1 <= waits <= 1.2 * 3600 + 1
+
+
+def test_the_first_expired_by_number_are_reaped_first_and_live_ones_are_not_counted(queue: JobQueue) -> None:
+    live = claimed(queue, job_id=UUID(int=9))
+    queue.heartbeat(WORKER, [live.run_id], lease_seconds=86_400)
+    expired = [claimed(queue, job_id=UUID(int=n)) for n in (3, 2, 1)]
+    pass_time(121)
+    for claim in expired:
+        assert [row.run_id for row in queue.reap(max_rows=1)] == [claim.run_id]
+
+
+def test_reaped_runs_and_their_events_are_told_in_the_order_of_the_jobs_numbers(queue: JobQueue) -> None:
+    # Claimed last to first, and with ids that fall: no other order is the numbers'.
+    jobs = [queued(queue, job_id=UUID(int=9 - n), priority=n, max_attempts=1) for n in range(6)]
+    for _ in jobs:
+        claim_one(queue)
+    pass_time(121)
+    assert [row.job_id for row in queue.reap()] == [job.job_id for job in jobs]
+    ends = JobEvent.objects.filter(event__in=("lease_expired", "dead_lettered")).order_by("event_seq")
+    assert [(event.job_id, event.event) for event in ends] == [
+        (job.job_id, event) for job in jobs for event in ("lease_expired", "dead_lettered")
+    ]
+
+
+def test_a_reaper_leaves_it_as_it_is_when_a_worker_was_last_seen(queue: JobQueue) -> None:
+    queue.heartbeat(WORKER, [], facts=facts())
+    pass_time(600)
+    before = Worker.objects.get(worker_id=WORKER).last_seen_utc
+    queue.reap()
+    assert Worker.objects.get(worker_id=WORKER).last_seen_utc == before

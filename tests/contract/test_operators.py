@@ -1,5 +1,6 @@
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -206,3 +207,33 @@ def test_a_requeued_job_may_succeed(queue: JobQueue) -> None:
     queue.complete(failure(claim))
     queue.requeue([ref(claim)], actor=ACTOR)
     assert claim_one(queue).previous_run_id == claim.run_id
+
+
+CHANGES: dict[str, Callable[[JobQueue, list[JobRef]], list[JobChange]]] = {
+    "cancel": lambda queue, jobs: queue.cancel(jobs, actor=ACTOR),
+    "requeue": lambda queue, jobs: queue.requeue(jobs, actor=ACTOR),
+    "reprioritize": lambda queue, jobs: queue.reprioritize(jobs, actor=ACTOR, priority=1),
+    "reschedule": lambda queue, jobs: queue.reschedule(jobs, actor=ACTOR, available_utc=tomorrow()),
+    "set_model_hint": lambda queue, jobs: queue.set_model_hint(jobs, actor=ACTOR, model_hint="b"),
+    "set_hold": lambda queue, jobs: queue.set_hold(jobs, actor=ACTOR, hold=True),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_changes_are_answered_in_the_order_named(queue: JobQueue, name: str) -> None:
+    jobs = [queued(queue, job_id=UUID(int=n)) for n in (4, 1, 6, 2, 5, 3)]
+    if name == "requeue":
+        queue.cancel([ref(job) for job in jobs], actor=ACTOR)
+    named = [jobs[n].job_id for n in (2, 5, 0, 4, 1, 3)]
+    before = JobEvent.objects.order_by("event_seq").last()
+    assert before is not None
+    changes = CHANGES[name](queue, [JobRef(job_id=job_id) for job_id in named])
+    assert [(change.job_id, change.changed) for change in changes] == [(job_id, True) for job_id in named]
+    if name != "requeue":  # it takes dedupe keys in their order, and writes each event with its change
+        events = JobEvent.objects.filter(event_seq__gt=before.event_seq).order_by("event_seq")
+        assert [event.job_id for event in events] == named
+
+
+def test_a_job_that_was_cancelled_is_said_to_be_so(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.CANCELLED)
+    assert [change.why for change in queue.cancel([ref(job)], actor=ACTOR)] == ["already CANCELLED"]

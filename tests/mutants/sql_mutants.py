@@ -20,6 +20,7 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"\n *LIMIT [^\n)]+", "\n"),
     (r"TOP \(@\w+\) ", ""),
     (r"(?<=\n)( *)ORDER BY [^\n]*", r"\1"),
+    (r" ORDER BY j\.job_seq \+ 0", ""),
     (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),
     (r"(?<=ORDER BY )(\w+\.\w+)(?!\S* DESC)(?=[,\n])", r"\1 DESC"),
     (r" < ", " <= "),

@@ -30,17 +30,33 @@ class Target:
         return [test for test in self.tests if not Path(ROOT, test).exists()]
 
 
-_QUEUE_TESTS = (
-    "tests/contract/test_claim.py",
-    "tests/contract/test_enqueue.py",
-    "tests/contract/test_dedupe.py",
-    "tests/contract/test_completion.py",
-    "tests/contract/test_leases.py",
-    "tests/contract/test_operators.py",
-    "tests/contract/test_clock_put_back.py",
-    "tests/contract/test_races.py",
-    "tests/contract/test_purge.py",
-)
+_CLAIM = "tests/contract/test_claim.py"
+_CLOCK = "tests/contract/test_clock_put_back.py"
+_COMPLETION = "tests/contract/test_completion.py"
+_DEDUPE = "tests/contract/test_dedupe.py"
+_ENQUEUE = "tests/contract/test_enqueue.py"
+_LEASES = "tests/contract/test_leases.py"
+_LOCKS = "tests/contract/test_locks.py"
+_OPERATORS = "tests/contract/test_operators.py"
+_PURGE = "tests/contract/test_purge.py"
+_RACES = "tests/contract/test_races.py"
+
+_TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
+    "usp_claim_next_job": (_CLAIM, _LOCKS),
+    "usp_complete_job": (_COMPLETION, _LOCKS),
+    "usp_release_job": (_LEASES, _LOCKS),
+    "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),
+    "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
+    "usp_promote_due_jobs": (_CLAIM, _LOCKS),
+    "usp_enqueue_jobs": (_ENQUEUE, _DEDUPE, _RACES),
+    "usp_cancel_jobs": (_OPERATORS, _LOCKS),
+    "usp_requeue_jobs": (_OPERATORS, _DEDUPE, _LOCKS),
+    "usp_reprioritize_jobs": (_OPERATORS, _LOCKS),
+    "usp_reschedule_jobs": (_OPERATORS, _LOCKS),
+    "usp_set_model_hint": (_OPERATORS, _LOCKS),
+    "usp_set_hold": (_OPERATORS, _LOCKS),
+    "usp_purge_jobs": (_PURGE, _LOCKS),
+}
 
 TARGETS: tuple[Target, ...] = (
     Target("derive/backoff.py", ("tests/unit/test_backoff.py",)),
@@ -56,19 +72,5 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/evidence/bundle.py", ("tests/unit/test_evidence_bundle.py",)),
     Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),
     Target("derive/evidence/sources.py", ("tests/unit/test_evidence_sources.py",)),
-    *(
-        Target(f"{PROCEDURES}/{name}.sql", _QUEUE_TESTS)
-        for name in (
-            "usp_claim_next_job",
-            "usp_complete_job",
-            "usp_release_job",
-            "usp_heartbeat",
-            "usp_reap_expired_leases",
-            "usp_promote_due_jobs",
-            "usp_enqueue_jobs",
-            "usp_cancel_jobs",
-            "usp_requeue_jobs",
-            "usp_purge_jobs",
-        )
-    ),
+    *(Target(f"{PROCEDURES}/{name}.sql", tests) for name, tests in _TESTS_OF_PROCEDURES.items()),
 )
