@@ -5,8 +5,8 @@ GO
 -- llm.usp_enqueue_job: queues one job; NEW, or SCHEDULED when available_utc is in the future.
 -- Promises: what usp_enqueue_jobs promises, for one; with a job_id of the caller's own it may be said again.
 -- Called by: queue.py, anybody's SQL.
--- Locks: those of usp_enqueue_jobs, for one. The rules stand here a second time, because to hand the answer of one
---   procedure on in other columns takes INSERT EXEC, which then could not be used by a caller, nor roll back.
+-- Locks: those of usp_enqueue_jobs, for one. It does not call that, because to hand the answer of one procedure on in
+--   other columns takes INSERT EXEC, which then could not be used by a caller, nor roll back.
 CREATE OR ALTER PROCEDURE llm.usp_enqueue_job
     @interrogation_key nvarchar(4000),
     @input_json nvarchar(MAX),
@@ -62,9 +62,9 @@ BEGIN
         THROW 51021, N'HC021: model_hint is blank or longer than 200 characters', 1;
     IF LEN(@type) > 200 OR LEN(@entity) > 400
         THROW 51025, N'HC025: entity_type is longer than 200 or entity_id than 400 characters', 1;
-
     IF @available_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
         THROW 51028, N'HC028: available_utc is not in the years 2000 to 9000', 1;
+
     -- One turn, as a rule. Another one when the holder of the key went away between finding and answering, or when
     -- somebody was quicker where lock hints mean nothing.
     WHILE @status IS NULL

@@ -201,7 +201,7 @@ BEGIN
                 WHEN 51009 THEN N'evidence_ref_json is not a JSON object'
                 WHEN 51021 THEN N'model_hint is blank or longer than 200 characters'
                 WHEN 51025 THEN N'entity_type is longer than 200 or entity_id than 400 characters'
-                ELSE N'available_utc is not in the years 2000 to 9000'
+                WHEN 51028 THEN N'available_utc is not in the years 2000 to 9000'
             END,
             N' (element n = ', @bad_n, N')'
         );
