@@ -61,7 +61,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
 TARGETS: tuple[Target, ...] = (
     Target("derive/backoff.py", ("tests/unit/test_backoff.py",)),
     Target("derive/states.py", ("tests/contract/test_queue_model.py", "tests/contract/test_histories.py")),
-    Target("derive/worker/circuit_breaker.py", ("tests/faults/test_worker_waits.py",)),
+    Target("derive/worker/circuit_breaker.py", ("tests/unit/test_circuit_breaker.py",)),
     Target("derive/worker/database_retry.py", ("tests/unit/test_database_retry.py",)),
     Target("derive/worker/lease.py", ("tests/faults/test_worker_leases.py",)),
     Target("derive/worker/slots.py", ("tests/unit/test_worker_slots.py",)),
