@@ -207,7 +207,7 @@ class LeaseKeeper(threading.Thread):
             log.error("worker.reap_failed", extra=self._keys(error=places_of(error)))
 
     def _went_away(self, why: str) -> None:
-        if self.why_away is None or not self.has_beaten:
+        if self.why_away is None:
             log.warning("worker.database_away", extra=self._keys(error=why))
         self.why_away = why
         self._tell_change()

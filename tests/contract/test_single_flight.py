@@ -1,7 +1,9 @@
 """A task runs alone, on the database's clock, and leaves a word on how it went."""
 
+import logging
+import socket
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -34,6 +36,34 @@ def age(task: str, **span: float) -> None:
         if getattr(state, column) is not None:
             setattr(state, column, getattr(state, column) - timedelta(**span))
     state.save()
+
+
+class Killed(BaseException):
+    """What no task catches: as if the process were gone."""
+
+
+def dying(_deadline: Deadline) -> TaskResult:
+    raise Killed
+
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+class Clock:
+    """The database's clock, as tests set it: seconds after noon."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(single_flight, "database_now", clock.now)
+    return clock
 
 
 def test_of_two_at_the_same_moment_one_runs() -> None:
@@ -116,12 +146,6 @@ def test_what_had_nothing_to_do_leaves_no_row_but_is_known_to_have_run() -> None
 
 
 def test_who_died_with_a_task_loses_it_when_its_time_has_passed_and_that_is_told() -> None:
-    class Killed(BaseException):
-        """What no task catches: as if the process were gone."""
-
-    def dying(_deadline: Deadline) -> TaskResult:
-        raise Killed
-
     with pytest.raises(Killed):
         run_single_flight("t", dying, seconds=60)
     assert run_single_flight("t", done, seconds=60) is None
@@ -148,12 +172,6 @@ def test_a_start_in_the_future_stops_nothing() -> None:
 
 
 def test_a_task_held_by_a_clock_that_was_put_back_is_free() -> None:
-    class Killed(BaseException):
-        """As if the process were gone."""
-
-    def dying(_deadline: Deadline) -> TaskResult:
-        raise Killed
-
     with pytest.raises(Killed):
         run_single_flight("t", dying, seconds=60)
     age("t", days=-900)
@@ -170,3 +188,64 @@ def test_a_time_out_that_ends_the_process_is_recorded_first() -> None:
         run_single_flight("t", stopped, seconds=60)
     assert TaskState.objects.get(name="t").outcome == "failed"
     assert run_single_flight("t", done, seconds=60) is not None
+
+
+def test_who_died_holds_a_task_for_its_bound_and_a_minute(clock: Clock) -> None:
+    with pytest.raises(Killed):
+        run_single_flight("t", dying, seconds=30)
+    died = TaskState.objects.get(name="t")
+    assert (died.started_utc, died.held_until_utc) == (NOON, NOON + timedelta(seconds=90))
+    clock.seconds = 90
+    assert run_single_flight("t", done, seconds=30) is None
+    clock.seconds = 90.001
+    assert run_single_flight("t", done, seconds=30) is not None
+    lost = ScheduleRun.objects.earliest("id")
+    assert (lost.outcome, lost.run_by, lost.started_utc, lost.ended_utc) == (
+        "failed",
+        died.held_by,
+        NOON,
+        NOON + timedelta(seconds=90.001),
+    )
+
+
+def test_only_a_task_held_for_longer_than_any_can_be_is_taken_for_one_of_a_clock_put_back(clock: Clock) -> None:
+    with pytest.raises(Killed):
+        run_single_flight("t", dying, seconds=30)
+    # Held until 90: another holder's clock may be a minute ahead of what the longest hold explains.
+    clock.seconds = -60
+    assert run_single_flight("t", done, seconds=30) is None
+    clock.seconds = -60.001
+    assert run_single_flight("t", done, seconds=30) is not None
+    assert "without a word" in ScheduleRun.objects.earliest("id").told
+
+
+def test_a_task_may_begin_again_at_the_moment_it_ended(clock: Clock) -> None:
+    assert run_single_flight("t", done, seconds=30) is not None
+    assert run_single_flight("t", done, seconds=30) is not None
+    assert ScheduleRun.objects.count() == 2
+
+
+def test_a_task_rests_from_the_moment_it_began(clock: Clock) -> None:
+    assert run_single_flight("t", done, seconds=30, not_within_seconds=20) is not None
+    for clock.seconds in (0, 19.999):
+        assert run_single_flight("t", done, seconds=30, not_within_seconds=20) is None
+    clock.seconds = 20
+    assert run_single_flight("t", done, seconds=30, not_within_seconds=20) is not None
+
+
+def test_long_texts_and_host_names_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 300)
+    run_single_flight("t", lambda _: TaskResult(TaskOutcome.DONE, "x" * 3000), seconds=60)
+    state, ran = TaskState.objects.get(name="t"), ScheduleRun.objects.get()
+    assert state.told == ran.told == "x" * 2000
+    assert ran.run_by == "h" * 200
+
+
+def test_what_did_something_or_failed_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        for act in (done, idle, failing):
+            run_single_flight("t", act, seconds=60)
+    assert [(record.levelname, record.getMessage(), vars(record)["told"]) for record in caplog.records] == [
+        ("INFO", "schedule.ran", "did it"),
+        ("WARNING", "schedule.ran", "the table is gone"),
+    ]

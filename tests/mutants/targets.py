@@ -63,9 +63,11 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/states.py", ("tests/contract/test_queue_model.py", "tests/contract/test_histories.py")),
     Target("derive/worker/circuit_breaker.py", ("tests/unit/test_circuit_breaker.py",)),
     Target("derive/worker/database_retry.py", ("tests/unit/test_database_retry.py",)),
-    Target("derive/worker/lease.py", ("tests/faults/test_worker_leases.py",)),
+    Target("derive/worker/lease.py", ("tests/unit/test_lease_keeper.py",)),
     Target("derive/worker/slots.py", ("tests/unit/test_worker_slots.py",)),
-    Target("derive/schedules/single_flight.py", ("tests/contract/test_single_flight.py",)),
+    Target(
+        "derive/schedules/single_flight.py", ("tests/unit/test_deadline.py", "tests/contract/test_single_flight.py")
+    ),
     Target("derive/admin/lists/keyset.py", ("tests/admin/test_keyset.py", "tests/admin/test_job_list.py")),
     Target("derive/interrogations/grounding.py", ("tests/unit/test_validation.py",)),
     Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),

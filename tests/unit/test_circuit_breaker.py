@@ -167,7 +167,9 @@ def test_what_was_away_is_logged_with_its_reason_once(scene: Scene, caplog: pyte
     assert [vars(record)["worker_id"] for record in caplog.records] == ["w-1", "w-1"]
 
 
-@pytest.mark.parametrize(("error", "is_open"), [(AWAY, False), (ModelCrashed("crashed"), True), (Released("left"), True)])
+@pytest.mark.parametrize(
+    ("error", "is_open"), [(AWAY, False), (ModelCrashed("crashed"), True), (Released("left"), True)]
+)
 def test_only_failures_of_what_can_be_probed_stop_claiming(scene: Scene, error: RunError, is_open: bool) -> None:
     scene.breaker.heed_failure(error)
     assert scene.breaker.is_open is is_open
