@@ -62,13 +62,15 @@ class Session:
 
     def hold(self, *jobs: Enqueued | Claim) -> None:
         """Lock jobs' rows as a change does that is not committed yet."""
-        for job in jobs:
-            self.hold_row("job", "job_id", str(job.job_id))
-
-    def hold_row(self, table: str, key: str, value: str) -> None:
-        """Lock a row of a table."""
         with self._connection.cursor() as cursor:
-            cursor.execute(f"UPDATE llm.{table} SET {key} = {key} WHERE {key} = %s", [value])
+            for job in jobs:
+                # Another value, for the indexes' rows to be locked as well.
+                cursor.execute("UPDATE llm.job SET priority = priority + 1 WHERE job_id = %s", [str(job.job_id)])
+
+    def hold_worker(self, worker_id: str) -> None:
+        """Lock a worker's row."""
+        with self._connection.cursor() as cursor:
+            cursor.execute("UPDATE llm.worker SET pid = pid WHERE worker_id = %s", [worker_id])
 
     def roll_back(self) -> None:
         """Let go of all locks."""

@@ -186,7 +186,7 @@ def test_reaping_passes_over_jobs_and_workers_of_a_later_clock_that_somebody_hol
         assert not session.has_to_wait(procedures.REAP_EXPIRED_LEASES)
         session.roll_back()
         other.roll_back()
-        other.hold_row("worker", "worker_id", WORKER)
+        other.hold_worker(WORKER)
         assert not session.has_to_wait(procedures.REAP_EXPIRED_LEASES)
     assert Worker.objects.get(worker_id=WORKER).last_seen_utc > datetime.now(UTC) + timedelta(minutes=30)
 

@@ -1,21 +1,25 @@
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from derive.lake_stores.paths import run_folder
 from derive.models import Artifact, Job, JobEvent, LakeDeletion, Run
 from derive.queue import JobQueue
+from derive.sql import procedures
 from derive.states import ENDED, JobStatus
 from tests.contract.scenes import (
     ACTOR,
     an_artifact,
     claimed,
     in_state,
+    job_of,
     pass_time,
     queued,
     ref,
     success,
 )
+from tests.contract.sessions import a_session, is_free
 
 DAY = 86_400
 
@@ -27,6 +31,11 @@ def yesterday() -> datetime:
 def purge(queue: JobQueue, **options: object) -> set[object]:
     rows = queue.purge(**{"finished_before_utc": yesterday(), "statuses": sorted(ENDED), "actor": ACTOR, **options})  # type: ignore[arg-type]
     return {row.job_id for row in rows}
+
+
+def options_of_a_dry_run() -> dict[str, object]:
+    """It chooses and locks like any purge, and leaves the jobs where a test can look at them."""
+    return {"finished_before_utc": yesterday(), "statuses_json": '["FAILED"]', "actor": ACTOR, "dry_run": True}
 
 
 def test_an_old_ended_job_goes_with_all_its_rows_and_its_files_are_listed(queue: JobQueue) -> None:
@@ -110,3 +119,51 @@ def test_the_folder_of_a_run_that_handed_nothing_in_is_listed_too(queue: JobQueu
     started_utc = Run.objects.get(run_id=run.run_id).started_utc
     purge(queue)
     assert LakeDeletion.objects.get().lake_uri == run_folder(started_utc, run.run_id)
+
+
+def test_of_all_states_named_the_oldest_goes_first(queue: JobQueue) -> None:
+    jobs = []
+    for status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.CANCELLED):
+        jobs.append(in_state(queue, status))
+        pass_time(2 * DAY)
+    for job in jobs:
+        assert purge(queue, max_rows=1) == {job.job_id}
+
+
+def test_a_job_that_ended_at_the_moment_named_stays(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    ended: datetime = job_of(job).finished_utc
+    assert purge(queue, finished_before_utc=ended) == set()
+    assert purge(queue, finished_before_utc=ended + timedelta(microseconds=1)) == {job.job_id}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_files_are_listed_by_job_from_the_oldest_on_and_then_as_they_were_handed_in(
+    queue: JobQueue, dry_run: bool
+) -> None:
+    files = []
+    for number in range(5):
+        claim = claimed(queue, job_id=UUID(int=9 - number))
+        artifacts = tuple(an_artifact(artifact_type) for artifact_type in ("prompt_text", "manifest", "evidence"))
+        queue.complete(success(claim, artifacts=artifacts))
+        files += [(claim.job_id, artifact.lake_uri) for artifact in artifacts]
+        pass_time(2 * DAY)
+    rows = queue.purge(finished_before_utc=yesterday(), statuses=sorted(ENDED), actor=ACTOR, dry_run=dry_run)
+    assert [(row.job_id, row.lake_uri) for row in rows] == files
+
+
+def test_a_purge_passes_over_jobs_that_somebody_holds(queue: JobQueue) -> None:
+    held, free = (in_state(queue, JobStatus.FAILED) for _ in range(2))
+    pass_time(2 * DAY)
+    with a_session() as other, a_session() as session:
+        other.hold(held)
+        rows = session.call(procedures.PURGE_JOBS, **options_of_a_dry_run())
+        assert [str(row[0]).lower() for row in rows] == [str(free.job_id)]
+
+
+def test_a_purge_locks_no_more_jobs_of_a_state_than_asked(queue: JobQueue) -> None:
+    old, young = (in_state(queue, JobStatus.FAILED) for _ in range(2))
+    pass_time(2 * DAY)
+    with a_session() as session:
+        assert len(session.call(procedures.PURGE_JOBS, **options_of_a_dry_run(), max_rows=1)) == 1
+        assert (is_free(old), is_free(young)) == (False, True)

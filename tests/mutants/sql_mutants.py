@@ -23,16 +23,18 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r" ORDER BY j\.job_seq \+ 0", ""),
     (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),
     (r"(?<=ORDER BY )(\w+\.\w+)(?!\S* DESC)(?=[,\n])", r"\1 DESC"),
-    (r" < ", " <= "),
-    (r" <= ", " < "),
-    (r" > ", " >= "),
-    (r" >= ", " > "),
+    # Not against the clock: a moment that is now to the microsecond cannot be brought about.
+    (r" < (?!v_now\b)", " <= "),
+    (r" <= (?!v_now\b)", " < "),
+    (r" > (?!v_now\b|clock_timestamp)", " >= "),
+    (r" >= (?!v_now\b)", " > "),
     (r" \+ 1\b", ""),
     (r" - 1\b", ""),
     (r"\bleast\(", "greatest("),
     (r"\bgreatest\(", "least("),
     # Conditions: one after another, where a line holds a whole one.
-    (r" AND ((?:[^()\n;]|\([^()\n]*\))*?)(?=\n| AND | THEN)", ""),
+    # Not those of a change that repeats what was judged under its lock: nobody can have changed that.
+    (r" AND (?!j\.status IS NOT DISTINCT FROM)((?:[^()\n;]|\([^()\n]*\))*?)(?=\n| AND | THEN)", ""),
     (r"(?<=\n)( *)WHERE ((?:[^()\n]|\([^()\n]*\))*)(?=\n *(?:ORDER|LIMIT|\)|RETURNING|FOR))", r"\1"),
     (r"\bIF (?!NOT )([^;\n]+) THEN", r"IF NOT (\1) THEN"),
 )
