@@ -15,7 +15,7 @@ from derive.sql.procedures import Procedure
 from derive.sql.tables import Engine, engine_of
 from tests.contract.scenes import THREAD_SECONDS
 
-PATIENT_MS = 5_000
+PATIENT_MS = 2_000
 """How long a call waits for a lock that it should not need: only a fault waits so long."""
 IMPATIENT_MS = 50
 """How long a call waits for a lock that nobody lets go."""

@@ -16,7 +16,9 @@ from derive.sql.procedures import Procedure
 from derive.states import JobStatus
 from tests.contract.scenes import (
     ACTOR,
+    KEY,
     WORKER,
+    a_job,
     at_once,
     claim_one,
     claimed,
@@ -222,4 +224,18 @@ def test_a_requeue_takes_dedupe_keys_in_the_order_of_an_enqueue(
         take(*smaller)
         with waiting(procedures.REQUEUE_JOBS, **operators_arguments(procedures.REQUEUE_JOBS, *jobs)):
             take(*larger)  # a deadlock, if the requeue held it already
+            other.roll_back()
+
+
+def test_a_batch_takes_dedupe_keys_in_their_order_not_in_its_own(queue: JobQueue) -> None:
+    jobs_json = payloads.jobs_json([a_job(dedupe_key=key) for key in ("b", "a")])
+    with a_session() as other:
+
+        def take(key: str) -> None:
+            job = {"interrogation_key": KEY, "input_json": "{}", "dedupe_key": key}
+            assert not other.call(procedures.ENQUEUE_JOB, **job)[0][1]
+
+        take("a")
+        with waiting(procedures.ENQUEUE_JOBS, jobs_json=jobs_json, actor=ACTOR):
+            take("b")  # a deadlock, if the batch held it already
             other.roll_back()

@@ -33,8 +33,8 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"\bleast\(", "greatest("),
     (r"\bgreatest\(", "least("),
     # Conditions: one after another, where a line holds a whole one.
-    # Not those of a change that repeats what was judged under its lock: nobody can have changed that.
-    (r" AND (?!j\.status IS NOT DISTINCT FROM)((?:[^()\n;]|\([^()\n]*\))*?)(?=\n| AND | THEN)", ""),
+    # Not those of a change that repeats what was judged under its lock: nobody can have changed that; nor BETWEEN's.
+    (r" AND (?!j\.status IS NOT DISTINCT FROM|\d+\b|'9000-)((?:[^()\n;]|\([^()\n]*\))*?)(?=\n| AND | THEN)", ""),
     (r"(?<=\n)( *)WHERE ((?:[^()\n]|\([^()\n]*\))*)(?=\n *(?:ORDER|LIMIT|\)|RETURNING|FOR))", r"\1"),
     (r"\bIF (?!NOT )([^;\n]+) THEN", r"IF NOT (\1) THEN"),
 )

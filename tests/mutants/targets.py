@@ -30,6 +30,7 @@ class Target:
         return [test for test in self.tests if not Path(ROOT, test).exists()]
 
 
+_BAD_ARGUMENTS = "tests/contract/test_bad_arguments.py"
 _CLAIM = "tests/contract/test_claim.py"
 _CLOCK = "tests/contract/test_clock_put_back.py"
 _COMPLETION = "tests/contract/test_completion.py"
@@ -39,7 +40,6 @@ _LEASES = "tests/contract/test_leases.py"
 _LOCKS = "tests/contract/test_locks.py"
 _OPERATORS = "tests/contract/test_operators.py"
 _PURGE = "tests/contract/test_purge.py"
-_RACES = "tests/contract/test_races.py"
 
 _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_claim_next_job": (_CLAIM, _LOCKS),
@@ -48,7 +48,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),
     "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
     "usp_promote_due_jobs": (_CLAIM, _LOCKS),
-    "usp_enqueue_jobs": (_ENQUEUE, _DEDUPE, _RACES),
+    "usp_enqueue_jobs": (_ENQUEUE, _DEDUPE, _BAD_ARGUMENTS, _LOCKS),
     "usp_cancel_jobs": (_OPERATORS, _LOCKS),
     "usp_requeue_jobs": (_OPERATORS, _DEDUPE, _LOCKS),
     "usp_reprioritize_jobs": (_OPERATORS, _LOCKS),
