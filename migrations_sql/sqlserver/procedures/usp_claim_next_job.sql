@@ -181,10 +181,10 @@ BEGIN
         job_seq, job_id, run_id, attempt_count, max_attempts, priority, available_utc, interrogation_key, input_json,
         evidence_ref_json, model_hint, repeats_run_id
     )
-    FROM @picked AS p
-    INNER JOIN llm.job AS j WITH (ROWLOCK)
-        ON p.job_seq = j.job_seq
-    WHERE j.status = N'NEW'
+    FROM @picked AS p, llm.job AS j WITH (ROWLOCK)
+    WHERE
+        p.job_seq = j.job_seq
+        AND j.status = N'NEW'
     -- The few rows drive, the table is sought: no plan may read past them, and wait, whatever the statistics say.
     OPTION (LOOP JOIN, FORCE ORDER);
 

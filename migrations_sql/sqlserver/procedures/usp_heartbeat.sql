@@ -115,11 +115,10 @@ BEGIN
         -- Later than now: written by a clock that was put back. The reaper is told that the lease is by the new one.
         locked_utc = CASE WHEN j.locked_utc > @now THEN @now ELSE j.locked_utc END
     OUTPUT inserted.current_run_id, inserted.cancel_requested_utc INTO @renewed (run_id, cancel_requested_utc)
-    FROM @mine AS m
-    INNER JOIN llm.job AS j WITH (ROWLOCK)
-        ON m.job_seq = j.job_seq
+    FROM @mine AS m, llm.job AS j WITH (ROWLOCK)
     WHERE
-        m.is_named = 1
+        m.job_seq = j.job_seq
+        AND m.is_named = 1
         AND j.status = N'RUNNING'
         AND j.current_run_id = m.run_id
     OPTION (LOOP JOIN, FORCE ORDER);

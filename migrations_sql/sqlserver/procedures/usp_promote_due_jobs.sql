@@ -42,11 +42,10 @@ BEGIN
     UPDATE j
     SET status = N'NEW'
     OUTPUT inserted.job_seq, inserted.job_id INTO @moved (job_seq, job_id)
-    FROM @due AS d
-    INNER JOIN llm.job AS j WITH (ROWLOCK)
-        ON d.job_seq = j.job_seq
+    FROM @due AS d, llm.job AS j WITH (ROWLOCK)
     WHERE
-        j.status = N'SCHEDULED'
+        d.job_seq = j.job_seq
+        AND j.status = N'SCHEDULED'
         AND j.available_utc <= @now
     -- The few rows drive, the table is sought: no plan may read past them, and wait, whatever the statistics say.
     OPTION (LOOP JOIN, FORCE ORDER);

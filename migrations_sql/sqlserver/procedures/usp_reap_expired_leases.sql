@@ -42,7 +42,8 @@ BEGIN
     );
     DECLARE @moved TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
-        available_utc datetime2(6) NULL
+        available_utc datetime2(6) NULL,
+        finished_utc datetime2(6) NULL
     );
 
     IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
@@ -81,11 +82,10 @@ BEGIN
                 lease_expires_utc = DATEADD(SECOND, DATEDIFF(SECOND, j.locked_utc, j.lease_expires_utc) + 1, @now),
                 locked_utc = @now
             OUTPUT inserted.current_run_id, inserted.lease_expires_utc INTO @begun_anew (run_id, lease_expires_utc)
-            FROM @ahead AS a
-            INNER JOIN llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
-                ON a.job_seq = j.job_seq
+            FROM @ahead AS a, llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ux_job_seq))
             WHERE
-                j.status = N'RUNNING'
+                a.job_seq = j.job_seq
+                AND j.status = N'RUNNING'
                 AND j.locked_utc > @now
             OPTION (LOOP JOIN, FORCE ORDER);
 
@@ -169,18 +169,20 @@ BEGIN
             last_error = x.error,
             error_kind = N'lease_expired',
             finished_utc = CASE WHEN x.final_status IN (N'DEADLETTER', N'CANCELLED') THEN @now END
-        OUTPUT
-            inserted.job_seq,
-            CASE WHEN inserted.status IN (N'NEW', N'SCHEDULED') THEN inserted.available_utc END
-        INTO @moved (job_seq, available_utc)
-        FROM @expired AS x
-        INNER JOIN llm.job AS j WITH (ROWLOCK)
-            ON x.job_seq = j.job_seq
+        OUTPUT inserted.job_seq, inserted.available_utc, inserted.finished_utc
+        INTO @moved (job_seq, available_utc, finished_utc)
+        FROM @expired AS x, llm.job AS j WITH (ROWLOCK)
         WHERE
-            j.status = N'RUNNING'
+            x.job_seq = j.job_seq
+            AND j.status = N'RUNNING'
             AND j.current_run_id = x.run_id
             AND j.lease_expires_utc = x.lease_expires_utc
         OPTION (LOOP JOIN, FORCE ORDER);
+
+        -- Reported only for jobs that will run again.
+        UPDATE @moved
+        SET available_utc = NULL
+        WHERE finished_utc IS NOT NULL;
 
         UPDATE r
         SET
@@ -247,7 +249,7 @@ BEGIN
 
         -- So a worker seen later than now: if it is dead, its id is free again when a lease has passed from now.
         SET @now = SYSUTCDATETIME();
-        UPDATE llm.worker WITH (READPAST, ROWLOCK)
+        UPDATE llm.worker WITH (UPDLOCK, READPAST, ROWLOCK)
         SET last_seen_utc = @now
         WHERE last_seen_utc > @now;
     END;
