@@ -20,11 +20,25 @@ from derive.lake_identity import check_lake_identity
 from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 from derive.sql.sessions import limited
+from derive.sql.tables import Engine, engine_of
 
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 2.0
 """How long an answer is given again: probes of many balancers cost one look."""
+
+# 1 where whoever reads waits for whoever writes. PostgreSQL, and Babelfish with it, always reads by row versions.
+_READERS_WAIT_SQL = {
+    Engine.POSTGRESQL: "SELECT 0",
+    Engine.SQLSERVER: (
+        "SELECT COUNT(*) FROM sys.databases WHERE name = DB_NAME() AND is_read_committed_snapshot_on = 0 "
+        "AND SERVERPROPERTY('BabelfishVersion') IS NULL"
+    ),
+}
+READERS_WAIT = (
+    "READ_COMMITTED_SNAPSHOT is off: pages and exports wait for writers. Stop every process, then run "
+    "ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT ON"
+)
 
 _PATIENCE_SECONDS = 5.0
 # The alias whose calls end soon, so that a database that hangs is told as one that does not answer.
@@ -33,7 +47,7 @@ _ALIAS = "lease"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that must be well, and why it is not."""
+    """One thing that must be well, and why it is not; a reason beside ``ok`` is what else to know of it."""
 
     name: str
     ok: bool
@@ -41,14 +55,15 @@ class Part:
 
 
 def check_database() -> Part:
-    """Say whether the database answers."""
+    """Say whether the database answers, and whether its readers wait for writers, which slows but does not stop."""
+    connection = connections[_ALIAS]
     try:
-        with limited(connections[_ALIAS]), connections[_ALIAS].cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchone()
+        with limited(connection), connection.cursor() as cursor:
+            cursor.execute(_READERS_WAIT_SQL[engine_of(connection)])
+            (readers_wait,) = cursor.fetchone()
     except (DjangoDatabaseError, HolocronError, OSError) as error:
         return _failed("database", f"does not answer ({type(error).__name__})")
-    return Part("database", ok=True)
+    return Part("database", ok=True, reason=READERS_WAIT if readers_wait else "")
 
 
 def check_scripts() -> Part:

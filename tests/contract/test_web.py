@@ -9,13 +9,14 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
-from derive import web
+from derive import health, web
 from derive.contracts import RunFacts, WorkerFacts
 from derive.health import KEPT_SECONDS, Part, Readiness
 from derive.metrics.numbers import KEPT_SECONDS as SNAPSHOT_SECONDS
 from derive.metrics.numbers import QueueNumbers
 from derive.queue import JobQueue
 from derive.sql import depths, totals
+from derive.sql.tables import engine_of
 from derive.states import JobStatus
 from tests.contract.scenes import KEY, claimed, failure, queued, success
 
@@ -50,6 +51,14 @@ def test_a_migrated_database_and_a_lake_are_ready(queue: JobQueue, client: Clien
         "scripts": True,
         "lake": True,
     }
+
+
+def test_a_database_whose_readers_wait_for_writers_is_ready_and_says_so(
+    queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(health._READERS_WAIT_SQL, engine_of(connection), "SELECT 1")
+    part = health.check_database()
+    assert (part.ok, part.reason) == (True, health.READERS_WAIT)
 
 
 def test_scripts_that_are_not_this_trees_are_named(queue: JobQueue, client: Client) -> None:

@@ -162,7 +162,14 @@ def test_a_database_that_is_not_there_is_made_from_the_servers_own(said: str) ->
     connection = RefusingConnection(OperationalError(said))
     assert _create_database(sqlserver, connection)  # type: ignore[arg-type]
     assert connection.maintenance.settings_dict["NAME"] == "master"
-    assert connection.maintenance.sent[-1] == (sqlserver.CREATE_DATABASE, ("Holocron",))
+    assert connection.maintenance.sent[-2:] == [
+        (sqlserver.CREATE_DATABASE, ("Holocron",)),
+        (sqlserver.VERSION_ROWS, ("Holocron",)),
+    ]
+
+
+def test_a_new_database_reads_by_row_versions() -> None:
+    assert "SET READ_COMMITTED_SNAPSHOT ON" in sqlserver.VERSION_ROWS
 
 
 def test_a_server_that_is_down_is_not_asked_for_its_own_database() -> None:

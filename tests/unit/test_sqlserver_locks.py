@@ -36,3 +36,15 @@ def test_every_join_of_a_purge_is_driven_by_the_few_rows() -> None:
     statements = [part for part in script("usp_purge_jobs").split(";") if "llm." in part and "JOIN" in part]
     assert len(statements) >= 9
     assert [one for one in statements if "OPTION (LOOP JOIN, FORCE ORDER)" not in one] == []
+
+
+def test_whoever_passes_over_locked_rows_reads_by_locks() -> None:
+    """Where READ_COMMITTED_SNAPSHOT is on, READPAST means something only to a statement that locks what it reads."""
+    passing = [
+        (one.name, hints)
+        for one in read_scripts(Engine.SQLSERVER, PROCEDURES)
+        for hints in re.findall(r"WITH \(((?:[^()]|\([^()]*\))*)\)", re.sub(r"--.*", "", one.text))
+        if "READPAST" in hints
+    ]
+    assert len(passing) >= 12
+    assert [one for one in passing if not {"UPDLOCK", "READCOMMITTEDLOCK"} & set(one[1].split(", "))] == []

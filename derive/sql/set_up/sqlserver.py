@@ -23,6 +23,17 @@ DECLARE @statement nvarchar(MAX) = N'CREATE DATABASE ' + QUOTENAME(@name);
 EXEC (@statement);
 """
 
+# Without row versions readers wait for writers and may be deadlock victims. Azure SQL has them by default; Babelfish
+# always has them, and no ALTER DATABASE. ROLLBACK IMMEDIATE: a new database has no work to lose.
+VERSION_ROWS = """
+DECLARE @name sysname = %s;
+DECLARE @statement nvarchar(MAX) = N'ALTER DATABASE ' + QUOTENAME(@name)
+    + N' SET READ_COMMITTED_SNAPSHOT ON WITH ROLLBACK IMMEDIATE';
+IF SERVERPROPERTY('BabelfishVersion') IS NULL
+    AND EXISTS (SELECT 1 FROM sys.databases WHERE name = @name AND is_read_committed_snapshot_on = 0)
+    EXEC (@statement);
+"""
+
 PUT_ROLE = """
 DECLARE @role sysname = %s;
 DECLARE @statement nvarchar(MAX) = N'CREATE ROLE ' + QUOTENAME(@role);
@@ -95,19 +106,31 @@ EXEC (@statement);
 LET_READ = _LET.replace("{rights}", "SELECT")
 LET_WRITE = _LET.replace("{rights}", "SELECT, INSERT, UPDATE, DELETE")
 
-BATCHES = (CREATE_DATABASE, PUT_ROLE, PUT_LOGIN, PUT_CONTAINED_USER, PUT_USER, ADD_MEMBER, LET_READ, LET_WRITE)
+BATCHES = (
+    CREATE_DATABASE,
+    VERSION_ROWS,
+    PUT_ROLE,
+    PUT_LOGIN,
+    PUT_CONTAINED_USER,
+    PUT_USER,
+    ADD_MEMBER,
+    LET_READ,
+    LET_WRITE,
+)
 
 
 def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
-    """Make the database where it is missing; return whether it was.
+    """Make the database where it is missing, with READ_COMMITTED_SNAPSHOT on; return whether it was missing.
 
-    An administrator who may not open it is told by what comes next.
+    One that was there already keeps the setting it has: changing it would end its sessions. An
+    administrator who may not open it is told by what comes next.
     """
     with maintenance.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM sys.databases WHERE name = %s", [name])
         if cursor.fetchone()[0]:
             return False
     _execute(maintenance, CREATE_DATABASE, name)
+    _execute(maintenance, VERSION_ROWS, name)
     return True
 
 

@@ -29,7 +29,7 @@ BEGIN
 
         -- READPAST: two who begin at once do not wait for each other.
         DELETE s
-        FROM llm.staged_jobs AS s WITH (READPAST, ROWLOCK)
+        FROM llm.staged_jobs AS s WITH (UPDLOCK, READPAST, ROWLOCK)
         WHERE s.staged_utc < DATEADD(DAY, -1, SYSUTCDATETIME());
     END;
     ELSE
