@@ -9,6 +9,13 @@ import pytest
 from derive.models import Job, JobEvent, Run
 from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus, is_legal_move
+from tests.contract.babelfish import skip_on_babelfish
+
+
+@pytest.fixture(autouse=True)
+def skipped_where_babelfish_lacks_it(request: pytest.FixtureRequest, _django_db_marker: None) -> None:
+    """Skip what is marked with ``lacks`` on a Babelfish."""
+    skip_on_babelfish(request.node)
 
 
 @pytest.fixture

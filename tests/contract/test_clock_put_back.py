@@ -11,6 +11,7 @@ from derive.models import Worker
 from derive.queue import JobQueue
 from derive.sql.clock import database_now
 from derive.states import JobStatus, LeaseState
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.scenes import WORKER, at_once, claimed, job_of, pass_time, queued, run_of, status_of, success
 
 HOURS = 5 * 3600
@@ -88,6 +89,7 @@ def test_what_was_claimed_since_is_left_alone(queue: JobQueue) -> None:
     assert job_of(claim).lease_expires_utc == claim.lease_expires_utc
 
 
+@lacks(Lack.CONCURRENT_APPLOCKS)
 def test_a_claim_during_a_look_keeps_its_lease_to_the_microsecond(queue: JobQueue) -> None:
     for _ in range(8):
         queued(queue)

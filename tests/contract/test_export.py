@@ -14,6 +14,7 @@ from derive.export.selection import Selection
 from derive.queue import JobQueue
 from derive.sql.clock import database_now
 from derive.states import JobStatus
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.exports import answered, exported, lines_of, number_of, records_of
 from tests.contract.scenes import KEY, an_artifact, claimed, failure, queued, ref, run_of, success
 from tests.contract.test_views import FACTS, rows_of
@@ -214,6 +215,7 @@ def test_the_numbers_of_purged_runs_are_passed_at_one_stride(
     ]
 
 
+@lacks(Lack.LONG_JSON_STRINGS)
 def test_large_answers_are_read_in_small_portions(
     queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

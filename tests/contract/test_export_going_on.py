@@ -20,6 +20,7 @@ from derive.contracts import RunFacts
 from derive.export import exporting, horizon, progress, reading
 from derive.management.import_progress import StopOnce
 from derive.queue import JobQueue
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.exports import answered, exported, lines_of, number_of
 from tests.contract.scenes import claimed, failure, success
 
@@ -117,6 +118,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
+@lacks(Lack.LONG_JSON_STRINGS)
 def test_a_disk_that_really_is_full_is_told_and_gone_on_with_when_there_is_room(
     queue: JobQueue, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -12,6 +12,7 @@ from derive.contracts import Claim, Completion, Enqueued, JobChange, Lease, Reap
 from derive.models import Job, Run
 from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.scenes import (
     ACTOR,
     a_job,
@@ -143,6 +144,7 @@ def test_a_stale_completion_never_ends_the_run_after_it(queue: JobQueue) -> None
         assert run_of(fresh).status == RunStatus.SUCCEEDED
 
 
+@lacks(Lack.CONCURRENT_APPLOCKS)
 def test_two_reapers_reap_each_run_once(queue: JobQueue) -> None:
     queue.enqueue_many([a_job() for _ in range(40)], actor=ACTOR)
     queue.claim("worker-1", max_jobs=40)

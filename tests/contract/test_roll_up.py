@@ -17,6 +17,7 @@ from derive.models import Job, JobEvent
 from derive.queue import JobQueue
 from derive.sql import procedures
 from derive.states import JobStatus
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.scenes import (
     ACTOR,
     THREAD_SECONDS,
@@ -261,6 +262,7 @@ def test_an_event_whose_transaction_is_open_is_not_passed_over(queue: JobQueue) 
     assert counts()["promoted"] == 2
 
 
+@lacks(Lack.CONCURRENT_APPLOCKS)
 def test_who_counts_while_others_work_counts_each_event_once(queue: JobQueue) -> None:
     queue.enqueue_many([a_job(max_attempts=2) for _ in range(90)], actor=ACTOR)
 
@@ -282,6 +284,7 @@ def test_who_counts_while_others_work_counts_each_event_once(queue: JobQueue) ->
     assert sum(histogram("wait").values()) == told["claimed"]
 
 
+@lacks(Lack.CONCURRENT_APPLOCKS)
 def test_one_counts_at_a_time(queue: JobQueue) -> None:
     queued(queue)
     answers = at_once(*(partial(queue.roll_up_hours, max_events=1) for _ in range(4)))
@@ -340,6 +343,7 @@ def test_a_purge_leaves_a_job_that_cannot_be_counted_yet(queue: JobQueue) -> Non
     forget_put_events()
 
 
+@lacks(Lack.CONCURRENT_APPLOCKS)
 def test_who_purges_while_others_count_takes_nothing_uncounted(queue: JobQueue) -> None:
     jobs = queue.enqueue_many([a_job() for _ in range(60)], actor=ACTOR)
     for start in range(0, 60, 20):

@@ -20,6 +20,7 @@ from derive.sealing.document import NO_HEAD, SealDocument, head_of
 from derive.sealing.rows import canonical
 from derive.sealing.verification import AuditVerification
 from derive.states import JobStatus
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.scenes import an_artifact, at_once, claimed, in_state, queued, success
 
 
@@ -163,6 +164,7 @@ def test_nothing_is_missed_while_jobs_are_queued_from_several_connections(queue:
     assert sealed_events(lake) == all_events()
 
 
+@lacks(Lack.CONCURRENT_APPLOCKS)
 def test_two_who_seal_at_once_make_one_chain(queue: JobQueue, lake: Lake) -> None:
     for _ in range(30):
         queued(queue)

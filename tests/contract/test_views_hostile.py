@@ -7,6 +7,7 @@ import pytest
 
 from derive.contracts import RunFacts
 from derive.queue import JobQueue
+from tests.contract.babelfish import Lack, lacks
 from tests.contract.scenes import an_artifact, claimed, success
 from tests.contract.test_views import rows_of
 
@@ -28,6 +29,7 @@ VALUES: list[tuple[str, str | None]] = [
 
 
 @pytest.mark.parametrize(("stored", "shown"), VALUES, ids=range(len(VALUES)))
+@lacks(Lack.JSON_ESCAPES)
 def test_a_hostile_value_is_told_as_text(queue: JobQueue, stored: str, shown: str | None) -> None:
     output = f'{{"facts": [{{"fact_key": "k", "value": {stored}}}]}}'
     queue.complete(success(claimed(queue), run=RunFacts(output_json=output)))

@@ -6,6 +6,7 @@ import pytest
 
 from derive.sql.scripts import PROCEDURES, TABLES, Script, read_scripts
 from derive.sql.tables import Engine
+from tests.contract import babelfish
 
 PROCEDURE_SCRIPTS = read_scripts(Engine.SQLSERVER, PROCEDURES)
 TABLE_SCRIPTS = read_scripts(Engine.SQLSERVER, TABLES)
@@ -78,3 +79,14 @@ def test_no_cast_of_a_view_can_fail() -> None:
     assert {"v_job_status", "v_run_metrics", "v_entity_fact"} <= views.keys()
     failing = [name for name, body in views.items() if re.search(r"\b(CAST|CONVERT)\s*\(", body)]
     assert failing == []
+
+
+def test_what_babelfish_lacks_is_skipped_there_alone_and_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.node.add_marker(babelfish.lacks(babelfish.Lack.LONG_JSON_STRINGS))
+    monkeypatch.setattr(babelfish, "is_babelfish", lambda: False)
+    babelfish.skip_on_babelfish(request.node)
+    monkeypatch.setattr(babelfish, "is_babelfish", lambda: True)
+    with pytest.raises(pytest.skip.Exception, match="4,000 characters"):
+        babelfish.skip_on_babelfish(request.node)
