@@ -3,9 +3,10 @@
 Its folder holds the file, the good jobs (a spool), the bad lines, and ``state.json``, which is replaced as a whole:
 nothing else is remembered. What a step that was killed left beyond the state is cut off by the next one.
 
-Queueing is one transaction: whatever breaks it, nothing of the file is queued and all of it can be tried again. What
-the state will be is written beside it before the commit and takes its place after it. A try that was killed between the
-two has left a job by which the next one sees that all was done, and what came of it.
+Queueing stages the jobs in parts, which nobody sees, and then publishes all of them by one call. Whatever breaks it,
+nothing of the file is queued and all of it can be tried again. The next state is written to its own file before the
+publishing call commits and replaces ``state.json`` afterwards. A try that was killed between the two has left a job by
+which the next one sees that all was done, and what came of it.
 """
 
 import json
@@ -126,7 +127,7 @@ class Upload:
         self._write(state.model_copy(update=told), name=NEXT_STATE)
 
     def _was_committed(self) -> bool:
-        """Whether an earlier try came to its commit, and no further."""
+        """Whether an earlier try published the jobs and was ended before it replaced the state."""
         try:
             proof = UploadState.model_validate_json((self.folder / NEXT_STATE).read_bytes()).proof
         except FileNotFoundError:

@@ -6,12 +6,12 @@ from derive.strict_types import Frozen, Guid, Utc
 MAX_BAD = 10_000
 """Bad lines after which checking stops: whoever has so many mends the file before anything else."""
 MAX_JOBS = 20_000
-"""Good jobs that are queued as a whole, in one transaction and one request.
+"""Good jobs that are queued as a whole, in one request: staged in parts, then published by one call.
 
-Until that transaction's end SQL Server holds the gap of every key it looked for (usp_enqueue_jobs looks with HOLDLOCK)
-and a dozen locks a job, which never escalate on llm.job: whatever ends or queues a job with a neighbouring key waits.
-On either engine sealing, roll-up and exports wait for it too. So many jobs are a few seconds, which nobody's time-outs
-notice; more of them go in by ``enqueue_jobs``, a transaction for each batch.
+Nobody waits while the parts are staged. The publishing call holds its locks until it commits: on SQL Server the gap of
+every dedupe key it looked for and a dozen locks a job, which never escalate on llm.job. Whoever ends or queues a job
+with a neighbouring key waits for it, and on either engine so do sealing, roll-up and exports. For so many jobs that is
+a few seconds, below every time-out; ``enqueue_jobs`` queues more of them, a transaction for each batch.
 """
 
 

@@ -1,7 +1,7 @@
 """JobQueue: the one Python face of the stored procedures.
 
 Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one
-(``enqueue_whole`` is one transaction of several).
+(``enqueue_whole`` stages by several, then queues all by one).
 Repeatable calls are said again after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
 next heartbeat.
 """

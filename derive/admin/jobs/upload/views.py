@@ -2,8 +2,8 @@
 
 ``derive_job_act_upload`` takes the file and shows how far it has come. ``derive_job_act_upload_run`` checks for a
 while: the page's script calls it until it is done, without the script a button does. ``derive_job_act_upload_queue``
-queues all good jobs in one transaction, or none. All that is known of an upload is on disk, so any process may answer
-the next request, and one said twice queues nothing twice.
+queues all good jobs or none. All that is known of an upload is on disk, so any process may answer the next request,
+and one said twice queues nothing twice.
 """
 
 import contextlib
