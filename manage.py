@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Runs a management command: ``python manage.py COMMAND``; ``python manage.py help`` lists them."""
 
+import gc
 import os
 import sys
 
@@ -13,6 +14,8 @@ def main() -> int:
     A database that cannot be used is one line that says what to do. With ``--traceback`` it is the whole story.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "holocron.settings")
+    gc.disable()  # what a start makes stays: to look it over again and again is a sixth of the start
+    import django
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
@@ -23,6 +26,9 @@ def main() -> int:
 
     make_writable()
     try:
+        django.setup()
+        gc.freeze()
+        gc.enable()
         execute_from_command_line(sys.argv)
     except (DatabaseError, InterfaceError, ImproperlyConfigured) as error:
         line = describe(error, database=settings.DATABASES["default"])

@@ -7,12 +7,14 @@ or stored holds them.
 import re
 from base64 import b64encode
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-
-from pydantic import SecretStr
 
 from holocron.environment import SettingsError
 from holocron.secret_file import read_secret_file
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 
 def read_api_key(key: str, *, file: Path | None) -> str:
@@ -27,16 +29,22 @@ def read_api_key(key: str, *, file: Path | None) -> str:
     return key
 
 
-def read_ollama_access(url: str, *, api_key: str) -> tuple[str, SecretStr | None]:
+def read_ollama_access(url: str, *, api_key: str) -> "tuple[str, SecretStr | None]":
     """Return the address without user and password, and the Authorization header's value, None for no credentials.
 
     Raises SettingsError when the address holds credentials beside an API key: only one can be sent.
     """
     parts = urlsplit(url)
     if "@" not in parts.netloc:
-        return url, SecretStr(f"Bearer {api_key}") if api_key else None
+        return url, _secret(f"Bearer {api_key}") if api_key else None
     if api_key:
         raise SettingsError("OLLAMA_BASE_URL holds a user and OLLAMA_API_KEY is set: only one can be sent, drop one")
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return address, SecretStr(f"Basic {b64encode(credentials.encode()).decode()}")
+    return address, _secret(f"Basic {b64encode(credentials.encode()).decode()}")
+
+
+def _secret(text: str) -> "SecretStr":
+    from pydantic import SecretStr  # no start without credentials waits for Pydantic
+
+    return SecretStr(text)

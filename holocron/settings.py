@@ -8,15 +8,18 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.utils.functional import SimpleLazyObject
 
-from derive.ollama.settings import OllamaSettings
 from holocron.database_url import impatient, read_database_url, read_password
 from holocron.environment import SettingsError, read_environment
 from holocron.ollama_access import read_api_key, read_ollama_access
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
+
+if TYPE_CHECKING:
+    from derive.ollama.settings import OllamaSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -56,21 +59,30 @@ INTERROGATIONS_FOLDER: Path | None = (
 # What was uploaded and not yet queued; private to the web server.
 UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
-OLLAMA = OllamaSettings(
-    base_url=_ollama_url,
-    authorization=_ollama_authorization,
-    ca_file=str(BASE_DIR / _values["OLLAMA_CA_FILE"]) if _values["OLLAMA_CA_FILE"] else None,
-    model=_values["OLLAMA_MODEL"],
-    num_ctx=_values["OLLAMA_NUM_CTX"],
-    num_predict=_values["OLLAMA_NUM_PREDICT"],
-    temperature=_values["OLLAMA_TEMPERATURE"],
-    seed=_values["OLLAMA_SEED"],
-    keep_alive=_values["OLLAMA_KEEP_ALIVE"],
-    connect_seconds=_values["OLLAMA_CONNECT_SECONDS"],
-    first_byte_seconds=_values["OLLAMA_FIRST_BYTE_SECONDS"],
-    idle_seconds=_values["OLLAMA_IDLE_SECONDS"],
-    timeout_seconds=_values["OLLAMA_TIMEOUT_SECONDS"],
-)
+
+
+def _ollama_settings() -> "OllamaSettings":
+    from derive.ollama.settings import OllamaSettings
+
+    return OllamaSettings(
+        base_url=_ollama_url,
+        authorization=_ollama_authorization,
+        ca_file=str(BASE_DIR / _values["OLLAMA_CA_FILE"]) if _values["OLLAMA_CA_FILE"] else None,
+        model=_values["OLLAMA_MODEL"],
+        num_ctx=_values["OLLAMA_NUM_CTX"],
+        num_predict=_values["OLLAMA_NUM_PREDICT"],
+        temperature=_values["OLLAMA_TEMPERATURE"],
+        seed=_values["OLLAMA_SEED"],
+        keep_alive=_values["OLLAMA_KEEP_ALIVE"],
+        connect_seconds=_values["OLLAMA_CONNECT_SECONDS"],
+        first_byte_seconds=_values["OLLAMA_FIRST_BYTE_SECONDS"],
+        idle_seconds=_values["OLLAMA_IDLE_SECONDS"],
+        timeout_seconds=_values["OLLAMA_TIMEOUT_SECONDS"],
+    )
+
+
+# Made when it is first read: its checks bring Pydantic along, which most commands start without.
+OLLAMA: Any = SimpleLazyObject(_ollama_settings)
 # What `set_up_database` makes logins, and the first superuser, with; empty: none.
 HOLOCRON_WORKER_PASSWORD: str = _values["HOLOCRON_WORKER_PASSWORD"]
 HOLOCRON_WEB_PASSWORD: str = _values["HOLOCRON_WEB_PASSWORD"]

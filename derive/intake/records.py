@@ -6,21 +6,14 @@ Nothing in a file makes this raise: what cannot be read is a record that says wh
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, BinaryIO
 
+from derive.intake.line_format import LineFormat
 from derive.strict_types import parse_json
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """The longest line of JSONL, and the longest cell of CSV: 200 inline items of evidence fit well."""
 _BOM = b"\xef\xbb\xbf"
-
-
-class LineFormat(StrEnum):
-    """How a file holds its jobs."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
 
 
 @dataclass(frozen=True, slots=True)

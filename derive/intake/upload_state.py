@@ -1,6 +1,6 @@
 """How far an upload has come, as its folder remembers it."""
 
-from derive.intake.records import LineFormat
+from derive.intake.line_format import LineFormat
 from derive.strict_types import Frozen, Guid, Utc
 
 MAX_BAD = 10_000

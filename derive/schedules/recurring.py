@@ -17,7 +17,8 @@ from django.conf import settings
 
 from derive.errors import HolocronError
 from derive.intake.importing import ImportInterrupted, check_records, queue_spool
-from derive.intake.records import LineFormat, Record, read_records
+from derive.intake.line_format import LineFormat
+from derive.intake.records import Record, read_records
 from derive.intake.spool import Spool
 from derive.interrogations.registry import Registry
 from derive.lake import Lake

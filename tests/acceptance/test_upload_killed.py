@@ -18,7 +18,7 @@ from pathlib import Path
 from shutil import copy
 from uuid import UUID
 from derive.intake import spool
-from derive.intake.records import LineFormat
+from derive.intake.line_format import LineFormat
 from derive.intake.upload import Upload
 from derive.intake.upload_state import UploadState
 from derive.interrogations.registry import Registry

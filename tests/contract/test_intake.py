@@ -14,7 +14,8 @@ from derive.contracts import Enqueued, JobInput
 from derive.errors import DatabaseUnavailable
 from derive.inspection import age_in_words, count_states, list_jobs, tell_story
 from derive.intake.importing import ImportInterrupted, Progress, check_records, new_import_id, queue_spool
-from derive.intake.records import LineFormat, read_records
+from derive.intake.line_format import LineFormat
+from derive.intake.records import read_records
 from derive.intake.spool import Spool
 from derive.interrogations.registry import Registry
 from derive.models import Job

@@ -8,8 +8,9 @@ import pytest
 
 from derive.intake.checking import CheckedJob, RecordCheck, RecordRefused
 from derive.intake.importing import check_records, new_import_id
+from derive.intake.line_format import LineFormat
 from derive.intake.one_job import TypedJob
-from derive.intake.records import LineFormat, Record, read_records
+from derive.intake.records import Record, read_records
 from derive.intake.spool import BATCH_JOBS, Spool
 from derive.interrogations.registry import Registry
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.intake import records
-from derive.intake.records import LineFormat, Record, read_records
+from derive.intake.line_format import LineFormat
+from derive.intake.records import Record, read_records
 
 
 def read(content: bytes, line_format: LineFormat = LineFormat.JSONL, **more: Any) -> list[Record]:

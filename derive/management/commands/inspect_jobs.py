@@ -10,7 +10,6 @@ from uuid import UUID
 
 from derive.errors import HolocronError
 from derive.inspection import COUNT_CAP, count_states, list_jobs, tell_story
-from derive.management.job_tables import show_counts, show_jobs, show_story
 from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 
@@ -60,6 +59,8 @@ class Command(QuickCommand):
             sys.exit(COULD_NOT_START)
 
     def _look(self, given: dict[str, Any]) -> int:
+        from derive.management.job_tables import show_counts, show_jobs  # they draw with rich
+
         if given["job_id"] is not None:
             return self._look_at_job(given)
         if given["list"]:
@@ -90,6 +91,8 @@ class Command(QuickCommand):
         if given["json"]:
             self._write_json(asdict(story))
         else:
+            from derive.management.job_tables import show_story
+
             show_story(story)
         return FOUND
 

@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from datetime import timedelta
 from getpass import getuser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 from django.db import connection
@@ -14,9 +14,11 @@ from derive.errors import HolocronError
 from derive.management.quick_command import QuickCommand
 from derive.management.times import age
 from derive.plural import plural
-from derive.retention import PurgeReport, purge
 from derive.sql.scripts import check_schema
 from derive.states import ENDED, JobStatus
+
+if TYPE_CHECKING:
+    from derive.retention import PurgeReport
 
 DONE, FILES_WAIT, COULD_NOT_START = 0, 1, 2
 EXAMPLES = """
@@ -58,6 +60,8 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Purge, and exit with the code."""
+        from derive.retention import purge
+
         ages = _ages(given)
         if given["dry_run"] and not ages:
             raise CommandError("a dry run needs an age, like --succeeded 365d", returncode=COULD_NOT_START)
@@ -87,7 +91,7 @@ def _ages(given: dict[str, Any]) -> dict[JobStatus, timedelta]:
     return {status: age for status, age in ages.items() if age is not None}
 
 
-def _line(report: PurgeReport) -> str:
+def _line(report: "PurgeReport") -> str:
     jobs = ", ".join(f"{count} {status}" for status, count in sorted(report.jobs.items()) if count) or "none"
     if report.dry_run:
         return f"would purge {plural(report.job_count, 'job')} ({jobs}) with {plural(report.files, 'file')}"
@@ -97,7 +101,7 @@ def _line(report: PurgeReport) -> str:
     )
 
 
-def _plain(report: PurgeReport) -> dict[str, Any]:
+def _plain(report: "PurgeReport") -> dict[str, Any]:
     return {
         "dry_run": report.dry_run,
         "jobs": {status.value: count for status, count in sorted(report.jobs.items())},

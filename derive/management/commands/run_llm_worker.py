@@ -15,9 +15,6 @@ from derive.errors import HolocronError
 from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 from derive.worker.options import WorkerOptions, started_now
-from derive.worker.run_record import HOLOCRON_VERSION
-from derive.worker.start import run_worker
-from derive.worker.telemetry import exporting
 
 DONE, NOT_SUCCEEDED, COULD_NOT_START, NOTHING_TO_DO = 0, 1, 2, 3
 
@@ -102,6 +99,8 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Run the worker and exit with its code."""
+        from derive.worker.run_record import HOLOCRON_VERSION
+
         if given["verbose"]:
             logging.getLogger("derive").setLevel(logging.DEBUG)
         options = WorkerOptions(
@@ -124,6 +123,9 @@ class Command(QuickCommand):
         sys.exit(self._run(options))
 
     def _run(self, options: WorkerOptions) -> int:
+        from derive.worker.start import run_worker
+        from derive.worker.telemetry import exporting
+
         try:
             with exporting(settings.TRACES_EXPORTER):
                 report = run_worker(

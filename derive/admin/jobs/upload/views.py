@@ -37,7 +37,7 @@ from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
 from derive.admin.site.refusals import wants_json
 from derive.errors import CommitUnanswered, QueueError
-from derive.intake.records import LineFormat
+from derive.intake.line_format import LineFormat
 from derive.intake.upload import Upload
 from derive.intake.upload_state import MAX_JOBS, UploadRefused, UploadState
 from derive.intake.uploads_folder import KEPT_SECONDS, UploadsFolder
