@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo test test-contract chaos mutants bench bench-admin screenshots lint format sql docs requirements
+.PHONY: help setup environment demo check check-lint check-units test test-contract chaos mutants bench bench-admin screenshots lint format sql docs requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -26,6 +26,22 @@ environment:
 
 demo: environment ## Watch sample questions go through queue, model and lake, and open the admin
 	@$(RUN) manage.py demo
+
+# Two at once: the types take about as long as the tests. Kept for `make lint` and `make test`: the scripts and the
+# migrations, and what starts a database or programs.
+check: setup ## Look at form, layers, types and unit tests, in a minute: before each commit
+	@$(MAKE) --no-print-directory --jobs 2 check-units check-lint
+
+check-units: export PYTHONDONTWRITEBYTECODE =
+check-units:
+	$(RUN) -m pytest -q tests/unit tests/proofs -m "not slow and not database" -n 2 $(ARGS)
+
+check-lint:
+	$(RUN) -m ruff format --check --quiet
+	$(RUN) -m ruff check --quiet
+	.venv/bin/lint-imports
+	$(RUN) -m mypy
+	$(if $(TEMPLATES),$(RUN) -m djlint --quiet --lint --check $(TEMPLATES))
 
 # Compiled modules are kept, whatever the environment says: some three hundred processes import the same ones.
 test: export PYTHONDONTWRITEBYTECODE =

@@ -46,7 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give a test that asks for ``empty_queue`` a test database whose transactions are real.
 
     Django's own tables are then not flushed, which takes longer than most tests; one that writes to those asks for
-    ``transactional_db`` too.
+    ``transactional_db`` too. What asks for a database in any way is marked ``database``, so that ``make check`` can do
+    without one.
     """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -56,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.django_db(transaction=True, databases=["default", "lease"], available_apps=["derive"])
             )
+        if asked or "empty_queue" in fixtures:
+            item.add_marker(pytest.mark.database)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from derive.management import commands
 from holocron.settings import BASE_DIR
 
@@ -31,6 +33,7 @@ assert "derive.admin" in sys.modules, "Django's checks saw no page"
 """
 
 
+@pytest.mark.slow
 def test_no_command_loads_the_admin_or_what_it_need_not_and_its_checks_do() -> None:
     assert "run_llm_worker" in COMMANDS
     done = subprocess.run(

@@ -7,6 +7,7 @@ import pytest
 from tests.mutants.targets import TARGETS, Target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.path)
 def test_every_mutant_is_a_program_that_differs_in_one_place_and_has_a_name_of_its_own(target: Target) -> None:
     source = target.source()

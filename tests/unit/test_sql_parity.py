@@ -19,6 +19,9 @@ from tests.unit.sql_parity.shapes import Catalogue
 CALLED = {
     value.name: value for value in vars(known_procedures).values() if isinstance(value, known_procedures.Procedure)
 }
+# The scripts for SQL Server are parsed, all of them.
+pytestmark = pytest.mark.slow
+
 TABLE_NAMES = tsql.table_names()
 PROCEDURE_NAMES = tsql.procedure_names()
 STATES = {

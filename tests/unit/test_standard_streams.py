@@ -41,6 +41,7 @@ def test_a_terminal_gets_what_it_can_show(locale: dict[str, str]) -> None:
         os.close(writing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", LOCALES)
 def test_every_command_of_manage_py_writes_so(locale: dict[str, str]) -> None:
     program = (
