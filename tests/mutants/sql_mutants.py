@@ -17,9 +17,9 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"NOT pg_try_advisory_xact_lock\([^\n]*\)(?= THEN)", "FALSE"),
     (r"LOCK TABLE [^;]*;", ""),
     # Bounds and orders.
-    (r"\n *LIMIT [^\n)]+", "\n"),
+    (r"\n *LIMIT [^\n);]+", "\n"),
     (r"TOP \(@\w+\) ", ""),
-    (r"(?<=\n)( *)ORDER BY [^\n]*", r"\1"),
+    (r"(?<=\n)( *)ORDER BY [^\n;]*", r"\1"),
     (r" ORDER BY j\.job_seq \+ 0", ""),
     (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),
     (r"(?<=ORDER BY )(\w+\.\w+)(?!\S* DESC)(?=[,\n])", r"\1 DESC"),
