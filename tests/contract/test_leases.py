@@ -247,7 +247,10 @@ def test_a_backoff_grows_to_an_hour_and_no_further(queue: JobQueue) -> None:
 def test_the_first_expired_by_number_are_reaped_first_and_live_ones_are_not_counted(queue: JobQueue) -> None:
     live = claimed(queue, job_id=UUID(int=9))
     queue.heartbeat(WORKER, [live.run_id], lease_seconds=86_400)
-    expired = [claimed(queue, job_id=UUID(int=n)) for n in (3, 2, 1)]
+    expired = []
+    for n in (3, 2, 1):
+        queued(queue, job_id=UUID(int=n))
+        expired.append(claim_one(queue, f"worker-{n}"))
     pass_time(121)
     for claim in expired:
         assert [row.run_id for row in queue.reap(max_rows=1)] == [claim.run_id]
