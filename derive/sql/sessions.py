@@ -5,6 +5,7 @@ whichever server connection a client is given (its ``client_encoding``, ``DateSt
 ``standard_conforming_strings`` and ``application_name``).
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -105,7 +106,6 @@ def limited(connection: BaseDatabaseWrapper) -> Iterator[None]:
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
-    settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
     with connection.wrap_database_errors, raw.transaction():
-        raw.execute(f"SELECT {settings}".encode())
+        raw.execute("SELECT set_config(key, value, true) FROM json_each_text(%s)", [json.dumps(limits)])
         yield

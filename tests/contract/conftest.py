@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
+from django.urls import get_resolver
 
 from derive.models import Job, JobEvent, Run
 from derive.queue import JobQueue
@@ -16,6 +18,13 @@ from tests.contract.babelfish import skip_on_babelfish
 def skipped_where_babelfish_lacks_it(request: pytest.FixtureRequest, _django_db_marker: None) -> None:
     """Skip what is marked with ``lacks`` on a Babelfish."""
     skip_on_babelfish(request.node)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def site_loaded() -> None:
+    """Load the middleware and the pages while every app is installed: most tests here see the app ``derive`` alone."""
+    WSGIHandler()
+    assert get_resolver().url_patterns
 
 
 @pytest.fixture
