@@ -21,6 +21,8 @@ COMMENT = re.compile(r"--[^\n]*")
 OPTIONAL: dict[str, set[str]] = {
     "usp_enqueue_job": set(procedures.ENQUEUE_JOB.parameters) - {"interrogation_key", "input_json"},
     "usp_enqueue_jobs": {"actor", "reason"},
+    "usp_stage_jobs": {"part_no", "jobs_json"},
+    "usp_publish_jobs": {"actor", "reason"},
     "usp_claim_next_job": {"lease_seconds", "max_jobs", "model", "except_interrogations_json"},
     "usp_heartbeat": set(procedures.HEARTBEAT.parameters) - {"worker_id", "run_ids_json"},
     "usp_complete_job": set(procedures.COMPLETE_JOB.parameters) - {"job_id", "run_id", "status"},
