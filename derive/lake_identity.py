@@ -1,8 +1,8 @@
 """Whether the lake at ``LAKE_URL`` is the one that holds this database's files.
 
 The lake carries an id at its root (``lake.json``), and SQL the same one (``llm.lake``). Where either is missing, the
-lake is taken only if nothing can be lost by it: SQL knows no artifact yet, or the lake holds its newest ones, as that
-of an earlier version does. Any other root is refused: an unmounted share or a moved folder looks like an empty lake.
+lake is taken only if nothing can be lost by it: SQL knows no file in it, or the lake holds the newest ones, as that of
+an earlier version does. Any other root is refused: an unmounted share or a moved folder looks like an empty lake.
 """
 
 from uuid import UUID, uuid4
@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 from derive.errors import LakeConflict, LakeError, LakeUnavailable
 from derive.lake import Lake
 from derive.lake_stores.identity import IDENTITY_NAME, WHAT_TO_DO
-from derive.models import Artifact
+from derive.lake_stores.paths import is_run_folder
+from derive.models import Artifact, LakeDeletion
 from derive.queue import JobQueue
 from derive.sql.reading import reading
 
-SAMPLE_ARTIFACTS = 20
-"""So many of the newest artifacts are looked for in a lake without an id; most of them must be there."""
+SAMPLE_FILES = 20
+"""So many of the newest files are looked for in a lake without an id; most of them must be there."""
 
 
 def open_own_lake(url: str) -> Lake:
@@ -32,7 +33,7 @@ def settle_lake(lake: Lake) -> None:
     LakeUnavailable when the lake is missing or another one, QueueError.
     """
     queue = JobQueue()
-    recorded, newest = queue.record_lake(), _newest_artifacts()
+    recorded, newest = queue.record_lake(), _newest_files()
     if not newest:
         # Nothing was ever kept: the root may have to be made first.
         lake.probe()
@@ -45,7 +46,7 @@ def settle_lake(lake: Lake) -> None:
 
 def check_lake_identity(lake: Lake, queue: JobQueue) -> None:
     """Raise LakeUnavailable unless ``settle_lake`` would take the lake; writes nothing. Raises QueueError."""
-    newest = _newest_artifacts()
+    newest = _newest_files()
     if newest:
         held, recorded = lake.read_identity(), queue.record_lake()
         if held is None or held != recorded:
@@ -91,7 +92,7 @@ def _check_may_take(lake: Lake, held: UUID | None, recorded: UUID | None, newest
     if 2 * found <= len(newest):
         lacks = f"has no {IDENTITY_NAME}" if held is None else f"has an id that SQL does not know ({held})"
         raise LakeUnavailable(
-            f"The lake is not this database's: it {lacks} and holds {found} of the newest {len(newest)} artifacts that "
+            f"The lake is not this database's: it {lacks} and holds {found} of the newest {len(newest)} files that "
             f"SQL knows; {WHAT_TO_DO}."
         )
 
@@ -104,6 +105,11 @@ def _holds(lake: Lake, uri: str) -> bool:
     return True
 
 
-def _newest_artifacts() -> list[str]:
+def _newest_files() -> list[str]:
+    """Return the newest artifacts; where all are purged, those whose files are still to be deleted."""
     newest = Artifact.objects.order_by("-artifact_seq").values_list("lake_uri", flat=True)
-    return reading(lambda: list(newest[:SAMPLE_ARTIFACTS]))
+    waiting = LakeDeletion.objects.filter(deleted_utc__isnull=True).order_by("-deletion_seq")
+    of_purged = waiting.values_list("lake_uri", flat=True)
+    known = reading(lambda: list(newest[:SAMPLE_FILES]) or list(of_purged[:SAMPLE_FILES]))
+    # The folder of a run that recorded no artifact may never have been made.
+    return [uri for uri in known if not is_run_folder(uri)]

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,7 +21,9 @@ from derive.models import LakeDeletion, Seal
 from derive.queue import JobQueue
 from derive.retention import purge
 from derive.states import JobStatus, RunStatus
-from tests.contract.scenes import claimed
+from tests.contract.scenes import claimed, pass_time
+
+DAY = 86_400
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -75,7 +77,7 @@ def test_an_empty_root_in_the_lakes_place_is_refused(queue: JobQueue, url: str, 
     keep_run(queue, open_own_lake(url))
     Lake.open(elsewhere).probe()
     for refuse in (settle_lake, lambda lake: check_lake_identity(lake, queue)):
-        with pytest.raises(LakeUnavailable, match=r"holds 0 of the newest 2 artifacts.*set_up_lake"):
+        with pytest.raises(LakeUnavailable, match=r"holds 0 of the newest 2 files.*set_up_lake"):
             refuse(Lake.open(elsewhere))
     assert identity(elsewhere) is None
 
@@ -195,6 +197,34 @@ def test_nothing_is_purged_or_sealed_into_a_foreign_lake(queue: JobQueue, settin
     with pytest.raises(SystemExit):
         call_command("seal_audit")
     assert (Seal.objects.count(), LakeDeletion.objects.count()) == (0, 0)
+
+
+def test_an_empty_root_is_refused_while_files_of_purged_jobs_wait_to_be_deleted(
+    queue: JobQueue, url: str, elsewhere: str
+) -> None:
+    lake = open_own_lake(url)
+    keep_run(queue, lake)
+    pass_time(DAY)
+    queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.SUCCEEDED], actor="ada")
+    assert LakeDeletion.objects.count() == 2
+    for refused in (settle_lake, lambda other: check_lake_identity(other, queue)):
+        with pytest.raises(LakeUnavailable, match=r"holds 0 of the newest 2 files|it is not there"):
+            refused(Lake.open(elsewhere))
+    settle_lake(Lake.open(url))
+
+
+def test_verification_says_of_another_lake_that_it_is_one(
+    queue: JobQueue, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep_run(queue, open_own_lake(str(tmp_path / "lake")))
+    settings.LAKE_URL = str(tmp_path / "empty")
+    Path(settings.LAKE_URL).mkdir()
+    with pytest.raises(SystemExit) as ended:
+        call_command("verify_runs")
+    printed, complained = capsys.readouterr()
+    assert (ended.value.code, printed) == (2, "")
+    (line,) = complained.splitlines()
+    assert line.startswith("verify_runs: The lake is not this database's")
 
 
 def test_verification_and_orphans_do_not_see_the_identity(queue: JobQueue, url: str, settings: Settings) -> None:
