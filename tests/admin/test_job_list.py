@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from derive.admin.display import template_tags
-from derive.admin.jobs.filters import LABELS, JobFilter
+from derive.admin.jobs.filters import JobFilter
 from derive.admin.lists import keyset, sequence_for_time
 from derive.admin.lists.keyset import Page, Walk, equals
 from derive.admin.lists.sequence_for_time import Seeker
@@ -27,7 +27,7 @@ MAX_QUERIES = 12
 
 
 def walk_of(query: str) -> Walk:
-    return JobFilter.read(QueryDict(query)).walk()
+    return JobFilter(QueryDict(query)).walk()
 
 
 def found(query: str) -> list[str]:
@@ -196,10 +196,10 @@ def test_jobs_of_one_import_and_of_the_next_show_ids_that_differ() -> None:
 
 def test_a_filter_bears_its_fields_label(browse: Browse) -> None:
     client = browse("operator")
-    for name, label in LABELS.items():
+    for name, field in JobFilter.base_fields.items():
         page = client.get(reverse("admin:derive_job_changelist"), {name: "soon"}).text
-        assert f"<span>{label}</span> <b><bdi>soon</bdi>" in page, name
-        assert page.count(f"<span>{label}</span>") == 2, name
+        assert f"<span>{field.label}</span> <b><bdi>soon</bdi>" in page, name
+        assert page.count(f"<span>{field.label}</span>") == 2, name
     page = client.get(reverse("admin:derive_job_changelist"), {"created_until": "soon"}).text
     assert "Queued before is no time" in page
 

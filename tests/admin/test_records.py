@@ -197,7 +197,7 @@ def history(queue: JobQueue) -> Any:
 
 def events(browse: Browse, **query: str) -> list[str]:
     page = browse("viewer").get(reverse("admin:derive_jobevent_changelist"), query)
-    return [event.event for event in page.context["events"]]
+    return [event.event for event in page.context["rows"]]
 
 
 def test_the_audit_shows_what_people_did_and_all_when_asked(browse: Browse, history: Any) -> None:
@@ -242,8 +242,8 @@ def test_the_audit_shows_purges_among_what_people_did(browse: Browse, queue: Job
     queue.purge(finished_before_utc=database_now(), statuses=[JobStatus.CANCELLED], actor="mira", reason="old")
     queue.cancel([ref(queued(queue))], actor="ada", reason="superseded")
     client, address = browse("viewer"), reverse("admin:derive_jobevent_changelist")
-    assert [event.event for event in client.get(address).context["events"]] == ["cancelled", "purged"]
-    (purged,) = client.get(address, {"event": "purged", "actor": "mira"}).context["events"]
+    assert [event.event for event in client.get(address).context["rows"]] == ["cancelled", "purged"]
+    (purged,) = client.get(address, {"event": "purged", "actor": "mira"}).context["rows"]
     assert purged.reason == "old"
 
 

@@ -1,14 +1,14 @@
 """The lists of runs and of artifacts: filters, pages by key, bounded work, and two runs ticked to be compared."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 from django.http import QueryDict
 from django.urls import reverse
 
 from derive.admin.lists import keyset
-from derive.admin.records.filters import RowFilter, read_artifact_filter, read_run_filter
+from derive.admin.lists.filters import ListFilter
+from derive.admin.records.filters import ArtifactFilter, RunFilter
 from derive.contracts import RunFacts
 from derive.models import Artifact, Run
 from derive.queue import JobQueue
@@ -16,11 +16,9 @@ from derive.states import RunStatus
 from tests.admin.conftest import Browse
 from tests.contract.scenes import an_artifact, claim_one, failure, queued, success
 
-Asking = Callable[[QueryDict], RowFilter]
 
-
-def sequences(read: Asking, query: str) -> list[int]:
-    return read(QueryDict(query)).walk.page().sequences
+def sequences(read: type[ListFilter], query: str) -> list[int]:
+    return read(QueryDict(query)).walk().page().sequences
 
 
 @pytest.fixture
@@ -54,22 +52,22 @@ def runs(queue: JobQueue) -> list[int]:
     ],
 )
 def test_runs_are_found_by_each_filter(query: str, places: list[int], runs: list[int]) -> None:
-    assert sequences(read_run_filter, query) == [runs[place] for place in places]
+    assert sequences(RunFilter, query) == [runs[place] for place in places]
 
 
 def test_a_run_is_found_by_its_own_id_and_by_its_jobs(runs: list[int]) -> None:
     run = Run.objects.get(run_seq=runs[1])
-    assert sequences(read_run_filter, f"q={run.run_id}") == [runs[1]]
-    assert sequences(read_run_filter, f"q={run.job_id}") == [runs[1]]
+    assert sequences(RunFilter, f"q={run.run_id}") == [runs[1]]
+    assert sequences(RunFilter, f"q={run.job_id}") == [runs[1]]
 
 
 def test_artifacts_are_found_by_type_time_and_ids(runs: list[int]) -> None:
     first, second = Artifact.objects.order_by("artifact_seq")
-    assert sequences(read_artifact_filter, "") == [second.artifact_seq, first.artifact_seq]
-    assert sequences(read_artifact_filter, "type=request_json") == [second.artifact_seq]
-    assert sequences(read_artifact_filter, f"q={first.run_id}") == [first.artifact_seq]
-    assert sequences(read_artifact_filter, f"q={second.artifact_id}&since=1h") == [second.artifact_seq]
-    assert sequences(read_artifact_filter, "until=1h") == []
+    assert sequences(ArtifactFilter, "") == [second.artifact_seq, first.artifact_seq]
+    assert sequences(ArtifactFilter, "type=request_json") == [second.artifact_seq]
+    assert sequences(ArtifactFilter, f"q={first.run_id}") == [first.artifact_seq]
+    assert sequences(ArtifactFilter, f"q={second.artifact_id}&since=1h") == [second.artifact_seq]
+    assert sequences(ArtifactFilter, "until=1h") == []
 
 
 @pytest.mark.parametrize("page", ["run", "artifact"])

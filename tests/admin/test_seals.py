@@ -38,12 +38,12 @@ def seals(browse: Browse, queue: JobQueue, tmp_path: Path) -> list[Any]:
 def test_the_seals_are_listed_with_the_head_and_what_waits(browse: Browse, seals: list[Any]) -> None:
     client, address = browse("viewer"), reverse("admin:derive_seal_changelist")
     page = client.get(address)
-    assert [(seal.seal_seq, is_stored) for seal, is_stored in page.context["seals"]] == [(2, True), (1, True)]
+    assert [(seal.seal_seq, seal.is_stored) for seal in page.context["rows"]] == [(2, True), (1, True)]
     assert f"2:{seals[0].sha256}" in page.text
     assert "wait for the next seal" in page.text
-    assert [one.seal_seq for one, _ in client.get(address, {"q": seals[1].sha256}).context["seals"]] == [1]
+    assert [one.seal_seq for one in client.get(address, {"q": seals[1].sha256}).context["rows"]] == [1]
     assert "Sealed since is no time" in client.get(address, {"since": "soon"}).text
-    assert not client.get(address, {"until": "2h"}).context["seals"]
+    assert not client.get(address, {"until": "2h"}).context["rows"]
     assert seals[1].sha256 in client.get(reverse("admin:derive_seal_change", args=[1])).text
 
 
@@ -56,7 +56,7 @@ def test_the_seals_are_paged_by_key_in_few_queries(
         first = client.get(address)
     assert len(asked) <= MAX_QUERIES
     second = client.get(address + first.context["paging"]["older"])
-    assert [one.seal_seq for one, _ in (*first.context["seals"], *second.context["seals"])] == [2, 1]
+    assert [one.seal_seq for one in (*first.context["rows"], *second.context["rows"])] == [2, 1]
 
 
 def test_a_seal_that_the_lake_does_not_have_yet_says_so(browse: Browse, queue: JobQueue, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.db.models.functions import Substr
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -17,35 +18,27 @@ from derive.admin.jobs.bulk import views as bulk_views
 from derive.admin.jobs.bulk.actions import ACTIONS
 from derive.admin.jobs.detail import job_context
 from derive.admin.jobs.enqueue import views as enqueue_views
-from derive.admin.jobs.filters import KINDS, LABELS, STATES, JobFilter
+from derive.admin.jobs.filters import JobFilter
 from derive.admin.jobs.upload import views as upload_views
-from derive.admin.lists import suggestions
-from derive.admin.lists.keyset import Page
-from derive.admin.lists.pages import chips, paging, show
+from derive.admin.lists.keyset_admin import KeysetAdmin
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 from derive.models import Job
 
-COLUMNS = (
-    *("job_seq", "job_id", "status", "priority", "interrogation_key", "entity_type", "entity_id", "model_hint"),
-    *("attempt_count", "max_attempts", "created_utc", "created_by", "available_utc", "locked_by", "locked_utc"),
-    *("finished_utc", "error_kind", "cancel_requested_utc", "hold_utc"),
-)
 ERROR_CHARACTERS = 300
 
 
-def rows_of(page: Page) -> list[Any]:
-    """Return a page's jobs in its order, without what is long."""
-    jobs = Job.objects.filter(job_seq__in=page.sequences).only(*COLUMNS)
-    by_sequence = {job.job_seq: job for job in jobs.annotate(error=Substr("last_error", 1, ERROR_CHARACTERS))}
-    return [by_sequence[number] for number in page.sequences if number in by_sequence]
-
-
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(KeysetAdmin):
     """The queue, newest first, paged by key."""
 
+    filters = JobFilter
+    columns = (
+        *("job_seq", "job_id", "status", "priority", "interrogation_key", "entity_type", "entity_id", "model_hint"),
+        *("attempt_count", "max_attempts", "created_utc", "created_by", "available_utc", "locked_by", "locked_utc"),
+        *("finished_utc", "error_kind", "cancel_requested_utc", "hold_utc"),
+    )
+    template, title = "admin/jobs/list.html", "Jobs"
     payloads = frozenset({"input_json", "evidence_ref_json", "last_error"})
 
     @override
@@ -82,28 +75,18 @@ class JobAdmin(ReadOnlyAdmin):
         return self.admin_site.admin_view(checked)
 
     @override
+    def listed(self) -> "QuerySet[Any]":
+        """Return the jobs without what is long."""
+        return Job.objects.annotate(error=Substr("last_error", 1, ERROR_CHARACTERS))
+
+    @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Show the newest jobs that match, a page at a time."""
+        """Show the newest jobs that match, or lead to the one whose id alone was searched for."""
         permissions.demand(request, permissions.VIEW_JOBS)
-        chosen = JobFilter.read(request.GET)
-        if straight := _straight_to(chosen):
-            return straight
-        page = chosen.walk().page(older=request.GET.get("older"), newer=request.GET.get("newer"))
-        return show(
-            request,
-            "admin/jobs/list.html",
-            title="Jobs",
-            jobs=rows_of(page),
-            paging=paging(request.GET, page),
-            chosen=chosen,
-            chips=chips(request.GET, chosen.active(), LABELS),
-            labels=LABELS,
-            actions=list(ACTIONS.values()),
-            states=STATES,
-            kinds=KINDS,
-            interrogations=suggestions.interrogation_keys(),
-            models=suggestions.model_names(),
-        )
+        wanted = as_guid(request.GET.get("q", "").strip())
+        if wanted and len(JobFilter(request.GET).active()) == 1 and Job.objects.filter(job_id=wanted).exists():
+            return HttpResponseRedirect(reverse("admin:derive_job_change", args=(wanted,)))
+        return super().changelist_view(request, {"actions": list(ACTIONS.values())})
 
     @override
     def change_view(
@@ -126,11 +109,3 @@ class JobAdmin(ReadOnlyAdmin):
             **job_context(request, job),
         }
         return render(request, "admin/derive/job.html", context)
-
-
-def _straight_to(chosen: JobFilter) -> HttpResponseRedirect | None:
-    """Lead to the job whose id alone was searched for."""
-    wanted = as_guid(chosen.texts["q"])
-    if wanted is None or len(chosen.active()) > 1 or not Job.objects.filter(job_id=wanted).exists():
-        return None
-    return HttpResponseRedirect(reverse("admin:derive_job_change", args=(wanted,)))

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from derive.admin.jobs.filters import LABELS, JobFilter
+from derive.admin.jobs.filters import JobFilter
 from derive.admin.lists.pages import show
 from derive.admin.site import permissions
 from derive.errors import ConfigurationError
@@ -26,7 +26,6 @@ from derive.export.forms import Csv, Form, JsonLines, Writer
 from derive.export.parquet import ParquetWriter
 from derive.export.reading import read_jobs
 from derive.models import Job
-from derive.states import JobStatus
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class ExportRequest:
     def read(cls, form: QueryDict) -> "ExportRequest":
         """Read a form; raise ValueError for what no form of ours says."""
         return cls(
-            filter=JobFilter.read(QueryDict(form.get("filter", ""))).encoded(),
+            filter=JobFilter(QueryDict(form.get("filter", ""))).encoded(),
             rows=Rows(form.get("rows", Rows.OUTPUTS)),
             form=Form(form.get("form", Form.JSONL)),
             is_exact=form.get("exact") == "yes",
@@ -61,7 +60,7 @@ class ExportRequest:
 
     def jobs(self) -> JobFilter:
         """Return the filter, of succeeded jobs alone: others have no answer."""
-        return _succeeded(JobFilter.read(QueryDict(self.filter)))
+        return JobFilter(QueryDict(self.filter)).of_succeeded()
 
     def writer(self) -> Writer:
         """Return what writes the rows; raise ConfigurationError when Parquet's package is missing."""
@@ -75,14 +74,14 @@ def export(request: HttpRequest) -> HttpResponseBase:
     """Ask how (GET), or send the rows (POST)."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.SEE_PAYLOADS)
     if request.method != "POST":
-        return _ask(request, JobFilter.read(request.GET))
+        return _ask(request, JobFilter(request.GET))
     try:
         order = ExportRequest.read(request.POST)
         writer = order.writer()
     except ValueError:
-        return _ask(request, JobFilter.read(QueryDict()), problem="The form cannot be understood.", status=400)
+        return _ask(request, JobFilter(QueryDict()), problem="The form cannot be understood.", status=400)
     except ConfigurationError as error:
-        return _ask(request, JobFilter.read(QueryDict(order.filter)), problem=str(error), status=400)
+        return _ask(request, JobFilter(QueryDict(order.filter)), problem=str(error), status=400)
     if problems := order.jobs().problems:
         return _ask(request, order.jobs(), problem="; ".join(problems), status=400)
     name = f"{order.rows}-{datetime.now(UTC):%Y%m%d-%H%M%S}.{order.form}"
@@ -93,7 +92,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 
 def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: int = 200) -> HttpResponse:
-    count, is_exact = _succeeded(chosen).walk().count()
+    count, is_exact = chosen.of_succeeded().walk().count()
     # Of jobs alone: a group, say, may bear the title too, and its entries tell something else.
     entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Job), object_repr=TITLE)
     logged = entries.select_related("user").order_by("-action_time")[:MAX_SHOWN]
@@ -103,10 +102,10 @@ def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: 
         status=status,
         title="Export answers",
         chosen=chosen,
-        active=[(LABELS[name], value) for name, value in chosen.active()],
+        active=[(chosen[name].label, value) for name, value in chosen.in_words()],
         count=count,
         is_exact=is_exact,
-        problems=[problem] if problem else list(chosen.problems),
+        problems=[problem] if problem else chosen.problems,
         logged=[(entry, _read_log(entry)) for entry in logged],
     )
 
@@ -135,11 +134,6 @@ def _sent(request: HttpRequest, order: ExportRequest, writer: Writer) -> Iterato
         LogEntry.objects.filter(pk=entry.pk).update(change_message=_log(order, rows=sent, is_whole=is_whole))
         fields = {"actor": permissions.actor_of(request), "filter": order.filter, "rows": sent, "is_whole": is_whole}
         logger.info("answers.exported", extra=fields)
-
-
-def _succeeded(chosen: JobFilter) -> JobFilter:
-    status = chosen.texts["status"] or JobStatus.SUCCEEDED.value
-    return replace(chosen, texts={**chosen.texts, "status": status})
 
 
 def _log(order: ExportRequest, *, rows: int, is_whole: bool) -> str:

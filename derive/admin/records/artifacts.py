@@ -11,40 +11,30 @@ from typing_extensions import override
 
 from derive.admin.display.lake_files import lake, read_shown
 from derive.admin.display.untrusted_text import pretty, visible
-from derive.admin.lists.pages import chips, paging, show
+from derive.admin.lists.keyset_admin import KeysetAdmin
+from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.read_only_admin import ReadOnlyAdmin
-from derive.admin.records.filters import TYPES, read_artifact_filter
+from derive.admin.records.filters import ArtifactFilter
 from derive.admin.site import permissions
 from derive.errors import LakeError, LakeUnavailable
 from derive.models import Artifact
 
 
 @admin.register(Artifact)
-class ArtifactAdmin(ReadOnlyAdmin):
+class ArtifactAdmin(KeysetAdmin):
     """The files, newest first, paged by key."""
+
+    filters = ArtifactFilter
+    columns = (
+        *("artifact_id", "artifact_seq", "run_id", "artifact_type", "media_type", "byte_count", "lake_uri"),
+        "created_utc",
+    )
+    template, title = "admin/artifacts/list.html", "Artifacts"
 
     @override
     def get_urls(self) -> list[URLPattern]:
         raw = self.admin_site.admin_view(self.download)
         return [path("<uuid:key>/download/", raw, name="derive_artifact_download"), *super().get_urls()]
-
-    @override
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the newest files that match, a page at a time."""
-        permissions.demand(request, permissions.VIEW_ARTIFACTS)
-        chosen = read_artifact_filter(request.GET)
-        page = chosen.walk.page(older=request.GET.get("older"), newer=request.GET.get("newer"))
-        return show(
-            request,
-            "admin/artifacts/list.html",
-            title="Artifacts",
-            artifacts=Artifact.objects.filter(artifact_seq__in=page.sequences).order_by("-artifact_seq"),
-            paging=paging(request.GET, page),
-            chosen=chosen,
-            chips=chips(request.GET, chosen.active, chosen.labels),
-            types=TYPES,
-        )
 
     @override
     def change_view(

@@ -7,51 +7,31 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import URLPattern, path
 from typing_extensions import override
 
-from derive.admin.lists import suggestions
-from derive.admin.lists.pages import chips, paging, show
+from derive.admin.lists.keyset_admin import KeysetAdmin
+from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.records import run_diff
-from derive.admin.records.filters import KINDS, STATES, read_run_filter
+from derive.admin.records.filters import RunFilter
 from derive.admin.site import permissions
 from derive.models import Run
 
-COLUMNS = (
-    *("run_seq", "run_id", "job_id", "attempt", "counted", "status", "error_kind", "model_name", "model_tag"),
-    *("prompt_tokens", "output_tokens", "total_ms", "started_utc", "worker_id"),
-)
-
 
 @admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
+class RunAdmin(KeysetAdmin):
     """The attempts, newest first, paged by key."""
 
+    filters = RunFilter
+    columns = (
+        *("run_seq", "run_id", "job_id", "attempt", "counted", "status", "error_kind", "model_name", "model_tag"),
+        *("prompt_tokens", "output_tokens", "total_ms", "started_utc", "worker_id"),
+    )
+    template, title = "admin/runs/list.html", "Runs"
     payloads = frozenset({"output_json", "error"})
 
     @override
     def get_urls(self) -> list[URLPattern]:
         compare = self.admin_site.admin_view(self.compare)
         return [path("compare/", compare, name="derive_run_compare"), *super().get_urls()]
-
-    @override
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the newest runs that match, a page at a time."""
-        permissions.demand(request, permissions.VIEW_RUNS)
-        chosen = read_run_filter(request.GET)
-        page = chosen.walk.page(older=request.GET.get("older"), newer=request.GET.get("newer"))
-        return show(
-            request,
-            "admin/runs/list.html",
-            title="Runs",
-            runs=Run.objects.filter(run_seq__in=page.sequences).only(*COLUMNS).order_by("-run_seq"),
-            paging=paging(request.GET, page),
-            chosen=chosen,
-            chips=chips(request.GET, chosen.active, chosen.labels),
-            states=STATES,
-            kinds=KINDS,
-            interrogations=suggestions.interrogation_keys(),
-            models=suggestions.model_names(),
-        )
 
     def compare(self, request: HttpRequest) -> HttpResponse:
         """Show two runs side by side; their output and prompts only to whoever may see payloads."""

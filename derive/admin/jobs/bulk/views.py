@@ -65,7 +65,7 @@ class BulkRequest:
             raise InvalidRequest("There is no such action.")
         if form.get("scope") == "matching":
             text = form.get("filter", "")[:4_000]
-            if JobFilter.read(QueryDict(text)).problems:
+            if JobFilter(QueryDict(text)).problems:
                 raise InvalidRequest("The filter cannot be understood.")
             return cls(action, (), text, form.get("cursor", "")[:60])
         refs = [_read_ref(one) for one in form.getlist("job")[: MAX_SELECTED + 1]]
@@ -77,14 +77,14 @@ class BulkRequest:
         """Return how many jobs are meant, and whether that is exact."""
         if self.filter is None:
             return len(self.selected), True
-        return JobFilter.read(QueryDict(self.filter)).walk().count()
+        return JobFilter(QueryDict(self.filter)).walk().count()
 
     def batches(self) -> Iterator[tuple[list[JobRef], str | None]]:
         """Yield batches of jobs with their states as they are now, and where the next begins (None: that was all)."""
         if self.filter is None:
             yield list(self.selected), None
             return
-        walk = JobFilter.read(QueryDict(self.filter)).walk()
+        walk = JobFilter(QueryDict(self.filter)).walk()
         for page in walk.batches(rows=CHANGE_BATCH, start=self.cursor or None):
             rows = Job.objects.filter(job_seq__in=page.sequences).order_by("-job_seq").values_list("job_id", "status")
             yield (
@@ -239,7 +239,7 @@ def _act(
 
 def _question(request: HttpRequest, order: BulkRequest, problem: str = "") -> HttpResponse:
     count, is_exact = order.count()
-    chosen = None if order.filter is None else JobFilter.read(QueryDict(order.filter))
+    chosen = None if order.filter is None else JobFilter(QueryDict(order.filter))
     return show(
         request,
         "admin/jobs/confirm.html",

@@ -1,0 +1,192 @@
+"""The filters of a list, as a form that reads an address: bounded, typed, and with a word for what it cannot read."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.forms.boundfield import BoundField
+from django.http import QueryDict
+from typing_extensions import override
+
+from derive.admin.lists.keyset import Condition, Walk, within
+from derive.admin.lists.query_params import as_guid, read_moment
+from derive.admin.lists.sequence_for_time import Seeker
+from derive.strict_types import check_storable
+
+MAX_CHARACTERS = 400
+TIMES = "today, 24h, 2026-01-31T12:00"
+
+
+class TextFilter(forms.Field):
+    """A text without blanks at its ends; empty when there is none or none that a column could hold.
+
+    ``suggest`` names what the page suggests: ``interrogations`` or ``models``.
+    """
+
+    empty: ClassVar[Any] = ""
+
+    def __init__(
+        self, label: str, *, max_length: int = 200, placeholder: str = "", suggest: str = "", is_wide: bool = False
+    ) -> None:
+        super().__init__(label=label, required=False)
+        self.max_length, self.placeholder, self.suggest, self.is_wide = max_length, placeholder, suggest, is_wide
+
+    @override
+    def to_python(self, value: Any) -> Any:
+        """Return what was asked for; raise ValidationError, saying why it cannot be read."""
+        text = str(value or "").strip()
+        if len(text) > MAX_CHARACTERS:
+            raise ValidationError(f"is longer than {MAX_CHARACTERS} characters")
+        try:
+            return self.read(check_storable(text)) if text else self.empty
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    def read(self, text: str) -> Any:
+        """Return what a text means; raise ValueError."""
+        return text
+
+    @override
+    def prepare_value(self, value: Any) -> str:
+        return str(value or "")
+
+    def in_words(self, value: str) -> str:
+        """Return how the page tells a value that is set."""
+        return value
+
+
+class ChoiceFilter(TextFilter):
+    """One of some values, each with its words; empty when there is none."""
+
+    def __init__(self, label: str, values: Iterable[str | tuple[str, str]], *, any_value: str = "any") -> None:
+        super().__init__(label)
+        self.choices = dict((one, one) if isinstance(one, str) else one for one in values)
+        self.any_value = any_value
+
+    @override
+    def read(self, text: str) -> str:
+        if text not in self.choices:
+            raise ValueError(f"is none of {', '.join(sorted(self.choices))}")
+        return text
+
+    @override
+    def in_words(self, value: str) -> str:
+        return self.choices.get(value, value)
+
+
+class GuidFilter(TextFilter):
+    """A guid."""
+
+    empty = None
+
+    def __init__(self, label: str, *, placeholder: str = "", is_wide: bool = False) -> None:
+        super().__init__(label, max_length=40, placeholder=placeholder, is_wide=is_wide)
+
+    @override
+    def read(self, text: str) -> Any:
+        if (guid := as_guid(text)) is None:
+            raise ValueError("is no id")
+        return guid
+
+
+class MomentFilter(TextFilter):
+    """A moment: ``today``, ``24h`` (ago), or a date and time in the viewer's zone."""
+
+    empty = None
+
+    def __init__(self, label: str, *, placeholder: str = "") -> None:
+        super().__init__(label, max_length=40, placeholder=placeholder)
+
+    @override
+    def read(self, text: str) -> datetime:
+        if (moment := read_moment(text)) is None:
+            raise ValueError("is no time such as today, 24h or 2026-01-31T12:00")
+        return moment
+
+
+class ListFilter(forms.Form):
+    """The filters of one list, and the walk over the rows that match; what cannot be read matches nothing.
+
+    A list whose filters are ``since`` and ``until`` and others names what indexes serve in ``arms`` and what is judged
+    row by row in ``rest``.
+    """
+
+    rows_of: ClassVar[type[models.Model]]
+    sequence: ClassVar[str]
+    time: ClassVar[str]
+    """The column of times, which rise with the sequence."""
+    more: ClassVar[frozenset[str]] = frozenset()
+    """Filters that the page folds away until one is set."""
+
+    def __init__(self, query: QueryDict) -> None:
+        super().__init__(query)
+        self.query = query
+        # Also reads the form.
+        faults = self.errors.items()
+        self.problems = [f"{self.fields[name].label} {why}" for name, told in faults for why in told]
+        self.values: dict[str, Any] = {
+            name: self.cleaned_data.get(name, field.empty)  # type: ignore[attr-defined]  # a TextFilter
+            for name, field in self.fields.items()
+        }
+
+    def active(self) -> dict[str, str]:
+        """Return the filters that are set, by name."""
+        return {name: str(self.query[name]) for name in self.fields if self.query.get(name)}
+
+    def in_words(self) -> list[tuple[str, str]]:
+        """Return them as the page tells them."""
+        return [(name, self.fields[name].in_words(value)) for name, value in self.active().items()]  # type: ignore[attr-defined]
+
+    def suggested(self) -> list[str]:
+        """Return what is suggested in some field."""
+        return sorted({field.suggest for field in self.fields.values() if field.suggest})  # type: ignore[attr-defined]
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is filtered at all."""
+        return bool(self.active())
+
+    @property
+    def shown(self) -> list[BoundField]:
+        """The fields that always stand on the page."""
+        return [self[name] for name in self.fields if name not in self.more]
+
+    @property
+    def folded(self) -> list[BoundField]:
+        """The others."""
+        return [self[name] for name in self.fields if name in self.more]
+
+    @property
+    def is_unfolded(self) -> bool:
+        """Whether one of the others is set."""
+        return not self.more.isdisjoint(self.active())
+
+    def walk(self) -> Walk:
+        """Return the walk over the rows that match."""
+        return Walk(self.rows_of, self.sequence, arms=()) if self.problems else self.matching()
+
+    def matching(self) -> Walk:
+        """Return the walk by filters that could all be read."""
+        since, until = self.values["since"], self.values["until"]
+        numbers = self.numbers(since, until)
+        arms = tuple((*arm, *numbers) for arm in self.arms())
+        rest = (*self.rest(), *within(f"t.{self.time}", since=since, until=until))
+        return Walk(self.rows_of, self.sequence, arms=arms, rest=rest, may_overlap=len(arms) > 1)
+
+    def arms(self) -> Sequence[tuple[Condition, ...]]:
+        """Return the ranges that indexes serve."""
+        return ((),)
+
+    def rest(self) -> Iterable[Condition]:
+        """Return what is judged row by row."""
+        return ()
+
+    def numbers(self, since: datetime | None, until: datetime | None) -> tuple[Condition, ...]:
+        """Return the range of numbers in which times lie."""
+        seeker = Seeker(self.rows_of, sequence=self.sequence, time=self.time)
+        low = (Condition(f"{self.sequence} >= %s", (seeker.first_since(since),)),) if since else ()
+        high = (Condition(f"{self.sequence} <= %s", (seeker.last_before(until),)),) if until else ()
+        return low + high

@@ -1,0 +1,61 @@
+"""One view for every list that pages by key: it reads the filters, walks, and shows the rows of one page."""
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from typing_extensions import override
+
+from derive.admin.lists import keyset, suggestions
+from derive.admin.lists.filters import ListFilter
+from derive.admin.lists.keyset import Page
+from derive.admin.lists.pages import show, without
+from derive.admin.lists.read_only_admin import ReadOnlyAdmin
+from derive.admin.site import permissions
+
+_SUGGESTED = {"interrogations": suggestions.interrogation_keys, "models": suggestions.model_names}
+
+
+class KeysetAdmin(ReadOnlyAdmin):
+    """A list, newest first, whose template extends ``admin/lists/keyset.html``: it says how a row looks."""
+
+    filters: ClassVar[type[ListFilter]]
+    columns: ClassVar[tuple[str, ...]]
+    """What is read of each row."""
+    template: ClassVar[str]
+    title: ClassVar[str]
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the newest rows that match, a page at a time."""
+        permissions.demand(request, f"{self.opts.app_label}.view_{self.opts.model_name}")
+        query, chosen = request.GET, self.filters(request.GET)
+        page = chosen.walk().page(older=query.get("older"), newer=query.get("newer"))
+        context: dict[str, Any] = {
+            "title": self.title,
+            "row_is": self.opts.verbose_name,
+            "rows_are": self.opts.verbose_name_plural,
+            "rows": self.rows(page),
+            "paging": {
+                "first": without(query),
+                "older": without(query, older=page.older) if page.older else None,
+                "newer": without(query, newer=page.newer) if page.newer else None,
+                "stopped": page.stopped,
+                "look_at": keyset.LOOK_AT,
+            },
+            "chosen": chosen,
+            "problems": chosen.problems,
+            "chips": [(chosen[name].label, words, without(query, name)) for name, words in chosen.in_words()],
+            "suggested": [(name, _SUGGESTED[name]()) for name in chosen.suggested()],
+        }
+        return show(request, self.template, **context, **(extra_context or {}))
+
+    def rows(self, page: Page) -> list[Any]:
+        """Return a page's rows in its order; those that were purged since are left out."""
+        rows = self.listed().filter(**{f"{self.filters.sequence}__in": page.sequences}).only(*self.columns)
+        found = {getattr(row, self.filters.sequence): row for row in rows}
+        return [found[number] for number in page.sequences if number in found]
+
+    def listed(self) -> "QuerySet[Any]":
+        """Return what rows are read from."""
+        return self.model._default_manager.all()  # noqa: SLF001 (Django's own word for it)
