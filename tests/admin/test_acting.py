@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from derive.admin.display.template_tags import short
+from derive.admin.jobs import long_action
 from derive.admin.jobs.bulk import actions
 from derive.admin.jobs.bulk import views as bulk_views
 from derive.contracts import JobRef, Outcome, RunFacts
@@ -144,7 +145,7 @@ def test_a_stale_pages_action_is_refused_with_what_happened_meanwhile(operator: 
 def test_all_that_match_are_acted_on_in_steps_and_nothing_else(
     operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_views, "STEP_SECONDS", 0)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0)
     monkeypatch.setattr(bulk_views, "CHANGE_BATCH", 4)
     queue.enqueue_many([a_job(entity_id="mine") for _n in range(11)], actor="ada")
     other = queued(queue, entity_id="other")

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
-from derive.admin.jobs import purge
+from derive.admin.jobs import long_action, purge
 from derive.models import Job, JobEvent, Seal
 from derive.queue import JobQueue
 from derive.states import JobStatus
@@ -64,7 +64,7 @@ def test_what_was_looked_at_goes_and_a_tombstone_says_who_and_why(maintainer: Cl
 
 def test_the_script_is_told_step_by_step(maintainer: Client, ended: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purge, "STEP_JOBS", 1)
-    monkeypatch.setattr(purge, "STEP_SECONDS", 0.0001)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0.0001)
     answers, cursor = [], "more"
     while cursor:
         said = maintainer.post(
@@ -100,7 +100,7 @@ def test_what_cannot_be_understood_purges_nothing(
 def test_sealing_a_long_history_first_is_done_in_steps_too(
     maintainer: Client, ended: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(purge, "ALONE_SECONDS", 0)
+    monkeypatch.setattr(long_action, "ALONE_SECONDS", 0)
     page = maintainer.post(reverse(RUN), {"failed": "5", "reason": "old"})
     assert "purge again to go on" in page.text
     assert (Seal.objects.count(), len(states())) == (1, 4)

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from derive.admin.display.template_tags import number
+from derive.admin.jobs import long_action
 from derive.admin.jobs.upload import upload_handler
 from derive.admin.jobs.upload import views as upload_views
 from derive.admin.jobs.upload.rejected_lines import as_csv
@@ -117,7 +118,7 @@ def test_sending_again_queues_nothing_again(operator: Client) -> None:
 def test_a_step_that_was_killed_while_it_checked_is_done_again_from_its_beginning(
     operator: Client, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0)
     token = token_of(send(operator, jsonl(row(1), "bad", row(3))))
     (good,) = uploads.rglob("good")
     with good.open("ab") as file:
@@ -133,7 +134,7 @@ def test_a_step_that_was_killed_while_it_checked_is_done_again_from_its_beginnin
 def test_steps_of_any_size_come_to_the_same_counts(
     operator: Client, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
-    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0)
     monkeypatch.setattr(spool, "BATCH_JOBS", 2)
     if form == "jsonl":
         content = jsonl(row(1), "bad", row(3), "bad", row(5))
@@ -178,7 +179,7 @@ def test_a_file_of_too_many_jobs_is_told_what_to_do_before_its_end_is_read(sende
 def test_too_many_jobs_are_found_across_steps_and_not_checked_on(
     sender: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0)
     token = token_of(send(sender, jsonl(*map(row, range(9)))))
     steps = 1
     while sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["cursor"]:
@@ -400,7 +401,7 @@ def test_the_preview_tells_of_keys_that_are_held_or_repeated_and_comes_true(
 
 
 def test_keys_repeated_in_different_steps_are_found(sender: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0.0)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0.0)
     token = token_of(send(sender, jsonl(*(row(n, dedupe_key=f"k{n % 3}") for n in range(7)))))
     while sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["cursor"]:
         pass

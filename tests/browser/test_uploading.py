@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page
 from pytest_django.fixtures import Settings
 
+from derive.admin.jobs import long_action
 from derive.admin.jobs.upload import views as upload_views
 from derive.errors import DatabaseUnavailable
 from derive.intake import upload as kept_upload
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(autouse=True)
 def small_steps(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.UPLOADS_FOLDER = tmp_path / "uploads"
-    monkeypatch.setattr(upload_views, "STEP_SECONDS", 0.02)
+    monkeypatch.setattr(long_action, "STEP_SECONDS", 0.02)
     monkeypatch.setattr("derive.intake.spool.BATCH_JOBS", 40)
 
 

@@ -1,12 +1,9 @@
 """Jobs: the list, and the page of one."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.db.models.functions import Substr
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -43,41 +40,24 @@ class JobAdmin(KeysetAdmin):
 
     @override
     def get_urls(self) -> list[URLPattern]:
+        views = {
+            ("export/", "derive_job_export_download"): export.export,
+            ("enqueue/", "derive_job_act_enqueue"): enqueue_views.enqueue,
+            ("upload/", "derive_job_act_upload"): upload_views.upload,
+            ("upload/run/", "derive_job_act_upload_run"): upload_views.Check.as_view(),
+            ("upload/queue/", "derive_job_act_upload_queue"): upload_views.queue,
+            ("upload/bad/", "derive_job_act_upload_bad_download"): upload_views.bad,
+            ("upload/discard/", "derive_job_act_upload_discard"): upload_views.discard,
+            ("purge/", "derive_job_purge"): purge.look,
+            ("purge/run/", "derive_job_purge_run"): purge.Run.as_view(),
+            ("act/", "derive_job_act"): bulk_views.ask,
+            ("act/run/", "derive_job_act_run"): bulk_views.Run.as_view(),
+            ("act/undo/", "derive_job_act_undo"): bulk_views.undo,
+        }
         return [
-            path("export/", self.admin_site.admin_view(export.export), name="derive_job_export_download"),
-            path("enqueue/", self.admin_site.admin_view(enqueue_views.enqueue), name="derive_job_act_enqueue"),
-            path("upload/", self.admin_site.admin_view(upload_views.upload), name="derive_job_act_upload"),
-            path("upload/run/", self.admin_site.admin_view(upload_views.check), name="derive_job_act_upload_run"),
-            path("upload/queue/", self.admin_site.admin_view(upload_views.queue), name="derive_job_act_upload_queue"),
-            path(
-                "upload/bad/", self.admin_site.admin_view(upload_views.bad), name="derive_job_act_upload_bad_download"
-            ),
-            path(
-                "upload/discard/",
-                self.admin_site.admin_view(upload_views.discard),
-                name="derive_job_act_upload_discard",
-            ),
-            path("purge/", self.admin_site.admin_view(purge.look), name="derive_job_purge"),
-            path("purge/run/", self.admin_site.admin_view(purge.run), name="derive_job_purge_run"),
-            path("act/", self._acting(bulk_views.ask), name="derive_job_act"),
-            path("act/run/", self._acting(bulk_views.run), name="derive_job_act_run"),
-            path("act/undo/", self._acting(bulk_views.undo), name="derive_job_act_undo"),
+            *(path(route, self.admin_site.admin_view(view), name=name) for (route, name), view in views.items()),
             *super().get_urls(),
         ]
-
-    def _acting(self, view: Callable[[HttpRequest], HttpResponseBase]) -> Any:
-        """Wrap a view that acts on jobs."""
-
-        def checked(request: HttpRequest) -> HttpResponseBase:
-            permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
-            return view(request)
-
-        return self.admin_site.admin_view(checked)
-
-    @override
-    def listed(self) -> "QuerySet[Any]":
-        """Return the jobs without what is long."""
-        return Job.objects.annotate(error=Substr("last_error", 1, ERROR_CHARACTERS))
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse, QueryDict
+from typing_extensions import override
 
 from derive.admin.display.untrusted_text import cell
-from derive.admin.jobs.bulk.views import ALONE_SECONDS, MAX_REASON, STEP_SECONDS, read_reason
+from derive.admin.jobs.long_action import MAX_REASON, LongAction, Step, StepRefused, read_reason
 from derive.admin.lists.keyset import Condition, Walk, equals, within
 from derive.admin.lists.pages import show
 from derive.admin.site import permissions
@@ -59,37 +59,38 @@ def look(request: HttpRequest) -> HttpResponse:
     return _page(request, ages, problems=problems, typed=request.GET)
 
 
-def run(request: HttpRequest) -> HttpResponseBase:
-    """Purge a step of what was confirmed, or as much as a page may take for a browser without our script."""
-    permissions.demand(request, permissions.VIEW_JOBS, permissions.PURGE_JOBS)
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    in_steps = "application/json" in request.headers.get("Accept", "")
-    ages, problems = _read_ages(request.POST)
-    reason = ""
-    try:
-        reason = read_reason(request.POST)
-    except ValueError as error:
-        problems.append(str(error))
-    if problems or not ages:
-        messages = problems or [f"{NO_AGE} Nothing was purged."]
-        if in_steps:
-            return JsonResponse({"error": " ".join(messages)}, status=400)
-        return _page(request, ages, problems=messages, typed=request.POST, status=400)
-    purged, is_over, fault = _purge(request, ages, reason, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
-    if in_steps:
-        cursor = None if is_over or fault else "more"
-        return JsonResponse({"changed": purged, "refused": [], "cursor": cursor, "undo": "", "error": fault})
-    left = [] if is_over else ["There was no time for all of it: purge again to go on."]
-    return _page(request, ages, problems=[fault] if fault else left, typed=request.POST, purged=purged)
+class Run(LongAction):
+    """Purges a step of what was confirmed, or as much as a page may take for a browser without our script."""
+
+    needs = (permissions.VIEW_JOBS, permissions.PURGE_JOBS)
+    ages: Mapping[JobStatus, timedelta]
+
+    @override
+    def step(self, request: HttpRequest, *, seconds: float) -> Step:
+        self.ages, problems = _read_ages(request.POST)
+        reason = ""
+        try:
+            reason = read_reason(request.POST)
+        except ValueError as error:
+            problems.append(str(error))
+        if problems or not self.ages:
+            raise StepRefused(*(problems or [f"{NO_AGE} Nothing was purged."]))
+        return _purge(self.ages, permissions.actor_of(request), reason, seconds=seconds)
+
+    @override
+    def done(self, request: HttpRequest, step: Step) -> HttpResponse:
+        left = ["There was no time for all of it: purge again to go on."] if step.cursor else []
+        problems = [step.error] if step.error else left
+        return _page(request, self.ages, problems=problems, typed=request.POST, purged=step.changed)
+
+    @override
+    def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponse:
+        return _page(request, self.ages, problems=[*refusal.problems], typed=request.POST, status=refusal.status)
 
 
-def _purge(
-    request: HttpRequest, ages: Mapping[JobStatus, timedelta], reason: str, *, seconds: float
-) -> tuple[int, bool, str]:
-    """Purge for so long; return how many jobs went, whether all are gone, and the fault that ended it."""
+def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seconds: float) -> Step:
+    """Purge for so long."""
     until, purged, is_over, fault = time.monotonic() + seconds, 0, False, ""
-    actor = permissions.actor_of(request)
 
     def watch(_document: SealDocument) -> None:
         if time.monotonic() >= until:
@@ -110,7 +111,7 @@ def _purge(
     except (QueueError, HistoryUnsettled, LakeUnavailable) as error:
         fault = str(error)
     logger.info("jobs.purged", extra={"actor": actor, "jobs": purged})
-    return purged, is_over, cell(fault, 500) if fault else ""
+    return Step(changed=purged, cursor=None if is_over or fault else "more", error=cell(fault, 500) if fault else "")
 
 
 def _read_ages(form: QueryDict) -> tuple[dict[JobStatus, timedelta], list[str]]:

@@ -13,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 from django.core.signing import BadSignature, Signer
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
+from typing_extensions import override
 
 from derive.admin.display.template_tags import short
 from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs.bulk.actions import ACTIONS, Action, Value
 from derive.admin.jobs.bulk.undo import Span, put_back
 from derive.admin.jobs.filters import STATES, JobFilter
+from derive.admin.jobs.long_action import MAX_REASON, LongAction, Step, StepRefused, read_reason
 from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid
 from derive.admin.site import permissions
@@ -29,20 +31,17 @@ from derive.errors import QueueError
 from derive.models import Job, JobEvent
 from derive.queue import CHANGE_BATCH, JobQueue
 from derive.states import JobStatus
-from derive.strict_types import check_storable
 
 logger = logging.getLogger(__name__)
 
-STEP_SECONDS = 1.5
-"""How long a step goes on beginning batches: short enough to show progress."""
-ALONE_SECONDS = 25.0
-"""So without the script, in one request; then the rest is offered by a button."""
 MAX_SELECTED = 500
-MAX_REASON = 1_000
 MAX_TOLD = 20
 
 
-class InvalidRequest(ValueError):
+_REPORT = "admin/jobs/report.html"
+
+
+class InvalidRequest(StepRefused):
     """The form cannot be acted on; the message says why."""
 
 
@@ -109,7 +108,12 @@ class BulkReport:
             else:
                 self.refused.setdefault(change.why or "refused", []).append(change.job_id)
 
-    def refusals_by_reason(self) -> list[dict[str, Any]]:
+    def as_step(self, *, error: str = "", undo: str = "") -> Step:
+        """Return what became of them as a step tells it."""
+        refused = tuple(self._refusals_by_reason())
+        return Step(changed=self.changed, cursor=self.cursor, error=error, refused=refused, undo=undo)
+
+    def _refusals_by_reason(self) -> list[dict[str, Any]]:
         """Return the refusals by reason, most frequent first, with some jobs and what happened to those last."""
         named = sorted(self.refused.items(), key=lambda item: -len(item[1]))
         examples = [job_id for _why, ids in named for job_id in ids[:3]][:MAX_TOLD]
@@ -130,6 +134,7 @@ class BulkReport:
 
 def ask(request: HttpRequest) -> HttpResponse:
     """Say how many jobs an action is about and what it will do, and ask for the reason."""
+    permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
@@ -139,49 +144,38 @@ def ask(request: HttpRequest) -> HttpResponse:
     return _question(request, order)
 
 
-def run(request: HttpRequest) -> HttpResponse:
-    """Do a step of what was confirmed, or all of it for a browser without our script."""
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    in_steps = "application/json" in request.headers.get("Accept", "")
-    try:
-        order = BulkRequest.read(request.POST)
-        reason = read_reason(request.POST)
-        with as_typed(request.POST):
-            value = order.action.read(request.POST.get("value", ""))
-    except ValueError as error:
-        if in_steps:
-            return JsonResponse({"error": str(error)}, status=400)
-        return (
-            _invalid_request(request, error)
-            if isinstance(error, InvalidRequest)
-            else _question(request, order, str(error))
-        )
-    before = _newest_event()
-    report, fault = _act(request, order, reason, value, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
-    undo = _undo_token(request, order.action, reason, before)
-    if in_steps:
-        answer = {
-            "changed": report.changed,
-            "refused": report.refusals_by_reason(),
-            "cursor": report.cursor,
-            "undo": undo,
-            "error": fault,
-        }
-        return JsonResponse(answer)
-    context: dict[str, Any] = {
-        "report": report,
-        "refusals": report.refusals_by_reason(),
-        "order": order,
-        "undo": undo,
-        "fault": fault,
-    }
-    context |= {"reason": reason, "value": request.POST.get("value", ""), "zone": zone_of(request.POST)}
-    return show(request, "admin/jobs/report.html", title=order.action.title, **context)
+class Run(LongAction):
+    """Does a step of what was confirmed, or all of it for a browser without our script."""
+
+    order: BulkRequest
+
+    @override
+    def step(self, request: HttpRequest, *, seconds: float) -> Step:
+        self.order = BulkRequest.read(request.POST)
+        try:
+            reason = read_reason(request.POST)
+            with as_typed(request.POST):
+                value = self.order.action.read(request.POST.get("value", ""))
+        except ValueError as error:
+            raise StepRefused(str(error)) from error
+        return _act(request, self.order, reason, value, seconds=seconds)
+
+    @override
+    def done(self, request: HttpRequest, step: Step) -> HttpResponse:
+        typed: dict[str, Any] = {"reason": read_reason(request.POST), "value": request.POST.get("value", "")}
+        typed["zone"] = zone_of(request.POST)
+        return show(request, _REPORT, title=self.order.action.title, step=step, order=self.order, **typed)
+
+    @override
+    def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponse:
+        if isinstance(refusal, InvalidRequest):
+            return _invalid_request(request, refusal)
+        return _question(request, self.order, str(refusal))
 
 
 def undo(request: HttpRequest) -> HttpResponse:
     """Put back what an action of this user changed, where nobody has changed it since."""
+    permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
@@ -199,21 +193,12 @@ def undo(request: HttpRequest) -> HttpResponse:
                 report.add(changes)
     except QueueError as error:
         fault = cell(str(error), 500)
-    return show(
-        request,
-        "admin/jobs/report.html",
-        title="Undo",
-        report=report,
-        refusals=report.refusals_by_reason(),
-        order=None,
-        fault=fault,
-    )
+    return show(request, _REPORT, title="Undo", step=report.as_step(error=fault), order=None)
 
 
-def _act(
-    request: HttpRequest, order: BulkRequest, reason: str, value: Value, *, seconds: float
-) -> tuple[BulkReport, str]:
-    """Act on batch after batch for so long; return what became of them, and the fault that ended it, if one did."""
+def _act(request: HttpRequest, order: BulkRequest, reason: str, value: Value, *, seconds: float) -> Step:
+    """Act on batch after batch for so long."""
+    before = _newest_event()
     report, queue, begun = BulkReport(), JobQueue(), time.monotonic()
     actor = permissions.actor_of(request)
     fault = ""
@@ -234,7 +219,7 @@ def _act(
     logger.info(
         "jobs.acted", extra={"actor": actor, **said, "scope": "selected" if order.filter is None else "matching"}
     )
-    return report, fault
+    return report.as_step(error=fault, undo=_undo_token(request, order.action, reason, before))
 
 
 def _question(request: HttpRequest, order: BulkRequest, problem: str = "") -> HttpResponse:
@@ -266,14 +251,6 @@ def _read_ref(text: str) -> JobRef:
     if guid is None or status not in STATES:
         raise InvalidRequest("A selected job cannot be understood.")
     return JobRef(job_id=guid, expected_status=JobStatus(status))
-
-
-def read_reason(form: QueryDict) -> str:
-    """Return why somebody acts; raise ValueError when they do not say."""
-    reason = form.get("reason", "").strip()
-    if not reason or len(reason) > MAX_REASON:
-        raise ValueError(f"Say why, in at most {MAX_REASON} characters: it stands in each job's history.")
-    return check_storable(reason)
 
 
 def _newest_event() -> int:

@@ -11,11 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.urls import reverse
 
 from derive.admin.display.untrusted_text import cell
-from derive.admin.jobs.bulk.views import MAX_REASON
 from derive.admin.jobs.enqueue.evidence_formset import TypedEvidence, as_members, read_evidence
 from derive.admin.jobs.enqueue.model_choices import model_choices
 from derive.admin.jobs.enqueue.preview import Preview, preview_job
 from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, InputField, input_fields, read_input, takes_evidence
+from derive.admin.jobs.long_action import MAX_REASON
 from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid, read_moment
 from derive.admin.lists.suggestions import registry

@@ -19,10 +19,12 @@ from django.http.response import HttpResponseBase, HttpResponseRedirectBase
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from typing_extensions import override
 
 from derive.admin.display import units
 from derive.admin.display.untrusted_text import cell
-from derive.admin.jobs.bulk.views import ALONE_SECONDS, STEP_SECONDS, read_reason
+from derive.admin.jobs import long_action
+from derive.admin.jobs.long_action import LongAction, Step, StepRefused, read_reason
 from derive.admin.jobs.upload.rejected_lines import as_csv
 from derive.admin.jobs.upload.upload_handler import (
     FIELD,
@@ -47,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 GOOD_SHOWN, BAD_SHOWN = 10, 20
 """Lines on the page."""
+_NEEDS = (permissions.VIEW_JOBS, permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS)
 _SALT = "upload"
 _FORMATS = {"csv": LineFormat.CSV, "jsonl": LineFormat.JSONL, "ndjson": LineFormat.JSONL}
 
@@ -109,28 +112,32 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         return _page(request, problem=str(error), status=404)
 
 
-def check(request: HttpRequest) -> HttpResponseBase:
-    """Check for a while, or to the end for a browser without our script."""
-    _demand(request)
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
-    in_steps = "application/json" in request.headers.get("Accept", "")
-    asked = None
-    try:
-        asked = UploadRequest.read(request, request.POST.get("upload", ""))
-        before = asked.upload.state()
-        seconds = STEP_SECONDS if in_steps else ALONE_SECONDS
-        after = asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=seconds)
-    except (UploadRefused, QueueError, OSError) as error:
-        why, status = _fault(error)
-        if in_steps:
-            return JsonResponse({"error": why}, status=status)
-        return _page_with(request, asked, why, status)
-    if not in_steps:
-        return See(asked.address)
-    cursor = None if after.is_checked else str(after.next_line)
-    done = after.read_bytes - before.read_bytes
-    return JsonResponse({"changed": done, "refused": [], "cursor": cursor, "undo": "", "error": ""})
+class Check(LongAction):
+    """Checks for a while, or to the end for a browser without our script."""
+
+    needs = _NEEDS
+    asked: UploadRequest | None = None
+
+    @override
+    def step(self, request: HttpRequest, *, seconds: float) -> Step:
+        try:
+            self.asked = UploadRequest.read(request, request.POST.get("upload", ""))
+            before = self.asked.upload.state()
+            after = self.asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=seconds)
+        except (UploadRefused, QueueError, OSError) as error:
+            why, status = _fault(error)
+            raise StepRefused(why, status=status) from error
+        cursor = None if after.is_checked else str(after.next_line)
+        return Step(changed=after.read_bytes - before.read_bytes, cursor=cursor)
+
+    @override
+    def done(self, request: HttpRequest, step: Step) -> HttpResponseBase:
+        assert self.asked is not None  # noqa: S101 (a step that was done read it)
+        return See(self.asked.address)
+
+    @override
+    def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponseBase:
+        return _page_with(request, self.asked, str(refusal), refusal.status)
 
 
 def queue(request: HttpRequest) -> HttpResponseBase:
@@ -174,7 +181,7 @@ def discard(request: HttpRequest) -> HttpResponseBase:
 
 
 def _demand(request: HttpRequest) -> None:
-    permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS)
+    permissions.demand(request, *_NEEDS)
 
 
 def _folder() -> UploadsFolder:
@@ -215,7 +222,7 @@ def _received(request: HttpRequest) -> HttpResponse:
         )
         # The file is kept: what is wrong with the database, the next step tells.
         with contextlib.suppress(QueueError):
-            asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=STEP_SECONDS)
+            asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=long_action.STEP_SECONDS)
     except UploadRefused as error:
         return _page(request, problem=str(error), status=400)
     return See(asked.address)
