@@ -3,6 +3,9 @@
 Pure functions over a mapping: ``holocron.settings`` alone hands in the process's environment. Every variable is
 declared once, in ``VARIABLES``, with the default and the unit that ``.env.example`` repeats. A wrong value raises
 SettingsError, whose text names the variable, what stood there, and what to write instead.
+
+``pydantic-settings`` was tried: it would replace the loop of ``read_environment`` alone, since the advice, the blanks
+and the secrets stay ours, and every command would start 0.2 s of processor time later.
 """
 
 import re
