@@ -129,7 +129,7 @@ def test_without_the_script_the_report_is_a_page(operator: Client, queue: JobQue
     page = operator.post(
         reverse(RUN), {"action": "cancel", "job": chosen(*map(_as_is, (j.job_id for j in jobs))), "reason": "x"}
     )
-    assert page.context["report"].changed == 1
+    assert page.context["step"].changed == 1
     assert "already CANCELLED" in page.content.decode() or "CANCELLED" in page.content.decode()
 
 
@@ -188,7 +188,7 @@ def test_undo_puts_back_each_jobs_own_value_unless_somebody_changed_it_since(
     later = timezone.now() + timedelta(days=9)
     queue.reschedule([ref(third)], actor="bob", available_utc=later)
     page = operator.post(reverse(UNDO), {"undo": done["undo"]})
-    assert page.context["report"].changed == 2
+    assert page.context["step"].changed == 2
     assert "it was changed since" in page.content.decode()
     for job in (first, second):
         now = _as_is(job.job_id)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.forms.boundfield import BoundField
 from django.http import QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from typing_extensions import override
 
 from derive.admin.lists.keyset import Condition, Walk, within
@@ -17,6 +18,7 @@ from derive.admin.lists.sequence_for_time import Seeker
 from derive.strict_types import check_storable
 
 MAX_CHARACTERS = 400
+_SELECTED = SafeString(" selected")
 TIMES = "today, 24h, 2026-01-31T12:00"
 
 
@@ -32,7 +34,13 @@ class TextFilter(forms.Field):
         self, label: str, *, max_length: int = 200, placeholder: str = "", suggest: str = "", is_wide: bool = False
     ) -> None:
         super().__init__(label=label, required=False)
-        self.max_length, self.placeholder, self.suggest, self.is_wide = max_length, placeholder, suggest, is_wide
+        self.suggest = suggest
+        self.look = {"max_length": max_length, "placeholder": placeholder, "suggest": suggest, "is_wide": is_wide}
+
+    @override
+    def __deepcopy__(self, memo: Any) -> "TextFilter":
+        # Nothing of it changes: every form may have the same one.
+        return self
 
     @override
     def to_python(self, value: Any) -> Any:
@@ -49,9 +57,9 @@ class TextFilter(forms.Field):
         """Return what a text means; raise ValueError."""
         return text
 
-    @override
-    def prepare_value(self, value: Any) -> str:
-        return str(value or "")
+    def shown(self, name: str, typed: str) -> dict[str, Any]:
+        """Return what ``admin/parts/filter.html`` shows, with what was typed."""
+        return {"name": name, "label": self.label, "typed": typed, **self.look}
 
     def in_words(self, value: str) -> str:
         """Return how the page tells a value that is set."""
@@ -71,6 +79,14 @@ class ChoiceFilter(TextFilter):
         if text not in self.choices:
             raise ValueError(f"is none of {', '.join(sorted(self.choices))}")
         return text
+
+    @override
+    def shown(self, name: str, typed: str) -> dict[str, Any]:
+        options = [
+            format_html('<option value="{}"{}>{}</option>', one, _SELECTED if one == typed else "", words)
+            for one, words in [("", self.any_value), *self.choices.items()]
+        ]
+        return {**super().shown(name, typed), "options": SafeString("".join(options))}
 
     @override
     def in_words(self, value: str) -> str:
@@ -150,14 +166,17 @@ class ListFilter(forms.Form):
         return bool(self.active())
 
     @property
-    def shown(self) -> list[BoundField]:
+    def shown(self) -> list[dict[str, Any]]:
         """The fields that always stand on the page."""
-        return [self[name] for name in self.fields if name not in self.more]
+        return self._shown(name for name in self.fields if name not in self.more)
 
     @property
-    def folded(self) -> list[BoundField]:
+    def folded(self) -> list[dict[str, Any]]:
         """The others."""
-        return [self[name] for name in self.fields if name in self.more]
+        return self._shown(name for name in self.fields if name in self.more)
+
+    def _shown(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        return [self.fields[name].shown(name, self.query.get(name, "")) for name in names]  # type: ignore[attr-defined]
 
     @property
     def is_unfolded(self) -> bool:
