@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
 from pydantic import BaseModel, Field
@@ -184,16 +185,43 @@ class Depth(BaseModel):
 
 
 def test_an_input_contract_of_one_s_own_becomes_fields() -> None:
-    fields = schema_form.input_fields(Depth, {})
-    assert [(one.name, one.kind, one.required) for one in fields] == [
+    fields: dict[str, Any] = schema_form.input_form(Depth, QueryDict(), is_whole=False).fields
+    assert [(name, one.kind, one.is_required) for name, one in fields.items()] == [
         ("name", "text", True),
         ("size", "integer", False),
         ("is_big", "yes_no", False),
         ("tags", "lines", False),
         ("more", "json", False),
     ]
-    assert (fields[0].help, fields[0].max_length) == ("what it is called", 20)
+    assert (fields["name"].help_text, fields["name"].widget.attrs["maxlength"]) == ("what it is called", 20)
     assert not schema_form.takes_evidence(Depth)
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_read_as"),
+    [
+        ("input.name=R2", {"name": "R2", "is_big": False}),
+        ("input.size=3", {"size": 3, "is_big": False}),
+        ("input.size=many", {"size": "many", "is_big": False}),
+        ("input.is_big=yes", {"is_big": True}),
+        ("input.tags=a%0D%0A%0D%0A+b", {"tags": ["a", "b"], "is_big": False}),
+        ('input.more={"a":1}', {"more": {"a": 1}, "is_big": False}),
+        ("input.name=+&input.tags=+", {"is_big": False}),
+    ],
+)
+def test_what_was_typed_is_read_as_its_members_type(typed: str, is_read_as: dict[str, Any]) -> None:
+    assert schema_form.input_form(Depth, QueryDict(typed), is_whole=True).read() == (is_read_as, [])
+
+
+def test_a_member_that_is_no_json_is_told_and_comes_back_as_it_was_typed() -> None:
+    form = schema_form.input_form(Depth, QueryDict("input.more={"), is_whole=True)
+    assert form.read()[1][0].startswith("more: is not JSON")
+    assert ">\n{</textarea>" in str(form["more"])
+
+
+def test_choosing_another_interrogation_keeps_what_was_typed_and_shows_the_others_defaults() -> None:
+    form = schema_form.input_form(Depth, QueryDict("input.name=R2"), is_whole=False)
+    assert [form[name].value() for name in ("name", "size", "is_big")] == ["R2", None, False]
 
 
 def test_a_time_is_read_in_the_zone_that_its_field_names(operator: Client, queue: JobQueue) -> None:

@@ -1,99 +1,108 @@
-"""A form made from an input contract: a field for each member of its JSON schema, and what was typed as the input.
+"""A form made from an input contract: a field for each member of its JSON schema, read as the input it stands for.
 
-Evidence has a place of its own in the form; a member too deep for a simple field is written as JSON.
+The contract itself is judged later: nothing is required here, and what is no number stays text, so that the contract
+says what it wants instead. Evidence has a place of its own in the form; a member too deep for a simple field is written
+as JSON.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from django import forms
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from pydantic import BaseModel
+from typing_extensions import override
 
 from derive.strict_types import parse_json
 
 Kind = Literal["text", "choice", "integer", "number", "yes_no", "lines", "json"]
 PREFIX = "input."
 EVIDENCE_MEMBER = "extra_params"
+_WRITTEN = {"lines": "one a line", "json": "as JSON", "integer": "a whole number", "number": "a number"}
 
 
-@dataclass(frozen=True)
-class InputField:
-    """One member of an input; ``typed`` is what stands in its field."""
+class Member(forms.Field):
+    """One member of an input; its value is None where nothing was typed."""
 
-    name: str
-    kind: Kind
-    required: bool
-    help: str
-    choices: tuple[str, ...] = ()
-    max_length: int | None = None
-    typed: str = ""
+    def __init__(self, member: Mapping[str, Any], shape: Mapping[str, Any], *, is_required: bool) -> None:
+        self.kind, choices = _kind(shape)
+        self.is_required, self.is_long = is_required, self.kind in {"lines", "json"}
+        described = str(member.get("description") or shape.get("description") or "")
+        default = member.get("default", shape.get("default"))
+        super().__init__(
+            required=False,
+            widget=self._widget(choices, shape.get("maxLength")),
+            help_text="; ".join(part for part in (described, _WRITTEN.get(self.kind, "")) if part),
+            initial=default if isinstance(default, str | int | float) else None,
+        )
 
-    @property
-    def html_name(self) -> str:
-        """Its name in the form."""
-        return f"{PREFIX}{self.name}"
+    def _widget(self, choices: tuple[str, ...], max_length: int | None) -> forms.Widget:
+        if self.kind == "yes_no":
+            return forms.CheckboxInput()
+        if self.is_long:
+            return forms.Textarea(attrs={"rows": 2, "dir": "ltr"})
+        attributes: dict[str, Any] = {"required": self.is_required}
+        if self.kind == "choice":
+            return forms.Select(attributes, [("", "choose …"), *((one, one) for one in choices)])
+        if self.kind == "text":
+            return forms.TextInput(attributes | ({"maxlength": max_length} if max_length else {}))
+        return forms.TextInput(attributes | {"inputmode": "decimal"})
+
+    @override
+    def to_python(self, value: Any) -> Any:
+        """Return what was typed as the member's type; raise ValidationError."""
+        if self.kind == "yes_no":
+            return bool(value)
+        typed = str(value or "").replace("\r\n", "\n")
+        if not typed.strip():
+            return None
+        match self.kind:
+            case "lines":
+                return [line.strip() for line in typed.split("\n") if line.strip()]
+            case "json":
+                try:
+                    return parse_json(typed)
+                except ValueError as error:
+                    raise ValidationError(f"is not JSON: {error}") from error
+            case "integer" | "number":
+                return _number(typed.strip())
+            case _:
+                return typed
+
+
+class InputForm(forms.Form):
+    """The members of one input."""
+
+    @override
+    def add_prefix(self, field_name: str) -> str:
+        return f"{PREFIX}{field_name}"
+
+    def read(self) -> tuple[dict[str, Any], list[str]]:
+        """Return the input that was typed, and what in it could not be understood."""
+        problems = [f"{name}: {why}" for name, told in self.errors.items() for why in told]
+        return {name: value for name, value in self.cleaned_data.items() if value is not None}, problems
 
 
 def takes_evidence(model: type[BaseModel]) -> bool:
     """Whether the input itself carries evidence (``extra_params.evidence``), as the envelope does."""
-    schema = model.model_json_schema()
-    return "evidence" in _members_of_extra_params(schema)
+    return "evidence" in _members_of_extra_params(model.model_json_schema())
 
 
-def input_fields(model: type[BaseModel], form: Mapping[str, str]) -> list[InputField]:
-    """Return the fields of an input model, filled with what was typed."""
+def input_form(model: type[BaseModel], typed: QueryDict, *, is_whole: bool) -> InputForm:
+    """Return the form of an input; unless all of it was typed, what was not has its default, and nothing is read."""
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
-    fields = []
-    for name, member in schema.get("properties", {}).items():
-        if name == EVIDENCE_MEMBER and _members_of_extra_params(schema) == {"evidence"}:
-            continue
-        shape = _resolved(member, schema)
-        kind, choices = _kind(shape)
-        fields.append(
-            InputField(
-                name=name,
-                kind=kind,
-                required=name in required,
-                help=_help(member, shape, kind),
-                choices=choices,
-                max_length=shape.get("maxLength") if kind == "text" else None,
-                typed=str(form.get(f"{PREFIX}{name}", _default(shape, member, kind))),
-            )
-        )
-    return fields
-
-
-def read_input(fields: list[InputField], form: QueryDict) -> tuple[dict[str, Any], list[str]]:
-    """Return the input that was typed, and what in it could not be understood; its contract is judged later."""
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for field in fields:
-        if field.kind == "yes_no":
-            values[field.name] = form.get(field.html_name) == "yes"
-            continue
-        typed = form.get(field.html_name, "").replace("\r\n", "\n")
-        if not typed.strip():
-            continue
-        try:
-            values[field.name] = _read(field, typed)
-        except ValueError as error:
-            problems.append(f"{field.name}: is not JSON: {error}")
-    return values, problems
-
-
-def _read(field: InputField, typed: str) -> Any:
-    match field.kind:
-        case "lines":
-            return [line.strip() for line in typed.split("\n") if line.strip()]
-        case "json":
-            return parse_json(typed)
-        case "integer" | "number":
-            # What is no number stays text, so that the contract says what it wants instead.
-            return _number(typed.strip())
-        case _:
-            return typed
+    fields = {
+        name: Member(member, _resolved(member, schema), is_required=name in required)
+        for name, member in schema.get("properties", {}).items()
+        if name != EVIDENCE_MEMBER or _members_of_extra_params(schema) != {"evidence"}
+    }
+    form: type[InputForm] = type("InputForm", (InputForm,), fields)
+    if is_whole:
+        return form(typed, auto_id=False)
+    kept = {name: typed[f"{PREFIX}{name}"] for name in form.base_fields if f"{PREFIX}{name}" in typed}
+    return form(initial=kept, auto_id=False)
 
 
 def _number(text: str) -> Any:
@@ -112,19 +121,6 @@ def _kind(shape: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
     if shape.get("type") == "array" and shape.get("items", {}).get("type") == "string":
         return "lines", ()
     return kinds.get(str(shape.get("type")), "json"), ()
-
-
-def _help(member: Mapping[str, Any], shape: Mapping[str, Any], kind: Kind) -> str:
-    description = str(member.get("description") or shape.get("description") or "")
-    form = {"lines": "one a line", "json": "as JSON", "integer": "a whole number", "number": "a number"}.get(kind, "")
-    return "; ".join(part for part in (description, form) if part)
-
-
-def _default(shape: Mapping[str, Any], member: Mapping[str, Any], kind: Kind) -> str:
-    value = member.get("default", shape.get("default"))
-    if kind == "yes_no":
-        return "yes" if value is True else ""
-    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _resolved(member: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

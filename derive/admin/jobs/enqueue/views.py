@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -14,7 +14,7 @@ from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs.enqueue.evidence_formset import TypedEvidence, as_members, read_evidence
 from derive.admin.jobs.enqueue.model_choices import model_choices
 from derive.admin.jobs.enqueue.preview import Preview, preview_job
-from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, InputField, input_fields, read_input, takes_evidence
+from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, InputForm, input_form, takes_evidence
 from derive.admin.jobs.long_action import MAX_REASON
 from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid, read_moment
@@ -38,7 +38,7 @@ class Form:
     """What stands in the form, and what is wrong with it."""
 
     interrogation: Interrogation
-    fields: list[InputField]
+    input: InputForm
     evidence: list[TypedEvidence]
     typed: dict[str, str]
     job: JobInput | None = None
@@ -94,7 +94,7 @@ def _previewed(request: HttpRequest, form: Form) -> HttpResponse:
 def _empty(query: QueryDict) -> Form:
     interrogation = _chosen(query.get("interrogation", ""))
     typed = {name: DEFAULTS.get(name, "") for name in SETTINGS}
-    return Form(interrogation, input_fields(interrogation.input_model, {}), [], typed)
+    return Form(interrogation, input_form(interrogation.input_model, QueryDict(), is_whole=False), [], typed)
 
 
 def _chosen(key: str) -> Interrogation:
@@ -107,11 +107,15 @@ def _chosen(key: str) -> Interrogation:
 
 def _read(request: HttpRequest) -> Form:
     interrogation = _chosen(request.POST.get("interrogation", ""))
-    fields = input_fields(interrogation.input_model, request.POST.dict())
+    # Before an interrogation is chosen, its input was not on the page.
+    is_whole = request.POST.get("step") in {"more", "preview", "enqueue"}
+    inputs = input_form(interrogation.input_model, request.POST, is_whole=is_whole)
     evidence, problems = read_evidence(request)
-    values, unread = read_input(fields, request.POST)
     typed = {name: request.POST.get(name, "").strip() for name in SETTINGS}
-    form = Form(interrogation, fields, evidence, typed)
+    form = Form(interrogation, inputs, evidence, typed, zone=zone_of(request.POST))
+    if not is_whole:
+        return form
+    values, unread = inputs.read()
     problems += unread
     try:
         check_storable(typed["reason"])
@@ -128,7 +132,7 @@ def _read(request: HttpRequest) -> Form:
             job = job.model_copy(update={"job_id": _job_id(request, job)})
         except (RecordRefused, ValueError) as error:
             problems.append(str(error))
-    return Form(interrogation, fields, evidence, typed, job, tuple(problems), zone_of(request.POST))
+    return replace(form, job=job, problems=tuple(problems))
 
 
 def _record(form: Form, values: dict[str, Any]) -> dict[str, Any]:
