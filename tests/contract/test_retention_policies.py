@@ -1,6 +1,7 @@
 """Retention policies and sealing as the scheduler runs them."""
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from derive.lake import Lake, artifact_facts
-from derive.models import Job, RetentionPolicy, ScheduleRun, Seal, TaskState
+from derive.models import Job, LakeDeletion, RetentionPolicy, ScheduleRun, Seal, TaskState
 from derive.queue import JobQueue
 from derive.schedules import retention_policies
 from derive.schedules.due import run_due
 from derive.schedules.retention_policies import count_old, delete_purged_files, retain, seal
 from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.contract.scenes import ACTOR, claimed, in_state, pass_time, ref, success
@@ -149,3 +151,31 @@ def test_files_that_a_purge_could_not_delete_go_with_the_next_look(queue: JobQue
     assert delete_purged_files(Deadline(60)).outcome is TaskOutcome.DONE
     assert not (lake / folder / "prompt.txt").exists()
     assert delete_purged_files(Deadline(60)) == TaskResult(TaskOutcome.IDLE)
+
+
+def test_sealing_that_takes_too_long_stops_after_a_seal_and_goes_on_the_next_time(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_policies, "seal_history", partial(seal_history, batch_events=1))
+    in_state(queue, JobStatus.SUCCEEDED)
+    assert seal(Deadline(0)) == TaskResult(
+        TaskOutcome.DONE, "1 seal; it took too long, the rest waits for the next time"
+    )
+    assert Seal.objects.count() == 1
+    assert seal(Deadline(60)).text.startswith("2 events sealed")
+
+
+def test_deleting_that_takes_too_long_stops_after_a_batch_and_goes_on_the_next_time(
+    queue: JobQueue, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("derive.retention.BATCH_FILES", 1)
+    claim = claimed(queue)
+    store = Lake.open(str(lake))
+    folder = store.run_folder(claim.started_utc, claim.run_id)
+    files = store.write_all(folder, {"prompt.txt": b"asked", "output.json": b"{}"})
+    queue.complete(success(claim, artifacts=artifact_facts(claim.run_id, folder, files)))
+    pass_time(40 * DAY)
+    queue.purge(finished_before_utc=database_now(), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
+    assert "1 file deleted" in delete_purged_files(Deadline(0)).text
+    assert LakeDeletion.objects.filter(deleted_utc__isnull=True).count() == 1
+    assert "1 file deleted" in delete_purged_files(Deadline(60)).text

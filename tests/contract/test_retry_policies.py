@@ -209,3 +209,19 @@ def test_a_job_whose_dedupe_key_another_holds_is_told_as_refused(queue: JobQueue
     run_policies()
     assert "1 refused" in TaskState.objects.get(name="retry:nightly").told
     assert Job.objects.filter(status="FAILED").count() == 1
+
+
+def test_a_policy_whose_time_is_over_requeues_nothing_more(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    policy = a_policy()
+    retry(policy, database_now(), Deadline(0))
+    assert status_of(job) == JobStatus.FAILED
+
+
+def test_no_plan_is_begun_once_the_time_is_over(queue: JobQueue) -> None:
+    job = in_state(queue, JobStatus.FAILED)
+    policy = a_policy()
+    run_due(RetryPolicy, retry, Deadline(0))
+    assert status_of(job) == JobStatus.FAILED
+    assert RetryPolicy.objects.get(pk=policy.pk).next_utc == policy.next_utc
+    assert not TaskState.objects.exists()

@@ -59,3 +59,20 @@ def test_a_jobs_own_model_that_obeys_no_schema_fails_it_at_once_and_is_not_asked
     assert why in str(job.last_error)
     assert world.job(fit).status == "SUCCEEDED"
     assert [chat.json["model"] for chat in world.fake.chats] == ["llama3.2"]
+
+
+def test_what_answered_is_held_against_what_was_asked_and_a_difference_is_told(world: World) -> None:
+    """The model is loaded with another window than was asked for."""
+    job_id = world.enqueue()
+    world.work()
+    checks = json.loads(world.file(world.run(job_id), "validation.json"))["answer_checks"]
+    assert {check["name"]: check["passed"] for check in checks} == {
+        "model_name": True,
+        "prompt_was_counted": True,
+        "prompt_fits_context": True,
+        "no_thinking": True,
+        "stream_ended_cleanly": True,
+        "context_length": False,
+        "model_digest": True,
+    }
+    assert "loaded with 4096" in next(check["detail"] for check in checks if check["name"] == "context_length")

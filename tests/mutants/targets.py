@@ -69,7 +69,7 @@ TARGETS: tuple[Target, ...] = (
         "derive/schedules/single_flight.py", ("tests/unit/test_deadline.py", "tests/contract/test_single_flight.py")
     ),
     Target("derive/admin/lists/keyset.py", ("tests/admin/test_keyset.py", "tests/admin/test_job_list.py")),
-    Target("derive/interrogations/grounding.py", ("tests/unit/test_validation.py",)),
+    Target("derive/interrogations/grounding.py", ("tests/unit/test_grounding.py", "tests/unit/test_validation.py")),
     Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),
     Target("derive/evidence/bundle.py", ("tests/unit/test_evidence_bundle.py",)),
     Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),

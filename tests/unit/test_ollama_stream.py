@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from derive.errors import AnswerTooLarge, ModelCrashed, TruncatedOutput
+from derive.errors import AnswerTooLarge, ModelCrashed, RunError, TruncatedOutput
+from derive.ollama import stream as stream_module
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import MAX_LINE_BYTES, AnswerAssembler
 
@@ -193,3 +194,129 @@ def test_one_line_is_bounded_too(chunk_bytes: int) -> None:
 
 def test_no_part_of_an_answer_is_in_its_repr() -> None:
     assert "secret" not in repr(assemble(ndjson(line("secret"), final())))
+
+
+MIB = 1024 * 1024
+
+
+def streamed(*chunks: bytes) -> AnswerAssembler:
+    assembler = AnswerAssembler(max_answer_bytes=BOUND)
+    for chunk in chunks:
+        assembler.feed(chunk)
+    return assembler
+
+
+def line_of(size: int, **members: Any) -> bytes:
+    """Return a line of so many bytes, without its end."""
+    empty = json.dumps(line("", **members)).encode()
+    return empty.replace(b'"content": ""', b'"content": "' + b"x" * (size - len(empty)) + b'"')
+
+
+@pytest.mark.parametrize("cut", [2 * MIB + 1, 2 * MIB, 64 * 1024])
+def test_a_line_may_have_two_mebibytes_and_no_byte_more(cut: int) -> None:
+    fits, too_long = (line_of(size) + b"\n" for size in (2 * MIB, 2 * MIB + 1))
+    assert streamed(fits[:cut], fits[cut:]).so_far().byte_count == 2 * MIB + 1
+    with pytest.raises(AnswerTooLarge, match="one line of the model's answer passed 2097152 bytes"):
+        streamed(too_long[:cut], too_long[cut:])
+
+
+def test_a_line_without_an_end_is_refused_as_soon_as_it_is_too_long() -> None:
+    assembler = streamed(b"x" * 2 * MIB)
+    with pytest.raises(AnswerTooLarge, match="one line"):
+        assembler.feed(b"x")
+
+
+def test_one_mebibyte_of_lines_with_unknown_members_is_kept_and_no_byte_more() -> None:
+    for size, kept in ((MIB, True), (MIB + 1, False)):
+        end = final()
+        whole = json.loads(assemble(line_of(size, early=1) + b"\n" + ndjson(end)).response_json)
+        assert ("early" in whole) is kept
+
+
+def test_lines_that_are_known_whole_leave_the_unknown_their_room() -> None:
+    known = {"model": "m", "created_at": "1", "message": {"role": "a", "content": "x" * MIB, "thinking": "y"}}
+    stream = ndjson(known | {"done": False}, known | {"done": False}, line("", early=1), final())
+    assert json.loads(assemble(stream).response_json)["early"] == 1
+
+
+def test_unknown_members_that_are_no_lists_are_replaced_by_later_ones() -> None:
+    stream = ndjson(line("", a=[1], b=2, c=[3]), line("", a="x", b=[2]), final(c=None))
+    whole = json.loads(assemble(stream).response_json)
+    assert (whole["a"], whole["b"], whole["c"]) == ("x", [2], None)
+
+
+def test_an_answer_is_done_with_its_last_line() -> None:
+    assembler = streamed(ndjson(line("a")))
+    assert not assembler.is_done
+    assembler.feed(ndjson(final()))
+    assert assembler.is_done
+
+
+@pytest.mark.parametrize(
+    ("records", "error", "match"),
+    [
+        ([line("a")], ModelCrashed, "ended before it was done"),
+        ([final(done_reason="length")], TruncatedOutput, "ran out of tokens"),
+        ([final(done_reason="load")], ModelCrashed, "ended with the reason 'load' instead of 'stop'"),
+        ([final(done_reason=None)], ModelCrashed, "ended with no reason instead of 'stop'"),
+        ([final(done_reason="")], ModelCrashed, "ended with no reason instead of 'stop'"),
+        ([final(done_reason=5)], ModelCrashed, "ended with no reason instead of 'stop'"),
+        ([final(), line("a")], ModelCrashed, "went on after the end"),
+        ([{"error": "out of memory"}], RunError, "out of memory"),
+        ([line("a") | {"message": ["a"]}], ModelCrashed, "a message that is no object"),
+        ([line("a") | {"message": {"content": 5}}], ModelCrashed, "a message that is no text"),
+        ([line("a") | {"message": {"content": "", "thinking": [1]}}], ModelCrashed, "a message that is no text"),
+    ],
+)
+def test_what_is_no_whole_answer_is_told_for_what_it_is(
+    records: list[dict[str, Any]], error: type[RunError], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        assemble(ndjson(*records))
+
+
+def test_a_line_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ModelCrashed, match="no JSON object"):
+        assemble(b"[1]\n", ndjson(final()))
+
+
+def test_what_came_of_an_answer_is_told_and_no_more() -> None:
+    assembler = streamed(ndjson(line("Hel")), json.dumps(line("lo")).encode())
+    for _ in range(2):
+        so_far = assembler.so_far()
+        assert (so_far.content, so_far.response_json, so_far.done_reason) == ("Hello", b"", None)
+        assert (so_far.model, so_far.ended_cleanly, so_far.time_to_first_token_ms is None) == (None, False, False)
+
+
+def test_half_a_line_at_the_end_is_left_out() -> None:
+    so_far = streamed(ndjson(line("Hel")), b'{"message": {"content": "lo').so_far()
+    assert so_far.content == "Hel"
+
+
+def test_a_whole_answer_names_its_model_and_ended_cleanly_unless_told_otherwise() -> None:
+    answer = assemble(ndjson(final()))
+    assert (answer.model, answer.ended_cleanly) == ("m:latest", True)
+    assert streamed(ndjson(final(model=5))).so_far().model is None
+    assert not streamed(ndjson(final())).finish(ended_cleanly=False).ended_cleanly
+
+
+@pytest.mark.parametrize(("given", "kept"), [(0, 0), (1, 1), (2**63 - 1, 2**63 - 1), (2**63, 0)])
+def test_counters_are_kept_as_far_as_a_column_holds_them(given: int, kept: int) -> None:
+    assert assemble(ndjson(final(eval_count=given))).metrics.eval_count == kept
+
+
+def test_the_first_token_and_the_whole_are_timed_from_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(stream_module, "monotonic", lambda: now)
+    assembler = AnswerAssembler(max_answer_bytes=BOUND)
+    now = 1000.125
+    assembler.feed(ndjson(line("")))
+    assert assembler.so_far().time_to_first_token_ms is None
+    now = 1000.25
+    thought = line("")
+    thought["message"]["thinking"] = "Hmm."
+    assembler.feed(ndjson(thought))
+    now = 1003.0
+    assembler.feed(ndjson(line("Yes"), final()))
+    answer = assembler.finish()
+    assert (answer.time_to_first_token_ms, answer.total_ms) == (250, 3000)
