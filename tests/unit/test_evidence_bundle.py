@@ -195,3 +195,50 @@ def test_a_changed_file_is_found_out() -> None:
 def test_a_bundle_that_contradicts_itself_is_found_out(change: dict[str, object], fault: str) -> None:
     stored = json.loads(bundle_of(a="Luke", b="Leia").model_dump_json())
     assert any(fault in found for found in bundle_faults(EvidenceBundle.model_validate(stored | change)))
+
+
+def test_two_items_of_one_id_are_found_out() -> None:
+    stored = json.loads(bundle_of(a="Luke", b="Leia").model_dump_json())
+    stored["items"][1]["evidence_id"] = "a"
+    assert "two items have one id" in bundle_faults(EvidenceBundle.model_validate(stored))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "passes"),
+    [
+        ({"max_items": 2, "max_item_bytes": 4, "max_total_bytes": 6}, True),
+        ({"max_items": 1, "max_item_bytes": 4, "max_total_bytes": 6}, False),
+        ({"max_items": 2, "max_item_bytes": 3, "max_total_bytes": 6}, False),
+        ({"max_items": 2, "max_item_bytes": 4, "max_total_bytes": 5}, False),
+    ],
+)
+def test_each_bound_of_a_stored_bundle_holds(bounds: dict[str, int], passes: bool) -> None:
+    stored = json.loads(bundle_of(a="Luke", b="Le").model_dump_json())
+    faults = bundle_faults(EvidenceBundle.model_validate(stored | {"bounds": bounds}))
+    assert faults == (() if passes else ("the items pass the bounds recorded with them",))
+
+
+def test_a_delimiter_is_64_random_bits() -> None:
+    assert len(bytes.fromhex(bundle_of(a="Luke").delimiter)) == 8
+
+
+def test_of_equal_items_the_one_without_a_source_stands_first() -> None:
+    bundle = build([source("a", "Luke", "https://x.example"), source("a", "Luke")])
+    assert [item.source_uri for item in bundle.items] == [None]
+
+
+def test_a_pattern_found_in_the_text_and_its_source_is_counted_in_both() -> None:
+    url = "https://leia:organa@db.example/x"
+    bundle = build([source("a", f"see {url} and {url}", url)])
+    assert [(found.pattern, found.count) for found in bundle.redactions] == [("url_password", 3)]
+
+
+def test_an_item_too_long_by_itself_is_told_as_such_also_where_the_room_is_no_larger() -> None:
+    bundle = build([source("a", "x" * 10)], max_item_bytes=5, max_total_bytes=5)
+    assert [(cut.why, cut.kept_bytes, cut.dropped_bytes) for cut in bundle.cuts] == [("item_too_long", 5, 5)]
+
+
+def test_the_last_byte_of_room_is_used_and_then_nothing_is_looked_at() -> None:
+    bundle = build([source("a", "x" * 10), source("b", "yz"), source("c", " ")], max_total_bytes=11)
+    assert [item.text for item in bundle.items] == ["x" * 10, "y"]
+    assert [(cut.evidence_id, cut.why) for cut in bundle.cuts] == [("b", "bundle_full"), ("c", "bundle_full")]

@@ -147,3 +147,18 @@ def test_input_nested_deeply_is_taken_or_refused_but_never_breaks_the_check(dept
     except ValidationError as error:
         taken = None if "nested too deeply" in str(error) else str(error)
     assert taken in {text, None}
+
+
+@pytest.mark.parametrize("item", [{"lake_uri": "long"}, {"run_id": str(RUN)}])
+def test_a_source_may_have_four_mebibytes_and_no_byte_more(item: dict[str, str]) -> None:
+    def gather(size: int) -> tuple[SourceText, ...]:
+        return collect_sources(
+            job_input={},
+            evidence_ref_json=json.dumps({"items": [item]}),
+            read_lake=lambda _: b"a" * size,
+            read_run_output=lambda _: "a" * size,
+        )
+
+    assert len(gather(4_194_304)[0].text) == 4_194_304
+    with pytest.raises(InvalidInput, match="4194304"):
+        gather(4_194_305)

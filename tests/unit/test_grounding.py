@@ -78,6 +78,7 @@ def test_a_quote_that_shows_nothing_is_told_as_empty(quote: Any) -> None:
 
 def test_a_quote_needs_two_letters_or_digits_unless_its_item_has_fewer() -> None:
     assert problems([fact("Lu", "a"), fact("x", "c"), fact("x", "a", "c")]) == []
+    assert "has fewer than 2" in problem(fact("…", "a")).problem
     assert problems(fact("L", "a")) == [
         ("quote", "has fewer than 2 letters or digits, which proves nothing: quote whole words", '"L"')
     ]
@@ -102,3 +103,8 @@ def test_a_quote_that_stands_nowhere_is_told_with_its_beginning() -> None:
         problem="does not stand in the evidence it cites (a, b): it must be copied character by character",
         excerpt='"Luke is a princess"',
     )
+
+
+def test_a_quote_whose_white_space_alone_differs_is_no_folded_one() -> None:
+    spaced = bundle_of(a="Luke  was\nborn")
+    assert check_grounding(fact("Luke was born", "a"), spaced).folded_quotes == ()

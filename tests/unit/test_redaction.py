@@ -159,3 +159,10 @@ def test_a_pattern_that_cannot_work_is_refused_by_name(pattern: Pattern, why: st
 def test_two_patterns_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="two redaction patterns"):
         Redactor((Pattern("x", "a"), Pattern("x", "b")))
+
+
+def test_a_text_is_gone_through_four_times_at_most() -> None:
+    chain = tuple(Pattern(f"{one}-{other}", one, other) for one, other in ("EF", "DE", "CD", "BC", "AB"))
+    redacted = Redactor(chain).redact("A")
+    assert redacted.text == "E"
+    assert redacted.counts == {"A-B": 1, "B-C": 1, "C-D": 1, "D-E": 1}
