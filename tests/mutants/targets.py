@@ -60,7 +60,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
 
 TARGETS: tuple[Target, ...] = (
     Target("derive/backoff.py", ("tests/unit/test_backoff.py",)),
-    Target("derive/states.py", ("tests/contract/test_queue_model.py", "tests/contract/test_histories.py")),
+    Target("derive/states.py", ("tests/unit/test_states.py",)),
     Target("derive/worker/circuit_breaker.py", ("tests/unit/test_circuit_breaker.py",)),
     Target("derive/worker/database_retry.py", ("tests/unit/test_database_retry.py",)),
     Target("derive/worker/lease.py", ("tests/unit/test_lease_keeper.py",)),
