@@ -126,9 +126,9 @@ def test_time_grows_with_the_length_alone(unit: str) -> None:
         text = unit * (size // len(unit))
         best = 1e9
         for _ in range(2):
-            started = time.perf_counter()
+            started = time.process_time()
             REDACTOR.redact(text)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     # Eight times the text: eight times the time, 64 times if it were quadratic. The floor drowns out what is too
