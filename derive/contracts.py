@@ -81,6 +81,8 @@ class WorkerFacts(Frozen):
     started_utc: Utc
     concurrency: int
     stopping: bool = False
+    not_claiming_why: str | None = None
+    """Why no job may be claimed, while none may be."""
 
 
 class RunFacts(Frozen):

@@ -215,6 +215,9 @@ class Worker(ReadingModel):
     concurrency = models.IntegerField("slots", null=True)
     active_runs = models.IntegerField("runs now")
     stopping = models.BooleanField("stopping")
+    not_claiming_why = models.CharField(  # noqa: DJ001
+        "claims nothing because", max_length=1000, null=True, help_text="None while it may claim."
+    )
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("worker")

@@ -51,7 +51,7 @@ class LeaseKeeper(threading.Thread):
     """Renews leases until told to end.
 
     ``stop_run(run_id, reason)``, ``give_up(error)``, ``on_reaped(runs)`` and ``on_change()``, which tells that
-    ``why_away`` changed, are called from this thread and must only hand over.
+    ``why_away`` changed, are called from this thread and must only hand over; ``why_not_claiming()`` is asked from it.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class LeaseKeeper(threading.Thread):
         give_up: Callable[[QueueError], None],
         on_reaped: Callable[[int], None] = lambda _: None,
         on_change: Callable[[], None] = lambda: None,
+        why_not_claiming: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(name="lease-keeper", daemon=True)
         self._options = options
@@ -69,6 +70,7 @@ class LeaseKeeper(threading.Thread):
         self._give_up = give_up
         self._on_reaped = on_reaped
         self._on_change = on_change
+        self._why_not_claiming = why_not_claiming
         self._queue = WorkerQueue(LEASE_CONNECTION)
         self._calls = CallThread("lease-calls", seconds=call_seconds(options.lease_seconds))
         self._lock = threading.Lock()
@@ -82,6 +84,8 @@ class LeaseKeeper(threading.Thread):
         self._next_reap = 0.0
         self.has_beaten = False
         """Whether the first heartbeat has ended, well or not."""
+        self._told: str | None = None
+        """Why nothing is claimed, as the last heartbeat told."""
         self.why_away: str | None = None
         """Why the last heartbeat or reaping did not reach the database; None when it did."""
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
@@ -117,6 +121,11 @@ class LeaseKeeper(threading.Thread):
         """Renew this run's lease no more."""
         with self._lock:
             self._held.discard(run_id)
+
+    def tell_claiming(self) -> None:
+        """Tell the others at once, where the database answers, if ``why_not_claiming`` has changed."""
+        if self.has_database and self._not_claiming_why() != self._told:
+            self._wake.set()
 
     def announce_stop(self) -> None:
         """Tell the others that this worker is stopping."""
@@ -229,9 +238,15 @@ class LeaseKeeper(threading.Thread):
     def _keys(self, **keys: object) -> dict[str, object]:
         return {"worker_id": self._options.worker_id, **keys}
 
+    def _not_claiming_why(self) -> str | None:
+        """Return the reason without what a database may refuse: a server's own words may be in it."""
+        why = self._why_not_claiming()
+        return why and "".join(char if char.isprintable() else " " for char in why)
+
     def facts(self) -> WorkerFacts:
         """Return what the worker tells about itself."""
         options = self._options
+        self._told = self._not_claiming_why()
         return WorkerFacts(
             host=options.host,
             pid=options.pid,
@@ -239,4 +254,5 @@ class LeaseKeeper(threading.Thread):
             started_utc=options.started_utc,
             concurrency=options.concurrency,
             stopping=self._stopping,
+            not_claiming_why=self._told,
         )

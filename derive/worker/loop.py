@@ -73,6 +73,7 @@ class Worker:
             give_up=self._note_id_conflict,
             on_reaped=self._metrics.reaped,
             on_change=self._hear_change,
+            why_not_claiming=self._why_waiting,
         )
         self._metrics.watch_circuit_breaker(lambda: self._why_not() is None)
         self._metrics.watch_database(lambda: self._keeper.has_database)
@@ -160,6 +161,7 @@ class Worker:
         poll_seconds = FIRST_POLL_SECONDS
         while not self._stopping.is_set() and self._wanted() > 0:
             refusal = self._why_not()
+            self._keeper.tell_claiming()
             if refusal is not None:
                 if self._options.once and (self._keeper.has_beaten or not self._circuit_breaker.is_open):
                     self._refusal = refusal
@@ -184,13 +186,20 @@ class Worker:
                 poll_seconds = min(poll_seconds * 2, self._options.poll_seconds)
 
     def _why_not(self) -> str | None:
-        """Say why nothing may be claimed now: what it could not be asked, kept by a lease, or handed in."""
-        if not self._circuit_breaker.is_open:
-            return self._circuit_breaker.why
+        """Say why nothing may be claimed now: what it could not be asked, handed in, or kept by a lease."""
+        waiting = self._why_waiting()
+        if waiting is not None:
+            return waiting
         if not self._keeper.has_beaten:
             return "the lease keeper has not reached the database yet"
         if self._keeper.why_away is not None:
             return f"no lease could be kept: {self._keeper.why_away}"
+        return None
+
+    def _why_waiting(self) -> str | None:
+        """Say what is waited for while the database answers. From any thread."""
+        if not self._circuit_breaker.is_open:
+            return self._circuit_breaker.why
         return self._runs.why_outcomes_wait
 
     async def _wait_to_claim(self) -> None:

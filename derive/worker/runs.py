@@ -75,13 +75,13 @@ class Runs:
     @property
     def why_outcomes_wait(self) -> str | None:
         """Why outcomes wait to be handed in; None when none does. Nothing is to be claimed meanwhile."""
-        kept = [active.kept_for for active in self._active.values() if active.kept_for is not None]
+        kept = [why for active in list(self._active.values()) if (why := active.kept_for) is not None]
         return f"{len(kept)} finished runs wait to be handed in: {kept[-1]}" if kept else None
 
     @property
     def outcomes_waiting(self) -> int:
         """How many outcomes wait to be handed in, after a try that failed."""
-        return sum(active.kept_for is not None for active in self._active.values())
+        return sum(active.kept_for is not None for active in list(self._active.values()))
 
     async def in_queue_thread(self, call: Callable[[], Result]) -> Result:
         """Make a call on the thread that owns the queue's connection."""
@@ -180,6 +180,7 @@ class Runs:
             if active.kept_for != str(error):
                 log.warning("run.kept", extra=_keys(active.claim, error=str(error)))
             active.kept_for = str(error)
+            self._keeper.tell_claiming()
 
         try:
             return await until_database_answers(
@@ -187,6 +188,7 @@ class Runs:
             )
         finally:
             active.kept_for = None
+            self._keeper.tell_claiming()
 
     def _backoff_seconds(self, claim: Claim) -> int:
         return backoff_seconds(claim.attempt_count, self._rng)

@@ -157,6 +157,17 @@ def test_a_worker_is_alive_then_stale_then_gone_and_shows_what_it_works_on(brows
     assert Worker.objects.count() == 1
 
 
+def test_a_worker_that_claims_nothing_shows_why(browse: Browse, queue: JobQueue) -> None:
+    facts = WorkerFacts(host="h", pid=7, version="1", started_utc=datetime.now(UTC), concurrency=2)
+    queue.heartbeat("worker-1", [], facts=facts.model_copy(update={"not_claiming_why": f"no disk left {HOSTILE}"}))
+    client, address = browse("viewer"), reverse("admin:derive_worker_changelist")
+    shown = client.get(address).text
+    assert "Claims nothing: <bdi>no disk left" in shown
+    assert "<script>alert" not in shown
+    queue.heartbeat("worker-1", [], facts=facts)
+    assert "Claims nothing" not in client.get(address).text
+
+
 def test_an_interrogation_shows_its_definition_lint_and_figures(browse: Browse, queue: JobQueue) -> None:
     own = registry().get("sw_entity_facts_v1").definition
     queue.register(

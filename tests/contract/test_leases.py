@@ -94,6 +94,15 @@ def test_a_heartbeat_tells_of_the_worker(queue: JobQueue) -> None:
     assert (worker.host, worker.started_utc) == ("h", STARTED)
 
 
+def test_a_heartbeat_tells_why_nothing_is_claimed_for_as_long_as_it_says_so(queue: JobQueue) -> None:
+    queue.heartbeat(WORKER, [], facts=facts(not_claiming_why="the lake is full" + "!" * 2000))
+    assert str(Worker.objects.get(worker_id=WORKER).not_claiming_why) == ("the lake is full" + "!" * 2000)[:1000]
+    queue.heartbeat(WORKER, [], facts=facts(not_claiming_why="the lake is away"))
+    assert Worker.objects.get(worker_id=WORKER).not_claiming_why == "the lake is away"
+    queue.heartbeat(WORKER, [], facts=facts())
+    assert Worker.objects.get(worker_id=WORKER).not_claiming_why is None
+
+
 def test_another_start_under_a_living_workers_id_is_refused(queue: JobQueue) -> None:
     queue.heartbeat(WORKER, [], facts=facts())
     with pytest.raises(WorkerIdInUse):

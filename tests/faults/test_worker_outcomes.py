@@ -10,6 +10,7 @@ from django.db import connection
 
 from derive.contracts import Completion, Outcome
 from derive.errors import AccessDenied, DatabaseUnavailable, QueueError, SchemaMismatch
+from derive.models import Worker
 from derive.queue.worker import WorkerQueue
 from derive.sql.reading import reading as sql_reading
 from derive.worker import previous_runs
@@ -77,10 +78,12 @@ def test_nothing_is_claimed_while_outcomes_wait(world: World) -> None:
         seen = world.fake.count("/api/chat")
         wait_until(lambda: running.worker._runs.why_outcomes_wait, "the reason is told")
         assert "no disk" in str(running.worker._runs.why_outcomes_wait)
+        wait_until(lambda: "no disk" in str(Worker.objects.get().not_claiming_why), "the worker's row tells it")
         pass_time(1)
         assert running.worker._claimed == claims
         assert world.fake.count("/api/chat") == seen
     running.report()
+    assert Worker.objects.get().not_claiming_why is None
     assert [world.job(job_id).status for job_id in (first, second)] == ["SUCCEEDED"] * 2
     assert [len(world.runs(job_id)) for job_id in (first, second)] == [1, 1]
 

@@ -8,6 +8,7 @@ import pytest
 
 from derive.lake_stores import local
 from derive.lake_stores.store import describe_unavailable
+from derive.models import Worker
 from tests.fake_ollama import Exchange, Gate, behaviours
 from tests.faults.worker_world import SUCCEEDED, RunningWorker, World, wait_until
 from tests.unit.lake.scene import fail_with
@@ -23,6 +24,7 @@ def test_nothing_is_claimed_while_the_model_server_is_absent(world: World) -> No
     with world.working() as running:
         wait_until(is_waiting(running), "the worker waits")
         assert world.runs(job_id) == []
+        wait_until(lambda: Worker.objects.get().not_claiming_why, "the worker's row tells why")
         world.fake.come_back()
         world.wait_for(job_id, "SUCCEEDED")
     assert [run.status for run in world.runs(job_id)] == ["SUCCEEDED"]

@@ -21,7 +21,8 @@ CREATE FUNCTION llm.usp_heartbeat(
     version text DEFAULT NULL,
     started_utc timestamptz DEFAULT NULL,
     concurrency integer DEFAULT NULL,
-    stopping boolean DEFAULT FALSE
+    stopping boolean DEFAULT FALSE,
+    not_claiming_why text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_heartbeat_result
 LANGUAGE plpgsql
@@ -91,12 +92,13 @@ BEGIN
         AND r.status = 'RUNNING';
 
     INSERT INTO llm.worker AS w (
-        worker_id, host, pid, version, started_utc, last_seen_utc, concurrency, active_runs, stopping
+        worker_id, host, pid, version, started_utc, last_seen_utc, concurrency, active_runs, stopping,
+        not_claiming_why
     )
     SELECT
         v_worker_id, left(usp_heartbeat.host, 200), usp_heartbeat.pid, left(usp_heartbeat.version, 100),
         usp_heartbeat.started_utc, v_now, usp_heartbeat.concurrency, count(*),
-        coalesce(usp_heartbeat.stopping, FALSE)
+        coalesce(usp_heartbeat.stopping, FALSE), left(usp_heartbeat.not_claiming_why, 1000)
     FROM llm.job AS j
     WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id
     ON CONFLICT (worker_id) DO UPDATE
@@ -108,7 +110,8 @@ BEGIN
         last_seen_utc = excluded.last_seen_utc,
         concurrency = coalesce(excluded.concurrency, w.concurrency),
         active_runs = excluded.active_runs,
-        stopping = excluded.stopping
+        stopping = excluded.stopping,
+        not_claiming_why = excluded.not_claiming_why
     WHERE excluded.started_utc IS NULL
         OR w.started_utc IS NULL
         OR w.started_utc = excluded.started_utc

@@ -19,7 +19,8 @@ CREATE OR ALTER PROCEDURE llm.usp_heartbeat
     @version nvarchar(4000) = NULL,
     @started_utc datetime2(6) = NULL,
     @concurrency int = NULL,
-    @stopping bit = 0
+    @stopping bit = 0,
+    @not_claiming_why nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -157,15 +158,17 @@ BEGIN
             last_seen_utc = @now,
             concurrency = COALESCE(@concurrency, concurrency),
             active_runs = @active_runs,
-            stopping = COALESCE(@stopping, 0)
+            stopping = COALESCE(@stopping, 0),
+            not_claiming_why = LEFT(@not_claiming_why, 1000)
         WHERE worker_id = @worker;
     ELSE
         INSERT INTO llm.worker (
-            worker_id, host, pid, version, started_utc, last_seen_utc, concurrency, active_runs, stopping
+            worker_id, host, pid, version, started_utc, last_seen_utc, concurrency, active_runs, stopping,
+            not_claiming_why
         )
         VALUES (
             @worker, LEFT(@host, 200), @pid, LEFT(@version, 100), @started_utc, @now, @concurrency, @active_runs,
-            COALESCE(@stopping, 0)
+            COALESCE(@stopping, 0), LEFT(@not_claiming_why, 1000)
         );
 
     COMMIT TRANSACTION;
