@@ -8,7 +8,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from derive.demo.scalars import FILLER_TEXT, Schema, SchemaRefused, fill_number, fill_string, number_fits, string_fits
+from derive.demo.scalars import (
+    FILLER_TEXT,
+    Schema,
+    UnfillableSchema,
+    fill_number,
+    fill_string,
+    number_fits,
+    string_fits,
+)
 
 CitedFact = dict[str, Any]
 
@@ -43,13 +51,13 @@ class Filler:
         self._values = 0
 
     def fill(self) -> Any:
-        """Return a value that the schema allows; raise SchemaRefused when none is found."""
+        """Return a value that the schema allows; raise UnfillableSchema when none is found."""
         return self._fill(self._root, depth=0)
 
     def _fill(self, schema: Any, *, depth: int) -> Any:
         self._values += 1
         if depth > _TOO_DEEP or self._values > _MAX_VALUES:
-            raise SchemaRefused("the schema never ends")
+            raise UnfillableSchema("the schema never ends")
         schema = self._resolve(schema)
         if "const" in schema:
             return schema["const"]
@@ -74,30 +82,30 @@ class Filler:
             "null": lambda: None,
         }
         if kind not in by_type:
-            raise SchemaRefused(f"unknown type {kind!r}")
+            raise UnfillableSchema(f"unknown type {kind!r}")
         return by_type[kind]()
 
     def _resolve(self, schema: Any) -> Schema:
         """Follow ``$ref`` and merge ``allOf`` until the schema's own keywords are at hand."""
         for _ in range(_TOO_DEEP):
             if not isinstance(schema, dict):
-                raise SchemaRefused(f"a schema must be an object, not {schema!r}")
+                raise UnfillableSchema(f"a schema must be an object, not {schema!r}")
             if "$ref" in schema:
                 schema = {**self._target(schema["$ref"]), **_without(schema, "$ref")}
             elif "allOf" in schema:
                 schema = _merged(_without(schema, "allOf"), *map(self._resolve, schema["allOf"]))
             else:
                 return schema
-        raise SchemaRefused("references go round in a circle")
+        raise UnfillableSchema("references go round in a circle")
 
     def _target(self, reference: Any) -> Schema:
         target: Any = self._root
         if not isinstance(reference, str) or not reference.startswith("#"):
-            raise SchemaRefused(f"only local references are understood, not {reference!r}")
+            raise UnfillableSchema(f"only local references are understood, not {reference!r}")
         for part in reference[1:].split("/")[1:]:
             target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, dict) else None
         if not isinstance(target, dict):
-            raise SchemaRefused(f"unresolved reference {reference!r}")
+            raise UnfillableSchema(f"unresolved reference {reference!r}")
         return target
 
     def _fill_branch(self, schema: Schema, keyword: str, *, depth: int) -> Any:
@@ -106,11 +114,11 @@ class Filler:
         branches = [_merged(outside, self._resolve(branch)) for branch in schema[keyword]]
         if depth >= _DEEP:
             branches.sort(key=lambda branch: (branch.get("type") != "null", branch.get("type") in ("object", "array")))
-        refused = SchemaRefused(f"{keyword} has no branch")
+        refused = UnfillableSchema(f"{keyword} has no branch")
         for branch in branches:
             try:
                 return self._fill(branch, depth=depth + 1)
-            except SchemaRefused as error:
+            except UnfillableSchema as error:
                 refused = error
         raise refused
 
@@ -138,7 +146,7 @@ class Filler:
     def _fill_optional(self, name: str, member: Any, *, depth: int) -> dict[str, Any]:
         try:
             return {name: self._fill(member, depth=depth)}
-        except SchemaRefused:
+        except UnfillableSchema:
             return {}
 
     def _fill_anything(self, schema: Any, *, depth: int) -> Any:
@@ -185,7 +193,7 @@ class Filler:
         for other in tries:
             if other not in taken and self.fits(schema, other):
                 return other
-        raise SchemaRefused("found no further item for an array of unique ones")
+        raise UnfillableSchema("found no further item for an array of unique ones")
 
     def fits(self, schema: Any, value: Any) -> bool:
         """Tell whether a known string, number or list of strings may stand where the schema is."""
@@ -220,7 +228,7 @@ def _is_cited(schema: Schema) -> bool:
 
 def _first(values: list[Any], keyword: str) -> Any:
     if not values:
-        raise SchemaRefused(f"{keyword} is empty")
+        raise UnfillableSchema(f"{keyword} is empty")
     return values[0]
 
 

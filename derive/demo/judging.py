@@ -28,7 +28,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class SampleJudgement:
     """One thing that was expected. ``counts`` is false for what only the stand-in's answers can be held to."""
 
     name: str
@@ -37,11 +37,11 @@ class Judgement:
     why: str
 
 
-def judge(sample: Sample, seen: Seen, *, real_model: bool) -> tuple[Judgement, ...]:
+def judge(sample: Sample, seen: Seen, *, real_model: bool) -> tuple[SampleJudgement, ...]:
     """Hold what was seen against what the sample expects; all that ``counts`` must have passed."""
     whys = dict(_faults(sample, seen))
     return tuple(
-        Judgement(
+        SampleJudgement(
             name=name,
             passed=name not in whys,
             counts=not (real_model and name in sample.expect.depends_on_model),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from derive.demo.judging import Judgement, Seen, judge
+from derive.demo.judging import SampleJudgement, Seen, judge
 from derive.demo.samples import Sample
 from derive.errors import ErrorKind
 from derive.evidence.contracts import EvidenceBundle
@@ -23,7 +23,7 @@ class SampleOutcome:
     sample: Sample
     job_id: UUID
     seen: Seen
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[SampleJudgement, ...]
     prompt_tokens: int
     output_tokens: int
     seconds: float

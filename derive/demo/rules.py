@@ -20,7 +20,7 @@ _SHIPS = r"(?:freighter|tug|frigate|racer|hauler|barge|fighter|cruiser|yacht)"
 
 
 @dataclass(frozen=True)
-class Fact:
+class RuleFact:
     """One finding. ``quote`` is an exact slice of the text; ``confidence`` is 0 to 100.
 
     ``single``: an entity has one such value, so that two different ones disagree.
@@ -145,7 +145,7 @@ _ADDRESSES_THE_READER = re.compile(
 _BETWEEN = re.compile(r",? and (?:later by )?|, | και ")
 
 
-def find_facts(text: str) -> Iterator[Fact]:
+def find_facts(text: str) -> Iterator[RuleFact]:
     """Yield the facts the rules find, in the order of the text, none twice.
 
     A quote is the whole sentence, or in a very long one just the words the rule found.
@@ -166,11 +166,11 @@ def first_sentence(text: str) -> str:
     return found.group() if found else ""
 
 
-def _facts_of(sentence: str) -> Iterator[Fact]:
+def _facts_of(sentence: str) -> Iterator[RuleFact]:
     for rule in RULES:
         for match in rule.pattern.finditer(sentence):
             values = _BETWEEN.split(match["v"]) if rule.many else [match["v"]]
             for value in values:
                 if value.strip():
                     quote = sentence if len(sentence) <= MAX_QUOTE_CHARACTERS else match.group()
-                    yield Fact(rule.fact_key, value.strip(), rule.confidence, quote.strip(), single=not rule.many)
+                    yield RuleFact(rule.fact_key, value.strip(), rule.confidence, quote.strip(), single=not rule.many)

@@ -23,7 +23,7 @@ _FORMATS = {
 Schema = dict[str, Any]
 
 
-class SchemaRefused(ValueError):
+class UnfillableSchema(ValueError):
     """The schema cannot be filled: it contradicts itself, recurses for ever, or uses what is not understood."""
 
 
@@ -34,14 +34,14 @@ def fill_string(schema: Schema) -> str:
         try:
             text = shortest_match(schema["pattern"], min_length=least)
         except (PatternRefused, re.error) as error:
-            raise SchemaRefused(str(error)) from error
+            raise UnfillableSchema(str(error)) from error
     elif schema.get("format") in _FORMATS:
         text = _FORMATS[schema["format"]]
     else:
         text = FILLER_TEXT if most >= len(FILLER_TEXT) else FILLER_TEXT[: int(most)]
         text = text.ljust(least, ".")
     if not least <= len(text) <= most:
-        raise SchemaRefused(f"no text found of {least} to {most} characters")
+        raise UnfillableSchema(f"no text found of {least} to {most} characters")
     return text
 
 
@@ -54,7 +54,7 @@ def fill_number(schema: Schema, *, whole: bool) -> int | float:
         multiple = math.ceil(number / step) if number > 0 else math.floor(number / step)
         number = multiple * step
     if not number_fits(schema, number):
-        raise SchemaRefused(f"no number found from {least} to {most}")
+        raise UnfillableSchema(f"no number found from {least} to {most}")
     return int(number) if whole else number
 
 

@@ -20,7 +20,7 @@ _LEAST_ERROR = 0.05
 """Relative: prompts differ from one another even where the rates are known well."""
 
 
-class Script(Enum):
+class TextKind(Enum):
     """What a stretch of text is made of, as far as tokenisers tell it apart."""
 
     LATIN = "latin"
@@ -45,11 +45,11 @@ class _Rate:
 
 _RATES = {
     # English prose 0.25; German 0.37 and rare names 0.45, which letters alone do not tell from it.
-    Script.LATIN: _Rate(0.22, 0.26, 0.45),
-    Script.ALPHABET: _Rate(0.25, 0.43, 0.65),
-    Script.CJK: _Rate(0.25, 0.58, 0.8),
-    Script.CODE: _Rate(0.25, 0.75, 1.05),
-    Script.EMOJI: _Rate(0.25, 0.73, 1.05),
+    TextKind.LATIN: _Rate(0.22, 0.26, 0.45),
+    TextKind.ALPHABET: _Rate(0.25, 0.43, 0.65),
+    TextKind.CJK: _Rate(0.25, 0.58, 0.8),
+    TextKind.CODE: _Rate(0.25, 0.75, 1.05),
+    TextKind.EMOJI: _Rate(0.25, 0.73, 1.05),
 }
 """Measured on Ollama with prompts of each script: against 0.25 for English, Russian and German come to 1.3 and 1.5
 times the estimate of four characters or three bytes a token, code, JSON, Japanese, Chinese and names to 1.7 to 1.9,
@@ -63,12 +63,12 @@ _CODED = re.compile(r"[0-9][A-Za-z0-9]*")
 _SYMBOLS = rb"{}[]<>/\=_@#$%&*+~^|`"
 _LONGEST_WORD = 40
 _NOT_ASCII = {
-    Script.CJK: re.compile(f"[{_CJK}]+"),
-    Script.EMOJI: re.compile(f"[{_EMOJI}]+"),
-    Script.ALPHABET: re.compile(f"[{_OTHER}](?:[{_OTHER}]|[A-Za-z])*"),
+    TextKind.CJK: re.compile(f"[{_CJK}]+"),
+    TextKind.EMOJI: re.compile(f"[{_EMOJI}]+"),
+    TextKind.ALPHABET: re.compile(f"[{_OTHER}](?:[{_OTHER}]|[A-Za-z])*"),
 }
 
-MakeUp = Mapping[Script, int]
+MakeUp = Mapping[TextKind, int]
 """How many bytes of UTF-8 of a text belong to each script."""
 
 
@@ -86,14 +86,14 @@ class Estimate:
 
 def make_up_of(text: str) -> MakeUp:
     """Return the bytes of the text by script."""
-    found: Counter[Script] = Counter()
+    found: Counter[TextKind] = Counter()
     encoded = text.encode(errors="replace")
-    found[Script.CODE] = sum(map(len, _CODED.findall(text))) + len(encoded) - len(encoded.translate(None, _SYMBOLS))
-    found[Script.CODE] += sum(len(word) for word in text.split() if len(word) > _LONGEST_WORD and _is_letters(word))
+    found[TextKind.CODE] = sum(map(len, _CODED.findall(text))) + len(encoded) - len(encoded.translate(None, _SYMBOLS))
+    found[TextKind.CODE] += sum(len(word) for word in text.split() if len(word) > _LONGEST_WORD and _is_letters(word))
     if not text.isascii():
         for script, stretch in _NOT_ASCII.items():
             found[script] = len("".join(stretch.findall(text)).encode(errors="replace"))
-    found[Script.LATIN] = max(0, len(encoded) - found.total())
+    found[TextKind.LATIN] = max(0, len(encoded) - found.total())
     return found
 
 
@@ -125,7 +125,7 @@ class _Learned:
 
     def __init__(self) -> None:
         self._rates = {script: rate.usual for script, rate in _RATES.items()}
-        self._seen: Counter[Script] = Counter()
+        self._seen: Counter[TextKind] = Counter()
         self._observations = 0
         self._error = 0.0
 

@@ -14,23 +14,23 @@ from typing import BinaryIO
 
 from derive.errors import ConfigurationError, HolocronError
 from derive.export.columns import COLUMNS
-from derive.export.forms import Csv, Form, JsonLines, Writer
+from derive.export.forms import Csv, FileFormat, JsonLines, Writer
 from derive.export.horizon import settled_number
 from derive.export.parquet import ArrowStream, write_parquet
-from derive.export.progress import Order, Progress, load, save, sync_folder
+from derive.export.progress import ExportCheckpoint, Order, load, save, sync_folder
 from derive.export.reading import Batch, last_number, read_ahead, read_range
 from derive.sql.clock import database_now
 
 SAVE_SECONDS = 1.0
 """Between two notes of how far it has come; what was written since is written again by who goes on."""
 
-Show = Callable[[Progress], object]
+Show = Callable[[ExportCheckpoint], object]
 
 
 class ExportStopped(HolocronError):
     """The export ended before its end and can be gone on with; ``progress`` is what is kept."""
 
-    def __init__(self, message: str, progress: Progress) -> None:
+    def __init__(self, message: str, progress: ExportCheckpoint) -> None:
         super().__init__(message)
         self.progress = progress
 
@@ -46,7 +46,7 @@ class Export:
         self._state = cursor or out.with_name(f"{out.name}.progress")
         self.writer = writer_of(order)
 
-    def begin(self, *, overwrite: bool = False) -> Progress:
+    def begin(self, *, overwrite: bool = False) -> ExportCheckpoint:
         """Return the progress of a new export; raises ConfigurationError when one was begun here or by its feed."""
         known = load(self._state)
         if known is not None and known.out is not None:
@@ -68,7 +68,7 @@ class Export:
             raise ConfigurationError(f"{self._state} cannot be written: {error.strerror or error}") from error
         return progress
 
-    def resumed(self) -> Progress:
+    def resumed(self) -> ExportCheckpoint:
         """Return the progress of the export that was begun here; raises ConfigurationError when there is none."""
         known = load(self._state)
         if known is None or known.out != str(self._out.absolute()) or not self._partial.exists():
@@ -81,7 +81,7 @@ class Export:
         self._order = known.order
         return known
 
-    def run(self, progress: Progress, *, show: Show, is_stopping: Callable[[], bool]) -> Progress:
+    def run(self, progress: ExportCheckpoint, *, show: Show, is_stopping: Callable[[], bool]) -> ExportCheckpoint:
         """Write all rows from there on and give the file its name; raises ExportStopped, QueueError."""
         try:
             with self._partial.open("ab", buffering=0) as file, _alone(file, self._partial):
@@ -93,7 +93,9 @@ class Export:
         self._end(progress)
         return progress
 
-    def _write(self, file: RawIOBase, progress: Progress, *, show: Show, is_stopping: Callable[[], bool]) -> Progress:
+    def _write(
+        self, file: RawIOBase, progress: ExportCheckpoint, *, show: Show, is_stopping: Callable[[], bool]
+    ) -> ExportCheckpoint:
         if progress.byte_count == 0:
             progress = progress.model_copy(update={"byte_count": _append(file, self.writer.head())})
         kept, kept_at = progress, time.monotonic()
@@ -115,14 +117,14 @@ class Export:
             raise ExportStopped(f"{self._out} cannot be written: {error.strerror or error}", kept) from error
         return self._keep(file, progress)
 
-    def _keep(self, file: RawIOBase, progress: Progress) -> Progress:
+    def _keep(self, file: RawIOBase, progress: ExportCheckpoint) -> ExportCheckpoint:
         """Note how far it has come, once the rows are on the disk."""
         os.fsync(file.fileno())
         save(self._state, progress)
         return progress
 
     def _publish(self) -> None:
-        if self._order.form is not Form.PARQUET:
+        if self._order.form is not FileFormat.PARQUET:
             self._partial.replace(self._out)
         else:
             made = self._out.with_name(f".{self._out.name}.making")
@@ -137,13 +139,13 @@ class Export:
             self._partial.unlink()
         sync_folder(self._out.parent)
 
-    def _end(self, progress: Progress) -> None:
+    def _end(self, progress: ExportCheckpoint) -> None:
         if self._cursor is None:
             self._state.unlink()
         else:
             save(self._state, progress.model_copy(update={"out": None}))
 
-    def _left_behind(self, known: Progress) -> Progress | None:
+    def _left_behind(self, known: ExportCheckpoint) -> ExportCheckpoint | None:
         """Return what is true of an export that the state calls unfinished, if it is finished or never began."""
         out = Path(known.out or "")
         if out.with_name(f"{out.name}.partial").exists():
@@ -156,7 +158,7 @@ class Export:
 
 def export_to_stream(
     order: Order, sink: BinaryIO, *, cursor: Path | None, show: Show, is_stopping: Callable[[], bool]
-) -> Progress:
+) -> ExportCheckpoint:
     """Write all rows to a stream and then move the feed's cursor, if there is one; raises as ``Export.run`` does.
 
     What a stream took cannot be taken back, so there is no going on: the cursor moves when everything is out.
@@ -180,14 +182,16 @@ def export_to_stream(
     return progress
 
 
-def _planned(order: Order, known: Progress | None, *, is_feed: bool) -> Progress:
+def _planned(order: Order, known: ExportCheckpoint | None, *, is_feed: bool) -> ExportCheckpoint:
     after = known.through if known else 0
     through = settled_number(after=after) if is_feed else last_number()
     # The clock is read last: what the numbers reach had begun before it.
-    return Progress(order=order, after=after, through=max(after, through), ended_by=database_now(), position=after)
+    return ExportCheckpoint(
+        order=order, after=after, through=max(after, through), ended_by=database_now(), position=after
+    )
 
 
-def _batches(order: Order, progress: Progress) -> Iterator[tuple[int, Batch]]:
+def _batches(order: Order, progress: ExportCheckpoint) -> Iterator[tuple[int, Batch]]:
     return read_ahead(
         read_range(order.selection, after=progress.position, through=progress.through, ended_by=progress.ended_by)
     )
@@ -204,9 +208,9 @@ def _append(file: RawIOBase, content: bytes) -> int:
 def writer_of(order: Order) -> Writer:
     """Return what writes an order's rows; raises ConfigurationError when Parquet's package is missing."""
     columns = COLUMNS[order.selection.rows]
-    if order.form is Form.JSONL:
+    if order.form is FileFormat.JSONL:
         return JsonLines(columns)
-    if order.form is Form.CSV:
+    if order.form is FileFormat.CSV:
         return Csv(columns, is_exact=order.is_exact)
     return ArrowStream(columns)
 

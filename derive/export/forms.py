@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from derive.export.columns import Column, Kind
 
 
-class Form(StrEnum):
+class FileFormat(StrEnum):
     """How a file is written."""
 
     JSONL = "jsonl"

@@ -11,20 +11,20 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from derive.errors import ConfigurationError
-from derive.export.forms import Form
-from derive.export.selection import Selection
+from derive.export.forms import FileFormat
+from derive.export.selection import ExportSelection
 from derive.strict_types import Frozen, Utc
 
 
 class Order(Frozen):
     """What is exported and how."""
 
-    selection: Selection
-    form: Form
+    selection: ExportSelection
+    form: FileFormat
     is_exact: bool = False
 
 
-class Progress(Frozen):
+class ExportCheckpoint(Frozen):
     """The state of an export, or of a feed between two of them (``out`` is None).
 
     Rows of runs with ``after < run_seq <= through`` that ended by ``ended_by`` belong to it; those up to ``position``
@@ -47,10 +47,10 @@ class Progress(Frozen):
         return self.position >= self.through
 
 
-def load(path: Path) -> Progress | None:
+def load(path: Path) -> ExportCheckpoint | None:
     """Return what a file says, None where there is none; raises ConfigurationError for one that is something else."""
     try:
-        return Progress.model_validate_json(path.read_bytes())
+        return ExportCheckpoint.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -58,7 +58,7 @@ def load(path: Path) -> Progress | None:
         raise ConfigurationError(f"{path} cannot be read as an export's progress: {why}") from error
 
 
-def save(path: Path, progress: Progress) -> None:
+def save(path: Path, progress: ExportCheckpoint) -> None:
     """Replace the file by a whole new one, on the disk before this returns; raises OSError."""
     beside = path.with_name(f".{path.name}.new")
     try:

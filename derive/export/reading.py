@@ -15,7 +15,7 @@ from django.db import Error as DjangoDatabaseError
 from django.db import connection
 
 from derive.export.columns import COLUMNS, Column, Kind, Rows
-from derive.export.selection import Selection
+from derive.export.selection import ExportSelection
 from derive.sql.faults import STRAY_ERRORS, driver_errors, queue_error, read_fault
 from derive.sql.reading import read_rows
 from derive.sql.tables import Engine, engine_of, quoted_table
@@ -49,7 +49,9 @@ Batch = list[tuple[Any, ...]]
 _T = TypeVar("_T")
 
 
-def read_range(selection: Selection, *, after: int, through: int, ended_by: datetime) -> Iterator[tuple[int, Batch]]:
+def read_range(
+    selection: ExportSelection, *, after: int, through: int, ended_by: datetime
+) -> Iterator[tuple[int, Batch]]:
     """Yield rows in order, with the run number up to which everything has then been given.
 
     Covers ``after < run_seq <= through`` and runs that ended by a moment. A run's rows may come in several batches;
@@ -95,7 +97,7 @@ def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
         f" WHERE j.job_seq IN ({_list(job_numbers)}) AND r.status = 'SUCCEEDED' ORDER BY r.run_seq"
     )
     for numbers in _portions(found):
-        yield from _rows(Selection(rows=rows), f"{_NUMBER[rows]} IN ({_list(numbers)})")
+        yield from _rows(ExportSelection(rows=rows), f"{_NUMBER[rows]} IN ({_list(numbers)})")
 
 
 def last_number() -> int:
@@ -142,7 +144,7 @@ def _list(numbers: Sequence[int]) -> str:
     return ", ".join(str(int(number)) for number in numbers)
 
 
-def _rows(selection: Selection, where: str) -> Iterator[Batch]:
+def _rows(selection: ExportSelection, where: str) -> Iterator[Batch]:
     engine = engine_of(connection)
     columns = ", ".join(_column(column, engine) for column in COLUMNS[selection.rows])
     tables = {name: quoted_table(engine, name) for name in ("run", "job", "artifact", "v_entity_fact")}

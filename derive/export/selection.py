@@ -15,7 +15,7 @@ MAX_JOBS = 1_000
 """Job ids one export may name: SQL Server takes 2,100 parameters."""
 
 
-class Selection(Frozen):
+class ExportSelection(Frozen):
     """Which answers; what is None narrows nothing. Times are of the run's end: ``since <= completed_utc < until``.
 
     ``model`` without a tag is any tag of it.

@@ -10,7 +10,7 @@ from derive.contracts import Enqueued, JobInput
 from derive.errors import QueueError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.records import Record
-from derive.intake.spool import Batch, Spool
+from derive.intake.spool import Batch, RecordSpool
 from derive.interrogations.registry import Registry
 
 _LINE_BITS = 40
@@ -28,7 +28,7 @@ class Queue(Protocol):
 
 
 @dataclass(frozen=True)
-class Progress:
+class ImportCounts:
     """How far the second pass has come: jobs stored, those of them that another job's key answered, the last line."""
 
     queued: int = 0
@@ -44,7 +44,7 @@ class Progress:
 class ImportInterrupted(Exception):
     """The second pass ended before its end: ``progress`` is stored, ``next_line`` is where to go on."""
 
-    def __init__(self, progress: Progress, *, next_line: int) -> None:
+    def __init__(self, progress: ImportCounts, *, next_line: int) -> None:
         super().__init__(f"stored up to line {progress.last_line}; go on with line {next_line}")
         self.progress = progress
         self.next_line = next_line
@@ -65,7 +65,7 @@ def check_records(
     *,
     registry: Registry,
     import_id: UUID,
-    spool: Spool,
+    spool: RecordSpool,
     on_bad: Callable[[Record], object],
     sender: str | None = None,
 ) -> int:
@@ -89,14 +89,14 @@ def check_records(
 
 
 def queue_spool(
-    spool: Spool,
+    spool: RecordSpool,
     *,
     queue: Queue,
     actor: str | None,
     reason: str | None = None,
-    on_stored: Callable[[Progress], object] = lambda _: None,
+    on_stored: Callable[[ImportCounts], object] = lambda _: None,
     stop_asked: Callable[[], bool] = lambda: False,
-) -> Progress:
+) -> ImportCounts:
     """Second pass: queue the spool, each batch in one transaction, and return what became of all of it.
 
     ``actor`` stands for jobs whose record names none, ``reason`` in the first event of each; ``stop_asked`` is looked
@@ -104,7 +104,7 @@ def queue_spool(
     on. A batch whose answer was lost may be stored nevertheless: the same lines said again under the same import id
     store nothing twice.
     """
-    progress = Progress()
+    progress = ImportCounts()
     for batch in _read_ahead(spool.batches()):
         if stop_asked():
             raise ImportInterrupted(progress, next_line=batch.lines[0])
@@ -113,7 +113,7 @@ def queue_spool(
         except QueueError as error:
             raise ImportInterrupted(progress, next_line=batch.lines[0]) from error
         duplicates = sum(answer.is_duplicate for answer in answers)
-        progress = Progress(
+        progress = ImportCounts(
             queued=progress.queued + len(answers) - duplicates,
             duplicates=progress.duplicates + duplicates,
             last_line=batch.lines[-1],

@@ -24,7 +24,7 @@ class Batch:
     actor: str | None
 
 
-class Spool:
+class RecordSpool:
     """A temporary file of checked jobs, gone when it is closed. ``count`` is how many were added.
 
     ``file`` is one to keep instead, open at its end; the spool closes it. ``on_add`` is told of each job that is added,

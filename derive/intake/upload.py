@@ -23,7 +23,7 @@ from derive.contracts import Enqueued, JobInput
 from derive.intake.importing import check_records, is_of_import
 from derive.intake.key_look import KeyLook, count_repeated
 from derive.intake.records import Record, read_records
-from derive.intake.spool import Spool
+from derive.intake.spool import RecordSpool
 from derive.intake.upload_state import Held, UploadRefused, UploadState
 from derive.interrogations.registry import Registry
 from derive.models import Job
@@ -70,7 +70,7 @@ class Upload:
                 _open(self.folder / MARKS, cut_at=before.marks_bytes) as marks,
             ):
                 keys = KeyLook(marks)
-                spool = Spool(good, on_add=keys.add)
+                spool = RecordSpool(good, on_add=keys.add)
                 portion = _Portion(rows, before, seconds=seconds, spool=spool, bad=bad)
                 check_records(
                     portion,
@@ -102,7 +102,7 @@ class Upload:
             if why := state.why_not(skip_invalid=skip_invalid):
                 raise UploadRefused(why)
             if not self._was_committed():
-                with Spool(_open(self.folder / GOOD)) as spool:
+                with RecordSpool(_open(self.folder / GOOD)) as spool:
                     queue.enqueue_whole(
                         lambda: (batch.jobs for batch in spool.batches()),
                         actor=actor,
@@ -114,7 +114,7 @@ class Upload:
                 (self.folder / name).unlink(missing_ok=True)
             return self.state()
 
-    def _keep(self, state: UploadState, spool: Spool, answers: Sequence[Enqueued], reason: str) -> None:
+    def _keep(self, state: UploadState, spool: RecordSpool, answers: Sequence[Enqueued], reason: str) -> None:
         duplicates = sum(answer.is_duplicate for answer in answers)
         told = {
             "is_queued": True,
@@ -137,7 +137,7 @@ class Upload:
     def first_good(self, limit: int) -> list[tuple[int, JobInput]]:
         """Return the first good jobs with their lines; none once they are queued."""
         try:
-            spool = Spool(_open(self.folder / GOOD))
+            spool = RecordSpool(_open(self.folder / GOOD))
         except FileNotFoundError:
             return []
         with spool:
@@ -179,7 +179,9 @@ class Upload:
 class _Portion:
     """The records of one step: from where the last one ended until its time is over, or there are too many."""
 
-    def __init__(self, rows: BinaryIO, before: UploadState, *, seconds: float, spool: Spool, bad: BinaryIO) -> None:
+    def __init__(
+        self, rows: BinaryIO, before: UploadState, *, seconds: float, spool: RecordSpool, bad: BinaryIO
+    ) -> None:
         self._rows, self._before, self._seconds, self._spool, self._bad_file = rows, before, seconds, spool, bad
         self._read_bytes = 0
         self._bad = 0
@@ -222,7 +224,7 @@ class _Portion:
         return before.model_copy(update={"good": before.good + self._spool.count, "bad": before.bad + self._bad})
 
 
-def _held(spool: Spool, answers: Sequence[Enqueued]) -> tuple[Held, ...]:
+def _held(spool: RecordSpool, answers: Sequence[Enqueued]) -> tuple[Held, ...]:
     """Return the first duplicates with the jobs that hold their keys."""
     places = [place for place, answer in enumerate(answers) if answer.is_duplicate][:MAX_HOLDERS]
     if not places:

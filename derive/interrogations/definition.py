@@ -19,11 +19,11 @@ from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.correction import Correction, correction_after
 from derive.interrogations.rendering import render_prompt
-from derive.interrogations.report import Check, Detail, Validation
+from derive.interrogations.report import Detail, Validation, ValidationCheck
 from derive.interrogations.validation import validate_answer
 from derive.strict_types import parse_json
 
-__all__ = ["Check", "Correction", "Definition", "Detail", "Validation", "correction_after"]
+__all__ = ["Correction", "Definition", "Detail", "Validation", "ValidationCheck", "correction_after"]
 
 
 @dataclass(frozen=True)

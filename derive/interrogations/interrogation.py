@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from derive.contracts import Bounds
 from derive.interrogations.definition import Definition
-from derive.interrogations.lint import Finding
+from derive.interrogations.lint import LintFinding
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Interrogation:
     input_model: type[BaseModel]
     output_model: type[BaseModel]
     bounds: Bounds
-    warnings: tuple[Finding, ...] = ()
+    warnings: tuple[LintFinding, ...] = ()
     where: str = ""
 
     @property

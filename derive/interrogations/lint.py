@@ -18,7 +18,7 @@ MAX_PROMPT_CHARACTERS = 50_000
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """What a lint found: where (a JSON pointer, or ``prompt.md line N``), how bad, what, and what to do instead."""
 
     path: str
@@ -30,11 +30,11 @@ class Finding:
         return f"{self.level} at {self.path}: {self.problem}; {self.instead}"
 
 
-def lint_schema(schema: Any) -> tuple[Finding, ...]:
+def lint_schema(schema: Any) -> tuple[LintFinding, ...]:
     """Return what is wrong with an output schema, in its order."""
     if not isinstance(schema, Mapping) or not _is_object(schema, schema, frozenset()):
         return (
-            Finding(
+            LintFinding(
                 path="#",
                 level="error",
                 problem="the answer is not an object, and only objects can be kept",
@@ -42,7 +42,7 @@ def lint_schema(schema: Any) -> tuple[Finding, ...]:
             ),
         )
     return tuple(
-        Finding(path=path, level=problem.level, problem=problem.what, instead=problem.instead)
+        LintFinding(path=path, level=problem.level, problem=problem.what, instead=problem.instead)
         for path, node in _nodes(schema, "#")
         for problem in (*problems_of(node), *_reference_problems(node, schema))
     )
@@ -61,7 +61,7 @@ def _is_object(node: Any, root: Mapping[str, Any], followed: frozenset[str]) -> 
     return bool(node.get("type", "object" if "properties" in node else None) == "object")
 
 
-def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[Finding, ...]:
+def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[LintFinding, ...]:
     """Return what is wrong with a prompt template whose input has members of these names."""
     names = sorted(input_names)
     findings = [
@@ -91,8 +91,8 @@ def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[Finding, 
     return tuple(findings)
 
 
-def _prompt_error(line: int, problem: str, instead: str) -> Finding:
-    return Finding(path=f"prompt.md line {line}", level="error", problem=problem, instead=instead)
+def _prompt_error(line: int, problem: str, instead: str) -> LintFinding:
+    return LintFinding(path=f"prompt.md line {line}", level="error", problem=problem, instead=instead)
 
 
 def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:

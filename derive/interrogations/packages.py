@@ -25,7 +25,7 @@ from derive.errors import ConfigurationError
 from derive.interrogations.definition import Definition
 from derive.interrogations.envelope import EntityInput
 from derive.interrogations.interrogation import Interrogation
-from derive.interrogations.lint import Finding, lint_prompt, lint_schema
+from derive.interrogations.lint import LintFinding, lint_prompt, lint_schema
 from derive.interrogations.patterns import wire_pattern
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
@@ -173,7 +173,7 @@ def _canonical(schema: Any, folder: Traversable) -> str:
         raise ConfigurationError(f"{folder / 'output.py'}: Output: {error}") from error
 
 
-def _refuse_errors(findings: tuple[Finding, ...], where: str) -> None:
+def _refuse_errors(findings: tuple[LintFinding, ...], where: str) -> None:
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise ConfigurationError(f"{where}: " + "; ".join(str(finding) for finding in errors))

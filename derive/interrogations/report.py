@@ -27,7 +27,7 @@ class Detail(Frozen):
     excerpt: str | None = None
 
 
-class Check(Frozen):
+class ValidationCheck(Frozen):
     """One named check and its result; a check that an earlier failure made pointless is skipped."""
 
     name: Literal["json", "schema", "model", "grounding"]
@@ -42,7 +42,7 @@ class Validation:
     ``folded_quotes`` are the paths of quotes that stand in the evidence only once typography is folded.
     """
 
-    checks: tuple[Check, ...]
+    checks: tuple[ValidationCheck, ...]
     value: Any
     error: RunError | None
     folded_quotes: tuple[str, ...] = ()

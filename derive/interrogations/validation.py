@@ -9,7 +9,7 @@ from derive.errors import InvalidOutput, UngroundedOutput
 from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.grounding import check_grounding
-from derive.interrogations.report import Check, Detail, Validation, excerpt_of, message_of, path_of
+from derive.interrogations.report import Detail, Validation, ValidationCheck, excerpt_of, message_of, path_of
 from derive.strict_types import parse_json
 
 MAX_DEPTH = 64
@@ -37,21 +37,21 @@ def validate_answer(
 
     Without ``output_model`` (an old definition whose code is gone) the check ``model`` is skipped.
     """
-    checks: list[Check] = []
+    checks: list[ValidationCheck] = []
     value: Any = None
     try:
         value = _parse(content)
-        checks.append(Check(name="json", result="passed"))
+        checks.append(ValidationCheck(name="json", result="passed"))
         _refuse_if(schema.find_faults(value))
-        checks.append(Check(name="schema", result="passed"))
+        checks.append(ValidationCheck(name="schema", result="passed"))
         if output_model is None:
-            checks.append(Check(name="model", result="skipped"))
+            checks.append(ValidationCheck(name="model", result="skipped"))
         else:
             _refuse_if(_model_faults(content, output_model))
-            checks.append(Check(name="model", result="passed"))
+            checks.append(ValidationCheck(name="model", result="passed"))
         grounding = check_grounding(value, bundle)
         _refuse_if(grounding.problems)
-        checks.append(Check(name="grounding", result="passed"))
+        checks.append(ValidationCheck(name="grounding", result="passed"))
     except _Refused as refused:
         return _refuse(checks, refused.details)
     return Validation(checks=tuple(checks), value=value, error=None, folded_quotes=grounding.folded_quotes)
@@ -62,10 +62,10 @@ def _refuse_if(details: tuple[Detail, ...]) -> None:
         raise _Refused(*details)
 
 
-def _refuse(passed: list[Check], details: tuple[Detail, ...]) -> Validation:
+def _refuse(passed: list[ValidationCheck], details: tuple[Detail, ...]) -> Validation:
     failed, *rest = _NAMES[len(passed) :]
-    checks = [*passed, Check.model_validate({"name": failed, "result": "failed", "details": details})]
-    checks += [Check.model_validate({"name": name, "result": "skipped"}) for name in rest]
+    checks = [*passed, ValidationCheck.model_validate({"name": failed, "result": "failed", "details": details})]
+    checks += [ValidationCheck.model_validate({"name": name, "result": "skipped"}) for name in rest]
     problems = message_of(details)
     error = (
         UngroundedOutput(f"the answer is not grounded: {problems}")

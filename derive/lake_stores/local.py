@@ -14,7 +14,7 @@ from uuid import UUID
 from derive.errors import LakeConflict, LakeError, LakeFileMissing, LakePathRefused, LakeUnavailable
 from derive.lake_stores.directory import FOLDER_MODE, Directory, open_directory
 from derive.lake_stores.identity import IDENTITY_NAME, MAX_IDENTITY_BYTES, WHAT_TO_DO, decode_identity
-from derive.lake_stores.staging import LocalSpool, Place, Stage, remove_tree, write_fully
+from derive.lake_stores.staging import FolderStage, LocalSpool, ReachedFolder, remove_tree, write_fully
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 PROBE_BYTES = 65_536
@@ -50,11 +50,11 @@ class LocalStore:
         with self._unavailable_at(folder), contextlib.ExitStack() as held:
             if isinstance(spooled, LocalSpool):
                 place = spooled.place
-                stage = held.enter_context(contextlib.closing(Stage(place.directory, folder)))
+                stage = held.enter_context(contextlib.closing(FolderStage(place.directory, folder)))
                 stage.take_over(spooled)
             else:
                 place = held.enter_context(contextlib.closing(self._reach(folder, create=True)))
-                stage = held.enter_context(contextlib.closing(Stage(place.directory, folder)))
+                stage = held.enter_context(contextlib.closing(FolderStage(place.directory, folder)))
             stage.write(files)
             stage.write(last or {})
             self._settle(place)
@@ -114,9 +114,9 @@ class LocalStore:
                 os.close(descriptor)
                 root.unlink(hidden)
 
-    def _reach(self, folder: str, *, create: bool) -> Place:
+    def _reach(self, folder: str, *, create: bool) -> ReachedFolder:
         """Open a folder step by step from the root; the caller closes the place. An empty path is the root."""
-        place = Place(self._open_root(create=create))
+        place = ReachedFolder(self._open_root(create=create))
         try:
             reached = ""
             for part in folder.split("/") if folder else ():
@@ -165,7 +165,7 @@ class LocalStore:
             self._identity = identity
             self._durable.clear()
 
-    def _settle(self, place: Place) -> None:
+    def _settle(self, place: ReachedFolder) -> None:
         for reached, parent in place.unsettled:
             parent.sync()
             with self._lock:
@@ -173,7 +173,7 @@ class LocalStore:
                     self._durable.clear()
                 self._durable.add(reached)
 
-    def _reach_to_read(self, folder: str) -> Place:
+    def _reach_to_read(self, folder: str) -> ReachedFolder:
         with self.reading(folder):
             return self._reach(folder, create=False)
 
@@ -214,7 +214,7 @@ class LocalStore:
 class LocalFolder:
     """As ``FolderReader``: a descriptor of the folder, from which each file is one step."""
 
-    def __init__(self, store: LocalStore, folder: str, place: Place) -> None:
+    def __init__(self, store: LocalStore, folder: str, place: ReachedFolder) -> None:
         self._store = store
         self._folder = folder
         self._place = place

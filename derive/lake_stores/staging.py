@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 _DELETE_ATTEMPTS = 5
 
 
-class Place:
+class ReachedFolder:
     """A folder reached from the root, and the folders above it whose names are not yet known to be durable."""
 
     def __init__(self, root: Directory) -> None:
@@ -49,7 +49,7 @@ class Place:
 class LocalSpool:
     """A hidden file that takes bytes as they come."""
 
-    def __init__(self, where: str, place: Place, name: str) -> None:
+    def __init__(self, where: str, place: ReachedFolder, name: str) -> None:
         """Create the file in the place, which is the spool's own from here on. Raises OSError."""
         self.place = place
         self.name = name
@@ -91,7 +91,7 @@ class LocalSpool:
             os.close(descriptor)
 
 
-class Stage:
+class FolderStage:
     """Whole, synced files of one folder that wait under hidden names for their own, in order."""
 
     def __init__(self, directory: Directory, folder: str) -> None:

@@ -13,11 +13,11 @@ from django.db import connection
 
 from derive.errors import HolocronError
 from derive.intake.checking import RecordCheck, RecordRefused
-from derive.intake.importing import ImportInterrupted, Progress, check_records, new_import_id, queue_spool
+from derive.intake.importing import ImportCounts, ImportInterrupted, check_records, new_import_id, queue_spool
 from derive.intake.line_format import LineFormat
 from derive.intake.one_job import TypedJob
 from derive.intake.records import Record, read_records
-from derive.intake.spool import Spool
+from derive.intake.spool import RecordSpool
 from derive.interrogations.registry import Registry
 from derive.management.import_progress import ImportProgress, StopOnce
 from derive.plural import plural
@@ -93,7 +93,7 @@ class Enqueueing:
     def _import(self, stream: BinaryIO, path: Path | None, registry: Registry, given: dict[str, Any]) -> int:
         line_format = LineFormat(given["format"] or ("csv" if path and path.suffix.lower() == ".csv" else "jsonl"))
         import_id = given["import_id"] or new_import_id()
-        with Spool() as spool, ImportProgress() as shown, StopOnce() as stop:
+        with RecordSpool() as spool, ImportProgress() as shown, StopOnce() as stop:
             shown.start_checking(path.stat().st_size if path else None)
             records = read_records(stream, line_format, from_line=given["from_line"], on_bytes=shown.advance)
 
@@ -111,7 +111,7 @@ class Enqueueing:
                 shown.say(_no_evidence(spool.without_evidence, of=spool.count))
             totals = {"lines": spool.count + bad, "bad": bad, "dry_run": given["dry_run"]}
             totals["without_evidence"] = spool.without_evidence
-            progress = Progress()
+            progress = ImportCounts()
             if not given["dry_run"] and (not bad or given["skip_invalid"]):
                 shown.start_queueing(spool.count)
                 try:
@@ -157,11 +157,11 @@ def _no_evidence(number: int, *, of: int) -> str:
     return f"warning: {some} no evidence: it ends with evidence_missing, and the model is not asked"
 
 
-def _counts(progress: Progress) -> dict[str, Any]:
+def _counts(progress: ImportCounts) -> dict[str, Any]:
     return {"queued": progress.queued, "duplicates": progress.duplicates, "last_line": progress.last_line}
 
 
-def _in_words(totals: dict[str, Any], progress: Progress) -> str:
+def _in_words(totals: dict[str, Any], progress: ImportCounts) -> str:
     read = f"{plural(totals['lines'], 'job')} read, {totals['bad']:,} bad"
     if totals["dry_run"]:
         return f"{read}; a dry run: nothing was queued"

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from derive.export.progress import Progress as Exported
+from derive.export.progress import ExportCheckpoint
 
 
 class ExportProgress:
@@ -28,7 +28,7 @@ class ExportProgress:
         )
         self._task = self._bar.add_task("", total=None, rows="0")
 
-    def show(self, exported: Exported) -> None:
+    def show(self, exported: ExportCheckpoint) -> None:
         """Move the bar."""
         total = exported.through - exported.after
         done = exported.position - exported.after

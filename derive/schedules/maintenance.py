@@ -83,7 +83,7 @@ def verify_sample(deadline: Deadline) -> TaskResult:
     # Here: every command of manage.py imports this module, and few verify.
     from derive.verify.checkers import Checkers
     from derive.verify.checking import RunChecker
-    from derive.verify.reading import Selection
+    from derive.verify.reading import RunSelection
     from derive.verify.verification import Verification
 
     ids = _sample()
@@ -95,7 +95,7 @@ def verify_sample(deadline: Deadline) -> TaskResult:
         for run_id in ids:
             if deadline.is_over:
                 break
-            verification = Verification(lake, checkers, selection=Selection(run_id=run_id))
+            verification = Verification(lake, checkers, selection=RunSelection(run_id=run_id))
             findings.extend(finding.line() for finding in verification.found())
             verified += 1
     if findings:

@@ -19,7 +19,7 @@ from derive.errors import HolocronError
 from derive.intake.importing import ImportInterrupted, check_records, queue_spool
 from derive.intake.line_format import LineFormat
 from derive.intake.records import Record, read_records
-from derive.intake.spool import Spool
+from derive.intake.spool import RecordSpool
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Job
@@ -53,7 +53,7 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
     """Queue the plan's jobs for one of its times; skip it while earlier ones have not ended."""
     if plan.queueing_utc != due_utc and (unfinished := _unfinished(plan)):
         return TaskResult(TaskOutcome.SKIPPED, f"skipped: {unfinished} of the jobs queued before have not ended yet")
-    with Spool() as spool:
+    with RecordSpool() as spool:
         _check(plan, due_utc, spool, records=_records(plan))
         # From here on this time is begun: what is already queued of it is no reason to skip the rest.
         RecurringInterrogation.objects.filter(pk=plan.pk).update(queueing_utc=due_utc)
@@ -78,7 +78,7 @@ def check_plan(plan: RecurringInterrogation) -> PlanPreview:
     Raises NotQueued for a plan that would queue none, LakeError.
     """
     records, is_whole = _head(plan) if plan.lake_path else (_records(plan), True)
-    with Spool() as spool:
+    with RecordSpool() as spool:
         any_time = datetime(2000, 1, 1)  # noqa: DTZ001 (nothing is queued)
         _check(plan, any_time, spool, records=records, may_be_empty=not is_whole)
         return PlanPreview(spool.count, is_whole)
@@ -102,7 +102,7 @@ def _all_but_the_last(records: Iterator[Record]) -> Iterator[Record]:
 def _check(
     plan: RecurringInterrogation,
     due_utc: datetime,
-    spool: Spool,
+    spool: RecordSpool,
     *,
     records: Iterator[Record],
     may_be_empty: bool = False,

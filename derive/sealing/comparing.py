@@ -9,7 +9,7 @@ from derive.lake import Lake
 from derive.models import JobEvent
 from derive.sealing.document import SealDocument, SealedEvent, SealedRun
 from derive.sealing.files import check_files
-from derive.sealing.findings import Finding, Summary, What
+from derive.sealing.findings import AuditFinding, AuditSummary, What
 from derive.sealing.rows import (
     ARTIFACT_COLUMNS,
     EVENT_COLUMNS,
@@ -52,10 +52,10 @@ class Comparison:
     """What documents are compared with: SQL, and this lake; a quick one reads no file."""
 
     lake: Lake
-    summary: Summary
+    summary: AuditSummary
     quick: bool
 
-    def compare(self, document: SealDocument, *, after: int) -> Iterator[Finding]:
+    def compare(self, document: SealDocument, *, after: int) -> Iterator[AuditFinding]:
         """Yield what is not as it was sealed; ``after`` is the last event of the seal before.
 
         Raises LakeUnavailable, QueueError.
@@ -78,10 +78,10 @@ class Comparison:
         for event in changed_jobs:
             # The id of a purged job may be used again.
             if not tombstones.explain(event):
-                yield Finding("job", str(event.job_id), What.CHANGED, "is not as it was queued", event.job_id)
+                yield AuditFinding("job", str(event.job_id), What.CHANGED, "is not as it was queued", event.job_id)
         yield from self._compare_runs(runs, found_runs)
 
-    def _compare_runs(self, events: list[SealedEvent], found: dict[UUID, str]) -> Iterator[Finding]:
+    def _compare_runs(self, events: list[SealedEvent], found: dict[UUID, str]) -> Iterator[AuditFinding]:
         for some in batches(events, BATCH_RUNS):
             artifacts = read_artifacts(event.run.run_id for event in some if event.run is not None)
             for event in some:
@@ -91,38 +91,38 @@ class Comparison:
                 self.summary.runs += 1
                 if found[run.run_id] != run.row_sha256:
                     why = "is not as it was sealed" if run.row_sha256 else "was not there when its end was sealed"
-                    yield Finding("run", str(run.run_id), What.CHANGED, why, event.job_id)
+                    yield AuditFinding("run", str(run.run_id), What.CHANGED, why, event.job_id)
                 yield from self._compare_artifacts(run, artifacts.get(run.run_id, []))
 
-    def _compare_artifacts(self, run: SealedRun, found: list[tuple[Any, ...]]) -> Iterator[Finding]:
+    def _compare_artifacts(self, run: SealedRun, found: list[tuple[Any, ...]]) -> Iterator[AuditFinding]:
         rows = {row[_TYPE]: row for row in found}
         whole: dict[str, tuple[Any, ...]] = {}
         for artifact in run.artifacts:
             name, row = f"{run.run_id}/{artifact.artifact_type}", rows.pop(artifact.artifact_type, None)
             if row is None:
-                yield Finding("artifact", name, What.MISSING, "its row is gone")
+                yield AuditFinding("artifact", name, What.MISSING, "its row is gone")
             elif row_sha256(ARTIFACT_COLUMNS, row) != artifact.row_sha256:
-                yield Finding("artifact", name, What.CHANGED, "its row is not as it was sealed")
+                yield AuditFinding("artifact", name, What.CHANGED, "its row is not as it was sealed")
             else:
                 whole[artifact.artifact_type] = row
         for artifact_type in rows:
-            yield Finding("artifact", f"{run.run_id}/{artifact_type}", What.INSERTED, "its row was not sealed")
+            yield AuditFinding("artifact", f"{run.run_id}/{artifact_type}", What.INSERTED, "its row was not sealed")
         yield from check_files(run, whole, self.lake, self.summary, quick=self.quick)
 
 
-def _compare_events(document: SealDocument, after: int, seen: set[int]) -> Iterator[Finding]:
+def _compare_events(document: SealDocument, after: int, seen: set[int]) -> Iterator[AuditFinding]:
     """Yield the events that are other than sealed, or were not sealed; ``seen`` takes the numbers of those there."""
     sealed = {event.event_seq: event for event in document.events}
     for row in _events_between(after, document.last_event_seq):
         event_seq, job_id = row[0], row[_JOB]
         event = sealed.get(event_seq)
         if event is None:
-            yield Finding("event", str(event_seq), What.INSERTED, f"{row[_EVENT]} of job {job_id}", job_id)
+            yield AuditFinding("event", str(event_seq), What.INSERTED, f"{row[_EVENT]} of job {job_id}", job_id)
             continue
         seen.add(event_seq)
         if row_sha256(EVENT_COLUMNS, row) != event.sha256:
             why = f"is not as it was sealed (job {event.job_id})"
-            yield Finding("event", str(event_seq), What.CHANGED, why, event.job_id)
+            yield AuditFinding("event", str(event_seq), What.CHANGED, why, event.job_id)
 
 
 def _events_between(after: int, last: int) -> Iterator[tuple[Any, ...]]:
@@ -133,15 +133,15 @@ def _events_between(after: int, last: int) -> Iterator[tuple[Any, ...]]:
 
 def _lost(
     events: list[SealedEvent], jobs: list[SealedEvent], runs: list[SealedEvent], tombstones: Tombstones
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     """Yield what is not there any more, and no purge explains."""
     for event in events:
         if not tombstones.explain(event):
-            yield Finding("event", str(event.event_seq), What.MISSING, f"of job {event.job_id}", event.job_id)
+            yield AuditFinding("event", str(event.event_seq), What.MISSING, f"of job {event.job_id}", event.job_id)
     for event in jobs:
         if not tombstones.explain(event):
             why = f"was queued by event {event.event_seq}"
-            yield Finding("job", str(event.job_id), What.MISSING, why, event.job_id)
+            yield AuditFinding("job", str(event.job_id), What.MISSING, why, event.job_id)
     for event in runs:
         if event.run is not None and not tombstones.explain(event):
-            yield Finding("run", str(event.run.run_id), What.MISSING, f"of job {event.job_id}", event.job_id)
+            yield AuditFinding("run", str(event.run.run_id), What.MISSING, f"of job {event.job_id}", event.job_id)

@@ -7,7 +7,7 @@ from derive.errors import LakeError, LakeFileMissing
 from derive.lake import Lake
 from derive.models import Run
 from derive.sealing.document import SealedRun
-from derive.sealing.findings import Finding, Summary, What
+from derive.sealing.findings import AuditFinding, AuditSummary, What
 from derive.sealing.rows import ARTIFACT_COLUMNS
 from derive.sql.reading import reading
 
@@ -16,8 +16,8 @@ _SHA256 = ARTIFACT_COLUMNS.index("content_sha256")
 
 
 def check_files(
-    run: SealedRun, rows: dict[str, tuple[Any, ...]], lake: Lake, summary: Summary, *, quick: bool
-) -> Iterator[Finding]:
+    run: SealedRun, rows: dict[str, tuple[Any, ...]], lake: Lake, summary: AuditSummary, *, quick: bool
+) -> Iterator[AuditFinding]:
     """Yield what is wrong with the files of these rows, which are as they were sealed; raises LakeUnavailable.
 
     A quick check looks at sizes alone. A run that was purged meanwhile has no findings: its files went with it.
@@ -30,23 +30,23 @@ def check_files(
 
 
 def _check(
-    run: SealedRun, rows: dict[str, tuple[Any, ...]], lake: Lake, summary: Summary, *, quick: bool
-) -> Iterator[Finding]:
+    run: SealedRun, rows: dict[str, tuple[Any, ...]], lake: Lake, summary: AuditSummary, *, quick: bool
+) -> Iterator[AuditFinding]:
     folders = {row[_URI].rpartition("/")[0] for row in rows.values()}
     listed = {f"{folder}/{entry.name}": entry.byte_count for folder in folders for entry in lake.list_folder(folder)}
     for row in rows.values():
         summary.files += 1
         why = _fault(row, listed.pop(row[_URI], None), lake, summary, quick=quick)
         if why is not None:
-            yield Finding("file", row[_URI], *why)
+            yield AuditFinding("file", row[_URI], *why)
     if len(rows) == len(run.artifacts):
         # With a row missing or changed, its file would be taken for one that nobody sealed.
         for uri in listed:
-            yield Finding("file", uri, What.INSERTED, "was not sealed with its run")
+            yield AuditFinding("file", uri, What.INSERTED, "was not sealed with its run")
 
 
 def _fault(
-    row: tuple[Any, ...], byte_count: int | None, lake: Lake, summary: Summary, *, quick: bool
+    row: tuple[Any, ...], byte_count: int | None, lake: Lake, summary: AuditSummary, *, quick: bool
 ) -> tuple[What, str] | None:
     if byte_count is None:
         return What.MISSING, "is not in the lake"
@@ -55,7 +55,7 @@ def _fault(
     return None if quick else _fault_in_bytes(row, lake, summary)
 
 
-def _fault_in_bytes(row: tuple[Any, ...], lake: Lake, summary: Summary) -> tuple[What, str] | None:
+def _fault_in_bytes(row: tuple[Any, ...], lake: Lake, summary: AuditSummary) -> tuple[What, str] | None:
     try:
         digest, read = lake.hash_file(row[_URI])
     except LakeFileMissing:

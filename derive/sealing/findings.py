@@ -22,7 +22,7 @@ class What(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """One thing that is not as it was sealed. ``thing``: seal, event, job, run, artifact or file; ``name``: which."""
 
     thing: str
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass
-class Summary:
+class AuditSummary:
     """How much was verified; ``seal_seq`` and ``head`` are the last seal's, to be noted where nobody can change it."""
 
     seal_seq: int = 0

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from derive.models import Job, JobEvent, Run
 from derive.sealing.chain import ends_a_run
-from derive.sealing.findings import Finding, What
+from derive.sealing.findings import AuditFinding, What
 from derive.sql.reading import reading
 from derive.states import JobEventName, RunStatus
 
@@ -15,7 +15,7 @@ PAGE_ROWS = 200
 _COLUMNS = ("event_seq", "job_id", "run_id", "event", "from_status", "to_status")
 
 
-def unexplained(known: Set[UUID]) -> Iterator[Finding]:
+def unexplained(known: Set[UUID]) -> Iterator[AuditFinding]:
     """Yield the jobs that no event queued or left where they stand, and the runs that none began or ended.
 
     Left out are those of jobs that were ``known`` to have been meddled with: what follows from that is told already.
@@ -26,7 +26,7 @@ def unexplained(known: Set[UUID]) -> Iterator[Finding]:
             yield finding
 
 
-def _walk(model: Any, sequence: str, faults_of: Any) -> Iterator[Finding]:
+def _walk(model: Any, sequence: str, faults_of: Any) -> Iterator[AuditFinding]:
     after = 0
     while True:
         rows = model.objects.filter(**{f"{sequence}__gt": after}).order_by(sequence)
@@ -41,34 +41,36 @@ def _walk(model: Any, sequence: str, faults_of: Any) -> Iterator[Finding]:
         after = numbers[-1]
 
 
-def _job_faults(numbers: list[int]) -> dict[int, Finding]:
+def _job_faults(numbers: list[int]) -> dict[int, AuditFinding]:
     jobs = Job.objects.filter(job_seq__in=numbers).order_by("job_seq")
     rows = reading(lambda: list(jobs.values_list("job_seq", "job_id", "status")))
     events = _events_of({job_id for _, job_id, _ in rows})
-    faults: dict[int, Finding] = {}
+    faults: dict[int, AuditFinding] = {}
     for job_seq, job_id, status in rows:
         told = events.get(job_id, [])
         if not any(event["event"] == JobEventName.ENQUEUED for event in told):
-            faults[job_seq] = Finding("job", str(job_id), What.INSERTED, "no event tells that it was queued", job_id)
+            faults[job_seq] = AuditFinding(
+                "job", str(job_id), What.INSERTED, "no event tells that it was queued", job_id
+            )
         elif told[-1]["to_status"] != status:
             why = f"its status is {status}, its last event left it {told[-1]['to_status']}"
-            faults[job_seq] = Finding("job", str(job_id), What.CHANGED, why, job_id)
+            faults[job_seq] = AuditFinding("job", str(job_id), What.CHANGED, why, job_id)
     return faults
 
 
-def _run_faults(numbers: list[int]) -> dict[int, Finding]:
+def _run_faults(numbers: list[int]) -> dict[int, AuditFinding]:
     runs = Run.objects.filter(run_seq__in=numbers).order_by("run_seq")
     rows = reading(lambda: list(runs.values_list("run_seq", "run_id", "job_id", "status")))
     events = _events_of({job_id for _, _, job_id, _ in rows})
-    faults: dict[int, Finding] = {}
+    faults: dict[int, AuditFinding] = {}
     for run_seq, run_id, job_id, status in rows:
         told = [event for event in events.get(job_id, []) if event["run_id"] == run_id]
         if not any(event["event"] == JobEventName.CLAIMED for event in told):
             why = f"no event of job {job_id} tells of its claim"
-            faults[run_seq] = Finding("run", str(run_id), What.INSERTED, why, job_id)
+            faults[run_seq] = AuditFinding("run", str(run_id), What.INSERTED, why, job_id)
         elif (status == RunStatus.RUNNING) == any(map(ends_a_run, told)):
             why = f"its status is {status}, its events tell otherwise"
-            faults[run_seq] = Finding("run", str(run_id), What.CHANGED, why, job_id)
+            faults[run_seq] = AuditFinding("run", str(run_id), What.CHANGED, why, job_id)
     return faults
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from derive.lake import Lake
 from derive.sealing.document import NO_HEAD, SealDocument, head_of, seal_place
-from derive.sealing.findings import Finding, What
+from derive.sealing.findings import AuditFinding, What
 from derive.sealing.rows import utc_text
 from derive.sealing.stored import Link, links, read_document
 
@@ -18,7 +18,7 @@ class Trusted:
 
     seal_seq: int
     head: str
-    findings: tuple[Finding, ...]
+    findings: tuple[AuditFinding, ...]
     document: SealDocument | None
     last_event_seq: int
 
@@ -74,7 +74,7 @@ def _read(lake: Lake, link: Link) -> _Read:
 def _judge(read: _Read, after: _Read | None, noted: dict[int, str]) -> Trusted:
     link, row = read.link, read.link.row
     number = link.seal_seq
-    findings: list[Finding] = []
+    findings: list[AuditFinding] = []
     head = noted.get(number) or _most_told_head(read, after)
     if row is None:
         findings.append(_finding(number, What.MISSING, "the lake has its document, SQL has no row of it"))
@@ -126,5 +126,5 @@ def _differences(row: Any, document: SealDocument) -> list[str]:
     return found
 
 
-def _finding(number: int, what: What, why: str) -> Finding:
-    return Finding("seal", str(number), what, why)
+def _finding(number: int, what: What, why: str) -> AuditFinding:
+    return AuditFinding("seal", str(number), what, why)

@@ -7,7 +7,7 @@ from uuid import UUID
 from derive.lake import Lake
 from derive.models import JobEvent
 from derive.sealing.comparing import Comparison
-from derive.sealing.findings import Finding, Summary
+from derive.sealing.findings import AuditFinding, AuditSummary
 from derive.sealing.sweeping import unexplained
 from derive.sealing.trusted import trusted_seals
 from derive.sql.reading import reading
@@ -24,9 +24,9 @@ class AuditVerification:
         self._lake = lake
         self._quick = quick
         self._noted = noted or {}
-        self.summary = Summary()
+        self.summary = AuditSummary()
 
-    def found(self) -> Iterator[Finding]:
+    def found(self) -> Iterator[AuditFinding]:
         """Yield the findings: seal by seal, then jobs and runs that no event explains.
 
         Raises LakeUnavailable, QueueError.
@@ -40,7 +40,7 @@ class AuditVerification:
             summary.seconds = time.monotonic() - begun
         summary.seconds = time.monotonic() - begun
 
-    def _all(self) -> Iterator[Finding]:
+    def _all(self) -> Iterator[AuditFinding]:
         # From below every number there may be: what stands under the first one was put there.
         summary, after, meddled = self.summary, -(2**62), set[UUID]()
         comparison = Comparison(self._lake, summary, self._quick)

@@ -99,7 +99,7 @@ class RunResult:
 
 
 @dataclass
-class Summary:
+class VerificationSummary:
     """How much was verified; ``seconds`` is the whole time, orphans included."""
 
     runs: int = 0

@@ -23,14 +23,14 @@ _OF_ARTIFACT = StoredArtifact._fields
 
 
 @dataclass(frozen=True)
-class Selection:
+class RunSelection:
     """Which runs: all, those started since a moment, or one."""
 
     since: datetime | None = None
     run_id: UUID | None = None
 
 
-def count_runs(selection: Selection) -> int:
+def count_runs(selection: RunSelection) -> int:
     """Return how many runs there are to verify."""
     return reading(lambda: int(_selected(selection).count()))
 
@@ -40,7 +40,7 @@ def run_status(run_id: UUID) -> str | None:
     return reading(lambda: Run.objects.filter(run_id=run_id).values_list("status", flat=True).first())
 
 
-def stored_runs(selection: Selection) -> Iterator[list[StoredRun]]:
+def stored_runs(selection: RunSelection) -> Iterator[list[StoredRun]]:
     """Yield the runs that have ended, by their numbers, in batches; raises QueueError."""
     last_seq = 0
     while True:
@@ -51,7 +51,7 @@ def stored_runs(selection: Selection) -> Iterator[list[StoredRun]]:
         last_seq = batch[-1].run_seq
 
 
-def _selected(selection: Selection) -> Any:
+def _selected(selection: RunSelection) -> Any:
     runs = Run.objects.exclude(status=RunStatus.RUNNING)
     if selection.since is not None:
         runs = runs.filter(started_utc__gte=selection.since)
@@ -60,7 +60,7 @@ def _selected(selection: Selection) -> Any:
     return runs
 
 
-def _read_batch(selection: Selection, after: int) -> list[StoredRun]:
+def _read_batch(selection: RunSelection, after: int) -> list[StoredRun]:
     selected = _selected(selection).filter(run_seq__gt=after).order_by("run_seq")
     rows = list(selected.values_list("run_id", *_COLUMNS)[:BATCH_RUNS])
     artifacts = _artifacts_of([run_id for run_id, *_ in rows])

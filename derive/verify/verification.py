@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from derive.interrogations.definition import Definition
 from derive.lake import Lake
 from derive.verify.checkers import Checkers
-from derive.verify.findings import Finding, Orphan, RunResult, Summary
+from derive.verify.findings import Finding, Orphan, RunResult, VerificationSummary
 from derive.verify.orphans import find_orphans
-from derive.verify.reading import Selection, run_status, stored_definitions, stored_runs
+from derive.verify.reading import RunSelection, run_status, stored_definitions, stored_runs
 from derive.verify.stored import StoredRun
 
 CHUNK_RUNS = 20
@@ -24,14 +24,14 @@ class Verification:
         lake: Lake,
         checkers: Checkers,
         *,
-        selection: Selection,
-        on_progress: Callable[[Summary], None] = lambda _: None,
+        selection: RunSelection,
+        on_progress: Callable[[VerificationSummary], None] = lambda _: None,
     ) -> None:
         self._lake = lake
         self._checkers = checkers
         self._selection = selection
         self._on_progress = on_progress
-        self.summary = Summary()
+        self.summary = VerificationSummary()
 
     def found(self) -> Iterator[Finding | Orphan]:
         """Yield the findings in the order of the runs, then the orphans.

@@ -104,7 +104,7 @@ def threes() -> Iterator[dict[str, str]]:
 
 def lists(client: Client, name: str, filters: list[dict[str, str]]) -> Result:
     """Ask for the first pages of each filter, and for pages deep down."""
-    asked = Asked(client)
+    asked = CountedRequest(client)
     deep = list(Job.objects.order_by("job_seq").values_list("job_seq", flat=True)[:: history.JOBS // 4])
     for filtered in filters:
         cursor: str | None = ""
@@ -127,7 +127,7 @@ def cursor_of(page: bytes) -> str | None:
 
 def dashboards(client: Client) -> Iterator[Result]:
     """Ask for the page when nothing is known, and for its parts when what is kept for seconds has gone old."""
-    cold, refreshed = Asked(client), Asked(client)
+    cold, refreshed = CountedRequest(client), CountedRequest(client)
     dashboard_page.HEALTH_CHECKS.parts()
     for span in itertools.islice(itertools.cycle(dashboard_page.SPANS), ROUNDS):
         dashboard_page.STATISTICS = {each: SharedStatistics(days) for each, days in dashboard_page.SPANS.items()}
@@ -144,7 +144,7 @@ def dashboards(client: Client) -> Iterator[Result]:
 
 def details(client: Client) -> Result:
     """Ask for the pages of jobs all over the table, and of some with evidence and answers as long as real ones."""
-    asked = Asked(client)
+    asked = CountedRequest(client)
     numbers = range(1, history.JOBS, history.JOBS // DETAILS)
     first = Job.objects.order_by("job_seq").values_list("job_seq", flat=True)[0]
     ids = list(Job.objects.filter(job_seq__in=[first + n for n in numbers]).values_list("job_id", flat=True))
@@ -215,7 +215,7 @@ def action(client: Client, name: str, filtered: dict[str, str], **more: str) -> 
     }
 
 
-class Asked:
+class CountedRequest:
     """Pages that were asked for: how long each took, and the most queries that one made.
 
     The process's own time is told beside, which other load on the machine lengthens less.

@@ -10,7 +10,7 @@ import pytest
 from derive.contracts import RunFacts
 from derive.export import reading
 from derive.export.columns import COLUMNS, Rows
-from derive.export.selection import Selection
+from derive.export.selection import ExportSelection
 from derive.queue import JobQueue
 from derive.sql.clock import database_now
 from derive.states import JobStatus
@@ -206,7 +206,7 @@ def test_the_numbers_of_purged_runs_are_passed_at_one_stride(
     queue.purge(finished_before_utc=moment, statuses=[JobStatus.SUCCEEDED], actor="ada")
     monkeypatch.setattr(reading, "WINDOW_RUNS", 1)
     steps = reading.read_range(
-        Selection(), after=number_of(first) - 1, through=number_of(last), ended_by=database_now()
+        ExportSelection(), after=number_of(first) - 1, through=number_of(last), ended_by=database_now()
     )
     assert [position for position, batch in steps if not batch] == [
         number_of(first),

@@ -13,10 +13,10 @@ from derive import inspection
 from derive.contracts import Enqueued, JobInput
 from derive.errors import DatabaseUnavailable
 from derive.inspection import age_in_words, count_states, list_jobs, tell_story
-from derive.intake.importing import ImportInterrupted, Progress, check_records, new_import_id, queue_spool
+from derive.intake.importing import ImportCounts, ImportInterrupted, check_records, new_import_id, queue_spool
 from derive.intake.line_format import LineFormat
 from derive.intake.records import read_records
-from derive.intake.spool import Spool
+from derive.intake.spool import RecordSpool
 from derive.interrogations.registry import Registry
 from derive.models import Job
 from derive.queue import JobQueue
@@ -36,12 +36,12 @@ def lines(count: int, **more: Any) -> bytes:
 
 
 @pytest.fixture
-def spool() -> Iterator[Spool]:
-    with Spool() as opened:
+def spool() -> Iterator[RecordSpool]:
+    with RecordSpool() as opened:
         yield opened
 
 
-def fill(spool: Spool, content: bytes, **more: Any) -> None:
+def fill(spool: RecordSpool, content: bytes, **more: Any) -> None:
     bad = check_records(
         read_records(BytesIO(content), LineFormat.JSONL, from_line=more.pop("from_line", 1)),
         registry=REGISTRY,
@@ -71,11 +71,11 @@ class FailingQueue:
         return self.queue.enqueue_many(jobs, actor=actor, reason=reason)
 
 
-def test_all_lines_are_queued_in_their_order(queue: JobQueue, spool: Spool) -> None:
+def test_all_lines_are_queued_in_their_order(queue: JobQueue, spool: RecordSpool) -> None:
     fill(spool, lines(4500))
     told: list[int] = []
     progress = queue_spool(spool, queue=queue, actor=ACTOR, on_stored=lambda done: told.append(done.stored))
-    assert progress == Progress(queued=4500, duplicates=0, last_line=4500)
+    assert progress == ImportCounts(queued=4500, duplicates=0, last_line=4500)
     assert told == [2000, 4000, 4500]
     assert list(Job.objects.order_by("job_seq").values_list("entity_id", flat=True)) == [
         f"p{n}" for n in range(1, 4501)
@@ -83,21 +83,21 @@ def test_all_lines_are_queued_in_their_order(queue: JobQueue, spool: Spool) -> N
     assert set(Job.objects.values_list("created_by", flat=True)) == {ACTOR}
 
 
-def test_a_line_s_own_actor_stands_for_its_job(queue: JobQueue, spool: Spool) -> None:
+def test_a_line_s_own_actor_stands_for_its_job(queue: JobQueue, spool: RecordSpool) -> None:
     fill(spool, lines(1, actor="grace") + b"\n" + lines(1))
     queue_spool(spool, queue=queue, actor=ACTOR)
     assert list(Job.objects.order_by("job_seq").values_list("created_by", flat=True)) == ["grace", ACTOR]
 
 
-def test_duplicates_are_counted_apart(queue: JobQueue, spool: Spool) -> None:
+def test_duplicates_are_counted_apart(queue: JobQueue, spool: RecordSpool) -> None:
     fill(spool, lines(3, dedupe_key="same") + b"\n" + lines(1))
-    assert queue_spool(spool, queue=queue, actor=ACTOR) == Progress(queued=2, duplicates=2, last_line=4)
+    assert queue_spool(spool, queue=queue, actor=ACTOR) == ImportCounts(queued=2, duplicates=2, last_line=4)
 
 
 @pytest.mark.parametrize("stores_first", [True, False])
 def test_an_interrupted_import_goes_on_without_storing_a_line_twice(queue: JobQueue, stores_first: bool) -> None:
     content, import_id = lines(5000), new_import_id()
-    with Spool() as first:
+    with RecordSpool() as first:
         fill(first, content, import_id=import_id)
         failing = FailingQueue(queue, at_call=2, stores_first=stores_first)
         with pytest.raises(ImportInterrupted) as interrupted:
@@ -106,14 +106,14 @@ def test_an_interrupted_import_goes_on_without_storing_a_line_twice(queue: JobQu
     assert interrupted.value.progress.last_line == 2000
     assert interrupted.value.next_line == 2001
     assert Job.objects.count() == (4000 if stores_first else 2000)
-    with Spool() as rest:
+    with RecordSpool() as rest:
         fill(rest, content, import_id=import_id, from_line=interrupted.value.next_line)
         assert queue_spool(rest, queue=queue, actor=ACTOR).stored == 3000
     assert Job.objects.count() == 5000
     assert Job.objects.values("entity_id").distinct().count() == 5000
 
 
-def test_an_import_stops_between_batches_when_asked(queue: JobQueue, spool: Spool) -> None:
+def test_an_import_stops_between_batches_when_asked(queue: JobQueue, spool: RecordSpool) -> None:
     fill(spool, lines(3000))
     asked = iter([False, True])
     with pytest.raises(ImportInterrupted) as interrupted:
@@ -122,8 +122,8 @@ def test_an_import_stops_between_batches_when_asked(queue: JobQueue, spool: Spoo
     assert Job.objects.count() == 2000
 
 
-def test_an_empty_file_queues_nothing(queue: JobQueue, spool: Spool) -> None:
-    assert queue_spool(spool, queue=queue, actor=ACTOR) == Progress()
+def test_an_empty_file_queues_nothing(queue: JobQueue, spool: RecordSpool) -> None:
+    assert queue_spool(spool, queue=queue, actor=ACTOR) == ImportCounts()
 
 
 def test_the_latest_jobs_come_first_and_a_state_narrows_them(queue: JobQueue) -> None:

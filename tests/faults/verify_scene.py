@@ -19,7 +19,7 @@ from derive.queue import JobQueue
 from derive.verify.checkers import Checkers
 from derive.verify.checking import RunChecker
 from derive.verify.findings import Finding, Orphan
-from derive.verify.reading import Selection
+from derive.verify.reading import RunSelection
 from derive.verify.verification import Verification
 from derive.worker.options import WorkerOptions, started_now
 from derive.worker.start import run_worker
@@ -92,7 +92,7 @@ class Scene:
     def verify(self, *, quick: bool = False, **selection: Any) -> list[Finding | Orphan]:
         checker = RunChecker.of(self.lake, Registry.load(None), quick=quick)
         with Checkers.in_threads(checker) as checkers:
-            return list(Verification(self.lake, checkers, selection=Selection(**selection)).found())
+            return list(Verification(self.lake, checkers, selection=RunSelection(**selection)).found())
 
     def findings(self, *, quick: bool = False) -> list[Found]:
         """Return what a verification of everything finds; orphans must be none."""
@@ -102,7 +102,7 @@ class Scene:
 
     def verify_in_processes(self) -> list[Finding | Orphan]:
         with Checkers.in_processes(str(self.root), None, quick=False, processes=2) as checkers:
-            return list(Verification(self.lake, checkers, selection=Selection()).found())
+            return list(Verification(self.lake, checkers, selection=RunSelection()).found())
 
 
 def flip_byte(path: Path, place: int | None = None) -> None:

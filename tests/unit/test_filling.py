@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from derive.demo.filling import Filler
 from derive.demo.patterns import PatternRefused, shortest_match
-from derive.demo.scalars import SchemaRefused
+from derive.demo.scalars import UnfillableSchema
 
 NAMES = st.text(alphabet="abcdefgh_", min_size=1, max_size=6)
 PATTERNS = [
@@ -184,14 +184,14 @@ def test_unique_items_differ(items: dict[str, Any]) -> None:
     ],
 )
 def test_what_cannot_be_filled_is_refused(schema: dict[str, Any]) -> None:
-    with pytest.raises(SchemaRefused):
+    with pytest.raises(UnfillableSchema):
         Filler(schema).fill()
 
 
 def test_a_schema_that_would_grow_for_ever_is_refused_soon() -> None:
     wide = {"type": "object", "properties": {f"p{n}": {"$ref": "#/$defs/wide"} for n in range(10)}}
     wide["required"] = list(wide["properties"])
-    with pytest.raises(SchemaRefused, match="never ends"):
+    with pytest.raises(UnfillableSchema, match="never ends"):
         Filler({"$ref": "#/$defs/wide", "$defs": {"wide": wide}}).fill()
 
 

@@ -11,7 +11,7 @@ from derive.intake.importing import check_records, new_import_id
 from derive.intake.line_format import LineFormat
 from derive.intake.one_job import TypedJob
 from derive.intake.records import Record, read_records
-from derive.intake.spool import BATCH_JOBS, Spool
+from derive.intake.spool import BATCH_JOBS, RecordSpool
 from derive.interrogations.registry import Registry
 
 REGISTRY = Registry.load(None)
@@ -109,7 +109,7 @@ def test_a_cell_of_csv_may_hold_a_number() -> None:
 def test_the_first_pass_keeps_the_good_and_tells_of_the_bad() -> None:
     good = json.dumps(GOOD).encode()
     told: list[Record] = []
-    with Spool() as spool:
+    with RecordSpool() as spool:
         bad = check_records(
             read_records(BytesIO(good + b"\n{}\nnonsense\n" + good), LineFormat.JSONL),
             registry=REGISTRY,
@@ -126,7 +126,7 @@ def test_the_first_pass_keeps_the_good_and_tells_of_the_bad() -> None:
 
 
 def test_a_spool_gives_back_what_was_put_in_by_batches_of_one_actor() -> None:
-    with Spool() as spool:
+    with RecordSpool() as spool:
         put_in = [
             (line, CheckedJob(check(GOOD, line=line).job, "zoë\n\t" if line in {5, 6} else None))
             for line in range(1, BATCH_JOBS + 10)
@@ -145,7 +145,7 @@ def test_a_spool_gives_back_what_was_put_in_by_batches_of_one_actor() -> None:
 
 def test_a_batch_of_long_jobs_ends_sooner() -> None:
     long_job = CheckedJob(check({**GOOD, "input": {**ENVELOPE, "source_refs": ["x" * 2000] * 100}}).job, None)
-    with Spool() as spool:
+    with RecordSpool() as spool:
         for line in range(1, 101):
             spool.add(line, long_job)
         assert [len(batch.jobs) for batch in spool.batches()] == [41, 41, 18]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.interrogations.answer_schema import AnswerSchema
-from derive.interrogations.lint import Finding, lint_prompt, lint_schema
+from derive.interrogations.lint import LintFinding, lint_prompt, lint_schema
 from derive.interrogations.patterns import refused_escapes, wire_pattern
 
 
@@ -20,7 +20,7 @@ def closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
     } | more
 
 
-def findings(member: Any, **more: Any) -> list[Finding]:
+def findings(member: Any, **more: Any) -> list[LintFinding]:
     return list(lint_schema(closed({"x": member}, **more)))
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.errors import EvidenceTooLarge
-from derive.evidence.tokens import Estimate, Script, TokenRates, check_fits, make_up_of
+from derive.evidence.tokens import Estimate, TextKind, TokenRates, check_fits, make_up_of
 
 ENGLISH = "Luke Skywalker was born on a small planet, and lived there for nineteen years. " * 20
 SAMPLES = {
@@ -69,16 +69,16 @@ def test_a_count_that_cannot_be_is_not_believed_for_long() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("plain words, really.", {Script.LATIN: 20}),
-        ("a9f {x}", {Script.CODE: 4, Script.LATIN: 3}),
-        ("Ångström", {Script.ALPHABET: 10}),
-        ("Люк", {Script.ALPHABET: 6}),
-        ("莱娅 가", {Script.CJK: 9, Script.LATIN: 1}),
-        ("🚀→", {Script.EMOJI: 7}),
-        ("x" * 50, {Script.CODE: 50}),
+        ("plain words, really.", {TextKind.LATIN: 20}),
+        ("a9f {x}", {TextKind.CODE: 4, TextKind.LATIN: 3}),
+        ("Ångström", {TextKind.ALPHABET: 10}),
+        ("Люк", {TextKind.ALPHABET: 6}),
+        ("莱娅 가", {TextKind.CJK: 9, TextKind.LATIN: 1}),
+        ("🚀→", {TextKind.EMOJI: 7}),
+        ("x" * 50, {TextKind.CODE: 50}),
     ],
 )
-def test_text_is_told_apart_by_script(text: str, expected: dict[Script, int]) -> None:
+def test_text_is_told_apart_by_script(text: str, expected: dict[TextKind, int]) -> None:
     assert {script: size for script, size in make_up_of(text).items() if size} == expected
 
 

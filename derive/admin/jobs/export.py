@@ -22,7 +22,7 @@ from derive.admin.lists.pages import show
 from derive.admin.site import permissions
 from derive.errors import ConfigurationError
 from derive.export.columns import COLUMNS, Rows
-from derive.export.forms import Csv, Form, JsonLines, Writer
+from derive.export.forms import Csv, FileFormat, JsonLines, Writer
 from derive.export.parquet import ParquetWriter
 from derive.export.reading import read_jobs
 from derive.models import Job
@@ -33,9 +33,9 @@ BATCH_JOBS = 500
 MAX_SHOWN = 20
 TITLE = "export of answers"
 _KINDS = {
-    Form.JSONL: "application/x-ndjson",
-    Form.CSV: "text/csv; charset=utf-8",
-    Form.PARQUET: "application/vnd.apache.parquet",
+    FileFormat.JSONL: "application/x-ndjson",
+    FileFormat.CSV: "text/csv; charset=utf-8",
+    FileFormat.PARQUET: "application/vnd.apache.parquet",
 }
 
 
@@ -45,7 +45,7 @@ class ExportRequest:
 
     filter: str
     rows: Rows
-    form: Form
+    form: FileFormat
     is_exact: bool
 
     @classmethod
@@ -54,7 +54,7 @@ class ExportRequest:
         return cls(
             filter=JobFilter(QueryDict(form.get("filter", ""))).encoded(),
             rows=Rows(form.get("rows", Rows.OUTPUTS)),
-            form=Form(form.get("form", Form.JSONL)),
+            form=FileFormat(form.get("form", FileFormat.JSONL)),
             is_exact=form.get("exact") == "yes",
         )
 
@@ -65,9 +65,9 @@ class ExportRequest:
     def writer(self) -> Writer:
         """Return what writes the rows; raise ConfigurationError when Parquet's package is missing."""
         columns = COLUMNS[self.rows]
-        if self.form is Form.PARQUET:
+        if self.form is FileFormat.PARQUET:
             return ParquetWriter(columns)
-        return Csv(columns, is_exact=self.is_exact) if self.form is Form.CSV else JsonLines(columns)
+        return Csv(columns, is_exact=self.is_exact) if self.form is FileFormat.CSV else JsonLines(columns)
 
 
 def export(request: HttpRequest) -> HttpResponseBase:

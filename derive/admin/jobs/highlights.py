@@ -18,7 +18,7 @@ MAX_ITEM_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
-class Fact:
+class HighlightedFact:
     """One cited fact as the page shows it; ``grounded``: its quote stands in an item it cites."""
 
     number: int
@@ -46,14 +46,14 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HighlightedAnswer:
     """An answer beside its evidence."""
 
-    facts: tuple[Fact, ...]
+    facts: tuple[HighlightedFact, ...]
     items: tuple[Item, ...]
 
 
-def compare(answer: Any, bundle: Any) -> Comparison:
+def compare(answer: Any, bundle: Any) -> HighlightedAnswer:
     """Find every cited fact of an answer in the items of a bundle, both as parsed from JSON, whatever they hold."""
     items = bundle.get("items") if isinstance(bundle, dict) else None
     texts = {
@@ -76,7 +76,7 @@ def compare(answer: Any, bundle: Any) -> Comparison:
                 found = True
                 marks[name].append((*span, number))
         facts.append(
-            Fact(
+            HighlightedFact(
                 number=number,
                 text=_told(fact),
                 quote=cell(str(quote), 500),
@@ -92,7 +92,7 @@ def compare(answer: Any, bundle: Any) -> Comparison:
         )
         for name, item in texts.items()
     )
-    return Comparison(facts=tuple(facts), items=shown)
+    return HighlightedAnswer(facts=tuple(facts), items=shown)
 
 
 def _segments(text: str, marks: list[tuple[int, int, int]]) -> tuple[Segment, ...]:

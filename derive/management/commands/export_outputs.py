@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from derive.errors import ConfigurationError, HolocronError
 from derive.export.columns import Rows
 from derive.export.exporting import Export, ExportStopped, export_to_stream
-from derive.export.forms import Form
-from derive.export.progress import Order, Progress
-from derive.export.selection import MAX_JOBS, Selection
+from derive.export.forms import FileFormat
+from derive.export.progress import ExportCheckpoint, Order
+from derive.export.selection import MAX_JOBS, ExportSelection
 from derive.management.export_progress import ExportProgress
 from derive.management.import_progress import StopOnce
 from derive.management.quick_command import QuickCommand
@@ -25,7 +25,12 @@ from derive.plural import plural
 from derive.sql.scripts import check_schema
 
 EXPORTED, COULD_NOT_GO_ON, STOPPED = 0, 2, 130
-_FORM_OF = {".jsonl": Form.JSONL, ".ndjson": Form.JSONL, ".csv": Form.CSV, ".parquet": Form.PARQUET}
+_FORM_OF = {
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
+    ".csv": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
+}
 EXAMPLES = """
 examples:
   manage.py export_outputs answers.jsonl                              a row an answer, everything there is
@@ -64,7 +69,7 @@ class Command(QuickCommand):
         parser.epilog = EXAMPLES
         parser.add_argument("file", metavar="FILE", help="the file to make, or - for standard output")
         parser.add_argument(
-            "--format", choices=[form.value for form in Form], help="default: by the file's name, else jsonl"
+            "--format", choices=[form.value for form in FileFormat], help="default: by the file's name, else jsonl"
         )
         parser.add_argument("--facts", action="store_true", help="a row a fact (default: a row an answer)")
         parser.add_argument(
@@ -117,9 +122,9 @@ class Command(QuickCommand):
                 code = STOPPED
         sys.exit(code)
 
-    def _export(self, order: Order, given: dict[str, Any], shown: ExportProgress, stop: StopOnce) -> Progress:
+    def _export(self, order: Order, given: dict[str, Any], shown: ExportProgress, stop: StopOnce) -> ExportCheckpoint:
         if given["file"] == "-":
-            if given["resume"] or order.form is Form.PARQUET:
+            if given["resume"] or order.form is FileFormat.PARQUET:
                 raise ConfigurationError("standard output takes jsonl or csv, and no --resume: give a file's name")
             return export_to_stream(
                 order, sys.stdout.buffer, cursor=given["cursor"], show=shown.show, is_stopping=stop.asked
@@ -128,7 +133,7 @@ class Command(QuickCommand):
         progress = export.resumed() if given["resume"] else export.begin(overwrite=given["overwrite"])
         return export.run(progress, show=shown.show, is_stopping=stop.asked)
 
-    def _report(self, progress: Progress, given: dict[str, Any], shown: ExportProgress) -> None:
+    def _report(self, progress: ExportCheckpoint, given: dict[str, Any], shown: ExportProgress) -> None:
         told = {"file": given["file"], "rows": progress.row_count, "through": progress.through}
         if given["json"]:
             (self.stderr if given["file"] == "-" else self.stdout).write(json.dumps(told))
@@ -140,15 +145,15 @@ class Command(QuickCommand):
 
 def _order(given: dict[str, Any]) -> Order:
     name = given["file"]
-    form = Form(given["format"]) if given["format"] else _FORM_OF.get(Path(name).suffix.lower(), Form.JSONL)
-    if given["exact"] and form is not Form.CSV:
+    form = FileFormat(given["format"]) if given["format"] else _FORM_OF.get(Path(name).suffix.lower(), FileFormat.JSONL)
+    if given["exact"] and form is not FileFormat.CSV:
         raise ConfigurationError("--exact is for CSV: the other forms change nothing")
     if len(given["job"]) > MAX_JOBS:
         raise ConfigurationError(
             f"--job names {plural(len(given['job']), 'job')}, more than {MAX_JOBS}: use another filter"
         )
     try:
-        selection = Selection(
+        selection = ExportSelection(
             rows=Rows.FACTS if given["facts"] else Rows.OUTPUTS,
             interrogation=given["interrogation"],
             version=given["its_version"],
@@ -165,7 +170,7 @@ def _order(given: dict[str, Any]) -> Order:
     return Order(selection=selection, form=form, is_exact=given["exact"])
 
 
-def _onward(progress: Progress, given: dict[str, Any]) -> str:
+def _onward(progress: ExportCheckpoint, given: dict[str, Any]) -> str:
     if given["file"] == "-":
         return "the cursor has not moved" if given["cursor"] else "nothing is kept"
     return f"kept {plural(progress.row_count, 'row')} in {given['file']}.partial: go on with --resume"

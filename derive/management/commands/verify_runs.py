@@ -23,8 +23,8 @@ from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 from derive.states import RunStatus
 from derive.verify.checkers import Checkers
-from derive.verify.findings import Finding, Orphan, Summary
-from derive.verify.reading import Selection, count_runs, run_status
+from derive.verify.findings import Finding, Orphan, VerificationSummary
+from derive.verify.reading import RunSelection, count_runs, run_status
 from derive.verify.verification import Verification
 
 ALL_VERIFY, FAULTS, COULD_NOT_START = 0, 1, 2
@@ -71,7 +71,7 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Verify, and exit with the code."""
-        selection = Selection(since=given["since"], run_id=given["run"])
+        selection = RunSelection(since=given["since"], run_id=given["run"])
         try:
             check_schema(connection)
             self._check_run(selection)
@@ -98,7 +98,7 @@ class Command(QuickCommand):
         with suppress(AccessDenied):
             check_lake_identity(lake, JobQueue())
 
-    def _check_run(self, selection: Selection) -> None:
+    def _check_run(self, selection: RunSelection) -> None:
         if selection.run_id is None:
             return
         status = run_status(selection.run_id)
@@ -116,12 +116,12 @@ class Command(QuickCommand):
             self._say(found, as_json=as_json)
         self._say(verification.summary, as_json=as_json)
 
-    def _say(self, thing: Finding | Orphan | Summary, *, as_json: bool) -> None:
+    def _say(self, thing: Finding | Orphan | VerificationSummary, *, as_json: bool) -> None:
         self.stdout.write(json.dumps(thing.plain()) if as_json else thing.line())
 
 
 @contextmanager
-def _progress(runs: int) -> Iterator[Callable[[Summary], None]]:
+def _progress(runs: int) -> Iterator[Callable[[VerificationSummary], None]]:
     """Yield what shows a summary as a bar on standard error; without a terminal nothing is shown."""
     if not sys.stderr.isatty():
         yield lambda _: None

@@ -18,7 +18,7 @@ UNDONE = {"reprioritized": "priority", "rescheduled": "available_utc"}
 
 
 @dataclass(frozen=True)
-class Span:
+class EventSpan:
     """The events of one step of an action: one actor's, of one kind and reason, between two numbers."""
 
     event: str
@@ -32,7 +32,7 @@ class Span:
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> "Span":
+    def read(cls, text: str) -> "EventSpan":
         """Return the span that was written; raise ValueError."""
         span = cls(**json.loads(text))
         if span.event not in UNDONE:
@@ -47,7 +47,7 @@ class Span:
         return Walk(JobEvent, "event_seq", arms=((*arm, *ends),))
 
 
-def put_back(queue: JobQueue, span: Span) -> Iterator[list[JobChange]]:
+def put_back(queue: JobQueue, span: EventSpan) -> Iterator[list[JobChange]]:
     """Put back each job's earlier value, a batch at a time, and yield what became of the jobs."""
     column = UNDONE[span.event]
     for page in span.walk().batches(rows=CHANGE_BATCH):
@@ -56,7 +56,9 @@ def put_back(queue: JobQueue, span: Span) -> Iterator[list[JobChange]]:
         yield from _batch(queue, span, column, {job: pair for job, pair in earlier.items() if pair is not None})
 
 
-def _batch(queue: JobQueue, span: Span, column: str, earlier: dict[UUID, tuple[Any, Any]]) -> Iterator[list[JobChange]]:
+def _batch(
+    queue: JobQueue, span: EventSpan, column: str, earlier: dict[UUID, tuple[Any, Any]]
+) -> Iterator[list[JobChange]]:
     now = dict(Job.objects.filter(job_id__in=list(earlier)).values_list("job_id", column))
     groups: dict[Any, list[JobRef]] = defaultdict(list)
     moved_on = []

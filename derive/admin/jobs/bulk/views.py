@@ -19,7 +19,7 @@ from typing_extensions import override
 from derive.admin.display.template_tags import short
 from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs.bulk.actions import ACTIONS, Action, Value
-from derive.admin.jobs.bulk.undo import Span, put_back
+from derive.admin.jobs.bulk.undo import EventSpan, put_back
 from derive.admin.jobs.filters import STATES, JobFilter
 from derive.admin.jobs.long_action import MAX_REASON, LongAction, Step, StepRefused, read_reason
 from derive.admin.lists.pages import show
@@ -180,7 +180,7 @@ def undo(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     try:
         # Every step of one action gave a token of its own.
-        spans = [Span.read(Signer(salt="undo").unsign(one)) for one in request.POST.getlist("undo")[:1_000]]
+        spans = [EventSpan.read(Signer(salt="undo").unsign(one)) for one in request.POST.getlist("undo")[:1_000]]
     except (BadSignature, ValueError):
         return _invalid_request(request, InvalidRequest("This can no longer be undone."))
     report = BulkReport()
@@ -260,7 +260,7 @@ def _newest_event() -> int:
 def _undo_token(request: HttpRequest, action: Action, reason: str, before: int) -> str:
     if action.undone_by is None:
         return ""
-    span = Span(
+    span = EventSpan(
         event=action.undone_by, actor=permissions.actor_of(request), reason=reason, after=before, until=_newest_event()
     )
     return Signer(salt="undo").sign(span.written())
