@@ -1,6 +1,7 @@
 """Faults in a procedure's body: a lock left out, rows that are waited for, a condition, an order or a bound missing."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from tests.mutants.mutation import Mutant
@@ -48,6 +49,7 @@ def sql_mutants(path: str, source: str) -> Iterator[Mutant]:
     start = begin.end() if begin else 0
     masked = _COMMENT.sub(lambda found: " " * len(found[0]), source)
     seen: set[str] = set()
+    names: Counter[tuple[str, str]] = Counter()
     for pattern, replacement in _CHANGES:
         for found in re.finditer(pattern, masked):
             if found.start() < start or _in_argument_check(masked, found.start()):
@@ -60,7 +62,11 @@ def sql_mutants(path: str, source: str) -> Iterator[Mutant]:
             before = " ".join(found[0].split())
             after = " ".join(found.expand(replacement).split()) or "nothing"
             around = " ".join(source[found.start() :].splitlines()[1 if found[0].startswith("\n") else 0].split())
-            yield Mutant(path, line, _nth(masked, found), f"{before[:100]} → {after[:100]} at '{around[:60]}'", text)
+            within, change = _nth(masked, found), f"{before[:100]} → {after[:100]} at '{around[:60]}'"
+            names[within, change] += 1
+            # Equal but for its white space to one before it.
+            times = names[within, change]
+            yield Mutant(path, line, within, change if times == 1 else f"{change} (#{times})", text)
 
 
 def _nth(masked: str, found: re.Match[str]) -> str:

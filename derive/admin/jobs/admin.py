@@ -44,14 +44,14 @@ class JobAdmin(KeysetAdmin):
             ("export/", "derive_job_export_download"): export.export,
             ("enqueue/", "derive_job_act_enqueue"): enqueue_views.enqueue,
             ("upload/", "derive_job_act_upload"): upload_views.upload,
-            ("upload/run/", "derive_job_act_upload_run"): upload_views.Check.as_view(),
+            ("upload/run/", "derive_job_act_upload_run"): upload_views.UploadCheck.as_view(),
             ("upload/queue/", "derive_job_act_upload_queue"): upload_views.queue,
             ("upload/bad/", "derive_job_act_upload_bad_download"): upload_views.bad,
             ("upload/discard/", "derive_job_act_upload_discard"): upload_views.discard,
             ("purge/", "derive_job_purge"): purge.look,
-            ("purge/run/", "derive_job_purge_run"): purge.Run.as_view(),
+            ("purge/run/", "derive_job_purge_run"): purge.PurgeAction.as_view(),
             ("act/", "derive_job_act"): bulk_views.ask,
-            ("act/run/", "derive_job_act_run"): bulk_views.Run.as_view(),
+            ("act/run/", "derive_job_act_run"): bulk_views.BulkAction.as_view(),
             ("act/undo/", "derive_job_act_undo"): bulk_views.undo,
         }
         return [

@@ -59,7 +59,7 @@ def look(request: HttpRequest) -> HttpResponse:
     return _page(request, ages, problems=problems, typed=request.GET)
 
 
-class Run(LongAction):
+class PurgeAction(LongAction):
     """Purges a step of what was confirmed, or as much as a page may take for a browser without our script."""
 
     needs = (permissions.VIEW_JOBS, permissions.PURGE_JOBS)

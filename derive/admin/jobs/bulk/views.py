@@ -144,7 +144,7 @@ def ask(request: HttpRequest) -> HttpResponse:
     return _question(request, order)
 
 
-class Run(LongAction):
+class BulkAction(LongAction):
     """Does a step of what was confirmed, or all of it for a browser without our script."""
 
     order: BulkRequest

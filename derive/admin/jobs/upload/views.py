@@ -112,7 +112,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         return _page(request, problem=str(error), status=404)
 
 
-class Check(LongAction):
+class UploadCheck(LongAction):
     """Checks for a while, or to the end for a browser without our script."""
 
     needs = _NEEDS
