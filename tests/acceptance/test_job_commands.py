@@ -190,6 +190,31 @@ def test_a_story_is_told_for_people(world: World, database: "psycopg.Connection[
     assert all(word in printed for word in (job_id, "hoth", "enqueued", "no runs", "no artifacts"))
 
 
+def test_every_character_is_written_where_the_locale_knows_ascii_alone(
+    world: World, database: "psycopg.Connection[Any]"
+) -> None:
+    bare = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    entity_id = "Łuke \N{ROCKET} 日本"
+    code, printed, _ = world.run("enqueue_jobs", "-", "--json", given=line("a", entity_id=entity_id))
+    assert code == 0
+    answer = '{"facts": [{"fact_key": "name", "value": "Łuke 日本", "evidence_ids": ["e1"], "quote": "Łuke"}]}'
+    ((job_id, run_id),) = database.execute("SELECT job_id, run_id FROM llm.usp_claim_next_job('w')").fetchall()
+    database.execute(
+        "SELECT llm.usp_complete_job(job_id => %s, run_id => %s, status => 'SUCCEEDED', run_json => %s)",
+        [job_id, run_id, json.dumps({"output_json": answer})],
+    )
+    for command, *options in (
+        ("inspect_jobs", "--list"),
+        ("inspect_jobs", "--list", "--json"),
+        ("inspect_jobs", "--job-id", str(job_id)),
+        ("export_outputs", "-", "--format", "jsonl"),
+        ("export_outputs", "-", "--format", "csv", "--facts"),
+    ):
+        code, printed, complained = world.run(command, *options, **bare)
+        assert (code, "Traceback" in complained) == (0, False), (command, options, complained)
+        assert entity_id in printed or json.dumps(entity_id).strip('"') in printed, (command, options)
+
+
 @pytest.mark.parametrize("job_id", ["5f6ad6a2-6f0f-4a39-9f9c-0d3a2f0c9b11", "nonsense"])
 def test_no_such_job_exits_with_1(world: World, job_id: str) -> None:
     code, printed, complained = world.run("inspect_jobs", "--job-id", job_id)

@@ -305,6 +305,29 @@ def test_once_says_in_one_line_that_no_lease_could_be_kept(narrow_url: str, worl
     assert world.runs(job_id) == []
 
 
+@pytest.mark.parametrize("is_mounted", [False, True], ids=["missing", "another"])
+def test_a_worker_restarted_without_its_lake_makes_no_new_one(is_mounted: bool, world: ProcessWorld) -> None:
+    world.enqueue()
+    assert world.worker("--once").exit_code() == 0
+    lake, kept = world.folder / "lake", world.folder / "unmounted"
+    lake.rename(kept)
+    if is_mounted:
+        lake.mkdir()
+    job_id = world.enqueue()
+    process = world.worker("--once")
+    assert process.exit_code() == 2
+    assert process.said().splitlines()[-1].startswith("run_llm_worker: The lake ")
+    assert (world.job(job_id)["status"], world.runs(job_id)) == ("NEW", [])
+    looping = world.looping().wait_for("worker.waiting")
+    assert list(lake.rglob("*")) == []
+    if is_mounted:
+        lake.rmdir()
+    kept.rename(lake)
+    world.wait_for(job_id, "SUCCEEDED")
+    looping.send(signal.SIGTERM)
+    assert looping.exit_code() == 0
+
+
 def test_other_scripts_than_the_trees_are_refused_by_name(world: ProcessWorld) -> None:
     name = "procedures/usp_complete_job.sql"
     (row,) = world.sql("SELECT script_name, sha256 FROM llm.schema_script WHERE script_name LIKE %s", f"%{name}")
