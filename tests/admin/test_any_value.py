@@ -44,6 +44,7 @@ KEPT = {"locked_by", "worker_id", "status", "definition_sha256", "pending_json",
 def extremes(request: pytest.FixtureRequest, people: Any, settings: Settings, tmp_path: Path) -> None:
     """A world with a row of everything, whose every column holds an extreme value."""
     settings.LAKE_URL = str(tmp_path)
+    run("set_up_lake")
     a_row_of_everything()
     for model in MODELS:
         for row in model.objects.all():

@@ -120,7 +120,7 @@ def test_a_search_finds_a_job_by_each_of_its_exact_names(term: str, browse: Brow
     if asked == str(scene.done):
         assert page.context["job"].job_id == scene.done
         return
-    assert [job.job_id for job in page.context["jobs"]] == [scene.done]
+    assert [job.job_id for job in page.context["rows"]] == [scene.done]
 
 
 @pytest.mark.parametrize(

@@ -11,3 +11,14 @@ CREATE TABLE IF NOT EXISTS llm.staged_jobs (
 
 CREATE UNIQUE INDEX IF NOT EXISTS ux_staged_jobs_part ON llm.staged_jobs (stage_id, part_no);
 CREATE INDEX IF NOT EXISTS ix_staged_jobs_staged ON llm.staged_jobs (staged_utc);
+
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOR v_role IN SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.rolname IN ('llm_reader', 'llm_operator')
+    LOOP
+        EXECUTE pg_catalog.format('GRANT SELECT ON llm.staged_jobs TO %I', v_role);
+    END LOOP;
+END;
+$$;

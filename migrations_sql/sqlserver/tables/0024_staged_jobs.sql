@@ -25,3 +25,7 @@ BEGIN
 END;
 SET XACT_ABORT OFF;
 GO
+
+GRANT SELECT ON llm.staged_jobs TO llm_operator;
+GRANT SELECT ON llm.staged_jobs TO llm_reader;
+GO
