@@ -22,7 +22,8 @@ from derive.sql.tables import Engine, engine_of, quoted_table
 SCRIPTS_FOLDER = Path(__file__).resolve().parents[2] / "migrations_sql"
 TABLES = "tables"
 PROCEDURES = "procedures"
-GRANTS = f"{TABLES}/0011_grants.sql"
+GRANTS = (f"{TABLES}/0011_grants.sql", f"{TABLES}/0027_lake.sql")
+"""Scripts that say what a role may read, and can be run again for a role that was made later."""
 
 # Only what begins a line: a comment may speak of it.
 _CREATE_OR_ALTER = re.compile(r"^CREATE\s+OR\s+ALTER\s+PROCEDURE\s+(?P<name>[\w.]+)", re.MULTILINE)
@@ -139,7 +140,7 @@ def install_procedures(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_F
     recorded = recorded_hashes(connection)
     if not tables.keys() <= recorded.keys():
         return []
-    grants = [read_script(engine, GRANTS, folder)] if has_roles_without_rights(connection) else []
+    grants = [read_script(engine, name, folder) for name in GRANTS] if has_roles_without_rights(connection) else []
     if recorded == wanted and not grants:
         return []
     _refuse_other_history(tables, wanted, recorded)

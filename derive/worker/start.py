@@ -85,7 +85,8 @@ def _learn_from_past_runs(rates: TokenRates, lake: Lake, queue_thread: CallThrea
         learned = learn_from_prompts(rates, prompts, lake)
     except QueueError as error:
         log.warning("worker.rates_not_learned", extra={"error": str(error)})
-    else:
+        return
+    if learned:
         log.info("worker.rates_learned", extra={"runs": learned})
 
 

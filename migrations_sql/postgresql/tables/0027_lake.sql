@@ -17,7 +17,8 @@ BEGIN
         FROM pg_catalog.pg_roles AS r
         WHERE r.rolname IN ('llm_worker', 'llm_reader', 'llm_operator')
     LOOP
-        EXECUTE pg_catalog.format('GRANT SELECT ON llm.lake TO %I', v_role);
+        -- Whether a root may be taken is also told by the files that wait for their deletion.
+        EXECUTE pg_catalog.format('GRANT SELECT ON llm.lake, llm.lake_deletion TO %I', v_role);
     END LOOP;
 END;
 $$;

@@ -21,4 +21,6 @@ GO
 GRANT SELECT ON llm.lake TO llm_worker;
 GRANT SELECT ON llm.lake TO llm_operator;
 GRANT SELECT ON llm.lake TO llm_reader;
+-- Whether a root may be taken is also told by the files that wait for their deletion.
+GRANT SELECT ON llm.lake_deletion TO llm_worker;
 GO
