@@ -17,7 +17,6 @@ from django.db import connections
 from derive.errors import HolocronError, SchemaMismatch
 from derive.lake import Lake
 from derive.lake_identity import check_lake_identity
-from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
 from derive.sql.sessions import limited
 from derive.sql.tables import Engine, engine_of
@@ -83,7 +82,7 @@ def check_lake(*, database_answers: bool = True) -> Part:
     try:
         lake = Lake.open(settings.LAKE_URL)
         if database_answers:
-            check_lake_identity(lake, JobQueue())
+            check_lake_identity(lake)
         lake.probe()
     except (HolocronError, OSError) as error:
         log.warning("health.lake", extra={"error": str(error)})

@@ -7,6 +7,8 @@ an earlier version does. Any other root is refused: an unmounted share or a move
 
 from uuid import UUID, uuid4
 
+from django.db import connection
+
 from derive.errors import LakeConflict, LakeError, LakeUnavailable
 from derive.lake import Lake
 from derive.lake_stores.identity import IDENTITY_NAME, WHAT_TO_DO
@@ -44,11 +46,11 @@ def settle_lake(lake: Lake) -> None:
     lake.require_identity(held)
 
 
-def check_lake_identity(lake: Lake, queue: JobQueue) -> None:
-    """Raise LakeUnavailable unless ``settle_lake`` would take the lake; writes nothing. Raises QueueError."""
+def check_lake_identity(lake: Lake) -> None:
+    """Raise LakeUnavailable unless ``settle_lake`` would take the lake; reads only. Raises QueueError."""
     newest = _newest_files()
     if newest:
-        held, recorded = lake.read_identity(), queue.record_lake()
+        held, recorded = lake.read_identity(), reading(_id_on_record)
         if held is None or held != recorded:
             _check_may_take(lake, held, recorded, newest)
 
@@ -79,6 +81,13 @@ def _record(lake: Lake, queue: JobQueue, held: UUID | None, recorded: UUID | Non
     except LakeConflict as error:
         raise LakeUnavailable(f"The lake's {IDENTITY_NAME} appeared at the same moment, with another id.") from error
     return settled
+
+
+def _id_on_record() -> UUID | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT lake_id FROM llm.lake")
+        row = cursor.fetchone()
+    return UUID(str(row[0])) if row else None
 
 
 def _check_may_take(lake: Lake, held: UUID | None, recorded: UUID | None, newest: list[str]) -> None:

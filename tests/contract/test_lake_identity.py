@@ -69,14 +69,14 @@ def test_a_settled_lake_is_settled_again_without_a_change(queue: JobQueue, url: 
     keep_run(queue, open_own_lake(url))
     before = identity(url)
     open_own_lake(url)
-    check_lake_identity(Lake.open(url), queue)
+    check_lake_identity(Lake.open(url))
     assert identity(url) == before == queue.record_lake()
 
 
 def test_an_empty_root_in_the_lakes_place_is_refused(queue: JobQueue, url: str, elsewhere: str) -> None:
     keep_run(queue, open_own_lake(url))
     Lake.open(elsewhere).probe()
-    for refuse in (settle_lake, lambda lake: check_lake_identity(lake, queue)):
+    for refuse in (settle_lake, check_lake_identity):
         with pytest.raises(LakeUnavailable, match=r"holds 0 of the newest 2 files.*set_up_lake"):
             refuse(Lake.open(elsewhere))
     assert identity(elsewhere) is None
@@ -105,7 +105,7 @@ def test_the_lake_of_an_earlier_version_is_adopted(queue: JobQueue, url: str) ->
     folders = [keep_run(queue, lake) for _run in range(3)]
     assert (identity(url), queue.record_lake()) == (None, None)
     lake.delete_folder(folders[0])
-    check_lake_identity(Lake.open(url), queue)
+    check_lake_identity(Lake.open(url))
     assert identity(url) is None, "a check writes nothing"
 
     open_own_lake(url)
@@ -207,7 +207,7 @@ def test_an_empty_root_is_refused_while_files_of_purged_jobs_wait_to_be_deleted(
     pass_time(DAY)
     queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.SUCCEEDED], actor="ada")
     assert LakeDeletion.objects.count() == 2
-    for refused in (settle_lake, lambda other: check_lake_identity(other, queue)):
+    for refused in (settle_lake, check_lake_identity):
         with pytest.raises(LakeUnavailable, match=r"holds 0 of the newest 2 files|it is not there"):
             refused(Lake.open(elsewhere))
     settle_lake(Lake.open(url))

@@ -29,6 +29,7 @@ WORKERS_PROCEDURES = {
     procedures.REAP_EXPIRED_LEASES,
     procedures.ROLL_UP_HOURS,
     procedures.REGISTER_INTERROGATION,
+    procedures.SET_SCHEMA_REFUSAL,
     procedures.SETTLE_LAKE,
 }
 WORKERS_ALONE = {
@@ -42,7 +43,7 @@ MAY_EXECUTE: dict[str, set[Procedure]] = {
     "llm_operator": set(PROCEDURES) - WORKERS_ALONE,
     "llm_reader": set(),
 }
-WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact", "lake"}
+WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact", "lake", "lake_deletion"}
 
 # What the login may execute, whatever it is called. A function of PostgreSQL that runs as its caller gives nobody a
 # right; on SQL Server whatever is in the schema reaches its owner's tables.
