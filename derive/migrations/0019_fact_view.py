@@ -12,4 +12,4 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [("derive", "0014_purges_dedupe_stages")]
 
-    operations: ClassVar = [TableScript("0025_fact_view")]
+    operations: ClassVar = [TableScript("0030_fact_view")]

@@ -12,4 +12,4 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [("derive", "0019_fact_view")]
 
-    operations: ClassVar = [TableScript("0028_worker_not_claiming")]
+    operations: ClassVar = [TableScript("0031_worker_not_claiming")]

@@ -13,7 +13,7 @@ from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import SUCCEEDED, World, wait_until
 from tests.freezing_proxy import FreezingProxy, Upstream, freezing_proxy
 
-CALL_SECONDS = 0.5
+CALL_SECONDS = 1.5
 
 
 def the_server() -> tuple[Upstream, dict[str, str]]:
