@@ -29,7 +29,7 @@ demo: environment ## Watch sample questions go through queue, model and lake, an
 
 # Two at once: the types take about as long as the tests. Kept for `make lint` and `make test`: the scripts and the
 # migrations, and what starts a database or programs.
-check: setup ## Look at form, layers, types and unit tests, in a minute: before each commit
+check: setup ## Look at form, layers, types and unit tests: before each commit
 	@$(MAKE) --no-print-directory --jobs 2 check-units check-lint
 
 check-units: export PYTHONDONTWRITEBYTECODE =
