@@ -19,6 +19,8 @@ CONNECT_SECONDS = 15
 IMPATIENT_CONNECT_SECONDS = 3
 IMPATIENT_CALL_SECONDS = 5
 IMPATIENT_LOCK_SECONDS = 3
+IMPATIENT_IDLE_SECONDS = 3
+"""Between two statements of a transaction: one whose client has fallen silent gives up its locks after that."""
 # Kept for a process's life: opening one for each request halves or quarters a worker's throughput (measured). The
 # health check lets an idle process survive a restart of the server.
 KEPT_CONNECTION: dict[str, Any] = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
@@ -69,7 +71,11 @@ def impatient(database: dict[str, Any]) -> dict[str, Any]:
     else:
         options |= {"connect_timeout": str(IMPATIENT_CONNECT_SECONDS)}
         # Set within each transaction: a pooler takes no such startup parameters, and would hand on a session's.
-        limits = {"statement_timeout": f"{IMPATIENT_CALL_SECONDS}s", "lock_timeout": f"{IMPATIENT_LOCK_SECONDS}s"}
+        limits = {
+            "statement_timeout": f"{IMPATIENT_CALL_SECONDS}s",
+            "lock_timeout": f"{IMPATIENT_LOCK_SECONDS}s",
+            "idle_in_transaction_session_timeout": f"{IMPATIENT_IDLE_SECONDS}s",
+        }
     # In tests it leads to the same test database.
     return {**database, "OPTIONS": options, "CALL_LIMITS": limits, "TEST": {"MIRROR": "default"}}
 

@@ -1,11 +1,15 @@
 """A connection that freezes costs nothing: its call is given up, and a new connection takes its place."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections, transaction
 
+from derive.sql.sessions import limited
+from derive.sql.tables import Engine, engine_of
 from derive.worker import call_thread, lease, loop, start
 from holocron.embedded_postgres.layout import DATABASE_USER, PORT
 from holocron.embedded_postgres.server import ensure_running
@@ -58,6 +62,35 @@ def test_a_frozen_connection_costs_no_lease_and_no_answer(world: World, proxy: F
         world.wait_for(job_id, "SUCCEEDED")
     (run,) = world.runs(job_id)
     world.has_left(run, SUCCEEDED)
+
+
+def test_a_call_that_freezes_before_its_commit_gives_up_its_locks(world: World, proxy: FreezingProxy) -> None:
+    if engine_of(connection) is not Engine.POSTGRESQL:
+        pytest.skip("on SQL Server each call is one statement, which commits without its client")
+    job_id = world.enqueue()
+    lock = "SELECT 1 FROM llm.job WHERE job_id = %s FOR UPDATE"
+    is_locked, may_end = threading.Event(), threading.Event()
+
+    def freeze_in_the_middle() -> None:
+        with suppress(DatabaseError), limited(connections["lease"]), connections["lease"].cursor() as cursor:
+            cursor.execute(lock, [job_id])
+            is_locked.set()
+            may_end.wait(30)
+        connections.close_all()
+
+    thread = threading.Thread(target=freeze_in_the_middle)
+    thread.start()
+    try:
+        assert is_locked.wait(10)
+        proxy.freeze()
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '15s'")
+            cursor.execute(lock, [job_id])
+            assert cursor.fetchall() == [(1,)]
+    finally:
+        proxy.thaw()
+        may_end.set()
+        thread.join(10)
 
 
 def test_a_worker_stops_in_time_though_its_connections_are_frozen(
