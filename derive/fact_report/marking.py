@@ -15,7 +15,7 @@ _WORST_FIRST = (Verdict.REFUTED.value, Verdict.NOT_ENOUGH_INFO.value, Verdict.SU
 
 
 @dataclass(frozen=True)
-class Place:
+class ProofPlace:
     """Where the proof of a fact stands in a text: code points, end exclusive; ``verdict`` empty: not judged."""
 
     fact: int
@@ -45,7 +45,7 @@ class Segment:
         return " ".join(map(str, self.facts))
 
 
-def mark_text(text: str, places: Sequence[Place]) -> tuple[Segment, ...]:
+def mark_text(text: str, places: Sequence[ProofPlace]) -> tuple[Segment, ...]:
     """Cut a text at the edges of all places and return the pieces in order.
 
     A place that does not lie in the text (``lies_in``) marks nothing. The work grows with the square of the number of
@@ -58,19 +58,19 @@ def mark_text(text: str, places: Sequence[Place]) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def lies_in(text: str, place: Place) -> bool:
+def lies_in(text: str, place: ProofPlace) -> bool:
     """Whether a place is one of this text."""
     return 0 <= place.start < place.end <= len(text)
 
 
-def _pieces(length: int, places: Sequence[Place]) -> Iterator[tuple[int, int, list[Place]]]:
+def _pieces(length: int, places: Sequence[ProofPlace]) -> Iterator[tuple[int, int, list[ProofPlace]]]:
     """Yield each stretch between two edges, with the places it lies in, ordered by fact."""
-    begins: dict[int, list[Place]] = {}
-    ends: dict[int, list[Place]] = {}
+    begins: dict[int, list[ProofPlace]] = {}
+    ends: dict[int, list[ProofPlace]] = {}
     for place in places:
         begins.setdefault(place.start, []).append(place)
         ends.setdefault(place.end, []).append(place)
-    active: list[Place] = []
+    active: list[ProofPlace] = []
     for start, end in pairwise(sorted({0, length, *begins, *ends})):
         for place in ends.get(start, ()):
             active.remove(place)
@@ -79,7 +79,7 @@ def _pieces(length: int, places: Sequence[Place]) -> Iterator[tuple[int, int, li
         yield start, end, active
 
 
-def _shown(piece: str, places: list[Place], *, start: int, end: int) -> list[Segment]:
+def _shown(piece: str, places: list[ProofPlace], *, start: int, end: int) -> list[Segment]:
     """Return a stretch as one segment, or as its beginning, a gap and its end."""
     facts = tuple(place.fact for place in places)
     verdict = next((one for one in _WORST_FIRST if any(place.verdict == one for place in places)), "")

@@ -20,7 +20,7 @@ def _bundle(text: str) -> dict[str, Any]:
 
 def test_a_quote_is_marked_where_it_stands_whatever_the_white_space() -> None:
     compared = compare(_fact("a  b c", "E"), _bundle("\n x a\n\tb  c y"))
-    assert [(part.text, part.facts) for part in compared.items[0].segments] == [
+    assert [(part.text, part.numbers) for part in compared.items[0].segments] == [
         ("\n x ", ""),
         ("a\n\tb  c", "0"),
         (" y", ""),
@@ -30,7 +30,7 @@ def test_a_quote_is_marked_where_it_stands_whatever_the_white_space() -> None:
 
 def test_a_quote_in_plain_typography_is_marked_where_it_stands() -> None:
     compared = compare(_fact('the "first" report', "E"), _bundle("of the “ﬁrst”\u00a0re-\nport, e\u0301"))
-    assert [(part.text, part.facts) for part in compared.items[0].segments] == [
+    assert [(part.text, part.numbers) for part in compared.items[0].segments] == [
         ("of ", ""),
         ("the “ﬁrst”\u00a0re-\nport", "0"),
         (", e\u0301", ""),
@@ -40,14 +40,18 @@ def test_a_quote_in_plain_typography_is_marked_where_it_stands() -> None:
 
 def test_quotes_that_overlap_share_their_stretch() -> None:
     compared = compare([_fact("a b", "E"), _fact("b c", "E")], _bundle("a b c"))
-    assert [(part.text, part.facts) for part in compared.items[0].segments] == [("a ", "0"), ("b", "0 1"), (" c", "1")]
+    assert [(part.text, part.numbers) for part in compared.items[0].segments] == [
+        ("a ", "0"),
+        ("b", "0 1"),
+        (" c", "1"),
+    ]
 
 
 @pytest.mark.parametrize("fact", [_fact("x", "E"), _fact("a", "F"), _fact("", "E"), _fact(None, "E"), _fact("a")])
 def test_a_quote_that_is_not_there_is_ungrounded(fact: dict[str, Any]) -> None:
     compared = compare(fact, _bundle("a"))
     assert not compared.facts[0].grounded
-    assert {part.facts for part in compared.items[0].segments} == {""}
+    assert {part.numbers for part in compared.items[0].segments} == {""}
 
 
 @pytest.mark.parametrize("bundle", [None, [], {"items": 1}, {"items": [1, {"text": 2}]}])
@@ -64,7 +68,7 @@ def test_the_page_shows_the_grounded_and_the_ungrounded_fact(browse: Browse, sce
     page = browse("operator").get(reverse("admin:derive_job_change", args=[scene.done]))
     grounded, ungrounded = page.context["comparison"].facts
     assert (grounded.grounded, ungrounded.grounded) == (True, False)
-    assert '<mark data-facts="0">Skywalker was\nborn</mark>' in page.text
+    assert '<mark class="is-unjudged" data-facts="0"><span id="mark-0"></span>Skywalker was\nborn<a' in page.text
     assert "UNGROUNDED" in page.text
     assert HOSTILE not in page.text
     assert "<script>alert" not in page.text

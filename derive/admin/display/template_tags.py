@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from derive.admin.display import units
 from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
+from derive.fact_report.marked_html import marked_paragraph
 
 register = template.Library()
 
@@ -35,6 +36,7 @@ def age(value: datetime | None) -> SafeString:
 
 
 register.filter("ago", units.ago)
+register.filter("marked", marked_paragraph)
 
 
 @register.inclusion_tag("admin/parts/when.html")

@@ -5,16 +5,15 @@ server; the page only shows and hides marks.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from derive.admin.display.untrusted_text import cell, visible
+from derive.admin.display.untrusted_text import cell
 from derive.evidence.folding import fold
+from derive.fact_report.marking import ProofPlace, Segment, mark_text
 from derive.interrogations.grounding import cited_facts
 
 MAX_FACTS = 200
 MAX_ITEMS = 100
-MAX_ITEM_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,6 @@ class HighlightedFact:
     quote: str
     cites: str
     grounded: bool
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of an item's text, with the numbers of the facts that quote it, blank between; empty: none."""
-
-    text: str
-    facts: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ def compare(answer: Any, bundle: Any) -> HighlightedAnswer:
         if isinstance(item, dict) and isinstance(item.get("text"), str)
     }
     folded = {name: fold(item["text"]) for name, item in texts.items()}
-    marks: dict[str, list[tuple[int, int, int]]] = {name: [] for name in texts}
+    places: dict[str, list[ProofPlace]] = {name: [] for name in texts}
     facts = []
     for number, (_path, fact) in enumerate(cited_facts(answer)):
         if number == MAX_FACTS:
@@ -74,7 +65,7 @@ def compare(answer: Any, bundle: Any) -> HighlightedAnswer:
             span = folded[name].find(quote) if name in folded and isinstance(quote, str) else None
             if span is not None:
                 found = True
-                marks[name].append((*span, number))
+                places[name].append(ProofPlace(number, *span))
         facts.append(
             HighlightedFact(
                 number=number,
@@ -88,20 +79,11 @@ def compare(answer: Any, bundle: Any) -> HighlightedAnswer:
         Item(
             evidence_id=cell(name, 100),
             source=cell(str(item.get("source_uri") or ""), 200),
-            segments=_segments(item["text"], marks[name]),
+            segments=mark_text(item["text"], places[name]),
         )
         for name, item in texts.items()
     )
     return HighlightedAnswer(facts=tuple(facts), items=shown)
-
-
-def _segments(text: str, marks: list[tuple[int, int, int]]) -> tuple[Segment, ...]:
-    edges = sorted({0, len(text), *(edge for start, end, _number in marks for edge in (start, end))})
-    segments = []
-    for start, end in pairwise(edges):
-        numbers = [str(number) for first, last, number in marks if first <= start and end <= last]
-        segments.append(Segment(text=visible(text[start:end], MAX_ITEM_CHARACTERS), facts=" ".join(numbers)))
-    return tuple(segments)
 
 
 def _told(fact: dict[str, Any]) -> str:
