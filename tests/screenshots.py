@@ -148,7 +148,7 @@ def take_preview(page: Page) -> None:
 
 def take_job(page: Page, job_id: str) -> None:
     page.goto(f"/admin/derive/job/{job_id}/change/")
-    page.locator(".holocron-fact").nth(1).click()
+    page.locator("a.fact-body").nth(1).click()
     expect(page.locator("mark.is-chosen").first).to_be_visible()
     take(page, "job")
 

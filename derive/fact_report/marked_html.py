@@ -15,6 +15,7 @@ def marked_paragraph(segments: Iterable[Segment], prefix: str = "") -> SafeStrin
     """Return a paragraph of escaped text with a ``mark`` for each segment that belongs to facts.
 
     Where the place of fact 3 begins is ``id="{prefix}mark-3"``; its number, shown from 1, leads to ``{prefix}fact-3``.
+    Numbers are attributes, which the style shows: what the paragraph says is the evidence and nothing else.
     """
     pieces = ((_piece(segment, prefix),) for segment in segments)
     return format_html('<p class="fact-text" dir="ltr">{}</p>', format_html_join("", "{}", pieces))
@@ -28,7 +29,7 @@ def _piece(segment: Segment, prefix: str) -> str | SafeString:
     anchors = format_html_join("", '<span id="{}mark-{}"></span>', ((prefix, fact) for fact in segment.begins))
     links = format_html_join(
         "",
-        '<a class="fact-number" href="#{}fact-{}" aria-label="fact {}">{}</a>',
+        '<a class="fact-number" href="#{}fact-{}" aria-label="fact {}" data-number="{}"></a>',
         ((prefix, fact, fact + 1, fact + 1) for fact in segment.ends[:MAX_NUMBERS]),
     )
     more = len(segment.ends) - MAX_NUMBERS
@@ -39,5 +40,5 @@ def _piece(segment: Segment, prefix: str) -> str | SafeString:
         anchors,
         segment.text,
         links,
-        format_html('<span class="fact-number">+{}</span>', more) if more > 0 else "",
+        format_html('<span class="fact-number" data-number="+{}"></span>', more) if more > 0 else "",
     )

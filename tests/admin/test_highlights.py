@@ -1,4 +1,4 @@
-"""Facts beside the words that prove them."""
+"""Facts beside the words that prove them, for an answer that has no facts stored."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ import pytest
 from django.urls import reverse
 
 from derive.admin.display.untrusted_text import visible
-from derive.admin.jobs.highlights import compare
+from derive.admin.jobs.highlights import unjudged_facts
+from derive.fact_report.shown import MarkedFacts, show_facts
+from derive.fact_report.stored import evidence_of
 from tests.admin.conftest import ANSWER, EVIDENCE, HOSTILE, Browse, Scene
 
 
@@ -14,49 +16,50 @@ def _fact(quote: Any, *ids: str) -> dict[str, Any]:
     return {"evidence_ids": list(ids), "quote": quote}
 
 
-def _bundle(text: str) -> dict[str, Any]:
-    return {"items": [{"evidence_id": "E", "text": text}]}
+def _marked(answer: Any, *texts: str) -> MarkedFacts:
+    bundle = {"items": [{"evidence_id": name, "text": text} for name, text in zip("EF", texts, strict=False)]}
+    evidence = evidence_of(bundle).items
+    return show_facts(unjudged_facts(answer, evidence), evidence)
+
+
+def _parts(marked: MarkedFacts) -> list[tuple[str, str]]:
+    return [(part.text, part.numbers) for part in marked.items[0].segments]
 
 
 def test_a_quote_is_marked_where_it_stands_whatever_the_white_space() -> None:
-    compared = compare(_fact("a  b c", "E"), _bundle("\n x a\n\tb  c y"))
-    assert [(part.text, part.numbers) for part in compared.items[0].segments] == [
-        ("\n x ", ""),
-        ("a\n\tb  c", "0"),
-        (" y", ""),
-    ]
-    assert compared.facts[0].grounded
+    marked = _marked(_fact("a  b c", "E"), "\n x a\n\tb  c y")
+    assert _parts(marked) == [("\n x ", ""), ("a\n\tb  c", "0"), (" y", "")]
+    assert marked.facts[0].is_marked
+    assert (marked.facts[0].verdict_words, marked.facts[0].place) == ("Not judged", "E, characters 4–11")
 
 
 def test_a_quote_in_plain_typography_is_marked_where_it_stands() -> None:
-    compared = compare(_fact('the "first" report', "E"), _bundle("of the “ﬁrst”\u00a0re-\nport, e\u0301"))
-    assert [(part.text, part.numbers) for part in compared.items[0].segments] == [
-        ("of ", ""),
-        ("the “ﬁrst”\u00a0re-\nport", "0"),
-        (", e\u0301", ""),
-    ]
-    assert compared.facts[0].grounded
+    marked = _marked(_fact('the "first" report', "E"), "of the “ﬁrst”\u00a0re-\nport, e\u0301")
+    assert _parts(marked) == [("of ", ""), ("the “ﬁrst”\u00a0re-\nport", "0"), (", e\u0301", "")]
 
 
 def test_quotes_that_overlap_share_their_stretch() -> None:
-    compared = compare([_fact("a b", "E"), _fact("b c", "E")], _bundle("a b c"))
-    assert [(part.text, part.numbers) for part in compared.items[0].segments] == [
-        ("a ", "0"),
-        ("b", "0 1"),
-        (" c", "1"),
-    ]
+    assert _parts(_marked([_fact("a b", "E"), _fact("b c", "E")], "a b c")) == [("a ", "0"), ("b", "0 1"), (" c", "1")]
+
+
+def test_a_quote_is_marked_in_the_first_item_it_cites_and_stands_in() -> None:
+    marked = _marked(_fact("b", "E", "F"), "a", "a b")
+    assert [[part.numbers for part in item.segments] for item in marked.items] == [[""], ["", "0"]]
 
 
 @pytest.mark.parametrize("fact", [_fact("x", "E"), _fact("a", "F"), _fact("", "E"), _fact(None, "E"), _fact("a")])
 def test_a_quote_that_is_not_there_is_ungrounded(fact: dict[str, Any]) -> None:
-    compared = compare(fact, _bundle("a"))
-    assert not compared.facts[0].grounded
-    assert {part.numbers for part in compared.items[0].segments} == {""}
+    marked = _marked(fact, "a")
+    assert (marked.facts[0].is_marked, marked.facts[0].verdict_words) == (False, "Ungrounded")
+    assert _parts(marked) == [("a", "")]
 
 
 @pytest.mark.parametrize("bundle", [None, [], {"items": 1}, {"items": [1, {"text": 2}]}])
 def test_a_bundle_of_another_shape_shows_nothing(bundle: Any) -> None:
-    assert compare(ANSWER, bundle).items == ()
+    evidence = evidence_of(bundle).items
+    marked = show_facts(unjudged_facts(ANSWER, evidence), evidence)
+    assert marked.items == ()
+    assert len(marked.facts) == 2
 
 
 def test_what_hides_or_reorders_text_is_written_out_and_text_is_bounded() -> None:
@@ -66,10 +69,11 @@ def test_what_hides_or_reorders_text_is_written_out_and_text_is_bounded() -> Non
 
 def test_the_page_shows_the_grounded_and_the_ungrounded_fact(browse: Browse, scene: Scene) -> None:
     page = browse("operator").get(reverse("admin:derive_job_change", args=[scene.done]))
-    grounded, ungrounded = page.context["comparison"].facts
-    assert (grounded.grounded, ungrounded.grounded) == (True, False)
+    assert [fact.is_marked for fact in page.context["marked"].facts] == [True, False]
     assert '<mark class="is-unjudged" data-facts="0"><span id="mark-0"></span>Skywalker was\nborn<a' in page.text
-    assert "UNGROUNDED" in page.text
+    assert 'href="#mark-0"' in page.text
+    assert 'href="#mark-1"' not in page.text
+    assert "The quote does not stand in E1." in page.text
     assert HOSTILE not in page.text
     assert "<script>alert" not in page.text
     assert "\u202e" not in page.text

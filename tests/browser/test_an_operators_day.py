@@ -85,7 +85,7 @@ def open_the_fact(page: Page) -> None:
     page.get_by_role("button", name="Filter", exact=True).click()
     look(page)
     page.locator("td[data-label=Job] a").click()
-    page.locator(".holocron-fact").click()
+    page.locator("a.fact-body").click()
     chosen = page.locator("mark.is-chosen")
     expect(chosen).to_have_text(QUOTE)
     expect(page.locator("article", has=chosen).locator("h3")).to_contain_text("e1")

@@ -10,8 +10,10 @@ from django.http import HttpRequest
 from derive.admin.display.lake_files import Shown, read_shown
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, pretty, visible
-from derive.admin.jobs.highlights import compare
+from derive.admin.jobs.highlights import unjudged_facts
 from derive.admin.site import permissions
+from derive.fact_report.shown import MarkedFacts, show_facts
+from derive.fact_report.stored import evidence_of
 from derive.models import Artifact, Job, JobEvent, Run
 from derive.states import RunStatus
 
@@ -104,8 +106,13 @@ def _payloads(run: Run) -> dict[str, Any]:
         "output": pretty(run.output_json or ""),
         "correction": pretty(files.get("correction", Shown()).text),
         "validation": pretty(files.get("validation_report", Shown()).text),
-        "comparison": compare(_parsed(answer), _parsed(files.get("evidence_bundle", Shown()).text)),
+        "marked": _marked(answer, files.get("evidence_bundle", Shown()).text),
     }
+
+
+def _marked(answer: str, bundle: str) -> MarkedFacts:
+    evidence = evidence_of(_parsed(bundle)).items
+    return show_facts(unjudged_facts(_parsed(answer), evidence), evidence)
 
 
 def _raw_answer(response: str) -> str:

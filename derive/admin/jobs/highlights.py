@@ -1,91 +1,50 @@
-"""Facts beside the words that prove them: where each quote stands in the items it cites.
+"""The facts of an answer that has none stored: of a run that failed, or from before facts were rows.
 
-Compared as ``derive.interrogations.grounding`` compares them, with typography folded. Offsets are found here, on the
-server; the page only shows and hides marks.
+Nothing judges their values here; where each quote stands is found as ``derive.interrogations.grounding`` compares them,
+with typography folded.
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from derive.admin.display.untrusted_text import cell
-from derive.evidence.folding import fold
-from derive.fact_report.marking import ProofPlace, Segment, mark_text
+from derive.evidence.folding import Folded, fold
+from derive.fact_report.stored import EvidenceText, StoredFact
 from derive.interrogations.grounding import cited_facts
 
 MAX_FACTS = 200
-MAX_ITEMS = 100
+_NOT_ITS_VALUE = frozenset({"evidence_ids", "quote", "fact_key", "confidence"})
 
 
-@dataclass(frozen=True)
-class HighlightedFact:
-    """One cited fact as the page shows it; ``grounded``: its quote stands in an item it cites."""
-
-    number: int
-    text: str
-    quote: str
-    cites: str
-    grounded: bool
+def unjudged_facts(answer: Any, evidence: Mapping[str, EvidenceText]) -> list[StoredFact]:
+    """Return the cited facts of an answer, as parsed from JSON, with the first place of each quote in what it cites."""
+    folded = {name: fold(item.text) for name, item in evidence.items()}
+    cited = islice(cited_facts(answer), MAX_FACTS)
+    return [_unjudged(number, fact, folded) for number, (_path, fact) in enumerate(cited)]
 
 
-@dataclass(frozen=True)
-class Item:
-    """An item of evidence, in segments."""
-
-    evidence_id: str
-    source: str
-    segments: tuple[Segment, ...]
-
-
-@dataclass(frozen=True)
-class HighlightedAnswer:
-    """An answer beside its evidence."""
-
-    facts: tuple[HighlightedFact, ...]
-    items: tuple[Item, ...]
-
-
-def compare(answer: Any, bundle: Any) -> HighlightedAnswer:
-    """Find every cited fact of an answer in the items of a bundle, both as parsed from JSON, whatever they hold."""
-    items = bundle.get("items") if isinstance(bundle, dict) else None
-    texts = {
-        str(item.get("evidence_id")): item
-        for item in (items if isinstance(items, list) else [])[:MAX_ITEMS]
-        if isinstance(item, dict) and isinstance(item.get("text"), str)
-    }
-    folded = {name: fold(item["text"]) for name, item in texts.items()}
-    places: dict[str, list[ProofPlace]] = {name: [] for name in texts}
-    facts = []
-    for number, (_path, fact) in enumerate(cited_facts(answer)):
-        if number == MAX_FACTS:
-            break
-        ids, quote = fact["evidence_ids"], fact["quote"]
-        cited = [name for name in ids if isinstance(name, str)] if isinstance(ids, list) else []
-        found = False
-        for name in dict.fromkeys(cited):
-            span = folded[name].find(quote) if name in folded and isinstance(quote, str) else None
-            if span is not None:
-                found = True
-                places[name].append(ProofPlace(number, *span))
-        facts.append(
-            HighlightedFact(
-                number=number,
-                text=_told(fact),
-                quote=cell(str(quote), 500),
-                cites=cell(", ".join(cited), 200),
-                grounded=found,
-            )
-        )
-    shown = tuple(
-        Item(
-            evidence_id=cell(name, 100),
-            source=cell(str(item.get("source_uri") or ""), 200),
-            segments=mark_text(item["text"], places[name]),
-        )
-        for name, item in texts.items()
+def _unjudged(number: int, fact: dict[str, Any], folded: Mapping[str, Folded]) -> StoredFact:
+    ids, quote = fact["evidence_ids"], fact["quote"]
+    cites = tuple(dict.fromkeys(name for name in ids if isinstance(name, str))) if isinstance(ids, list) else ()
+    places = ((name, folded[name].find(quote)) for name in cites if name in folded and isinstance(quote, str))
+    name, place = next(((name, place) for name, place in places if place is not None), (None, None))
+    key = fact.get("fact_key")
+    return StoredFact(
+        fact_index=number,
+        fact_key=key if isinstance(key, str) else None,
+        value=_value_of(fact),
+        quote=quote if isinstance(quote, str) else json.dumps(quote),
+        cites=cites,
+        evidence_id=name,
+        quote_start=None if place is None else place[0],
+        quote_end=None if place is None else place[1],
+        occurrences=int(place is not None),
     )
-    return HighlightedAnswer(facts=tuple(facts), items=shown)
 
 
-def _told(fact: dict[str, Any]) -> str:
-    parts = [f"{name}: {value}" for name, value in fact.items() if name not in {"evidence_ids", "quote"}]
-    return cell(" · ".join(parts), 500)
+def _value_of(fact: dict[str, Any]) -> str:
+    if isinstance(fact.get("value"), str):
+        return str(fact["value"])
+    return cell(" · ".join(f"{name}: {value}" for name, value in fact.items() if name not in _NOT_ITS_VALUE), 500)

@@ -1,12 +1,16 @@
-// Choosing a fact marks its quote in the evidence. The offsets come from the server; nothing is built from text here.
+// Choosing a fact marks its whole place in the evidence. The offsets come from the server; nothing is built from text
+// here. Without this script a fact's link leads to the beginning of its mark.
 "use strict";
 
 (() => {
   const facts = document.querySelectorAll("[data-fact]");
-  const marks = document.querySelectorAll("[data-facts]");
+  const marks = document.querySelectorAll("mark[data-facts]");
 
   function choose(fact) {
-    for (const other of facts) other.setAttribute("aria-pressed", String(other === fact));
+    for (const other of facts) {
+      if (other === fact) other.setAttribute("aria-current", "true");
+      else other.removeAttribute("aria-current");
+    }
     let first = null;
     for (const mark of marks) {
       const isChosen = mark.dataset.facts.split(" ").includes(fact.dataset.fact);
@@ -16,5 +20,17 @@
     if (first !== null) first.scrollIntoView({ block: "nearest" });
   }
 
-  for (const fact of facts) fact.addEventListener("click", () => choose(fact));
+  for (const fact of facts) {
+    fact.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      // The link would move the page as well as the evidence; the address still tells of the choice.
+      event.preventDefault();
+      history.replaceState(null, "", fact.hash);
+      choose(fact);
+    });
+  }
+
+  const named = /^#(?:mark|fact)-([0-9]+)$/.exec(location.hash);
+  const chosen = named && document.querySelector(`[data-fact="${named[1]}"]`);
+  if (chosen) choose(chosen);
 })();

@@ -1,0 +1,125 @@
+"""Facts and their evidence fit to be shown: bounded, sanitised, each fact with its place in words and as a mark."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from derive.fact_report.marking import ProofPlace, Segment, lies_in, mark_text
+from derive.fact_report.stored import EvidenceText, StoredFact
+from derive.visible_text import cell
+
+MAX_ITEMS = 100
+VERDICTS = {"SUPPORTED": "Supported", "REFUTED": "Refuted", "NOT_ENOUGH_INFO": "Not enough info"}
+REVIEWS = {"OPEN": "To review", "ACCEPTED": "Accepted", "CORRECTED": "Corrected", "REJECTED": "Rejected"}
+_VALUE_CHARACTERS = 500
+_QUOTE_CHARACTERS = 500
+_WHY_CHARACTERS = 1_000
+
+
+@dataclass(frozen=True)
+class ShownFact:
+    """A fact with its texts fit to be shown; ``stored`` has what needs no sanitising."""
+
+    stored: StoredFact
+    key: str
+    value: str
+    quote: str
+    why: str
+    corrected: str
+    place: str
+    is_marked: bool
+
+    @property
+    def number(self) -> int:
+        """Its place in the answer, from 0, by which marks name it."""
+        return self.stored.fact_index
+
+    @property
+    def verdict_words(self) -> str:
+        """The verdict as people say it."""
+        return VERDICTS.get(self.stored.verdict, "Not judged" if self.is_marked else "Ungrounded")
+
+    @property
+    def css(self) -> str:
+        """The class that repeats the verdict as a colour."""
+        return f"is-{(self.stored.verdict or ('unjudged' if self.is_marked else 'ungrounded')).lower()}"
+
+    @property
+    def review_words(self) -> str:
+        """The state of its review as people say it; empty: nobody has to look at it."""
+        return REVIEWS.get(self.stored.review_status, "")
+
+
+@dataclass(frozen=True)
+class MarkedItem:
+    """An item of evidence with the places of facts marked."""
+
+    evidence_id: str
+    source: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class MarkedFacts:
+    """Facts beside their evidence; ``items_left_out``: of the evidence, beyond ``MAX_ITEMS``."""
+
+    facts: tuple[ShownFact, ...] = ()
+    items: tuple[MarkedItem, ...] = ()
+    items_left_out: int = 0
+
+
+def show_facts(facts: Sequence[StoredFact], evidence: Mapping[str, EvidenceText]) -> MarkedFacts:
+    """Return facts and evidence fit to be shown; items in which a fact stands come first if not all are."""
+    places: dict[str, list[ProofPlace]] = {}
+    shown = []
+    for fact in facts:
+        place = _place_of(fact)
+        item = evidence.get(fact.evidence_id or "")
+        is_marked = place is not None and item is not None and lies_in(item.text, place)
+        if place is not None and is_marked:
+            places.setdefault(fact.evidence_id or "", []).append(place)
+        shown.append(_shown(fact, is_marked=is_marked, is_known=item is not None))
+    chosen = frozenset(sorted(evidence, key=lambda name: name not in places)[:MAX_ITEMS])
+    return MarkedFacts(
+        facts=tuple(shown),
+        items=tuple(
+            MarkedItem(
+                evidence_id=cell(name, 100),
+                source=cell(item.source, 200),
+                segments=mark_text(item.text, places.get(name, ())),
+            )
+            for name, item in evidence.items()
+            if name in chosen
+        ),
+        items_left_out=len(evidence) - len(chosen),
+    )
+
+
+def _place_of(fact: StoredFact) -> ProofPlace | None:
+    if fact.evidence_id is None or fact.quote_start is None or fact.quote_end is None:
+        return None
+    return ProofPlace(fact.fact_index, fact.quote_start, fact.quote_end, fact.verdict)
+
+
+def _shown(fact: StoredFact, *, is_marked: bool, is_known: bool) -> ShownFact:
+    return ShownFact(
+        stored=fact,
+        key=cell(fact.fact_key, 200),
+        value=cell(fact.value, _VALUE_CHARACTERS),
+        quote=cell(fact.quote, _QUOTE_CHARACTERS),
+        why=cell(fact.why, _WHY_CHARACTERS),
+        corrected=cell(fact.corrected_value, _VALUE_CHARACTERS),
+        place=_in_words(fact, is_marked=is_marked, is_known=is_known),
+        is_marked=is_marked,
+    )
+
+
+def _in_words(fact: StoredFact, *, is_marked: bool, is_known: bool) -> str:
+    """Say where the quote stands, or why no place is marked."""
+    if fact.evidence_id is None or fact.quote_start is None:
+        return f"The quote does not stand in {cell(', '.join(fact.cites), 200) or 'any evidence'}."
+    words = f"{cell(fact.evidence_id, 100)}, characters {fact.quote_start:,}–{fact.quote_end:,}"
+    if fact.occurrences > 1:
+        words += f"; the first of {fact.occurrences:,} places"
+    if not is_known:
+        return f"{words}; that evidence is not at hand."
+    return words if is_marked else f"{words}; the stored evidence ends before that."
