@@ -1,4 +1,4 @@
-"""Enqueue: the form, what it foresees, and the job it makes."""
+"""Enqueue: the form, its preview, and the job it queues."""
 
 import json
 from typing import Any
@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import QueryDict
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 from pydantic import BaseModel, Field
 from pytest_django.fixtures import Settings
 
@@ -38,13 +39,19 @@ def form(**changes: Any) -> dict[str, Any]:
         "interrogation": "sw_entity_facts_v1",
         "input.entity_type": "character",
         "input.entity_id": "luke",
-        "evidence_id": ["a"],
-        "source_uri": [""],
-        "text": [TEXT],
+        **evidence(("a", TEXT)),
         "priority": "7",
         "max_attempts": "2",
         **changes,
     }
+
+
+def evidence(*pieces: tuple[str, str]) -> dict[str, Any]:
+    """The formset's members for pieces of an id and a text."""
+    typed: dict[str, Any] = {"evidence-TOTAL_FORMS": len(pieces), "evidence-INITIAL_FORMS": 0}
+    for place, (evidence_id, text) in enumerate(pieces):
+        typed |= {f"evidence-{place}-evidence_id": evidence_id, f"evidence-{place}-text": text}
+    return typed
 
 
 def send(client: Client, **changes: Any) -> Any:
@@ -69,7 +76,7 @@ def test_the_job_is_queued_as_it_was_typed_with_its_actor_and_reason(
 def test_the_preview_shows_bounds_redactions_prompt_and_tokens_and_queues_nothing(
     operator: Client, queue: JobQueue
 ) -> None:
-    answer = send(operator, step="preview", text=[TEXT + "x" * 60_000])
+    answer = send(operator, step="preview", **evidence(("a", TEXT + "x" * 60_000)))
     page = answer.content.decode()
     preview = answer.context["preview"]
     assert [(one.pattern, one.count) for one in preview.bundle.redactions] == [("email", 1)]
@@ -82,18 +89,20 @@ def test_the_preview_shows_bounds_redactions_prompt_and_tokens_and_queues_nothin
 
 
 def test_hostile_text_is_shown_as_text_and_comes_back_as_it_was_typed(operator: Client, queue: JobQueue) -> None:
-    answer = send(operator, step="preview", text=[HOSTILE], evidence_id=["<b>"], dedupe_key=HOSTILE, reason=HOSTILE)
+    answer = send(operator, step="preview", **evidence(("<b>", HOSTILE)), dedupe_key=HOSTILE, reason=HOSTILE)
     page = answer.content.decode()
     assert "<script>alert" not in page
     assert "⟨U+202E⟩" in page
-    assert answer.context["evidence"][0].text == HOSTILE
+    assert answer.context["form"].evidence[0]["text"] == HOSTILE
+    assert escape(HOSTILE) in page
 
 
 def test_an_upload_becomes_a_piece_that_can_be_seen(operator: Client, queue: JobQueue) -> None:
     good = SimpleUploadedFile("hoth.txt", "Hoth is an ice planet.\r\nCold.".encode("utf-8-sig"))
     answer = send(operator, step="preview", evidence_file=[good])
-    uploaded = answer.context["evidence"][1]
-    assert (uploaded.source_uri, uploaded.text) == ("file:hoth.txt", "Hoth is an ice planet.\nCold.")
+    uploaded = answer.context["form"].evidence[1]
+    assert (uploaded["source_uri"], uploaded["text"]) == ("file:hoth.txt", "Hoth is an ice planet.\nCold.")
+    assert 'name="evidence-1-text"' in answer.text
     assert "Hoth is an ice planet." in answer.context["preview"].prompt
 
 
@@ -117,9 +126,11 @@ def test_an_upload_that_is_no_bounded_text_is_refused_with_the_reason(
         ({"input.entity_id": ""}, "entity_id"),
         ({"priority": "much"}, "priority"),
         ({"max_attempts": "0"}, "max_attempts"),
-        ({"available": "soon"}, "not before"),
+        ({"available": "soon"}, "Not before: Write a time"),
+        ({"reason": "a\x00b"}, "Reason: "),
+        ({"reason": "x" * 1_001}, "Reason: Say why, in at most 1000"),
         ({"evidence_ref_json": "{"}, "evidence_ref_json"),
-        ({"text": ["a", "b"], "evidence_id": ["a\tb", "b"], "source_uri": ["", ""]}, "evidence_id"),
+        (evidence(("a\tb", TEXT), ("b", "b")), "evidence_id"),
     ],
 )
 def test_what_cannot_be_queued_says_why_and_keeps_what_was_typed(
@@ -128,8 +139,27 @@ def test_what_cannot_be_queued_says_why_and_keeps_what_was_typed(
     answer = send(operator, **changes)
     assert answer.status_code == 400
     assert any(why in problem for problem in answer.context["problems"])
-    assert TEXT in answer.content.decode() or "text" in changes
+    assert TEXT in answer.content.decode()
     assert not Job.objects.exists()
+
+
+def test_empty_pieces_are_dropped_and_another_piece_adds_room(operator: Client, queue: JobQueue) -> None:
+    page = send(operator, step="more", **evidence(("a", TEXT), ("", " "), ("c", "more"))).text
+    assert 'name="evidence-TOTAL_FORMS" value="4"' in page
+    assert 'placeholder="evidence-4"' in page
+    send(operator, **evidence(("", TEXT), ("", " "), ("", "more")))
+    stored = json.loads(Job.objects.get().input_json)["extra_params"]["evidence"]
+    assert [(one["evidence_id"], one["text"]) for one in stored] == [("evidence-1", TEXT), ("evidence-2", "more")]
+
+
+def test_more_pieces_than_a_job_may_carry_are_refused(operator: Client, queue: JobQueue) -> None:
+    answer = send(operator, **evidence(*(("", "a") for _ in range(201))))
+    assert answer.context["problems"] == ["evidence: at most 200 pieces"]
+
+
+@pytest.mark.parametrize("total", ["", "-1", "many", "9" * 30])
+def test_a_form_that_miscounts_its_evidence_is_answered(operator: Client, queue: JobQueue, total: str) -> None:
+    assert send(operator, step="more", **{"evidence-TOTAL_FORMS": total}).status_code == 200
 
 
 def test_a_held_dedupe_key_names_and_links_its_job(operator: Client, queue: JobQueue) -> None:

@@ -378,7 +378,7 @@ def test_a_folder_that_cannot_be_used_is_said(sender: Client, uploads: Path) -> 
     uploads.parent.mkdir(parents=True)
     uploads.write_bytes(b"a file is in its place")
     answer = send(sender, jsonl(row(1)))
-    assert (answer.status_code, "tell a maintainer" in answer.content.decode()) == (503, True)
+    assert (answer.status_code, "ask a maintainer" in answer.content.decode()) == (503, True)
 
 
 def test_the_preview_tells_of_keys_that_are_held_or_repeated_and_comes_true(

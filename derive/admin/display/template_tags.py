@@ -40,13 +40,13 @@ register.filter("marked", marked_paragraph)
 
 
 @register.inclusion_tag("admin/parts/when.html")
-def when(*, name: str, label: str, value: str, typed_in: str = "", required: bool = False) -> dict[str, Any]:
+def when(*, name: str, label: str, value: str | None, typed_in: str = "", required: bool = False) -> dict[str, Any]:
     """Return a field for a time in the viewer's zone, or in the one it was typed in before."""
     now = timezone.localtime(None, ZoneInfo(typed_in) if typed_in else None)
     return {
         "name": name,
         "label": label,
-        "value": value,
+        "value": value or "",
         "required": required,
         "field": timezones.FIELD,
         "zone": typed_in or timezone.get_current_timezone_name(),

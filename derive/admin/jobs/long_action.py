@@ -8,20 +8,18 @@ the form says and what stands in the database or on disk, so each step checks ev
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, JsonResponse, QueryDict
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.views import View
 from typing_extensions import override
 
 from derive.admin.site import permissions
 from derive.admin.site.refusals import wants_json
-from derive.strict_types import check_storable
 
 STEP_SECONDS = 1.5
 """How long a step goes on beginning batches: short enough to show progress."""
 ALONE_SECONDS = 25.0
 """So without the script, in one request; then the rest is offered by a button."""
-MAX_REASON = 1_000
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,3 @@ class LongAction(View):
     def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponseBase:
         """Return the page that says why nothing was done."""
         raise NotImplementedError
-
-
-def read_reason(form: QueryDict) -> str:
-    """Return why somebody acts; raise ValueError when they do not say."""
-    reason = form.get("reason", "").strip()
-    if not reason or len(reason) > MAX_REASON:
-        raise ValueError(f"Say why, in at most {MAX_REASON} characters: it stands in each job's history.")
-    return check_storable(reason)

@@ -1,7 +1,7 @@
-"""Purge: ended jobs that are old enough go for good, after a look at how many they are.
+"""Purge: ended jobs that are old enough are deleted for good, after a preview of how many they are.
 
-The ages stand in the address, so that a look can be repeated and shared; the purge itself is a POST with a reason, done
-in steps by ``acting.js`` or in one go without it.
+The ages are in the address, so that a preview can be repeated and shared; the purge itself is a POST with a reason,
+done in steps by ``acting.js`` or in one go without it.
 """
 
 import logging
@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms import BoundField
+from django.http import HttpRequest, HttpResponse
 from typing_extensions import override
 
 from derive.admin.display.untrusted_text import cell
-from derive.admin.jobs.long_action import MAX_REASON, LongAction, Step, StepRefused, read_reason
+from derive.admin.jobs.form_fields import ReasonField, WholeNumberField, problems_of
+from derive.admin.jobs.long_action import LongAction, Step, StepRefused
 from derive.admin.lists.keyset import Condition, Walk, equals, within
 from derive.admin.lists.pages import show
 from derive.admin.site import permissions
@@ -33,6 +37,42 @@ MOST_DAYS = 36_500
 STEP_JOBS = 500
 NO_AGE = "Write a number of days for at least one state: 30 means jobs that ended more than 30 days ago."
 _NOT_HELD = Condition("t.hold_utc IS NULL")
+
+
+class AgesForm(forms.Form):
+    """After how many days the jobs of each state may go; a state left empty is kept."""
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, auto_id=False)
+        for status in STATES:
+            self.fields[status.value.lower()] = WholeNumberField(
+                label=status.value,
+                required=False,
+                most=MOST_DAYS,
+                problem=f"{status.value}: write days as a whole number from 0 to {MOST_DAYS}.",
+            )
+
+    @override
+    def clean(self) -> None:
+        if not self.errors and not self.ages:
+            raise ValidationError(NO_AGE)
+
+    @property
+    def days(self) -> list[BoundField]:
+        """The fields of the states."""
+        return [self[status.value.lower()] for status in STATES]
+
+    @property
+    def ages(self) -> dict[JobStatus, timedelta]:
+        """The ages that were written and could be read."""
+        days = {status: self.cleaned_data.get(status.value.lower()) for status in STATES} if self.is_bound else {}
+        return {status: timedelta(days=count) for status, count in days.items() if count is not None}
+
+
+class PurgeForm(AgesForm):
+    """What a purge is confirmed with."""
+
+    reason = ReasonField()
 
 
 class _TimeIsUp(Exception):
@@ -53,39 +93,33 @@ class Old:
 def look(request: HttpRequest) -> HttpResponse:
     """Ask for ages, and say how many jobs are that old."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.PURGE_JOBS)
-    ages, problems = _read_ages(request.GET)
-    if request.GET and not ages and not problems:
-        problems.append(NO_AGE)
-    return _page(request, ages, problems=problems, typed=request.GET)
+    form = AgesForm(request.GET or None)
+    return _page(request, form, problems=problems_of(form))
 
 
 class PurgeAction(LongAction):
     """Purges a step of what was confirmed, or as much as a page may take for a browser without our script."""
 
     needs = (permissions.VIEW_JOBS, permissions.PURGE_JOBS)
-    ages: Mapping[JobStatus, timedelta]
+    form: PurgeForm
 
     @override
     def step(self, request: HttpRequest, *, seconds: float) -> Step:
-        self.ages, problems = _read_ages(request.POST)
-        reason = ""
-        try:
-            reason = read_reason(request.POST)
-        except ValueError as error:
-            problems.append(str(error))
-        if problems or not self.ages:
-            raise StepRefused(*(problems or [f"{NO_AGE} Nothing was purged."]))
-        return _purge(self.ages, permissions.actor_of(request), reason, seconds=seconds)
+        self.form = PurgeForm(request.POST)
+        if problems := problems_of(self.form):
+            raise StepRefused(*problems, "Nothing was purged.")
+        reason = self.form.cleaned_data["reason"]
+        return _purge(self.form.ages, permissions.actor_of(request), reason, seconds=seconds)
 
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponse:
         left = ["There was no time for all of it: purge again to go on."] if step.cursor else []
         problems = [step.error] if step.error else left
-        return _page(request, self.ages, problems=problems, typed=request.POST, purged=step.changed)
+        return _page(request, self.form, problems=problems, purged=step.changed)
 
     @override
     def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponse:
-        return _page(request, self.ages, problems=[*refusal.problems], typed=request.POST, status=refusal.status)
+        return _page(request, self.form, problems=[*refusal.problems], status=refusal.status)
 
 
 def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seconds: float) -> Step:
@@ -97,12 +131,12 @@ def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seco
             raise _TimeIsUp
 
     try:
-        # Once at the least: each step comes further, if only with the history.
+        # Run at least once so every step makes progress, if only with the history.
         while not is_over:
             report = purge(ages=ages, actor=actor, reason=reason, max_rows=STEP_JOBS, on_seal=watch)
             purged += report.job_count
             is_over = report.job_count < STEP_JOBS
-            fault = f"Files that are still to go: {report.last_error}" if report.last_error else ""
+            fault = f"Files still to be deleted: {report.last_error}" if report.last_error else ""
             if time.monotonic() >= until:
                 break
     except _TimeIsUp:
@@ -112,19 +146,6 @@ def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seco
         fault = str(error)
     logger.info("jobs.purged", extra={"actor": actor, "jobs": purged})
     return Step(changed=purged, cursor=None if is_over or fault else "more", error=cell(fault, 500) if fault else "")
-
-
-def _read_ages(form: QueryDict) -> tuple[dict[JobStatus, timedelta], list[str]]:
-    ages, problems = {}, []
-    for status in STATES:
-        text = form.get(status.value.lower(), "").strip()
-        if not text:
-            continue
-        if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_DAYS)) and int(text) <= MOST_DAYS:
-            ages[status] = timedelta(days=int(text))
-        else:
-            problems.append(f"{status.value}: write days as a whole number from 0 to {MOST_DAYS}.")
-    return ages, problems
 
 
 def _find_old(ages: Mapping[JobStatus, timedelta]) -> list[Old]:
@@ -144,23 +165,16 @@ def _find_old(ages: Mapping[JobStatus, timedelta]) -> list[Old]:
 
 
 def _page(
-    request: HttpRequest,
-    ages: Mapping[JobStatus, timedelta],
-    *,
-    problems: list[str],
-    typed: QueryDict,
-    purged: int | None = None,
-    status: int = 200,
+    request: HttpRequest, form: AgesForm, *, problems: list[str], purged: int | None = None, status: int = 200
 ) -> HttpResponse:
-    old = _find_old(ages)
+    old = _find_old(form.ages)
     context: dict[str, Any] = {
-        "fields": [(one, one.value.lower(), typed.get(one.value.lower(), "")[:10]) for one in STATES],
+        "form": form,
+        "reason": (form if isinstance(form, PurgeForm) else PurgeForm())["reason"],
         "old": old,
         "count": sum(one.count for one in old),
         "is_exact": all(one.is_exact for one in old),
         "problems": problems,
         "purged": purged,
-        "reason": typed.get("reason", "")[:MAX_REASON],
-        "most_days": MOST_DAYS,
     }
     return show(request, "admin/jobs/purge.html", title="Purge jobs", status=status, **context)

@@ -1,19 +1,20 @@
 """What an operator can do to jobs: each action's words, its value, and its call of ``JobQueue``."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from django.utils import timezone
+from django import forms
 
 from derive.admin.jobs.bulk.rerun import run_again
-from derive.admin.lists.query_params import read_moment
+from derive.admin.jobs.form_fields import TIME_PROBLEM, MomentField, ReasonField, StorableField, WholeNumberField
 from derive.contracts import JobChange, JobRef
 from derive.models import Job
 from derive.queue import JobQueue
 from derive.states import JobStatus
-from derive.strict_types import MAX_INT, check_storable
+from derive.strict_types import MAX_INT
 
 Value = int | str | datetime | None
 Act = Callable[[JobQueue, Sequence[JobRef], str, str, Any], list[JobChange]]
@@ -23,16 +24,31 @@ _GIVEN_UP = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELL
 _LIVE = _WAITING | {JobStatus.RUNNING}
 _EVERY = frozenset(JobStatus)
 
+_PRIORITY = WholeNumberField(
+    label="Priority (higher runs first; 100 is usual)",
+    most=MAX_INT,
+    problem=f"Write a priority from 0 to {MAX_INT}; higher runs first.",
+    initial=100,
+)
+_WHEN = MomentField(label="Ready from", error_messages={"required": TIME_PROBLEM})
+_MODEL = StorableField(
+    label="Model (empty: the worker's own)",
+    required=False,
+    empty_value=None,
+    max_length=200,
+    error_messages={"max_length": "A model's name has at most 200 characters."},
+)
+
 
 @dataclass(frozen=True)
 class Action:
-    """One action. ``what`` says what will happen; ``takes`` is the value it asks for."""
+    """One action. ``what`` says what will happen; ``takes`` is the field of the value it asks for."""
 
     name: str
     title: str
     what: str
     act: Act
-    takes: Literal["priority", "when", "model"] | None = None
+    takes: forms.Field | None = None
     undone_by: str | None = None
     """The event whose earlier value an undo puts back; None: it cannot be undone."""
     is_destructive: bool = False
@@ -45,47 +61,22 @@ class Action:
         """Whether it would change this job as it stands."""
         return job.status in self.of and self.of_held in {None, job.hold_utc is not None}
 
-    def read(self, text: str) -> Value:
-        """Return the value that was written; raise ValueError, saying what to write."""
-        return _READ[self.takes](text.strip()) if self.takes else None
-
-
-def _read_priority(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_INT):
-        raise ValueError(f"Write a priority from 0 to {MAX_INT}; higher is sooner.")
-    return int(text)
-
-
-def _read_when(text: str) -> datetime:
-    moment = timezone.now() if text == "now" else read_moment(text)
-    if moment is None:
-        raise ValueError("Write a time such as now or 2026-01-31T12:00.")
-    return moment
-
-
-def _read_model(text: str) -> str | None:
-    if len(text) > 200:
-        raise ValueError("A model's name has at most 200 characters.")
-    return check_storable(text) or None
-
-
-_READ: dict[str, Callable[[str], Value]] = {"priority": _read_priority, "when": _read_when, "model": _read_model}
 
 _ALL = (
     Action(
         "requeue",
         "Requeue",
-        "Failed, dead-lettered and cancelled jobs are queued anew with all their attempts. Others are refused.",
+        "Failed, dead-lettered and cancelled jobs are requeued with all their attempts. Others are refused.",
         lambda queue, refs, actor, reason, _value: queue.requeue(refs, actor=actor, reason=reason),
         of=_GIVEN_UP,
     ),
     Action(
         "retry_at",
         "Retry at a time",
-        "Failed, dead-lettered and cancelled jobs are queued anew with all their attempts, ready at the time written "
+        "Failed, dead-lettered and cancelled jobs are requeued with all their attempts, ready at the time written "
         "below. Others are refused.",
         lambda queue, refs, actor, reason, value: queue.requeue(refs, actor=actor, reason=reason, available_utc=value),
-        takes="when",
+        takes=_WHEN,
         of=_GIVEN_UP,
     ),
     Action(
@@ -100,11 +91,11 @@ _ALL = (
     Action(
         "priority",
         "Set priority",
-        "Jobs get the priority written below; higher is sooner. Succeeded ones are refused.",
+        "Jobs get the priority written below; higher runs first. Succeeded ones are refused.",
         lambda queue, refs, actor, reason, value: queue.reprioritize(
             refs, actor=actor, reason=reason, priority=int(value)
         ),
-        takes="priority",
+        takes=_PRIORITY,
         undone_by="reprioritized",
         of=_LIVE | _GIVEN_UP,
     ),
@@ -115,7 +106,7 @@ _ALL = (
         lambda queue, refs, actor, reason, value: queue.reschedule(
             refs, actor=actor, reason=reason, available_utc=value
         ),
-        takes="when",
+        takes=_WHEN,
         undone_by="rescheduled",
         of=_WAITING,
     ),
@@ -127,7 +118,7 @@ _ALL = (
         lambda queue, refs, actor, reason, value: queue.set_model_hint(
             refs, actor=actor, reason=reason, model_hint=value
         ),
-        takes="model",
+        takes=_MODEL,
         of=_LIVE | _GIVEN_UP,
     ),
     Action(
@@ -154,3 +145,19 @@ _ALL = (
     ),
 )
 ACTIONS = {action.name: action for action in _ALL}
+
+
+class ConfirmForm(forms.Form):
+    """What an action is confirmed with: a reason, and the value that the action asks for."""
+
+    reason = ReasonField()
+
+    def __init__(self, action: Action, data: Any = None) -> None:
+        super().__init__(data, auto_id=False)
+        if action.takes:
+            self.fields["value"] = deepcopy(action.takes)
+
+    @property
+    def asks_for_a_time(self) -> bool:
+        """Whether the value is a moment."""
+        return isinstance(self.fields.get("value"), MomentField)

@@ -18,10 +18,11 @@ from typing_extensions import override
 
 from derive.admin.display.template_tags import short
 from derive.admin.display.untrusted_text import cell
-from derive.admin.jobs.bulk.actions import ACTIONS, Action, Value
+from derive.admin.jobs.bulk.actions import ACTIONS, Action, ConfirmForm, Value
 from derive.admin.jobs.bulk.undo import EventSpan, put_back
 from derive.admin.jobs.filters import STATES, JobFilter
-from derive.admin.jobs.long_action import MAX_REASON, LongAction, Step, StepRefused, read_reason
+from derive.admin.jobs.form_fields import problems_of
+from derive.admin.jobs.long_action import LongAction, Step, StepRefused
 from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid
 from derive.admin.site import permissions
@@ -141,36 +142,35 @@ def ask(request: HttpRequest) -> HttpResponse:
         order = BulkRequest.read(request.POST)
     except InvalidRequest as error:
         return _invalid_request(request, error)
-    return _question(request, order)
+    return _question(request, order, ConfirmForm(order.action))
 
 
 class BulkAction(LongAction):
     """Does a step of what was confirmed, or all of it for a browser without our script."""
 
     order: BulkRequest
+    form: ConfirmForm
 
     @override
     def step(self, request: HttpRequest, *, seconds: float) -> Step:
         self.order = BulkRequest.read(request.POST)
-        try:
-            reason = read_reason(request.POST)
-            with as_typed(request.POST):
-                value = self.order.action.read(request.POST.get("value", ""))
-        except ValueError as error:
-            raise StepRefused(str(error)) from error
-        return _act(request, self.order, reason, value, seconds=seconds)
+        self.form = ConfirmForm(self.order.action, request.POST)
+        with as_typed(request.POST):
+            if problems := problems_of(self.form):
+                raise StepRefused(*problems)
+        confirmed = self.form.cleaned_data
+        return _act(request, self.order, confirmed["reason"], confirmed.get("value"), seconds=seconds)
 
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponse:
-        typed: dict[str, Any] = {"reason": read_reason(request.POST), "value": request.POST.get("value", "")}
-        typed["zone"] = zone_of(request.POST)
-        return show(request, _REPORT, title=self.order.action.title, step=step, order=self.order, **typed)
+        shown: dict[str, Any] = {"order": self.order, "form": self.form, "zone": zone_of(request.POST)}
+        return show(request, _REPORT, title=self.order.action.title, step=step, **shown)
 
     @override
     def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponse:
         if isinstance(refusal, InvalidRequest):
             return _invalid_request(request, refusal)
-        return _question(request, self.order, str(refusal))
+        return _question(request, self.order, self.form, str(refusal))
 
 
 def undo(request: HttpRequest) -> HttpResponse:
@@ -222,7 +222,7 @@ def _act(request: HttpRequest, order: BulkRequest, reason: str, value: Value, *,
     return report.as_step(error=fault, undo=_undo_token(request, order.action, reason, before))
 
 
-def _question(request: HttpRequest, order: BulkRequest, problem: str = "") -> HttpResponse:
+def _question(request: HttpRequest, order: BulkRequest, form: ConfirmForm, problem: str = "") -> HttpResponse:
     count, is_exact = order.count()
     chosen = None if order.filter is None else JobFilter(QueryDict(order.filter))
     return show(
@@ -235,8 +235,7 @@ def _question(request: HttpRequest, order: BulkRequest, problem: str = "") -> Ht
         is_everything=chosen is not None and not chosen.is_set,
         cursor=order.cursor or (chosen.walk().start() if chosen else ""),
         problem=problem,
-        reason=request.POST.get("reason", "")[:MAX_REASON],
-        value=request.POST.get("value", "")[:200],
+        form=form,
         zone=zone_of(request.POST),
     )
 

@@ -1,9 +1,11 @@
-"""Evidence typed or uploaded in a form: texts with ids, bounded; an uploaded file becomes a text that can be seen."""
+"""Evidence typed or uploaded in a form: a formset of bounded texts; an uploaded file becomes one more of them."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, QueryDict
+from django import forms
+from django.forms import BaseFormSet, formset_factory
+from django.http import HttpRequest
+from typing_extensions import override
 
 from derive.evidence.references import MAX_TEXT_CHARACTERS
 
@@ -12,29 +14,47 @@ MAX_FILE_BYTES = MAX_TEXT_CHARACTERS
 MAX_TOTAL_CHARACTERS = 2_000_000
 """The form comes back with all of it: within what a request may hold (DATA_UPLOAD_MAX_MEMORY_SIZE)."""
 
-
-@dataclass(frozen=True)
-class TypedEvidence:
-    """One piece as it stands in the form."""
-
-    evidence_id: str = ""
-    source_uri: str = ""
-    text: str = ""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was typed."""
-        return not (self.evidence_id or self.source_uri or self.text.strip())
+Piece = dict[str, str]
+"""The values of one ``EvidenceForm``."""
 
 
-def read_evidence(request: HttpRequest) -> tuple[list[TypedEvidence], list[str]]:
+class EvidenceForm(forms.Form):
+    """One piece of evidence. Nothing is required; the job's own check judges what was typed."""
+
+    evidence_id = forms.CharField(required=False, widget=forms.TextInput(attrs={"maxlength": 200}))
+    source_uri = forms.CharField(required=False, widget=forms.TextInput(attrs={"maxlength": 2_000}))
+    text = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 5, "dir": "ltr"}))
+
+    def piece(self) -> Piece:
+        """Return what was typed, with plain line ends: browsers send their own."""
+        return {name: str(self[name].value() or "").replace("\r\n", "\n") for name in self.fields}
+
+
+class _EvidenceForms(BaseFormSet):  # type: ignore[type-arg]  # Django's own is not generic when it runs
+    @override
+    def add_fields(self, form: EvidenceForm, index: int | None) -> None:
+        super().add_fields(form, index)
+        form.fields["evidence_id"].widget.attrs["placeholder"] = f"evidence-{(index or 0) + 1}"
+
+
+def evidence_forms(data: Any = None, *, pieces: list[Piece] | None = None, extra: int = 0) -> _EvidenceForms:
+    """Return the forms that were sent, or those that show some pieces and room for ``extra`` more."""
+    forms_of: Any = formset_factory(
+        EvidenceForm, formset=_EvidenceForms, extra=extra, max_num=MAX_ITEMS, absolute_max=MAX_ITEMS + 1
+    )
+    made: _EvidenceForms = forms_of(data, initial=pieces, prefix="evidence", auto_id=False)
+    return made
+
+
+def read_evidence(request: HttpRequest) -> tuple[list[Piece], list[str]]:
     """Return the pieces that were typed and uploaded, and what is wrong with an upload."""
-    pieces = [one for one in _typed(request.POST) if not one.is_empty]
+    typed = [form.piece() for form in evidence_forms(request.POST)]
+    pieces = [one for one in typed if any(value.strip() for value in one.values())]
     uploaded, problems = _uploaded(request)
     pieces = (pieces + uploaded)[: MAX_ITEMS + 1]
     if len(pieces) > MAX_ITEMS:
         problems.append(f"evidence: at most {MAX_ITEMS} pieces")
-    if sum(len(one.text) for one in pieces) > MAX_TOTAL_CHARACTERS:
+    if sum(len(one["text"]) for one in pieces) > MAX_TOTAL_CHARACTERS:
         problems.append(
             f"evidence: more than {MAX_TOTAL_CHARACTERS:,} characters in all; put it into the lake and give its "
             "lake_uri below"
@@ -43,25 +63,19 @@ def read_evidence(request: HttpRequest) -> tuple[list[TypedEvidence], list[str]]
     return pieces, problems
 
 
-def as_members(pieces: list[TypedEvidence]) -> list[dict[str, Any]]:
-    """Return the pieces as the envelope carries them; a piece without an id is called after its place."""
+def as_members(pieces: list[Piece]) -> list[dict[str, Any]]:
+    """Return the pieces as the envelope carries them; a piece without an id is numbered."""
     return [
         {
-            "evidence_id": one.evidence_id.strip() or f"evidence-{place}",
-            **({"source_uri": one.source_uri.strip()} if one.source_uri.strip() else {}),
-            "text": one.text,
+            "evidence_id": one["evidence_id"].strip() or f"evidence-{place}",
+            **({"source_uri": one["source_uri"].strip()} if one["source_uri"].strip() else {}),
+            "text": one["text"],
         }
         for place, one in enumerate(pieces, start=1)
     ]
 
 
-def _typed(form: QueryDict) -> list[TypedEvidence]:
-    columns = [form.getlist(name)[: MAX_ITEMS + 1] for name in ("evidence_id", "source_uri", "text")]
-    # Browsers write line ends of their own; a form cut short has columns of unlike length.
-    return [TypedEvidence(one, uri, text.replace("\r\n", "\n")) for one, uri, text in zip(*columns, strict=False)]
-
-
-def _uploaded(request: HttpRequest) -> tuple[list[TypedEvidence], list[str]]:
+def _uploaded(request: HttpRequest) -> tuple[list[Piece], list[str]]:
     pieces, problems = [], []
     for place, file in enumerate(request.FILES.getlist("evidence_file")[:MAX_ITEMS], start=1):
         name = "".join(sign for sign in (file.name or "") if sign.isprintable())[:120] or "a file"
@@ -75,7 +89,7 @@ def _uploaded(request: HttpRequest) -> tuple[list[TypedEvidence], list[str]]:
             problems.append(f"{name}: is not UTF-8 text (byte {error.start + 1})")
             continue
         if "\x00" in text:
-            problems.append(f"{name}: is no text: it holds the character U+0000")
+            problems.append(f"{name}: is not text: it contains the character U+0000")
             continue
-        pieces.append(TypedEvidence(f"file-{place}", f"file:{name}", text))
+        pieces.append({"evidence_id": f"file-{place}", "source_uri": f"file:{name}", "text": text})
     return pieces, problems

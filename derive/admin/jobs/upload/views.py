@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django import forms
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse, StreamingHttpResponse
@@ -24,7 +25,8 @@ from typing_extensions import override
 from derive.admin.display import units
 from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs import long_action
-from derive.admin.jobs.long_action import LongAction, Step, StepRefused, read_reason
+from derive.admin.jobs.form_fields import ReasonField, problems_of
+from derive.admin.jobs.long_action import LongAction, Step, StepRefused
 from derive.admin.jobs.upload.rejected_lines import as_csv
 from derive.admin.jobs.upload.upload_handler import (
     FIELD,
@@ -60,6 +62,13 @@ class See(HttpResponseRedirectBase):
     status_code = 303
 
 
+class QueueForm(forms.Form):
+    """What queueing a file is confirmed with."""
+
+    reason = ReasonField()
+    skip_invalid = forms.BooleanField(required=False)
+
+
 @dataclass(frozen=True)
 class UploadRequest:
     """The upload that a request is about, and the token that names it."""
@@ -71,8 +80,8 @@ class UploadRequest:
     def read(cls, request: HttpRequest, token: str) -> "UploadRequest":
         """Return the upload that a token names; raise UploadRefused, and Denied for one of somebody else's."""
         try:
-            told = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
-            owner, import_id = int(told["owner"]), UUID(str(told["import"]))
+            claims = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
+            owner, import_id = int(claims["owner"]), UUID(str(claims["import"]))
         except (signing.BadSignature, KeyError, TypeError, ValueError):
             raise UploadRefused("This is no upload of yours, or it is no longer kept: upload the file again.") from None
         if owner != request.user.pk:
@@ -82,8 +91,7 @@ class UploadRequest:
     @classmethod
     def of(cls, request: HttpRequest, upload: Upload) -> "UploadRequest":
         """Return an upload of this user's own with a new token."""
-        told = {"owner": request.user.pk, "import": upload.import_id.hex}
-        return cls(upload, signing.dumps(told, salt=_SALT))
+        return cls(upload, signing.dumps({"owner": request.user.pk, "import": upload.import_id.hex}, salt=_SALT))
 
     @property
     def query(self) -> str:
@@ -231,7 +239,7 @@ def _received(request: HttpRequest) -> HttpResponse:
 def _format(chosen: str, name: str) -> LineFormat:
     form = _FORMATS.get(chosen) or _FORMATS.get(name.rpartition(".")[2].lower())
     if form is None:
-        raise UploadRefused("The file's name ends neither in .jsonl nor in .csv: say which of the two it is.")
+        raise UploadRefused("The file's name ends neither in .jsonl nor in .csv: choose which of the two it is.")
     return form
 
 
@@ -240,11 +248,12 @@ def _too_large() -> str:
 
 
 def _queue(request: HttpRequest, upload: Upload) -> None:
-    actor, reason = permissions.actor_of(request), read_reason(request.POST)
-    skip = request.POST.get("skip_invalid") == "yes"
-    done = upload.queue(JobQueue(), actor=actor, reason=reason, skip_invalid=skip)
-    told = {"queued": done.queued, "duplicates": done.duplicates, "bad": done.bad}
-    logger.info("jobs.uploaded", extra={"actor": actor, "import_id": str(upload.import_id), **told})
+    form, actor = QueueForm(request.POST), permissions.actor_of(request)
+    if problems := problems_of(form):
+        raise ValueError(" ".join(problems))
+    done = upload.queue(JobQueue(), actor=actor, **form.cleaned_data)
+    counts = {"queued": done.queued, "duplicates": done.duplicates, "bad": done.bad}
+    logger.info("jobs.uploaded", extra={"actor": actor, "import_id": str(upload.import_id), **counts})
 
 
 def _fault(error: Exception) -> tuple[str, int]:
@@ -253,7 +262,7 @@ def _fault(error: Exception) -> tuple[str, int]:
         return f"{cell(str(error), 500)}.", 503
     if isinstance(error, OSError):
         logger.error("uploads.unwritable", extra={"error": error.strerror or type(error).__name__})
-        return f"The folder for uploads cannot be used ({error.strerror}): tell a maintainer.", 503
+        return f"The folder for uploads cannot be used ({error.strerror}): ask a maintainer.", 503
     return str(error), 409 if isinstance(error, UploadRefused) else 400
 
 
@@ -263,7 +272,7 @@ def _why_not_queued(error: Exception) -> tuple[str, int]:
     if isinstance(error, (CommitUnanswered, OSError)):
         return f"{why} Either all of the file is queued or nothing: queue it again, nothing is queued twice.", status
     if isinstance(error, QueueError):
-        return f"Nothing of the file is queued: {why} Queue it again when that is mended.", status
+        return f"Nothing of the file is queued: {why} Queue it again once that is fixed.", status
     return why, status
 
 
@@ -304,6 +313,6 @@ def _page_of(request: HttpRequest, asked: UploadRequest, *, problem: str = "", s
         bytes_left=state.size_bytes - state.read_bytes,
         good=asked.upload.first_good(GOOD_SHOWN) if state.is_checked else [],
         bad=list(asked.upload.bad_lines(BAD_SHOWN)),
-        reason=request.POST.get("reason", "")[:1_000],
+        form=QueueForm(request.POST if "reason" in request.POST else None, auto_id=False),
         why_not=state.why_not(skip_invalid=True),
     )

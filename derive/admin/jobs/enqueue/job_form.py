@@ -1,0 +1,115 @@
+"""One job as it is typed: which interrogation, its input, its evidence, and when and how it is to run."""
+
+import hashlib
+import json
+from typing import Any
+from uuid import uuid4, uuid5
+
+from django import forms
+from django.http import HttpRequest, QueryDict
+
+from derive.admin.jobs.enqueue.evidence_formset import as_members, read_evidence
+from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, input_form, takes_evidence
+from derive.admin.jobs.form_fields import MomentField, ReasonField
+from derive.admin.lists.query_params import as_guid
+from derive.admin.lists.suggestions import registry
+from derive.admin.site import permissions
+from derive.admin.site.timezones import as_typed, zone_of
+from derive.contracts import JobInput
+from derive.errors import RunError
+from derive.intake.checking import RecordCheck, RecordRefused
+from derive.intake.importing import new_import_id
+from derive.interrogations.interrogation import Interrogation
+from derive.strict_types import MAX_INT
+
+
+class SettingsForm(forms.Form):
+    """When and how the job runs. What the job's own check judges is plain text here, so that one rule says why."""
+
+    priority = forms.CharField(
+        required=False, initial="100", widget=forms.NumberInput(attrs={"min": 0, "max": MAX_INT})
+    )
+    max_attempts = forms.CharField(
+        required=False, initial="3", widget=forms.NumberInput(attrs={"min": 1, "max": 1_000})
+    )
+    available = MomentField(label="Not before", required=False)
+    model_hint = forms.CharField(required=False, widget=forms.TextInput(attrs={"list": "hc-models", "maxlength": 200}))
+    dedupe_key = forms.CharField(required=False, widget=forms.TextInput(attrs={"maxlength": 400}))
+    evidence_ref_json = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 3, "dir": "ltr"}))
+    reason = ReasonField(required=False)
+
+
+class JobForm:
+    """What was typed (POST), or an empty form (GET). ``zone`` is the zone that its time was typed in, or empty."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        typed = request.POST if request.method == "POST" else None
+        # Before an interrogation is chosen, its input was not on the page.
+        self._is_whole = request.POST.get("step") in {"more", "preview", "enqueue"}
+        self._actor = permissions.actor_of(request)
+        self.interrogation = _chosen((request.GET if typed is None else typed).get("interrogation", ""))
+        self.input = input_form(self.interrogation.input_model, typed or QueryDict(), is_whole=self._is_whole)
+        self.evidence, self._file_problems = read_evidence(request)
+        self.settings, self.zone = SettingsForm(typed, auto_id=False), zone_of(request.POST)
+        self.form_id = as_guid(request.POST.get("form_id", "")) or uuid4()
+        with as_typed(request.POST):
+            self.settings.full_clean()
+
+    @property
+    def reason(self) -> str | None:
+        """Why the job is queued, if that was said."""
+        return self.settings.cleaned_data["reason"] or None
+
+    def read(self) -> JobInput:
+        """Return the job that was typed; raise ``CannotBeQueued``, which says why it is none."""
+        values, unread = self.input.read()
+        faults = self.settings.errors.items()
+        unread += [f"{self.settings.fields[name].label}: {why}" for name, reasons in faults for why in reasons]
+        if problems := [*self._file_problems, *unread]:
+            raise CannotBeQueued(*problems)
+        try:
+            job = RecordCheck(registry(), import_id=new_import_id()).check(self._record(values), line=1).job
+        except (RecordRefused, ValueError) as error:
+            raise CannotBeQueued(str(error)) from error
+        # Sent twice, the same form with the same content is one job; with another content it is another.
+        content = hashlib.sha256(job.model_dump_json(exclude={"job_id"}).encode()).hexdigest()
+        return job.model_copy(update={"job_id": uuid5(self.form_id, f"{self._actor} {content}")})
+
+    def _record(self, values: dict[str, Any]) -> dict[str, Any]:
+        how = self.settings.cleaned_data
+        references = how["evidence_ref_json"] or None
+        members = as_members(self.evidence)
+        if takes_evidence(self.interrogation.input_model):
+            more = values.get(EVIDENCE_MEMBER, {})
+            values = {**values, EVIDENCE_MEMBER: {**(more if isinstance(more, dict) else {}), "evidence": members}}
+        elif members and references:
+            raise ValueError(
+                "evidence: give either texts or references; this interrogation's input carries no evidence"
+            )
+        elif members:
+            references = json.dumps({"items": members}, ensure_ascii=False)
+        entity = {name: values[name] for name in ("entity_type", "entity_id") if isinstance(values.get(name), str)}
+        return {
+            "interrogation_key": self.interrogation.key,
+            "input_json": json.dumps(values, ensure_ascii=False),
+            "evidence_ref_json": references,
+            "available_utc": how["available"].isoformat() if how["available"] else None,
+            **{name: how[name] or None for name in ("priority", "max_attempts", "model_hint", "dedupe_key")},
+            **entity,
+        }
+
+
+class CannotBeQueued(Exception):
+    """The form describes no job; ``problems`` say why."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _chosen(key: str) -> Interrogation:
+    """Return the interrogation that was asked for, else the first there is: the form then shows which."""
+    try:
+        return registry().get(key)
+    except RunError:
+        return registry().all()[0]

@@ -1,0 +1,70 @@
+"""Form fields that several of the jobs' pages share."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from typing_extensions import override
+
+from derive.admin.lists.query_params import read_moment
+from derive.strict_types import check_storable
+
+MAX_REASON = 1_000
+TIME_PROBLEM = "Write a time such as now or 2026-01-31T12:00."
+
+
+class StorableField(forms.CharField):
+    """Text that a database can store."""
+
+    @override
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        try:
+            return text and check_storable(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class ReasonField(StorableField):
+    """Why somebody acts."""
+
+    widget = forms.Textarea(attrs={"rows": 2})
+
+    def __init__(self, *, required: bool = True) -> None:
+        why = f"Say why, in at most {MAX_REASON} characters: it is saved to each job's history."
+        problems = {"required": why, "max_length": why}
+        super().__init__(label="Reason", required=required, max_length=MAX_REASON, error_messages=problems)
+
+
+class WholeNumberField(forms.IntegerField):
+    """A whole number from 0 to ``most`` in ASCII digits; ``problem`` says so."""
+
+    def __init__(self, *, most: int, problem: str, **options: Any) -> None:
+        problems = dict.fromkeys(("invalid", "required", "min_value", "max_value"), problem)
+        super().__init__(min_value=0, max_value=most, error_messages=problems, **options)
+
+    @override
+    def to_python(self, value: Any) -> int | None:
+        text = str(value or "").strip()
+        if text and not (text.isascii() and text.isdigit()):
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(text)
+
+
+class MomentField(forms.Field):
+    """A moment in the zone that is active while the form is read; None where nothing was typed."""
+
+    @override
+    def to_python(self, value: Any) -> datetime | None:
+        text = str(value or "").strip()
+        moment = timezone.now() if text == "now" else read_moment(text)
+        if text and moment is None:
+            raise ValidationError(TIME_PROBLEM)
+        return moment
+
+
+def problems_of(form: forms.BaseForm) -> list[str]:
+    """Return what is wrong with a form, in the order of its fields."""
+    return [str(why) for reasons in form.errors.values() for why in reasons]
