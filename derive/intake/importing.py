@@ -69,7 +69,7 @@ def check_records(
     on_bad: Callable[[Record], object],
     sender: str | None = None,
 ) -> int:
-    """First pass: put every good job into the spool, tell of every bad record, and return how many were bad.
+    """First pass: put every valid job into the spool, tell of every bad record, and return how many were bad.
 
     With a ``sender``, a record that names another actor is bad.
     """

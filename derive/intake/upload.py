@@ -1,6 +1,6 @@
 """One uploaded file of jobs: checked in steps of bounded time, then queued as a whole, by any process.
 
-Its folder holds the file, the good jobs (a spool), the bad lines, and ``state.json``, which is replaced as a whole:
+Its folder holds the file, the valid jobs (a spool), the invalid lines and ``state.json``, which is replaced whole:
 nothing else is remembered. What a step that was killed left beyond the state is cut off by the next one.
 
 Queueing stages the jobs in parts, which nobody sees, and then publishes all of them by one call. Whatever breaks it,
@@ -94,7 +94,7 @@ class Upload:
         return after
 
     def queue(self, queue: JobQueue, *, actor: str, reason: str, skip_invalid: bool = False) -> UploadState:
-        """Queue all good jobs or none. Raises UploadRefused, and QueueError when nothing was queued."""
+        """Queue all valid jobs or none. Raises UploadRefused, and QueueError when nothing was queued."""
         with self.alone():
             state = self.state()
             if state.is_queued:
@@ -135,7 +135,7 @@ class Upload:
         return proof is not None and reading(Job.objects.filter(job_id=proof).exists)
 
     def first_good(self, limit: int) -> list[tuple[int, JobInput]]:
-        """Return the first good jobs with their lines; none once they are queued."""
+        """Return the first valid jobs with their lines; none once they are queued."""
         try:
             spool = RecordSpool(_open(self.folder / GOOD))
         except FileNotFoundError:
@@ -145,7 +145,7 @@ class Upload:
         return [] if batch is None else list(zip(batch.lines, batch.jobs, strict=True))[:limit]
 
     def bad_lines(self, limit: int | None = None) -> Iterator[tuple[int, str]]:
-        """Yield the bad lines, each with what is wrong."""
+        """Yield the invalid lines, each with what is wrong."""
         try:
             file = _open(self.folder / BAD)
         except FileNotFoundError:

@@ -4,9 +4,9 @@ from derive.intake.line_format import LineFormat
 from derive.strict_types import Frozen, Guid, Utc
 
 MAX_BAD = 10_000
-"""Bad lines after which checking stops: whoever has so many mends the file before anything else."""
+"""Invalid lines after which checking stops: whoever has so many fixes the file before anything else."""
 MAX_JOBS = 20_000
-"""Good jobs that are queued as a whole, in one request: staged in parts, then published by one call.
+"""Valid jobs that are queued as a whole, in one request: staged in parts, then published by one call.
 
 Nobody waits while the parts are staged. The publishing call holds its locks until it commits: on SQL Server the gap of
 every dedupe key it looked for and a dozen locks a job, which never escalate on llm.job. Whoever ends or queues a job
@@ -33,7 +33,7 @@ class UploadState(Frozen):
     ``good`` beyond MAX_JOBS: there are too many, and the lines from ``next_line`` on were not looked at.
     ``proof`` is a job that is there if, and only if, the file was queued.
 
-    ``held_before`` and ``repeated`` foretell what ``duplicates`` will be: good jobs whose dedupe key somebody held when
+    ``held_before`` and ``repeated`` predict ``duplicates``: valid jobs whose dedupe key somebody held when
     they were checked, and those whose free key an earlier line has.
     """
 
@@ -66,7 +66,7 @@ class UploadState(Frozen):
 
     @property
     def gave_up(self) -> bool:
-        """Whether checking ended at too many jobs or bad lines, so that the rest is unknown."""
+        """Whether checking ended at too many jobs or invalid lines, so that the rest is unknown."""
         return self.is_too_long or self.bad >= MAX_BAD
 
     def why_not(self, *, skip_invalid: bool) -> str:
@@ -79,7 +79,9 @@ class UploadState(Frozen):
                 "queue it on the server with manage.py enqueue_jobs, which takes files of any size, batch by batch."
             )
         if not self.good or self.gave_up:
-            return "There is nothing to queue: mend the file and upload it again."
+            return "There is nothing to queue: fix the file and upload it again."
         if self.bad and not skip_invalid:
-            return "Some lines are bad, so nothing was queued: mend the file, or choose to queue the good ones alone."
+            return (
+                "Some lines are invalid, so nothing was queued: fix the file, or choose to queue the valid ones alone."
+            )
         return ""

@@ -167,7 +167,7 @@ def _in_words(totals: dict[str, Any], progress: ImportCounts) -> str:
         return f"{read}; a dry run: nothing was queued"
     if totals["bad"] and not progress.stored:
         others = ", or queue the others with --skip-invalid" if totals["bad"] < totals["lines"] else ""
-        return f"{read}; nothing was queued: mend the bad lines{others}"
+        return f"{read}; nothing was queued: fix the invalid lines{others}"
     return f"{read}, {progress.queued:,} queued, {progress.duplicates:,} there already"
 
 

@@ -89,7 +89,7 @@ def test_every_bad_line_can_be_downloaded_and_none_is_a_formula(
     text = b"".join(answer.streaming_content).decode()
     assert [one[0] for one in csv.reader(text.splitlines())] == ["line", "1", "2", "4"]
     assert not any(cell.startswith(("=", "+", "-", "@")) for one in csv.reader(text.splitlines()) for cell in one)
-    assert 'attachment; filename="bad-lines.csv"' in answer["Content-Disposition"]
+    assert 'attachment; filename="invalid-lines.csv"' in answer["Content-Disposition"]
 
 
 def test_a_reason_that_a_spreadsheet_would_run_is_unarmed() -> None:

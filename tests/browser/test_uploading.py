@@ -58,12 +58,12 @@ def test_a_file_goes_in_by_steps_and_the_bad_lines_are_left_out_by_choice(visit:
     look(page)
     page.set_input_files("input[name=file]", file)
     page.click("text=Upload and check")
-    page.wait_for_selector("text=299 good jobs, 1 bad line")
+    page.wait_for_selector("text=299 valid jobs, 1 invalid line")
     look(page)
     page.fill("textarea[name=reason]", "all the planets")
     page.check("input[name=skip_invalid]")
-    page.click("text=Queue the 299 good ones")
-    page.wait_for_selector("text=299 jobs queued; 1 bad line left out.")
+    page.click("text=Queue the 299 valid ones")
+    page.wait_for_selector("text=299 jobs queued; 1 invalid line left out.")
     assert Job.objects.count() == 299
 
 

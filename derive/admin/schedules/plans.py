@@ -223,7 +223,7 @@ class RecurringAdmin(PlanAdmin):
             return f"It would queue {jobs} each time, unless earlier ones have not ended."
         return (
             f"The file's first {jobs} would be accepted. Of a file of more than {HEAD_BYTES // 1024} KiB the rest is "
-            "checked when it runs, and one bad line then keeps all of it out."
+            "checked when it runs, and one invalid line then keeps all of it out."
         )
 
 

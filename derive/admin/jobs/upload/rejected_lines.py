@@ -1,4 +1,4 @@
-"""The bad lines of an upload as CSV that no spreadsheet takes for formulas."""
+"""The invalid lines of an upload as CSV that no spreadsheet takes for formulas."""
 
 import io
 from collections.abc import Iterable, Iterator

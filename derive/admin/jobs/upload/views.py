@@ -2,7 +2,7 @@
 
 ``derive_job_act_upload`` takes the file and shows how far it has come. ``derive_job_act_upload_run`` checks for a
 while: the page's script calls it until it is done, without the script a button does. ``derive_job_act_upload_queue``
-queues all good jobs or none. All that is known of an upload is on disk, so any process may answer the next request,
+queues all valid jobs or none. All that is known of an upload is on disk, so any process may answer the next request,
 and one said twice queues nothing twice.
 """
 
@@ -149,7 +149,7 @@ class UploadCheck(LongAction):
 
 
 def queue(request: HttpRequest) -> HttpResponseBase:
-    """Queue all good jobs of an upload, or none and say why."""
+    """Queue all valid jobs of an upload, or none and say why."""
     _demand(request)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -163,14 +163,14 @@ def queue(request: HttpRequest) -> HttpResponseBase:
 
 
 def bad(request: HttpRequest) -> HttpResponseBase:
-    """Send every bad line with what is wrong with it, as CSV that no spreadsheet takes for formulas."""
+    """Send every invalid line with what is wrong with it, as CSV that no spreadsheet takes for formulas."""
     _demand(request)
     try:
         asked = UploadRequest.read(request, request.GET.get("upload", ""))
     except UploadRefused as error:
         return _page(request, problem=str(error), status=404)
     answer = StreamingHttpResponse(as_csv(asked.upload.bad_lines()), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = 'attachment; filename="bad-lines.csv"'
+    answer["Content-Disposition"] = 'attachment; filename="invalid-lines.csv"'
     answer["X-Content-Type-Options"] = "nosniff"
     return answer
 
