@@ -34,11 +34,17 @@ def _piece(segment: Segment, prefix: str) -> str | SafeString:
     )
     more = len(segment.ends) - MAX_NUMBERS
     return format_html(
-        '<mark class="is-{}" data-facts="{}">{}{}{}{}</mark>',
-        segment.verdict.lower() or "unjudged",
+        '<mark class="{}" data-facts="{}">{}{}{}{}</mark>',
+        _classes(segment),
         segment.numbers,
         anchors,
         segment.text,
         links,
         format_html('<span class="fact-number" data-number="+{}"></span>', more) if more > 0 else "",
     )
+
+
+def _classes(segment: Segment) -> str:
+    """Return the class of the worst verdict, by which a mark is coloured, and one for each that it has."""
+    verdicts = [verdict.lower() for verdict in segment.verdicts] or ["unjudged"]
+    return " ".join([f"is-{verdicts[0]}", *(f"has-{verdict}" for verdict in verdicts)])

@@ -28,13 +28,14 @@ class ProofPlace:
 class Segment:
     """A stretch of a text, fit to be shown, with the facts it belongs to in ascending order; none: it proves nothing.
 
-    ``verdict`` is the worst of those facts'. ``begins`` and ``ends`` are the facts whose places begin or end with it.
+    ``verdicts`` are those facts', the worst first, each once. ``begins`` and ``ends`` are the facts whose places begin
+    or end with it.
     A segment that stands for characters left out has their number in ``left_out``, and no text.
     """
 
     text: str
     facts: tuple[int, ...] = ()
-    verdict: str = ""
+    verdicts: tuple[str, ...] = ()
     begins: tuple[int, ...] = ()
     ends: tuple[int, ...] = ()
     left_out: int = 0
@@ -82,13 +83,14 @@ def _pieces(length: int, places: Sequence[ProofPlace]) -> Iterator[tuple[int, in
 def _shown(piece: str, places: list[ProofPlace], *, start: int, end: int) -> list[Segment]:
     """Return a stretch as one segment, or as its beginning, a gap and its end."""
     facts = tuple(place.fact for place in places)
-    verdict = next((one for one in _WORST_FIRST if any(place.verdict == one for place in places)), "")
+    held = {place.verdict for place in places}
+    verdicts = tuple(one for one in _WORST_FIRST if one in held)
     begins = tuple(place.fact for place in places if place.start == start)
     ends = tuple(place.fact for place in places if place.end == end)
     if len(piece) <= MAX_STRETCH_CHARACTERS:
-        return [Segment(visible(piece), facts, verdict, begins, ends)]
+        return [Segment(visible(piece), facts, verdicts, begins, ends)]
     return [
-        Segment(visible(piece[:_EDGE_CHARACTERS]), facts, verdict, begins=begins),
-        Segment("", facts, verdict, left_out=len(piece) - 2 * _EDGE_CHARACTERS),
-        Segment(visible(piece[-_EDGE_CHARACTERS:]), facts, verdict, ends=ends),
+        Segment(visible(piece[:_EDGE_CHARACTERS]), facts, verdicts, begins=begins),
+        Segment("", facts, verdicts, left_out=len(piece) - 2 * _EDGE_CHARACTERS),
+        Segment(visible(piece[-_EDGE_CHARACTERS:]), facts, verdicts, ends=ends),
     ]

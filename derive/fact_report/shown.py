@@ -44,6 +44,29 @@ class ShownFact:
         return f"is-{(self.stored.verdict or ('unjudged' if self.is_marked else 'ungrounded')).lower()}"
 
     @property
+    def classes(self) -> str:
+        """The classes by which a page can choose among facts."""
+        stored = self.stored
+        marks = {
+            "is-conflict": stored.conflict_id is not None,
+            "is-review": stored.review_status == "OPEN",
+            "is-admitted": bool(stored.admitted),
+        }
+        return " ".join([self.css, *(name for name, holds in marks.items() if holds)])
+
+    @property
+    def tags(self) -> list[str]:
+        """What else is to be said of it in a word or two each."""
+        stored = self.stored
+        tags = {
+            "In conflict": stored.conflict_id is not None,
+            self.review_words: bool(self.review_words),
+            "Superseded": not stored.is_current,
+            "Not admitted": stored.admitted is False,
+        }
+        return [words for words, holds in tags.items() if holds]
+
+    @property
     def review_words(self) -> str:
         """The state of its review as people say it; empty: nobody has to look at it."""
         return REVIEWS.get(self.stored.review_status, "")
