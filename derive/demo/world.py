@@ -74,7 +74,7 @@ def model_in_use(ollama: OllamaSettings) -> Iterator[ModelInUse]:
 async def _look_for(ollama: OllamaSettings) -> str | None:
     """Return None when the server answers and has the model, else the reason why it is of no use."""
     impatient = ollama.model_copy(update={"connect_seconds": LOOK_SECONDS, "first_byte_seconds": LOOK_SECONDS})
-    client = OllamaClient(impatient, slots=1)
+    client = OllamaClient(impatient)
     try:
         await client.probe()
     except RunError as error:

@@ -12,15 +12,15 @@ _SHORTEST_SECRET = 4
 """A shorter password would be cut out of every other word."""
 
 
-def trusted_by(base_url: httpx.URL, *, ca_file: str | None) -> ssl.SSLContext:
+def trusted_by(base_url: httpx.URL, *, ca_file: str | None) -> ssl.SSLContext | None:
     """Return what judges the server's certificate; raise ConfigurationError for a file that holds no authority.
 
     Without a file: the authorities of httpx, of the system, and of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, which
-    OpenSSL reads. For http, where no certificate is ever shown, none: reading them takes 25 ms, a good part of a
-    worker's start, and few models are behind https.
+    OpenSSL reads. None for http, where no certificate is ever shown: reading authorities takes 25 ms, a good
+    part of a worker's start, and few models are behind https.
     """
     if base_url.scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return None
     if ca_file is None:
         context = httpx.create_ssl_context(trust_env=False)
         context.load_default_certs()

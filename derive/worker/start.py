@@ -122,7 +122,7 @@ async def _run(
     threads: ThreadPoolExecutor,
     queue_thread: CallThread,
 ) -> Report:
-    client = OllamaClient(sources.ollama, slots=options.concurrency)
+    client = OllamaClient(sources.ollama)
     tools = Tools(
         worker_id=options.worker_id,
         sources=sources,

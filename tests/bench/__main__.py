@@ -22,6 +22,12 @@ def _pipeline() -> Iterator[Result]:
     yield pipeline.measure(latency_ms=100, jobs=3200, rounds=3)
 
 
+def _cost() -> Iterator[Result]:
+    from tests.bench import cost
+
+    yield cost.measure()
+
+
 def _queue() -> Iterator[Result]:
     from tests.bench import queue_alone
 
@@ -96,6 +102,7 @@ def _flat() -> Iterator[Result]:
 
 MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "pipeline": _pipeline,
+    "cost": _cost,
     "queue": _queue,
     "memory": _memory,
     "enqueue": _enqueue,

@@ -22,7 +22,7 @@ def measure(*, latency_ms: int, jobs: int, rounds: int) -> dict[str, Any]:
             enqueue(jobs)
             worker_rates.append(_run_worker(base_url, jobs))
             bodies = request_bodies(jobs)
-            bare_rates.append(asyncio.run(_run_bare(base_url, bodies)))
+            bare_rates.append(asyncio.run(run_bare(base_url, bodies)))
     worker, bare = sorted(worker_rates)[rounds // 2], sorted(bare_rates)[rounds // 2]
     return {
         "name": f"pipeline, {latency_ms} ms in {SLOTS} slots",
@@ -91,7 +91,7 @@ def request_bodies(jobs: int) -> list[bytes]:
     return [lake.read(artifact.lake_uri) for artifact in uris]
 
 
-async def _run_bare(base_url: str, bodies: Sequence[bytes]) -> float:
+async def run_bare(base_url: str, bodies: Sequence[bytes]) -> float:
     """Post all bodies, as many at a time as there are slots, and read the answers; return answers a second."""
     waiting = iter(bodies)
     limits = httpx.Limits(max_connections=SLOTS, max_keepalive_connections=SLOTS)

@@ -50,7 +50,7 @@ def chat(fake: FakeOllama, *, received: bytearray | None = None, **settings: Any
 
     async def run() -> ChatAnswer:
         given = {"base_url": fake.url, "first_byte_seconds": 5, "idle_seconds": 5} | settings
-        client = OllamaClient(OllamaSettings(**given), slots=1)
+        client = OllamaClient(OllamaSettings(**given))
         try:
             return await client.chat(body, sink=sink.extend, job_has_own_model=True)
         finally:
@@ -156,13 +156,13 @@ def test_a_file_without_authorities_stops_the_start(content: bytes | None, tmp_p
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"OLLAMA_CA_FILE: .*ca\.pem cannot be used: "):
-        OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=str(file)), slots=1)
+        OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=str(file)))
 
 
 def test_certificates_are_checked_whatever_is_trusted(authority: OwnAuthority) -> None:
     for ca_file in (None, str(authority.file)):
-        client = OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=ca_file), slots=1)
-        context = client._transport._kept._pool._ssl_context
+        client = OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=ca_file))
+        context = client._connections.tls
         assert context is not None
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
@@ -173,7 +173,7 @@ def test_certificates_are_checked_whatever_is_trusted(authority: OwnAuthority) -
 @pytest.mark.parametrize("authorization", [BEARER, BASIC])
 def test_credentials_go_with_every_request(authorization: SecretStr) -> None:
     async def run(fake: FakeOllama) -> None:
-        client = OllamaClient(OllamaSettings(base_url=fake.url, authorization=authorization), slots=1)
+        client = OllamaClient(OllamaSettings(base_url=fake.url, authorization=authorization))
         await client.probe()
         await client.snapshot("llama3.2")
         await client.loaded("llama3.2")
@@ -240,5 +240,5 @@ def test_settings_do_not_show_credentials() -> None:
 
 def test_an_address_that_still_holds_credentials_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL still holds credentials: http://host/") as caught:
-        OllamaClient(OllamaSettings(base_url="http://ada:hush@host/"), slots=1)
+        OllamaClient(OllamaSettings(base_url="http://ada:hush@host/"))
     assert "hush" not in str(caught.value)

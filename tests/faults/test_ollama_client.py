@@ -70,7 +70,7 @@ class Caller:
         )
 
         async def run() -> T:
-            client = OllamaClient(settings, slots=slots)
+            client = OllamaClient(settings)
             try:
                 return await use(client)
             finally:
@@ -649,7 +649,7 @@ def test_a_server_that_comes_back_is_found(caller: Caller) -> None:
 )
 def test_a_base_url_that_is_none_stops_the_start(caller: Caller, base_url: str) -> None:
     with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL"):
-        OllamaClient(OllamaSettings(base_url=base_url), slots=1)
+        OllamaClient(OllamaSettings(base_url=base_url))
 
 
 def foreign_errors() -> list[type[Exception]]:

@@ -294,7 +294,7 @@ def test_the_worker_s_own_client_is_content_with_it(stand_in: StandIn) -> None:
     )
 
     async def ask_and_look() -> tuple[AnswerCheck, ...]:
-        client = OllamaClient(settings, slots=1)
+        client = OllamaClient(settings)
         try:
             await client.probe()
             snapshot = await client.snapshot(settings.model)
@@ -313,7 +313,7 @@ def test_the_worker_s_own_client_is_told_of_a_missing_model(stand_in: StandIn) -
     settings = OllamaSettings(base_url=stand_in.base_url, model="llama3.2")
 
     async def probe() -> None:
-        client = OllamaClient(settings, slots=1)
+        client = OllamaClient(settings)
         try:
             await client.probe()
         finally:

@@ -38,7 +38,7 @@ def check_ollama() -> Sequence[Part]:
 
 async def _probe() -> None:
     limits = {"connect_seconds": PROBE_SECONDS, "first_byte_seconds": PROBE_SECONDS}
-    client = OllamaClient(settings.OLLAMA.model_copy(update=limits), slots=1)
+    client = OllamaClient(settings.OLLAMA.model_copy(update=limits))
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await client.probe()

@@ -76,7 +76,7 @@ class Command(QuickCommand):
 async def _tried(
     interrogations: tuple[Interrogation, ...], ollama: OllamaSettings
 ) -> AsyncIterator[tuple[Interrogation, str | None]]:
-    client = OllamaClient(ollama, slots=1)
+    client = OllamaClient(ollama)
     try:
         trial = SchemaTrial(client, ollama)
         for one in interrogations:

@@ -45,7 +45,7 @@ def _ask(asked: OllamaSettings) -> ModelChoices:
 
 
 async def _names(asked: OllamaSettings) -> tuple[str, ...]:
-    client = OllamaClient(asked, slots=1)
+    client = OllamaClient(asked)
     try:
         return await client.models()
     finally:
