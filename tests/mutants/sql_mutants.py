@@ -1,4 +1,8 @@
-"""Faults in a procedure's body: a lock left out, rows that are waited for, a condition, an order or a bound missing."""
+"""Faults in a procedure's body: a lock left out, rows that are waited for, a condition, an order or a bound missing.
+
+No SQL Server is there to run T-SQL: of its scripts only what decides locks, order and bounds is changed, which
+tests can read in the text.
+"""
 
 import re
 from collections import Counter
@@ -7,19 +11,15 @@ from collections.abc import Iterator
 from tests.mutants.mutation import Mutant
 
 _CHANGES: tuple[tuple[str, str], ...] = (
-    # Locks, on PostgreSQL and SQL Server.
+    # Locks.
     (r"FOR NO KEY UPDATE(?: OF \w+)?(?: SKIP LOCKED)?", ""),
     (r"FOR UPDATE(?: OF \w+)?(?: SKIP LOCKED)?", ""),
     (r" SKIP LOCKED", ""),
-    (r"WITH \((?:UPDLOCK|READPAST|ROWLOCK|HOLDLOCK|, )+\)", ""),
-    (r"READPAST, ", ""),
-    (r", HOLDLOCK", ""),
     (r"PERFORM pg_advisory_xact_lock\([^;]*\);", ""),
     (r"NOT pg_try_advisory_xact_lock\([^\n]*\)(?= THEN)", "FALSE"),
     (r"LOCK TABLE [^;]*;", ""),
     # Bounds and orders.
     (r"\n *LIMIT [^\n);]+", "\n"),
-    (r"TOP \(@\w+\) ", ""),
     (r"(?<=\n)( *)ORDER BY [^\n;]*", r"\1"),
     (r" ORDER BY j\.job_seq \+ 0", ""),
     (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),
@@ -37,7 +37,20 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     # Not those of a change that repeats what was judged under its lock: nobody can have changed that; nor BETWEEN's.
     (r" AND (?!j\.status IS NOT DISTINCT FROM|\d+\b|'9000-)((?:[^()\n;]|\([^()\n]*\))*?)(?=\n| AND | THEN)", ""),
     (r"(?<=\n)( *)WHERE ((?:[^()\n]|\([^()\n]*\))*)(?=\n *(?:ORDER|LIMIT|\)|RETURNING|FOR))", r"\1"),
+    (r" WHERE ((?:[^()\n;]|\([^()\n]*\))*)(?=;)", ""),
+    (r"(?<=\n)( *)WHERE ((?:[^()\n;]|\([^()\n]*\))*)\n *AND ", r"\1WHERE "),
     (r"\bIF (?!NOT )([^;\n]+) THEN", r"IF NOT (\1) THEN"),
+)
+_TSQL_CHANGES: tuple[tuple[str, str], ...] = (
+    (r" WITH \((?:[A-Z]+, )*(?:[A-Z]+|INDEX \(\w+\))\)", ""),
+    (r"\b(?:UPDLOCK|READPAST|READCOMMITTEDLOCK|HOLDLOCK|ROWLOCK|TABLOCK), ", ""),
+    (r", (?:HOLDLOCK|ROWLOCK|READCOMMITTEDLOCK|INDEX \(\w+\))(?=\))", ""),
+    (r"EXEC (?:@\w+ = )?sp_getapplock[^;]*;", ""),
+    (r"TOP \((?:@\w+|1)\)\s", ""),
+    (r"(?<=\n)( *)ORDER BY [^\n;]*", r"\1"),
+    (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),
+    (r"(?<=ORDER BY )(\w+\.\w+)(?: ASC)?(?!\S* DESC)(?=[,\n;])", r"\1 DESC"),
+    (r"\n *OPTION \([^\n;]*(?=;)", ""),
 )
 _BODY_BEGINS = re.compile(r"^(AS \$\$|AS|BEGIN)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
@@ -50,7 +63,7 @@ def sql_mutants(path: str, source: str) -> Iterator[Mutant]:
     masked = _COMMENT.sub(lambda found: " " * len(found[0]), source)
     seen: set[str] = set()
     names: Counter[tuple[str, str]] = Counter()
-    for pattern, replacement in _CHANGES:
+    for pattern, replacement in _TSQL_CHANGES if "/sqlserver/" in path else _CHANGES:
         for found in re.finditer(pattern, masked):
             if found.start() < start or _in_argument_check(masked, found.start()):
                 continue

@@ -3,22 +3,32 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutants.deliberate import DELIBERATE_FAULTS, DeliberateFault
 from tests.mutants.mutation import ROOT, Mutant
 from tests.mutants.python_mutants import python_mutants
 from tests.mutants.sql_mutants import sql_mutants
 
 PROCEDURES = "migrations_sql/postgresql/procedures"
+TSQL_PROCEDURES = "migrations_sql/sqlserver/procedures"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A file and its tests, the quickest first: pytest stops at the first that fails."""
+    """A file and the tests that have to notice each of its mutants, or one fault put into it on purpose."""
 
     path: str
     tests: tuple[str, ...]
+    fault: DeliberateFault | None = None
+
+    @property
+    def title(self) -> str:
+        """What a table calls it."""
+        return f"deliberate: {self.fault.breaks}" if self.fault else self.path
 
     def mutants(self) -> list[Mutant]:
         """Return every mutant of the file."""
+        if self.fault:
+            return [self.fault.mutant(self.source())]
         return list((python_mutants if self.path.endswith(".py") else sql_mutants)(self.path, self.source()))
 
     def source(self) -> str:
@@ -40,6 +50,13 @@ _LEASES = "tests/contract/test_leases.py"
 _LOCKS = "tests/contract/test_locks.py"
 _OPERATORS = "tests/contract/test_operators.py"
 _PURGE = "tests/contract/test_purge.py"
+_ENQUEUE_WHOLE = "tests/contract/test_enqueue_whole.py"
+_INTERROGATIONS = "tests/contract/test_interrogations.py"
+_LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
+_RETENTION = "tests/contract/test_retention.py"
+_ROLL_UP = "tests/contract/test_roll_up.py"
+_SEALING = "tests/contract/test_sealing.py"
+_TSQL_LOCKS = "tests/unit/test_sqlserver_locks.py"
 
 _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_claim_next_job": (_CLAIM, _LOCKS),
@@ -55,9 +72,20 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_reschedule_jobs": (_OPERATORS, _LOCKS),
     "usp_set_model_hint": (_OPERATORS, _LOCKS),
     "usp_set_hold": (_OPERATORS, _LOCKS),
-    "usp_purge_jobs": (_PURGE, _LOCKS),
+    "usp_purge_jobs": (_PURGE, _ROLL_UP, _LOCKS),
+    "usp_stage_jobs": (_ENQUEUE_WHOLE, _BAD_ARGUMENTS),
+    "usp_publish_jobs": (_ENQUEUE_WHOLE, _BAD_ARGUMENTS),
+    "usp_register_interrogation": (_INTERROGATIONS, _BAD_ARGUMENTS),
+    "usp_set_schema_refusal": (_INTERROGATIONS, _BAD_ARGUMENTS),
+    "usp_record_lake_deletions": (_RETENTION, _LOCKS),
+    "usp_record_seal": (_SEALING, _LOCKS),
+    "usp_mark_seal_stored": (_SEALING,),
+    "usp_seal_horizon": (_SEALING,),
+    "usp_settle_lake": (_LAKE_IDENTITY,),
+    "usp_roll_up_hours": (_ROLL_UP,),
 }
 
+# PostgreSQL's usp_enqueue_job hands its one job to usp_enqueue_jobs: there is nothing to change.
 TARGETS: tuple[Target, ...] = (
     Target("derive/backoff.py", ("tests/unit/test_backoff.py",)),
     Target("derive/states.py", ("tests/unit/test_states.py",)),
@@ -75,4 +103,6 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),
     Target("derive/evidence/sources.py", ("tests/unit/test_evidence_sources.py",)),
     *(Target(f"{PROCEDURES}/{name}.sql", tests) for name, tests in _TESTS_OF_PROCEDURES.items()),
+    *(Target(f"{TSQL_PROCEDURES}/{name}.sql", (_TSQL_LOCKS,)) for name in (*_TESTS_OF_PROCEDURES, "usp_enqueue_job")),
+    *(Target(fault.path, fault.tests, fault) for fault in DELIBERATE_FAULTS),
 )

@@ -1,6 +1,9 @@
 """Which locks the T-SQL takes, and when: read from the scripts, since no SQL Server is there to show it."""
 
+import os
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,42 @@ from derive.sql.tables import Engine
 def script(name: str, kind: str = PROCEDURES) -> str:
     (found,) = [one.text for one in read_scripts(Engine.SQLSERVER, kind) if one.name.endswith(f"{name}.sql")]
     return re.sub(r"--.*", "", found)
+
+
+REVIEWED = Path(__file__).with_name("sqlserver_access.toml")
+HEADER = """\
+# How each procedure's T-SQL bounds, orders and locks what it reads: a line a statement, as it was reviewed.
+# A change here is a change of locking, which no test can run: judge it, then write this file anew by
+#   WRITE_ACCESS=1 python -m pytest -n0 tests/unit/test_sqlserver_locks.py
+"""
+_DECIDES_ACCESS = re.compile(
+    r"""sp_getapplock [^;]*
+    | \bTOP\ \([^)]*\)
+    | llm\.(?!usp_|promote_)\w+\b(?!\()(?:\ AS\ \w+)?(?:\ WITH\ \((?:[^()]|\([^()]*\))*\))?
+    | \bORDER\ BY\ (?:[^();]|\((?:[^()]|\([^()]*\))*\))+? (?=\ OPTION|\)|;|$)
+    | \bOPTION\ \((?:[^()]|\([^()]*\))*\)""",
+    re.VERBOSE,
+)
+
+
+def access_of(name: str) -> list[str]:
+    """Return what decides a procedure's locks, a line for each statement that reads or writes a table, in order."""
+    statements = (" ".join(part.split()) for part in script(name).split("AS\nBEGIN", 1)[-1].split(";"))
+    lines = (" · ".join(map(str.strip, _DECIDES_ACCESS.findall(statement))) for statement in statements)
+    return [line for line in lines if line]
+
+
+def test_every_statement_is_bounded_ordered_and_locked_as_reviewed() -> None:
+    names = [
+        one.name.removeprefix("procedures/").removesuffix(".sql") for one in read_scripts(Engine.SQLSERVER, PROCEDURES)
+    ]
+    actual = {name: access_of(name) for name in names}
+    if os.environ.get("WRITE_ACCESS"):
+        parts = (
+            f"\n{name} = [\n" + "".join(f'    "{line}",\n' for line in lines) + "]\n" for name, lines in actual.items()
+        )
+        REVIEWED.write_text(HEADER + "".join(parts), "utf-8")
+    assert actual == tomllib.loads(REVIEWED.read_text("utf-8")), f"see {REVIEWED.name}"
 
 
 def test_a_worker_stops_the_writers_only_when_it_counts_and_there_is_something_to_count() -> None:
