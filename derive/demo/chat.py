@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from derive.demo.answering import answer
+from derive.demo.ollama_wire import BadRequest
 
 DEFAULT_NUM_CTX = 4096
 BYTES_PER_TOKEN = 4
@@ -20,10 +21,6 @@ _OPTION_TYPES: dict[str, tuple[type, ...]] = {
     "repeat_penalty": (int, float),
 }
 """A wrong type is an error, as Ollama has it; an option not listed here is ignored, as Ollama does too."""
-
-
-class BadRequest(ValueError):
-    """The request cannot be answered: HTTP status 400 with this message."""
 
 
 @dataclass(frozen=True)

@@ -1,67 +1,87 @@
 """A stand-in model server: Ollama's protocol on a real socket, answers by rules, and it says so everywhere.
 
-It serves ``/``, ``/api/version``, ``/api/tags``, ``/api/ps``, ``/api/show`` and ``/api/chat`` (streaming and not)
-on the loopback interface, so that the demo runs where there is no Ollama. Its one model, its version, its license
-and its ``Server`` header are called ``holocron-demo``: nobody shall mistake it for a model.
-
-Source of the protocol: Ollama's ``docs/api.md``.
+The demo runs with it where there is no Ollama. Its one model, its version, its license and its ``Server`` header are
+called ``holocron-demo``: nobody shall mistake it for a model.
 """
 
-from threading import Thread
-from types import TracebackType
-from typing import Self
+import asyncio
+from collections.abc import AsyncIterator
+from time import perf_counter_ns
+from typing import Any
 
-from derive.demo.stand_in_handler import StandInHandler
-from derive.demo.stand_in_server import StandInServer
+from typing_extensions import override
+
+from derive.demo import stand_in_model as model
+from derive.demo.chat import ChatText, compose, read_call
+from derive.demo.ollama_server import OllamaServer
+from derive.demo.ollama_wire import Exchange, chat_line, split
 
 DEFAULT_LATENCY_SECONDS = 0.15
+CHUNKS = 8
 
 
-class StandIn:
-    """The server as a context manager: listening inside the ``with``, gone with all its threads after it.
+class StandIn(OllamaServer):
+    """The server of the demo's one model.
 
-    ``latency_seconds`` is how long an answer takes at least, spread over its chunks, so that progress can be
-    watched. ``port`` 0 takes any free one.
+    ``latency_seconds`` is how long an answer takes at least, spread over its chunks, so that progress can be watched.
     """
 
+    server_name = model.NAME
+    version = model.VERSION
+    liveness_text = model.LIVENESS_TEXT
+
     def __init__(self, *, port: int = 0, latency_seconds: float = DEFAULT_LATENCY_SECONDS) -> None:
+        super().__init__(port=port)
         self.latency_seconds = latency_seconds
-        self._port = port
-        self._server: StandInServer | None = None
-        self._thread: Thread | None = None
+        self._loaded = model.LoadedModels()
 
-    @property
-    def base_url(self) -> str:
-        """Where it listens, without a slash at the end; raises RuntimeError while it does not."""
-        if self._server is None:
-            raise RuntimeError("the stand-in is not started")
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+    @override
+    def tags(self) -> list[dict[str, Any]]:
+        return model.tags()
 
-    def start(self) -> None:
-        """Listen, and return when connections are taken. Raises OSError when the port is not free."""
-        if self._server is not None:
-            raise RuntimeError("the stand-in is started already")
-        self._server = StandInServer(StandInHandler, port=self._port, latency_seconds=self.latency_seconds)
-        self._thread = Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="holocron-demo", daemon=True
-        )
-        self._thread.start()
+    @override
+    def loaded(self) -> list[dict[str, Any]]:
+        return self._loaded.listed()
 
-    def stop(self) -> None:
-        """Break off what is being answered and return when nothing listens or runs any more; may be repeated."""
-        server, thread = self._server, self._thread
-        self._server = self._thread = None
-        if server is not None and thread is not None:
-            server.shutdown()
-            thread.join()
-            server.break_off()
-            server.server_close()
+    @override
+    def show(self, name: str) -> dict[str, Any] | None:
+        return model.show_answer() if model.is_model(name) else None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+    @override
+    async def chat(self, exchange: Exchange, show: dict[str, Any]) -> None:
+        started = perf_counter_ns()
+        call = read_call(exchange.request.json)
+        keep_alive = model.read_keep_alive(exchange.request.json)
+        self._loaded.load(context_length=call.num_ctx, keep_alive=keep_alive)
+        loaded = perf_counter_ns()
+        text = compose(call)
+        if text.done_reason == "load" and not keep_alive:
+            text = ChatText(content="", done_reason="unload", prompt_tokens=0, output_tokens=0)
+        composed = perf_counter_ns()
+        if call.stream:
+            exchange.head()
+        async for piece in self._paced(text.content):
+            if call.stream:
+                exchange.line(chat_line(piece, model=call.model, created_at=model.utc_now()))
+        now = perf_counter_ns()
+        ending = chat_line("", model=call.model, created_at=model.utc_now(), done=True) | {
+            "done_reason": text.done_reason,
+            "total_duration": now - started,
+            "load_duration": loaded - started,
+            "prompt_eval_count": text.prompt_tokens,
+            "prompt_eval_duration": composed - loaded,
+            "eval_count": text.output_tokens,
+            "eval_duration": now - composed,
+        }
+        if call.stream:
+            exchange.line(ending)
+            exchange.end()
+        else:
+            exchange.json(ending | {"message": {"role": "assistant", "content": text.content}})
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
+    async def _paced(self, content: str) -> AsyncIterator[str]:
+        """Give the answer in pieces, the latency spread over them."""
+        pieces = split(content, CHUNKS)
+        for piece in pieces:
+            await asyncio.sleep(self.latency_seconds / len(pieces))
+            yield piece

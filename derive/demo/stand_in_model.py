@@ -1,4 +1,4 @@
-"""What the stand-in tells about its one "model", which is a table of rules: names, digest, license, what is loaded."""
+"""What the stand-in says of its one "model", which is a table of rules: names, digest, license, what is loaded."""
 
 import re
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from derive.demo.answering import BEHAVIOUR
+from derive.demo.ollama_wire import BadRequest
 
 NAME = "holocron-demo"
 MODEL = f"{NAME}:latest"
@@ -64,43 +64,40 @@ def show_answer() -> Answer:
     }
 
 
-def tags_answer() -> Answer:
-    """Return what ``/api/tags`` says."""
-    return {"models": [{**_identity(), "modified_at": _modified_at()}]}
+def tags() -> list[Answer]:
+    """Return what ``/api/tags`` lists."""
+    return [{**_identity(), "modified_at": _modified_at()}]
 
 
 class LoadedModels:
     """What ``/api/ps`` tells: which window the model was last asked with, and until when it stays loaded."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
         self._context_length: int | None = None
         self._expires_at = datetime.now(UTC)
 
     def load(self, *, context_length: int, keep_alive: timedelta) -> None:
         """Note a call; a ``keep_alive`` of zero unloads the model."""
-        with self._lock:
-            self._context_length = context_length if keep_alive else None
-            self._expires_at = datetime.now(UTC) + keep_alive
+        self._context_length = context_length if keep_alive else None
+        self._expires_at = datetime.now(UTC) + keep_alive
 
-    def ps_answer(self) -> Answer:
+    def listed(self) -> list[Answer]:
         """Return what is loaded now."""
-        with self._lock:
-            if self._context_length is None or self._expires_at <= datetime.now(UTC):
-                return {"models": []}
-            loaded = {
-                **_identity(),
-                "expires_at": self._expires_at.isoformat().replace("+00:00", "Z"),
-                "size_vram": 0,
-                "context_length": self._context_length,
-            }
-            return {"models": [loaded]}
+        if self._context_length is None or self._expires_at <= datetime.now(UTC):
+            return []
+        loaded = {
+            **_identity(),
+            "expires_at": self._expires_at.isoformat().replace("+00:00", "Z"),
+            "size_vram": 0,
+            "context_length": self._context_length,
+        }
+        return [loaded]
 
 
 def read_keep_alive(body: Mapping[str, Any]) -> timedelta:
     """Return how long the model is to stay loaded: a number of seconds or a Go duration, negative for ever.
 
-    Raises ValueError when it is neither.
+    Raises BadRequest when it is neither.
     """
     value = body.get("keep_alive")
     if value is None:
@@ -111,7 +108,7 @@ def read_keep_alive(body: Mapping[str, Any]) -> timedelta:
         parts = re.findall(r"([\d.]+)([a-z]+)", match[2])
         seconds = sum(float(count) * _UNIT_SECONDS[unit] for count, unit in parts) * (-1 if match[1] else 1)
     else:
-        raise ValueError("keep_alive must be a number of seconds or a duration such as 5m")
+        raise BadRequest("keep_alive must be a number of seconds or a duration such as 5m")
     return _FOREVER if seconds < 0 else min(timedelta(seconds=seconds), _FOREVER)
 
 

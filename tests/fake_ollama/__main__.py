@@ -32,6 +32,8 @@ def main() -> None:
 
 
 async def _serve(fake: FakeOllama) -> None:
+    await fake.listen()
+    print(fake.port, flush=True)  # noqa: T201 - who started the process reads it
     task = asyncio.ensure_future(fake.serve_forever())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from derive.demo.ollama_wire import Exchange, chat_line, ndjson, split
 from tests.fake_ollama.answers import CREATED_AT, METRICS, MODEL, default_content, facts_content
-from tests.fake_ollama.exchange import Behaviour, Exchange, Gate
+from tests.fake_ollama.gate import Gate
 
 HUGE = 64 * 1024
+Behaviour = Callable[[Exchange], Awaitable[None]]
 
 
 def answer(
@@ -194,7 +197,7 @@ def endless() -> Behaviour:
 
     async def behave(exchange: Exchange) -> None:
         exchange.head()
-        piece = json.dumps(piece_line("and ")).encode() + b"\n"
+        piece = ndjson(piece_line("and "))
         while True:
             exchange.chunk(piece * 100)
             await exchange.drain()
@@ -283,21 +286,10 @@ def raw(data: bytes) -> Behaviour:
 
 def piece_line(content: str, *, model: str = MODEL, **message: Any) -> dict[str, Any]:
     """A line of the stream before the last."""
-    return {
-        "model": model,
-        "created_at": CREATED_AT,
-        "message": {"role": "assistant", "content": content} | message,
-        "done": False,
-    }
+    return chat_line(content, model=model, created_at=CREATED_AT, **message)
 
 
 def final_line(*, done_reason: str | None = "stop", model: str = MODEL, **members: Any) -> dict[str, Any]:
     """The line that ends an answer."""
     reason = {} if done_reason is None else {"done_reason": done_reason}
-    line = {"model": model, "created_at": CREATED_AT, "message": {"role": "assistant", "content": ""}, "done": True}
-    return line | reason | METRICS | members
-
-
-def split(text: str, pieces: int) -> list[str]:
-    size = max(1, -(-len(text) // pieces))
-    return [text[at : at + size] for at in range(0, len(text), size)]
+    return chat_line("", model=model, created_at=CREATED_AT, done=True) | reason | METRICS | members

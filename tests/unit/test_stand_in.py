@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -222,6 +223,36 @@ def test_what_is_no_request_is_refused(client: httpx.Client, content: bytes) -> 
     assert client.post("/api/chat", content=content).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01",
+        b"HELLO\r\n\r\n",
+        b"POST /api/chat HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/chat HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        b"POST /api/chat HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    ],
+)
+def test_a_request_without_a_known_end_is_refused_and_the_connection_closed(
+    stand_in: StandIn, request_bytes: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", stand_in.port), timeout=20) as connection:
+        connection.sendall(request_bytes)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_requests_sent_together_are_answered_in_order(stand_in: StandIn) -> None:
+    with socket.create_connection(("127.0.0.1", stand_in.port), timeout=20) as connection:
+        head = b"HTTP/1.1\r\nHost: x\r\n\r\n"
+        connection.sendall(b"HEAD / " + head + b"GET /api/version " + head + b"GET /nowhere " + head)
+        received = b""
+        while b"page not found" not in received:
+            received += connection.recv(4096)
+    assert re.findall(rb"HTTP/1.1 ([0-9]+)", received) == [b"200", b"200", b"404"]
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/api/chat"), ("POST", "/api/pull"), ("GET", "/etc/passwd")])
 def test_another_path_is_not_found(client: httpx.Client, method: str, path: str) -> None:
     assert client.request(method, path, json={}).status_code == 404
@@ -275,7 +306,7 @@ def test_it_is_gone_after_stop_even_from_the_middle_of_an_answer() -> None:
     stand_in.stop()
 
 
-def test_its_address_is_known_only_while_it_runs() -> None:
+def test_its_address_is_known_once_it_has_started() -> None:
     stand_in = StandIn(latency_seconds=0)
     with pytest.raises(RuntimeError, match="not started"):
         _ = stand_in.base_url
