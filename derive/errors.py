@@ -7,7 +7,8 @@
     ├── RunError                    a run ended without a valid answer; each leaf is one ``error_kind``
     │   ├── UnknownInterrogation  InvalidInput  EvidenceMissing  EvidenceTooLarge
     │   │   ModelNotFound  AnswerTooLarge  SchemaRefused      → the job fails
-    │   ├── InvalidOutput  UngroundedOutput                   → asked again at once, told what was wrong
+    │   ├── InvalidOutput  UngroundedOutput
+    │   │   UnsupportedOutput                                 → asked again at once, told what was wrong
     │   ├── TruncatedOutput                                   → asked again at once with more room
     │   ├── ModelTimeout  ModelCrashed  InternalError         → tried again after a backoff
     │   ├── ModelUnavailable  ModelOverloaded
@@ -50,6 +51,7 @@ class ErrorKind(StrEnum):
     SCHEMA_REFUSED = "schema_refused"
     INVALID_OUTPUT = "invalid_output"
     UNGROUNDED_OUTPUT = "ungrounded_output"
+    UNSUPPORTED_OUTPUT = "unsupported_output"
     TRUNCATED_OUTPUT = "truncated_output"
     MODEL_TIMEOUT = "model_timeout"
     MODEL_CRASHED = "model_crashed"
@@ -153,6 +155,13 @@ class UngroundedOutput(RunError):
     """The answer cites evidence that does not exist, or words that do not stand there."""
 
     kind = ErrorKind.UNGROUNDED_OUTPUT
+    then = Then.ASK_AGAIN
+
+
+class UnsupportedOutput(RunError):
+    """The answer states values that their own quotes refute."""
+
+    kind = ErrorKind.UNSUPPORTED_OUTPUT
     then = Then.ASK_AGAIN
 
 

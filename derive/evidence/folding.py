@@ -104,8 +104,12 @@ class Folded:
         """Look where the letters are the same first: that takes linear time, and rarely leads astray."""
         marked, marks = self._marked
         letters, places = self._letters
-        pattern, wanted_letters = _pattern(wanted), wanted.text.translate(_LETTERS_ONLY)
+        wanted_letters = wanted.text.translate(_LETTERS_ONLY)
         found, tries, done = letters.find(wanted_letters) if wanted_letters else -1, 0, 0
+        if found < 0:
+            # Most quotes that are looked for in vain end here, before a pattern is compiled.
+            return
+        pattern = _pattern(wanted)
         while found >= 0 and tries < _MAX_TRIES:
             first = places[found]
             # A quote may begin with a hyphen or a space.

@@ -1,6 +1,8 @@
 """What a run is told about the invalid answer of the run before it (``correction.json``)."""
 
 import json
+from collections.abc import Mapping
+from itertools import accumulate
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -9,8 +11,10 @@ from derive.errors import ErrorKind
 from derive.strict_types import Frozen, Guid
 
 MAX_ERROR_CHARACTERS = 1_000
-MAX_DETAILS = 8
+MAX_DETAILS = 24
 MAX_DETAIL_CHARACTERS = 300
+MAX_DETAILS_CHARACTERS = 2_400
+"""Of all details together: they go into a prompt that has to fit."""
 
 
 class Correction(Frozen):
@@ -65,15 +69,22 @@ def _details(report_json: str | bytes | None) -> tuple[str, ...]:
     try:
         checks = json.loads(report_json)["checks"]
         found = [detail for check in checks if check["result"] == "failed" for detail in check["details"]]
-        said = [_detail(detail["path"], detail["problem"], detail.get("excerpt")) for detail in found]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        said = [_detail(detail) for detail in found]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ()
-    return tuple(said[:MAX_DETAILS])
+    lengths = accumulate(map(len, said))
+    kept = sum(length <= MAX_DETAILS_CHARACTERS for length in lengths)
+    if kept == len(said) <= MAX_DETAILS:
+        return tuple(said)
+    kept = min(kept, MAX_DETAILS - 1)
+    return (*said[:kept], f"and {len(said) - kept} more")
 
 
-def _detail(path: str, problem: str, excerpt: str | None) -> str:
+def _detail(detail: Mapping[str, Any]) -> str:
+    why, excerpt = detail.get("why"), detail.get("excerpt")
+    reason = f": {why}" if why else ""
     quoted = f" (you wrote: {excerpt})" if excerpt else ""
-    return shorten(f"{path}: {problem}{quoted}", MAX_DETAIL_CHARACTERS)
+    return shorten(f"{detail['path']}: {detail['problem']}{reason}{quoted}", MAX_DETAIL_CHARACTERS)
 
 
 def _one_line(text: str, delimiter: str) -> str:

@@ -16,6 +16,8 @@ from pydantic import BaseModel
 
 from derive.errors import ConfigurationError
 from derive.evidence.contracts import EvidenceBundle
+from derive.facts.rules import FactRules
+from derive.facts.terms import Terms
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.correction import Correction, correction_after
 from derive.interrogations.rendering import render_prompt
@@ -103,11 +105,33 @@ class Definition:
             correction=correction,
         )
 
+    @cached_property
+    def fact_rules(self) -> FactRules:
+        """How the facts of its answers are judged, as the schema declares it."""
+        return FactRules.of_schema(self.output_schema)
+
     def validate(
-        self, content: str, bundle: EvidenceBundle, *, output_model: type[BaseModel] | None = None
+        self,
+        content: str,
+        bundle: EvidenceBundle,
+        *,
+        output_model: type[BaseModel] | None = None,
+        entity: str = "",
+        terms: Terms = Terms(),  # noqa: B008 (frozen)
     ) -> Validation:
-        """Return the report on an answer; nothing the model can write makes this raise."""
-        return validate_answer(content, schema=self.answer_schema, bundle=bundle, output_model=output_model)
+        """Return the report on an answer, its facts judged; nothing the model can write makes this raise.
+
+        ``entity`` is the name of what the answer is about; ``terms`` say whether it stands though some facts do not.
+        """
+        return validate_answer(
+            content,
+            schema=self.answer_schema,
+            bundle=bundle,
+            output_model=output_model,
+            fact_rules=self.fact_rules,
+            entity=entity,
+            terms=terms,
+        )
 
     def __str__(self) -> str:
         return f"{self.interrogation_key} {self.version}"

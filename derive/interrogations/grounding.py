@@ -1,52 +1,48 @@
-"""Holds every cited fact of an answer against the evidence it cites.
+"""Finds where the quotes of an answer stand in the evidence they cite.
 
 A cited fact is any object, anywhere in the answer, that has both ``evidence_ids`` and ``quote``. Each id must exist,
 and the quote must be a slice of at least one item it cites, white space normalised. A quote that is none is compared
-once more with typography folded on both sides (``derive.evidence.folding``), and the report names such quotes. A quote
-needs two letters or digits, unless the item itself has fewer.
+once more with typography folded on both sides (``derive.evidence.folding``). A quote needs two letters or digits,
+unless the item itself has fewer.
 """
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.folding import Folded, count_word_characters, fold
 from derive.interrogations.report import Detail, excerpt_of, path_of
 
-MAX_PROBLEMS = 10
-MAX_FOLDED_TOLD = 100
 MIN_WORD_CHARACTERS = 2
 """Of a quote: one letter stands in nearly any text, so it proves nothing."""
+MAX_LOOKED_FOR_ELSEWHERE = 20
+"""Of the quotes that do not stand where they should: each is looked for in every item."""
 _MAX_IDS_SHOWN = 10
 _MAX_ID_CHARACTERS = 60
+_WORD = re.compile(r"\S+")
 
 Path = tuple[int | str, ...]
 
 
-@dataclass(frozen=True)
-class Grounding:
-    """How an answer's quotes stand: what is wrong, and where quotes stand only once typography is folded."""
+class Place(NamedTuple):
+    """Where a quote stands: the first cited item that has it, and the first of its ``occurrences`` there.
 
-    problems: tuple[Detail, ...]
-    folded_quotes: tuple[str, ...]
+    ``start`` and ``end`` (exclusive) are code points of the item's text. ``is_folded``: only once typography is folded.
+    """
+
+    evidence_id: str
+    start: int
+    end: int
+    occurrences: int
+    is_folded: bool = False
 
 
-def check_grounding(answer: Any, bundle: EvidenceBundle) -> Grounding:
-    """Judge the answer's cited facts; at most ten problems are told, and the paths of a hundred folded quotes."""
-    texts = {item.evidence_id: _Text(item.text) for item in bundle.items}
-    problems: list[Detail] = []
-    folded: list[str] = []
-    for path, fact in cited_facts(answer):
-        found = _judge(fact, texts, path)
-        if isinstance(found, Detail):
-            problems.append(found)
-        elif found and len(folded) < MAX_FOLDED_TOLD:
-            folded.append(path_of((*path, "quote")))
-        if len(problems) == MAX_PROBLEMS:
-            break
-    return Grounding(problems=tuple(problems), folded_quotes=tuple(folded))
+def is_cited_fact(value: dict[str, Any]) -> bool:
+    """Whether an object of an answer cites evidence for what it says."""
+    return "evidence_ids" in value and "quote" in value
 
 
 def cited_facts(answer: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -55,16 +51,64 @@ def cited_facts(answer: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, dict):
-            if "evidence_ids" in value and "quote" in value:
+            if is_cited_fact(value):
                 yield path, value
             waiting.extend(((*path, name), member) for name, member in reversed(value.items()))
         elif isinstance(value, list):
             waiting.extend(((*path, place), value[place]) for place in reversed(range(len(value))))
 
 
-def normalise_space(text: str) -> str:
-    """Return the text with every run of white space (Unicode's) as one space, and none at its ends."""
-    return " ".join(text.split())
+class Grounds:
+    """The evidence of one answer, in which its quotes are looked for."""
+
+    def __init__(self, bundle: EvidenceBundle) -> None:
+        self._texts = {item.evidence_id: _Text(item.text) for item in bundle.items}
+        self._looks_left = MAX_LOOKED_FOR_ELSEWHERE
+
+    def place_of(self, fact: dict[str, Any], path: Path) -> Place | Detail:
+        """Return where a cited fact's quote stands, or what is wrong with it."""
+        ids, texts = fact["evidence_ids"], self._texts
+        if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
+            return Detail(path=path_of((*path, "evidence_ids")), problem="must name the evidence the quote stands in")
+        unknown = [name for name in ids if name not in texts]
+        if unknown:
+            problem = f"names evidence that does not exist; there is: {_some_ids(texts)}"
+            return Detail(path=path_of((*path, "evidence_ids")), problem=problem, excerpt=excerpt_of(unknown[0]))
+        return self._place_of_quote(fact["quote"], ids, path)
+
+    def text_of(self, evidence_id: str) -> str:
+        """Return the text of an item that exists."""
+        return self._texts[evidence_id].text
+
+    def _place_of_quote(self, written: Any, ids: list[str], path: Path) -> Place | Detail:
+        quote = _Quote(written) if isinstance(written, str) else None
+        if quote is None or quote.is_empty:
+            return Detail(path=path_of((*path, "quote")), problem="is empty: it must be copied from the evidence")
+        provable = {name: self._texts[name] for name in ids if self._texts[name].is_proven_by(quote)}
+        if not provable:
+            problem = f"has fewer than {MIN_WORD_CHARACTERS} letters or digits, which proves nothing: quote whole words"
+            return Detail(path=path_of((*path, "quote")), problem=problem, excerpt=excerpt_of(written))
+        for name, text in provable.items():
+            found = text.place_of(quote)
+            if found is not None:
+                return Place(name, *found)
+        for name, text in provable.items():
+            found = text.folded_place_of(quote)
+            if found is not None:
+                return Place(name, *found, is_folded=True)
+        problem = f"does not stand in the evidence it cites ({_some_ids(ids)})"
+        elsewhere = self._items_with(quote)
+        if elsewhere:
+            problem += f"; it stands in {_some_ids(elsewhere)}, which is not cited"
+        else:
+            problem += ": it must be copied character by character"
+        return Detail(path=path_of((*path, "quote")), problem=problem, excerpt=excerpt_of(written))
+
+    def _items_with(self, quote: "_Quote") -> list[str]:
+        if self._looks_left == 0:
+            return []
+        self._looks_left -= 1
+        return [name for name, text in self._texts.items() if text.place_of(quote) or text.folded_place_of(quote)]
 
 
 class _Quote:
@@ -72,7 +116,7 @@ class _Quote:
 
     def __init__(self, written: str) -> None:
         self._written = written
-        self.spaced = normalise_space(written)
+        self.spaced = " ".join(written.split())
 
     @cached_property
     def folded(self) -> Folded:
@@ -89,65 +133,55 @@ class _Quote:
 
 
 class _Text:
-    """An item's text; it is normalised and folded only for a quote that does not stand in it as it is."""
+    """An item's text, with its white space normalised; it is folded only for a quote that does not stand there."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-
-    @cached_property
-    def _spaced(self) -> str:
-        return normalise_space(self._text)
+        self.text = text
+        self._spaced = " ".join(text.split())
 
     @cached_property
     def _folded(self) -> Folded:
-        return fold(self._text)
+        return fold(self.text)
 
-    def has(self, quote: _Quote) -> bool:
-        """Whether the quote stands here, white space normalised."""
-        # A normalised quote that stands in the text stands in the normalised text too: nothing in it would change.
-        return quote.spaced in self._text or quote.spaced in self._spaced
+    @cached_property
+    def _word_characters(self) -> int:
+        return count_word_characters(self.text)
 
-    def has_folded(self, quote: _Quote) -> bool:
-        """Whether the quote stands here once typography is folded."""
-        return self._folded.find(quote.folded) is not None
+    @cached_property
+    def _words(self) -> tuple[list[int], list[int]]:
+        """Where each word begins: with white space normalised, and in the text."""
+        starts, ends = zip(*(match.span() for match in _WORD.finditer(self.text)), strict=True)
+        spaced, place = [], 0
+        for start, end in zip(starts, ends, strict=True):
+            spaced.append(place)
+            place += end - start + 1
+        return spaced, list(starts)
+
+    def place_of(self, quote: _Quote) -> tuple[int, int, int] | None:
+        """Return where the quote stands first (start, end) and how often, white space normalised."""
+        wanted = quote.spaced
+        start = self._spaced.find(wanted)
+        if start < 0:
+            return None
+        occurrences = self._spaced.count(wanted)
+        return self._in_text(start), self._in_text(start + len(wanted) - 1) + 1, occurrences
+
+    def _in_text(self, place: int) -> int:
+        """Return where in the text a character stands that is no white space."""
+        if len(self._spaced) == len(self.text):
+            return place
+        spaced, starts = self._words
+        word = bisect_right(spaced, place) - 1
+        return starts[word] + place - spaced[word]
+
+    def folded_place_of(self, quote: _Quote) -> tuple[int, int, int] | None:
+        """Return where the quote stands first (start, end) and how often, once typography is folded."""
+        found = list(self._folded.find_all(quote.folded))
+        return (*found[0], len(found)) if found else None
 
     def is_proven_by(self, quote: _Quote) -> bool:
         """Whether the quote holds enough to prove anything of this text."""
-        if quote.word_characters >= MIN_WORD_CHARACTERS:
-            return True
-        return quote.word_characters >= count_word_characters(self._text)
-
-
-def _judge(fact: dict[str, Any], texts: dict[str, _Text], path: Path) -> Detail | bool:
-    """Return what is wrong with a cited fact, or else whether its quote stands only once typography is folded."""
-    ids = fact["evidence_ids"]
-    if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
-        return Detail(path=path_of((*path, "evidence_ids")), problem="must name the evidence the quote stands in")
-    unknown = [name for name in ids if name not in texts]
-    if unknown:
-        problem = f"names evidence that does not exist; there is: {_some_ids(texts)}"
-        return Detail(path=path_of((*path, "evidence_ids")), problem=problem, excerpt=excerpt_of(unknown[0]))
-    return _judge_quote(fact["quote"], ids, texts, path_of((*path, "quote")))
-
-
-def _judge_quote(written: Any, ids: list[str], texts: dict[str, _Text], path: str) -> Detail | bool:
-    quote = _Quote(written) if isinstance(written, str) else None
-    if quote is None or quote.is_empty:
-        return Detail(path=path, problem="is empty: it must be copied from the evidence")
-    provable = [texts[name] for name in ids if texts[name].is_proven_by(quote)]
-    if not provable:
-        problem = f"has fewer than {MIN_WORD_CHARACTERS} letters or digits, which proves nothing: quote whole words"
-        return Detail(path=path, problem=problem, excerpt=excerpt_of(written))
-    stands = any(text.has(quote) for text in provable)
-    if stands or any(text.has_folded(quote) for text in provable):
-        return not stands
-    elsewhere = [name for name, text in texts.items() if text.has(quote) or text.has_folded(quote)]
-    problem = f"does not stand in the evidence it cites ({_some_ids(ids)})"
-    if elsewhere:
-        problem += f"; it stands in {_some_ids(elsewhere)}, which is not cited"
-    else:
-        problem += ": it must be copied character by character"
-    return Detail(path=path, problem=problem, excerpt=excerpt_of(written))
+        return quote.word_characters >= MIN_WORD_CHARACTERS or quote.word_characters >= self._word_characters
 
 
 def _some_ids(ids: Any) -> str:

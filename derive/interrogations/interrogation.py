@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from derive.contracts import Bounds
+from derive.facts.terms import OnBadFact
 from derive.interrogations.definition import Definition
 from derive.interrogations.lint import LintFinding
 
 
 @dataclass(frozen=True)
 class Interrogation:
-    """A definition, the models of its input and output, and how much evidence it looks at.
+    """A definition, the models of its input and output, how much evidence it looks at, what it does about bad facts.
 
     ``warnings`` is what the lint found and let pass; ``where`` is the package or folder it came from.
     """
@@ -20,6 +21,7 @@ class Interrogation:
     input_model: type[BaseModel]
     output_model: type[BaseModel]
     bounds: Bounds
+    on_bad_fact: OnBadFact = OnBadFact.ASK_AGAIN
     warnings: tuple[LintFinding, ...] = ()
     where: str = ""
 

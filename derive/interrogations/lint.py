@@ -43,7 +43,7 @@ def lint_schema(schema: Any) -> tuple[LintFinding, ...]:
         )
     return tuple(
         LintFinding(path=path, level=problem.level, problem=problem.what, instead=problem.instead)
-        for path, node in _nodes(schema, "#")
+        for path, node in schema_nodes(schema, "#")
         for problem in (*problems_of(node), *_reference_problems(node, schema))
     )
 
@@ -95,7 +95,7 @@ def _prompt_error(line: int, problem: str, instead: str) -> LintFinding:
     return LintFinding(path=f"prompt.md line {line}", level="error", problem=problem, instead=instead)
 
 
-def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def schema_nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yield every schema in a schema, itself first, with its JSON pointer."""
     yield path, node
     if not isinstance(node, Mapping):
@@ -104,12 +104,12 @@ def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         here = f"{path}/{keyword}"
         if keyword in SUBSCHEMA_MAPS and isinstance(value, Mapping):
             for name, member in value.items():
-                yield from _nodes(member, f"{here}/{str(name).replace('~', '~0').replace('/', '~1')}")
+                yield from schema_nodes(member, f"{here}/{str(name).replace('~', '~0').replace('/', '~1')}")
         elif keyword in SUBSCHEMA_LISTS and isinstance(value, list):
             for place, member in enumerate(value):
-                yield from _nodes(member, f"{here}/{place}")
+                yield from schema_nodes(member, f"{here}/{place}")
         elif keyword in SUBSCHEMAS and not (keyword == "additionalProperties" and isinstance(value, bool)):
-            yield from _nodes(value, here)
+            yield from schema_nodes(value, here)
 
 
 def _reference_problems(node: Any, root: Mapping[str, Any]) -> Iterator[Problem]:

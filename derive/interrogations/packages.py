@@ -1,7 +1,8 @@
 """Loads one interrogation from its package: ``prompt.md``, ``output.py``, ``rubric.md``.
 
 ``output.py`` declares ``VERSION = "1.0.0"`` and ``class Output(BaseModel)``; optionally ``class Input(BaseModel)``
-(without it: the envelope) and ``BOUNDS = Bounds(…)``. Whatever is wrong is a ConfigurationError that names the file.
+(without it: the envelope), ``BOUNDS = Bounds(…)``, ``ON_BAD_FACT = "ask_again"`` and ``MANY = {"alias"}``. Whatever is
+wrong is a ConfigurationError that names the file.
 """
 
 import hashlib
@@ -22,8 +23,11 @@ from pydantic.errors import PydanticUserError
 
 from derive.contracts import Bounds
 from derive.errors import ConfigurationError
+from derive.facts.rules import MANY
+from derive.facts.terms import OnBadFact
 from derive.interrogations.definition import Definition
 from derive.interrogations.envelope import EntityInput
+from derive.interrogations.fact_lint import lint_facts
 from derive.interrogations.interrogation import Interrogation
 from derive.interrogations.lint import LintFinding, lint_prompt, lint_schema
 from derive.interrogations.patterns import wire_pattern
@@ -90,7 +94,12 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
     if not isinstance(bounds, Bounds):
         raise ConfigurationError(f"{folder / 'output.py'}: BOUNDS is no derive.contracts.Bounds")
     schema = _schema(output_model, folder)
-    findings = (*lint_schema(schema), *lint_prompt(prompt, input_names=input_model.model_fields))
+    many = _many(module, folder)
+    if many:
+        # In the schema, because that is what a run keeps of its definition.
+        schema[MANY] = many
+    prompt_findings = lint_prompt(prompt, input_names=input_model.model_fields)
+    findings = (*lint_schema(schema), *lint_facts(schema), *prompt_findings)
     _refuse_errors(findings, where)
     definition = Definition(
         interrogation_key=key,
@@ -105,6 +114,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
         input_model=input_model,
         output_model=output_model,
         bounds=bounds,
+        on_bad_fact=_on_bad_fact(module, folder),
         warnings=findings,
         where=where,
     )
@@ -136,6 +146,22 @@ def _model(module: ModuleType, name: str, folder: Traversable) -> type[BaseModel
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise ConfigurationError(f"{folder / 'output.py'}: there must be a class {name}(pydantic.BaseModel)")
     return model
+
+
+def _on_bad_fact(module: ModuleType, folder: Traversable) -> OnBadFact:
+    given = str(getattr(module, "ON_BAD_FACT", OnBadFact.ASK_AGAIN))
+    if given not in list(OnBadFact):
+        one_of = ", ".join(OnBadFact)
+        raise ConfigurationError(f"{folder / 'output.py'}: ON_BAD_FACT must be one of {one_of}, not {given!r}")
+    return OnBadFact(given)
+
+
+def _many(module: ModuleType, folder: Traversable) -> list[str]:
+    """Return the fact keys that may have several values, in the alphabet's order."""
+    given: object = getattr(module, "MANY", ())
+    if not isinstance(given, set | frozenset | list | tuple) or not all(isinstance(key, str) and key for key in given):
+        raise ConfigurationError(f"{folder / 'output.py'}: MANY must be a set of fact keys, not {given!r}")
+    return sorted(set(given))
 
 
 def _schema(output_model: type[BaseModel], folder: Traversable) -> Any:

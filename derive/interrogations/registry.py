@@ -69,6 +69,10 @@ class Registry:
         known = ", ".join(keys[:_MAX_KEYS_SHOWN]) + (", …" if len(keys) > _MAX_KEYS_SHOWN else "")
         raise UnknownInterrogation(f"there is no interrogation {key[:200]!r}{hint} (known: {known or 'none'})")
 
+    def with_definition(self, definition_sha256: str) -> Interrogation | None:
+        """Return the interrogation that has this definition; None when its code has moved on."""
+        return next((one for one in self._all if one.definition.definition_sha256 == definition_sha256), None)
+
     def check(self, job: JobInput) -> BaseModel:
         """Return a job's input as its interrogation's model, or raise InvalidInput with each field and reason.
 

@@ -1,23 +1,29 @@
-"""Validates one answer: JSON, schema, model, grounding, in this order; the first that fails ends it."""
+"""Validates one answer: JSON, schema, model, in this order; the first that fails ends it. Then its facts are judged."""
 
 import math
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from derive.errors import InvalidOutput, UngroundedOutput
+from derive.errors import InvalidOutput
 from derive.evidence.contracts import EvidenceBundle
+from derive.facts.judging import judge_facts
+from derive.facts.rules import FactRules
+from derive.facts.standing import standing_of
+from derive.facts.terms import Terms
 from derive.interrogations.answer_schema import AnswerSchema
-from derive.interrogations.grounding import check_grounding
+from derive.interrogations.grounding import is_cited_fact
 from derive.interrogations.report import Detail, Validation, ValidationCheck, excerpt_of, message_of, path_of
 from derive.strict_types import parse_json
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
 """Of one answer: some hundred times the largest that is asked for, and judged within seconds."""
+MAX_FACTS = 10_000
+"""Of one answer: so many are judged within a second, and stored in one call."""
 _MAX_PROBLEMS = 10
 _MAX_PROBLEM_CHARACTERS = 200
-_NAMES = ("json", "schema", "model", "grounding")
+_NAMES = ("json", "schema", "model", "grounding", "proof")
 
 
 class _Refused(Exception):
@@ -32,6 +38,9 @@ def validate_answer(
     schema: AnswerSchema,
     bundle: EvidenceBundle,
     output_model: type[BaseModel] | None,
+    fact_rules: FactRules,
+    entity: str,
+    terms: Terms,
 ) -> Validation:
     """Return the report on an answer; whatever the model wrote, this raises nothing.
 
@@ -49,12 +58,18 @@ def validate_answer(
         else:
             _refuse_if(_model_faults(content, output_model))
             checks.append(ValidationCheck(name="model", result="passed"))
-        grounding = check_grounding(value, bundle)
-        _refuse_if(grounding.problems)
-        checks.append(ValidationCheck(name="grounding", result="passed"))
     except _Refused as refused:
-        return _refuse(checks, refused.details)
-    return Validation(checks=tuple(checks), value=value, error=None, folded_quotes=grounding.folded_quotes)
+        return _refuse(checks, refused.details, terms)
+    judged = judge_facts(value, bundle, fact_rules, entity=entity)
+    fact_checks, error = standing_of(judged, terms)
+    return Validation(
+        checks=(*checks, *fact_checks),
+        value=value,
+        error=error,
+        folded_quotes=judged.folded_quotes,
+        facts=judged.facts,
+        terms=terms,
+    )
 
 
 def _refuse_if(details: tuple[Detail, ...]) -> None:
@@ -62,17 +77,12 @@ def _refuse_if(details: tuple[Detail, ...]) -> None:
         raise _Refused(*details)
 
 
-def _refuse(passed: list[ValidationCheck], details: tuple[Detail, ...]) -> Validation:
+def _refuse(passed: list[ValidationCheck], details: tuple[Detail, ...], terms: Terms) -> Validation:
     failed, *rest = _NAMES[len(passed) :]
     checks = [*passed, ValidationCheck.model_validate({"name": failed, "result": "failed", "details": details})]
     checks += [ValidationCheck.model_validate({"name": name, "result": "skipped"}) for name in rest]
-    problems = message_of(details)
-    error = (
-        UngroundedOutput(f"the answer is not grounded: {problems}")
-        if failed == "grounding"
-        else InvalidOutput(f"the answer is not valid ({failed}): {problems}")
-    )
-    return Validation(checks=tuple(checks), value=None, error=error)
+    error = InvalidOutput(f"the answer is not valid ({failed}): {message_of(details)}")
+    return Validation(checks=tuple(checks), value=None, error=error, terms=terms)
 
 
 def _parse(content: str) -> Any:
@@ -92,7 +102,7 @@ def _parse(content: str) -> Any:
 def _check_values(answer: Any) -> None:
     """Refuse what is JSON but cannot be kept or worked with; without recursion, however deep the answer is."""
     waiting: list[tuple[Any, tuple[int | str, ...]]] = [(answer, ())]
-    seen = 0
+    seen = facts = 0
     while waiting:
         value, path = waiting.pop()
         seen += 1
@@ -105,13 +115,21 @@ def _check_values(answer: Any) -> None:
         elif isinstance(value, float) and not math.isfinite(value):
             raise _Refused(Detail(path=path_of(path), problem="is too large a number", excerpt=str(value)))
         elif isinstance(value, dict):
-            for name in value:
-                _check_text(name, path)
+            facts += _check_object(value, path)
+            if facts > MAX_FACTS:
+                raise _Refused(Detail(path="the answer", problem=f"holds more than {MAX_FACTS} facts"))
             waiting.extend((member, (*path, name)) for name, member in value.items())
         elif isinstance(value, list):
             if seen + len(waiting) + len(value) > MAX_VALUES:
                 raise _Refused(Detail(path=path_of(path), problem=f"holds more than {MAX_VALUES} values"))
             waiting.extend((member, (*path, place)) for place, member in enumerate(value))
+
+
+def _check_object(value: dict[str, Any], path: tuple[int | str, ...]) -> bool:
+    """Refuse names that cannot be kept; return whether it is a fact."""
+    for name in value:
+        _check_text(name, path)
+    return is_cited_fact(value)
 
 
 def _check_text(text: str, path: tuple[int | str, ...]) -> None:

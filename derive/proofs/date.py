@@ -37,14 +37,14 @@ _OPEN = {
 
 def judge_date(value: str, quote: str, context: Context) -> Judgement:
     """Judge a date, a part of one, a stretch of time, or a time of day."""
-    found = dates(_in_full(value))
+    found = dates(in_full(value))
     times = times_of_day(value)
     if not found:
         if times:
             return judge_times(times, quote, supported("The quote gives that time."))
         return _judge_bare_year(value, quote, context)
     wanted = next((date for date in found if date.is_range), found[-1])
-    quote = _in_full(quote)
+    quote = in_full(quote)
     reading, said = read(quote), shown(value)
     if wanted.impossible:
         return _judge_impossible(reading, dates(quote), wanted, said)
@@ -56,7 +56,7 @@ def is_date(value: str) -> bool:
     """Whether a whole value is one date, a range of dates, or a time of day."""
     if not _MAY_BE_DATE.search(value) and _DATE_WORDS.isdisjoint(read(value).low):
         return False
-    value = _in_full(value)
+    value = in_full(value)
     found = [date for date in dates(value) if not date.is_range]
     if not found:
         return len(value) < 12 and bool(times_of_day(value))
@@ -67,14 +67,14 @@ def is_date(value: str) -> bool:
 
 def is_same_date(first: str, second: str) -> bool:
     """Whether two values name the same date with the same precision."""
-    ours, theirs = dates(_in_full(first)), dates(_in_full(second))
+    ours, theirs = dates(in_full(first)), dates(in_full(second))
     if not ours or len(ours) != len(theirs) or times_of_day(first) != times_of_day(second):
         return False
     pairs = list(zip(ours, theirs, strict=True))
     return all(fit(one, other) is Fit.SAME and fit(other, one) is Fit.SAME for one, other in pairs)
 
 
-def _in_full(text: str) -> str:
+def in_full(text: str) -> str:
     """Write the second year of "1914–18" in full."""
     if "-" not in text and "–" not in text and "/" not in text:
         return text

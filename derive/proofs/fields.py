@@ -16,7 +16,7 @@ UNJUDGED = "none"
 
 _REFERENCE = "#/$defs/"
 _MOST_SCHEMAS = 2_000
-_ABOUT_THE_FACT = frozenset({"quote", "evidence_ids", "confidence", "fact_key"})
+_ABOUT_THE_FACT = frozenset({"quote", "evidence_ids", "confidence", "fact_key", "key"})
 _DECLARATIONS = frozenset({"proof", "unit", "synonyms"})
 
 Path = tuple[str, ...]
@@ -39,17 +39,18 @@ def read_field_proofs(schema: Mapping[str, Any]) -> dict[Path, dict[str, FieldPr
 
     The key is the object's path, with "*" for a place in a list: ``("facts", "*")``. A cited object has the members
     ``evidence_ids`` and ``quote``. Judged are ``value`` and each member that declares ``proof``, ``unit`` or
-    ``synonyms``, unless its ``proof`` is "none". An enum gives the choices; ``synonyms`` maps each of them to a list.
+    ``synonyms``, unless its ``proof`` is "none"; where there is none of these, the one member that says anything else.
+    An enum gives the choices; ``synonyms`` maps each of them to a list.
     """
     definitions = schema.get("$defs")
     walk = _Walk(definitions if isinstance(definitions, Mapping) else {})
     found: dict[Path, dict[str, FieldProof]] = {}
     for path, properties in walk.cited_objects(schema, (), ()):
         members = found.setdefault(path, {})
-        for name, member in properties.items():
-            resolved = walk.resolved(member)
-            if name not in _ABOUT_THE_FACT and (name == "value" or not _DECLARATIONS.isdisjoint(resolved)):
-                members[name] = _field_proof(resolved)
+        others = {name: walk.resolved(member) for name, member in properties.items() if name not in _ABOUT_THE_FACT}
+        declared = [name for name in others if name == "value" or not _DECLARATIONS.isdisjoint(others[name])]
+        for name in declared or (others if len(others) == 1 else ()):
+            members[name] = _field_proof(others[name])
         for name in [name for name, proof in members.items() if proof.proof == UNJUDGED]:
             del members[name]
     return found

@@ -24,13 +24,15 @@ def same_value(first: object, second: object, context: Context = Context()) -> b
     "Tatooine" and "tatooine", and two synonyms of one choice. A more precise value is another value: "1998" is not
     "May 1998". The relation is symmetric. It is transitive but for rounded conversions of units.
     """
-    ours, theirs = _text_of(first), _text_of(second)
-    if _plain(ours) == _plain(theirs):
+    ours, theirs = text_of(first), text_of(second)
+    if plain_text(ours) == plain_text(theirs):
         return True
     if not ours.strip() or not theirs.strip() or max(len(ours), len(theirs)) > MAX_CHARACTERS:
         return False
-    if context.choices and _choice(ours, context) == _choice(theirs, context):
-        return True
+    if context.choices:
+        choice = choice_of(ours, context)
+        if choice is not None and choice == choice_of(theirs, context):
+            return True
     truth = truth_of(ours)
     if truth is not None and truth_of(theirs) is truth and not (ours.strip().isdigit() and theirs.strip().isdigit()):
         return True
@@ -42,21 +44,25 @@ def _same_by_rule(ours: str, theirs: str, context: Context) -> bool:
     rules = {choose_rule(ours, context), choose_rule(theirs, context)}
     if "identifier" in rules or "choice" in rules:
         return False
-    if "date" in rules and is_same_date(ours, theirs):
-        return True
-    return _words(ours) == _words(theirs) and _same_quantities(ours, theirs, context)
+    if "date" in rules:
+        is_same = is_same_date(ours, theirs)
+        if is_same or rules == {"date"}:
+            return is_same
+    return content_words(ours) == content_words(theirs) and _same_quantities(ours, theirs, context)
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Return the text's tokens in small letters, one space between them."""
     return " ".join(read(text).low) if len(text) <= MAX_CHARACTERS else text
 
 
-def _choice(text: str, context: Context) -> str:
-    plain = _plain(text)
+def choice_of(text: str, context: Context) -> str | None:
+    """Return the choice that a text names by itself or a synonym; None for any other text."""
+    plain = plain_text(text)
     for choice, synonyms in context.choices.items():
-        if plain == _plain(choice) or any(plain == _plain(synonym) for synonym in synonyms):
+        if plain == plain_text(choice) or any(plain == plain_text(synonym) for synonym in synonyms):
             return choice
-    return text
+    return None
 
 
 def _same_quantities(first: str, second: str, context: Context) -> bool:
@@ -75,7 +81,7 @@ def _with_unit(quantity: Quantity, key: Key) -> Quantity:
     return quantity if quantity.unit is not None or key.unit is None else replace(quantity, unit=key.unit)
 
 
-def _words(text: str) -> list[str]:
+def content_words(text: str) -> list[str]:
     """Return the stems of a text's words outside its quantities."""
     taken = {at for one in quantities(text) for at in range(one.start, one.end)}
     words = read(text).low
@@ -84,7 +90,8 @@ def _words(text: str) -> list[str]:
     ]
 
 
-def _text_of(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a scalar value as text; empty for null and for an integer of over 400 digits."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int) and abs(value) >= 10**400:

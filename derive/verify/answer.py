@@ -3,12 +3,14 @@
 import contextlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from derive.errors import ConfigurationError, RunError
+from derive.errors import ConfigurationError, RunError, UnsupportedOutput
 from derive.evidence.contracts import EvidenceBundle
+from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Definition, Validation
 from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import AnswerAssembler
@@ -111,15 +113,19 @@ def check_judgement(
 ) -> None:
     """Validate the answer again and hold report, output and row against what comes of it.
 
-    Without ``output_model`` (its code has moved on) the schema and the grounding judge alone.
+    Without ``output_model`` (its code has moved on) the schema and the judged facts decide alone.
     """
     report = _report(files, findings)
     validation = None
     if definition is not None and bundle is not None and answer is not None and (report is not None or state.succeeded):
         try:
-            validation = definition.validate(answer.content, bundle, output_model=output_model)
+            validation = definition.validate(
+                answer.content, bundle, output_model=output_model, entity=_entity(run), terms=_terms(report)
+            )
         except ConfigurationError as error:
             findings.add("", Check.DEFINITION, f"its schema judges nothing: {error}")
+    if validation is not None and report is not None and _is_of_quotes_alone(report):
+        validation = _by_quotes_alone(validation)
     if validation is not None and report is not None:
         _compare_report(run, report, validation, findings)
     _check_output(run, state, files, validation, findings)
@@ -134,6 +140,33 @@ def _report(files: Mapping[str, bytes], findings: Findings) -> Any:
     except NotJson as error:
         findings.add("validation.json", Check.UNREADABLE, str(error))
         return None
+
+
+def _entity(run: StoredRun) -> str:
+    try:
+        job_input = parse_json(run.input_json)
+    except ValueError:
+        return ""
+    return entity_of(job_input) if isinstance(job_input, dict) else ""
+
+
+def _terms(report: Any) -> Terms:
+    """Return the terms that an answer was judged on; whether it is the right answer is for its report to say."""
+    on_bad_fact = member(report, "on_bad_fact")
+    if on_bad_fact not in list(OnBadFact):
+        return Terms(OnBadFact.KEEP if report is None else OnBadFact.STRICT)
+    return Terms(OnBadFact(on_bad_fact), may_ask_again=member(report, "may_ask_again") is not False)
+
+
+def _is_of_quotes_alone(report: Any) -> bool:
+    """Whether a report is of the time when quotes were looked for and values were not judged."""
+    return member(report, "on_bad_fact") is None
+
+
+def _by_quotes_alone(validation: Validation) -> Validation:
+    checks = tuple(check for check in validation.checks if check.name != "proof")
+    error = None if isinstance(validation.error, UnsupportedOutput) else validation.error
+    return replace(validation, checks=checks, error=error)
 
 
 def _compare_report(run: StoredRun, report: Any, validation: Validation, findings: Findings) -> None:

@@ -26,7 +26,9 @@ SUCCESS_LEAVES = frozenset(
     }
 )
 
-_JUDGED = frozenset({ErrorKind.INVALID_OUTPUT.value, ErrorKind.UNGROUNDED_OUTPUT.value})
+_JUDGED = frozenset(
+    kind.value for kind in (ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT, ErrorKind.UNSUPPORTED_OUTPUT)
+)
 _BEFORE_THE_REQUEST = frozenset({ErrorKind.INVALID_INPUT.value, ErrorKind.INTERNAL.value})
 
 

@@ -202,7 +202,7 @@ def _judge(
     record.know_answer(answer)
     rates.learn(question.make_up, answer.metrics.prompt_eval_count, model=model_key(question.request.model))
     with spans.step("validate"):
-        validation = question.definition.validate(answer.content, question.bundle, output_model=question.output_model)
+        validation = question.validate_and_judge_facts(answer.content)
     report = {**validation.report(), "answer_checks": [asdict(check) for check in checks]}
     record.add_file("validation.json", json.dumps(report, ensure_ascii=False, indent=2))
     if validation.error is not None:

@@ -15,8 +15,9 @@ from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import ReadLake, collect_sources
 from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits, make_up_of
-from derive.interrogations.definition import Correction, Definition, correction_after
-from derive.interrogations.registry import Registry
+from derive.facts.terms import OnBadFact, Terms, entity_of
+from derive.interrogations.definition import Correction, Definition, Validation, correction_after
+from derive.interrogations.registry import Interrogation, Registry
 from derive.ollama.chat import ChatOptions, ChatRequest
 from derive.ollama.models import ModelSnapshot
 from derive.ollama.settings import OllamaSettings
@@ -25,21 +26,32 @@ from derive.worker.previous_runs import PreviousRuns
 from derive.worker.run_record import RunRecord
 from derive.worker.token_history import model_key
 
-ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT})
+ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT, ErrorKind.UNSUPPORTED_OUTPUT})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What the model is asked in one run. ``body`` is the request's bytes."""
+    """What the model is asked in one run. ``body`` is the request's bytes.
+
+    ``entity`` is the name of what it is asked about; ``terms`` say whether an answer stands though some facts do not.
+    """
 
     definition: Definition
     output_model: type[BaseModel] | None
+    entity: str
+    terms: Terms
     bundle: EvidenceBundle
     request: ChatRequest
     is_jobs_own_model: bool
     make_up: MakeUp
     estimate: Estimate
     body: bytes
+
+    def validate_and_judge_facts(self, answer: str) -> Validation:
+        """Return the report on the model's answer, with a verdict on each of its facts."""
+        return self.definition.validate(
+            answer, self.bundle, output_model=self.output_model, entity=self.entity, terms=self.terms
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +74,9 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     own_input = _read_input(claim)
     previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
     if previous is None:
-        interrogation = sources.registry.get(claim.interrogation_key)
-        definition = interrogation.definition
-        output_model: type[BaseModel] | None = interrogation.output_model
+        registered = sources.registry.get(claim.interrogation_key)
+        interrogation: Interrogation | None = registered
+        definition = registered.definition
         _know_definition(record, definition)
         sources.registry.check(_as_job_input(claim))
         items = collect_sources(
@@ -73,10 +85,10 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
             read_lake=sources.read_lake,
             read_run_output=sources.previous_runs.output_of,
         )
-        bundle = build_bundle(items, bounds=interrogation.bounds, redactor=sources.redactor)
+        bundle = build_bundle(items, bounds=registered.bounds, redactor=sources.redactor)
     else:
         definition, bundle = previous.definition, previous.bundle
-        output_model = _output_model_of(definition, sources.registry)
+        interrogation = sources.registry.with_definition(definition.definition_sha256)
         _know_definition(record, definition)
     record.know(evidence_sha256=bundle.sha256)
     record.add_file("evidence.json", bundle.model_dump_json(indent=2))
@@ -111,7 +123,9 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     record.open_stream()
     return Question(
         definition=definition,
-        output_model=output_model,
+        output_model=interrogation.output_model if interrogation else None,
+        entity=entity_of(own_input),
+        terms=_terms(claim, interrogation),
         bundle=bundle,
         request=request,
         is_jobs_own_model=claim.model_hint is not None or previous is not None,
@@ -148,16 +162,13 @@ def _as_job_input(claim: Claim) -> JobInput:
     )
 
 
-def _output_model_of(definition: Definition, registry: Registry) -> type[BaseModel] | None:
-    """Return the Pydantic model that belongs to a stored definition; None when its code has moved on."""
-    for interrogation in registry.all():
-        if interrogation.definition.definition_sha256 == definition.definition_sha256:
-            return interrogation.output_model
-    return None
-
-
 def _know_definition(record: RunRecord, definition: Definition) -> None:
     record.know(interrogation_version=definition.version, definition_sha256=definition.definition_sha256)
+
+
+def _terms(claim: Claim, interrogation: Interrogation | None) -> Terms:
+    on_bad_fact = interrogation.on_bad_fact if interrogation else OnBadFact.ASK_AGAIN
+    return Terms(on_bad_fact, may_ask_again=not claim.is_last_attempt)
 
 
 def _correction(claim: Claim, previous_runs: PreviousRuns) -> Correction | None:

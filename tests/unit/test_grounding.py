@@ -4,11 +4,18 @@ from typing import Any
 
 import pytest
 
-from derive.interrogations.grounding import check_grounding, cited_facts
+from derive.evidence.contracts import EvidenceBundle
+from derive.facts.judging import Judged, judge_facts
+from derive.facts.rules import FactRules
+from derive.interrogations.grounding import cited_facts
 from derive.interrogations.report import Detail
 from tests.unit.evidence_samples import bundle_of, fact
 
 BUNDLE = bundle_of(a="Luke was born on Tatooine", b="Leia is a princess", c="x", d="“Han” was not")
+
+
+def check_grounding(answer: Any, bundle: EvidenceBundle) -> Judged:
+    return judge_facts(answer, bundle, FactRules({}))
 
 
 def problems(answer: Any) -> list[tuple[str, str, str | None]]:
@@ -20,18 +27,15 @@ def problem(cited: Any) -> Detail:
     return detail
 
 
-def test_ten_problems_are_told_in_the_answers_order() -> None:
+def test_as_many_problems_are_told_as_an_answer_has_facts_in_the_answers_order() -> None:
     wrong = fact("nowhere to be found", "a")
     assert [path for path, _, _ in problems([wrong] * 9 + [fact("Luke", "a")])] == [f"[{n}].quote" for n in range(9)]
-    assert [path for path, _, _ in problems([wrong] * 12)] == [f"[{n}].quote" for n in range(10)]
+    assert [path for path, _, _ in problems([wrong] * 30)] == [f"[{n}].quote" for n in range(24)]
 
 
-def test_a_hundred_folded_quotes_are_named() -> None:
+def test_folded_quotes_are_named() -> None:
     folded, exact = fact('"Han" was', "d"), fact("“Han” was", "d")
     assert check_grounding([folded, exact], BUNDLE).folded_quotes == ("[0].quote",)
-    grounding = check_grounding([folded] * 102, BUNDLE)
-    assert grounding.problems == ()
-    assert grounding.folded_quotes == tuple(f"[{n}].quote" for n in range(100))
 
 
 def test_a_cited_fact_has_both_members_and_is_found_in_the_answers_order() -> None:

@@ -33,8 +33,8 @@ def test_a_valid_answer_is_returned_as_it_was_written() -> None:
     assert validation.error is None
     assert validation.value == json.loads(content)
     assert validation.output_json == '{"facts":[{"evidence_ids":["b"],"quote":"Leia is a princess"}]}'
-    assert [check.name for check in validation.checks] == ["json", "schema", "model", "grounding"]
-    assert results(validation) == ["passed", "passed", "skipped", "passed"]
+    assert [check.name for check in validation.checks] == ["json", "schema", "model", "grounding", "proof"]
+    assert results(validation) == ["passed", "passed", "skipped", "passed", "passed"]
 
 
 def test_no_facts_are_a_valid_answer() -> None:
@@ -73,7 +73,7 @@ def test_what_is_no_storable_json_is_invalid_output(content: str, why: str) -> N
     validation = validate(content)
     assert isinstance(validation.error, InvalidOutput)
     assert why in str(validation.error)
-    assert results(validation) == ["failed", "skipped", "skipped", "skipped"]
+    assert results(validation) == ["failed", "skipped", "skipped", "skipped", "skipped"]
     assert validation.value is None
     assert validation.output_json is None
     assert len(json.dumps(validation.report())) < 20_000
@@ -97,7 +97,7 @@ def test_what_is_not_the_schema_is_invalid_output_with_its_place(content: str, w
     validation = validate(content)
     assert isinstance(validation.error, InvalidOutput)
     assert why in str(validation.error)
-    assert results(validation) == ["passed", "failed", "skipped", "skipped"]
+    assert results(validation) == ["passed", "failed", "skipped", "skipped", "skipped"]
 
 
 def test_the_message_does_not_repeat_the_answer_but_the_details_show_its_beginning() -> None:
@@ -124,7 +124,7 @@ def test_the_output_model_has_a_word_of_its_own() -> None:
     validation = definition().validate('{"facts": []}', BUNDLE, output_model=Strict)
     assert isinstance(validation.error, InvalidOutput)
     assert "two facts are wanted" in str(validation.error)
-    assert results(validation) == ["passed", "passed", "failed", "skipped"]
+    assert results(validation) == ["passed", "passed", "failed", "skipped", "skipped"]
 
 
 def test_a_line_feed_after_the_end_does_not_match_an_anchored_pattern() -> None:
@@ -193,7 +193,7 @@ def test_a_quote_that_is_not_there_is_ungrounded_output(cited: dict[str, Any], w
     validation = validate(answer(cited))
     assert isinstance(validation.error, UngroundedOutput)
     assert why in str(validation.error)
-    assert results(validation) == ["passed", "passed", "skipped", "failed"]
+    assert results(validation) == ["passed", "passed", "skipped", "failed", "passed"]
     assert validation.report()["error_kind"] == ErrorKind.UNGROUNDED_OUTPUT
 
 

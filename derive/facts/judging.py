@@ -1,0 +1,141 @@
+"""Makes the facts of an answer: finds the place of each quote, and judges whether it supports the value."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from derive.evidence.contracts import EvidenceBundle
+from derive.facts.fact import BY_QUOTE, Fact
+from derive.facts.rules import FactRules, key_of_fact
+from derive.facts.whole_words import widened
+from derive.interrogations.grounding import Grounds, Path, Place, cited_facts
+from derive.interrogations.report import Detail, path_of
+from derive.proofs import FieldProof, Judgement, Verdict, judge, value_key
+from derive.proofs.judgement import worst
+
+MAX_PROBLEMS = 24
+"""Of one answer: so many quotes that do not stand are told."""
+MAX_KEY_UNITS = 200
+"""UTF-16 code units of a key that the database keeps."""
+_MAX_WHY_CHARACTERS = 1_000
+_MOST_CONFIDENT = 100
+
+
+class Judged(NamedTuple):
+    """The facts of an answer; what is wrong with quotes, bounded; the paths of quotes that stand only when folded."""
+
+    facts: tuple[Fact, ...]
+    problems: tuple[Detail, ...]
+    folded_quotes: tuple[str, ...]
+
+
+def judge_facts(answer: Any, bundle: EvidenceBundle, rules: FactRules, *, entity: str = "") -> Judged:
+    """Find the place of each cited object's quote in the evidence, and judge whether it supports the value.
+
+    ``entity`` is the name of what the facts are about. Whatever the texts hold, this raises nothing.
+    """
+    judge_one = _FactJudge(Grounds(bundle), rules, entity)
+    facts: list[Fact] = []
+    problems: list[Detail] = []
+    folded: list[str] = []
+    for index, (path, cited) in enumerate(cited_facts(answer)):
+        place = judge_one.grounds.place_of(cited, path)
+        if isinstance(place, Detail):
+            problems.append(place)
+        elif place.is_folded:
+            folded.append(path_of((*path, "quote")))
+        facts.append(judge_one.fact(index, path, cited, place))
+    return Judged(tuple(facts), tuple(problems[:MAX_PROBLEMS]), tuple(folded))
+
+
+class _FactJudge:
+    """Makes a fact of a cited object once it is known where its quote stands."""
+
+    def __init__(self, grounds: Grounds, rules: FactRules, entity: str) -> None:
+        self.grounds = grounds
+        self._rules = rules
+        self._entity = entity
+
+    def fact(self, index: int, path: Path, cited: Mapping[str, Any], place: Place | Detail) -> Fact:
+        members = self._rules.judged_members(cited, path)
+        key = key_of_fact(cited, members)
+        values = {name: cited[name] for name in members} or ({"value": cited["value"]} if "value" in cited else {})
+        found = place if isinstance(place, Place) else None
+        judgement = self._judgement(values, members, key or "", cited["quote"], place)
+        is_compared = found is not None and key not in self._rules.many and judgement.verdict is not Verdict.REFUTED
+        return Fact(
+            fact_index=index,
+            path=path_of(path),
+            fact_key=None if key is None else _shortened(key, MAX_KEY_UNITS),
+            value=_value_text(values),
+            value_key=_value_key(values, members, key) if key is not None and is_compared else None,
+            quote=cited["quote"] if isinstance(cited["quote"], str) else "",
+            evidence_id=found.evidence_id if found else None,
+            quote_start=found.start if found else None,
+            quote_end=found.end if found else None,
+            occurrences=found.occurrences if found else 0,
+            confidence=_confidence(cited.get("confidence")),
+            proof=judgement.proof,
+            verdict=judgement.verdict,
+            why=judgement.why[:_MAX_WHY_CHARACTERS],
+        )
+
+    def _judgement(
+        self, values: Mapping[str, Any], members: Mapping[str, FieldProof], key: str, quote: Any, place: Place | Detail
+    ) -> Judgement:
+        if isinstance(place, Detail):
+            return Judgement(Verdict.NOT_ENOUGH_INFO, f"Its {place.path.rpartition('.')[2]} {place.problem}.", BY_QUOTE)
+        whole = widened(quote, self.grounds.text_of(place.evidence_id), place.start, place.end)
+        return _judge(values, members, whole, key=key, entity=self._entity)
+
+
+def _judge(
+    values: Mapping[str, Any], members: Mapping[str, FieldProof], quote: str, *, key: str, entity: str
+) -> Judgement:
+    """Return the worst judgement of the members that say the value."""
+    if not members:
+        why = "The quote stands in the evidence; no rule judges the value." if values else "The quote is all it says."
+        return Judgement(Verdict.SUPPORTED, why, BY_QUOTE)
+    if len(members) == 1:
+        ((name, proof),) = members.items()
+        return judge(values[name], quote, proof.context(key=key or name, entity=entity))
+    judged = []
+    for name, proof in members.items():
+        judgement = judge(values[name], quote, proof.context(key=key if name == "value" else name, entity=entity))
+        judged.append(Judgement(judgement.verdict, f"{name}: {judgement.why}", judgement.proof))
+    return worst(judged)
+
+
+def _value_key(values: Mapping[str, Any], members: Mapping[str, FieldProof], key: str) -> str | None:
+    """Return the values' canonical form; None where there is none to compare."""
+    if len(values) == 1:
+        ((name, value),) = values.items()
+        return None if value is None else value_key(value, members.get(name, FieldProof()).context(key=key))
+    if not values:
+        return None
+    keys = {
+        name: value_key(value, members[name].context(key=key if name == "value" else name))
+        for name, value in values.items()
+    }
+    return value_key(json.dumps(keys, ensure_ascii=False, sort_keys=True), FieldProof(proof="identifier").context())
+
+
+def _value_text(values: Mapping[str, Any]) -> str | None:
+    """Return the value as text; of several members a JSON object of them."""
+    value = next(iter(values.values())) if len(values) == 1 else (dict(values) or None)
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _confidence(value: Any) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value <= _MOST_CONFIDENT else None
+
+
+def _shortened(text: str, max_units: int) -> str:
+    """Return the beginning of a text that has at most so many UTF-16 code units, without a blank at its end."""
+    if 2 * len(text) <= max_units:
+        return text
+    return text.encode("utf-16-le")[: 2 * max_units].decode("utf-16-le", errors="ignore").rstrip()
