@@ -76,7 +76,7 @@ def test_runs_of_every_end_verify_as_they_were_left(scene: Scene) -> None:
 
 @pytest.mark.parametrize("quote", ["born on\u00a0Corvessa", "Tala\u200b Venn", "took com-\nmand"])
 def test_a_quote_that_stands_once_folded_is_judged_alike_by_worker_and_verification(quote: str, scene: Scene) -> None:
-    (run,) = scene.work(behaviours.answer(facts_answer(quote)), max_attempts=1)
+    (run,) = scene.work(behaviours.answer(facts_answer(quote, value=quote)), max_attempts=1)
     assert run.status == "SUCCEEDED", run.error
     told = json.loads(scene.file(run, "validation.json").read_bytes()).get("folded_quotes", [])
     assert told == ([] if "\u00a0" in quote else ["facts[0].quote"])
@@ -85,7 +85,7 @@ def test_a_quote_that_stands_once_folded_is_judged_alike_by_worker_and_verificat
 
 @pytest.mark.parametrize("quote", ["\u200b\u2060", "T"])
 def test_a_quote_that_proves_nothing_is_refused_by_worker_and_verification(quote: str, scene: Scene) -> None:
-    (run,) = scene.work(behaviours.answer(facts_answer(quote)), max_attempts=1)
+    (run,) = scene.work(behaviours.answer(facts_answer(quote, value=quote)), max_attempts=1)
     assert run.error_kind == "ungrounded_output"
     assert scene.findings() == []
 

@@ -33,8 +33,8 @@ Found = tuple[UUID, str, str]
 """What a test expects of a finding: run, file, check."""
 
 
-def facts_answer(quote: str = QUOTE) -> str:
-    fact = {"fact_key": "homeworld", "value": "Corvessa", "confidence": 95, "evidence_ids": ["e1"], "quote": quote}
+def facts_answer(quote: str = QUOTE, *, value: str = "Corvessa") -> str:
+    fact = {"fact_key": "homeworld", "value": value, "confidence": 95, "evidence_ids": ["e1"], "quote": quote}
     return json.dumps({"facts": [fact]})
 
 
