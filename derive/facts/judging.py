@@ -8,7 +8,7 @@ from derive.evidence.contracts import EvidenceBundle
 from derive.facts.fact import BY_QUOTE, Fact
 from derive.facts.rules import FactRules, key_of_fact
 from derive.facts.whole_words import widened
-from derive.interrogations.grounding import Grounds, Path, Place, cited_facts
+from derive.interrogations.grounding import Grounds, Path, QuotePlace, cited_facts
 from derive.interrogations.report import Detail, path_of
 from derive.proofs import FieldProof, Judgement, Verdict, judge, value_key
 from derive.proofs.judgement import worst
@@ -56,11 +56,11 @@ class _FactJudge:
         self._rules = rules
         self._entity = entity
 
-    def fact(self, index: int, path: Path, cited: Mapping[str, Any], place: Place | Detail) -> Fact:
+    def fact(self, index: int, path: Path, cited: Mapping[str, Any], place: QuotePlace | Detail) -> Fact:
         members = self._rules.judged_members(cited, path)
         key = key_of_fact(cited, members)
         values = {name: cited[name] for name in members} or ({"value": cited["value"]} if "value" in cited else {})
-        found = place if isinstance(place, Place) else None
+        found = place if isinstance(place, QuotePlace) else None
         judgement = self._judgement(values, members, key or "", cited["quote"], place)
         is_compared = found is not None and key not in self._rules.many and judgement.verdict is not Verdict.REFUTED
         return Fact(
@@ -81,7 +81,12 @@ class _FactJudge:
         )
 
     def _judgement(
-        self, values: Mapping[str, Any], members: Mapping[str, FieldProof], key: str, quote: Any, place: Place | Detail
+        self,
+        values: Mapping[str, Any],
+        members: Mapping[str, FieldProof],
+        key: str,
+        quote: Any,
+        place: QuotePlace | Detail,
     ) -> Judgement:
         if isinstance(place, Detail):
             return Judgement(Verdict.NOT_ENOUGH_INFO, f"Its {place.path.rpartition('.')[2]} {place.problem}.", BY_QUOTE)

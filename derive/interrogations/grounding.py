@@ -27,7 +27,7 @@ _WORD = re.compile(r"\S+")
 Path = tuple[int | str, ...]
 
 
-class Place(NamedTuple):
+class QuotePlace(NamedTuple):
     """Where a quote stands: the first cited item that has it, and the first of its ``occurrences`` there.
 
     ``start`` and ``end`` (exclusive) are code points of the item's text. ``is_folded``: only once typography is folded.
@@ -65,7 +65,7 @@ class Grounds:
         self._texts = {item.evidence_id: _Text(item.text) for item in bundle.items}
         self._looks_left = MAX_LOOKED_FOR_ELSEWHERE
 
-    def place_of(self, fact: dict[str, Any], path: Path) -> Place | Detail:
+    def place_of(self, fact: dict[str, Any], path: Path) -> QuotePlace | Detail:
         """Return where a cited fact's quote stands, or what is wrong with it."""
         ids, texts = fact["evidence_ids"], self._texts
         if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
@@ -80,7 +80,7 @@ class Grounds:
         """Return the text of an item that exists."""
         return self._texts[evidence_id].text
 
-    def _place_of_quote(self, written: Any, ids: list[str], path: Path) -> Place | Detail:
+    def _place_of_quote(self, written: Any, ids: list[str], path: Path) -> QuotePlace | Detail:
         quote = _Quote(written) if isinstance(written, str) else None
         if quote is None or quote.is_empty:
             return Detail(path=path_of((*path, "quote")), problem="is empty: it must be copied from the evidence")
@@ -91,11 +91,11 @@ class Grounds:
         for name, text in provable.items():
             found = text.place_of(quote)
             if found is not None:
-                return Place(name, *found)
+                return QuotePlace(name, *found)
         for name, text in provable.items():
             found = text.folded_place_of(quote)
             if found is not None:
-                return Place(name, *found, is_folded=True)
+                return QuotePlace(name, *found, is_folded=True)
         problem = f"does not stand in the evidence it cites ({_some_ids(ids)})"
         elsewhere = self._items_with(quote)
         if elsewhere:

@@ -142,7 +142,9 @@ def test_keys_declared_many_take_part_in_no_conflict() -> None:
 
 def test_equal_values_share_a_value_key() -> None:
     one, other, third = facts_of(
-        cited("height", "1.72 m", "1.72 m tall"), cited("height", "172 cm", "1.72 m"), cited("height", 1.8, "1.8 m", "b")
+        cited("height", "1.72 m", "1.72 m tall"),
+        cited("height", "172 cm", "1.72 m"),
+        cited("height", 1.8, "1.8 m", "b"),
     )
     assert one.value_key == other.value_key != third.value_key
     assert third.value == "1.8"
