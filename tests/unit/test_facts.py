@@ -1,4 +1,4 @@
-"""What becomes of an answer's cited objects: where they stand, what is thought of them, and whether the answer stands."""
+"""What becomes of an answer's cited objects: their places and verdicts, and whether the answer stands."""
 
 import json
 import time
