@@ -150,7 +150,7 @@ def test_equal_values_share_a_value_key() -> None:
     assert third.value == "1.8"
 
 
-CITED = {"quote": {}, "evidence_ids": {}}
+CITED: dict[str, Any] = {"quote": {}, "evidence_ids": {}}
 
 
 @pytest.mark.parametrize(
