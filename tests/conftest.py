@@ -100,6 +100,8 @@ def empty_queue(_django_db_marker: None) -> Iterator[None]:
 def empty_own_tables() -> None:
     """Delete every row of the schema ``llm`` of the test database, but for the installed scripts' hashes."""
     assert str(connection.settings_dict["NAME"]).startswith("test_"), "only a test database is ever emptied"
+    statements = [f"DELETE FROM llm.{table}" for table in OWN_TABLES]
     with connection.cursor() as cursor:
-        for table in OWN_TABLES:
-            cursor.execute(f"DELETE FROM llm.{table}")
+        # PostgreSQL takes them at once, as one transaction.
+        for statement in ["; ".join(statements)] if connection.vendor == "postgresql" else statements:
+            cursor.execute(statement)
