@@ -72,6 +72,16 @@ class Session:
         with self._connection.cursor() as cursor:
             cursor.execute("UPDATE llm.worker SET pid = pid WHERE worker_id = %s", [worker_id])
 
+    def hold_deletion(self, deletion_seq: int) -> None:
+        """Lock the row of a file that the lake is to lose."""
+        with self._connection.cursor() as cursor:
+            cursor.execute("UPDATE llm.lake_deletion SET attempts = attempts WHERE deletion_seq = %s", [deletion_seq])
+
+    def run(self, statement: str) -> None:
+        """Run a statement of a test's own in this session's transaction."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+
     def roll_back(self) -> None:
         """Let go of all locks."""
         self._connection.rollback()

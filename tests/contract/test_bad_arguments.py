@@ -194,25 +194,6 @@ def test_a_time_that_one_engine_alone_can_hold_is_refused(
     assert refused.value.number == 28
 
 
-def test_one_bad_element_refuses_the_whole_batch(queue: JobQueue) -> None:
-    good = f"{ELEMENT}}}"
-    bad = good.replace('"n": 0', '"n": 1, "priority": -5')
-    with pytest.raises(BadArgument) as refused:
-        said(procedures.ENQUEUE_JOBS, jobs_json=f"[{good}, {bad}]")
-    assert refused.value.number == 6
-    assert Job.objects.count() == 0
-
-
-def test_of_several_bad_elements_the_first_by_number_is_named(queue: JobQueue) -> None:
-    elements = [
-        f"{ELEMENT}}}".replace('"n": 0', f'"n": {n}, "{name}": -5')
-        for n, name in ((7, "priority"), (3, "max_attempts"), (5, "priority"))
-    ]
-    with pytest.raises(BadArgument, match="n = 3") as refused:
-        said(procedures.ENQUEUE_JOBS, jobs_json=f"[{', '.join(elements)}]")
-    assert refused.value.number == 7
-
-
 def test_a_bad_argument_leaves_the_connection_usable(queue: JobQueue) -> None:
     with pytest.raises(BadArgument):
         said(procedures.CLAIM_NEXT_JOB, worker_id="")

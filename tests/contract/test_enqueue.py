@@ -6,8 +6,9 @@ from django.db import connection
 
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
+from derive.sql import procedures
 from derive.states import JobStatus
-from tests.contract.scenes import ACTOR, KEY, a_job, job_of, moves_of, queued
+from tests.contract.scenes import ACTOR, KEY, a_job, job_of, moves_of, queued, said
 
 
 def tomorrow() -> datetime:
@@ -82,6 +83,21 @@ def test_many_jobs_are_answered_in_their_order(queue: JobQueue) -> None:
     answers = queue.enqueue_many(jobs, actor=ACTOR)
     assert [answer.job_id for answer in answers] == [job.job_id for job in jobs]
     assert [claim.job_id for claim in queue.claim("w", max_jobs=25)] == [job.job_id for job in jobs]
+
+
+def test_elements_are_queued_by_their_numbers_wherever_they_stand(queue: JobQueue) -> None:
+    elements = [
+        f'{{"n": {n}, "interrogation_key": "{KEY}", "input_json": "{{}}", "entity_id": "{n}"}}' for n in (2, 0, 1)
+    ]
+    rows = said(procedures.ENQUEUE_JOBS, jobs_json=f"[{', '.join(elements)}]", actor=ACTOR)
+    assert [row[0] for row in rows] == [0, 1, 2]
+    assert list(Job.objects.order_by("job_seq").values_list("entity_id", flat=True)) == ["0", "1", "2"]
+
+
+def test_events_of_a_batch_are_in_the_order_of_its_jobs_whatever_their_keys(queue: JobQueue) -> None:
+    answers = queue.enqueue_many([a_job(dedupe_key=key) for key in ("c", "a", "b")], actor=ACTOR)
+    events = JobEvent.objects.order_by("event_seq").values_list("job_id", flat=True)
+    assert list(events) == [answer.job_id for answer in answers]
 
 
 def test_a_batch_keeps_every_member_of_its_jobs(queue: JobQueue) -> None:

@@ -230,6 +230,18 @@ def test_what_was_staged_and_left_behind_goes_a_day_later(queue: JobQueue) -> No
     assert staged() == 1
 
 
+def test_stages_beside_each_other_are_counted_published_and_cleared_each_by_itself(queue: JobQueue) -> None:
+    mine, theirs = uuid4(), uuid4()
+    for stage, names in ((mine, ("a", "b")), (theirs, ("c",))):
+        for part, name in enumerate(names):
+            jobs_json = payloads.jobs_json([a_job(job_id=uuid4(), entity_id=name)], first_n=part)
+            said(procedures.STAGE_JOBS, stage_id=stage, part_no=part, jobs_json=jobs_json)
+    said(procedures.PUBLISH_JOBS, stage_id=mine)
+    assert set(Job.objects.values_list("entity_id", flat=True)) == {"a", "b"}
+    assert said(procedures.STAGE_JOBS, stage_id=mine) == [(0,)]
+    assert said(procedures.STAGE_JOBS, stage_id=theirs, part_no=1, jobs_json="[]") == [(2,)]
+
+
 def test_a_part_that_is_staged_again_is_there_once(queue: JobQueue) -> None:
     stage = uuid4()
     for name in ("first", "last"):

@@ -57,5 +57,31 @@ def test_a_refused_schema_is_noted_since_the_first_refusal_until_it_is_taken(que
     assert (stored.refused_why, stored.refused_utc) == (None, None)
 
 
+def test_a_refusal_is_noted_of_its_own_definition_alone(queue: JobQueue) -> None:
+    queue.register(**DEFINITION)
+    other = queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "version": "2"})
+    assert other.registered
+    queue.set_schema_refusal("cd" * 32, why="failed to parse grammar")
+    assert Interrogation.objects.get(definition_sha256="ab" * 32).refused_why is None
+    assert Interrogation.objects.get(definition_sha256="cd" * 32).refused_why == "failed to parse grammar"
+    queue.set_schema_refusal("ab" * 32, why=None)
+    assert Interrogation.objects.get(definition_sha256="cd" * 32).refused_why == "failed to parse grammar"
+
+
+def test_of_a_hash_and_a_version_that_are_both_taken_the_version_is_told(queue: JobQueue) -> None:
+    queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "version": "2"})
+    queue.register(**DEFINITION)
+    answer = queue.register(**{**DEFINITION, "version": "2"})
+    assert not answer.registered
+    assert answer.why is not None
+    assert "version 2 is registered with another definition" in answer.why
+
+
+def test_a_hash_that_is_taken_by_another_version_is_told_with_its_holder(queue: JobQueue) -> None:
+    queue.register(**DEFINITION)
+    answer = queue.register(**{**DEFINITION, "version": "2"})
+    assert (answer.registered, answer.why) == (False, "this hash is registered as sw_entity_facts_v1 version 1")
+
+
 def test_no_refusal_is_noted_of_a_definition_that_is_not_on_record(queue: JobQueue) -> None:
     assert not queue.set_schema_refusal("ef" * 32, why="failed to parse grammar")

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 
-from derive.contracts import Claim, Enqueued, WorkerFacts
-from derive.models import Job, Worker
+from derive.contracts import Claim, DeletionTry, Enqueued, WorkerFacts
+from derive.models import Job, LakeDeletion, Worker
 from derive.queue import JobQueue
 from derive.sql import payloads, procedures
 from derive.sql.procedures import Procedure
@@ -201,6 +201,25 @@ def test_a_second_reaper_answers_nothing_while_the_first_is_at_it(queue: JobQueu
         assert len(session.call(procedures.REAP_EXPIRED_LEASES, max_rows=1)) == 1
         assert at_once(partial(queue.reap, max_rows=1)) == [[]]
     assert len(queue.reap()) == 2
+
+
+def test_tries_to_delete_files_are_recorded_in_the_order_of_their_numbers(queue: JobQueue) -> None:
+    for _ in range(3):
+        queue.complete(failure(claimed(queue)))
+    pass_time(2 * 86_400)
+    queue.purge(finished_before_utc=datetime.now(UTC) - timedelta(days=1), statuses=[JobStatus.FAILED], actor=ACTOR)
+    first, second, third = LakeDeletion.objects.order_by("deletion_seq").values_list("deletion_seq", flat=True)
+    tries = [DeletionTry(deletion_seq=number) for number in (second, first)]
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as beside:
+        other.hold_deletion(third)  # of no concern
+        other_two = {"deletions_json": payloads.deletions_json(tries)}
+        assert not beside.has_to_wait(procedures.RECORD_LAKE_DELETIONS, **other_two)
+        beside.roll_back()
+        other.hold_deletion(second)
+        with waiting(procedures.RECORD_LAKE_DELETIONS, **other_two):
+            with pytest.raises(DatabaseError):
+                beside.hold_deletion(first)
+            other.roll_back()
 
 
 @pytest.mark.parametrize(

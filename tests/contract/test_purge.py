@@ -152,6 +152,23 @@ def test_files_are_listed_by_job_from_the_oldest_on_and_then_as_they_were_handed
     assert [(row.job_id, row.lake_uri) for row in rows] == files
 
 
+@pytest.mark.parametrize("with_files", [True, False])
+def test_what_the_lake_must_lose_is_listed_as_it_was_handed_in_or_begun(queue: JobQueue, with_files: bool) -> None:
+    """Not by the jobs' ids, which fall here, nor by when the jobs ended."""
+    claims = [claimed(queue, job_id=UUID(int=9 - number), priority=number) for number in range(3)]
+    if with_files:
+        for claim in claims:
+            queue.complete(success(claim, artifacts=(an_artifact(), an_artifact("manifest"))))
+        runs = [claim.run_id for claim in claims for _file in range(2)]
+    else:
+        for claim in reversed(claims):
+            queue.complete(success(claim))
+        runs = [claim.run_id for claim in claims]
+    pass_time(2 * DAY)
+    purge(queue)
+    assert list(LakeDeletion.objects.order_by("deletion_seq").values_list("run_id", flat=True)) == runs
+
+
 def test_a_purge_passes_over_jobs_that_somebody_holds(queue: JobQueue) -> None:
     held, free = (in_state(queue, JobStatus.FAILED) for _ in range(2))
     pass_time(2 * DAY)

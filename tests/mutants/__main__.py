@@ -38,14 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--at-least", type=float, default=90.0, help="per cent that must be killed of each file (90)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="each with a database of its own")
     parser.add_argument("--fresh", action="store_true", help="do not go by the results of runs before")
+    parser.add_argument("--listed", action="store_true", help="test those too that accepted.toml lists")
     parser.add_argument("--list", action="store_true", help="list the mutants with what is known of each; run nothing")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
-    work = [
-        (target, target.mutants())
-        for target in TARGETS
-        if not options.parts or any(part in target.title for part in options.parts)
-    ]
+    work = [(target, target.mutants()) for target in _chosen(options.parts)]
     if not work:
         print(f"no target matches {' '.join(options.parts)}", file=sys.stderr)
         return 2
@@ -54,10 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         _list(work, known)
         return 0
-    left = [(target, [mutant for mutant in mutants if mutant.name not in known]) for target, mutants in work]
+    reasons = tomllib.loads(ACCEPTED.read_text("utf-8"))
+    settled = known if options.listed else {**known, **reasons["equivalent"], **reasons["accepted"]}
+    left = [(target, [mutant for mutant in mutants if mutant.name not in settled]) for target, mutants in work]
     if not _run([part for part in left if part[1]], journal, processes=options.processes):
         return 1
-    return _report(work, _that_hold(work, journal.read()), at_least=options.at_least)
+    return _report(work, _that_hold(work, journal.read()), reasons, at_least=options.at_least)
+
+
+def _chosen(parts: Sequence[str]) -> list[Target]:
+    """Return the targets whose title holds one of the parts, in the order of the parts; all without any."""
+    if not parts:
+        return list(TARGETS)
+    return list(dict.fromkeys(target for part in parts for target in TARGETS if part in target.title))
 
 
 def _that_hold(work: Work, results: Mapping[str, Result]) -> dict[str, Result]:
@@ -160,8 +166,9 @@ class _Session:
         return self._log.read_text("utf-8", "replace")[-5000:]
 
 
-def _report(work: Work, results: Mapping[str, Result], *, at_least: float) -> int:
-    reasons = tomllib.loads(ACCEPTED.read_text("utf-8"))
+def _report(
+    work: Work, results: Mapping[str, Result], reasons: Mapping[str, Mapping[str, str]], *, at_least: float
+) -> int:
     tallies = [
         tally(target, mutants, results, equivalent=reasons["equivalent"], accepted=reasons["accepted"])
         for target, mutants in work

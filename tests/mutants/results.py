@@ -105,8 +105,10 @@ def tally(
     equivalent: Mapping[str, str],
     accepted: Mapping[str, str],
 ) -> Tally:
-    """Count what became of one target's mutants; invalid ones are left out."""
-    verdicts = {mutant.name: results[mutant.name].verdict for mutant in mutants if mutant.name in results}
+    """Count what became of one target's mutants: invalid ones not at all, one that is listed and not tried survived."""
+    listed = {**equivalent, **accepted}
+    verdicts = {mutant.name: Verdict.SURVIVED for mutant in mutants if mutant.name in listed}
+    verdicts |= {mutant.name: results[mutant.name].verdict for mutant in mutants if mutant.name in results}
     valid = {name: verdict for name, verdict in verdicts.items() if verdict is not Verdict.INVALID}
     survived = [name for name, verdict in valid.items() if verdict is Verdict.SURVIVED]
     return Tally(

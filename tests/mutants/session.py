@@ -1,9 +1,9 @@
 """One warmed pytest process that tests many mutants: ``-p tests.mutants.session``.
 
-It collects the targets' tests, runs each once as things are (they have to pass; the database is made on the way), and
-notes what of the targets each one calls. Then every mutant is put into a fork of the process, or into the running
-database, and the tests that call it are run until the first fails. A survivor among the Python mutants is tried again
-by a new process that imports it, with all of the target's tests: what was built before the fork knows no mutant.
+It collects the targets' tests. Those of a target are run once as things are (they have to pass; the database is made on
+the way), and what of it each one calls is noted. Then every mutant is put into a fork of the process, or into the
+running database, and the tests that call it are run until the first fails. A survivor among the Python mutants is tried
+again by a new process that imports it, with all of the target's tests: what was built before the fork knows no mutant.
 """
 
 import gc
@@ -23,6 +23,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
@@ -57,19 +59,23 @@ _END_OTHERS = (
 def pytest_runtestloop(session: pytest.Session) -> bool:
     """Run the plan in place of the tests."""
     plan = json.loads(Path(os.environ[PLAN_VARIABLE]).read_text("utf-8"))
-    warm = Warm(session)
-    warm.run_everything_once()
+    warm, journal = Warm(session), Journal(Path(plan["journal"]))
+    planned = {mutant.name: (target, mutant) for target in TARGETS for mutant in target.mutants()}
+    for target, named in groupby((planned[name] for name in plan["names"]), key=itemgetter(0)):
+        warm.run_once(target)
+        trial = Trial(target, warm, _look_at_imports())
+        for _target, mutant in named:
+            journal.append(trial.result_of(mutant))
+    return True
+
+
+def _look_at_imports() -> Imported:
+    """Look up what is imported by now, and keep a child's collection from copying every page that it looks at."""
+    gc.unfreeze()
     imported = Imported()
-    # A child's collection would copy every page it looks at.
     gc.collect()
     gc.freeze()
-    names = set(plan["names"])
-    for target in TARGETS:
-        mutants = [mutant for mutant in target.mutants() if mutant.name in names]
-        trial = Trial(target, warm, imported)
-        for mutant in mutants:
-            Journal(Path(plan["journal"])).append(trial.result_of(mutant))
-    return True
+    return imported
 
 
 class Warm:
@@ -87,16 +93,17 @@ class Warm:
         if report.failed:
             self._failures.append(report)
 
-    def run_everything_once(self) -> None:
-        """Raise pytest.Session.Failed when a test fails twice; leave nothing set up but what all share."""
-        for item in self.session.items:
-            with _touching() as touched:
+    def run_once(self, target: Target) -> None:
+        """Run a target's tests that have not run yet; raise pytest.Session.Failed when one fails twice."""
+        for item in self.tests_of(target, None):
+            if item.nodeid not in self.touched:
                 started = time.monotonic()
-                failed = self.fails(item)
+                with _touching(functions=target.path.endswith(".py")) as touched:
+                    failed = self.fails(item)
                 self.seconds[item.nodeid] = time.monotonic() - started
-            self.touched[item.nodeid] = touched
-            if failed and (failure := self.fails(item)):
-                raise self.session.Failed(f"{item.nodeid} fails without a mutant:\n{failure.longreprtext}")
+                self.touched[item.nodeid] = touched
+                if failed and (failure := self.fails(item)):
+                    raise self.session.Failed(f"{item.nodeid} fails without a mutant:\n{failure.longreprtext}")
 
     def fails(self, item: pytest.Item) -> pytest.TestReport | None:
         """Run one test and return how it failed."""
@@ -110,7 +117,7 @@ class Warm:
         items = [item for item in self.session.items if item.nodeid.startswith(target.tests)]
         if touching is not None:
             items = [item for item in items if touching in self.touched[item.nodeid]]
-        return sorted(items, key=lambda item: (-self.kills[item.nodeid], self.seconds[item.nodeid]))
+        return sorted(items, key=lambda item: (-self.kills[item.nodeid], self.seconds.get(item.nodeid, 0.0)))
 
     @contextmanager
     def database(self) -> Iterator[None]:
@@ -270,8 +277,8 @@ def _imported(mutant: Mutant, target: Target) -> tuple[Verdict, str]:
 
 
 @contextmanager
-def _touching() -> Iterator[set[str]]:
-    """Yield a set that fills with what of the targets is called meanwhile: procedures, and functions by file."""
+def _touching(*, functions: bool) -> Iterator[set[str]]:
+    """Yield a set that fills with what of the targets is called meanwhile: procedures, or functions by file."""
     touched: set[str] = set()
 
     def notice(frame: FrameType, event: str, _argument: Any) -> None:
@@ -287,8 +294,9 @@ def _touching() -> Iterator[set[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", execute_noticed)
-        threading.setprofile(notice)
-        sys.setprofile(notice)
+        if functions:
+            threading.setprofile(notice)
+            sys.setprofile(notice)
         try:
             yield touched
         finally:

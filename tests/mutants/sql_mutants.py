@@ -25,9 +25,9 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),
     (r"(?<=ORDER BY )(\w+\.\w+)(?!\S* DESC)(?=[,\n])", r"\1 DESC"),
     # Not against the clock: a moment that is now to the microsecond cannot be brought about.
-    (r" < (?!v_now\b)", " <= "),
+    (r" < (?!v_now\b|clock_timestamp)", " <= "),
     (r" <= (?!v_now\b)", " < "),
-    (r" > (?!v_now\b|clock_timestamp)", " >= "),
+    (r" > (?!v_now\b|v_begun_utc\b|clock_timestamp)", " >= "),
     (r" >= (?!v_now\b)", " > "),
     (r" \+ 1\b", ""),
     (r" - 1\b", ""),

@@ -40,7 +40,6 @@ class Target:
         return [test for test in self.tests if not Path(ROOT, test).exists()]
 
 
-_BAD_ARGUMENTS = "tests/contract/test_bad_arguments.py"
 _CLAIM = "tests/contract/test_claim.py"
 _CLOCK = "tests/contract/test_clock_put_back.py"
 _COMPLETION = "tests/contract/test_completion.py"
@@ -50,12 +49,14 @@ _LEASES = "tests/contract/test_leases.py"
 _LOCKS = "tests/contract/test_locks.py"
 _OPERATORS = "tests/contract/test_operators.py"
 _PURGE = "tests/contract/test_purge.py"
+_ENQUEUE_BOUNDS = "tests/contract/test_enqueue_bounds.py"
 _ENQUEUE_WHOLE = "tests/contract/test_enqueue_whole.py"
 _INTERROGATIONS = "tests/contract/test_interrogations.py"
 _LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
 _RETENTION = "tests/contract/test_retention.py"
 _ROLL_UP = "tests/contract/test_roll_up.py"
 _SEALING = "tests/contract/test_sealing.py"
+_SEAL_PROCEDURES = "tests/contract/test_seal_procedures.py"
 _TSQL_LOCKS = "tests/unit/test_sqlserver_locks.py"
 
 _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
@@ -65,7 +66,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),
     "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
     "usp_promote_due_jobs": (_CLAIM, _LOCKS),
-    "usp_enqueue_jobs": (_ENQUEUE, _DEDUPE, _BAD_ARGUMENTS, _LOCKS),
+    "usp_enqueue_jobs": (_ENQUEUE_BOUNDS, _ENQUEUE, _DEDUPE, _LOCKS),
     "usp_cancel_jobs": (_OPERATORS, _LOCKS),
     "usp_requeue_jobs": (_OPERATORS, _DEDUPE, _LOCKS),
     "usp_reprioritize_jobs": (_OPERATORS, _LOCKS),
@@ -73,14 +74,14 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_set_model_hint": (_OPERATORS, _LOCKS),
     "usp_set_hold": (_OPERATORS, _LOCKS),
     "usp_purge_jobs": (_PURGE, _ROLL_UP, _LOCKS),
-    "usp_stage_jobs": (_ENQUEUE_WHOLE, _BAD_ARGUMENTS),
-    "usp_publish_jobs": (_ENQUEUE_WHOLE, _BAD_ARGUMENTS),
-    "usp_register_interrogation": (_INTERROGATIONS, _BAD_ARGUMENTS),
-    "usp_set_schema_refusal": (_INTERROGATIONS, _BAD_ARGUMENTS),
+    "usp_stage_jobs": (_ENQUEUE_WHOLE,),
+    "usp_publish_jobs": (_ENQUEUE_WHOLE,),
+    "usp_register_interrogation": (_INTERROGATIONS,),
+    "usp_set_schema_refusal": (_INTERROGATIONS,),
     "usp_record_lake_deletions": (_RETENTION, _LOCKS),
-    "usp_record_seal": (_SEALING, _LOCKS),
-    "usp_mark_seal_stored": (_SEALING,),
-    "usp_seal_horizon": (_SEALING,),
+    "usp_record_seal": (_SEAL_PROCEDURES, _SEALING),
+    "usp_mark_seal_stored": (_SEAL_PROCEDURES, _SEALING),
+    "usp_seal_horizon": (_SEAL_PROCEDURES, _SEALING),
     "usp_settle_lake": (_LAKE_IDENTITY,),
     "usp_roll_up_hours": (_ROLL_UP,),
 }
