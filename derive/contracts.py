@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from derive.errors import ErrorKind
-from derive.states import JobStatus, LeaseState, RunStatus
+from derive.states import JobStatus, LeaseState, RunStatus, Verdict
 from derive.strict_types import MAX_INT, BoundedUtc, Frozen, Guid, JsonObjectText, Key200, Key400, Sha256, Utc
 
 
@@ -119,8 +119,38 @@ class ArtifactFacts(Frozen):
     lake_uri: str
 
 
+class JudgedFact(Frozen):
+    """One cited object of an answer, with the place of its proof and the verdict: what ``llm.fact`` stores of it.
+
+    ``fact_index`` counts the answer's facts from 0, ``path`` says where in the answer it is. Values and quotes are
+    text; what is no text is its JSON. ``value_key`` is what two values must share to be the same; None takes no part in
+    conflicts. Offsets are code points in the stored text of the evidence item, the end exclusive; None where the quote
+    is not found (``occurrences`` 0 then). ``evidence_ids`` are all that the fact cites, ``evidence_id`` the one that
+    proves it.
+    """
+
+    fact_index: int = Field(ge=0)
+    path: str = Field(max_length=400)
+    fact_key: str | None = Field(default=None, max_length=200)
+    value: str | None = None
+    value_key: str | None = Field(default=None, max_length=400)
+    quote: str | None = None
+    evidence_id: str | None = Field(default=None, max_length=400)
+    evidence_ids: tuple[str, ...] | None = None
+    quote_start: int | None = Field(default=None, ge=0)
+    quote_end: int | None = Field(default=None, ge=0)
+    occurrences: int = Field(default=0, ge=0)
+    confidence: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    proof: str = Field(max_length=40)
+    verdict: Verdict
+    why: str | None = Field(default=None, max_length=1000)
+
+
 class Outcome(Frozen):
-    """How a run ended, as ``llm.usp_complete_job`` takes it."""
+    """How a run ended, as ``llm.usp_complete_job`` takes it.
+
+    ``facts`` of a SUCCEEDED run are stored with it, at most 10,000; None: they are still to be judged.
+    """
 
     job_id: Guid
     run_id: Guid
@@ -131,6 +161,15 @@ class Outcome(Frozen):
     count_attempt: bool = True
     run: RunFacts = RunFacts()
     artifacts: tuple[ArtifactFacts, ...] = ()
+    facts: tuple[JudgedFact, ...] | None = None
+
+
+class Rebuilt(Frozen):
+    """Whether a run's facts were stored anew, and how many; not stored: ``why`` says the reason."""
+
+    stored: bool
+    fact_count: int | None
+    why: str | None
 
 
 class Completion(Frozen):

@@ -36,6 +36,24 @@ class LeaseState(StrEnum):
     STRAY = "stray"
 
 
+class Verdict(StrEnum):
+    """Whether a quote supports a value, refutes it, or leaves it open."""
+
+    SUPPORTED = "SUPPORTED"
+    REFUTED = "REFUTED"
+    NOT_ENOUGH_INFO = "NOT_ENOUGH_INFO"
+
+
+class ReviewStatus(StrEnum):
+    """What people decided about a fact: nothing needed, nothing yet, or one of three decisions."""
+
+    NONE = "NONE"
+    OPEN = "OPEN"
+    ACCEPTED = "ACCEPTED"
+    CORRECTED = "CORRECTED"
+    REJECTED = "REJECTED"
+
+
 class JobEventName(StrEnum):
     """What ``llm.job_event`` can tell of a job."""
 

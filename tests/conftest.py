@@ -8,8 +8,10 @@ import hypothesis
 import pytest
 from django.db import connection
 
-# Children before parents: there are foreign keys from artifact to run and from run to job.
+# Children before parents: there are foreign keys from artifact and fact to run and from run to job.
 OWN_TABLES = (
+    "fact",
+    "fact_set",
     "artifact",
     "run",
     "job_event",

@@ -2,6 +2,8 @@
 
 from derive.models.queue import (
     Artifact,
+    Fact,
+    FactSet,
     Interrogation,
     Job,
     JobEvent,
@@ -26,6 +28,8 @@ from derive.models.schedules import (
 
 __all__ = [
     "Artifact",
+    "Fact",
+    "FactSet",
     "HouseSchedule",
     "Interrogation",
     "Job",

@@ -4,6 +4,7 @@ The tables come from ``migrations_sql``; rows change by the stored procedures al
 are refused here. JSON stays text, as it was stored: a JSONField would parse on every read and write it anew.
 """
 
+from enum import StrEnum
 from typing import Any, ClassVar, NoReturn
 
 from django.db import models
@@ -12,7 +13,7 @@ from typing_extensions import override
 from derive.errors import ErrorKind
 from derive.sql.fields import GuidField, UtcField
 from derive.sql.tables import db_table
-from derive.states import JobEventName, JobStatus, RunStatus
+from derive.states import JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
 
 
 class ReadingSideOnly(TypeError):
@@ -63,7 +64,7 @@ class ReadingModel(models.Model):
         _refuse(type(self).__name__)
 
 
-def _choices(values: type[JobStatus] | type[RunStatus] | type[JobEventName] | type[ErrorKind]) -> list[tuple[str, str]]:
+def _choices(values: type[StrEnum]) -> list[tuple[str, str]]:
     return [(value.value, value.value) for value in values]
 
 
@@ -175,6 +176,76 @@ class Artifact(ReadingModel):
 
     def __str__(self) -> str:
         return self.lake_uri
+
+
+class FactSet(ReadingModel):
+    """That the facts of a run are stored, and how many it has."""
+
+    run_id = GuidField("run id", primary_key=True)
+    fact_set_seq = models.BigIntegerField("number")
+    run_seq = models.BigIntegerField("run's number")
+    interrogation_key = models.CharField("interrogation", max_length=200)
+    entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
+    entity_id = models.CharField("entity", max_length=400, null=True)  # noqa: DJ001
+    evidence_sha256 = models.CharField("evidence", max_length=64, null=True, help_text="SHA-256.")  # noqa: DJ001
+    fact_count = models.IntegerField("facts")
+    stored_utc = UtcField("stored at")
+    stored_by = models.CharField("stored by", max_length=200)
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("fact_set")
+        verbose_name = "fact set"
+        verbose_name_plural = "fact sets"
+
+    def __str__(self) -> str:
+        return f"facts of run {self.run_id}"
+
+
+class Fact(ReadingModel):
+    """One cited object of an answer, with the place of its proof and the verdict on it."""
+
+    fact_id = GuidField("fact id", primary_key=True)
+    fact_seq = models.BigIntegerField("number", help_text="In the order of storing.")
+    run = models.ForeignKey(
+        Run, models.DO_NOTHING, verbose_name="run", related_name="facts", db_constraint=False, db_index=False
+    )
+    job = models.ForeignKey(
+        Job, models.DO_NOTHING, verbose_name="job", related_name="facts", db_constraint=False, db_index=False
+    )
+    fact_index = models.IntegerField("place", help_text="Among the answer's facts, from 0.")
+    path = models.CharField("path", max_length=400, help_text="Where in the answer.")
+    interrogation_key = models.CharField("interrogation", max_length=200)
+    entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
+    entity_id = models.CharField("entity", max_length=400, null=True)  # noqa: DJ001
+    fact_key = models.CharField("key", max_length=200, null=True)  # noqa: DJ001
+    value = models.TextField("value", null=True)  # noqa: DJ001
+    value_key = models.CharField(  # noqa: DJ001
+        "value compared", max_length=400, null=True, help_text="Empty: takes no part in conflicts."
+    )
+    quote = models.TextField("quote", null=True)  # noqa: DJ001
+    evidence_id = models.CharField("evidence item", max_length=400, null=True)  # noqa: DJ001
+    evidence_ids = models.TextField("evidence cited", null=True, help_text="JSON: all items that the fact cites.")  # noqa: DJ001
+    quote_start = models.IntegerField("quote begins at", null=True, help_text="Code points.")
+    quote_end = models.IntegerField("quote ends before", null=True, help_text="Code points.")
+    occurrences = models.IntegerField("times the quote stands there")
+    confidence = models.DecimalField("confidence", max_digits=5, decimal_places=2, null=True)
+    proof = models.CharField("rule", max_length=40)
+    verdict = models.CharField("verdict", max_length=40, choices=_choices(Verdict))
+    why = models.CharField("because", max_length=1000, null=True)  # noqa: DJ001
+    is_current = models.BooleanField("current", help_text="No newer run over the same evidence has facts.")
+    conflict_id = GuidField("conflict", null=True)
+    review_status = models.CharField("review", max_length=40, choices=_choices(ReviewStatus))
+    reviewed_by = models.CharField("reviewed by", max_length=200, null=True)  # noqa: DJ001
+    reviewed_utc = UtcField("reviewed at", null=True)
+    corrected_value = models.TextField("corrected value", null=True)  # noqa: DJ001
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("fact")
+        verbose_name = "fact"
+        verbose_name_plural = "facts"
+
+    def __str__(self) -> str:
+        return f"fact {self.fact_id}"
 
 
 class JobEvent(ReadingModel):

@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
+from derive.states import Verdict
+
+__all__ = ["Context", "Judgement", "Verdict", "refuted", "shown", "supported", "undecided", "worst"]
+
 _MAX_SHOWN_CHARACTERS = 60
-
-
-class Verdict(StrEnum):
-    """Whether a quote supports a value, refutes it, or leaves it open."""
-
-    SUPPORTED = "SUPPORTED"
-    REFUTED = "REFUTED"
-    NOT_ENOUGH_INFO = "NOT_ENOUGH_INFO"
 
 
 class Judgement(NamedTuple):

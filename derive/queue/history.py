@@ -1,12 +1,17 @@
-"""How the history is sealed: its horizon, the chain of seals, and where their documents are."""
+"""How the history is sealed, and how the facts of earlier runs are stored."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
-from derive.contracts import (
-    Horizon,
-)
+from django.db.models import Exists, OuterRef
+
+from derive.contracts import Horizon, JudgedFact, Rebuilt
+from derive.models import FactSet, Run
 from derive.queue.connection import QueueConnection
-from derive.sql import procedures
+from derive.sql import payloads, procedures
+from derive.sql.reading import reading
+from derive.states import RunStatus
 
 
 class HistoryQueue(QueueConnection):
@@ -46,3 +51,27 @@ class HistoryQueue(QueueConnection):
     def mark_seal_stored(self, seal_seq: int, sha256: str) -> bool:
         """Say that the lake has a seal's document; return whether there is such a seal. Repeatable."""
         return bool(self._call(procedures.MARK_SEAL_STORED, {"seal_seq": seal_seq, "sha256": sha256})[0][0])
+
+    def rebuild_facts(self, run_id: UUID, facts: Sequence[JudgedFact], *, actor: str) -> Rebuilt:
+        """Store the facts of a SUCCEEDED run anew, in place of those it has; any other run is refused. Repeatable.
+
+        A fact with the ``fact_index``, value and quote of one that is there keeps that one's id and review.
+        """
+        arguments = {"run_id": run_id, "facts_json": payloads.facts_json(facts), "actor": actor}
+        stored, fact_count, why = self._call(procedures.REBUILD_FACTS, arguments)[0]
+        return Rebuilt(stored=bool(stored), fact_count=fact_count, why=why)
+
+    def runs_without_facts(self, *, after_run_seq: int = 0, limit: int = 500) -> list[tuple[int, UUID]]:
+        """Return number and id of SUCCEEDED runs whose facts were never stored, by number, from ``after_run_seq`` on.
+
+        A run whose answer has no facts is not among them once that was stored.
+        """
+        stored = FactSet.objects.using(self._using).filter(run_id=OuterRef("run_id"))
+        runs = (
+            Run.objects.using(self._using)
+            .filter(status=RunStatus.SUCCEEDED, run_seq__gt=after_run_seq)
+            .exclude(Exists(stored))
+            .order_by("run_seq")
+            .values_list("run_seq", "run_id")[:limit]
+        )
+        return reading(lambda: list(runs))

@@ -76,7 +76,7 @@ class WorkerQueue(QueueConnection):
         ]
 
     def complete(self, outcome: Outcome) -> Completion:
-        """End a run with its facts and artifacts in one transaction; the same said twice answers the same."""
+        """End a run with what it found in one transaction; the same said twice answers the same."""
         arguments = given(
             job_id=outcome.job_id,
             run_id=outcome.run_id,
@@ -87,6 +87,7 @@ class WorkerQueue(QueueConnection):
             count_attempt=outcome.count_attempt,
             run_json=payloads.run_json(outcome.run),
             artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
+            facts_json=None if outcome.facts is None else payloads.facts_json(outcome.facts),
         )
         accepted, final_status, available_utc = self._call(procedures.COMPLETE_JOB, arguments)[0]
         return Completion.model_construct(

@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
-from derive.contracts import ArtifactFacts, DeletionTry, JobInput, JobRef, RunFacts
+from derive.contracts import ArtifactFacts, DeletionTry, JobInput, JobRef, JudgedFact, RunFacts
 from derive.states import JobStatus
 
 _GUIDS = TypeAdapter(list[UUID])
 _REFS = TypeAdapter(list[JobRef])
 _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
+_FACTS = TypeAdapter(list[JudgedFact])
 _TRIES = TypeAdapter(list[DeletionTry])
 
 
@@ -47,6 +48,11 @@ def run_json(run: RunFacts) -> str:
 def artifacts_json(artifacts: tuple[ArtifactFacts, ...]) -> str:
     """Return the array of a run's artifacts."""
     return _ARTIFACTS.dump_json(artifacts).decode()
+
+
+def facts_json(facts: Sequence[JudgedFact]) -> str:
+    """Return the array of a run's facts."""
+    return _FACTS.dump_json(list(facts), exclude_none=True).decode()
 
 
 def statuses_json(statuses: Iterable[JobStatus]) -> str:

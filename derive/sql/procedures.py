@@ -52,9 +52,12 @@ HEARTBEAT = Procedure(
 )
 COMPLETE_JOB = Procedure(
     "usp_complete_job",
-    _words("job_id run_id status error error_kind retry_after_seconds count_attempt run_json artifacts_json"),
+    _words(
+        "job_id run_id status error error_kind retry_after_seconds count_attempt run_json artifacts_json facts_json"
+    ),
     _words("accepted final_status available_utc"),
 )
+REBUILD_FACTS = Procedure("usp_rebuild_facts", _words("run_id facts_json actor"), _words("stored fact_count why"))
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
 REAP_EXPIRED_LEASES = Procedure(
@@ -121,6 +124,7 @@ PROCEDURES = (
     CLAIM_NEXT_JOB,
     HEARTBEAT,
     COMPLETE_JOB,
+    REBUILD_FACTS,
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,
     REAP_EXPIRED_LEASES,

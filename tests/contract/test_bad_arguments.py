@@ -24,6 +24,7 @@ FILE = (
     '"lake_uri": "x"'
 )
 END = {"job_id": uuid4(), "run_id": uuid4(), "status": "SUCCEEDED"}
+REBUILD = {"run_id": uuid4(), "facts_json": "[]", "actor": "ada"}
 ONE = {"jobs_json": f'[{{"job_id": "{uuid4()}"}}]', "actor": "ada"}
 MANY = "[" + ",".join(f'{{"job_id": "{uuid4()}"}}' for _ in range(501)) + "]"
 PURGE = {"finished_before_utc": NOW, "statuses_json": '["FAILED"]', "actor": "ada"}
@@ -104,6 +105,13 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (12, procedures.COMPLETE_JOB, {**END, "artifacts_json": "{}"}),
     (12, procedures.COMPLETE_JOB, {**END, "artifacts_json": '[{"artifact_type": "manifest"}]'}),
     (12, procedures.COMPLETE_JOB, {**END, "run_json": '{"options_json": "[]"}'}),
+    (12, procedures.COMPLETE_JOB, {**END, "facts_json": "{}"}),
+    (12, procedures.COMPLETE_JOB, {**END, "facts_json": '[{"fact_index": 0}]'}),
+    (12, procedures.COMPLETE_JOB, {**END, "status": "FAILED", "facts_json": '[{"fact_index": 0}]'}),
+    (12, procedures.REBUILD_FACTS, {**REBUILD, "facts_json": None}),
+    (12, procedures.REBUILD_FACTS, {**REBUILD, "facts_json": "{}"}),
+    (14, procedures.REBUILD_FACTS, {**REBUILD, "actor": " "}),
+    (15, procedures.REBUILD_FACTS, {**REBUILD, "run_id": None}),
     (13, procedures.COMPLETE_JOB, {**END, "status": "FAILED", "retry_after_seconds": -1}),
     (14, procedures.CANCEL_JOBS, {**ONE, "actor": " "}),
     (14, procedures.PURGE_JOBS, {**PURGE, "actor": None}),

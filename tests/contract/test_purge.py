@@ -53,7 +53,7 @@ def test_an_old_ended_job_goes_with_all_its_rows_and_its_files_are_listed(queue:
         *("purged", "SUCCEEDED", "SUCCEEDED"),
     )
     assert (left.actor, left.reason) == (ACTOR, "old")
-    assert left.detail_json == '{"runs": 1, "artifacts": 2}'
+    assert left.detail_json == '{"runs": 1, "artifacts": 2, "facts": 0}'
     deletions = list(LakeDeletion.objects.all())
     assert {row.lake_uri for row in deletions} == {artifact.lake_uri for artifact in artifacts}
     assert {(row.job_id, row.run_id, row.attempts, row.deleted_utc) for row in deletions} == {

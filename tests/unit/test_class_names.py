@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Django finds these by their name; a table's row bears the name of the thing it is a row of.
-SHARED = {"Command", "Migration", "Interrogation", "Worker"}
+SHARED = {"Command", "Migration", "Interrogation", "Worker", "Fact"}
 # Interrogation packages name what they ask for; ``Fact`` stands in the schema of a registered definition.
 OF_PACKAGES = ROOT / "derive" / "interrogations" / "sw_entity_facts_v1"
 

@@ -1,9 +1,10 @@
--- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows, and moves its job on.
+-- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows and its facts, and moves its job on.
 -- Promises: accepted only for the run that holds the job's lease (fenced by run_id, whatever the clock says); the same
 --   said twice answers the same, also after the job moved on; anything else changes nothing and says the job's state.
 --   SUCCEEDED stands even when a cancellation was asked for; every other end of a cancelled job is CANCELLED.
 -- Called by: the worker, when the run's manifest is in the lake.
--- Locks: the job's row first, which serialises whoever would end the run, then run, artifact, job_event.
+-- Locks: the job's row first, which serialises whoever would end the run, then run, artifact, job_event; last those of
+--   store_facts.
 CALL llm.drop_procedure('usp_complete_job');
 
 CREATE TYPE llm.usp_complete_job_result AS (
@@ -21,7 +22,8 @@ CREATE FUNCTION llm.usp_complete_job(
     retry_after_seconds integer DEFAULT NULL,
     count_attempt boolean DEFAULT TRUE,
     run_json text DEFAULT NULL,
-    artifacts_json text DEFAULT NULL
+    artifacts_json text DEFAULT NULL,
+    facts_json text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_complete_job_result
 LANGUAGE plpgsql
@@ -42,6 +44,7 @@ DECLARE
     v_is_in_bounds boolean;
     v_counted boolean;
     v_attempt integer;
+    v_run_seq bigint;
     v_attempt_count integer;
     v_final_status text;
     v_available_utc timestamptz;
@@ -59,6 +62,12 @@ BEGIN
     IF char_length(v_error_kind) > 40 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC026', MESSAGE = 'error_kind is longer than 40 characters';
     END IF;
+    IF v_status <> 'SUCCEEDED' AND usp_complete_job.facts_json IS NOT NULL THEN
+        PERFORM llm.check_facts(usp_complete_job.facts_json);
+        IF json_array_length(usp_complete_job.facts_json::json) > 0 THEN
+            RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'facts_json has facts of a run that is not SUCCEEDED';
+        END IF;
+    END IF;
     BEGIN
         v_run := json_populate_record(NULL::llm.run, coalesce(usp_complete_job.run_json, '{}')::json);
     EXCEPTION
@@ -67,7 +76,8 @@ BEGIN
     END;
 
     SELECT
-        j.status, j.current_run_id, j.attempt_count, j.max_attempts, j.available_utc, j.cancel_requested_utc, j.locked_by
+        j.status, j.current_run_id, j.attempt_count, j.max_attempts, j.available_utc, j.cancel_requested_utc,
+        j.locked_by, j.interrogation_key, j.entity_type, j.entity_id
     INTO v_job
     FROM llm.job AS j
     WHERE j.job_id = usp_complete_job.job_id
@@ -105,6 +115,9 @@ BEGIN
         IF NOT v_is_in_bounds THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'HC028', MESSAGE = 'created_utc of an artifact is not in the years 2000 to 9000';
+        END IF;
+        IF usp_complete_job.facts_json IS NOT NULL THEN
+            PERFORM llm.check_facts(usp_complete_job.facts_json);
         END IF;
 
         -- Said before? The event of a completion, and only that, keeps run_status.
@@ -192,7 +205,7 @@ BEGIN
         error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
         error = CASE WHEN v_status <> 'SUCCEEDED' THEN usp_complete_job.error END
     WHERE r.run_id = usp_complete_job.run_id AND r.status = 'RUNNING'
-    RETURNING r.attempt INTO v_attempt;
+    RETURNING r.attempt, r.run_seq INTO v_attempt, v_run_seq;
 
     IF usp_complete_job.artifacts_json IS NOT NULL THEN
         v_first_id := gen_random_uuid();
@@ -238,6 +251,13 @@ BEGIN
             )
         )::text
     );
+
+    IF v_status = 'SUCCEEDED' AND usp_complete_job.facts_json IS NOT NULL THEN
+        PERFORM llm.store_facts(
+            usp_complete_job.job_id, usp_complete_job.run_id, v_run_seq, v_job.interrogation_key, v_job.entity_type,
+            v_job.entity_id, v_run.evidence_sha256, usp_complete_job.facts_json, v_job.locked_by, TRUE
+        );
+    END IF;
 
     RETURN NEXT ROW(TRUE, v_final_status, v_available_utc)::llm.usp_complete_job_result;
 END;

@@ -1,4 +1,5 @@
--- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows and events, the oldest first.
+-- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows, facts and events, the oldest
+--   first.
 -- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
 --   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
 --   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
@@ -8,7 +9,8 @@
 --   events stays open. A dry run, which counts nothing, answers as if all were counted.
 -- Called by: maintainers and the purge schedule.
 -- Locks: the jobs, SKIP LOCKED; the counting's, not waited for. Every writer of the jobs' runs, artifacts and events
---   locks the job before, so these have no other holder, and go in the order that the foreign keys want.
+--   locks the job before, so these have no other holder, and go in the order that the foreign keys want. Before any
+--   fact the slots of their entities, in order: whoever stores facts may be about to say that these are superseded.
 CALL llm.drop_procedure('usp_purge_jobs');
 
 CREATE TYPE llm.usp_purge_jobs_result AS (
@@ -41,6 +43,8 @@ DECLARE
     v_statuses text[];
     v_job_ids uuid[];
     v_tombstones bigint[];
+    v_sets llm.fact_set[];
+    v_set llm.fact_set;
 BEGIN
     IF usp_purge_jobs.finished_before_utc IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'HC017', MESSAGE = 'finished_before_utc is missing';
@@ -158,20 +162,55 @@ BEGIN
         SELECT
             j.job_id, clock_timestamp(), 'purged', j.status, j.status, v_actor, usp_purge_jobs.reason,
             format(
-                '{"runs": %s, "artifacts": %s}',
+                '{"runs": %s, "artifacts": %s, "facts": %s}',
                 (SELECT count(*) FROM llm.run AS r WHERE r.job_id = j.job_id),
                 (
                     SELECT count(*)
                     FROM llm.run AS r
                     JOIN llm.artifact AS a ON a.run_id = r.run_id
                     WHERE r.job_id = j.job_id
-                )
+                ),
+                (SELECT count(*) FROM llm.fact AS f WHERE f.job_id = j.job_id)
             )
         FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
         JOIN llm.job AS j ON j.job_id = chosen.job_id
         RETURNING event_seq
     )
     SELECT array_agg(left_behind.event_seq) INTO v_tombstones FROM left_behind;
+
+    v_sets := ARRAY(
+        SELECT s
+        FROM llm.run AS r
+        JOIN llm.fact_set AS s ON s.run_id = r.run_id
+        WHERE r.job_id = ANY (v_job_ids)
+    );
+    IF v_sets <> '{}' THEN
+        PERFORM 1
+        FROM llm.entity_lock AS l
+        WHERE l.slot IN (SELECT llm.entity_slot(s.entity_type, s.entity_id) FROM unnest(v_sets) AS s)
+        ORDER BY l.slot
+        FOR NO KEY UPDATE;
+
+        DELETE FROM llm.fact AS f WHERE f.run_id IN (SELECT s.run_id FROM unnest(v_sets) AS s);
+
+        DELETE FROM llm.fact_set AS gone USING unnest(v_sets) AS s WHERE gone.run_id = s.run_id;
+
+        -- Where an older run is left of the same, it is the newest now.
+        FOR v_set IN
+            SELECT DISTINCT ON (s.entity_id, s.entity_type, s.interrogation_key, s.evidence_sha256) s.*
+            FROM unnest(v_sets) AS s
+            JOIN llm.fact_set AS older
+                ON older.entity_id = s.entity_id
+                AND older.entity_type = s.entity_type
+                AND older.interrogation_key = s.interrogation_key
+                AND older.evidence_sha256 = s.evidence_sha256
+                AND older.run_seq < s.run_seq
+        LOOP
+            PERFORM llm.settle_facts(
+                NULL, v_set.interrogation_key, v_set.entity_type, v_set.entity_id, v_set.evidence_sha256
+            );
+        END LOOP;
+    END IF;
 
     DELETE FROM llm.artifact AS a
     USING llm.run AS r

@@ -2,14 +2,14 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows, and moves its job on.
+-- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows and its facts, and moves its job on.
 -- Promises: accepted only for the run that holds the job's lease (fenced by run_id, whatever the clock says); the same
 --   said twice answers the same, also after the job moved on; anything else changes nothing and says the job's state.
 --   SUCCEEDED stands even when a cancellation was asked for; every other end of a cancelled job is CANCELLED.
 -- Called by: the worker, when the run's manifest is in the lake.
--- Locks: the job's row first (UPDLOCK), which serialises whoever would end the run, then run, artifact, job_event.
---   ROWLOCK, because a page lock would hide the page's other rows from every claim. Indexes are named where a small
---   table would be read from end to end instead, and rows that others hold waited for.
+-- Locks: the job's row first (UPDLOCK), which serialises whoever would end the run, then run, artifact, job_event; last
+--   those of store_facts. ROWLOCK, because a page lock would hide the page's other rows from every claim. Indexes are
+--   named where a small table would be read from end to end instead, and rows that others hold waited for.
 CREATE OR ALTER PROCEDURE llm.usp_complete_job
     @job_id uniqueidentifier,
     @run_id uniqueidentifier,
@@ -19,7 +19,8 @@ CREATE OR ALTER PROCEDURE llm.usp_complete_job
     @retry_after_seconds int = NULL,
     @count_attempt bit = 1,
     @run_json nvarchar(MAX) = NULL,
-    @artifacts_json nvarchar(MAX) = NULL
+    @artifacts_json nvarchar(MAX) = NULL,
+    @facts_json nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -44,6 +45,12 @@ BEGIN
     DECLARE @final_status nvarchar(40);
     DECLARE @available_utc datetime2(6);
     DECLARE @event nvarchar(40);
+    DECLARE @run_seq bigint;
+    DECLARE @interrogation_key nvarchar(200);
+    DECLARE @entity_type nvarchar(200);
+    DECLARE @entity_id nvarchar(400);
+    DECLARE @evidence_sha256 nvarchar(64);
+    DECLARE @is_stored bit = 0;
     -- Everything as text: a value that does not convert is then our error, with our number.
     DECLARE @run TABLE (
         ollama_base_url nvarchar(MAX) NULL,
@@ -86,6 +93,10 @@ BEGIN
         THROW 51012, N'HC012: run_json is malformed: it is not a JSON object', 1;
     IF @artifacts_json IS NOT NULL AND llm.is_json_array(@artifacts_json) = 0
         THROW 51012, N'HC012: artifacts_json is malformed: it is not a JSON array', 1;
+    IF @facts_json IS NOT NULL AND llm.is_json_array(@facts_json) = 0
+        THROW 51012, N'HC012: facts_json is malformed: it is not a JSON array', 1;
+    IF @status <> N'SUCCEEDED' AND EXISTS (SELECT 1 FROM OPENJSON(COALESCE(@facts_json, N'[]')))
+        THROW 51012, N'HC012: facts_json has facts of a run that is not SUCCEEDED', 1;
 
     INSERT INTO @run (
         ollama_base_url, model_name, model_tag, model_digest, options_json, metrics_json, prompt_tokens, output_tokens,
@@ -238,7 +249,10 @@ BEGIN
             @max_attempts = j.max_attempts,
             @job_available_utc = j.available_utc,
             @cancel_requested_utc = j.cancel_requested_utc,
-            @locked_by = j.locked_by
+            @locked_by = j.locked_by,
+            @interrogation_key = j.interrogation_key,
+            @entity_type = j.entity_type,
+            @entity_id = j.entity_id
         FROM llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (pk_job))
         WHERE j.job_id = @job_id;
         SET @now = SYSUTCDATETIME();  -- read under the lock, so that a job's events are in the order of their times
@@ -344,7 +358,9 @@ BEGIN
             BEGIN
                 SET @accepted = 1;
 
-                SELECT @attempt = r.attempt
+                SELECT
+                    @attempt = r.attempt,
+                    @run_seq = r.run_seq
                 FROM llm.run AS r WITH (INDEX (pk_run))
                 WHERE r.run_id = @run_id;
 
@@ -425,11 +441,44 @@ BEGIN
                         N'}'
                     )
                 );
+
+                IF @status = N'SUCCEEDED' AND @facts_json IS NOT NULL
+                BEGIN
+                    SET @evidence_sha256 = (SELECT MAX(r.evidence_sha256) FROM @run AS r);
+                    EXEC llm.store_facts
+                        @job_id = @job_id,
+                        @run_id = @run_id,
+                        @run_seq = @run_seq,
+                        @interrogation_key = @interrogation_key,
+                        @entity_type = @entity_type,
+                        @entity_id = @entity_id,
+                        @evidence_sha256 = @evidence_sha256,
+                        @facts_json = @facts_json,
+                        @stored_by = @locked_by,
+                        @is_new = 1,
+                        @fact_count = NULL;
+                    SET @is_stored = 1;
+                END;
             END;
         END;
     END;
 
     COMMIT TRANSACTION;
+
+    -- Bad arguments are refused whatever the job's state; where they are stored, storing them is the test.
+    IF @facts_json IS NOT NULL AND @is_stored = 0
+        EXEC llm.store_facts
+            @job_id = @job_id,
+            @run_id = NULL,
+            @run_seq = NULL,
+            @interrogation_key = NULL,
+            @entity_type = NULL,
+            @entity_id = NULL,
+            @evidence_sha256 = NULL,
+            @facts_json = @facts_json,
+            @stored_by = NULL,
+            @is_new = 1,
+            @fact_count = NULL;
 
     SELECT
         @accepted AS accepted,

@@ -2,7 +2,8 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows and events, the oldest first.
+-- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows, facts and events, the oldest
+--   first.
 -- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
 --   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
 --   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
@@ -14,7 +15,9 @@ GO
 -- Called by: maintainers and the purge schedule.
 -- Locks: the counting's, before any other and not waited for; then the jobs in job_seq order (UPDLOCK), passing over
 --   what somebody holds (READPAST); every writer of their runs, artifacts and events locks the job before, so these
---   have no other holder, and go in the order that the foreign keys want. Of two in a deadlock this one gives way.
+--   have no other holder, and go in the order that the foreign keys want. Before any fact the slots of their entities,
+--   in order: whoever stores facts may be about to say that these are superseded. Of two in a deadlock this one gives
+--   way.
 CREATE OR ALTER PROCEDURE llm.usp_purge_jobs
     @finished_before_utc datetime2(6),
     @statuses_json nvarchar(MAX),
@@ -57,6 +60,23 @@ BEGIN
         run_id uniqueidentifier NOT NULL,
         lake_uri nvarchar(400) COLLATE Latin1_General_100_BIN2 NOT NULL
     );
+    DECLARE @set TABLE (
+        run_id uniqueidentifier NOT NULL PRIMARY KEY,
+        run_seq bigint NOT NULL,
+        interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        entity_type nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
+        entity_id nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
+        evidence_sha256 nvarchar(64) COLLATE Latin1_General_100_BIN2 NULL
+    );
+    DECLARE @slot TABLE (slot int NOT NULL PRIMARY KEY);
+    DECLARE @fact TABLE (fact_seq bigint NOT NULL PRIMARY KEY, job_id uniqueidentifier NOT NULL);
+    -- Runs of which an older one is left that is the newest now.
+    DECLARE @stood_above TABLE (run_seq bigint NOT NULL PRIMARY KEY, run_id uniqueidentifier NOT NULL);
+    DECLARE @run_seq bigint;
+    DECLARE @interrogation_key nvarchar(200);
+    DECLARE @entity_type nvarchar(200);
+    DECLARE @entity_id nvarchar(400);
+    DECLARE @evidence_sha256 nvarchar(64);
 
     IF @who IS NULL OR LEN(@who) NOT BETWEEN 1 AND 200
         THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
@@ -193,6 +213,40 @@ BEGIN
 
     IF COALESCE(@dry_run, 0) = 0
     BEGIN
+        INSERT INTO @set (run_id, run_seq, interrogation_key, entity_type, entity_id, evidence_sha256)
+        SELECT
+            s.run_id,
+            s.run_seq,
+            s.interrogation_key,
+            s.entity_type,
+            s.entity_id,
+            s.evidence_sha256
+        FROM @run AS r
+        INNER JOIN llm.fact_set AS s WITH (INDEX (pk_fact_set))
+            ON r.run_id = s.run_id
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        INSERT INTO @slot (slot)
+        SELECT DISTINCT llm.entity_slot(s.entity_type, s.entity_id)
+        FROM @set AS s
+        WHERE s.entity_type IS NOT NULL AND s.entity_id IS NOT NULL;
+
+        UPDATE l
+        SET taken_utc = SYSUTCDATETIME()
+        FROM @slot AS s
+        INNER JOIN llm.entity_lock AS l WITH (ROWLOCK)
+            ON s.slot = l.slot
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        INSERT INTO @fact (fact_seq, job_id)
+        SELECT
+            f.fact_seq,
+            f.job_id
+        FROM @set AS s
+        INNER JOIN llm.fact AS f WITH (INDEX (ux_fact_run))
+            ON s.run_id = f.run_id
+        OPTION (LOOP JOIN, FORCE ORDER);
+
         SET @now = SYSUTCDATETIME();
 
         INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
@@ -234,10 +288,60 @@ BEGIN
             @reason,
             CONCAT(
                 N'{"runs": ', (SELECT COUNT(*) FROM @run AS r WHERE r.job_seq = c.job_seq),
-                N', "artifacts": ', (SELECT COUNT(*) FROM @file AS f WHERE f.job_seq = c.job_seq), N'}'
+                N', "artifacts": ', (SELECT COUNT(*) FROM @file AS f WHERE f.job_seq = c.job_seq),
+                N', "facts": ', (SELECT COUNT(*) FROM @fact AS f WHERE f.job_id = c.job_id), N'}'
             )
         FROM @chosen AS c
         ORDER BY c.finished_utc, c.job_seq;
+
+        DELETE f
+        FROM @fact AS gone
+        INNER JOIN llm.fact AS f WITH (ROWLOCK)
+            ON gone.fact_seq = f.fact_seq
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        DELETE s
+        FROM @set AS gone
+        INNER JOIN llm.fact_set AS s WITH (ROWLOCK, INDEX (pk_fact_set))
+            ON gone.run_id = s.run_id
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        INSERT INTO @stood_above (run_seq, run_id)
+        SELECT
+            s.run_seq,
+            s.run_id
+        FROM @set AS s
+        WHERE EXISTS (
+            SELECT 1
+            FROM llm.fact_set AS older WITH (INDEX (ix_fact_set_entity))
+            WHERE
+                older.entity_id IS NOT NULL
+                AND older.entity_id = s.entity_id
+                AND older.entity_type = s.entity_type
+                AND older.interrogation_key = s.interrogation_key
+                AND older.evidence_sha256 = s.evidence_sha256
+                AND older.run_seq < s.run_seq
+        );
+        SELECT @run_seq = MIN(a.run_seq) FROM @stood_above AS a;
+        WHILE @run_seq IS NOT NULL
+        BEGIN
+            SELECT
+                @interrogation_key = s.interrogation_key,
+                @entity_type = s.entity_type,
+                @entity_id = s.entity_id,
+                @evidence_sha256 = s.evidence_sha256
+            FROM @set AS s
+            WHERE s.run_seq = @run_seq;
+
+            EXEC llm.settle_facts
+                @run_id = NULL,
+                @interrogation_key = @interrogation_key,
+                @entity_type = @entity_type,
+                @entity_id = @entity_id,
+                @evidence_sha256 = @evidence_sha256;
+
+            SELECT @run_seq = MIN(a.run_seq) FROM @stood_above AS a WHERE a.run_seq > @run_seq;
+        END;
 
         DELETE a
         FROM @file AS f

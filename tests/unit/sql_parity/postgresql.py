@@ -30,6 +30,7 @@ _TYPES = {
     "bigint": "bigint",
     "boolean": "bool",
     "text": "text",
+    "numeric(5,2)": "decimal(5,2)",
 }
 _DEFAULTS = {"clock_timestamp()": "now", "gen_random_uuid()": "new guid", "SESSION_USER": "login"}
 

@@ -33,7 +33,14 @@ Segment: TypeAlias = Any
 # It would print every tree that it makes, which takes as long again as parsing a small script.
 logging.getLogger("sqlfluff").setLevel(logging.WARNING)
 
-_TYPES = {"uniqueidentifier": "guid", "datetime2(6)": "utc", "int": "int", "bigint": "bigint", "bit": "bool"}
+_TYPES = {
+    "uniqueidentifier": "guid",
+    "datetime2(6)": "utc",
+    "int": "int",
+    "bigint": "bigint",
+    "bit": "bool",
+    "decimal(5,2)": "decimal(5,2)",
+}
 _DEFAULTS = {"SYSUTCDATETIME()": "now", "NEWID()": "new guid", "ORIGINAL_LOGIN()": "login"}
 _BY_CODE_POINT = "Latin1_General_100_BIN2"
 _ERROR_NUMBER = re.compile(r"\b51(\d{3})\b")
