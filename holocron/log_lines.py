@@ -22,6 +22,8 @@ _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 
 def neutralise(text: str) -> str:
     """Return the text with every character that could forge a line, or a terminal's state, as an escape."""
+    if text.isprintable():
+        return text
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -89,7 +89,9 @@ def make_up_of(text: str) -> MakeUp:
     found: Counter[TextKind] = Counter()
     encoded = text.encode(errors="replace")
     found[TextKind.CODE] = sum(map(len, _CODED.findall(text))) + len(encoded) - len(encoded.translate(None, _SYMBOLS))
-    found[TextKind.CODE] += sum(len(word) for word in text.split() if len(word) > _LONGEST_WORD and _is_letters(word))
+    words = text.split()
+    if max(map(len, words), default=0) > _LONGEST_WORD:
+        found[TextKind.CODE] += sum(len(word) for word in words if len(word) > _LONGEST_WORD and _is_letters(word))
     if not text.isascii():
         for script, stretch in _NOT_ASCII.items():
             found[script] = len("".join(stretch.findall(text)).encode(errors="replace"))

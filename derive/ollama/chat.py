@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Self
 
 from pydantic import Field
@@ -28,7 +29,7 @@ class ChatOptions(Frozen):
 
     def to_json(self) -> str:
         """Return the value of ``run.options_json``."""
-        return json.dumps(self.model_dump(), separators=(",", ":"))
+        return _options_json(self)
 
     @classmethod
     def from_settings(cls, settings: OllamaSettings) -> Self:
@@ -39,6 +40,12 @@ class ChatOptions(Frozen):
             seed=settings.seed,
             temperature=settings.temperature,
         )
+
+
+@lru_cache(maxsize=64)
+def _options_json(options: ChatOptions) -> str:
+    """Most runs of a worker have the same ones."""
+    return json.dumps(options.model_dump(), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,7 +189,7 @@ class OllamaClient:
                         self._last_byte = limits.byte_came()
                         sink(chunk)
                         assembler.feed(chunk)
-                        if assembler.is_done:
+                        if assembler.is_done and not response.has_ended:
                             limits.answer_came(tail_seconds=TAIL_SECONDS)
                 finally:
                     response.close()

@@ -113,6 +113,11 @@ class Response:
         """By name in lower case; of several the last."""
         self._connection = connection
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether all of the body has come, read or not."""
+        return self._connection.is_done
+
     async def read_some(self) -> bytes:
         """Return what has come of the body since, waiting for at least one byte; b"" when the body has ended.
 
@@ -145,9 +150,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._parser = HttpResponseParser(self)
         self._status_code = 0
         self._headers: dict[str, str] = {}
-        self._has_head = self._is_done = self._may_be_kept = self._is_asked = self.has_answered = self._is_paused = (
-            False
-        )
+        self._has_head = self.is_done = self._may_be_kept = self._is_asked = self.has_answered = self._is_paused = False
         self._body: list[bytes] = []
         self._unread_bytes = self._bare_bytes = 0
 
@@ -167,7 +170,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     async def read_some(self) -> bytes:
         while not self._body:
-            if self._is_done:
+            if self.is_done:
                 return b""
             await self._wait()
         data = self._body[0] if len(self._body) == 1 else b"".join(self._body)
@@ -182,7 +185,7 @@ class _Connection(asyncio.BufferedProtocol):
         if not self._is_asked:
             return
         self._is_asked = False
-        if self._is_done and self._may_be_kept and not self._is_paused and self._error is None:
+        if self.is_done and self._may_be_kept and not self._is_paused and self._error is None:
             self.idle_since = self._loop.time()
             self._keep(self)
         else:
@@ -222,7 +225,7 @@ class _Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if not self._is_asked or self._is_done:
+        if not self._is_asked or self.is_done:
             # Nobody asked for it: the next request is not to be answered by it.
             self._may_be_kept = False
             self.close()
@@ -251,7 +254,7 @@ class _Connection(asyncio.BufferedProtocol):
             lost = httpx.RemoteProtocolError(_CUT if self.has_answered else _NOTHING_SENT)
             if self._has_head and not self._is_bounded:
                 # A body without a length ends with its connection.
-                self._is_done = True
+                self.is_done = True
         self._transport = None
         self._fail(lost)
 
@@ -262,7 +265,7 @@ class _Connection(asyncio.BufferedProtocol):
     # httptools' callbacks.
 
     def on_message_begin(self) -> None:
-        if self._is_done:
+        if self.is_done:
             self._may_be_kept = False
         else:
             self._headers = {}
@@ -273,19 +276,19 @@ class _Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         # A 1xx tells of an answer to come.
-        if self._is_done:
+        if self.is_done:
             return
         self._status_code = self._parser.get_status_code()
         self._has_head = self._status_code >= 200
 
     def on_body(self, body: bytes) -> None:
-        if self._is_done:
+        if self.is_done:
             return
         self._body.append(body)
         self._unread_bytes += len(body)
         self._bare_bytes = 0
 
     def on_message_complete(self) -> None:
-        if self._has_head and not self._is_done:
+        if self._has_head and not self.is_done:
             # Asked now: once the message is over, the parser has forgotten how it was framed.
-            self._is_done, self._may_be_kept = True, self._parser.should_keep_alive()
+            self.is_done, self._may_be_kept = True, self._parser.should_keep_alive()

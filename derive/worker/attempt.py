@@ -5,15 +5,16 @@ model works.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import ParamSpec, TypeVar
+
+from pydantic_core import to_json
 
 from derive.backoff import backoff_seconds
 from derive.contracts import Claim, Outcome
@@ -203,8 +204,8 @@ def _judge(
     rates.learn(question.make_up, answer.metrics.prompt_eval_count, model=model_key(question.request.model))
     with spans.step("validate"):
         validation = question.validate_and_judge_facts(answer.content)
-    report = {**validation.report(), "answer_checks": [asdict(check) for check in checks]}
-    record.add_file("validation.json", json.dumps(report, ensure_ascii=False, indent=2))
+    report = {**validation.report(), "answer_checks": checks}
+    record.add_file("validation.json", to_json(report, indent=2))
     if validation.error is not None:
         return _close_failed(validation.error, question, record)
     output = validation.output_json
