@@ -20,7 +20,7 @@ _SAYS = {
 def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
     """Yield what is true at the snapshot's moment."""
     scheduler, workers = snapshot.scheduler, snapshot.workers
-    told: list[tuple[str, str, float | None]] = [
+    measured: list[tuple[str, str, float | None]] = [
         ("holocron_snapshot_age_seconds", "Age of the numbers read from the database.", age_seconds),
         (
             "holocron_counted_seconds_ago",
@@ -39,7 +39,7 @@ def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
         ("holocron_scheduler_lag_seconds", "How overdue the schedule is that waits longest.", scheduler.lag_seconds),
         ("holocron_scheduler_failing_tasks", "Tasks that failed the last time.", len(scheduler.failing)),
     ]
-    for name, says, value in told:
+    for name, says, value in measured:
         if value is not None:
             yield GaugeMetricFamily(name, says, value=value)
 

@@ -125,5 +125,5 @@ def _unusable(schedule: Schedule) -> str:
 
 def _switch_off(schedule: Schedule, why: str) -> None:
     Schedule.objects.filter(pk=schedule.pk).update(repeats=0)
-    told = {"schedule": str(schedule.name)[:100], "func": schedule.func[:200], "why": why}
-    log.error("schedule.switched_off", extra=told)
+    fields = {"schedule": str(schedule.name)[:100], "func": schedule.func[:200], "why": why}
+    log.error("schedule.switched_off", extra=fields)

@@ -29,7 +29,7 @@ SLACK_SECONDS = 60
 """For how much longer than its bound a task is held: it ends by itself before anybody else may begin."""
 AHEAD_SECONDS = 60
 """Past the longest that a task can be held: held until then, it was taken by a clock that was put back since."""
-MAX_TOLD = 2_000
+MAX_MESSAGE = 2_000
 
 
 class TaskOutcome(StrEnum):
@@ -129,7 +129,7 @@ def _record(held: _Held, result: TaskResult) -> None:
     if result.outcome is not TaskOutcome.IDLE:
         level = logging.WARNING if failed else logging.INFO
         log.log(
-            level, "schedule.ran", extra={"task": held.task, "outcome": result.outcome, "told": result.text[:MAX_TOLD]}
+            level, "schedule.ran", extra={"task": held.task, "outcome": result.outcome, "told": result.text[:MAX_MESSAGE]}
         )
     values: dict[str, Any] = {
         "token": "",
@@ -137,7 +137,7 @@ def _record(held: _Held, result: TaskResult) -> None:
         "held_until_utc": None,
         "ended_utc": now,
         "outcome": result.outcome.value,
-        "told": result.text[:MAX_TOLD],
+        "told": result.text[:MAX_MESSAGE],
         "failures": held.failures + 1 if failed else 0,
     }
     if not failed:
@@ -150,7 +150,7 @@ def _record(held: _Held, result: TaskResult) -> None:
 
 def _keep(held: _Held, result: TaskResult, now: datetime) -> None:
     """Keep a row of it; what says the same as the row before it is counted there."""
-    text = result.text[:MAX_TOLD]
+    text = result.text[:MAX_MESSAGE]
     last = ScheduleRun.objects.filter(task=held.task).order_by("-id").first()
     if (
         last is not None

@@ -47,13 +47,13 @@ def _job_faults(numbers: list[int]) -> dict[int, AuditFinding]:
     events = _events_of({job_id for _, job_id, _ in rows})
     faults: dict[int, AuditFinding] = {}
     for job_seq, job_id, status in rows:
-        told = events.get(job_id, [])
-        if not any(event["event"] == JobEventName.ENQUEUED for event in told):
+        recorded = events.get(job_id, [])
+        if not any(event["event"] == JobEventName.ENQUEUED for event in recorded):
             faults[job_seq] = AuditFinding(
                 "job", str(job_id), What.INSERTED, "no event tells that it was queued", job_id
             )
-        elif told[-1]["to_status"] != status:
-            why = f"its status is {status}, its last event left it {told[-1]['to_status']}"
+        elif recorded[-1]["to_status"] != status:
+            why = f"its status is {status}, its last event left it {recorded[-1]['to_status']}"
             faults[job_seq] = AuditFinding("job", str(job_id), What.CHANGED, why, job_id)
     return faults
 
@@ -64,11 +64,11 @@ def _run_faults(numbers: list[int]) -> dict[int, AuditFinding]:
     events = _events_of({job_id for _, _, job_id, _ in rows})
     faults: dict[int, AuditFinding] = {}
     for run_seq, run_id, job_id, status in rows:
-        told = [event for event in events.get(job_id, []) if event["run_id"] == run_id]
-        if not any(event["event"] == JobEventName.CLAIMED for event in told):
+        recorded = [event for event in events.get(job_id, []) if event["run_id"] == run_id]
+        if not any(event["event"] == JobEventName.CLAIMED for event in recorded):
             why = f"no event of job {job_id} tells of its claim"
             faults[run_seq] = AuditFinding("run", str(run_id), What.INSERTED, why, job_id)
-        elif (status == RunStatus.RUNNING) == any(map(ends_a_run, told)):
+        elif (status == RunStatus.RUNNING) == any(map(ends_a_run, recorded)):
             why = f"its status is {status}, its events tell otherwise"
             faults[run_seq] = AuditFinding("run", str(run_id), What.CHANGED, why, job_id)
     return faults

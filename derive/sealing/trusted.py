@@ -102,11 +102,11 @@ def _most_told_head(read: _Read, after: _Read | None) -> str:
 
     Of the last seal there are two, and it is enough that they differ.
     """
-    told = [read.link.row.sha256 if read.link.row is not None else None, read.head]
+    named = [read.link.row.sha256 if read.link.row is not None else None, read.head]
     if after is not None and after.link.seal_seq == read.link.seal_seq + 1:
-        told.append(after.document.previous_sha256 if after.document is not None else None)
-        told.append(after.link.row.previous_sha256 if after.link.row is not None else None)
-    heads = Counter(head for head in told if head is not None)
+        named.append(after.document.previous_sha256 if after.document is not None else None)
+        named.append(after.link.row.previous_sha256 if after.link.row is not None else None)
+    heads = Counter(head for head in named if head is not None)
     return heads.most_common(1)[0][0] if heads else ""
 
 

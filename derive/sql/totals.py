@@ -79,9 +79,9 @@ def _read(hours: str) -> Totals:
     sums = ", ".join(f"SUM({name})" for name in names)
     by = "interrogation_key, model, error_kind"
     for key, model, kind, *values in _grouped("stat_hour", by, sums, hours):
-        told = dict(zip(names, map(int, values), strict=True))
-        totals.events.update({(key, kind, event): told[event] for event in EVENTS if told[event]})
-        totals.tokens.update({(key, model, name): told[name] for name in TOKENS if told[name]})
+        counts = dict(zip(names, map(int, values), strict=True))
+        totals.events.update({(key, kind, event): counts[event] for event in EVENTS if counts[event]})
+        totals.tokens.update({(key, model, name): counts[name] for name in TOKENS if counts[name]})
     for measure, key, up_to_ms, amount in _grouped(
         "stat_hour_time", "measure, interrogation_key, up_to_ms", "SUM(amount)", hours
     ):

@@ -116,15 +116,15 @@ def trace_id() -> str | None:
 
 def _tell_answer(span: Span, answer: ChatAnswer, known: dict[str, str | int | float]) -> None:
     read, written = answer.metrics.prompt_eval_count, answer.metrics.eval_count
-    told: dict[str, str | int | list[str]] = {
+    attributes: dict[str, str | int | list[str]] = {
         "gen_ai.usage.input_tokens": read,
         "gen_ai.usage.output_tokens": written,
     }
     if answer.model:
-        told["gen_ai.response.model"] = answer.model[:200]
+        attributes["gen_ai.response.model"] = answer.model[:200]
     if answer.done_reason:
-        told["gen_ai.response.finish_reasons"] = [answer.done_reason[:40]]
-    span.set_attributes(told)
+        attributes["gen_ai.response.finish_reasons"] = [answer.done_reason[:40]]
+    span.set_attributes(attributes)
     for amount, of_type in ((read, "input"), (written, "output")):
         _tokens.record(amount, {**known, "gen_ai.token.type": of_type})
 

@@ -74,10 +74,10 @@ class _Times(NamedTuple):
 
 @lru_cache(maxsize=REMEMBERED)
 def _outcomes_in_words(amounts: tuple[int, ...]) -> tuple[str, ...]:
-    told = tuple(
+    labels = tuple(
         f"{word}: {_number(amount)}" for (_name, word), amount in zip(OUTCOMES, amounts, strict=True) if amount
     )
-    return told or ("no job ended",)
+    return labels or ("no job ended",)
 
 
 class Charts:
@@ -113,8 +113,8 @@ class Charts:
         """Return the lines of the time that half the runs and that 95 of 100 did not exceed."""
         histograms = by_hour(self._snapshot.buckets, measure)
         of_hours = [histograms.get(hour, {}) for hour in self._hours]
-        told = [_Times.of(tuple(buckets.items())) for buckets in of_hours]
-        shares = {0.5: [one.half for one in told], 0.95: [one.most for one in told]}
+        times = [_Times.of(tuple(buckets.items())) for buckets in of_hours]
+        shares = {0.5: [one.half for one in times], 0.95: [one.most for one in times]}
         known = [value for values in shares.values() for value in values if value is not None]
         if not known:
             return Chart.empty()
@@ -128,11 +128,11 @@ class Charts:
                 [None if value is None else scale.percent(value) for value in values],
                 name=f"p{share * 100:.0f}",
                 css=f"p{share * 100:.0f}",
-                told=_milliseconds(percentile(whole, share)),
+                total=_milliseconds(percentile(whole, share)),
             )
             for share, values in shares.items()
         )
-        return self._chart(self._hits(one.in_words for one in told), scale.ticks(), lines=lines)
+        return self._chart(self._hits(one.in_words for one in times), scale.ticks(), lines=lines)
 
     def speeds(self) -> Chart:
         """Return the lines of the tokens a second that each model made while it worked."""
@@ -150,7 +150,7 @@ class Charts:
                 [100 * speeds[model][hour] / maximum if hour in speeds[model] else None for hour in self._hours],
                 name=_name(model),
                 css=f"model{place}",
-                told=f"{_speed(one for one in hours if one.model == model):.3g}/s, {_short(tokens[model])} in all",
+                total=f"{_speed(one for one in hours if one.model == model):.3g}/s, {_short(tokens[model])} in all",
             )
             for place, model in enumerate(models)
         )
@@ -173,11 +173,11 @@ class Charts:
     ) -> Chart:
         return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks, lines, is_empty)
 
-    def _hits(self, told: Iterable[tuple[str, ...]]) -> SafeString:
+    def _hits(self, lines_of_hours: Iterable[tuple[str, ...]]) -> SafeString:
         """Return what each hour says when pointed at."""
         return SafeString(
             "".join(
-                hit(place, label, lines) for place, (label, lines) in enumerate(zip(self._labels, told, strict=True))
+                hit(place, label, lines) for place, (label, lines) in enumerate(zip(self._labels, lines_of_hours, strict=True))
             )
         )
 

@@ -44,12 +44,12 @@ class ChartLine:
     css: str
     path: str
     dots: str
-    told: str
+    total: str
 
     @classmethod
-    def through(cls, values: Sequence[float | None], *, name: str, css: str, told: str) -> "ChartLine":
+    def through(cls, values: Sequence[float | None], *, name: str, css: str, total: str) -> "ChartLine":
         """Return the line through heights in percent, one a column."""
-        return cls(name, css, path_of(values), dots_of(values), told)
+        return cls(name, css, path_of(values), dots_of(values), total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +104,15 @@ def bar(place: int, pieces: tuple[Piece, ...]) -> SafeString:
 @lru_cache(maxsize=REMEMBERED)
 def hit(place: int, label: str, lines: tuple[str, ...]) -> SafeString:
     """Return what of a column is pointed at: any text, one line each."""
-    told = escape("\n".join(lines)).replace("\n", "&#10;")
+    tooltip = escape("\n".join(lines)).replace("\n", "&#10;")
     return SafeString(
-        f'<rect class="hc-hit" x="{place}" width="1" height="100" data-label="{escape(label)}" data-lines="{told}" />'
+        f'<rect class="hc-hit" x="{place}" width="1" height="100" data-label="{escape(label)}" data-lines="{tooltip}" />'
     )
 
 
-def ticks_to(maximum: float, told: Callable[[float], str]) -> tuple[Tick, ...]:
+def ticks_to(maximum: float, label: Callable[[float], str]) -> tuple[Tick, ...]:
     """Return the ends and the middle of an axis that begins at 0."""
-    return tuple(Tick(100 * part, told(maximum * part)) for part in (0.0, 0.5, 1.0))
+    return tuple(Tick(100 * part, label(maximum * part)) for part in (0.0, 0.5, 1.0))
 
 
 def path_of(values: Sequence[float | None]) -> str:

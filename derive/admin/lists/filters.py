@@ -142,7 +142,7 @@ class ListFilter(forms.Form):
         self.query = query
         # Also reads the form.
         faults = self.errors.items()
-        self.problems = [f"{self.fields[name].label} {why}" for name, told in faults for why in told]
+        self.problems = [f"{self.fields[name].label} {why}" for name, reasons in faults for why in reasons]
         self.values: dict[str, Any] = {
             name: self.cleaned_data.get(name, field.empty)  # type: ignore[attr-defined]  # a TextFilter
             for name, field in self.fields.items()

@@ -102,8 +102,8 @@ class PlanAdmin(GuardedAdmin):
         try:
             cron = Cron.read(expression or "")
         except BadCron as error:
-            told = str(error)
-            return {"problems": [told, *(one for one in problems if one != told)]}
+            problem = str(error)
+            return {"problems": [problem, *(one for one in problems if one != problem)]}
         would = ""
         if plan is not None:
             try:

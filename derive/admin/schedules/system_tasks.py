@@ -90,8 +90,8 @@ class ScheduleAdmin(GuardedAdmin):
         obj.args = obj.kwargs = obj.hook = obj.cluster = obj.intended_date_kwarg = None
         obj.next_run = Cron(obj.cron).after(database_now())
         super().save_model(request, obj, form, change)
-        told = {"schedule": obj.name or "", "func": obj.func, "cron": obj.cron, "enabled": bool(obj.repeats)}
-        logger.info("schedule.saved", extra={"actor": permissions.actor_of(request), **told})
+        fields = {"schedule": obj.name or "", "func": obj.func, "cron": obj.cron, "enabled": bool(obj.repeats)}
+        logger.info("schedule.saved", extra={"actor": permissions.actor_of(request), **fields})
 
     @override
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

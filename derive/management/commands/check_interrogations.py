@@ -57,8 +57,8 @@ class Command(QuickCommand):
             refused[one.definition.definition_sha256] = why
             warnings = [str(warning) for warning in one.warnings]
             if as_json:
-                told = {"interrogation": one.key, "version": one.version, "taken": why is None, "why": why}
-                self.stdout.write(json.dumps(told | {"warnings": warnings}, ensure_ascii=False))
+                fields = {"interrogation": one.key, "version": one.version, "taken": why is None, "why": why}
+                self.stdout.write(json.dumps(fields | {"warnings": warnings}, ensure_ascii=False))
             else:
                 lines = [f"{one.definition}: {'taken' if why is None else f'refused: {why}'}", *warnings]
                 self.stdout.write("\n  ".join(lines))

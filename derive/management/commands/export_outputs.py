@@ -134,9 +134,9 @@ class Command(QuickCommand):
         return export.run(progress, show=shown.show, is_stopping=stop.asked)
 
     def _report(self, progress: ExportCheckpoint, given: dict[str, Any], shown: ExportProgress) -> None:
-        told = {"file": given["file"], "rows": progress.row_count, "through": progress.through}
+        report = {"file": given["file"], "rows": progress.row_count, "through": progress.through}
         if given["json"]:
-            (self.stderr if given["file"] == "-" else self.stdout).write(json.dumps(told))
+            (self.stderr if given["file"] == "-" else self.stdout).write(json.dumps(report))
         else:
             shown.say(
                 f"{plural(progress.row_count, 'row')} of runs up to number {progress.through:,} in {given['file']}"

@@ -36,7 +36,7 @@ from derive.states import JobStatus
 logger = logging.getLogger(__name__)
 
 MAX_SELECTED = 500
-MAX_TOLD = 20
+MAX_EXAMPLES = 20
 
 
 _REPORT = "admin/jobs/report.html"
@@ -117,7 +117,7 @@ class BulkReport:
     def _refusals_by_reason(self) -> list[dict[str, Any]]:
         """Return the refusals by reason, most frequent first, with some jobs and what happened to those last."""
         named = sorted(self.refused.items(), key=lambda item: -len(item[1]))
-        examples = [job_id for _why, ids in named for job_id in ids[:3]][:MAX_TOLD]
+        examples = [job_id for _why, ids in named for job_id in ids[:3]][:MAX_EXAMPLES]
         last = _last_events(examples)
         return [
             {
@@ -268,6 +268,6 @@ def _undo_token(request: HttpRequest, action: Action, reason: str, before: int) 
 def _last_events(ids: list[UUID]) -> dict[UUID, str]:
     """Return in words what happened to each job last."""
     last_events: dict[UUID, str] = {}
-    for event in JobEvent.objects.filter(job_id__in=ids).order_by("-event_seq")[: 10 * MAX_TOLD]:
+    for event in JobEvent.objects.filter(job_id__in=ids).order_by("-event_seq")[: 10 * MAX_EXAMPLES]:
         last_events.setdefault(event.job_id, cell(f"last: {event.event} by {event.actor}, now {event.to_status}", 200))
     return last_events

@@ -80,7 +80,7 @@ class InputForm(forms.Form):
 
     def read(self) -> tuple[dict[str, Any], list[str]]:
         """Return the input that was typed, and what in it could not be understood."""
-        problems = [f"{name}: {why}" for name, told in self.errors.items() for why in told]
+        problems = [f"{name}: {why}" for name, reasons in self.errors.items() for why in reasons]
         return {name: value for name, value in self.cleaned_data.items() if value is not None}, problems
 
 
