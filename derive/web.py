@@ -7,10 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from derive.errors import QueueError
 from derive.health import Readiness
-from derive.metrics.numbers import QueueNumbers
+from derive.metrics.queue_metrics import QueueMetrics
 
 _readiness = Readiness()
-_numbers = QueueNumbers()
+_numbers = QueueMetrics()
 
 
 @never_cache

@@ -62,7 +62,7 @@ def read_database_url(url: str, *, var_folder: Path, password: str = "") -> dict
     raise SettingsError(f"DATABASE_URL must begin with mssql:// or postgresql://, as in {POSTGRESQL_EXAMPLE}")
 
 
-def impatient(database: dict[str, Any]) -> dict[str, Any]:
+def with_short_timeouts(database: dict[str, Any]) -> dict[str, Any]:
     """Return a second entry for the same database whose calls end soon, one way or the other: for heartbeats."""
     options = dict(database.get("OPTIONS", {}))
     limits: dict[str, str] = {}

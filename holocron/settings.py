@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.utils.functional import SimpleLazyObject
 
-from holocron.database_url import impatient, read_database_url, read_password
+from holocron.database_url import read_database_url, read_password, with_short_timeouts
 from holocron.environment import SettingsError, read_environment
 from holocron.ollama_access import read_api_key, read_ollama_access
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
@@ -33,7 +33,7 @@ try:
         password=read_password(_values["DATABASE_PASSWORD"], file=_password_file),
     )
     # "lease" is the way of the workers' heartbeats, which must not wait behind anything.
-    DATABASES: dict[str, Any] = {"default": _database, "lease": impatient(_database)}
+    DATABASES: dict[str, Any] = {"default": _database, "lease": with_short_timeouts(_database)}
     # Django keeps its connections itself. A pool of SQL Server's driver beneath would hand a broken one out again, and
     # in a process that was forked the sockets of its parent.
     DATABASE_CONNECTION_POOLING = False
@@ -227,7 +227,7 @@ Q_CLUSTER = {
     "name": "holocron",
     # The broker's rows stay in the one database there is; ours runs the system tasks only.
     "orm": "default",
-    "broker_class": "derive.schedules.broker.HouseBroker",
+    "broker_class": "derive.schedules.broker.SystemTaskBroker",
     "workers": 2,
     # Seconds; a task is started again once `retry` has passed, which must lie behind the time-out that ends it.
     "timeout": 600,

@@ -84,7 +84,7 @@ class Export:
     def run(self, progress: ExportCheckpoint, *, show: Show, is_stopping: Callable[[], bool]) -> ExportCheckpoint:
         """Write all rows from there on and give the file its name; raises ExportStopped, QueueError."""
         try:
-            with self._partial.open("ab", buffering=0) as file, _alone(file, self._partial):
+            with self._partial.open("ab", buffering=0) as file, _locked(file, self._partial):
                 file.truncate(progress.byte_count)
                 progress = self._write(file, progress, show=show, is_stopping=is_stopping)
             self._publish()
@@ -216,7 +216,7 @@ def writer_of(order: Order) -> Writer:
 
 
 @contextmanager
-def _alone(file: RawIOBase, path: Path) -> Iterator[None]:
+def _locked(file: RawIOBase, path: Path) -> Iterator[None]:
     """Hold a file against another export to the same name; where the system has no such lock, hope."""
     try:
         import fcntl

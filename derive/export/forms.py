@@ -105,7 +105,7 @@ _FORMULA_SIGNS = frozenset("=+-@\t\r\n")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
-def unarmed(cell: Any) -> Any:
+def without_formula(cell: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection); a plain number stays one."""
     if isinstance(cell, str) and cell[:1] in _FORMULA_SIGNS and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
@@ -119,7 +119,7 @@ def csv_writer(text: io.StringIO) -> Any:
 
 def _guarded(values: Values) -> Values:
     signs = _FORMULA_SIGNS
-    return [unarmed(value) if value and value[0] in signs else value for value in values]
+    return [without_formula(value) if value and value[0] in signs else value for value in values]
 
 
 def _as_it_is(values: Values) -> Values:

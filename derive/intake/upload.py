@@ -21,7 +21,7 @@ from uuid import UUID
 
 from derive.contracts import Enqueued, JobInput
 from derive.intake.importing import check_records, is_of_import
-from derive.intake.key_look import KeyLook, count_repeated
+from derive.intake.key_lookup import KeyLookup, count_repeated
 from derive.intake.records import Record, read_records
 from derive.intake.spool import RecordSpool
 from derive.intake.upload_state import Held, UploadRefused, UploadState
@@ -59,7 +59,7 @@ class Upload:
 
     def check(self, registry: Registry, *, sender: str, seconds: float) -> UploadState:
         """Check lines for so long, at least one; return how far that came. Raises QueueError: what it did is undone."""
-        with self.alone():
+        with self.locked():
             before = self.state()
             if before.is_checked:
                 return before
@@ -69,7 +69,7 @@ class Upload:
                 _open(self.folder / BAD, cut_at=before.bad_bytes) as bad,
                 _open(self.folder / MARKS, cut_at=before.marks_bytes) as marks,
             ):
-                keys = KeyLook(marks)
+                keys = KeyLookup(marks)
                 spool = RecordSpool(good, on_add=keys.add)
                 portion = _Portion(rows, before, seconds=seconds, spool=spool, bad=bad)
                 check_records(
@@ -95,7 +95,7 @@ class Upload:
 
     def queue(self, queue: JobQueue, *, actor: str, reason: str, skip_invalid: bool = False) -> UploadState:
         """Queue all valid jobs or none. Raises UploadRefused, and QueueError when nothing was queued."""
-        with self.alone():
+        with self.locked():
             state = self.state()
             if state.is_queued:
                 return state
@@ -156,7 +156,7 @@ class Upload:
                 yield line, why
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold this upload against every other step; raise UploadRefused where one is held already."""
         import fcntl  # not on Windows, where the server does not run
 

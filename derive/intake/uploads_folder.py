@@ -29,7 +29,7 @@ class UploadsFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def arriving(self) -> Any:
+    def new_file(self) -> Any:
         """Return a new open file for what is still arriving; it is gone when it is closed, unless it was kept."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return NamedTemporaryFile(dir=self._root, prefix=_ARRIVING)
@@ -69,7 +69,7 @@ class UploadsFolder:
 
     def discard(self, upload: Upload) -> None:
         """Delete an upload; raise UploadRefused while a step is at work on it."""
-        with upload.alone():
+        with upload.locked():
             shutil.rmtree(upload.folder)
 
     def sweep(self) -> None:

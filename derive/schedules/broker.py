@@ -35,7 +35,7 @@ TOLERATED = timedelta(seconds=90)
 """How far a row may be from where the database's clock puts it: django-q2 looks every 30 seconds, once a minute due."""
 
 
-class HouseBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
+class SystemTaskBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
     """The broker of ``Q_CLUSTER["broker_class"]``."""
 
     _beaten = float("-inf")

@@ -29,7 +29,7 @@ KEPT_RUNS = 200
 """Rows kept of each task."""
 KEPT_DAYS = 30
 """Days that django-q2's own failures are kept, and what deleted plans did."""
-MAX_TOLD_FINDINGS = 3
+MAX_REPORTED_FINDINGS = 3
 
 
 def reap(deadline: Deadline) -> TaskResult:
@@ -99,8 +99,8 @@ def verify_sample(deadline: Deadline) -> TaskResult:
             findings.extend(finding.line() for finding in verification.found())
             verified += 1
     if findings:
-        more = f"; and {len(findings) - MAX_TOLD_FINDINGS} more" if len(findings) > MAX_TOLD_FINDINGS else ""
-        first = "; ".join(findings[:MAX_TOLD_FINDINGS])
+        more = f"; and {len(findings) - MAX_REPORTED_FINDINGS} more" if len(findings) > MAX_REPORTED_FINDINGS else ""
+        first = "; ".join(findings[:MAX_REPORTED_FINDINGS])
         faults = f"{plural(len(findings), 'fault')} in {plural(verified, 'run')}"
         return TaskResult(TaskOutcome.FAILED, f"{faults}: {first}{more}; see verify_runs")
     return (

@@ -32,7 +32,7 @@ from derive.states import LIVE
 MAX_FILE_BYTES = 64 * 1024 * 1024
 HEAD_BYTES = 256 * 1024
 """What a page that tells of a plan reads of its file; some thousand jobs. A run reads it all, and checks it all."""
-MAX_TOLD_LINES = 3
+MAX_REPORTED_LINES = 3
 _LINE_BITS = 40
 """The low bits of a job's id that count the file's lines, as for any import."""
 
@@ -115,7 +115,7 @@ def _check(
         registry=registry,
         import_id=_import_id(plan, due_utc),
         spool=spool,
-        on_bad=lambda record: bad.append(_in_words(plan, record)) if len(bad) < MAX_TOLD_LINES else None,
+        on_bad=lambda record: bad.append(_in_words(plan, record)) if len(bad) < MAX_REPORTED_LINES else None,
     )
     if count:
         more = f"; and {count - len(bad)} more" if count > len(bad) else ""

@@ -129,7 +129,9 @@ def _record(held: _Held, result: TaskResult) -> None:
     if result.outcome is not TaskOutcome.IDLE:
         level = logging.WARNING if failed else logging.INFO
         log.log(
-            level, "schedule.ran", extra={"task": held.task, "outcome": result.outcome, "told": result.text[:MAX_MESSAGE]}
+            level,
+            "schedule.ran",
+            extra={"task": held.task, "outcome": result.outcome, "told": result.text[:MAX_MESSAGE]},
         )
     values: dict[str, Any] = {
         "token": "",

@@ -75,7 +75,7 @@ def _judge(read: _Read, after: _Read | None, noted: dict[int, str]) -> Trusted:
     link, row = read.link, read.link.row
     number = link.seal_seq
     findings: list[AuditFinding] = []
-    head = noted.get(number) or _most_told_head(read, after)
+    head = noted.get(number) or _most_common_head(read, after)
     if row is None:
         findings.append(_finding(number, What.MISSING, "the lake has its document, SQL has no row of it"))
     elif row.sha256 != head:
@@ -97,7 +97,7 @@ def _judge(read: _Read, after: _Read | None, noted: dict[int, str]) -> Trusted:
     return Trusted(number, head, tuple(findings), document, last)
 
 
-def _most_told_head(read: _Read, after: _Read | None) -> str:
+def _most_common_head(read: _Read, after: _Read | None) -> str:
     """Return the head that most copies tell of: whoever changed one of them has changed a minority.
 
     Of the last seal there are two, and it is enough that they differ.

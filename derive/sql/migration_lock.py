@@ -29,7 +29,7 @@ _BEGIN_SQL = {
 
 
 @contextmanager
-def migrating_alone(
+def migration_lock_held(
     connection: BaseDatabaseWrapper,
     *,
     on_wait: Callable[[], object] = lambda: None,

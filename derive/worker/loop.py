@@ -26,7 +26,7 @@ from derive.worker.metrics import WorkerMetrics
 from derive.worker.options import WorkerOptions
 from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
-from derive.worker.signals import heeding_signals
+from derive.worker.signals import handling_signals
 from derive.worker.slots import Slots, Stage
 from derive.worker.succession import Seat, introduce, seat_of
 
@@ -287,7 +287,7 @@ class Worker:
             self.stop()
 
     def _signal_handlers(self) -> AbstractContextManager[None]:
-        return heeding_signals(self._loop, self.stop)
+        return handling_signals(self._loop, self.stop)
 
     def _keys(self, **keys: object) -> dict[str, object]:
         return {"worker_id": self._options.worker_id, **keys}

@@ -15,7 +15,7 @@ def stopping_signals() -> list[int]:
 
 
 @contextmanager
-def heeding_signals(loop: AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
+def handling_signals(loop: AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` in the loop at each stopping signal while the block runs."""
     numbers = stopping_signals()
     if sys.platform == "win32":

@@ -66,7 +66,7 @@ def run_worker(
     ):
         queue_thread.submit(_check_database, registry).result()
         rates = TokenRates()
-        threads.submit(_learn_from_past_runs, rates, lake, queue_thread)
+        threads.submit(_learn_from_previous_runs, rates, lake, queue_thread)
         sources = Sources(
             registry=registry,
             redactor=redactor,
@@ -78,7 +78,7 @@ def run_worker(
         return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
 
 
-def _learn_from_past_runs(rates: TokenRates, lake: Lake, queue_thread: CallThread) -> None:
+def _learn_from_previous_runs(rates: TokenRates, lake: Lake, queue_thread: CallThread) -> None:
     """Begin with what was counted before; a start never waits for this, nor fails by it."""
     try:
         prompts = queue_thread.submit(counted_prompts).result()

@@ -236,7 +236,7 @@ def test_help_shows_examples_as_they_are_typed(world: World, command: str) -> No
     assert f"\n  manage.py {command} " in printed
 
 
-def test_jobs_without_evidence_are_told_once_and_queued_all_the_same(
+def test_jobs_without_evidence_are_reported_once_and_queued_all_the_same(
     world: World, database: "psycopg.Connection[Any]", tmp_path: Path
 ) -> None:
     file = tmp_path / "jobs.jsonl"

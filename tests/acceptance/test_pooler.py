@@ -15,7 +15,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
 from derive.sql.sessions import LIMITS, limited
-from holocron.database_url import impatient, read_database_url
+from holocron.database_url import read_database_url, with_short_timeouts
 from holocron.embedded_postgres.keeper import DATABASE_NAME
 from holocron.settings import BASE_DIR
 from tests.acceptance.guarded_postgres import GuardedPostgres
@@ -156,7 +156,7 @@ def test_a_startup_parameter_that_the_pooler_refuses_is_named_in_one_line(
 def test_limits_leave_nothing_behind_for_whoever_shares_the_connection(
     pooler: OwnPgBouncer, django_db_blocker: DjangoDbBlocker
 ) -> None:
-    entry = impatient(read_database_url(pooler.url(DATABASE_NAME), var_folder=Path("unused")))
+    entry = with_short_timeouts(read_database_url(pooler.url(DATABASE_NAME), var_folder=Path("unused")))
     defaults: dict[str, Any] = {"ATOMIC_REQUESTS": False, "AUTOCOMMIT": True, "TIME_ZONE": None}
     wrapper = DatabaseWrapper({**defaults, **entry, LIMITS: {"statement_timeout": "50ms"}}, "limited")
     with django_db_blocker.unblock():

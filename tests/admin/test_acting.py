@@ -250,7 +250,7 @@ def test_every_action_is_reached_by_get_from_nowhere(operator: Client) -> None:
     assert {operator.get(reverse(address)).status_code for address in (ASK, RUN, UNDO)} == {405}
 
 
-def test_a_crafted_reference_is_told_and_no_crash(operator: Client) -> None:
+def test_a_crafted_reference_is_reported_and_no_crash(operator: Client) -> None:
     page = operator.post(reverse(ASK), {"action": "cancel", "job": ["<script>alert(1)</script>"]})
     assert page.status_code == 400
     assert "<script>alert" not in page.content.decode()

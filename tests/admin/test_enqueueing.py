@@ -243,7 +243,7 @@ def test_what_was_typed_is_read_as_its_members_type(typed: str, is_read_as: dict
     assert schema_form.input_form(Depth, QueryDict(typed), is_whole=True).read() == (is_read_as, [])
 
 
-def test_a_member_that_is_no_json_is_told_and_comes_back_as_it_was_typed() -> None:
+def test_a_member_that_is_no_json_is_reported_and_comes_back_as_it_was_typed() -> None:
     form = schema_form.input_form(Depth, QueryDict("input.more={"), is_whole=True)
     assert form.read()[1][0].startswith("more: is not JSON")
     assert ">\n{</textarea>" in str(form["more"])

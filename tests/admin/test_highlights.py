@@ -83,7 +83,7 @@ def test_the_page_shows_the_grounded_and_the_ungrounded_fact(browse: Browse, sce
     assert EVIDENCE[0]["text"] not in browse("viewer").get(page.request["PATH_INFO"]).text
 
 
-def test_a_file_that_was_changed_in_the_lake_is_told_loudly(browse: Browse, scene: Scene) -> None:
+def test_a_file_that_was_changed_in_the_lake_is_reported_loudly(browse: Browse, scene: Scene) -> None:
     (prompt,) = scene.lake.rglob("prompt.txt")
     prompt.chmod(0o644)
     prompt.write_text("forged")

@@ -257,7 +257,7 @@ def test_the_page_of_what_runs_by_itself_is_red_while_something_is_wrong(operato
     assert [(run.task, title) for run, title in only.context["runs"]] == [("retry:nightly", "Retry policy nightly")]
 
 
-def test_a_maintainer_chooses_among_the_tasks_of_the_house_and_nothing_else(
+def test_a_maintainer_chooses_among_the_system_tasks_and_nothing_else(
     browse: Browse, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = browse("maintainer")

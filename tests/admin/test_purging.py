@@ -115,7 +115,7 @@ def test_an_operator_may_neither_look_nor_purge(browse: Browse, ended: JobQueue)
     assert len(states()) == 4
 
 
-def test_a_lake_that_is_away_is_told_and_no_row_goes(
+def test_a_lake_that_is_away_is_reported_and_no_row_goes(
     maintainer: Client, ended: JobQueue, settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("no folder")

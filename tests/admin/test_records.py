@@ -46,7 +46,7 @@ def test_an_artifact_is_sent_as_it_was_recorded_and_does_nothing_in_a_browser(br
     assert answer["Content-Disposition"] == f'attachment; filename="{str(scene.run)[:8]}-prompt.txt"'
 
 
-def test_a_changed_file_is_not_sent_but_told_loudly(browse: Browse, scene: Scene) -> None:
+def test_a_changed_file_is_not_sent_but_reported_loudly(browse: Browse, scene: Scene) -> None:
     uri = Artifact.objects.get(pk=scene.artifact).lake_uri
     (scene.lake / uri).chmod(0o600)
     (scene.lake / uri).write_bytes(b"something else")
@@ -60,7 +60,7 @@ def test_a_changed_file_is_not_sent_but_told_loudly(browse: Browse, scene: Scene
     assert whole(insisted) == b"something else"
 
 
-def test_a_missing_file_is_told_and_no_crash(browse: Browse, scene: Scene) -> None:
+def test_a_missing_file_is_reported_and_no_crash(browse: Browse, scene: Scene) -> None:
     (scene.lake / Artifact.objects.get(pk=scene.artifact).lake_uri).unlink()
     client = browse("operator")
     assert client.get(reverse("admin:derive_artifact_download", args=[scene.artifact])).status_code == 502

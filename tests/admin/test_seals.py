@@ -88,7 +88,7 @@ def test_a_verification_that_never_ran_is_said_to_have_never_run(browse: Browse,
         (TaskResult(TaskOutcome.FAILED, f"1 fault in 50 runs: {HOSTILE}"), "1 fault in 50 runs: "),
     ],
 )
-def test_the_last_verification_by_schedule_is_told_with_how_it_ended(
+def test_the_last_verification_by_schedule_is_reported_with_how_it_ended(
     browse: Browse, queue: JobQueue, told: TaskResult, words: str
 ) -> None:
     run_single_flight("verify_sample", lambda _deadline: told, seconds=60)
@@ -100,7 +100,7 @@ def test_the_last_verification_by_schedule_is_told_with_how_it_ended(
     assert "verifies the chain itself: manage.py verify_audit" in said
 
 
-def test_after_a_failure_the_last_time_that_went_well_is_told_too(browse: Browse, queue: JobQueue) -> None:
+def test_after_a_failure_the_last_time_that_went_well_is_reported_too(browse: Browse, queue: JobQueue) -> None:
     run_single_flight("verify_sample", lambda _deadline: TaskResult(TaskOutcome.DONE, "50 runs verified"), seconds=60)
     run_single_flight("verify_sample", lambda _deadline: TaskResult(TaskOutcome.FAILED, "1 fault"), seconds=60)
     assert "1 fault (it last went well" in said_of_the_verification(

@@ -19,7 +19,7 @@ from derive.admin.jobs.upload import views as upload_views
 from derive.admin.jobs.upload.rejected_lines import as_csv
 from derive.admin.site import permissions
 from derive.errors import DatabaseUnavailable
-from derive.intake import key_look, spool, upload_state, uploads_folder
+from derive.intake import key_lookup, spool, upload_state, uploads_folder
 from derive.intake import upload as kept_upload
 from derive.models import Job, JobEvent
 from derive.queue import JobQueue
@@ -201,7 +201,7 @@ def test_the_form_tells_the_bounds(sender: Client) -> None:
     assert "manage.py enqueue_jobs" in told
 
 
-def test_duplicates_are_told_with_the_job_that_holds_the_key(operator: Client) -> None:
+def test_duplicates_are_reported_with_the_job_that_holds_the_key(operator: Client) -> None:
     token = token_of(send(operator, jsonl(row(1, dedupe_key="k"), row(2, dedupe_key="k"))))
     queue_all(operator, token)
     shown, holder = page(operator, token), Job.objects.get()
@@ -327,7 +327,7 @@ def test_one_user_keeps_no_more_than_so_many(operator: Client, uploads: Path, mo
 def test_two_steps_at_once_are_one_and_a_refusal(sender: Client, uploads: Path) -> None:
     token = token_of(send(sender, jsonl(row(1))))
     (state,) = uploads.rglob("state.json")
-    with kept_upload.Upload(state.parent, import_id=UUID(state.parent.name)).alone():
+    with kept_upload.Upload(state.parent, import_id=UUID(state.parent.name)).locked():
         assert "at work" in queue_all(sender, token).text
         assert "at work" in sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS).json()["error"]
     assert not Job.objects.exists()
@@ -384,7 +384,7 @@ def test_a_folder_that_cannot_be_used_is_said(sender: Client, uploads: Path) -> 
 def test_the_preview_tells_of_keys_that_are_held_or_repeated_and_comes_true(
     operator: Client, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_look, "MOST_KEYS", 2)
+    monkeypatch.setattr(key_lookup, "MOST_KEYS", 2)
     queued(queue, dedupe_key="k1")
     queue.cancel([ref(queued(queue, dedupe_key="gone"))], actor="ada")
     queued(queue, dedupe_key="k2", interrogation_key="another_v1")
@@ -422,7 +422,7 @@ def test_a_file_is_kept_when_the_database_is_away_while_it_is_checked(
         raise DatabaseUnavailable("the database is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(key_look, "held_keys", away)
+        patch.setattr(key_lookup, "held_keys", away)
         token = token_of(send(sender, jsonl(row(1, dedupe_key="k"))))
         answer = sender.post(reverse(STEP), {"upload": token}, headers=IN_STEPS)
         assert (answer.status_code, "the database is away" in answer.json()["error"]) == (503, True)

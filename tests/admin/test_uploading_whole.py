@@ -209,16 +209,16 @@ def test_a_state_that_cannot_be_written_queues_nothing(
     assert (Job.objects.count(), page(operator, in_batches).context["state"].queued) == (6, 6)
 
 
-def test_what_was_discarded_a_moment_ago_is_told(
+def test_what_was_discarded_a_moment_ago_is_reported(
     operator: Client, in_batches: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = kept_upload.Upload.alone
+    real = kept_upload.Upload.locked
 
     def discarded_before(self: kept_upload.Upload) -> Any:
         shutil.rmtree(self.folder)
         return real(self)
 
-    monkeypatch.setattr(kept_upload.Upload, "alone", discarded_before)
+    monkeypatch.setattr(kept_upload.Upload, "locked", discarded_before)
     answer = queue_all(operator, in_batches)
     assert (answer.status_code, "no longer kept" in answer.text) == (409, True)
     assert not Job.objects.exists()

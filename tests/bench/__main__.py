@@ -29,9 +29,9 @@ def _cost() -> Iterator[Result]:
 
 
 def _queue() -> Iterator[Result]:
-    from tests.bench import queue_alone
+    from tests.bench import queue_only
 
-    yield from queue_alone.measure()
+    yield from queue_only.measure()
 
 
 def _enqueue() -> Iterator[Result]:

@@ -9,7 +9,7 @@ from django.test import Client, override_settings
 
 from derive import web
 from derive.health import Readiness
-from derive.metrics.numbers import QueueNumbers
+from derive.metrics.queue_metrics import QueueMetrics
 from tests.bench.world import TABLES, empty_queue
 
 JOBS = 1_000_000
@@ -58,14 +58,14 @@ def measure() -> Iterator[dict[str, Any]]:
             cursor.execute(sql, {"jobs": JOBS})
         for table in TABLES:
             cursor.execute(f"VACUUM ANALYZE llm.{table}")
-    numbers = QueueNumbers()
+    numbers = QueueMetrics()
     numbers.text()  # sums the past hours up, as a process does once an hour
     with override_settings(ALLOWED_HOSTS=["testserver"]):
         for path in ("/metrics", "/readyz"):
             yield _measure(path, numbers)
 
 
-def _measure(path: str, numbers: QueueNumbers) -> dict[str, Any]:
+def _measure(path: str, numbers: QueueMetrics) -> dict[str, Any]:
     client = Client()
     web._numbers = numbers
     spent: list[float] = []

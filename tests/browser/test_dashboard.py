@@ -58,7 +58,7 @@ def test_a_paused_page_asks_nothing_and_goes_on_when_told(visit: Visit) -> None:
     page.wait_for_selector("#hc-told >> text=Refreshes every")
 
 
-def test_a_session_that_ended_is_told_and_not_mistaken_for_numbers(visit: Visit) -> None:
+def test_a_session_that_ended_is_reported_and_not_mistaken_for_numbers(visit: Visit) -> None:
     page = visit.page
     a_day(JobQueue())
     page.goto("/admin/")

@@ -111,7 +111,7 @@ def test_a_file_of_too_many_jobs_is_told_what_to_do(
     look(page)
 
 
-def test_a_file_that_is_too_large_is_told_before_it_is_sent(
+def test_a_file_that_is_too_large_is_reported_before_it_is_sent(
     visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_views, "MAX_UPLOAD_BYTES", 10)

@@ -103,7 +103,7 @@ def test_a_worker_without_a_model_takes_every_job(queue: JobQueue) -> None:
     assert len(queue.claim(WORKER, max_jobs=10)) == 3
 
 
-def test_the_next_attempt_is_told_of_the_one_before(queue: JobQueue) -> None:
+def test_the_next_attempt_learns_of_the_one_before(queue: JobQueue) -> None:
     first = claimed(queue)
     queue.complete(failure(first, retry_after_seconds=0, error="cut short", error_kind=ErrorKind.TRUNCATED_OUTPUT))
     second = claim_one(queue)
@@ -152,7 +152,7 @@ def test_a_models_own_jobs_of_excepted_interrogations_are_left_too(queue: JobQue
     assert queue.claim(WORKER, max_jobs=10, model="m", except_interrogations=["refused"]) == []
 
 
-def test_a_later_attempt_is_told_of_the_last_one_before(queue: JobQueue) -> None:
+def test_a_later_attempt_learns_of_the_last_one_before(queue: JobQueue) -> None:
     claim = claimed(queue)
     for attempt in (1, 2, 3):
         assert claim.attempt == attempt

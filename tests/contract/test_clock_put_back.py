@@ -106,7 +106,7 @@ def test_a_claim_during_a_look_keeps_its_lease_to_the_microsecond(queue: JobQueu
     assert [job_of(claim).lease_expires_utc for claim in claims] == [claim.lease_expires_utc for claim in claims]
 
 
-def test_no_more_leases_begin_anew_at_once_than_asked(queue: JobQueue) -> None:
+def test_no_more_leases_restart_at_once_than_asked(queue: JobQueue) -> None:
     claims = [claimed(queue) for _ in range(3)]
     put_clock_back(HOURS)
     for done in (1, 2, 3, 3):
@@ -114,7 +114,7 @@ def test_no_more_leases_begin_anew_at_once_than_asked(queue: JobQueue) -> None:
         assert sum(seconds_left(claim) < HOURS for claim in claims) == done
 
 
-def test_the_first_leases_by_number_begin_anew_first_and_those_of_now_are_not_counted(queue: JobQueue) -> None:
+def test_the_first_leases_by_number_restart_first_and_those_of_now_are_not_counted(queue: JobQueue) -> None:
     ahead = [queued(queue, job_id=UUID(int=9 - n), priority=n) for n in range(2)]
     queue.claim(WORKER, max_jobs=2)
     put_clock_back(HOURS)

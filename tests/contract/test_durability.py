@@ -173,7 +173,7 @@ def locks_taken(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[float]]
     return refuse
 
 
-def test_a_deadlocks_victim_is_said_again_after_pauses_a_claim_too(
+def test_a_deadlocks_victim_is_retried_after_pauses_a_claim_too(
     queue: JobQueue, locks_taken: Callable[[int], list[float]]
 ) -> None:
     queued(queue)

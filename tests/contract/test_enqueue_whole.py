@@ -122,7 +122,7 @@ def test_batches_that_cannot_be_told_to_their_end_undo_those_before(queue: JobQu
     nothing_is_left()
 
 
-def test_the_answers_are_told_before_the_commit_which_can_then_still_be_undone(queue: JobQueue) -> None:
+def test_the_answers_are_reported_before_the_commit_which_can_then_still_be_undone(queue: JobQueue) -> None:
     told: list[int] = []
 
     def refuse(answers: list[Enqueued]) -> None:
@@ -175,7 +175,7 @@ def test_a_call_that_stays_unanswered_leaves_nothing(
 
 
 @pytest.mark.parametrize("number", range(1, CALLS + 1))
-def test_a_deadlocks_victim_is_said_again_alone(queue: JobQueue, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_deadlocks_victim_is_retried_alone(queue: JobQueue, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     sent: list[str] = []
     victim = OperationalError("the transaction was chosen as the deadlock victim")
     monkeypatch.setattr(calls, "_send", fail_at(sent, number, error=victim))
@@ -270,7 +270,7 @@ def commits_unanswered(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]
     return lose
 
 
-def test_a_commit_that_is_not_answered_is_said_again_and_stores_nothing_twice(
+def test_a_commit_that_is_not_answered_is_retried_and_stores_nothing_twice(
     queue: JobQueue, commits_unanswered: Callable[[int], None]
 ) -> None:
     commits_unanswered(1)
@@ -298,7 +298,7 @@ def test_a_commit_that_was_not_answered_stays_unknown_when_the_next_try_breaks_b
         whole(queue, Batches())
 
 
-def test_the_whole_said_again_later_answers_the_same(queue: JobQueue) -> None:
+def test_the_whole_retried_later_answers_the_same(queue: JobQueue) -> None:
     holder = queued(queue, dedupe_key="k3")
     batches = Batches()
     first = whole(queue, batches)

@@ -70,7 +70,7 @@ def test_facts_are_the_rows_of_the_view(queue: JobQueue, tmp_path: Path) -> None
         }
 
 
-def test_only_succeeded_runs_are_told_in_the_order_of_their_numbers(queue: JobQueue, tmp_path: Path) -> None:
+def test_only_succeeded_runs_are_reported_in_the_order_of_their_numbers(queue: JobQueue, tmp_path: Path) -> None:
     queue.complete(failure(claimed(queue), run=RunFacts(output_json="{}")))
     claims = [answered(queue) for _ in range(3)]
     claimed(queue)

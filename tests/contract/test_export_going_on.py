@@ -119,7 +119,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
 @lacks(Lack.LONG_JSON_STRINGS)
-def test_a_disk_that_really_is_full_is_told_and_gone_on_with_when_there_is_room(
+def test_a_disk_that_really_is_full_is_reported_and_gone_on_with_when_there_is_room(
     queue: JobQueue, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     for n in range(6):
@@ -325,7 +325,7 @@ def test_a_feed_of_something_else_is_refused(
     assert "something else" in capsys.readouterr().err
 
 
-def test_a_cursor_that_is_no_cursor_is_told(
+def test_a_cursor_that_is_no_cursor_is_reported(
     queue: JobQueue, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cursor").write_text("{}")

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from derive import web
 from derive.contracts import RunFacts, WorkerFacts
-from derive.metrics.numbers import QueueNumbers
+from derive.metrics.queue_metrics import QueueMetrics
 from derive.queue import JobQueue
 from derive.worker.options import started_now
 from holocron.settings import BASE_DIR
@@ -53,7 +53,7 @@ def labels_in(query: str) -> set[str]:
 @pytest.fixture
 def served(queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """Every sample's name with its labels, of the web server and of a worker, once some of everything has happened."""
-    monkeypatch.setattr(web, "_numbers", QueueNumbers())
+    monkeypatch.setattr(web, "_numbers", QueueMetrics())
     run = RunFacts(model_name="llama3.2", prompt_tokens=1, output_tokens=1, metrics_json='{"total_duration":1000000}')
     queue.complete(success(claimed(queue), run=run))
     queue.complete(failure(claimed(queue), run=run))

@@ -166,6 +166,6 @@ def test_states_are_counted_up_to_a_cap(queue: JobQueue, monkeypatch: pytest.Mon
     ("seconds", "words"),
     [(0, "0s"), (59, "59s"), (60, "1m"), (7199, "1h"), (90_000, "1d"), (-61, "in 1m")],
 )
-def test_an_age_is_told_in_its_greatest_unit(seconds: int, words: str) -> None:
+def test_an_age_is_reported_in_its_greatest_unit(seconds: int, words: str) -> None:
     now = datetime(2030, 1, 1, tzinfo=UTC)
     assert age_in_words(now - timedelta(seconds=seconds), now=now) == words

@@ -265,7 +265,7 @@ def test_the_first_expired_by_number_are_reaped_first_and_live_ones_are_not_coun
         assert [row.run_id for row in queue.reap(max_rows=1)] == [claim.run_id]
 
 
-def test_reaped_runs_and_their_events_are_told_in_the_order_of_the_jobs_numbers(queue: JobQueue) -> None:
+def test_reaped_runs_and_their_events_are_reported_in_the_order_of_the_jobs_numbers(queue: JobQueue) -> None:
     # Claimed last to first, and with ids that fall: no other order is the numbers'.
     jobs = [queued(queue, job_id=UUID(int=9 - n), priority=n, max_attempts=1) for n in range(6)]
     for _ in jobs:

@@ -86,7 +86,7 @@ def test_two_schedulers_at_once_queue_a_time_once(queue: JobQueue) -> None:
     assert Job.objects.count() == 1
 
 
-def test_the_same_time_said_again_after_a_crash_queues_nothing_twice(queue: JobQueue, lake: Path) -> None:
+def test_the_same_time_retried_after_a_crash_queues_nothing_twice(queue: JobQueue, lake: Path) -> None:
     (lake / "asks" / "two.jsonl").write_text(a_line() + "\n" + a_line(dedupe_key="own") + "\n")
     plan = a_recurring(lake_path="asks/two.jsonl")
     due_utc = plan.next_utc
@@ -122,7 +122,7 @@ def test_what_a_crash_left_out_is_queued_with_the_next_look(
     assert plan.next_utc > database_now()
 
 
-def test_an_interrogation_that_is_gone_is_told_and_its_time_stays_due(queue: JobQueue) -> None:
+def test_an_interrogation_that_is_gone_is_reported_and_its_time_stays_due(queue: JobQueue) -> None:
     plan = a_recurring(interrogation_key="gone_v1")
     run_recurring()
     assert "there is no interrogation 'gone_v1'" in told()
@@ -155,7 +155,7 @@ def test_a_line_cannot_say_who_queues_it(queue: JobQueue, lake: Path) -> None:
 @pytest.mark.parametrize(
     "path", ["../outside.jsonl", "/etc/passwd", "asks/../../x.jsonl", "asks\\..\\x", "no/such.jsonl"]
 )
-def test_a_file_outside_the_lake_or_none_is_told(queue: JobQueue, lake: Path, path: str) -> None:
+def test_a_file_outside_the_lake_or_none_is_reported(queue: JobQueue, lake: Path, path: str) -> None:
     (lake.parent / "outside.jsonl").write_text(a_line())
     a_recurring(lake_path=path)
     run_recurring()
@@ -163,7 +163,7 @@ def test_a_file_outside_the_lake_or_none_is_told(queue: JobQueue, lake: Path, pa
     assert TaskState.objects.get(name="recurring:daily-facts").outcome == "failed"
 
 
-def test_an_empty_file_is_told(queue: JobQueue, lake: Path) -> None:
+def test_an_empty_file_is_reported(queue: JobQueue, lake: Path) -> None:
     (lake / "asks" / "none.csv").write_text("interrogation_key,input_json\n")
     a_recurring(lake_path="asks/none.csv")
     run_recurring()

@@ -128,7 +128,9 @@ def test_the_history_is_sealed_and_its_head_told(queue: JobQueue, lake: Path) ->
     assert seal(Deadline(60)) == TaskResult(TaskOutcome.IDLE)
 
 
-def test_a_lake_that_is_away_is_told_and_nothing_is_lost(queue: JobQueue, settings: Settings, tmp_path: Path) -> None:
+def test_a_lake_that_is_away_is_reported_and_nothing_is_lost(
+    queue: JobQueue, settings: Settings, tmp_path: Path
+) -> None:
     in_state(queue, JobStatus.FAILED)
     pass_time(40 * DAY)
     a_retention(failed_days=30)

@@ -202,7 +202,7 @@ def test_jobs_whose_limit_is_reached_keep_no_other_waiting(queue: JobQueue, monk
     assert "5 left alone" in TaskState.objects.get(name="retry:nightly").told
 
 
-def test_a_job_whose_dedupe_key_another_holds_is_told_as_refused(queue: JobQueue) -> None:
+def test_a_job_whose_dedupe_key_another_holds_is_reported_as_refused(queue: JobQueue) -> None:
     in_state(queue, JobStatus.FAILED, dedupe_key="k")
     queued(queue, dedupe_key="k")
     a_policy()

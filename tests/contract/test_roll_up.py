@@ -130,7 +130,7 @@ def test_every_move_is_counted_under_its_model_and_kind_of_error(queue: JobQueue
     assert rows("SELECT SUM(prompt_tokens), SUM(output_tokens), SUM(model_ms) FROM llm.stat_hour") == [(900, 120, 1500)]
 
 
-def test_a_run_whose_end_is_told_in_two_events_is_timed_once(queue: JobQueue) -> None:
+def test_a_run_whose_end_is_reported_in_two_events_is_timed_once(queue: JobQueue) -> None:
     claimed(queue, max_attempts=1)
     pass_time(3600)
     queue.reap()

@@ -12,7 +12,7 @@ from django_q.signing import SignedPackage
 from derive.models import Run, SchedulerProcess, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import maintenance
-from derive.schedules.broker import HouseBroker, beat
+from derive.schedules.broker import SystemTaskBroker, beat
 from derive.schedules.health import heartbeat_age_on, scheduler_health
 from derive.schedules.installing import install_schedules
 from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
@@ -45,7 +45,7 @@ def test_the_schedules_are_installed_once_and_keep_what_was_changed(schedules: N
     assert install_schedules() == ["tidy"]
 
 
-def test_a_row_that_a_jumping_clock_left_in_the_far_future_is_put_right(schedules: None) -> None:
+def test_a_row_that_a_jumping_clock_left_in_the_far_future_is_repaired(schedules: None) -> None:
     Schedule.objects.update(next_run=timezone.now() + timedelta(days=1400))
     beat(cluster_id="c")
     for schedule in Schedule.objects.filter(cron="* * * * *"):
@@ -89,8 +89,8 @@ def test_a_row_that_was_written_past_the_admin_is_switched_off_and_stops_no_othe
     assert [one.message for one in caplog.records] == ["schedule.switched_off"] * len(bad)
 
 
-def test_the_broker_hands_on_tasks_of_the_house_and_drops_any_other(schedules: None) -> None:
-    broker = HouseBroker(list_key="holocron")
+def test_the_broker_hands_on_system_tasks_and_drops_any_other(schedules: None) -> None:
+    broker = SystemTaskBroker(list_key="holocron")
     broker.enqueue(SignedPackage.dumps({"func": "os.system", "args": ("true",)}))
     broker.enqueue("not signed at all")
     broker.enqueue(SignedPackage.dumps({"func": SYSTEM_TASKS["reap"].func, "args": ()}))
@@ -105,7 +105,7 @@ def test_all_is_well_when_a_scheduler_lives_and_nothing_is_overdue(schedules: No
     assert (health.is_alive, health.problems) == (True, ())
 
 
-def test_a_scheduler_that_was_never_there_or_is_gone_is_told(schedules: None) -> None:
+def test_a_scheduler_that_was_never_there_or_is_gone_is_reported(schedules: None) -> None:
     assert scheduler_health().problems == ("no scheduler was ever here: start manage.py qcluster",)
     beat(cluster_id="c")
     SchedulerProcess.objects.update(seen_utc=database_now() - timedelta(days=1))
@@ -117,7 +117,7 @@ def test_a_scheduler_that_was_never_there_or_is_gone_is_told(schedules: None) ->
     assert health.problems[1].endswith("is overdue by 24 h")
 
 
-def test_an_overdue_plan_and_a_task_that_failed_are_told_unless_they_are_off(schedules: None) -> None:
+def test_an_overdue_plan_and_a_task_that_failed_are_reported_unless_they_are_off(schedules: None) -> None:
     beat(cluster_id="c")
     a_policy(due_minutes_ago=10)
     plan = a_recurring(due_minutes_ago=-10)
@@ -130,7 +130,7 @@ def test_an_overdue_plan_and_a_task_that_failed_are_told_unless_they_are_off(sch
     assert scheduler_health().failing == ()
 
 
-def test_a_schedulers_clock_that_is_wrong_is_told(schedules: None) -> None:
+def test_a_schedulers_clock_that_is_wrong_is_reported(schedules: None) -> None:
     beat(cluster_id="c")
     SchedulerProcess.objects.update(skew_seconds=-300)
     assert "-300 s from the database's" in scheduler_health().problems[0]
@@ -148,7 +148,7 @@ def test_a_heartbeat_by_a_clock_that_was_put_back_is_no_sign_of_life(schedules: 
     assert heartbeat_age_on(socket.gethostname()) == pytest.approx(0, abs=5)
 
 
-def test_the_house_reaps_and_promotes(queue: JobQueue) -> None:
+def test_maintenance_reaps_and_promotes(queue: JobQueue) -> None:
     claim = claimed(queue)
     waiting = in_state(queue, JobStatus.SCHEDULED)
     pass_time(2 * 86_400)
@@ -159,7 +159,7 @@ def test_the_house_reaps_and_promotes(queue: JobQueue) -> None:
 
 
 @pytest.mark.parametrize("act", [maintenance.reap, maintenance.promote, maintenance.roll_up, maintenance.verify_sample])
-def test_a_task_of_the_house_whose_time_is_over_begins_nothing_more(
+def test_a_system_task_whose_time_is_over_begins_nothing_more(
     queue: JobQueue, act: Callable[[Deadline], TaskResult]
 ) -> None:
     claimed(queue)
@@ -169,13 +169,13 @@ def test_a_task_of_the_house_whose_time_is_over_begins_nothing_more(
     assert (Run.objects.get().status, status_of(waiting)) == ("RUNNING", JobStatus.SCHEDULED)
 
 
-def test_the_house_counts_what_happened_once(queue: JobQueue) -> None:
+def test_maintenance_counts_what_happened_once(queue: JobQueue) -> None:
     in_state(queue, JobStatus.SUCCEEDED)
     assert maintenance.roll_up(Deadline(60)).text == "3 events counted"
     assert maintenance.roll_up(Deadline(60)).outcome is TaskOutcome.IDLE
 
 
-def test_the_house_verifies_a_sample(queue: JobQueue) -> None:
+def test_maintenance_verifies_a_sample(queue: JobQueue) -> None:
     in_state(queue, JobStatus.SUCCEEDED)
     told = maintenance.verify_sample(Deadline(60))
     # The scene's run left no files, which is a fault.
@@ -195,7 +195,7 @@ def test_a_sample_is_drawn_from_the_runs_there_are_however_high_their_numbers(
     assert set(maintenance._sample()) <= ended
 
 
-def test_the_house_forgets_what_is_old(schedules: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_forgets_what_is_old(schedules: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "KEPT_RUNS", 2)
     now = database_now()
     TaskState.objects.create(name="t")

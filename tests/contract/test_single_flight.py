@@ -129,7 +129,7 @@ def test_what_failed_is_recorded_counted_and_cleared_by_success() -> None:
     assert (state.outcome, state.failures, state.succeeded_utc) == ("done", 0, state.ended_utc)
 
 
-def test_a_fault_of_our_own_is_told_by_its_place_not_by_its_message() -> None:
+def test_a_fault_of_our_own_is_reported_by_its_place_not_by_its_message() -> None:
     def broken(_deadline: Deadline) -> TaskResult:
         raise RuntimeError("the secret passage")
 
@@ -145,7 +145,7 @@ def test_what_had_nothing_to_do_leaves_no_row_but_is_known_to_have_run() -> None
     assert TaskState.objects.get(name="t").ended_utc is not None
 
 
-def test_who_died_with_a_task_loses_it_when_its_time_has_passed_and_that_is_told() -> None:
+def test_who_died_with_a_task_loses_it_when_its_time_has_passed_and_that_is_reported() -> None:
     with pytest.raises(Killed):
         run_single_flight("t", dying, seconds=60)
     assert run_single_flight("t", done, seconds=60) is None

@@ -30,7 +30,7 @@ VALUES: list[tuple[str, str | None]] = [
 
 @pytest.mark.parametrize(("stored", "shown"), VALUES, ids=range(len(VALUES)))
 @lacks(Lack.JSON_ESCAPES)
-def test_a_hostile_value_is_told_as_text(queue: JobQueue, stored: str, shown: str | None) -> None:
+def test_a_hostile_value_is_reported_as_text(queue: JobQueue, stored: str, shown: str | None) -> None:
     output = f'{{"facts": [{{"fact_key": "k", "value": {stored}}}]}}'
     queue.complete(success(claimed(queue), run=RunFacts(output_json=output)))
     (row,) = rows_of("v_entity_fact")

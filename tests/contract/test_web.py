@@ -12,8 +12,8 @@ from pytest_django import Settings
 from derive import health, web
 from derive.contracts import RunFacts, WorkerFacts
 from derive.health import KEPT_SECONDS, Part, Readiness
-from derive.metrics.numbers import KEPT_SECONDS as SNAPSHOT_SECONDS
-from derive.metrics.numbers import QueueNumbers
+from derive.metrics.queue_metrics import KEPT_SECONDS as SNAPSHOT_SECONDS
+from derive.metrics.queue_metrics import QueueMetrics
 from derive.queue import JobQueue
 from derive.sql import depths, totals
 from derive.sql.tables import engine_of
@@ -34,7 +34,7 @@ class Clock:
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path) -> None:
     monkeypatch.setattr(web, "_readiness", Readiness())
-    monkeypatch.setattr(web, "_numbers", QueueNumbers())
+    monkeypatch.setattr(web, "_numbers", QueueMetrics())
     settings.LAKE_URL = str(tmp_path / "lake")
 
 
@@ -75,7 +75,7 @@ def test_scripts_that_are_not_this_trees_are_named(queue: JobQueue, client: Clie
     assert "usp_x.sql" in answer.json()["parts"]["scripts"]["reason"]
 
 
-def test_a_lake_that_cannot_be_written_is_told_without_its_path(
+def test_a_lake_that_cannot_be_written_is_reported_without_its_path(
     queue: JobQueue, client: Client, settings: Settings, tmp_path: Path
 ) -> None:
     in_the_way = tmp_path / "secret_name"
@@ -130,7 +130,7 @@ def test_a_count_is_capped_and_says_so(queue: JobQueue, client: Client, monkeypa
 
 def test_a_snapshot_is_shown_again_and_tells_its_age(queue: JobQueue) -> None:
     clock = Clock()
-    numbers = QueueNumbers(clock=clock)
+    numbers = QueueMetrics(clock=clock)
     numbers.text()
     queued(queue)
     clock.seconds = SNAPSHOT_SECONDS - 1
@@ -185,7 +185,7 @@ def test_no_counter_goes_down_when_the_jobs_are_purged(
     queue.roll_up_hours()
     before = {name: value for name, value in numbers_of(client).items() if "_total{" in name or "_count{" in name}
     queue.purge(finished_before_utc=datetime.now(UTC) + timedelta(hours=1), statuses=[JobStatus.SUCCEEDED], actor="ada")
-    monkeypatch.setattr(web, "_numbers", QueueNumbers())
+    monkeypatch.setattr(web, "_numbers", QueueMetrics())
     after = numbers_of(client)
     assert before
     assert {name: after[name] for name in before} == before
@@ -205,7 +205,7 @@ def test_the_hours_of_the_past_are_summed_up_once(queue: JobQueue) -> None:
     assert reader.read().events[KEY, "", "succeeded"] == 2
 
 
-def test_workers_and_the_scheduler_are_told(queue: JobQueue, client: Client) -> None:
+def test_workers_and_the_scheduler_are_reported(queue: JobQueue, client: Client) -> None:
     for name, stopping in (("one", False), ("two", True)):
         facts = WorkerFacts(
             host="h", pid=1, version="0", started_utc=datetime.now(UTC), concurrency=4, stopping=stopping

@@ -85,7 +85,7 @@ def test_the_last_attempt_is_a_dead_letter_unless_it_does_not_count(
     assert (world.job(job_id).status, world.job(job_id).error_kind) == (status, error_kind)
 
 
-def test_a_refused_answer_is_asked_again_at_once_and_told_what_was_wrong(world: World) -> None:
+def test_a_refused_answer_is_retried_at_once_and_told_what_was_wrong(world: World) -> None:
     world.fake.next(behaviours.answer(facts_content(("e1", "words that stand nowhere"))))
     job_id = world.enqueue()
     world.work(2)
@@ -113,7 +113,7 @@ def test_three_refused_answers_are_a_dead_letter(world: World) -> None:
     assert [run.counted for run in world.runs(job_id)] == [True] * 3
 
 
-def test_a_cut_answer_is_asked_again_with_twice_the_room(world: World) -> None:
+def test_a_cut_answer_is_retried_with_twice_the_room(world: World) -> None:
     world.ollama |= {"num_predict": 500, "num_ctx": 8192}
     world.fake.next(behaviours.truncated(), behaviours.truncated())
     job_id = world.enqueue()

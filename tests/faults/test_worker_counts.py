@@ -32,9 +32,7 @@ def test_a_worker_counts_what_happened_while_it_lives(world: World, monkeypatch:
     assert _counted("output_tokens") > 0
 
 
-def test_counting_that_fails_is_taken_up_again_and_disturbs_no_run(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counting_that_fails_is_resumed_and_disturbs_no_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "HourlyRollup", partial(HourlyRollup, every_seconds=0.02))
     real = WorkerQueue.roll_up_hours
     failures: list[Exception] = [DatabaseUnavailable("away"), ZeroDivisionError("a fault of our own")]

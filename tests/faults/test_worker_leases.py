@@ -131,7 +131,7 @@ def test_an_answer_that_comes_after_the_lease_was_lost_is_refused(
     assert [run.error_kind for run in world.runs(job_id)] == ["lease_expired"]
 
 
-def test_a_completion_whose_answer_is_lost_is_said_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_completion_whose_answer_is_lost_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     real = WorkerQueue.complete
     said: list[UUID] = []
 

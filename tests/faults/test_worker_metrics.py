@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_stops_the_start(world: World) -> None:
     assert world.runs(job_id) == []
 
 
-def test_what_a_worker_reaps_and_that_it_waits_are_told(world: World) -> None:
+def test_what_a_worker_reaps_and_that_it_waits_are_reported(world: World) -> None:
     world.enqueue()
     (lost,) = world.queue.claim("long gone", lease_seconds=1)
     pass_time(60)

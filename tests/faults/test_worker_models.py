@@ -61,7 +61,7 @@ def test_a_jobs_own_model_that_obeys_no_schema_fails_it_at_once_and_is_not_asked
     assert [chat.json["model"] for chat in world.fake.chats] == ["llama3.2"]
 
 
-def test_what_answered_is_held_against_what_was_asked_and_a_difference_is_told(world: World) -> None:
+def test_what_answered_is_held_against_what_was_asked_and_a_difference_is_reported(world: World) -> None:
     """The model is loaded with another window than was asked for."""
     job_id = world.enqueue()
     world.work()

@@ -76,7 +76,7 @@ def test_the_models_call_speaks_the_genai_conventions(world: World, recorded: In
     assert (told["server.address"], told["server.port"]) == ("127.0.0.1", int(world.fake.url.rpartition(":")[2]))
 
 
-def test_a_failure_is_told_by_its_kind_alone(world: World, recorded: InMemorySpanExporter) -> None:
+def test_a_failure_is_reported_by_its_kind_alone(world: World, recorded: InMemorySpanExporter) -> None:
     world.fake.next(behaviours.wrong_quote("e1"))
     world.enqueue(max_attempts=1)
     world.work()

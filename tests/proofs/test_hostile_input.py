@@ -107,7 +107,7 @@ def test_patterns_cannot_turn_back_for_ever() -> None:
         (float("1e308"), "a crew of 4"),
     ],
 )
-def test_numbers_of_any_length_are_told_apart(value: object, quote: str) -> None:
+def test_numbers_of_any_length_are_distinguished(value: object, quote: str) -> None:
     assert judge(value, quote, Context(key="count", proof="number")).verdict is not Verdict.SUPPORTED
 
 

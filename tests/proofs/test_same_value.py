@@ -54,7 +54,7 @@ def test_notation_makes_no_other_value(first: object, second: object, context: C
         ("9" * 300, "9" * 299 + "8", Context()),
     ],
 )
-def test_other_values_are_told_apart(first: object, second: object, context: Context) -> None:
+def test_other_values_are_distinguished(first: object, second: object, context: Context) -> None:
     assert not same_value(first, second, context)
     assert not same_value(second, first, context)
 

@@ -104,7 +104,7 @@ def test_every_missing_member_is_named_and_ten_problems_are_enough() -> None:
     assert [fault.problem for fault in faults] == [f"lacks m{number}" for number in range(10)]
 
 
-def test_a_problem_inside_definitions_is_told_by_its_place_in_the_answer() -> None:
+def test_a_problem_inside_definitions_is_reported_by_its_place_in_the_answer() -> None:
     schema = {
         "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}, "n": {"maximum": 3}}}},
         "$ref": "#/$defs/Node",

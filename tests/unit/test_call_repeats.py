@@ -69,7 +69,7 @@ class Wire(Line):
 
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
 @pytest.mark.parametrize("error", CONTENDED, ids=["1205", "1222"])
-def test_whatever_was_rolled_back_is_said_again(
+def test_whatever_was_rolled_back_is_retried(
     monkeypatch: pytest.MonkeyPatch, error: Exception, procedure: Procedure
 ) -> None:
     line = Line(monkeypatch, error, error)
@@ -79,7 +79,7 @@ def test_whatever_was_rolled_back_is_said_again(
 
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
 @pytest.mark.parametrize("error", LOST, ids=["08S01", "IMC06", "40613", "40501"])
-def test_after_a_lost_connection_only_what_may_be_repeated_is_said_again(
+def test_after_a_lost_connection_only_what_may_be_repeated_is_retried(
     monkeypatch: pytest.MonkeyPatch, error: Exception, procedure: Procedure
 ) -> None:
     line = Line(monkeypatch, error)
@@ -141,7 +141,7 @@ def test_a_read_during_which_the_driver_breaks_is_a_lost_connection() -> None:
         reading(query)
 
 
-def test_a_read_that_was_a_deadlocks_victim_is_asked_again_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_that_was_a_deadlocks_victim_is_retried_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line(monkeypatch, VICTIM, VICTIM)
     assert reading(line._send) == ANSWER
     line = Line(monkeypatch, *[VICTIM] * 50)

@@ -63,7 +63,7 @@ def test_what_cannot_be_used_is_refused_with_what_to_write(text: str, why: str) 
         Cron.read(text)
 
 
-def test_every_task_of_the_house_has_a_time_that_fires_and_a_function() -> None:
+def test_every_system_task_has_a_time_that_fires_and_a_function() -> None:
     from derive.schedules import tasks
 
     for task in SYSTEM_TASKS.values():
@@ -72,7 +72,7 @@ def test_every_task_of_the_house_has_a_time_that_fires_and_a_function() -> None:
         assert task.func == f"{tasks.__name__}.{task.name}"
 
 
-def test_no_task_of_the_house_may_run_for_longer_than_the_cluster_lets_it() -> None:
+def test_no_system_task_may_run_for_longer_than_the_cluster_lets_it() -> None:
     from django.conf import settings
 
     cluster: dict[str, Any] = settings.Q_CLUSTER

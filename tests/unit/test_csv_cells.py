@@ -9,18 +9,18 @@ import pytest
 from derive.admin.jobs.upload.rejected_lines import as_csv
 from derive.admin.records.audit import _as_csv as events_as_csv
 from derive.export.columns import COLUMNS, Rows
-from derive.export.forms import Csv, unarmed
+from derive.export.forms import Csv, without_formula
 from derive.models import JobEvent
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@x", "\tx", "\rx", "\n=1"])
 def test_what_looks_like_a_formula_is_disarmed(cell: str) -> None:
-    assert unarmed(cell) == f"'{cell}"
+    assert without_formula(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", ["x", "", "-1", "+1.5", 7, -7, None])
 def test_what_does_not_is_left_as_it_is(cell: object) -> None:
-    assert unarmed(cell) == cell
+    assert without_formula(cell) == cell
 
 
 @pytest.mark.parametrize("text", ["a;=1+1", "a\t=1+1", "a;b", "plain", ""])

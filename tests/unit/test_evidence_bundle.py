@@ -233,7 +233,7 @@ def test_a_pattern_found_in_the_text_and_its_source_is_counted_in_both() -> None
     assert [(found.pattern, found.count) for found in bundle.redactions] == [("url_password", 3)]
 
 
-def test_an_item_too_long_by_itself_is_told_as_such_also_where_the_room_is_no_larger() -> None:
+def test_an_item_too_long_by_itself_is_reported_as_such_also_where_the_room_is_no_larger() -> None:
     bundle = build([source("a", "x" * 10)], max_item_bytes=5, max_total_bytes=5)
     assert [(cut.why, cut.kept_bytes, cut.dropped_bytes) for cut in bundle.cuts] == [("item_too_long", 5, 5)]
 

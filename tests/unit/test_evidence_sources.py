@@ -121,12 +121,12 @@ def test_a_file_that_is_no_text_of_reasonable_size_is_refused(uri: str, why: str
         ("[" * 100_000, "JSON"),
     ],
 )
-def test_malformed_references_are_told_by_field_and_reason(text: str, why: str) -> None:
+def test_malformed_references_are_reported_by_field_and_reason(text: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=f"evidence_ref_json.*({why})"):
         parse_evidence_refs(text)
 
 
-def test_what_is_wrong_with_inline_evidence_is_told() -> None:
+def test_what_is_wrong_with_inline_evidence_is_reported() -> None:
     with pytest.raises(InvalidInput, match=r"extra_params.evidence: \[0\].text"):
         inline_sources({"extra_params": {"evidence": [{"evidence_id": "a"}]}})
 

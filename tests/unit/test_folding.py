@@ -70,7 +70,7 @@ def test_other_letters_digits_case_or_words_are_not_found(source: str, copy: str
     assert fold(source).find(copy) is None
 
 
-def test_every_occurrence_is_told_by_its_place_in_the_original() -> None:
+def test_every_occurrence_is_reported_by_its_place_in_the_original() -> None:
     text = "“ﬁn” – fin, ﬁ\u00adn."
     assert [text[start:end] for start, end in fold(text).find_all("fin")] == ["ﬁn", "fin", "ﬁ\u00adn"]
 

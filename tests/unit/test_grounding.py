@@ -27,7 +27,7 @@ def problem(cited: Any) -> Detail:
     return detail
 
 
-def test_as_many_problems_are_told_as_an_answer_has_facts_in_the_answers_order() -> None:
+def test_as_many_problems_are_reported_as_an_answer_has_facts_in_the_answers_order() -> None:
     wrong = fact("nowhere to be found", "a")
     assert [path for path, _, _ in problems([wrong] * 9 + [fact("Luke", "a")])] == [f"[{n}].quote" for n in range(9)]
     assert [path for path, _, _ in problems([wrong] * 30)] == [f"[{n}].quote" for n in range(24)]
@@ -56,14 +56,14 @@ def test_evidence_must_be_named_by_a_list_of_ids(ids: Any) -> None:
     )
 
 
-def test_an_unknown_id_is_told_with_those_there_are() -> None:
+def test_an_unknown_id_is_reported_with_those_there_are() -> None:
     assert problem(fact("Luke", "a", "first", "second")) == Detail(
         path="evidence_ids", problem="names evidence that does not exist; there is: a, b, c, d", excerpt='"first"'
     )
 
 
 @pytest.mark.parametrize(("count", "end"), [(10, "i9"), (11, "i9, …")])
-def test_ten_ids_are_told_and_sixty_characters_of_each(count: int, end: str) -> None:
+def test_ten_ids_are_reported_and_sixty_characters_of_each(count: int, end: str) -> None:
     many = bundle_of(**{("i0" + "x" * 80 if n == 0 else f"i{n}"): f"text {n}" for n in range(count)})
     (detail,) = check_grounding(fact("text", "zz"), many).problems
     shown = detail.problem.removeprefix("names evidence that does not exist; there is: ")
@@ -74,7 +74,7 @@ def test_ten_ids_are_told_and_sixty_characters_of_each(count: int, end: str) -> 
 
 
 @pytest.mark.parametrize("quote", [None, 5, ["Luke"], "", " \n", "\u200b"])
-def test_a_quote_that_shows_nothing_is_told_as_empty(quote: Any) -> None:
+def test_a_quote_that_shows_nothing_is_reported_as_empty(quote: Any) -> None:
     assert problem({"evidence_ids": ["a"], "quote": quote}) == Detail(
         path="quote", problem="is empty: it must be copied from the evidence"
     )
@@ -94,14 +94,14 @@ def test_it_is_enough_that_one_cited_item_holds_the_quote() -> None:
 
 
 @pytest.mark.parametrize("quote", ["Leia is", "Leia \n is"])
-def test_a_quote_that_stands_elsewhere_is_told_with_its_place(quote: str) -> None:
+def test_a_quote_that_stands_elsewhere_is_reported_with_its_place(quote: str) -> None:
     assert problem(fact(quote, "a")).problem == (
         "does not stand in the evidence it cites (a); it stands in b, which is not cited"
     )
     assert problem(fact('"Han" was', "a")).problem.endswith("; it stands in d, which is not cited")
 
 
-def test_a_quote_that_stands_nowhere_is_told_with_its_beginning() -> None:
+def test_a_quote_that_stands_nowhere_is_reported_with_its_beginning() -> None:
     assert problem(fact("Luke is a princess", "a", "b")) == Detail(
         path="quote",
         problem="does not stand in the evidence it cites (a, b): it must be copied character by character",

@@ -54,7 +54,7 @@ def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
     assert _settled(slow) == (WELL,)
 
 
-def test_a_check_that_breaks_is_told_as_its_failure_and_the_others_are_made() -> None:
+def test_a_check_that_breaks_is_reported_as_its_failure_and_the_others_are_made() -> None:
     def check_moon() -> Sequence[Part]:
         raise ZeroDivisionError("password=canary")
 
@@ -64,7 +64,7 @@ def test_a_check_that_breaks_is_told_as_its_failure_and_the_others_are_made() ->
     assert lake == WELL
 
 
-def test_ollama_is_well_when_it_has_the_model_and_else_the_reason_is_told(settings: Settings) -> None:
+def test_ollama_is_well_when_it_has_the_model_and_else_the_reason_is_reported(settings: Settings) -> None:
     with FakeOllama() as fake:
         settings.OLLAMA = settings.OLLAMA.model_copy(update={"base_url": fake.url})
         (part,) = check_ollama()

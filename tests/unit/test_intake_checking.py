@@ -51,7 +51,7 @@ def test_every_parameter_of_the_procedure_may_be_given() -> None:
     assert str(checked.job.available_utc) == "2030-01-31 10:00:00+00:00"
 
 
-def test_a_line_said_again_gets_the_same_job_id() -> None:
+def test_a_line_sent_again_gets_the_same_job_id() -> None:
     ids = [check(GOOD, line=line).job.job_id for line in (1, 2, 2)]
     assert ids[0] != ids[1] == ids[2]
     assert new_import_id() != new_import_id()

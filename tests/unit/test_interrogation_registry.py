@@ -228,7 +228,7 @@ def inline(**members: Any) -> dict[str, Any]:
         ({"extra_params": {"evidence": [inline()["extra_params"]["evidence"][0]] * 201}}, r"extra_params\.evidence: "),
     ],
 )
-def test_an_input_that_does_not_fit_is_told_by_field_and_reason(members: dict[str, Any], why: str) -> None:
+def test_an_input_that_does_not_fit_is_reported_by_field_and_reason(members: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidInput, match=f"input of sw_entity_facts_v1: {why}"):
         Registry.load(None).check(job(**members))
 

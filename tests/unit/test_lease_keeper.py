@@ -248,7 +248,7 @@ def test_a_fault_of_our_own_in_reaping_is_logged_and_reaping_goes_on(
     assert [record.getMessage() for record in caplog.records] == ["worker.reap_failed"] * 2
 
 
-def test_changes_of_the_databases_reach_are_told_once_each(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_changes_of_the_databases_reach_are_reported_once_each(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     assert (scene.keeper.has_beaten, scene.keeper.why_away) == (False, None)
     with caplog.at_level(logging.INFO):
         scene.run(8, then={5: put(scene, "beat_error", AWAY), 6.25: put(scene, "beat_error", None)})
@@ -259,7 +259,7 @@ def test_changes_of_the_databases_reach_are_told_once_each(scene: Scene, caplog:
     assert {vars(record)["worker_id"] for record in caplog.records} == {"w-1"}
 
 
-def test_a_database_that_was_never_there_is_told_too(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_database_that_was_never_there_is_reported_too(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.beat_error = AWAY
     scene.run(0.75)
     assert set(scene.changes) == {(True, "connection refused")}
@@ -274,7 +274,7 @@ def test_runs_that_are_cancelled_or_lost_are_stopped_and_others_are_not(scene: S
     assert scene.released == []
 
 
-def test_another_worker_of_this_id_is_told_of_and_the_thread_lives_until_it_is_ended(scene: Scene) -> None:
+def test_another_worker_of_this_id_is_reported_and_the_thread_lives_until_it_is_ended(scene: Scene) -> None:
     scene.beat_error = WorkerIdInUse("taken over")
     scene.run(1)
     assert scene.conflicts == [scene.beat_error] * 2
@@ -324,7 +324,7 @@ def test_nothing_is_a_stray_that_a_claim_took_during_the_heartbeat(scene: Scene)
     assert scene.released == []
 
 
-def test_how_many_were_reaped_is_told(scene: Scene) -> None:
+def test_how_many_were_reaped_is_reported(scene: Scene) -> None:
     one = Reaped(job_id=uuid4(), run_id=uuid4(), final_status=JobStatus.NEW, available_utc=None)
     scene.found = [one, one]
     scene.run(1)

@@ -268,7 +268,7 @@ def test_an_answer_is_done_with_its_last_line() -> None:
         ([line("a") | {"message": {"content": "", "thinking": [1]}}], ModelCrashed, "a message that is no text"),
     ],
 )
-def test_what_is_no_whole_answer_is_told_for_what_it_is(
+def test_what_is_no_whole_answer_is_reported_for_what_it_is(
     records: list[dict[str, Any]], error: type[RunError], match: str
 ) -> None:
     with pytest.raises(error, match=match):
@@ -280,7 +280,7 @@ def test_a_line_that_is_no_object_is_refused() -> None:
         assemble(b"[1]\n", ndjson(final()))
 
 
-def test_what_came_of_an_answer_is_told_and_no_more() -> None:
+def test_what_came_of_an_answer_is_reported_and_no_more() -> None:
     assembler = streamed(ndjson(line("Hel")), json.dumps(line("lo")).encode())
     for _ in range(2):
         so_far = assembler.so_far()

@@ -25,6 +25,6 @@ def test_a_prompt_without_a_fence_has_no_evidence() -> None:
     assert read_prompt('[[5eed]] evidence_id: "a"\nText\n[[5eed]] end of evidence').items == ()
 
 
-def test_a_correction_is_told_by_the_same_mark() -> None:
+def test_a_correction_is_announced_by_the_same_mark() -> None:
     assert not read_prompt(PROMPT + "\n[[0bad]] what was wrong\n- x\n").corrected
     assert read_prompt(PROMPT + "\n[[5eed]] what was wrong\n- x\n").corrected

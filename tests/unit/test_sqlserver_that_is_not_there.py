@@ -101,7 +101,7 @@ def tells_nothing_secret(error: BaseException) -> None:
         pytest.param(NO_ENCRYPTION, "no encrypted connection", id="one-without-encryption"),
     ],
 )
-def test_who_is_no_sql_server_is_told_as_a_database_that_cannot_be_used(
+def test_who_is_no_sql_server_is_reported_as_a_database_that_cannot_be_used(
     servers: ExitStack, answer: bytes, advice: str
 ) -> None:
     port = serve(servers, answer)

@@ -340,7 +340,7 @@ def test_the_worker_s_own_client_is_content_with_it(stand_in: StandIn) -> None:
     assert [check for check in checks if not check.passed] == []
 
 
-def test_the_worker_s_own_client_is_told_of_a_missing_model(stand_in: StandIn) -> None:
+def test_the_worker_s_own_client_reports_a_missing_model(stand_in: StandIn) -> None:
     settings = OllamaSettings(base_url=stand_in.base_url, model="llama3.2")
 
     async def probe() -> None:

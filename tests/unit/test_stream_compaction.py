@@ -49,7 +49,7 @@ def streams(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=2_000)
 @given(streams())
-def test_a_squeezed_stream_gives_the_same_answer(stream: bytes) -> None:
+def test_a_compacted_stream_gives_the_same_answer(stream: bytes) -> None:
     assert answer_of(compact(stream)) == answer_of(stream)
 
 

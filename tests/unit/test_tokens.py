@@ -78,7 +78,7 @@ def test_a_count_that_cannot_be_is_not_believed_for_long() -> None:
         ("x" * 50, {TextKind.CODE: 50}),
     ],
 )
-def test_text_is_told_apart_by_script(text: str, expected: dict[TextKind, int]) -> None:
+def test_text_is_distinguished_by_script(text: str, expected: dict[TextKind, int]) -> None:
     assert {script: size for script, size in make_up_of(text).items() if size} == expected
 
 

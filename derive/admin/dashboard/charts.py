@@ -173,11 +173,12 @@ class Charts:
     ) -> Chart:
         return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks, lines, is_empty)
 
-    def _hits(self, lines_of_hours: Iterable[tuple[str, ...]]) -> SafeString:
+    def _hits(self, tooltips: Iterable[tuple[str, ...]]) -> SafeString:
         """Return what each hour says when pointed at."""
         return SafeString(
             "".join(
-                hit(place, label, lines) for place, (label, lines) in enumerate(zip(self._labels, lines_of_hours, strict=True))
+                hit(place, label, lines)
+                for place, (label, lines) in enumerate(zip(self._labels, tooltips, strict=True))
             )
         )
 

@@ -33,7 +33,7 @@ from derive.states import JobStatus
 
 SPANS = {"24h": 1, "7d": 7}
 REFRESH_SECONDS = 5
-COUNTING_LATE = timedelta(minutes=3)
+STATISTICS_LATE = timedelta(minutes=3)
 """Workers and schedules count every minute at the least; a worker alone four times a minute."""
 MAX_WORKERS_SHOWN = 12
 MAX_JOBS_SHOWN = 6
@@ -142,9 +142,9 @@ def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool) ->
             "speeds": charts.speeds(),
             "failures": [(group, *_failure_links(group, span)) for group in snapshot.failures if any(_amounts(group))],
             "workers": _workers(snapshot) if may_see_workers else None,
-            "health": [*HEALTH_CHECKS.parts(), _counting(snapshot)],
+            "health": [*HEALTH_CHECKS.parts(), _statistics_health(snapshot)],
             "is_looking": not HEALTH_CHECKS.parts(),
-            "is_untouched": not snapshot.hours and not any(snapshot.standing.jobs.values()),
+            "is_untouched": not snapshot.hours and not any(snapshot.queue.jobs.values()),
         },
     )
 
@@ -164,7 +164,7 @@ def _tile(snapshot: DashboardSnapshot, status: JobStatus, hours: Sequence[Sequen
     amounts = [sum(map(into, of_models)) for of_models in hours]
     before, lately = amounts[:24], amounts[24:]
     top = max(lately) or 1
-    jobs = snapshot.standing.jobs[status]
+    jobs = snapshot.queue.jobs[status]
     return Tile(
         status=status,
         address=f"{reverse('admin:derive_job_changelist')}?{urlencode({'status': status.value})}",
@@ -178,8 +178,8 @@ def _tile(snapshot: DashboardSnapshot, status: JobStatus, hours: Sequence[Sequen
 
 
 def _backlog(snapshot: DashboardSnapshot) -> Backlog:
-    ready = snapshot.standing.jobs[JobStatus.NEW]
-    rate = snapshot.standing.ended_per_second
+    ready = snapshot.queue.jobs[JobStatus.NEW]
+    rate = snapshot.queue.ended_per_second
     jobs = snapshot.ready_about or ready
     return Backlog(
         jobs=min(ready, COUNT_CAP),
@@ -227,12 +227,12 @@ def _workers(snapshot: DashboardSnapshot) -> dict[str, Any]:
     }
 
 
-def _counting(snapshot: DashboardSnapshot) -> Part:
+def _statistics_health(snapshot: DashboardSnapshot) -> Part:
     """Say whether the hours below are as fresh as they should be."""
-    through = snapshot.standing.counted_through_utc
+    through = snapshot.queue.counted_through_utc
     if through is None:
         return Part("statistics", ok=False, reason="nothing was counted yet: start a worker or manage.py qcluster")
-    if snapshot.read_at - through > COUNTING_LATE:
+    if snapshot.read_at - through > STATISTICS_LATE:
         return Part(
             "statistics",
             ok=False,

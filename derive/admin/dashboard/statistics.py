@@ -38,7 +38,7 @@ class DashboardSnapshot:
 
     read_at: datetime
     since: datetime
-    standing: QueueStatus
+    queue: QueueStatus
     ready_about: int | None
     oldest: Any
     hours: tuple[HourOfModel, ...]
@@ -101,41 +101,41 @@ class SharedStatistics:
         hour = now.replace(minute=0, second=0, microsecond=0)
         # Twice the span: trends compare it with the one before. For a week the one before would be too much to read.
         since = hour - timedelta(hours=24 * self._days - 1)
-        standing = self._standing(now)
-        hours, buckets = self._hours(since if self._days > 1 else since - timedelta(days=1), hour, standing)
-        is_capped = standing.jobs[JobStatus.NEW] > COUNT_CAP
+        queue = self._queue_status(now)
+        hours, buckets = self._hours(since if self._days > 1 else since - timedelta(days=1), hour, queue)
+        is_capped = queue.jobs[JobStatus.NEW] > COUNT_CAP
         return DashboardSnapshot(
             read_at=now,
             since=since,
-            standing=standing,
+            queue=queue,
             ready_about=estimate_ready() if is_capped else None,
-            oldest=_oldest_ready() if standing.jobs[JobStatus.NEW] else None,
+            oldest=_oldest_ready() if queue.jobs[JobStatus.NEW] else None,
             hours=hours,
             buckets=buckets,
             failures=tuple(self._failures.get(self._clock(), FAILURES_KEPT_SECONDS, lambda: read_failures(since))),
             workers=tuple(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS]),
-            running=_running() if standing.jobs[JobStatus.RUNNING] else (),
+            running=_running() if queue.jobs[JobStatus.RUNNING] else (),
         )
 
-    def _standing(self, now: datetime) -> QueueStatus:
+    def _queue_status(self, now: datetime) -> QueueStatus:
         """Read the states' counts, but for those known to be capped a moment ago."""
         clock = self._clock()
         asked = [state for state in JobStatus if self._capped_until.get(state, clock) <= clock]
-        standing = read_queue_status(asked, now=now)
+        queue = read_queue_status(asked, now=now)
         for state in asked:
-            if standing.jobs[state] > COUNT_CAP:
+            if queue.jobs[state] > COUNT_CAP:
                 self._capped_until[state] = clock + CAPPED_KEPT_SECONDS
             else:
                 self._capped_until.pop(state, None)
-        jobs = {state: standing.jobs.get(state, COUNT_CAP + 1) for state in JobStatus}
-        return QueueStatus(jobs, standing.ended_per_second, standing.counted_through_utc)
+        jobs = {state: queue.jobs.get(state, COUNT_CAP + 1) for state in JobStatus}
+        return QueueStatus(jobs, queue.ended_per_second, queue.counted_through_utc)
 
     def _hours(
-        self, since: datetime, hour: datetime, standing: QueueStatus
+        self, since: datetime, hour: datetime, queue: QueueStatus
     ) -> tuple[tuple[HourOfModel, ...], tuple[Bucket, ...]]:
         """Return the history with its last hours read anew: those that are over hardly change."""
         recent = hour - RECENT
-        through = standing.counted_through_utc
+        through = queue.counted_through_utc
         is_catching_up = through is None or through < recent
         kept = CATCHING_UP_KEPT_SECONDS if is_catching_up else HISTORY_KEPT_SECONDS
         clock = self._clock()

@@ -104,9 +104,9 @@ def bar(place: int, pieces: tuple[Piece, ...]) -> SafeString:
 @lru_cache(maxsize=REMEMBERED)
 def hit(place: int, label: str, lines: tuple[str, ...]) -> SafeString:
     """Return what of a column is pointed at: any text, one line each."""
-    tooltip = escape("\n".join(lines)).replace("\n", "&#10;")
+    text = escape("\n".join(lines)).replace("\n", "&#10;")
     return SafeString(
-        f'<rect class="hc-hit" x="{place}" width="1" height="100" data-label="{escape(label)}" data-lines="{tooltip}" />'
+        f'<rect class="hc-hit" x="{place}" width="1" height="100" data-label="{escape(label)}" data-lines="{text}" />'
     )
 
 

@@ -39,7 +39,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     context = {
         "job": job,
         "entity": cell(" ".join(part for part in (job.entity_type, job.entity_id) if part), 300),
-        "runs": [(run, _told_of(run), visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
+        "runs": [(run, _message_of(run), visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
         "moments": _moments(job),
         "sees_payloads": sees_payloads,
     }
@@ -63,7 +63,7 @@ def _moments(job: Job) -> list[Moment]:
     return moments
 
 
-def _told_of(run: Run) -> str:
+def _message_of(run: Run) -> str:
     """Say who ran it and what it took, as far as that is known yet."""
     # Which model it is stands there only once the run has ended.
     unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "

@@ -17,7 +17,7 @@ from derive.admin.lists.filters import TIMES, ChoiceFilter, GuidFilter, ListFilt
 from derive.admin.lists.keyset import Condition, equals
 from derive.admin.lists.keyset_admin import KeysetAdmin
 from derive.admin.site import permissions
-from derive.export.forms import csv_writer, unarmed
+from derive.export.forms import csv_writer, without_formula
 from derive.models import JobEvent
 from derive.states import JobEventName
 
@@ -109,7 +109,7 @@ def _as_csv(events: Iterable[Any]) -> Iterator[str]:
     writer = csv_writer(line)
     writer.writerow(COLUMNS)
     for event in events:
-        writer.writerow(unarmed(value) for value in _values(event).values())
+        writer.writerow(without_formula(value) for value in _values(event).values())
         yield line.getvalue()
         line.seek(0)
         line.truncate()

@@ -59,7 +59,7 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
             "admin/schedules/overview.html",
             title="What runs by itself",
             health=scheduler_health(),
-            rows=[*_house(request), *_plans(request)],
+            rows=[*_system_tasks(request), *_plans(request)],
             task=task and title_of(task),
             runs=[(run, title_of(run.task)) for run in runs[:MAX_RUNS]],
             max_runs=MAX_RUNS,
@@ -75,7 +75,7 @@ def title_of(task: str) -> str:
     return f"{capfirst(plans[kind])} {name}" if kind in plans else task
 
 
-def _house(request: HttpRequest) -> list[Row]:
+def _system_tasks(request: HttpRequest) -> list[Row]:
     states, now = TaskState.objects.in_bulk(list(SYSTEM_TASKS)), database_now()
     schedules = {one.func: one for one in HouseSchedule.objects.exclude(repeats=0).order_by("-next_run")}
     may_edit = permissions.may(request, permissions.CHANGE_SCHEDULES)

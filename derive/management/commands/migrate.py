@@ -6,7 +6,7 @@ from django.core.management.commands import migrate
 from django.db import connections
 from typing_extensions import override
 
-from derive.sql.migration_lock import migrating_alone
+from derive.sql.migration_lock import migration_lock_held
 
 
 class Command(migrate.Command):
@@ -18,7 +18,7 @@ class Command(migrate.Command):
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
-        with migrating_alone(connections[options["database"]], on_wait=self._tell_of_waiting):
+        with migration_lock_held(connections[options["database"]], on_wait=self._tell_of_waiting):
             super().handle(*args, **options)
 
     def _tell_of_waiting(self) -> None:

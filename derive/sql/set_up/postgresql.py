@@ -50,7 +50,7 @@ def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
     )
 
 
-def let_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
+def grant_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
     """Let the role read some tables of the current schema, and read and write others.
 
     Identity columns need no right of their own.

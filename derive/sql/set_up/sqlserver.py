@@ -175,7 +175,7 @@ def _number(connection: BaseDatabaseWrapper, sql: str, *values: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def let_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
+def grant_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
     """Let the role read some tables of the connection's default schema, and read and write others."""
     for table in reads:
         _execute(connection, LET_READ, role, table)

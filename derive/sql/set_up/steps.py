@@ -10,7 +10,7 @@ from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
 from derive.errors import ConfigurationError, QueueError
 from derive.sql.fault_codes import Meaning
 from derive.sql.faults import queue_error, read_fault
-from derive.sql.migration_lock import migrating_alone
+from derive.sql.migration_lock import migration_lock_held
 from derive.sql.scripts import check_schema
 from derive.sql.set_up import postgresql, sqlserver
 from derive.sql.set_up.logins import SITE_ROLE, Login
@@ -37,9 +37,9 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
     migrate()
     yield "tables and procedures: this version's"
     # Two at once would both find a role missing, and change one login under each other's hands.
-    with migrating_alone(connection):
+    with migration_lock_held(connection):
         dialect.put_role(connection, SITE_ROLE)
-        dialect.let_use(connection, SITE_ROLE, reads=[MIGRATIONS_TABLE], writes=site_tables())
+        dialect.grant_use(connection, SITE_ROLE, reads=[MIGRATIONS_TABLE], writes=site_tables())
         for login in logins:
             dialect.put_login(connection, login)
     for login in logins:

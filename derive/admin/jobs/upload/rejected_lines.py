@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from derive.admin.display.untrusted_text import cell
-from derive.export.forms import csv_writer, unarmed
+from derive.export.forms import csv_writer, without_formula
 
 
 def as_csv(lines: Iterable[tuple[int, str]]) -> Iterator[bytes]:
@@ -13,7 +13,7 @@ def as_csv(lines: Iterable[tuple[int, str]]) -> Iterator[bytes]:
     writer = csv_writer(text)
     writer.writerow(("line", "why"))
     for line, why in lines:
-        writer.writerow((line, unarmed(cell(why, 500))))
+        writer.writerow((line, without_formula(cell(why, 500))))
         if text.tell() > 64 * 1024:
             yield text.getvalue().encode()
             text.seek(0)

@@ -42,7 +42,7 @@ class UploadHandler(FileUploadHandler):
         super().new_file(*args, **kwargs)
         if self.field_name != FIELD or self._file is not None:
             raise SkipFile
-        self._file = ReceivedFile(self._folder.arriving(), self.file_name)
+        self._file = ReceivedFile(self._folder.new_file(), self.file_name)
 
     @override
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:

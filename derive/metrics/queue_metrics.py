@@ -19,7 +19,7 @@ KEPT_SECONDS = 5.0
 """How long a snapshot is shown: however often it is asked, SQL is read so often."""
 
 
-class QueueNumbers(Collector):
+class QueueMetrics(Collector):
     """Reads a snapshot when the last one is too old; while one thread reads, others show the old one."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -16,7 +16,7 @@ _MARK_BYTES = 8
 """Of a key that is free: in a file of half a million, two unlike keys have one mark once in a hundred million files."""
 
 
-class KeyLook:
+class KeyLookup:
     """Takes jobs as they are checked; ``held`` counts those whose key is held. Marks of the free keys go into a file.
 
     Raises QueueError.
