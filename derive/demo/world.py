@@ -17,9 +17,6 @@ from derive.errors import RunError
 from derive.ollama.client import OllamaClient
 from derive.ollama.settings import OllamaSettings
 
-OWN_FOLDER = "var/demo"
-LEFT_BEHIND = ("DATABASE_URL", "LAKE_URL")
-"""What would lead out of the demo's own world."""
 FIRST_PORT = 8000
 PORTS_TRIED = 50
 STOP_SECONDS = 20.0
@@ -51,13 +48,6 @@ class ModelInUse:
     def is_real(self) -> bool:
         """Whether a model answers, and not rules."""
         return self.why_not_ollama is None
-
-
-def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the demo's own world, whatever database and lake the given one names."""
-    return {name: value for name, value in environment.items() if name not in LEFT_BEHIND} | {
-        "HOLOCRON_VAR": OWN_FOLDER
-    }
 
 
 @contextmanager

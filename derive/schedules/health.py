@@ -1,7 +1,7 @@
 """Whether all goes as planned: for the dashboard, the metrics and the schedules' own page."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django_q.models import Schedule
 
@@ -13,17 +13,14 @@ from derive.models.schedules import (
     SchedulerProcess,
     TaskState,
 )
+from derive.schedules.heartbeats import ALIVE_SECONDS, age_at, newest_heartbeat
 from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 
-ALIVE_SECONDS = 100.0
-"""Three heartbeats: a scheduler that was not heard of for longer is gone."""
 OVERDUE_SECONDS = 180.0
 """django-q2 looks every 30 seconds, and a task may have to wait for another to end."""
 SKEW_SECONDS = 60.0
-AHEAD = timedelta(seconds=5)
-"""A heartbeat further in the future was written by a database's clock that was put back since: it tells nothing."""
 PLANS: tuple[type[Planned], ...] = (RetryPolicy, RecurringInterrogation, RetentionPolicy)
 
 
@@ -52,22 +49,10 @@ def scheduler_health() -> SchedulerHealth:
     return reading(_look)
 
 
-def heartbeat_age_on(host: str) -> float | None:
-    """Return how many seconds ago a scheduler of this host was last heard of, None when none is known; QueueError."""
-
-    def look() -> float | None:
-        now = database_now()
-        heard = SchedulerProcess.objects.filter(host=host[:200], seen_utc__lte=now + AHEAD)
-        newest = heard.order_by("-seen_utc").first()
-        return None if newest is None else max(0.0, (now - newest.seen_utc).total_seconds())
-
-    return reading(look)
-
-
 def _look() -> SchedulerHealth:
     now = database_now()
-    newest = SchedulerProcess.objects.filter(seen_utc__lte=now + AHEAD).order_by("-seen_utc").first()
-    age = None if newest is None else max(0.0, (now - newest.seen_utc).total_seconds())
+    newest = newest_heartbeat(SchedulerProcess.objects.all(), now)
+    age = None if newest is None else age_at(newest, now)
     plans = _plans()
     due = _due(plans)
     waits_longest, due_utc = min(due, key=lambda one: one[1], default=("", now))

@@ -13,7 +13,8 @@ from derive.models import Run, SchedulerProcess, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import maintenance
 from derive.schedules.broker import SystemTaskBroker, beat
-from derive.schedules.health import heartbeat_age_on, scheduler_health
+from derive.schedules.health import scheduler_health
+from derive.schedules.heartbeats import heartbeat_age_on
 from derive.schedules.installing import install_schedules
 from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
 from derive.schedules.system_tasks import SYSTEM_TASKS

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 
-from derive.schedules.health import ALIVE_SECONDS
+from derive.schedules.heartbeats import ALIVE_SECONDS
 from derive.sql.set_up.logins import ROLES_OF
 from holocron.database_url import read_database_url
 from holocron.environment import VARIABLES, read_environment

@@ -6,7 +6,7 @@ from typing import Any
 
 from derive.errors import HolocronError
 from derive.management.quick_command import QuickCommand
-from derive.schedules.health import ALIVE_SECONDS, heartbeat_age_on
+from derive.schedules.heartbeats import ALIVE_SECONDS, heartbeat_age_on
 
 AT_WORK, SILENT, COULD_NOT_ASK = 0, 1, 2
 

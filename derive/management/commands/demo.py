@@ -1,40 +1,17 @@
 """``manage.py demo``: sample questions go through queue, model and lake, before one's eyes."""
 
-import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 from argparse import SUPPRESS, ArgumentParser
-from pathlib import Path
-from types import FrameType
+from collections.abc import Mapping
 from typing import Any, NoReturn
-from uuid import UUID
 
-from django.conf import settings
-from django.core.management import call_command
-from django.db import connection
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
-from derive.demo.account import USERNAME, make_account
-from derive.demo.outcomes import SampleOutcome, count_ended, read_outcomes
-from derive.demo.samples import Sample, load_samples
-from derive.demo.world import ModelInUse, Program, free_port, model_in_use, own_environment
-from derive.errors import HolocronError
-from derive.lake import Lake
 from derive.management.quick_command import QuickCommand
-from derive.queue import JobQueue
-from derive.states import JobStatus
 
-ACTOR = "demo"
-POLL_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 120
-"""Without one more sample ended. A real model gets its own whole-call limit for each answer on top."""
+OWN_FOLDER = "var/demo"
+LEFT_BEHIND = ("DATABASE_URL", "LAKE_URL")
+"""What would lead out of the demo's own world."""
 
 
 class Command(QuickCommand):
@@ -58,31 +35,21 @@ class Command(QuickCommand):
         """Run the demo and exit with its code."""
         if not given["here"] and not given["own_world"]:
             _run_in_own_world(sys.argv)
-        console = Console(stderr=given["json"])
-        # Whoever ends the demo from outside wants what Ctrl-C does: nothing left running.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt_once)
-        try:
-            code = _Demo(console, once=given["once"], own_world=given["own_world"]).run(as_json=given["json"])
-        except HolocronError as error:
-            console.print(f"demo: {error}", markup=False, style="red")
-            code = 2
-        except KeyboardInterrupt:
-            console.print("\nStopped.")
-            code = 130
-        sys.exit(code)
+        from derive.management.demo_run import run_demo
+
+        sys.exit(run_demo(given))
 
 
-def _interrupt_once(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Begin to stop, which nothing may interrupt again: it is bounded in time, and leaves nothing running."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the demo's own world, whatever database and lake the given one names."""
+    return {name: value for name, value in environment.items() if name not in LEFT_BEHIND} | {
+        "HOLOCRON_VAR": OWN_FOLDER
+    }
 
 
 def _run_in_own_world(arguments: list[str]) -> NoReturn:
     """Become this command again where its database and lake are its own."""
-    command, environment = [sys.executable, *arguments, "--own-world"], own_environment(os.environ)
+    command, environment = [sys.executable, *arguments, "--own-world"], _own_environment(os.environ)
     if os.name == "posix":
         # In this very process, so that whatever signal is sent to it arrives.
         os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)
@@ -93,160 +60,3 @@ def _run_in_own_world(arguments: list[str]) -> NoReturn:
         except KeyboardInterrupt:
             # The console has told the child as well, which stops in its own order.
             continue
-
-
-class _Demo:
-    def __init__(self, console: Console, *, once: bool, own_world: bool) -> None:
-        self._console = console
-        self._once = once
-        self._own_world = own_world
-        self._logs = Path(settings.HOLOCRON_VAR) / "logs"
-
-    def run(self, *, as_json: bool) -> int:
-        begun = time.monotonic()
-        self._console.print("[bold]Holocron[/bold]: preparing the database …")
-        call_command("migrate", verbosity=0, interactive=False)
-        password = make_account(renew_password=self._own_world)
-        lake = Lake.open(settings.LAKE_URL)
-        with model_in_use(settings.OLLAMA) as model:
-            self._tell_model(model)
-            jobs = _enqueue(load_samples())
-            worker = Program(
-                *("run_llm_worker", "--loop", "--concurrency", str(model.slots)),
-                log_file=self._logs / "worker.log",
-                environment=model.environment,
-            )
-            try:
-                self._watch(jobs, worker, model)
-                outcomes = read_outcomes(jobs, lake=lake, real_model=model.is_real)
-                seconds = time.monotonic() - begun
-                self._tell(outcomes, model)
-                if not self._once:
-                    self._stay(password, model.environment)
-            finally:
-                worker.stop()
-        as_expected = all(outcome.as_expected for outcome in outcomes)
-        if as_json:
-            print(json.dumps(_summary(outcomes, model, seconds)), flush=True)
-        return 0 if as_expected else 1
-
-    def _tell_model(self, model: ModelInUse) -> None:
-        if model.why_not_ollama is None:
-            self._console.print(f"Asking [bold]{escape(model.model)}[/bold] at {escape(model.base_url)}.")
-            return
-        self._console.print(f"[dim]{escape(model.why_not_ollama)}[/dim]")
-        self._console.print(
-            "So the [bold]holocron-demo[/bold] stand-in answers: a table of rules behind Ollama's protocol, "
-            "[bold]not a model[/bold]. Everything else is real."
-        )
-
-    def _watch(self, jobs: dict[UUID, Sample], worker: Program, model: ModelInUse) -> None:
-        """Show progress until all samples have ended; raise HolocronError when they do not."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        patience = LONGEST_WAIT_SECONDS + (settings.OLLAMA.timeout_seconds if model.is_real else 0)
-        ended, changed = 0, time.monotonic()
-        with Progress(*columns, console=self._console) as progress:
-            bar = progress.add_task("Working the samples off", total=len(jobs))
-            while ended < len(jobs):
-                if worker.exit_code is not None:
-                    raise HolocronError(_ended(worker))
-                if time.monotonic() - changed > patience:
-                    raise HolocronError(f"nothing has ended for {patience:.0f} s; see {worker.log_file}")
-                time.sleep(POLL_SECONDS)
-                now_ended = count_ended(jobs)
-                if now_ended > ended:
-                    ended, changed = now_ended, time.monotonic()
-                    progress.update(bar, completed=ended)
-
-    def _tell(self, outcomes: list[SampleOutcome], model: ModelInUse) -> None:
-        table = Table(title="What became of the samples", title_justify="left", box=None, pad_edge=False)
-        # So wide that the table fits a terminal of eighty columns.
-        table.add_column("sample", no_wrap=True, overflow="ellipsis", max_width=24)
-        table.add_column("ended", no_wrap=True, max_width=21)
-        for heading, width in (("runs", 4), ("facts", 5), ("tokens", 9), ("seconds", 7)):
-            table.add_column(heading, justify="right", no_wrap=True, min_width=width)
-        for outcome in outcomes:
-            state = outcome.seen.error_kind or outcome.seen.state
-            table.add_row(
-                escape(outcome.sample.title),
-                f"[{_COLOURS.get(outcome.seen.state, 'white')}]{state.value}[/]",
-                str(outcome.seen.runs),
-                str(outcome.fact_count),
-                f"{outcome.prompt_tokens}+{outcome.output_tokens}" if outcome.output_tokens else "",
-                f"{outcome.seconds:.2f}",
-            )
-        self._console.print(table)
-        for outcome in outcomes:
-            for fault in outcome.faults:
-                self._console.print(f"[red]{escape(outcome.sample.title)}: {escape(fault)}[/red]")
-        expected = sum(outcome.as_expected for outcome in outcomes)
-        self._console.print(f"{expected} of {len(outcomes)} samples ended as they should, answered by {model.model}.")
-
-    def _stay(self, password: str | None, environment: dict[str, str]) -> None:
-        """Serve the admin until Ctrl-C."""
-        port = free_port()
-        web = Program(
-            *("runserver", f"127.0.0.1:{port}", "--noreload"),
-            log_file=self._logs / "web.log",
-            environment=environment,
-        )
-        scheduler = Program("qcluster", log_file=self._logs / "qcluster.log", environment=environment)
-        try:
-            _wait_for_web(web, port)
-            known = f"password [bold]{escape(password)}[/bold]" if password else "with the password it has"
-            self._console.print(f"\nAdmin:  [bold]http://127.0.0.1:{port}/admin/[/bold]   user {USERNAME}, {known}")
-            if self._own_world:
-                self._console.print("Other commands see this world with HOLOCRON_VAR=var/demo.")
-            self._console.print("Ctrl-C stops everything.")
-            while web.exit_code is None and scheduler.exit_code is None:
-                time.sleep(POLL_SECONDS)
-            raise HolocronError(_ended(scheduler if web.exit_code is None else web))
-        except KeyboardInterrupt:
-            self._console.print("\nStopping …")
-        finally:
-            scheduler.stop()
-            web.stop()
-
-
-_COLOURS = {JobStatus.SUCCEEDED: "green", JobStatus.FAILED: "yellow", JobStatus.DEADLETTER: "red"}
-
-
-def _ended(program: Program) -> str:
-    return f"{program.name} ended by itself (exit code {program.exit_code}); see {program.log_file}"
-
-
-def _wait_for_web(web: Program, port: int) -> None:
-    """Return when the server takes connections; raise HolocronError when it ends instead."""
-    while web.exit_code is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(POLL_SECONDS)
-        else:
-            return
-    raise HolocronError(_ended(web))
-
-
-def _enqueue(samples: tuple[Sample, ...]) -> dict[UUID, Sample]:
-    """Queue every sample; those that are to go straight do as somebody's SQL would, unchecked like all of these."""
-    answers = JobQueue().enqueue_many([sample.job for sample in samples], actor=ACTOR)
-    return {answer.job_id: sample for answer, sample in zip(answers, samples, strict=True)}
-
-
-def _summary(outcomes: list[SampleOutcome], model: ModelInUse, seconds: float) -> dict[str, object]:
-    states = [outcome.seen.state for outcome in outcomes]
-    return {
-        "jobs": len(outcomes),
-        "succeeded": states.count(JobStatus.SUCCEEDED),
-        "failed": states.count(JobStatus.FAILED),
-        "dead_lettered": states.count(JobStatus.DEADLETTER),
-        "seconds": round(seconds, 1),
-        "database": connection.vendor if connection.vendor != "postgresql" else _postgresql_in_words(),
-        "lake": settings.LAKE_URL,
-        "model": model.model,
-    }
-
-
-def _postgresql_in_words() -> str:
-    is_embedded = settings.DATABASES["default"]["ENGINE"].endswith("embedded_postgres")
-    return "embedded postgresql" if is_embedded else "postgresql"

@@ -59,8 +59,6 @@ class Command(QuickCommand):
             sys.exit(COULD_NOT_START)
 
     def _look(self, given: dict[str, Any]) -> int:
-        from derive.management.job_tables import show_counts, show_jobs  # they draw with rich
-
         if given["job_id"] is not None:
             return self._look_at_job(given)
         if given["list"]:
@@ -68,6 +66,8 @@ class Command(QuickCommand):
             if given["json"]:
                 self._write_json(jobs)
             else:
+                from derive.management.job_tables import show_jobs  # they draw with rich
+
                 show_jobs(jobs)
             return FOUND
         counts = count_states()
@@ -77,6 +77,8 @@ class Command(QuickCommand):
                 "capped": [count.status.value for count in counts if count.capped],
             })  # fmt: skip
         else:
+            from derive.management.job_tables import show_counts
+
             show_counts(counts)
         return FOUND
 

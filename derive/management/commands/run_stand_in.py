@@ -6,8 +6,6 @@ from argparse import ArgumentParser
 from threading import Event
 from typing import Any
 
-from derive.demo.stand_in import StandIn
-from derive.demo.stand_in_model import NAME
 from derive.management.quick_command import QuickCommand
 
 COULD_NOT_START = 2
@@ -30,6 +28,9 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Serve, and exit with the code."""
+        from derive.demo.stand_in import StandIn
+        from derive.demo.stand_in_model import NAME
+
         stopped = Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())

@@ -10,10 +10,8 @@ from django.conf import settings
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.lake_identity import open_own_lake
 from derive.management.quick_command import QuickCommand
 from derive.plural import plural
-from derive.sealing.chain import SEAL_EVENTS, seal_history
 from derive.sql.scripts import check_schema
 
 SEALED, HELD_BACK, COULD_NOT_START = 0, 1, 2
@@ -38,6 +36,9 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Seal, print the head, exit with the code."""
+        from derive.lake_identity import open_own_lake
+        from derive.sealing.chain import SEAL_EVENTS, seal_history
+
         try:
             check_schema(connection)
             report = seal_history(open_own_lake(settings.LAKE_URL), batch_events=SEAL_EVENTS)

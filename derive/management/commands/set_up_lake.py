@@ -7,8 +7,6 @@ from django.conf import settings
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.lake import Lake
-from derive.lake_identity import take_lake
 from derive.management.quick_command import QuickCommand
 from derive.sql.scripts import check_schema
 
@@ -27,6 +25,9 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **_given: Any) -> None:
         """Take the lake and exit with the code."""
+        from derive.lake import Lake
+        from derive.lake_identity import take_lake
+
         try:
             check_schema(connection)
             lake_id = take_lake(Lake.open(settings.LAKE_URL))

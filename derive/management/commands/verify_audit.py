@@ -10,9 +10,7 @@ from django.conf import settings
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.lake import Lake
 from derive.management.quick_command import QuickCommand
-from derive.sealing.verification import AuditVerification
 from derive.sql.scripts import check_schema
 
 ALL_VERIFY, FINDINGS, COULD_NOT_START = 0, 1, 2
@@ -53,6 +51,9 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Verify, and exit with the code."""
+        from derive.lake import Lake
+        from derive.sealing.verification import AuditVerification
+
         try:
             check_schema(connection)
             lake = Lake.open(settings.LAKE_URL)

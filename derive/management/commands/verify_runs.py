@@ -1,32 +1,16 @@
 """``manage.py verify_runs``: past runs, their files and their rows against each other."""
 
 import argparse
-import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.core.management.base import CommandParser
-from django.db import connection
 
-from derive.errors import HolocronError
-from derive.lake import Lake
-from derive.lake_identity import check_lake_identity
 from derive.management.quick_command import QuickCommand
 from derive.management.times import moment
-from derive.plural import plural
-from derive.sql.scripts import check_schema
-from derive.states import RunStatus
-from derive.verify.checkers import Checkers
-from derive.verify.findings import Finding, Orphan, VerificationSummary
-from derive.verify.reading import RunSelection, count_runs, run_status
-from derive.verify.verification import Verification
 
-ALL_VERIFY, FAULTS, COULD_NOT_START = 0, 1, 2
 _EXAMPLES = """examples:
   manage.py verify_runs                                   every run, every byte
   manage.py verify_runs --quick --since 24h               rows, manifests and sizes of the last day's runs
@@ -70,64 +54,6 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Verify, and exit with the code."""
-        selection = RunSelection(since=given["since"], run_id=given["run"])
-        try:
-            check_schema(connection)
-            self._check_run(selection)
-            runs = count_runs(selection)
-            lake = Lake.open(settings.LAKE_URL)
-            # Of another lake, say that it is one, instead of a fault for each run.
-            check_lake_identity(lake)
-            checkers = Checkers.fitting(
-                settings.LAKE_URL, settings.INTERROGATIONS_FOLDER, quick=given["quick"], runs=runs
-            )
-            with checkers, _progress(runs) as show:
-                verification = Verification(lake, checkers, selection=selection, on_progress=show)
-                self._say_all(verification, as_json=given["json"])
-        except KeyboardInterrupt:
-            self.stderr.write("verify_runs: stopped before the end")
-            sys.exit(COULD_NOT_START)
-        except HolocronError as error:
-            self.stderr.write(f"verify_runs: {error}")
-            sys.exit(COULD_NOT_START)
-        sys.exit(FAULTS if verification.summary.findings else ALL_VERIFY)
+        from derive.management.run_verifying import RunVerifying
 
-    def _check_run(self, selection: RunSelection) -> None:
-        if selection.run_id is None:
-            return
-        status = run_status(selection.run_id)
-        if status is None:
-            raise HolocronError(f"there is no run {selection.run_id}")
-        if status == RunStatus.RUNNING:
-            raise HolocronError(f"run {selection.run_id} is still under way: verify it when it has ended")
-
-    def _say_all(self, verification: Verification, *, as_json: bool) -> None:
-        orphans_begun = False
-        for found in verification.found():
-            if not as_json and isinstance(found, Orphan) and not orphans_begun:
-                orphans_begun = True
-                self.stdout.write("Orphans, which are no faults:")
-            self._say(found, as_json=as_json)
-        self._say(verification.summary, as_json=as_json)
-
-    def _say(self, thing: Finding | Orphan | VerificationSummary, *, as_json: bool) -> None:
-        self.stdout.write(json.dumps(thing.plain()) if as_json else thing.line())
-
-
-@contextmanager
-def _progress(runs: int) -> Iterator[Callable[[VerificationSummary], None]]:
-    """Yield what shows a summary as a bar on standard error; without a terminal nothing is shown."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("runs", total=runs, rate="")
-        yield lambda summary: progress.update(
-            task,
-            completed=summary.runs,
-            rate=f"{summary.megabytes_per_second:.1f} MB/s {plural(summary.findings, 'fault')}",
-        )
+        sys.exit(RunVerifying(stdout=self.stdout, stderr=self.stderr).run(given))

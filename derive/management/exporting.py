@@ -1,0 +1,114 @@
+"""What ``manage.py export_outputs`` does once its options are read; the exit codes are those of the command."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.db import connection
+from pydantic import ValidationError
+
+from derive.errors import ConfigurationError, HolocronError
+from derive.export.columns import Rows
+from derive.export.exporting import Export, ExportStopped, export_to_stream
+from derive.export.forms import FileFormat
+from derive.export.progress import ExportCheckpoint, Order
+from derive.export.selection import MAX_JOBS, ExportSelection
+from derive.management.export_progress import ExportProgress
+from derive.management.import_progress import StopOnce
+from derive.plural import plural
+from derive.sql.scripts import check_schema
+
+EXPORTED, COULD_NOT_GO_ON, STOPPED = 0, 2, 130
+_FORM_OF = {
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
+    ".csv": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
+}
+
+
+class Exporting:
+    """One call of the command: exports what its options name."""
+
+    def __init__(self, *, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def run(self, given: dict[str, Any]) -> int:
+        """Export; return the exit code, having told on standard error what went wrong."""
+        with ExportProgress() as shown, StopOnce() as stop:
+            try:
+                order = _order(given)
+                check_schema(connection)
+                self._report(self._export(order, given, shown, stop), given, shown)
+                code = EXPORTED
+            except ExportStopped as stopped:
+                code = STOPPED if stopped.__cause__ is None else COULD_NOT_GO_ON
+                shown.say(f"export_outputs: {stopped}; {_onward(stopped.progress, given)}")
+            except BrokenPipeError:
+                # Who reads has gone; Python would complain once more when it closes standard output.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                code = COULD_NOT_GO_ON
+            except (HolocronError, OSError) as error:
+                shown.say(f"export_outputs: {str(error).strip().partition(chr(10))[0]}")
+                code = COULD_NOT_GO_ON
+            except KeyboardInterrupt:
+                shown.say("export_outputs: stopped at once; go on with --resume")
+                code = STOPPED
+        return code
+
+    def _export(self, order: Order, given: dict[str, Any], shown: ExportProgress, stop: StopOnce) -> ExportCheckpoint:
+        if given["file"] == "-":
+            if given["resume"] or order.form is FileFormat.PARQUET:
+                raise ConfigurationError("standard output takes jsonl or csv, and no --resume: give a file's name")
+            return export_to_stream(
+                order, sys.stdout.buffer, cursor=given["cursor"], show=shown.show, is_stopping=stop.asked
+            )
+        export = Export(order, Path(given["file"]), cursor=given["cursor"])
+        progress = export.resumed() if given["resume"] else export.begin(overwrite=given["overwrite"])
+        return export.run(progress, show=shown.show, is_stopping=stop.asked)
+
+    def _report(self, progress: ExportCheckpoint, given: dict[str, Any], shown: ExportProgress) -> None:
+        report = {"file": given["file"], "rows": progress.row_count, "through": progress.through}
+        if given["json"]:
+            (self.stderr if given["file"] == "-" else self.stdout).write(json.dumps(report))
+        else:
+            shown.say(
+                f"{plural(progress.row_count, 'row')} of runs up to number {progress.through:,} in {given['file']}"
+            )
+
+
+def _order(given: dict[str, Any]) -> Order:
+    name = given["file"]
+    form = FileFormat(given["format"]) if given["format"] else _FORM_OF.get(Path(name).suffix.lower(), FileFormat.JSONL)
+    if given["exact"] and form is not FileFormat.CSV:
+        raise ConfigurationError("--exact is for CSV: the other forms change nothing")
+    if len(given["job"]) > MAX_JOBS:
+        raise ConfigurationError(
+            f"--job names {plural(len(given['job']), 'job')}, more than {MAX_JOBS}: use another filter"
+        )
+    try:
+        selection = ExportSelection(
+            rows=Rows.FACTS if given["facts"] else Rows.OUTPUTS,
+            interrogation=given["interrogation"],
+            version=given["its_version"],
+            model=given["model"],
+            entity_type=given["entity_type"],
+            entity=given["entity"],
+            since=given["since"],
+            until=given["until"],
+            jobs=tuple(given["job"]),
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ConfigurationError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
+    return Order(selection=selection, form=form, is_exact=given["exact"])
+
+
+def _onward(progress: ExportCheckpoint, given: dict[str, Any]) -> str:
+    if given["file"] == "-":
+        return "the cursor has not moved" if given["cursor"] else "nothing is kept"
+    return f"kept {plural(progress.row_count, 'row')} in {given['file']}.partial: go on with --resume"
