@@ -6,6 +6,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from django.core.management.commands import flush as flush_command
 from django.db import connection
 
 # Children before parents: there are foreign keys from artifact and fact to run and from run to job.
@@ -26,6 +27,8 @@ OWN_TABLES = (
     "lake",
     "staged_jobs",
 )
+
+WRITTEN_BY_MIGRATE = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")
 
 # A deadline would measure the machine, which is shared. In CI hypothesis's own profile holds: no deadline, no chance.
 hypothesis.settings.register_profile("holocron", deadline=None, print_blob=True)
@@ -64,26 +67,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def flush_keeps_to_djangos_tables() -> Iterator[None]:
-    """Let mssql-django switch off the constraints of the tables it flushes, and of no others.
+def flush_keeps_what_migrate_wrote() -> Iterator[None]:
+    """Let a flush after a test leave the rows of ``WRITTEN_BY_MIGRATE``, and make the schedules anew without a migrate.
 
-    It names those of every schema, by table names without a schema, and so fails where ``llm`` is. Only tests flush.
-    On PostgreSQL rows are deleted: a TRUNCATE makes new files for each table and its indexes, at every test's end.
+    Django would delete every row and emit ``post_migrate``: some four hundred queries for the same permissions, and the
+    procedures' scripts read and hashed, at each test's end. No test writes those tables.
+
+    On PostgreSQL rows are deleted: a TRUNCATE makes new files for each table and its indexes. mssql-django switches off
+    the constraints of every schema's tables, by table names without a schema, and so fails where ``llm`` is: here only
+    those of the tables that it flushes.
     """
     operations = type(connection.ops)
     flush = operations.sql_flush
 
     def delete_rows(self: Any, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
         # The order is of no matter: Django's foreign keys are looked at when the transaction ends.
-        return [f"DELETE FROM {self.quote_name(table)}" for table in tables]
+        return [f"DELETE FROM {self.quote_name(table)}" for table in tables if table not in WRITTEN_BY_MIGRATE]
 
     def flush_these(self: Any, style: Any, tables: Sequence[str], *args: Any, **options: Any) -> list[str]:
-        own = {self.quote_name(table) for table in tables}
-        statements = flush(self, style, tables, *args, **options)
+        emptied = [table for table in tables if table not in WRITTEN_BY_MIGRATE]
+        own = {self.quote_name(table) for table in emptied}
+        statements = flush(self, style, emptied, *args, **options)
         return [one for one in statements if not one.startswith("ALTER TABLE ") or one.split()[2] in own]
+
+    def make_schedules(verbosity: int, interactive: bool, db: str) -> None:
+        from derive.schedules.installing import install_schedules
+
+        install_schedules(db)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(operations, "sql_flush", flush_these if connection.vendor == "microsoft" else delete_rows)
+        patch.setattr(flush_command, "emit_post_migrate_signal", make_schedules)
         yield
 
 

@@ -1,6 +1,5 @@
 """People of each group, and a job whose every text is hostile."""
 
-import importlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
-from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
@@ -54,13 +51,7 @@ def people(transactional_db: None, empty_queue: None) -> Iterator[dict[str, User
 
 
 def make_people() -> dict[str, User]:
-    """Make them, and the groups as the migrations make those: other tests flush Django's tables."""
-    with connection.schema_editor() as editor:
-        importlib.import_module("derive.migrations.0002_rights").make_groups(apps, editor)
-        importlib.import_module("derive.migrations.0004_reading").let_maintainers(apps, editor)
-        importlib.import_module("derive.migrations.0008_schedules").let_plan(apps, editor)
-        importlib.import_module("derive.migrations.0009_retention_policies").let_retain(apps, editor)
-        importlib.import_module("derive.migrations.0013_seals_and_purges_seen").let_see_seals(apps, editor)
+    """Make one of each group, which the migrations made."""
     users = {
         name: User.objects.create(
             username=f"{name}-{uuid4()}", is_staff=name != "nobody", is_superuser=name == "superuser"
