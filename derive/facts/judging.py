@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from derive.contracts import JudgedFact
 from derive.evidence.contracts import EvidenceBundle
-from derive.facts.fact import BY_QUOTE, Fact
 from derive.facts.rules import FactRules, key_of_fact
 from derive.facts.whole_words import widened
 from derive.interrogations.grounding import Grounds, Path, QuotePlace, cited_facts
@@ -13,6 +13,8 @@ from derive.interrogations.report import Detail, path_of
 from derive.proofs import FieldProof, Judgement, Verdict, judge, value_key
 from derive.proofs.judgement import worst
 
+BY_QUOTE = "quote"
+"""The ``proof`` of a fact judged by its quote alone: it is not in the evidence, or there is no value to judge."""
 MAX_PROBLEMS = 24
 """Of one answer: so many quotes that do not stand are told."""
 MAX_KEY_UNITS = 200
@@ -24,7 +26,7 @@ _MOST_CONFIDENT = 100
 class Judged(NamedTuple):
     """The facts of an answer; what is wrong with quotes, bounded; the paths of quotes that stand only when folded."""
 
-    facts: tuple[Fact, ...]
+    facts: tuple[JudgedFact, ...]
     problems: tuple[Detail, ...]
     folded_quotes: tuple[str, ...]
 
@@ -35,7 +37,7 @@ def judge_facts(answer: Any, bundle: EvidenceBundle, rules: FactRules, *, entity
     ``entity`` is the name of what the facts are about. Whatever the texts hold, this raises nothing.
     """
     judge_one = _FactJudge(Grounds(bundle), rules, entity)
-    facts: list[Fact] = []
+    facts: list[JudgedFact] = []
     problems: list[Detail] = []
     folded: list[str] = []
     for index, (path, cited) in enumerate(cited_facts(answer)):
@@ -56,21 +58,22 @@ class _FactJudge:
         self._rules = rules
         self._entity = entity
 
-    def fact(self, index: int, path: Path, cited: Mapping[str, Any], place: QuotePlace | Detail) -> Fact:
+    def fact(self, index: int, path: Path, cited: Mapping[str, Any], place: QuotePlace | Detail) -> JudgedFact:
         members = self._rules.judged_members(cited, path)
         key = key_of_fact(cited, members)
         values = {name: cited[name] for name in members} or ({"value": cited["value"]} if "value" in cited else {})
         found = place if isinstance(place, QuotePlace) else None
         judgement = self._judgement(values, members, key or "", cited["quote"], place)
         is_compared = found is not None and key not in self._rules.many and judgement.verdict is not Verdict.REFUTED
-        return Fact(
+        return JudgedFact(
             fact_index=index,
             path=path_of(path),
             fact_key=None if key is None else _shortened(key, MAX_KEY_UNITS),
             value=_value_text(values),
             value_key=_value_key(values, members, key) if key is not None and is_compared else None,
-            quote=cited["quote"] if isinstance(cited["quote"], str) else "",
+            quote=_value_text({"quote": cited["quote"]}),
             evidence_id=found.evidence_id if found else None,
+            evidence_ids=_ids(cited["evidence_ids"]),
             quote_start=found.start if found else None,
             quote_end=found.end if found else None,
             occurrences=found.occurrences if found else 0,
@@ -133,10 +136,18 @@ def _value_text(values: Mapping[str, Any]) -> str | None:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _confidence(value: Any) -> int | float | None:
+def _ids(value: Any) -> tuple[str, ...] | None:
+    """Return the ids that an object cites, if it cites any and only by text."""
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        return None
+    return tuple(value)
+
+
+def _confidence(value: Any) -> float | None:
+    """Return a confidence of 0 to 100 as a column keeps it; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if 0 <= value <= _MOST_CONFIDENT else None
+    return round(float(value), 2) if 0 <= value <= _MOST_CONFIDENT else None
 
 
 def _shortened(text: str, max_units: int) -> str:

@@ -3,19 +3,30 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from derive.contracts import JudgedFact
 from derive.errors import RunError, UngroundedOutput, UnsupportedOutput
-from derive.facts.fact import Fact
 from derive.facts.judging import MAX_PROBLEMS, Judged
 from derive.facts.terms import Terms
 from derive.interrogations.report import Detail, ValidationCheck, excerpt_of, message_of
+from derive.states import Verdict
 
 Checks = tuple[ValidationCheck, ValidationCheck]
 
 
+def is_grounded(fact: JudgedFact) -> bool:
+    """Whether the fact's quote stands in the evidence it cites."""
+    return fact.evidence_id is not None
+
+
+def is_bad(fact: JudgedFact) -> bool:
+    """Whether the fact is known to be wrong: its quote is not there, or refutes its value."""
+    return not is_grounded(fact) or fact.verdict is Verdict.REFUTED
+
+
 def standing_of(judged: Judged, terms: Terms) -> tuple[Checks, RunError | None]:
     """Return the checks ``grounding`` and ``proof`` of an answer, and the error that it ends with unless it stands."""
-    ungrounded = sum(not fact.is_grounded for fact in judged.facts)
-    refuted = [fact for fact in judged.facts if fact.is_bad and fact.is_grounded]
+    ungrounded = sum(not is_grounded(fact) for fact in judged.facts)
+    refuted = [fact for fact in judged.facts if fact.verdict is Verdict.REFUTED]
     stands = terms.admit(bad=ungrounded + len(refuted), facts=len(judged.facts))
     grounding = _check("grounding", judged.problems, stands=stands)
     proof = _check("proof", _details(refuted), stands=stands)
@@ -27,7 +38,7 @@ def standing_of(judged: Judged, terms: Terms) -> tuple[Checks, RunError | None]:
     return (grounding, proof), UnsupportedOutput(f"the answer's own quotes refute its values: {problems}")
 
 
-def _details(refuted: Sequence[Fact]) -> tuple[Detail, ...]:
+def _details(refuted: Sequence[JudgedFact]) -> tuple[Detail, ...]:
     return tuple(
         Detail(
             path=fact.path,

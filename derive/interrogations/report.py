@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from derive.contracts import JudgedFact
 from derive.errors import RunError
-from derive.facts.fact import Fact
 from derive.facts.terms import Terms
 from derive.interrogations.correction import shorten
 from derive.strict_types import Frozen
@@ -60,7 +60,7 @@ class Validation:
     value: Any
     error: RunError | None
     folded_quotes: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[JudgedFact, ...] = ()
     terms: Terms = _TERMS
 
     @property

@@ -212,7 +212,7 @@ def _judge(
     if output is not None:
         record.add_file("output.json", output)
         record.know(output_json=output)
-    return record.close(RunStatus.SUCCEEDED)
+    return record.close(RunStatus.SUCCEEDED, facts=validation.facts)
 
 
 def _close_failed(error: RunError, question: Question | None, record: RunRecord) -> Outcome:

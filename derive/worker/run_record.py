@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from derive.backoff import backoff_seconds
-from derive.contracts import Claim, Manifest, ManifestFile, Outcome, RunFacts
+from derive.contracts import Claim, JudgedFact, Manifest, ManifestFile, Outcome, RunFacts
 from derive.errors import ErrorKind, InternalError, LakeError, LakeUnavailable, RunError
 from derive.lake import Lake, Spool, artifact_facts
 from derive.ollama.chat import ChatAnswer
@@ -87,8 +87,9 @@ class RunRecord:
         *,
         error: RunError | None = None,
         retry_after_seconds: int | None = None,
+        facts: tuple[JudgedFact, ...] | None = None,
     ) -> Outcome:
-        """Write everything to the lake and return the outcome to hand in.
+        """Write everything to the lake and return the outcome to hand in; ``facts`` are those of an answer that stands.
 
         A lake that cannot be written turns any outcome into ``lake_unavailable``, and one that refuses the files into
         ``internal``, with no artifacts: what SQL calls an artifact exists.
@@ -116,6 +117,7 @@ class RunRecord:
             count_attempt=error.counted if error else True,
             run=self._run_facts(),
             artifacts=artifact_facts(self.claim.run_id, self._folder, files),
+            facts=facts,
         )
 
     def _without_files(self, error: RunError, *, retry_after_seconds: int) -> Outcome:
