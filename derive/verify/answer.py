@@ -16,6 +16,7 @@ from derive.ollama.chat import ChatAnswer
 from derive.ollama.stream import AnswerAssembler
 from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, member, read_json, read_object
+from derive.verify.facts import check_facts
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import RunState, StoredRun
 from derive.verify.stream_compaction import compact
@@ -128,6 +129,9 @@ def check_judgement(
         validation = _by_quotes_alone(validation)
     if validation is not None and report is not None:
         _compare_report(run, report, validation, findings)
+    if validation is not None and validation.value is not None and state.succeeded:
+        was_judged = report is not None and not _is_of_quotes_alone(report)
+        check_facts(run.facts, validation.facts, findings, must_be_stored=was_judged)
     _check_output(run, state, files, validation, findings)
 
 

@@ -46,6 +46,8 @@ class Check(StrEnum):
     """The run's numbers are not the answer's."""
     VALIDATION = "validation"
     """The answer, validated again, is judged otherwise."""
+    FACTS_STORED = "fact_rows"
+    """The rows of the run's facts are not what judging the answer again gives: a verdict, an offset, a value."""
     OUTPUT = "output"
     """The output is not what the answer says, or SQL's is another than the lake's."""
 

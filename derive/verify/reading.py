@@ -1,22 +1,28 @@
 """Reads past runs in the order of their numbers, a batch at a time, however many there are."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from derive.interrogations.definition import Definition
-from derive.models import Artifact, Interrogation, LakeDeletion, Run
+from derive.models import Artifact, Fact, FactSet, Interrogation, LakeDeletion, Run
 from derive.sql.reading import reading
 from derive.states import RunStatus
-from derive.verify.stored import StoredArtifact, StoredRun
+from derive.verify.facts import stored_fact
+from derive.verify.stored import StoredArtifact, StoredFact, StoredRun
 
 BATCH_RUNS = 100
 """Runs a query: their inputs and outputs are held in memory."""
 
-_OF_RUN = tuple(name for name in StoredRun._fields if name not in ("interrogation_key", "input_json", "artifacts"))
+BATCH_FACTS = 20_000
+"""Facts that are held in memory with their runs; those of one run always are."""
+
+_NOT_OF_RUN = ("interrogation_key", "input_json", "artifacts", "facts")
+_OF_RUN = tuple(name for name in StoredRun._fields if name not in _NOT_OF_RUN)
 _OF_JOB = ("interrogation_key", "input_json")
 _COLUMNS = (*_OF_RUN, *(f"job__{name}" for name in _OF_JOB))
 _OF_ARTIFACT = StoredArtifact._fields
@@ -47,8 +53,40 @@ def stored_runs(selection: RunSelection) -> Iterator[list[StoredRun]]:
         batch = reading(lambda after=last_seq: _read_batch(selection, after))  # type: ignore[misc]  # bound early
         if not batch:
             return
-        yield batch
+        yield from _with_facts(batch)
         last_seq = batch[-1].run_seq
+
+
+def _with_facts(batch: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
+    """Yield the runs with their facts, in as many parts as it takes to hold no more than ``BATCH_FACTS`` at a time."""
+    counts = reading(
+        lambda: dict(
+            FactSet.objects.filter(run_id__in=[run.run_id for run in batch]).values_list("run_id", "fact_count")
+        )
+    )
+    part: list[StoredRun] = []
+    held = 0
+    for run in batch:
+        count = counts.get(run.run_id, 0)
+        if part and held + count > BATCH_FACTS:
+            yield _add_facts(part, counts.keys())
+            part, held = [], 0
+        part.append(run)
+        held += count
+    yield _add_facts(part, counts.keys())
+
+
+def _add_facts(runs: Sequence[StoredRun], stored: Collection[UUID]) -> list[StoredRun]:
+    having = [run.run_id for run in runs if run.run_id in stored]
+    rows = reading(
+        lambda: list(
+            Fact.objects.filter(run_id__in=having)
+            .order_by("run_id", "fact_index")
+            .values_list("run_id", *StoredFact._fields)
+        )
+    )
+    found = {run_id: tuple(stored_fact(row[1:]) for row in group) for run_id, group in groupby(rows, itemgetter(0))}
+    return [run._replace(facts=found.get(run.run_id, ())) if run.run_id in stored else run for run in runs]
 
 
 def _selected(selection: RunSelection) -> Any:
@@ -64,7 +102,7 @@ def _read_batch(selection: RunSelection, after: int) -> list[StoredRun]:
     selected = _selected(selection).filter(run_seq__gt=after).order_by("run_seq")
     rows = list(selected.values_list("run_id", *_COLUMNS)[:BATCH_RUNS])
     artifacts = _artifacts_of([run_id for run_id, *_ in rows])
-    return [StoredRun._make((*row, artifacts.get(run_id, ()))) for run_id, *row in rows]
+    return [StoredRun._make((*row, artifacts.get(run_id, ()), None)) for run_id, *row in rows]
 
 
 def _artifacts_of(run_ids: Sequence[UUID]) -> Mapping[UUID, tuple[StoredArtifact, ...]]:

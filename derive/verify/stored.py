@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from derive.contracts import Manifest
@@ -42,8 +42,31 @@ class StoredArtifact(NamedTuple):
     lake_uri: str
 
 
+class StoredFact(NamedTuple):
+    """What a row of ``llm.fact`` keeps of its run's answer: not what people decided, nor conflicts with other runs."""
+
+    fact_index: int
+    path: str
+    fact_key: str | None
+    value: str | None
+    value_key: str | None
+    quote: str | None
+    evidence_id: str | None
+    evidence_ids: Any
+    quote_start: int | None
+    quote_end: int | None
+    occurrences: int
+    confidence: float | None
+    proof: str
+    verdict: str
+    why: str | None
+
+
 class StoredRun(NamedTuple):
-    """A row of ``llm.run`` that has ended, with its artifacts' rows and what its job says of the question."""
+    """A row of ``llm.run`` that has ended, with its artifacts' rows and what its job says of the question.
+
+    ``facts`` is None while those of its answer were never stored.
+    """
 
     run_seq: int
     run_id: UUID
@@ -69,6 +92,7 @@ class StoredRun(NamedTuple):
     interrogation_key: str
     input_json: str
     artifacts: tuple[StoredArtifact, ...] = ()
+    facts: tuple[StoredFact, ...] | None = None
 
     @property
     def must_have_rows(self) -> bool:

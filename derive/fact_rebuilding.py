@@ -1,0 +1,172 @@
+"""Makes the facts of earlier runs from what they left: their evidence and output in the lake, hash-checked."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+from pydantic import ValidationError
+
+from derive.contracts import JudgedFact
+from derive.errors import ConfigurationError, LakeError
+from derive.evidence.bundle import bundle_faults
+from derive.evidence.contracts import EvidenceBundle
+from derive.facts.judging import judge_facts
+from derive.facts.terms import entity_of
+from derive.interrogations.definition import Definition
+from derive.interrogations.validation import MAX_FACTS
+from derive.lake import Lake
+from derive.models import Artifact, FactSet, Run
+from derive.queue import JobQueue
+from derive.sql.reading import reading
+from derive.states import RunStatus
+from derive.strict_types import parse_json
+from derive.verify.reading import stored_definitions
+
+BATCH_RUNS = 100
+MAX_FILE_BYTES = 32 * 1024 * 1024
+"""Twice the longest answer that a worker takes."""
+_COLUMNS = ("run_seq", "run_id", "definition_sha256", "evidence_sha256", "job__input_json")
+
+
+class CannotJudge(Exception):
+    """A run's facts cannot be made; the message says why, without what its files hold."""
+
+
+@dataclass(frozen=True)
+class RebuildSelection:
+    """Which SUCCEEDED runs: those started since a moment, at most ``limit``; ``again``: also those that have facts."""
+
+    since: datetime | None = None
+    limit: int | None = None
+    again: bool = False
+
+
+@dataclass
+class RebuildReport:
+    """How far a rebuild is. ``failed`` says for each run why its facts were not made."""
+
+    runs: int = 0
+    facts: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[UUID, str]] = field(default_factory=list)
+
+
+def count_to_rebuild(selection: RebuildSelection) -> int:
+    """Return how many runs are selected; raises QueueError."""
+    count = reading(lambda: int(_selected(selection).count()))
+    return count if selection.limit is None else min(count, selection.limit)
+
+
+def rebuild_facts(
+    lake: Lake,
+    selection: RebuildSelection,
+    *,
+    actor: str,
+    dry_run: bool = False,
+    on_progress: Callable[[RebuildReport], None] = lambda _: None,
+) -> RebuildReport:
+    """Judge the answers of the selected runs, by their numbers, and store their facts, a run a transaction.
+
+    Stopped, it goes on where it was when it is called again: whose facts are stored is selected no more. Ids and
+    reviews of unchanged facts stay. Raises QueueError, LakeUnavailable.
+    """
+    queue = JobQueue()
+    report = RebuildReport()
+    definitions: dict[str, Definition] = {}
+    for row in _runs(selection):
+        _, run_id, definition_sha256, *_rest = row
+        if definition_sha256 not in definitions:
+            definitions = stored_definitions()
+        try:
+            facts = _judged(lake, definitions.get(definition_sha256), row)
+            if not dry_run:
+                stored = queue.rebuild_facts(run_id, facts, actor=actor)
+                if not stored.stored:
+                    raise CannotJudge(stored.why or "the database refused it")
+        except CannotJudge as error:
+            report.failed.append((run_id, str(error)))
+        else:
+            report.facts += len(facts)
+            report.verdicts.update(fact.verdict.value for fact in facts)
+        report.runs += 1
+        on_progress(report)
+    return report
+
+
+def _selected(selection: RebuildSelection) -> Any:
+    runs = Run.objects.filter(status=RunStatus.SUCCEEDED)
+    if selection.since is not None:
+        runs = runs.filter(started_utc__gte=selection.since)
+    if not selection.again:
+        runs = runs.exclude(Exists(FactSet.objects.filter(run_id=OuterRef("run_id"))))
+    return runs
+
+
+def _runs(selection: RebuildSelection) -> Iterator[tuple[Any, ...]]:
+    """Yield the selected runs by their numbers, a page at a time."""
+    last_seq, left = 0, selection.limit
+    while left is None or left > 0:
+        size = BATCH_RUNS if left is None else min(BATCH_RUNS, left)
+        page = reading(lambda after=last_seq, size=size: _page(selection, after, size))  # type: ignore[misc] # bound early
+        if not page:
+            return
+        yield from page
+        last_seq = page[-1][0]
+        left = None if left is None else left - len(page)
+
+
+def _page(selection: RebuildSelection, after: int, size: int) -> list[tuple[Any, ...]]:
+    rows = _selected(selection).filter(run_seq__gt=after).order_by("run_seq").values_list(*_COLUMNS)
+    return list(rows[:size])
+
+
+def _judged(lake: Lake, definition: Definition | None, row: tuple[Any, ...]) -> tuple[JudgedFact, ...]:
+    _, run_id, definition_sha256, evidence_sha256, input_json = row
+    if definition is None:
+        raise CannotJudge(f"llm.interrogation has no definition {definition_sha256}")
+    files = _files(lake, run_id)
+    try:
+        bundle = EvidenceBundle.model_validate_json(files["evidence_bundle"])
+        answer = parse_json(files["parsed_output"].decode())
+        job_input = parse_json(input_json)
+        rules = definition.fact_rules
+    except ValidationError as error:
+        raise CannotJudge(f"its evidence.json is no evidence bundle ({error.error_count()} faults)") from None
+    except (ValueError, ConfigurationError) as error:
+        raise CannotJudge(f"what it left cannot be read: {type(error).__name__}") from None
+    if bundle.sha256 != evidence_sha256 or bundle_faults(bundle):
+        raise CannotJudge("its evidence.json is not the evidence that the run names")
+    facts = judge_facts(answer, bundle, rules, entity=entity_of(job_input if isinstance(job_input, dict) else {})).facts
+    if len(facts) > MAX_FACTS:
+        raise CannotJudge(f"its answer has {len(facts)} facts, and at most {MAX_FACTS} are stored")
+    return facts
+
+
+def _files(lake: Lake, run_id: UUID) -> dict[str, bytes]:
+    """Return evidence and output of a run by their artifact types, each with the hash that SQL recorded."""
+    wanted = ("evidence_bundle", "parsed_output")
+    rows = reading(
+        lambda: list(
+            Artifact.objects.filter(run_id=run_id, artifact_type__in=wanted).values_list(
+                "artifact_type", "lake_uri", "content_sha256"
+            )
+        )
+    )
+    files = {}
+    for artifact_type, uri, sha256 in rows:
+        try:
+            content = lake.read(uri, max_bytes=MAX_FILE_BYTES)
+        except LakeError as error:
+            raise CannotJudge(str(error)) from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise CannotJudge(f"{uri} does not have the SHA-256 that SQL recorded")
+        files[artifact_type] = content
+    missing = [name for name in wanted if name not in files]
+    if missing:
+        raise CannotJudge(f"it has no artifact row of {' and '.join(missing)}")
+    return files
