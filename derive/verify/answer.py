@@ -129,10 +129,10 @@ def check_judgement(
         validation = _by_quotes_alone(validation)
     if validation is not None and report is not None:
         _compare_report(run, report, validation, findings)
-    if validation is not None and validation.value is not None and state.succeeded:
+    is_output_right = _check_output(run, state, files, validation, findings)
+    if state.succeeded and validation is not None and is_output_right:
         was_judged = report is not None and not _is_of_quotes_alone(report)
         check_facts(run.facts, validation.facts, findings, must_be_stored=was_judged)
-    _check_output(run, state, files, validation, findings)
 
 
 def _report(files: Mapping[str, bytes], findings: Findings) -> Any:
@@ -205,11 +205,13 @@ def _check_output(
     files: Mapping[str, bytes],
     validation: Validation | None,
     findings: Findings,
-) -> None:
+) -> bool:
+    """Return whether the output is the judged answer's."""
+    before = len(findings.found)
     if not state.succeeded:
         if run.output_json is not None:
             findings.add("output.json", Check.OUTPUT, "SQL has an output_json for a run without a valid answer")
-        return
+        return False
     outputs: dict[str, bytes] = {"output_json in SQL": (run.output_json or "").encode()}
     if "output.json" in files:
         outputs["output.json"] = files["output.json"]
@@ -223,3 +225,4 @@ def _check_output(
         wrong = [name for name, output in outputs.items() if not _same_json(output, said)]
         if wrong:
             findings.add("output.json", Check.OUTPUT, f"not what the answer says: {', '.join(wrong)}")
+    return len(findings.found) == before

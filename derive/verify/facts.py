@@ -6,7 +6,7 @@ from typing import Any
 
 from derive.contracts import JudgedFact
 from derive.verify.findings import Check, Findings
-from derive.verify.stored import StoredFact
+from derive.verify.stored import FactColumns
 
 MAX_TOLD = 10
 _SHOWN = frozenset({"evidence_id", "quote_start", "quote_end", "occurrences", "proof", "verdict"})
@@ -14,7 +14,7 @@ _SHOWN = frozenset({"evidence_id", "quote_start", "quote_end", "occurrences", "p
 
 
 def check_facts(
-    stored: Sequence[StoredFact] | None, judged: Sequence[JudgedFact], findings: Findings, *, must_be_stored: bool
+    stored: Sequence[FactColumns] | None, judged: Sequence[JudgedFact], findings: Findings, *, must_be_stored: bool
 ) -> None:
     """Hold each row against the fact that it is of; None stands for facts that were never stored."""
     if stored is None:
@@ -28,34 +28,34 @@ def check_facts(
         findings.add("", Check.FACTS_STORED, f"and {len(wrong) - MAX_TOLD} more facts differ")
 
 
-def _differences(rows: dict[int, StoredFact], judged: dict[int, JudgedFact]) -> Any:
+def _differences(rows: dict[int, FactColumns], judged: dict[int, JudgedFact]) -> Any:
     for index in sorted(rows.keys() | judged.keys()):
         row, fact = rows.get(index), judged.get(index)
         if row is None or fact is None:
             yield f"fact {index} is {'not stored' if row is None else 'stored, and the answer has no such fact'}"
             continue
         again = as_stored(fact)
-        columns = [name for name, one, other in zip(StoredFact._fields, row, again, strict=True) if one != other]
+        columns = [name for name, one, other in zip(FactColumns._fields, row, again, strict=True) if one != other]
         if columns:
             yield f"fact {index}: " + "; ".join(_difference(name, row, again) for name in columns)
 
 
-def _difference(name: str, row: StoredFact, again: StoredFact) -> str:
+def _difference(name: str, row: FactColumns, again: FactColumns) -> str:
     if name not in _SHOWN:
         return f"{name} in SQL is another than the answer's"
     return f"{name} is {getattr(row, name)} in SQL, judged again {getattr(again, name)}"
 
 
-def as_stored(fact: JudgedFact) -> StoredFact:
+def as_stored(fact: JudgedFact) -> FactColumns:
     """Return a fact as its row is read."""
     ids = None if fact.evidence_ids is None else list(fact.evidence_ids)
-    values = {name: getattr(fact, name) for name in StoredFact._fields} | {"evidence_ids": ids}
-    return StoredFact(**values | {"verdict": fact.verdict.value})
+    values = {name: getattr(fact, name) for name in FactColumns._fields} | {"evidence_ids": ids}
+    return FactColumns(**values | {"verdict": fact.verdict.value})
 
 
-def stored_fact(values: Sequence[Any]) -> StoredFact:
+def stored_fact(values: Sequence[Any]) -> FactColumns:
     """Return a row, given as its columns in their order."""
-    row = StoredFact._make(values)
+    row = FactColumns._make(values)
     return row._replace(
         confidence=None if row.confidence is None else float(row.confidence), evidence_ids=_ids(row.evidence_ids)
     )

@@ -13,7 +13,7 @@ from derive.models import Artifact, Fact, FactSet, Interrogation, LakeDeletion, 
 from derive.sql.reading import reading
 from derive.states import RunStatus
 from derive.verify.facts import stored_fact
-from derive.verify.stored import StoredArtifact, StoredFact, StoredRun
+from derive.verify.stored import FactColumns, StoredArtifact, StoredRun
 
 BATCH_RUNS = 100
 """Runs a query: their inputs and outputs are held in memory."""
@@ -82,7 +82,7 @@ def _add_facts(runs: Sequence[StoredRun], stored: Collection[UUID]) -> list[Stor
         lambda: list(
             Fact.objects.filter(run_id__in=having)
             .order_by("run_id", "fact_index")
-            .values_list("run_id", *StoredFact._fields)
+            .values_list("run_id", *FactColumns._fields)
         )
     )
     found = {run_id: tuple(stored_fact(row[1:]) for row in group) for run_id, group in groupby(rows, itemgetter(0))}

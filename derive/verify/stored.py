@@ -42,7 +42,7 @@ class StoredArtifact(NamedTuple):
     lake_uri: str
 
 
-class StoredFact(NamedTuple):
+class FactColumns(NamedTuple):
     """What a row of ``llm.fact`` keeps of its run's answer: not what people decided, nor conflicts with other runs."""
 
     fact_index: int
@@ -92,7 +92,7 @@ class StoredRun(NamedTuple):
     interrogation_key: str
     input_json: str
     artifacts: tuple[StoredArtifact, ...] = ()
-    facts: tuple[StoredFact, ...] | None = None
+    facts: tuple[FactColumns, ...] | None = None
 
     @property
     def must_have_rows(self) -> bool:

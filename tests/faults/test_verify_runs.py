@@ -29,6 +29,7 @@ from tests.faults.verify_scene import (
     change_job,
     change_run,
     delete_artifact_rows,
+    delete_run,
     execute,
     facts_answer,
     flip_byte,
@@ -220,8 +221,7 @@ def test_a_failed_run_called_a_success_is_found(scene: Scene) -> None:
 
 def test_a_run_moved_to_another_job_is_found(scene: Scene) -> None:
     run, other = scene.succeeded(), scene.succeeded()
-    execute("DELETE FROM llm.artifact WHERE run_id = %s", other.run_id)
-    execute("DELETE FROM llm.run WHERE run_id = %s", other.run_id)
+    delete_run(other)
     change_run(run, job_id=other.job_id)
     (finding, orphan) = scene.verify()
     assert not isinstance(finding, Orphan)
@@ -391,8 +391,7 @@ def test_a_run_purged_while_it_is_verified_is_no_finding(scene: Scene, monkeypat
 
     def purge_first(self: RunChecker, stored: Any, definitions: Any) -> RunResult:
         with closing(connection):  # of the checking thread
-            execute("DELETE FROM llm.artifact")
-            execute("DELETE FROM llm.run")
+            delete_run(run)
         scene.lake.delete_folder(scene.lake.run_folder(run.started_utc, run.run_id))
         result = checked(self, stored, definitions)
         assert result.findings

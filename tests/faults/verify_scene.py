@@ -116,6 +116,11 @@ def execute(sql: str, *parameters: Any) -> None:
         cursor.execute(sql, parameters)
 
 
+def delete_run(run: Any) -> None:
+    for table in ("fact", "fact_set", "artifact", "run"):
+        execute(f"DELETE FROM llm.{table} WHERE run_id = %s", run.run_id)
+
+
 def change_run(run: Any, **values: Any) -> None:
     _change("llm.run", "run_id", run.run_id, values)
 
