@@ -9,7 +9,7 @@ from django.db import connection
 from django.urls import reverse
 
 from tests.admin.conftest import Browse, Scene
-from tests.admin.test_rights import LISTS
+from tests.admin.test_permissions import LISTS
 
 CANARY = "zz'\";--canary"
 NAMED = re.compile(r'(?:name="|[?&;])([a-z_]+)(?:"|=)')

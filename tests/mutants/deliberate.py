@@ -24,7 +24,7 @@ class DeliberateFault:
 
 
 _KEYSET = "derive/admin/lists/keyset.py"
-_KEYSET_TESTS = ("tests/admin/test_keyset.py", "tests/admin/test_acting.py")
+_KEYSET_TESTS = ("tests/admin/test_keyset.py", "tests/admin/test_bulk.py")
 _LOCKS = ("tests/contract/test_locks.py",)
 _PROCEDURES = "migrations_sql/postgresql/procedures"
 
