@@ -156,7 +156,7 @@ def take_job(page: Page, job_id: str) -> None:
 def take_dashboard(page: Page) -> None:
     page.goto("/admin/")
     # The scheduler has been heard of.
-    expect(page.locator(".is-ill")).to_have_count(0, timeout=START_SECONDS * 1000)
+    expect(page.locator(".is-failing")).to_have_count(0, timeout=START_SECONDS * 1000)
     take(page, "dashboard")
 
 

@@ -128,15 +128,15 @@ def test_the_backlog_says_when_it_will_be_done_at_the_measured_rate(browse: Brow
     backlog = words(part(shown(browse("viewer")), "backlog"))
     assert "Ready and waiting 2" in backlog
     assert "the oldest · first" in backlog
-    assert "Worked off 1 a minute" in backlog
-    assert "Backlog done in 2 min" in backlog
+    assert "Throughput 1 per minute" in backlog
+    assert "Backlog clears in 2 min" in backlog
 
 
 def test_a_backlog_that_nobody_works_off_is_never_done(browse: Browse, queue: JobQueue) -> None:
     queued(queue)
     backlog = words(part(shown(browse("viewer")), "backlog"))
-    assert "Backlog done in never" in backlog
-    assert "does a worker run?" in backlog
+    assert "Backlog clears in never" in backlog
+    assert "is a worker running?" in backlog
 
 
 def test_charts_show_outcomes_times_and_speeds_of_the_hours(browse: Browse, queue: JobQueue) -> None:
@@ -175,9 +175,7 @@ def test_workers_are_shown_with_what_they_work_on(browse: Browse, queue: JobQueu
     assert str(claim.job_id) in workers
 
 
-def test_health_tells_what_is_not_well_and_why(
-    browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_health_says_what_is_failing_and_why(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     def check_lake() -> tuple[Part, ...]:
         return (Part("lake", ok=False, reason=f"cannot be written {HOSTILE}"), Part("database", ok=True))
 
@@ -187,9 +185,9 @@ def test_health_tells_what_is_not_well_and_why(
     answer = browse("viewer").get("/admin/")
     assert "<script>alert(1)" not in answer.text
     health = words(part(answer.text, "health"))
-    assert "lake not well cannot be written &lt;/pre&gt;" in health
-    assert "database well" in health
-    assert "statistics not well nothing was counted yet" in health
+    assert "lake failing cannot be written &lt;/pre&gt;" in health
+    assert "database OK" in health
+    assert "statistics failing no statistics yet" in health
 
 
 def test_a_scheduler_that_has_been_down_for_a_day_is_red(
@@ -204,11 +202,11 @@ def test_a_scheduler_that_has_been_down_for_a_day_is_red(
     for says, age in (("no scheduler is running", 1), ("retry:nightly is overdue by 24 h", 0)):
         SchedulerProcess.objects.update(seen_utc=now - timedelta(days=age))
         checks._look()
-        assert f"scheduler not well {says}" in words(part(browse("viewer").get("/admin/").text, "health"))
+        assert f"scheduler failing {says}" in words(part(browse("viewer").get("/admin/").text, "health"))
     RetryPolicy.objects.all().delete()
     SchedulerProcess.objects.update(seen_utc=database_now())
     checks._look()
-    assert "scheduler well" in words(part(browse("viewer").get("/admin/").text, "health"))
+    assert "scheduler OK" in words(part(browse("viewer").get("/admin/").text, "health"))
     SchedulerProcess.objects.all().delete()
 
 
@@ -266,7 +264,7 @@ def test_an_empty_queue_says_what_to_do_first(browse: Browse, queue: JobQueue) -
     html = words(shown(browse("viewer")))
     assert "Nothing has been queued yet" in html
     assert "manage.py enqueue_jobs" in html
-    assert "No worker is here. Start one: manage.py run_llm_worker --loop" in html
+    assert "No worker is running. Start one: manage.py run_llm_worker --loop" in html
 
 
 @pytest.mark.parametrize("span", ["24h", "7d"])

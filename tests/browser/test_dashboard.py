@@ -48,14 +48,14 @@ def test_a_paused_page_asks_nothing_and_goes_on_when_told(visit: Visit) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     queued(queue)
-    page.wait_for_selector("#hc-told >> text=Paused")
+    page.wait_for_selector("#hc-status >> text=Paused")
     page.evaluate("new Promise(done => setTimeout(done, 400))")
     assert not asked
     page.reload()
-    page.wait_for_selector("#hc-told >> text=Paused")
+    page.wait_for_selector("#hc-status >> text=Paused")
     with page.expect_response("**/admin/dashboard/**"):
         page.click("#hc-pause")
-    page.wait_for_selector("#hc-told >> text=Refreshes every")
+    page.wait_for_selector("#hc-status >> text=Refreshes every")
 
 
 def test_a_session_that_ended_is_reported_and_not_mistaken_for_numbers(visit: Visit) -> None:
@@ -63,7 +63,7 @@ def test_a_session_that_ended_is_reported_and_not_mistaken_for_numbers(visit: Vi
     a_day(JobQueue())
     page.goto("/admin/")
     visit.context.clear_cookies()
-    page.wait_for_selector("#hc-told >> text=logged out")
+    page.wait_for_selector("#hc-status >> text=logged out")
     assert page.locator("[data-part=tiles]").count() == 1
 
 
@@ -74,7 +74,7 @@ def test_charts_are_read_by_keyboard_and_as_tables(visit: Visit) -> None:
     page.focus("[data-chart=outcomes]")
     page.keyboard.press("End")
     page.wait_for_selector("#hc-tip:visible")
-    assert "succeeded: 1, failed: 1" in page.inner_text("#hc-tip-said")
+    assert "succeeded: 1, failed: 1" in page.inner_text("#hc-tip-text")
     page.keyboard.press("Escape")
     page.wait_for_selector("#hc-tip", state="hidden")
     page.click("#hc-table-outcomes summary")

@@ -119,5 +119,5 @@ def test_a_file_that_is_too_large_is_reported_before_it_is_sent(
     file.write_text("\n".join(jobs(3)), "utf-8")
     page.goto("/admin/derive/job/upload/")
     page.set_input_files("input[name=file]", file)
-    page.wait_for_selector("text=is the most: split it")
+    page.wait_for_selector("text=the limit is")
     assert page.is_disabled("text=Upload and check")

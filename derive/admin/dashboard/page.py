@@ -231,11 +231,11 @@ def _statistics_health(snapshot: DashboardSnapshot) -> Part:
     """Say whether the hours below are as fresh as they should be."""
     through = snapshot.queue.counted_through_utc
     if through is None:
-        return Part("statistics", ok=False, reason="nothing was counted yet: start a worker or manage.py qcluster")
+        return Part("statistics", ok=False, reason="no statistics yet: start a worker or manage.py qcluster")
     if snapshot.read_at - through > STATISTICS_LATE:
         return Part(
             "statistics",
             ok=False,
-            reason="hours are not counted up to now: no worker and no scheduler does it, or a transaction stays open",
+            reason="statistics are behind: no worker or scheduler is counting, or a transaction is still open",
         )
     return Part("statistics", ok=True)

@@ -92,7 +92,7 @@ class RetryPolicyForm(PlanForm):
         label="Error kinds",
         choices=as_choices(ENDING_KINDS),
         required=False,
-        help_text="None chosen: whatever the error.",
+        help_text="None chosen: any error.",
     )
     interrogation_keys = Lines(
         label="Interrogations", choices=(), required=False, help_text="None chosen: every interrogation."

@@ -1,4 +1,4 @@
-"""What runs by itself: how the schedules fare, each task's last time, and what was done, skipped or failed lately."""
+"""Automation: how the schedules fare, each task's last time, and what was done, skipped or failed lately."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +57,7 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
         return show(
             request,
             "admin/schedules/overview.html",
-            title="What runs by itself",
+            title="Automation",
             health=scheduler_health(),
             rows=[*_system_tasks(request), *_plans(request)],
             task=task and title_of(task),

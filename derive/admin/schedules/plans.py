@@ -155,7 +155,7 @@ class PlanAdmin(GuardedAdmin):
         for plan in plans:
             logger.info("plan.deleted", extra={"actor": permissions.actor_of(request), "plan": plan.task})
 
-    @admin.action(description="Run with the scheduler's next look", permissions=["change"])
+    @admin.action(description="Run at the scheduler's next check", permissions=["change"])
     def run_soon(self, request: HttpRequest, queryset: Any) -> None:
         """Make plans due now; the scheduler runs them within a minute or two."""
         names = list(queryset.values_list("name", flat=True))

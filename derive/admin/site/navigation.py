@@ -24,7 +24,7 @@ RECORDS = (
     ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
 )
 BY_ITSELF = (
-    ("What runs by itself", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
+    ("Automation", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
     ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
     ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
     ("Retention", "auto_delete", "derive_retentionpolicy", "derive.view_retentionpolicy"),

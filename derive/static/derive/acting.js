@@ -98,12 +98,12 @@
       location.replace(then);
       return;
     }
-    const parts = [make("p", `${changed.toLocaleString()} ${form.dataset.did || "changed"}.${stopped ? " Stopped; the rest was left." : ""}`, "hc-good")];
+    const parts = [make("p", `${changed.toLocaleString()} ${form.dataset.did || "changed"}.${stopped ? " Stopped; the rest is unchanged." : ""}`, "hc-good")];
     if (problem) parts.unshift(make("p", problem, "hc-problem"));
     if (refused.size) parts.push(make("p", "Refused:"), refusalsAsList(refused));
     const row = make("div", undefined, "hc-row");
     if (tokens.length) row.append(undoForm(form, tokens));
-    const back = make("a", then ? "See how far it came" : "To the jobs", "hc-button hc-primary");
+    const back = make("a", then ? "See progress" : "Back to jobs", "hc-button hc-primary");
     back.href = then || new URL("../", location.href).pathname;
     row.append(back);
     parts.push(row);

@@ -4,10 +4,10 @@
 
   const board = document.getElementById("hc-dash");
   if (!board) return;
-  const told = document.getElementById("hc-told");
+  const status = document.getElementById("hc-status");
   const pause = document.getElementById("hc-pause");
   const tip = document.getElementById("hc-tip");
-  const said = document.getElementById("hc-tip-said");
+  const tipText = document.getElementById("hc-tip-text");
   const everySeconds = Number(board.dataset.seconds);
   const LONGEST_SECONDS = 60;
   const PAUSED = "holocron-dashboard-paused";
@@ -50,17 +50,17 @@
     }
   };
 
-  // What is told beside the button.
+  // The text beside the button.
 
   const clock = (at) => at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const tell = (text, isBad = false) => {
-    if (told.textContent !== text) told.textContent = text;
-    told.classList.toggle("hc-bad", isBad);
+    if (status.textContent !== text) status.textContent = text;
+    status.classList.toggle("hc-bad", isBad);
   };
   const tellState = () => {
-    pause.textContent = isPaused ? "Go on" : "Pause";
+    pause.textContent = isPaused ? "Resume" : "Pause";
     pause.setAttribute("aria-pressed", String(isPaused));
-    if (isPaused) tell(`Paused. Numbers of ${clock(updated)}.`);
+    if (isPaused) tell(`Paused. Figures as of ${clock(updated)}.`);
     else tell(`Refreshes every ${everySeconds} s.`);
   };
 
@@ -140,7 +140,7 @@
       later(everySeconds);
     } catch {
       failures += 1;
-      tell(`No answer since ${clock(updated)}; trying again.`, true);
+      tell(`No answer since ${clock(updated)}; retrying.`, true);
       later(Math.min(everySeconds * 2 ** failures, LONGEST_SECONDS));
     } finally {
       asking = false;
@@ -163,7 +163,7 @@
     else refresh();
   });
 
-  // Charts: a column is told when it is pointed at, or by arrow keys.
+  // Charts: a column is described when it is pointed at, or by arrow keys.
 
   let marked = null;
   const hide = () => {
@@ -191,7 +191,7 @@
     const middle = at.left + at.width / 2 - own.width / 2;
     tip.style.left = `${Math.max(8, Math.min(middle, document.documentElement.clientWidth - own.width - 8))}px`;
     tip.style.top = `${Math.max(8, at.top - own.height - 8)}px`;
-    if (isSaid) said.textContent = `${hit.dataset.label}: ${hit.dataset.lines.replaceAll("\n", ", ")}`;
+    if (isSaid) tipText.textContent = `${hit.dataset.label}: ${hit.dataset.lines.replaceAll("\n", ", ")}`;
   };
 
   board.addEventListener("pointerover", (event) => {

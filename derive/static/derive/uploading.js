@@ -13,7 +13,7 @@
       const limit = Number(input.dataset.maxBytes);
       const size = input.files.length ? input.files[0].size : 0;
       problem.hidden = size <= limit;
-      problem.textContent = size > limit ? `The file has ${inWords(size)}; ${inWords(limit)} is the most: split it.` : "";
+      problem.textContent = size > limit ? `The file is ${inWords(size)}; the limit is ${inWords(limit)}: split it.` : "";
       button.disabled = size > limit;
     });
   });
