@@ -50,7 +50,8 @@ class Result:
 
 
 def _deciding_tests(target: Target, killed_by: str) -> tuple[str, ...]:
-    return (killed_by.partition("::")[0],) if killed_by else target.tests
+    """Return the files of the test that noticed, or of all tests where none did."""
+    return tuple(test.partition("::")[0] for test in ((killed_by,) if killed_by else target.tests))
 
 
 class Journal:

@@ -14,7 +14,10 @@ TSQL_PROCEDURES = "migrations_sql/sqlserver/procedures"
 
 @dataclass(frozen=True)
 class Target:
-    """A file and the tests that have to notice each of its mutants, or one fault put into it on purpose."""
+    """A file and the tests that have to notice each of its mutants, or one fault put into it on purpose.
+
+    ``tests`` are paths below ROOT, or such a path, ``::`` and the name of one test.
+    """
 
     path: str
     tests: tuple[str, ...]
@@ -37,7 +40,12 @@ class Target:
 
     def missing_tests(self) -> list[str]:
         """Return the named tests that do not exist."""
-        return [test for test in self.tests if not Path(ROOT, test).exists()]
+        return [test for test in self.tests if not _exists(*test.partition("::"))]
+
+
+def _exists(path: str, _colons: str, name: str) -> bool:
+    file = Path(ROOT, path)
+    return file.exists() and f"def {name}" in file.read_text("utf-8")
 
 
 _CLAIM = "tests/contract/test_claim.py"
@@ -55,6 +63,7 @@ _INTERROGATIONS = "tests/contract/test_interrogations.py"
 _LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
 _RETENTION = "tests/contract/test_retention.py"
 _ROLL_UP = "tests/contract/test_roll_up.py"
+_ROLL_UP_EDGES = "tests/contract/test_roll_up_edges.py"
 _SEALING = "tests/contract/test_sealing.py"
 _SEAL_PROCEDURES = "tests/contract/test_seal_procedures.py"
 _TSQL_LOCKS = "tests/unit/test_sqlserver_locks.py"
@@ -66,7 +75,12 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),
     "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
     "usp_promote_due_jobs": (_CLAIM, _LOCKS),
-    "usp_enqueue_jobs": (_ENQUEUE_BOUNDS, _ENQUEUE, _DEDUPE, _LOCKS),
+    "usp_enqueue_jobs": (
+        _ENQUEUE_BOUNDS,
+        _ENQUEUE,
+        _DEDUPE,
+        f"{_LOCKS}::test_a_batch_takes_dedupe_keys_in_their_order_not_in_its_own",
+    ),
     "usp_cancel_jobs": (_OPERATORS, _LOCKS),
     "usp_requeue_jobs": (_OPERATORS, _DEDUPE, _LOCKS),
     "usp_reprioritize_jobs": (_OPERATORS, _LOCKS),
@@ -78,12 +92,15 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_publish_jobs": (_ENQUEUE_WHOLE,),
     "usp_register_interrogation": (_INTERROGATIONS,),
     "usp_set_schema_refusal": (_INTERROGATIONS,),
-    "usp_record_lake_deletions": (_RETENTION, _LOCKS),
+    "usp_record_lake_deletions": (
+        _RETENTION,
+        f"{_LOCKS}::test_tries_to_delete_files_are_recorded_in_the_order_of_their_numbers",
+    ),
     "usp_record_seal": (_SEAL_PROCEDURES, _SEALING),
     "usp_mark_seal_stored": (_SEAL_PROCEDURES, _SEALING),
     "usp_seal_horizon": (_SEAL_PROCEDURES, _SEALING),
     "usp_settle_lake": (_LAKE_IDENTITY,),
-    "usp_roll_up_hours": (_ROLL_UP,),
+    "usp_roll_up_hours": (_ROLL_UP_EDGES, _ROLL_UP),
 }
 
 # PostgreSQL's usp_enqueue_job hands its one job to usp_enqueue_jobs: there is nothing to change.
