@@ -161,7 +161,7 @@ class Trial:
             verdict, killer = self._forked(mutant, f"{mutant.path} {function}")
             if verdict is not Verdict.SURVIVED:
                 return verdict, killer
-        return _imported(mutant, self._target)
+        return _imported(mutant, [item.nodeid for item in self._warm.tests_of(self._target, None)])
 
     def _procedure(self, mutant: Mutant) -> tuple[Verdict, str]:
         """Install the mutant in the running database, and the procedure itself afterwards."""
@@ -240,7 +240,7 @@ class Trial:
                 return (Verdict.SURVIVED, "") if survived else (Verdict.KILLED, current)
 
 
-def _imported(mutant: Mutant, target: Target) -> tuple[Verdict, str]:
+def _imported(mutant: Mutant, tests: Sequence[str]) -> tuple[Verdict, str]:
     """Test a mutant by a pytest of its own, which imports it."""
     with tempfile.TemporaryDirectory() as folder:
         text, report = Path(folder, "mutant"), Path(folder, "report")
@@ -260,7 +260,7 @@ def _imported(mutant: Mutant, target: Target) -> tuple[Verdict, str]:
         with report.open("wb") as output:
             try:
                 status = subprocess.run(
-                    [sys.executable, "-m", "pytest", *options, *target.tests],
+                    [sys.executable, "-m", "pytest", *options, *tests],
                     cwd=ROOT,
                     env=environment,
                     stdout=output,

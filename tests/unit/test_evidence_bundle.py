@@ -135,7 +135,7 @@ def test_too_many_and_too_long_items_are_cut_and_recorded() -> None:
 def test_the_same_item_twice_is_merged_and_recorded() -> None:
     bundle = build([source("a", "Luke"), source("a", "Luke")])
     assert len(bundle.items) == 1
-    assert [(cut.why, cut.dropped_bytes) for cut in bundle.cuts] == [("duplicate", 4)]
+    assert [(cut.why, cut.kept_bytes, cut.dropped_bytes) for cut in bundle.cuts] == [("duplicate", 0, 4)]
 
 
 def test_different_texts_under_one_id_are_refused() -> None:
