@@ -9,7 +9,18 @@ from pydantic import Field
 
 from derive.errors import ErrorKind
 from derive.states import JobStatus, LeaseState, RunStatus, Verdict
-from derive.strict_types import MAX_INT, BoundedUtc, Frozen, Guid, JsonObjectText, Key200, Key400, Sha256, Utc
+from derive.strict_types import (
+    MAX_INT,
+    BoundedUtc,
+    Frozen,
+    Guid,
+    JsonObjectText,
+    Key200,
+    Key400,
+    ReadableText,
+    Sha256,
+    Utc,
+)
 
 
 class JobInput(Frozen):
@@ -130,20 +141,20 @@ class JudgedFact(Frozen):
     """
 
     fact_index: int = Field(ge=0)
-    path: str = Field(max_length=400)
-    fact_key: str | None = Field(default=None, max_length=200)
-    value: str | None = None
-    value_key: str | None = Field(default=None, max_length=400)
-    quote: str | None = None
-    evidence_id: str | None = Field(default=None, max_length=400)
-    evidence_ids: tuple[str, ...] | None = None
+    path: ReadableText = Field(max_length=400)
+    fact_key: ReadableText | None = Field(default=None, max_length=200)
+    value: ReadableText | None = None
+    value_key: ReadableText | None = Field(default=None, max_length=400)
+    quote: ReadableText | None = None
+    evidence_id: ReadableText | None = Field(default=None, max_length=400)
+    evidence_ids: tuple[ReadableText, ...] | None = None
     quote_start: int | None = Field(default=None, ge=0)
     quote_end: int | None = Field(default=None, ge=0)
     occurrences: int = Field(default=0, ge=0)
     confidence: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
     proof: str = Field(max_length=40)
     verdict: Verdict
-    why: str | None = Field(default=None, max_length=1000)
+    why: ReadableText | None = Field(default=None, max_length=1000)
 
 
 class Outcome(Frozen):

@@ -4,6 +4,7 @@ Each raises ValueError, which Pydantic turns into its own report.
 """
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_INT = 2**31 - 1
+_UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """The first moment that a procedure takes, on either engine."""
 LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -85,6 +87,10 @@ def _check_ends(text: str) -> str:
     return check_storable(text)
 
 
+def _readable(text: Any) -> Any:
+    return _UNREADABLE.sub("\ufffd", text) if isinstance(text, str) else text
+
+
 def _to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
@@ -101,6 +107,8 @@ Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 BoundedUtc = Annotated[AwareDatetime, AfterValidator(check_bounds)]
 Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_ends)]
 Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
+ReadableText = Annotated[str, BeforeValidator(_readable)]
+"""What no engine's text can hold, U+0000 and halves of surrogate pairs, becomes U+FFFD; places stay the same."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Guid = Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
 

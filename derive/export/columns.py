@@ -10,6 +10,8 @@ class Rows(StrEnum):
 
     OUTPUTS = "outputs"
     FACTS = "facts"
+    ALL_FACTS = "all_facts"
+    """Also those that are not admitted."""
 
 
 class Kind(StrEnum):
@@ -18,6 +20,7 @@ class Kind(StrEnum):
     GUID = "guid"
     TEXT = "text"
     INTEGER = "integer"
+    BOOLEAN = "boolean"
     TIME = "time"
     JSON = "json"
 
@@ -75,7 +78,7 @@ _FACTS: Final = (
     _of(
         "f", "confidence", Kind.INTEGER, "how sure the model says it is, 0 to 100; null where it wrote no whole number"
     ),
-    _of("f", "evidence_ids", Kind.JSON, "the evidence it cites, an array; null where the model wrote none"),
+    _of("f", "evidence_ids", Kind.JSON, "the evidence it cites, an array; null where nothing is cited"),
     _of("f", "quote", Kind.TEXT, "the words of that evidence which prove it"),
     _of("f", "model_name", Kind.TEXT, "the model that answered, without its tag"),
     _of("f", "model_tag", Kind.TEXT, "its tag"),
@@ -85,6 +88,22 @@ _FACTS: Final = (
     _of("f", "evidence_sha256", Kind.TEXT, "SHA-256 of the evidence's items"),
     _of("f", "lake_uri", Kind.TEXT, "the answer's file, relative to the lake's root"),
     _of("f", "content_sha256", Kind.TEXT, "SHA-256 of that file's bytes"),
+    _of("f", "fact_id", Kind.GUID, "the fact"),
+    _of("f", "path", Kind.TEXT, "where in the answer it is"),
+    _of("f", "evidence_id", Kind.TEXT, "the evidence its quote was found in; null where it was not found"),
+    _of("f", "quote_start", Kind.INTEGER, "where the quote begins there, in code points"),
+    _of("f", "quote_end", Kind.INTEGER, "where it ends, exclusive"),
+    _of("f", "occurrences", Kind.INTEGER, "how often the quote stands there; the first place is told"),
+    _of("f", "proof", Kind.TEXT, "the rule that judged the value by its quote"),
+    _of("f", "verdict", Kind.TEXT, "SUPPORTED, REFUTED or NOT_ENOUGH_INFO"),
+    _of("f", "why", Kind.TEXT, "the reason of the verdict"),
+    _of("f", "is_current", Kind.BOOLEAN, "false once a newer run over the same evidence has its facts stored"),
+    _of("f", "conflict_id", Kind.GUID, "shared by facts that disagree about one key of one entity"),
+    _of("f", "review_status", Kind.TEXT, "NONE, OPEN, ACCEPTED, CORRECTED or REJECTED"),
+    _of("f", "reviewed_by", Kind.TEXT, "who decided"),
+    _of("f", "reviewed_utc", Kind.TIME, "when"),
+    _of("f", "corrected_value", Kind.TEXT, "what a person put in the value's place"),
+    _of("f", "admitted", Kind.BOOLEAN, "whether it stands: --facts gives these alone, --all-facts every fact"),
 )
 
-COLUMNS: Final = {Rows.OUTPUTS: _OUTPUTS, Rows.FACTS: _FACTS}
+COLUMNS: Final = {Rows.OUTPUTS: _OUTPUTS, Rows.FACTS: _FACTS, Rows.ALL_FACTS: _FACTS}

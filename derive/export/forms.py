@@ -72,6 +72,7 @@ _JSON_TEXT: dict[Kind, Callable[[Any], str]] = {
     Kind.GUID: lambda value: f'"{guid_text(value)}"',
     Kind.TEXT: _quoted,
     Kind.INTEGER: str,
+    Kind.BOOLEAN: lambda value: "true" if value else "false",
     Kind.TIME: lambda value: f'"{time_text(value)}"',
     Kind.JSON: _one_line,
 }
@@ -130,6 +131,7 @@ _CELLS: dict[Kind, Callable[[Values], Values]] = {
     Kind.GUID: lambda values: [value and guid_text(value) for value in values],
     Kind.TEXT: _guarded,
     Kind.INTEGER: _as_it_is,
+    Kind.BOOLEAN: lambda values: [None if value is None else "true" if value else "false" for value in values],
     Kind.TIME: lambda values: [value and time_text(value) for value in values],
     Kind.JSON: _guarded,
 }

@@ -20,6 +20,7 @@ from derive.export.forms import guid_text
 GROUP_ROWS = 20_000
 _VALUE: dict[Kind, Callable[[Any], Any]] = {
     Kind.GUID: guid_text,
+    Kind.BOOLEAN: bool,
     Kind.TEXT: lambda value: _whole(str(value)),
     Kind.JSON: lambda value: _whole(str(value)),
     # As ``time_text`` shows it, or what it is.
@@ -43,7 +44,11 @@ class ArrowStream:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._arrow = arrow = pyarrow()
-        types = {Kind.INTEGER: arrow.int64(), Kind.TIME: arrow.timestamp("us", tz="UTC")}
+        types = {
+            Kind.INTEGER: arrow.int64(),
+            Kind.BOOLEAN: arrow.bool_(),
+            Kind.TIME: arrow.timestamp("us", tz="UTC"),
+        }
         self.schema = arrow.schema([(column.name, types.get(column.kind, arrow.string())) for column in columns])
         self._values = [_VALUE.get(column.kind) for column in columns]
 

@@ -34,10 +34,11 @@ _FROM = {
     Rows.OUTPUTS: "{run} AS r INNER JOIN {job} AS j ON r.job_id = j.job_id"
     " LEFT JOIN {artifact} AS a ON r.run_id = a.run_id AND a.artifact_type = 'parsed_output'"
     " WHERE r.status = 'SUCCEEDED'",
-    Rows.FACTS: "{v_entity_fact} AS f WHERE f.run_seq IS NOT NULL",
+    Rows.FACTS: "{v_admitted_fact} AS f WHERE f.run_seq IS NOT NULL",
+    Rows.ALL_FACTS: "{v_entity_fact} AS f WHERE f.run_seq IS NOT NULL",
 }
-_NUMBER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq"}
-_ORDER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq, f.fact_index"}
+_NUMBER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq", Rows.ALL_FACTS: "f.run_seq"}
+_ORDER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq, f.fact_index", Rows.ALL_FACTS: "f.run_seq, f.fact_index"}
 _BYTES = {Engine.POSTGRESQL: "octet_length(output_json)", Engine.SQLSERVER: "DATALENGTH(output_json)"}
 _TEXT_OF = {
     Kind.GUID: "{}::text",
@@ -147,7 +148,8 @@ def _list(numbers: Sequence[int]) -> str:
 def _rows(selection: ExportSelection, where: str) -> Iterator[Batch]:
     engine = engine_of(connection)
     columns = ", ".join(_column(column, engine) for column in COLUMNS[selection.rows])
-    tables = {name: quoted_table(engine, name) for name in ("run", "job", "artifact", "v_entity_fact")}
+    names = ("run", "job", "artifact", "v_entity_fact", "v_admitted_fact")
+    tables = {name: quoted_table(engine, name) for name in names}
     conditions, values = selection.conditions()
     sql = (
         f"SELECT {columns} FROM {_FROM[selection.rows].format(**tables)} AND {where}{conditions}"  # noqa: S608 (own)

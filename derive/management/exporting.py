@@ -92,7 +92,7 @@ def _order(given: dict[str, Any]) -> Order:
         )
     try:
         selection = ExportSelection(
-            rows=Rows.FACTS if given["facts"] else Rows.OUTPUTS,
+            rows=Rows.ALL_FACTS if given["all_facts"] else Rows.FACTS if given["facts"] else Rows.OUTPUTS,
             interrogation=given["interrogation"],
             version=given["its_version"],
             model=given["model"],

@@ -16,8 +16,9 @@ from django.test.utils import CaptureQueriesContext
 
 from derive.admin.jobs import export
 from derive.queue import JobQueue
-from tests.admin.conftest import HOSTILE, Browse, Scene
+from tests.admin.conftest import ANSWER, HOSTILE, Browse, Scene
 from tests.contract.exports import answered
+from tests.contract.scenes import judged
 
 ADDRESS = "/admin/derive/job/export/"
 
@@ -53,6 +54,7 @@ def test_nobody_without_the_right_exports(browse: Browse, scene: Scene, method: 
 
 
 def test_every_form_tells_the_same_rows(browse: Browse, scene: Scene) -> None:
+    JobQueue().rebuild_facts(scene.run, judged(json.dumps(ANSWER)), actor="ada")
     client = browse("operator")
     (row,) = [json.loads(line) for line in sent(client, form="jsonl").decode().split("\n") if line]
     assert (row["job_id"], row["run_id"], row["entity_id"]) == (str(scene.done), str(scene.run), HOSTILE)
@@ -74,6 +76,7 @@ def test_the_filter_holds_and_what_does_not_match_stays(browse: Browse, queue: J
 
 
 def test_who_took_what_is_kept_and_shown(browse: Browse, scene: Scene) -> None:
+    JobQueue().rebuild_facts(scene.run, judged(json.dumps(ANSWER)), actor="ada")
     client = browse("operator")
     sent(client, filter="entity_type=person", rows="facts", form="csv")
     entry = LogEntry.objects.get()

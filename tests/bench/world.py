@@ -37,7 +37,7 @@ ANSWER = json.dumps(
 )
 
 
-TABLES = ("artifact", "run", "job_event", "job", "stat_hour", "stat_hour_time", "stat_mark")
+TABLES = ("fact", "fact_set", "artifact", "run", "job_event", "job", "stat_hour", "stat_hour_time", "stat_mark")
 """What jobs leave, children before parents."""
 
 

@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from derive.contracts import Claim, RunFacts
 from derive.queue import JobQueue
-from tests.contract.scenes import an_artifact, claimed, run_of, success
+from tests.contract.scenes import an_artifact, claimed, judged, run_of, success
 
 
 def exported(*arguments: str) -> int:
@@ -33,7 +33,8 @@ def answered(queue: JobQueue, output: str = '{"facts": []}', **values: Any) -> C
     """Let a run succeed with an output."""
     claim = claimed(queue, **values)
     facts = RunFacts(output_json=output, model_name="llama3.2", model_tag="latest", interrogation_version="1.0.0")
-    queue.complete(success(claim, run=facts, artifacts=(an_artifact("parsed_output"),)))
+    found = success(claim, run=facts, artifacts=(an_artifact("parsed_output"),), facts=judged(output))
+    queue.complete(found)
     return claim
 
 

@@ -1,6 +1,7 @@
 """Short ways to the situations that the queue's promises speak of."""
 
 import itertools
+import json
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -9,14 +10,14 @@ from uuid import UUID, uuid4
 
 from django.db import connection, connections, models
 
-from derive.contracts import ArtifactFacts, Claim, Enqueued, JobInput, JobRef, Outcome
+from derive.contracts import ArtifactFacts, Claim, Enqueued, JobInput, JobRef, JudgedFact, Outcome
 from derive.errors import ErrorKind
 from derive.models import Job, JobEvent, Run, Worker
 from derive.queue import JobQueue
 from derive.sql.calls import call
 from derive.sql.fields import UtcField
 from derive.sql.procedures import Procedure
-from derive.states import JobStatus, RunStatus
+from derive.states import JobStatus, RunStatus, Verdict
 
 KEY = "sw_entity_facts_v1"
 ACTOR = "ada"
@@ -70,6 +71,30 @@ def an_artifact(artifact_type: str = "prompt_text") -> ArtifactFacts:
         byte_count=12,
         lake_uri=f"llm_runs/2026/01/02/{uuid4()}/{artifact_type}",
     )
+
+
+def judged(output: str) -> tuple[JudgedFact, ...]:
+    """The objects of an answer's array ``facts``, each as if its quote supported it."""
+    facts = json.loads(output).get("facts")
+    return tuple(
+        JudgedFact(
+            fact_index=place,
+            path=f"facts[{place}]",
+            fact_key=_text(fact.get("fact_key")),
+            value=_text(fact.get("value")),
+            quote=_text(fact.get("quote")),
+            evidence_ids=fact["evidence_ids"] if isinstance(fact.get("evidence_ids"), list) else None,
+            confidence=fact["confidence"] if isinstance(fact.get("confidence"), int) else None,
+            proof="quote",
+            verdict=Verdict.SUPPORTED,
+        )
+        for place, fact in enumerate(facts if isinstance(facts, list) else [])
+        if isinstance(fact, dict)
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def job_of(thing: Enqueued | Claim | UUID) -> Any:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from derive.contracts import RunFacts
+from derive.contracts import JudgedFact, RunFacts
 from derive.export import reading
 from derive.export.columns import COLUMNS, Rows
 from derive.export.selection import ExportSelection
 from derive.queue import JobQueue
 from derive.sql.clock import database_now
-from derive.states import JobStatus
+from derive.states import JobStatus, Verdict
 from tests.contract.babelfish import Lack, lacks
 from tests.contract.exports import answered, exported, lines_of, number_of, records_of
 from tests.contract.scenes import KEY, an_artifact, claimed, failure, queued, ref, run_of, success
@@ -70,6 +70,21 @@ def test_facts_are_the_rows_of_the_view(queue: JobQueue, tmp_path: Path) -> None
         }
 
 
+def test_only_admitted_facts_are_exported_unless_all_are_asked_for(queue: JobQueue, tmp_path: Path) -> None:
+    good, *bad = (
+        JudgedFact(fact_index=place, path=f"facts[{place}]", value=str(verdict), proof="words", verdict=verdict)
+        for place, verdict in enumerate(Verdict)
+    )
+    queue.complete(success(claimed(queue), facts=(good, *bad)))
+    for name, option in (("some", "--facts"), ("all", "--all-facts")):
+        for form in ("jsonl", "csv"):
+            assert exported(str(tmp_path / f"{name}.{form}"), option) == 0
+    assert [(row["value"], row["admitted"]) for row in lines_of(tmp_path / "some.jsonl")] == [("SUPPORTED", True)]
+    assert [row["admitted"] for row in lines_of(tmp_path / "all.jsonl")] == [True, False, False]
+    assert [row["admitted"] for row in records_of(tmp_path / "all.csv")] == ["true", "false", "false"]
+    assert {row["review_status"] for row in lines_of(tmp_path / "all.jsonl")} == {"NONE", "OPEN"}
+
+
 def test_only_succeeded_runs_are_reported_in_the_order_of_their_numbers(queue: JobQueue, tmp_path: Path) -> None:
     queue.complete(failure(claimed(queue), run=RunFacts(output_json="{}")))
     claims = [answered(queue) for _ in range(3)]
@@ -113,14 +128,14 @@ def test_jobs_are_chosen_by_their_ids(queue: JobQueue, tmp_path: Path) -> None:
 
 
 def test_csv_keeps_hostile_text_as_data_and_runs_nothing_in_a_spreadsheet(queue: JobQueue, tmp_path: Path) -> None:
-    facts = [{"fact_key": HOSTILE, "value": "-5", "quote": "@SUM(A1)", "confidence": -3}]
+    facts = [{"fact_key": HOSTILE, "value": "-5", "quote": "@SUM(A1)", "confidence": 3}]
     answered(queue, json.dumps({"facts": facts}), entity_id="+1-800")
     exported(str(tmp_path / "guarded.csv"), "--facts")
     exported(str(tmp_path / "exact.csv"), "--facts", "--exact")
     (guarded,), (exact,) = records_of(tmp_path / "guarded.csv"), records_of(tmp_path / "exact.csv")
     assert list(guarded) == [column.name for column in COLUMNS[Rows.FACTS]]
     assert (guarded["fact_key"], guarded["quote"]) == (f"'{HOSTILE}", "'@SUM(A1)")
-    assert (guarded["value"], guarded["confidence"], guarded["entity_id"]) == ("-5", "-3", "'+1-800")
+    assert (guarded["value"], guarded["confidence"], guarded["entity_id"]) == ("-5", "3", "'+1-800")
     assert (exact["fact_key"], exact["quote"], exact["entity_id"]) == (HOSTILE, "@SUM(A1)", "+1-800")
     assert exact["entity_type"] == ""
 

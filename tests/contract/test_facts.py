@@ -361,10 +361,10 @@ def test_runs_without_facts_are_listed_by_number_from_where_the_last_list_ended(
     assert [run_id for _, run_id in (*first, *rest)] == [claim.run_id for claim in claims]
 
 
-def decide(fact: Any, status: ReviewStatus) -> None:
+def decide(fact: Any, status: ReviewStatus, corrected_value: str | None = None) -> None:
     """Decide about a fact as a review would."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE llm.fact SET review_status = %s, reviewed_by = %s WHERE fact_seq = %s",
-            [status, ACTOR, fact.fact_seq],
+            "UPDATE llm.fact SET review_status = %s, reviewed_by = %s, corrected_value = %s WHERE fact_seq = %s",
+            [status, ACTOR, corrected_value, fact.fact_seq],
         )

@@ -77,7 +77,9 @@ def test_every_script_may_be_run_again(queue: JobQueue) -> None:
     engine = engine_of(connection)
     with connection.cursor() as cursor:
         # As the README of the scripts says: a view is not replaced by an earlier form of itself everywhere.
-        cursor.execute("DROP VIEW IF EXISTS llm.v_entity_fact, llm.v_run_metrics, llm.v_job_status")
+        cursor.execute(
+            "DROP VIEW IF EXISTS llm.v_admitted_fact, llm.v_entity_fact, llm.v_run_metrics, llm.v_job_status"
+        )
     for script in scripts.read_scripts(engine, scripts.TABLES) + scripts.read_scripts(engine, scripts.PROCEDURES):
         with transaction.atomic():
             scripts._apply(connection, script)

@@ -7,7 +7,7 @@ from django.db import connection
 
 from derive.contracts import RunFacts
 from derive.queue import JobQueue
-from tests.contract.scenes import KEY, claimed, failure, success
+from tests.contract.scenes import KEY, claimed, failure, judged, success
 
 FACTS: list[Any] = [
     {"fact_key": "home", "value": "Tatooine", "confidence": 90, "evidence_ids": ["e1", "e2"], "quote": "on Tatooine"},
@@ -46,7 +46,7 @@ def test_a_runs_durations_are_numbers_or_null(queue: JobQueue) -> None:
 def test_each_fact_of_a_succeeded_run_is_a_row(queue: JobQueue) -> None:
     claim = claimed(queue, entity_type="character", entity_id="luke")
     facts = RunFacts(output_json=json.dumps({"facts": FACTS}), interrogation_version="1.0.0", evidence_sha256="ab" * 32)
-    queue.complete(success(claim, run=facts))
+    queue.complete(success(claim, run=facts, facts=judged(facts.output_json or "")))
 
     first, odd = sorted(rows_of("v_entity_fact"), key=lambda row: row["fact_index"])
 
@@ -59,9 +59,9 @@ def test_each_fact_of_a_succeeded_run_is_a_row(queue: JobQueue) -> None:
     assert json.loads(odd["value"]) == {"nested": 1}
 
 
-def test_answers_without_a_list_of_facts_and_unsuccessful_runs_have_none(queue: JobQueue) -> None:
-    queue.complete(success(claimed(queue), run=RunFacts(output_json='{"facts": {"a": {"fact_key": "x"}}}')))
-    queue.complete(success(claimed(queue), run=RunFacts(output_json='{"answer": "yes"}')))
+def test_answers_whose_facts_nobody_judged_and_unsuccessful_runs_have_none(queue: JobQueue) -> None:
+    queue.complete(success(claimed(queue), run=RunFacts(output_json=json.dumps({"facts": FACTS}))))
+    queue.complete(success(claimed(queue), run=RunFacts(output_json='{"answer": "yes"}'), facts=()))
     queue.complete(failure(claimed(queue), run=RunFacts(output_json=json.dumps({"facts": FACTS}))))
 
     assert rows_of("v_entity_fact") == []

@@ -68,7 +68,7 @@ def test_a_table_has_the_same_columns_in_the_same_order(live: Catalogue, parsed:
 
 def test_the_views_have_the_same_columns_in_the_same_order(live: Catalogue) -> None:
     assert tsql.view_columns() == postgresql.view_columns()
-    assert {"v_job_status", "v_run_metrics", "v_entity_fact"} <= tsql.view_columns().keys()
+    assert {"v_job_status", "v_run_metrics", "v_entity_fact", "v_admitted_fact"} <= tsql.view_columns().keys()
 
 
 @pytest.mark.parametrize("table", TABLE_NAMES)

@@ -50,7 +50,13 @@ class Command(QuickCommand):
         parser.add_argument(
             "--format", choices=[form.value for form in FileFormat], help="default: by the file's name, else jsonl"
         )
-        parser.add_argument("--facts", action="store_true", help="a row a fact (default: a row an answer)")
+        facts = parser.add_mutually_exclusive_group()
+        facts.add_argument(
+            "--facts", action="store_true", help="a row a fact that is admitted (default: a row an answer)"
+        )
+        facts.add_argument(
+            "--all-facts", action="store_true", help="a row a fact, also of those refuted, in conflict or under review"
+        )
         parser.add_argument(
             "--exact",
             action="store_true",

@@ -137,6 +137,8 @@ BEGIN
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 
     DECLARE @message nvarchar(400);
+    -- Worked out once: a function in the condition would be asked, and a lock taken, for every slot.
+    DECLARE @slot int = llm.entity_slot(@entity_type, @entity_id);
     -- Everything as text: a value that does not convert is then our error, with our number.
     DECLARE @read TABLE (
         fact_index nvarchar(MAX) NULL,
@@ -301,7 +303,7 @@ BEGIN
     UPDATE l
     SET taken_utc = SYSUTCDATETIME()
     FROM llm.entity_lock AS l WITH (ROWLOCK)
-    WHERE l.slot = llm.entity_slot(@entity_type, @entity_id);
+    WHERE l.slot = @slot;
 
     IF @is_new = 0
     BEGIN
