@@ -19,11 +19,13 @@ from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools
+from derive.worker.budget import budget_of
 from derive.worker.circuit_breaker import CircuitBreaker, pause
 from derive.worker.hourly_rollup import HourlyRollup
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.metrics import WorkerMetrics
 from derive.worker.options import WorkerOptions
+from derive.worker.parent import ParentLink
 from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
 from derive.worker.signals import handling_signals
@@ -88,6 +90,8 @@ class Worker:
             metrics=self._metrics,
         )
         self._metrics.watch_outcomes(lambda: self._runs.outcomes_waiting)
+        self._parent = ParentLink(options.parent_descriptor)
+        self._budget = budget_of(options)
         self._claimed = 0
         self._claim_call: asyncio.Future[list[Claim]] | None = None
         self._refusal: str | None = None
@@ -102,11 +106,13 @@ class Worker:
         """
         self._loop = asyncio.get_running_loop()
         seat_taken = seat_of(self._options.worker_id, self._options.seats_folder)
-        with self._signal_handlers(), self._numbers_served(), seat_taken as seat:
+        parent = self._parent.kept(numbers=self._metrics.as_text, on_gone=self.stop)
+        with self._signal_handlers(), self._numbers_served(), parent, seat_taken as seat:
             # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
             self._keeper.leave(await self._introduce(seat))
             self._keeper.start()
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
+            self._parent.tell_started()
             self._counter.start()
             try:
                 await self._circuit_breaker.check_all(self._stopping)
@@ -159,7 +165,7 @@ class Worker:
 
     async def _claim_until_stopped(self) -> None:
         poll_seconds = FIRST_POLL_SECONDS
-        while not self._stopping.is_set() and self._wanted() > 0:
+        while not self._stopping.is_set() and self._budget.left > 0:
             refusal = self._why_not()
             self._keeper.tell_claiming()
             if refusal is not None:
@@ -168,7 +174,7 @@ class Worker:
                     return
                 await self._wait_to_claim()
                 continue
-            room = min(self._slots.room(), self._wanted())
+            room = self._slots.room()
             if room == 0:
                 await self._slots.wait_for_change()
                 continue
@@ -208,12 +214,16 @@ class Worker:
         else:
             await self._circuit_breaker.wait_and_probe(self._stopping)
 
-    def _wanted(self) -> int:
-        """How many more jobs this worker is to claim in its life."""
-        limit = 1 if self._options.once else self._options.max_jobs
-        return self._slots.room() + 1 if limit is None else limit - self._claimed
+    async def _claim(self, room: int) -> list[Claim]:
+        """Claim what the slots have room for, within what may still be claimed at all."""
+        granted, claims = self._budget.take(room), []
+        try:
+            claims = await self._claim_some(granted) if granted else []
+        finally:
+            self._budget.give_back(granted - len(claims))
+        return claims
 
-    async def _claim(self, max_jobs: int) -> list[Claim]:
+    async def _claim_some(self, max_jobs: int) -> list[Claim]:
         options = self._options
         try:
             with self._keeper.claiming():

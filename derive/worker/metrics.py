@@ -1,10 +1,10 @@
 """A worker's own numbers, for Prometheus; what the queue as a whole does is told by SQL, not here."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 
 from derive.contracts import Completion, Outcome
 from derive.errors import ConfigurationError
@@ -111,24 +111,33 @@ class WorkerMetrics:
         says = "Finished runs that the database did not take yet; nothing is claimed meanwhile."
         Gauge("holocron_worker_outcomes_waiting", says, registry=self._registry).set_function(lambda: float(waiting()))
 
-    @contextmanager
-    def served(self, port: int | None, *, host: str) -> Iterator[None]:
-        """Serve the numbers on ``http://host:port/metrics`` while the block runs; no port: serve nothing.
+    def as_text(self) -> bytes:
+        """Return the numbers as Prometheus reads them."""
+        return generate_latest(self._registry)
 
-        Raises ConfigurationError when the port is taken, or the host is not this machine's.
-        """
-        if port is None:
-            yield
-            return
-        try:
-            server, thread = start_http_server(port, host, self._registry)
-        except OSError as error:
-            raise ConfigurationError(
-                f"--metrics-port {port} of {host} cannot be listened on: {error.strerror or error}"
-            ) from error
-        try:
-            yield
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+    def served(self, port: int | None, *, host: str) -> AbstractContextManager[None]:
+        """Serve the numbers while the block runs, as ``served`` does."""
+        return served(self._registry, port, host=host)
+
+
+@contextmanager
+def served(registry: CollectorRegistry, port: int | None, *, host: str) -> Iterator[None]:
+    """Serve a registry on ``http://host:port/metrics`` while the block runs; no port: serve nothing.
+
+    Raises ConfigurationError when the port is taken, or the host is not this machine's.
+    """
+    if port is None:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--metrics-port {port} of {host} cannot be listened on: {error.strerror or error}"
+        ) from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -15,6 +15,8 @@ class WorkerOptions:
     ``model`` asks that model instead of the configured one and leaves jobs that want another alone.
     ``seats_folder`` proves that an earlier worker of this id is gone; None for an id that is never used again.
     ``max_jobs`` ends the worker after so many runs; ``once`` after one, which then decides the exit code.
+    ``parent_descriptor`` is the socket to the process that started this one as one of several, ``budget_descriptor``
+    the file with the number of jobs that they may claim together.
     """
 
     worker_id: str
@@ -32,6 +34,8 @@ class WorkerOptions:
     metrics_host: str = "127.0.0.1"
     started_utc: datetime
     seats_folder: Path | None = None
+    parent_descriptor: int | None = None
+    budget_descriptor: int | None = None
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -1,13 +1,14 @@
 """``manage.py run_llm_worker``: works jobs off, once or until told to stop."""
 
+import asyncio
 import logging
 import os
 import secrets
 import socket
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -16,6 +17,11 @@ from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 from derive.worker.options import WorkerOptions, started_now
 
+if TYPE_CHECKING:
+    from derive.worker.processes import WorkerProcesses
+
+_HANDED_ON = ("lease_seconds", "poll_seconds", "grace_seconds", "model")
+"""Options that a child is given as its parent was."""
 DONE, NOT_SUCCEEDED, COULD_NOT_START, NOTHING_TO_DO = 0, 1, 2, 3
 
 
@@ -30,6 +36,20 @@ def _number(kind: type[int] | type[float], *, least: float, most: float) -> Call
         return value
 
     return parse
+
+
+def _processes(text: str) -> int:
+    """Return the number of processes; 0 stands for one a core."""
+    return 0 if text == "auto" else int(_number(int, least=1, most=1000)(text))
+
+
+def _child_command(given: dict[str, Any], number: int, slots: int) -> list[str]:
+    command = [sys.executable, *(f"-W{one}" for one in sys.warnoptions), str(settings.BASE_DIR / "manage.py")]
+    command += ["run_llm_worker", "--concurrency", str(slots)]
+    command += [f"--{name.replace('_', '-')}={given[name]}" for name in _HANDED_ON if given[name] is not None]
+    if given["worker_id"]:
+        command += ["--worker-id", f"{given['worker_id']}/{number}"]
+    return command + (["--verbose"] if given["verbose"] else [])
 
 
 class Command(QuickCommand):
@@ -95,15 +115,30 @@ class Command(QuickCommand):
             metavar="H",
             help="serve them on this address instead; 0.0.0.0 is every one of this machine (default: %(default)s)",
         )
+        parser.add_argument(
+            "--processes",
+            type=_processes,
+            default=1,
+            metavar="N",
+            help="share the slots out to so many processes, each a worker of its own; auto: one a core (default: 1)",
+        )
+        # Given by the parent of several processes: the socket to it, and the file with the jobs left to claim.
+        parser.add_argument("--child-of", default="", help=SUPPRESS)
         parser.add_argument("--verbose", action="store_true", help="log more of what the worker does")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Run the worker and exit with its code."""
-        from derive.worker.run_record import HOLOCRON_VERSION
-
         if given["verbose"]:
             logging.getLogger("derive").setLevel(logging.DEBUG)
-        options = WorkerOptions(
+        if given["processes"] != 1 and not given["once"] and not given["child_of"]:
+            sys.exit(self._run_processes(given))
+        sys.exit(self._run(self._options(given)))
+
+    def _options(self, given: dict[str, Any]) -> WorkerOptions:
+        from derive.worker.run_record import HOLOCRON_VERSION
+
+        parent, budget, *_ = [*map(int, filter(None, given["child_of"].split(","))), None, None]
+        return WorkerOptions(
             worker_id=given["worker_id"] or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -119,8 +154,39 @@ class Command(QuickCommand):
             metrics_host=given["metrics_host"],
             started_utc=started_now(),
             seats_folder=settings.HOLOCRON_VAR / "workers" if given["worker_id"] else None,
+            parent_descriptor=parent,
+            budget_descriptor=budget,
         )
-        sys.exit(self._run(options))
+
+    def _run_processes(self, given: dict[str, Any]) -> int:
+        from derive.worker.processes import WorkerProcesses, available_cores, slots_of
+
+        if sys.platform == "win32":
+            self.stderr.write("run_llm_worker: --processes needs a POSIX system; start several workers instead")
+            return COULD_NOT_START
+        slots = slots_of(given["concurrency"], given["processes"] or available_cores())
+        if len(slots) < given["processes"]:
+            self.stderr.write(f"run_llm_worker: {given['concurrency']} slots, so {len(slots)} processes: --concurrency")
+        processes = WorkerProcesses(
+            lambda number, arguments: [*_child_command(given, number, slots[number - 1]), *arguments],
+            processes=len(slots),
+            grace_seconds=given["grace_seconds"],
+            max_jobs=given["max_jobs"],
+        )
+        return self._wait_for(processes, given)
+
+    def _wait_for(self, processes: "WorkerProcesses", given: dict[str, Any]) -> int:
+        port, host = given["metrics_port"], given["metrics_host"]
+        try:
+            if port is None:
+                return asyncio.run(processes.run())
+            from derive.worker.process_numbers import numbers_served
+
+            with numbers_served(processes, port, host=host):
+                return asyncio.run(processes.run())
+        except HolocronError as error:
+            self.stderr.write(f"run_llm_worker: {error}")
+            return COULD_NOT_START
 
     def _run(self, options: WorkerOptions) -> int:
         from derive.worker.start import run_worker
