@@ -1,8 +1,8 @@
-"""JobQueue: the one Python face of the stored procedures.
+"""JobQueue: the only Python interface to the stored procedures.
 
 Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one
 (``enqueue_whole`` stages by several, then queues all by one).
-Repeatable calls are said again after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
+Repeatable calls are retried after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
 next heartbeat.
 """
 
@@ -14,4 +14,4 @@ __all__ = ["CHANGE_BATCH", "JobQueue"]
 
 
 class JobQueue(WorkerQueue, OperatorQueue, HistoryQueue):
-    """Every procedure, for what acts in several roles; a worker holds a ``WorkerQueue``."""
+    """All procedures, for code that acts in several roles; a worker holds a ``WorkerQueue``."""

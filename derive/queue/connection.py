@@ -1,4 +1,4 @@
-"""One of Django's connections as the procedures are called over it, and what their callers share."""
+"""Calls of the procedures over one of Django's connections, and what their callers share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class QueueConnection:
-    """The queue behind one of Django's connections; each thread has a connection of its own.
+    """The queue over one of Django's connections; each thread has its own connection.
 
     Every method may raise the errors of ``derive.errors.QueueError``.
     """
@@ -25,12 +25,12 @@ class QueueConnection:
 
 
 def status_of(value: str | None) -> JobStatus | None:
-    """Return the state that a row tells of, if any."""
+    """Return the state in a row, if any."""
     return None if value is None else JobStatus(value)
 
 
 def given(**arguments: Any) -> dict[str, Any]:
-    """Leave out what is None: the procedure's own default stands for it."""
+    """Drop None values: the procedure's default applies."""
     return {name: value for name, value in arguments.items() if value is not None}
 
 

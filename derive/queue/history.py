@@ -15,7 +15,7 @@ from derive.states import RunStatus
 
 
 class HistoryQueue(QueueConnection):
-    """The queue's history, as whoever seals it sees it."""
+    """The procedures that seal the queue's history."""
 
     def seal_horizon(self) -> Horizon:
         """Return how far the history is settled: no open transaction can still add an event up to there."""
@@ -53,7 +53,7 @@ class HistoryQueue(QueueConnection):
         return bool(self._call(procedures.MARK_SEAL_STORED, {"seal_seq": seal_seq, "sha256": sha256})[0][0])
 
     def rebuild_facts(self, run_id: UUID, facts: Sequence[JudgedFact], *, actor: str) -> Rebuilt:
-        """Store the facts of a SUCCEEDED run anew, in place of those it has; any other run is refused. Repeatable.
+        """Replace the facts of a SUCCEEDED run; any other run is refused. Repeatable.
 
         A fact with the ``fact_index``, value and quote of one that is there keeps that one's id and review.
         """

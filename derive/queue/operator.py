@@ -22,15 +22,15 @@ from derive.sql.procedures import Procedure
 from derive.states import JobStatus
 
 ENQUEUE_BATCH = 2_000
-"""Jobs a call of ``usp_enqueue_jobs``: more of them gain nothing and hold their keys for longer."""
+"""Jobs per call of ``usp_enqueue_jobs``: more gain nothing and hold their keys longer."""
 DELETION_BATCH = 1_000
-"""Tries a call of ``usp_record_lake_deletions``."""
+"""Deletion attempts per call of ``usp_record_lake_deletions``."""
 CHANGE_BATCH = 500
-"""Jobs a call of an operators' procedure: the most that one transaction may lock."""
+"""Jobs per call of an operators' procedure: the most that one transaction may lock."""
 
 
 class OperatorQueue(QueueConnection):
-    """The queue as operators, and those who enqueue, see it."""
+    """The procedures for operators and for code that enqueues."""
 
     def enqueue(self, job: JobInput, *, actor: str | None = None, reason: str | None = None) -> Enqueued:
         """Queue one job; a dedupe key that is held answers with the job that holds it. Repeatable.
@@ -46,7 +46,7 @@ class OperatorQueue(QueueConnection):
     def enqueue_many(
         self, jobs: Sequence[JobInput], *, actor: str | None = None, reason: str | None = None
     ) -> list[Enqueued]:
-        """Queue many jobs and answer in their order; each 2,000 are one transaction. Repeatable."""
+        """Queue many jobs and answer in their order; each batch of 2,000 is one transaction. Repeatable."""
         answers: list[Enqueued] = []
         for batch in batches_of(jobs, ENQUEUE_BATCH):
             answers += _answers(self._call(procedures.ENQUEUE_JOBS, _jobs(batch, actor, reason)))
@@ -62,12 +62,12 @@ class OperatorQueue(QueueConnection):
     ) -> list[Enqueued]:
         """Queue all jobs of the batches, or none, and answer in their order. Repeatable: each job has its id already.
 
-        The batches are staged first, where nobody sees them and no key is held, then queued by one call: other writers
-        wait for that alone, however long the batches take to come. What is staged and never queued is removed by a
-        later one. ``before_commit`` is told the answers while all can still be undone, which its raising does.
+        The batches are staged first, invisible and holding no key, then queued by one call: other writers wait only for
+        that call, however long the batches take to arrive. Batches staged and never queued are removed by a later call.
+        ``before_commit`` receives the answers while everything can still be rolled back; raising in it does that.
 
-        Raises ValueError for a job without an id, and QueueError: nothing is queued; but after CommitUnanswered nobody
-        knows.
+        Raises ValueError for a job without an id, and QueueError: nothing is queued then; after CommitUnanswered the
+        outcome is unknown.
         """
         stage_id = uuid4()
         self._call(procedures.STAGE_JOBS, {"stage_id": stage_id})
@@ -81,7 +81,7 @@ class OperatorQueue(QueueConnection):
             )
             return _answers(rows)
         finally:
-            # What cannot be cleared now is cleared a day later, by whoever stages next.
+            # What cannot be cleared now is cleared a day later by the next caller that stages.
             with suppress(QueueError):
                 self._call(procedures.STAGE_JOBS, {"stage_id": stage_id})
 
@@ -93,13 +93,13 @@ class OperatorQueue(QueueConnection):
             first_n += len(batch)
 
     def cancel(self, jobs: Sequence[JobRef], *, actor: str, reason: str | None = None) -> list[JobChange]:
-        """Cancel waiting jobs at once, and ask running ones to stop."""
+        """Cancel waiting jobs at once and ask running ones to stop."""
         return self._change(procedures.CANCEL_JOBS, jobs, {"actor": actor}, reason)
 
     def requeue(
         self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime | None = None, reason: str | None = None
     ) -> list[JobChange]:
-        """Queue ended jobs anew with all their attempts, now or from ``available_utc`` on."""
+        """Requeue ended jobs with all their attempts, now or from ``available_utc`` on."""
         return self._change(
             procedures.REQUEUE_JOBS, jobs, {"actor": actor, **given(available_utc=available_utc)}, reason
         )
@@ -107,24 +107,24 @@ class OperatorQueue(QueueConnection):
     def reprioritize(
         self, jobs: Sequence[JobRef], *, actor: str, priority: int, reason: str | None = None
     ) -> list[JobChange]:
-        """Give jobs another priority; higher is sooner."""
+        """Change the priority of jobs; higher runs first."""
         return self._change(procedures.REPRIORITIZE_JOBS, jobs, {"actor": actor, "priority": priority}, reason)
 
     def reschedule(
         self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime, reason: str | None = None
     ) -> list[JobChange]:
-        """Give waiting jobs another time from which on they are ready."""
+        """Change the time from which waiting jobs are ready."""
         arguments = {"actor": actor, "available_utc": available_utc}
         return self._change(procedures.RESCHEDULE_JOBS, jobs, arguments, reason)
 
     def set_model_hint(
         self, jobs: Sequence[JobRef], *, actor: str, model_hint: str | None, reason: str | None = None
     ) -> list[JobChange]:
-        """Ask for another model, or with None for the worker's own."""
+        """Set another model, or with None the worker's own."""
         return self._change(procedures.SET_MODEL_HINT, jobs, {"actor": actor, "model_hint": model_hint}, reason)
 
     def set_hold(self, jobs: Sequence[JobRef], *, actor: str, hold: bool, reason: str | None = None) -> list[JobChange]:
-        """Protect jobs from purging, or no longer."""
+        """Protect jobs from purging, or end the protection."""
         return self._change(procedures.SET_HOLD, jobs, {"actor": actor, "hold": hold}, reason)
 
     def purge(
@@ -150,7 +150,7 @@ class OperatorQueue(QueueConnection):
         return [Purged(job_id=as_guid(job_id), lake_uri=lake_uri) for job_id, lake_uri in rows]
 
     def record_lake_deletions(self, tries: Sequence[DeletionTry]) -> int:
-        """Write down how tries to delete purged files ended; return how many were open still."""
+        """Record how attempts to delete purged files ended; return how many were still open."""
         recorded = 0
         for batch in batches_of(tries, DELETION_BATCH):
             arguments = {"deletions_json": payloads.deletions_json(batch)}

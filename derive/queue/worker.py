@@ -26,7 +26,7 @@ ROLL_UP_EVENTS = 50_000
 
 
 class WorkerQueue(QueueConnection):
-    """The queue as a worker sees it; it has no way to change or purge jobs that it does not hold."""
+    """The procedures of a worker: none changes or purges a job that the worker does not hold."""
 
     def claim(
         self,
@@ -37,10 +37,10 @@ class WorkerQueue(QueueConnection):
         model: str | None = None,
         except_interrogations: Collection[str] = (),
     ) -> list[Claim]:
-        """Take up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
+        """Claim up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
 
-        Jobs of ``except_interrogations`` (keys) are passed over, one by one. Not repeatable: after DatabaseUnavailable
-        the next heartbeat names what was taken as ``stray``.
+        Jobs of ``except_interrogations`` (keys) are skipped, one by one. Not repeatable: after DatabaseUnavailable the
+        next heartbeat reports what was claimed as ``stray``.
         """
         arguments = given(
             worker_id=worker_id,
@@ -62,7 +62,7 @@ class WorkerQueue(QueueConnection):
     ) -> list[Lease]:
         """Renew the leases of these runs and learn the state of each, and of runs the worker did not name.
 
-        Raises WorkerIdInUse when another live worker goes by this id (only with ``facts``).
+        Raises WorkerIdInUse when another live worker uses this id (only with ``facts``).
         """
         arguments = given(
             worker_id=worker_id,
@@ -76,7 +76,7 @@ class WorkerQueue(QueueConnection):
         ]
 
     def complete(self, outcome: Outcome) -> Completion:
-        """End a run with what it found in one transaction; the same said twice answers the same."""
+        """Complete a run with its outcome in one transaction. Repeatable."""
         arguments = given(
             job_id=outcome.job_id,
             run_id=outcome.run_id,
@@ -95,7 +95,7 @@ class WorkerQueue(QueueConnection):
         )
 
     def release(self, run_id: UUID, *, reason: str | None = None) -> Completion:
-        """Give a job back unharmed; its attempt does not count. Repeatable."""
+        """Release a job; its attempt does not count. Repeatable."""
         accepted, final_status = self._call(procedures.RELEASE_JOB, given(run_id=run_id, reason=reason))[0]
         return Completion.model_construct(
             accepted=bool(accepted), final_status=status_of(final_status), available_utc=None
@@ -106,7 +106,7 @@ class WorkerQueue(QueueConnection):
         return int(self._call(procedures.PROMOTE_DUE_JOBS, {"max_rows": max_rows})[0][0])
 
     def reap(self, *, max_rows: int = 500, actor: str | None = None) -> list[Reaped]:
-        """End runs whose lease expired; empty also while somebody else reaps."""
+        """End runs whose lease expired; empty also while another caller reaps."""
         rows = self._call(procedures.REAP_EXPIRED_LEASES, given(max_rows=max_rows, actor=actor))
         return [
             Reaped.model_construct(
@@ -118,9 +118,9 @@ class WorkerQueue(QueueConnection):
     def roll_up_hours(self, *, max_events: int = ROLL_UP_EVENTS, max_steps: int = 1_000) -> RolledUp | None:
         """Count what happened since the last roll-up into ``llm.stat_hour``, in steps of a transaction each.
 
-        Returns how many events were counted and how far; None while somebody else counts. Not caught up when the
-        steps were not enough, or when a transaction that may hold older events stayed open: the next call goes on.
-        Repeatable: each event is counted once, whoever calls.
+        Returns how many events were counted and how far; None while another caller counts. Not caught up when the
+        steps were not enough, or when a transaction that may hold older events stayed open: the next call continues.
+        Repeatable: each event is counted once.
         """
         counted = 0
         answer: RolledUp | None = None
@@ -145,7 +145,7 @@ class WorkerQueue(QueueConnection):
         output_schema_json: str,
         rubric: str,
     ) -> Registration:
-        """Put a definition on record; another one under the same key and version is refused. Repeatable."""
+        """Register a definition; a different one under the same key and version is refused. Repeatable."""
         arguments = {
             "definition_sha256": definition_sha256,
             "interrogation_key": interrogation_key,
@@ -158,16 +158,13 @@ class WorkerQueue(QueueConnection):
         return Registration(registered=bool(registered), why=why)
 
     def set_schema_refusal(self, definition_sha256: str, *, why: str | None) -> bool:
-        """Note that the model server refuses a definition's schema, or (None) that it takes it; return what changed.
-
-        Repeatable.
-        """
+        """Record that the model server refuses a schema, or (None) accepts it; return what changed. Repeatable."""
         arguments = given(definition_sha256=definition_sha256, why=why)
         return bool(self._call(procedures.SET_SCHEMA_REFUSAL, arguments)[0][0])
 
 
 def _claim(row: Row, lease: timedelta) -> Claim:
-    """Return the claim a row tells of; unchecked, since the tables' constraints already hold its shape."""
+    """Return the claim in a row; not validated, since the tables' constraints guarantee its shape."""
     values = dict(zip(procedures.CLAIM_NEXT_JOB.columns, row, strict=True))
     for name in ("job_id", "run_id", "repeats_run_id", "previous_run_id"):
         if values[name] is not None:

@@ -1,1 +1,1 @@
-"""The worker: claims jobs, keeps their leases, asks the model, and hands in what came of it."""
+"""The worker: claims jobs, keeps their leases, asks the model and completes the runs."""

@@ -1,4 +1,4 @@
-"""A thread for database calls, any of which may hang: one that outlives its seconds is abandoned with its connection.
+"""A thread for database calls, any of which may hang: a call past its time limit is abandoned with its connection.
 
 No driver's own time-out is relied on: mssql_python took 253 s over a call that was to take 5 s at most, when the
 packets of its connection were held back (measured), and psycopg waits for ever for a server that says nothing.
@@ -21,10 +21,10 @@ from derive.errors import DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 MAX_ABANDONED = 16
-"""Threads that hang at a time; with so many no further call is made until one has come back."""
+"""Hung threads at a time; at this number no further call is made until one returns."""
 END_SECONDS = 3.0
 LOOKS = 10
-"""How often within a call's seconds somebody looks whether it has outlived them."""
+"""How often within a call's time limit the watcher checks it."""
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -38,11 +38,11 @@ class _Call:
 
 
 class CallThread(Executor):
-    """Makes calls one after the other, each within so many seconds.
+    """Makes calls one after the other, each within a time limit.
 
-    A call that outlives them fails with DatabaseUnavailable, and the next one is made by a new thread, so on new
-    connections: Django keeps one a thread. Whether a call that was given up is done after all nobody knows; what it
-    returns is dropped. Its thread closes its connections when it comes back, and keeps no process from ending.
+    A call that exceeds it fails with DatabaseUnavailable, and the next one runs on a new thread, so on new connections:
+    Django keeps one per thread. Whether an abandoned call takes effect is unknown; its result is dropped. Its thread
+    closes its connections when it returns, and does not keep the process alive.
     """
 
     def __init__(self, name: str, *, seconds: float) -> None:
@@ -57,7 +57,7 @@ class CallThread(Executor):
         self._watcher: threading.Thread | None = None
 
     def submit(self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs) -> "Future[Result]":
-        """Make the call as soon as those before it are done; its seconds count from then on."""
+        """Make the call once those before it are done; its time limit starts then."""
         call = _Call(partial(fn, *args, **kwargs), Future())
         with self._changed:
             if self._ended.is_set():
@@ -72,7 +72,7 @@ class CallThread(Executor):
         return self.submit(work).result()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (Executor's)
-        """End when the calls made so far are done, or give up those that are not within three seconds."""
+        """End when the calls so far are done, or abandon those that are not done within three seconds."""
         with self._changed:
             self._ended.set()
             if cancel_futures:
@@ -87,7 +87,7 @@ class CallThread(Executor):
                     self._fail_waiting("the worker ends")
 
     def _begin(self) -> None:
-        """Have a thread that makes calls, and one that watches it; with the lock held."""
+        """Start the thread that makes calls and the one that watches it; the lock is held."""
         if self._hand is None:
             self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
             if len(self._abandoned) >= MAX_ABANDONED:
@@ -147,7 +147,7 @@ class CallThread(Executor):
                 self._give_up(f"was not done within {self._seconds:g} s", only=call)
 
     def _give_up(self, why: str, *, only: _Call | None = None) -> None:
-        """Abandon the thread and what it does; the next call gets a new one."""
+        """Abandon the thread and its call; the next call gets a new thread."""
         with self._changed:
             call, hand = self._running, self._hand
             if call is None or hand is None or only not in (None, call):

@@ -1,4 +1,4 @@
-"""Whether anything may be claimed: not while the model or the lake is away."""
+"""The circuit breaker: no claims while the model or the lake is unavailable."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ Probe = Callable[[], Awaitable[None]]
 
 
 class CircuitBreaker:
-    """Closed when a run was given back for no fault of its own; opened when every probe succeeds.
+    """Stops claims when a run was released through no fault of its own; allows them when every probe succeeds.
 
-    Pauses between probes double up to a bound and start over only when a run has succeeded, so that a
-    server that answers probes but refuses work is not stormed.
+    Pauses between probes double up to a bound and start over only when a run has succeeded, so a server that answers
+    probes but refuses work is not flooded.
     """
 
     def __init__(self, probes: Mapping[ErrorKind, Probe], *, worker_id: str) -> None:
@@ -35,7 +35,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether claiming is allowed; when it is not, ``why`` says the reason."""
+        """Whether claiming is allowed; if not, ``why`` holds the reason."""
         return self._kind is None
 
     def close(self, kind: ErrorKind, why: str) -> None:
@@ -49,23 +49,23 @@ class CircuitBreaker:
         self._kind, self.why = kind, why
 
     def heed_failure(self, error: RunError) -> None:
-        """Close for what was away as soon as a run meets it: others would be claimed to meet the same end."""
+        """Stop claims as soon as a run finds a dependency unavailable: other runs would fail the same way."""
         if not error.counted:
             self.close(error.kind, str(error))
 
     def heed(self, outcome: Outcome) -> None:
-        """Learn from how a run ended: close if the lake took nothing of it; after a success pauses are short again."""
+        """Update from how a run ended: stop claims if the lake took nothing of it; a success resets the pauses."""
         if outcome.status is RunStatus.SUCCEEDED:
             self._pause_seconds = FIRST_PAUSE_SECONDS
         elif outcome.error_kind is ErrorKind.LAKE_UNAVAILABLE:
             self.close(outcome.error_kind, outcome.error or "")
 
     async def check_all(self, stopping: asyncio.Event) -> None:
-        """Probe everything once, and close at the first probe that fails; return at once when stopping."""
+        """Probe everything once and stop claims at the first probe that fails; return at once when stopping."""
         await _unless(stopping, self._probe_all())
 
     async def wait_and_probe(self, stopping: asyncio.Event) -> None:
-        """Pause, then probe, and open when the probe succeeds; return at once when stopping."""
+        """Pause, then probe, and allow claims when the probe succeeds; return at once when stopping."""
         if self._kind is None or await pause(self._pause_seconds * self._rng.uniform(0.7, 1.3), unless=stopping):
             return
         self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
@@ -84,7 +84,7 @@ class CircuitBreaker:
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, or drop it as soon as the event is set: a probe of a server that is silent takes its time."""
+    """Do the work, or drop it once the event is set: a probe of a silent server can take long."""
     tasks = {asyncio.create_task(work), asyncio.create_task(event.wait())}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Waiting for the database: a call is retried with backoff until the database takes it."""
+"""Retry a database call with backoff until it succeeds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,10 +19,10 @@ async def until_database_answers(
 ) -> Result:
     """Retry a repeatable call until the database answers it; cancelling ends the wait.
 
-    Raises a QueueError only for the content that was sent: every other may pass, whether the database is away, full,
-    slow, being migrated or refuses the login while a password is changed. ``on_failure`` is told of each.
-    No limit in time: a lease that was lost meanwhile is found out by the answer, or by the next heartbeat, which
-    cancels a run that has nothing to hand in yet.
+    Raises a QueueError only for the content that was sent: every other error may pass, whether the database is
+    unavailable, full, slow, being migrated or refuses the login during a password change. ``on_failure`` receives each
+    error. There is no time limit: a lease lost meanwhile shows in the answer, or in the next heartbeat, which cancels a
+    run that has no outcome yet.
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""Counts events into hours while a worker lives: a thread beside its runs, which wait for it in nothing."""
+"""Rolls events up into hours on a thread of its own; runs never block on it."""
 
 import logging
 import threading
@@ -15,15 +15,15 @@ from derive.worker.lease import LEASE_CONNECTION
 log = logging.getLogger(__name__)
 
 ROLL_UP_SECONDS = 15.0
-"""Between two roll-ups of one worker: an hour that has ended is whole so soon, and the running one is as fresh."""
+"""Between two roll-ups of one worker: an ended hour is complete this soon, and the current one is this fresh."""
 BEHIND_SECONDS = 1.0
 CALL_SECONDS = 30.0
 MAX_EVENTS = 20_000
-"""A step's: some tenths of a second, far from the time-out of a connection whose calls end soon."""
+"""Per step: some tenths of a second, far below the short time-out of its connection."""
 
 
 class HourlyRollup(threading.Thread):
-    """Rolls up again and again until told to end; what goes wrong is logged, and no run suffers."""
+    """Rolls up repeatedly until stopped; errors are logged and do not affect runs."""
 
     def __init__(self, worker_id: str, *, every_seconds: float = ROLL_UP_SECONDS) -> None:
         super().__init__(name="hour-counter", daemon=True)
@@ -34,11 +34,11 @@ class HourlyRollup(threading.Thread):
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
 
     def end(self) -> None:
-        """Begin no further roll-up."""
+        """Start no further roll-up."""
         self._ending.set()
 
     def run(self) -> None:
-        """Roll up until told to end."""
+        """Roll up until stopped."""
         pause_seconds = self._every_seconds
         while not self._ending.wait(pause_seconds * self._rng.uniform(0.7, 1.3)):
             is_behind = self._step()
@@ -63,5 +63,5 @@ def _roll_up() -> RolledUp | None:
     try:
         return WorkerQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
     finally:
-        # Seconds pass until the next one: not worth a connection that stays.
+        # The next one is seconds away: not worth keeping a connection open.
         connections[LEASE_CONNECTION].close()

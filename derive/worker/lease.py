@@ -1,8 +1,8 @@
-"""Keeps the leases of a worker's runs, and ends runs whose lease others have ended.
+"""Keeps the leases of a worker's runs, and stops runs whose lease was lost.
 
-A thread of its own on a connection of its own: neither a busy event loop nor a slow lake can make it late. Its calls
+It has its own thread and connection: neither a busy event loop nor a slow lake can delay it. Its calls
 are made on a second thread, which is abandoned with its connection when one of them hangs.
-What it does, in this order: renew, stop what is cancelled or lost, give back strays, reap for everybody.
+In this order it renews leases, stops runs that are cancelled or lost, releases strays and reaps for all workers.
 """
 
 import logging
@@ -24,23 +24,23 @@ from derive.worker.options import WorkerOptions
 log = logging.getLogger(__name__)
 
 REAP_SECONDS = 1.5
-"""Between two looks for expired leases; with its jitter under the two seconds that recovery counts on."""
+"""Between two reaps; with its jitter below the two seconds that recovery relies on."""
 RECONNECT_SECONDS = 0.5
 LEASE_CONNECTION = "lease"
-"""The settings' second way to the same database, whose time-outs are short: a late heartbeat is as bad as none."""
+"""The settings' second connection to the same database, with short time-outs: a late heartbeat is as bad as none."""
 MAX_CALL_SECONDS = 10.0
-"""A call of the keeper in all: a connection and a heartbeat, each within the settings' own limits."""
+"""The whole call: a connection and a heartbeat, each within the settings' limits."""
 MIN_CALL_SECONDS = 2.0
 STRAY_REASON = "claimed in an answer that never arrived"
 
 
 def call_seconds(lease_seconds: int) -> float:
-    """Return how long a call of the keeper may take: a third of the lease, so that the next one still saves it."""
+    """Return how long a call may take: a third of the lease, so the next one can still renew it."""
     return min(MAX_CALL_SECONDS, max(MIN_CALL_SECONDS, lease_seconds / 3))
 
 
 class StopReason(StrEnum):
-    """Why a run is ended from outside."""
+    """Why a run is stopped from outside."""
 
     CANCELLED = "cancelled"
     LOST = "lost"
@@ -48,10 +48,10 @@ class StopReason(StrEnum):
 
 
 class LeaseKeeper(threading.Thread):
-    """Renews leases until told to end.
+    """Renews leases until stopped.
 
-    ``stop_run(run_id, reason)``, ``give_up(error)``, ``on_reaped(runs)`` and ``on_change()``, which tells that
-    ``why_away`` changed, are called from this thread and must only hand over; ``why_not_claiming()`` is asked from it.
+    ``stop_run(run_id, reason)``, ``give_up(error)``, ``on_reaped(runs)`` and ``on_change()``, which reports that
+    ``why_away`` changed, are called on this thread and must return at once; so is ``why_not_claiming()``.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class LeaseKeeper(threading.Thread):
         self._ending = False
         self._next_reap = 0.0
         self.has_beaten = False
-        """Whether the first heartbeat has ended, well or not."""
+        """Whether the first heartbeat has ended, successful or not."""
         self._told: str | None = None
-        """Why nothing is claimed, as the last heartbeat told."""
+        """Why nothing is claimed, as of the last heartbeat."""
         self.why_away: str | None = None
         """Why the last heartbeat or reaping did not reach the database; None when it did."""
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
@@ -94,7 +94,7 @@ class LeaseKeeper(threading.Thread):
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
-        """Mark a claim as under way: what it takes is unknown here, and no stray, until its answer is in."""
+        """Mark a claim as in progress: its runs are unknown here, and not strays, until its answer arrives."""
         with self._lock:
             self._claims_begun += 1
         try:
@@ -104,7 +104,7 @@ class LeaseKeeper(threading.Thread):
                 self._claims_ended += 1
 
     def leave(self, run_ids: Collection[UUID]) -> None:
-        """Give these runs back never: they are a killed predecessor's, and their leases run out."""
+        """Never release these runs: they belong to a killed predecessor, and their leases must expire."""
         self._left = frozenset(run_ids)
 
     def hold(self, run_ids: list[UUID]) -> None:
@@ -118,22 +118,22 @@ class LeaseKeeper(threading.Thread):
         return self.why_away is None
 
     def let_go(self, run_id: UUID) -> None:
-        """Renew this run's lease no more."""
+        """Stop renewing this run's lease."""
         with self._lock:
             self._held.discard(run_id)
 
     def tell_claiming(self) -> None:
-        """Tell the others at once, where the database answers, if ``why_not_claiming`` has changed."""
+        """Send a heartbeat at once if ``why_not_claiming`` has changed."""
         if self.has_database and self._not_claiming_why() != self._told:
             self._wake.set()
 
     def announce_stop(self) -> None:
-        """Tell the others that this worker is stopping."""
+        """Announce that this worker is stopping."""
         self._stopping = True
         self._wake.set()
 
     def end(self) -> None:
-        """End the thread after a last heartbeat; join it to wait for that."""
+        """End the thread after a final heartbeat; join it to wait for that."""
         self._ending = True
         self._stopping = True
         self._wake.set()
@@ -152,7 +152,7 @@ class LeaseKeeper(threading.Thread):
                 self._reap()
             next_step = min(next_beat, self._next_reap) if self.has_database else next_beat
             is_woken = self._wake.wait(max(0.0, next_step - time.monotonic()))
-            # Before ``_ending`` is looked at again: whoever wakes sets that first.
+            # Before ``_ending`` is checked again: the waker sets it first.
             self._wake.clear()
         self._beat()
         self._calls.shutdown()
@@ -175,7 +175,7 @@ class LeaseKeeper(threading.Thread):
             self._went_away(str(error))
             return False
         except Exception as error:  # noqa: BLE001 (said below)
-            # A thread's edge: a lease keeper that dies in silence would cost every run its lease.
+            # The edge of a thread: a lease keeper that dies silently would cost every run its lease.
             self._went_away(places_of(error))
             return False
         self._came_back()
@@ -212,7 +212,7 @@ class LeaseKeeper(threading.Thread):
             self._went_away(str(error))
             self._wake.set()
         except Exception as error:  # noqa: BLE001 (said below)
-            # As in _beat: the thread outlives what goes wrong in it.
+            # As in _beat: the thread survives its errors.
             log.error("worker.reap_failed", extra=self._keys(error=places_of(error)))
 
     def _went_away(self, why: str) -> None:
@@ -223,7 +223,7 @@ class LeaseKeeper(threading.Thread):
 
     def _came_back(self) -> None:
         if self.why_away is not None:
-            # The others have been away as well: they get a heartbeat's time to say that they live.
+            # The other workers were cut off as well: give them one heartbeat to report in.
             self._next_reap = time.monotonic() + self._options.heartbeat_seconds
             log.info("worker.database_back", extra=self._keys())
             self.why_away = None
@@ -239,12 +239,12 @@ class LeaseKeeper(threading.Thread):
         return {"worker_id": self._options.worker_id, **keys}
 
     def _not_claiming_why(self) -> str | None:
-        """Return the reason without what a database may refuse: a server's own words may be in it."""
+        """Return the reason without characters that a database may refuse: it may quote a server."""
         why = self._why_not_claiming()
         return why and "".join(char if char.isprintable() else " " for char in why)
 
     def facts(self) -> WorkerFacts:
-        """Return what the worker tells about itself."""
+        """Return what the worker reports about itself."""
         options = self._options
         self._told = self._not_claiming_why()
         return WorkerFacts(

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 FIRST_POLL_SECONDS = 0.02
 AWAY_SECONDS = 1.0
 LAST_WORDS_SECONDS = 3.0
-"""What runs that have their answer get, beyond the grace time, to hand it in, and the others to be released."""
+"""Extra time beyond the grace time for runs with an answer to complete, and for the others to be released."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Report:
 
 
 class Worker:
-    """Works jobs off until it is told to stop; one instance a process."""
+    """Processes jobs until stopped; one instance per process."""
 
     def __init__(self, options: WorkerOptions, tools: Tools, *, queue_thread: Executor) -> None:
         self._options = options
@@ -148,7 +148,7 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Claim no more and end in good order; said again: do not wait for the model."""
+        """Stop claiming and end in good order; a second call stops waiting for the model."""
         if self._stopping.is_set():
             self._hurrying.set()
         else:
@@ -159,7 +159,7 @@ class Worker:
         self._keeper.announce_stop()
 
     def _give_up_claim(self) -> None:
-        """Wait no longer for a claim that hangs."""
+        """Stop waiting for a claim that hangs."""
         if self._claim_call is not None:
             self._claim_call.cancel()
 
@@ -290,7 +290,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self._slots.nudge)
 
     def _yield_to(self, conflict: QueueError) -> None:
-        """Another worker goes by our id: whatever we hold is or will be lost."""
+        """Another worker uses our id: whatever we hold is lost or will be."""
         if self._id_conflict is None:
             self._id_conflict = conflict
             self._runs.stop_all(StopReason.LOST)

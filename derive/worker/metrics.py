@@ -1,4 +1,4 @@
-"""A worker's own numbers, for Prometheus; what the queue as a whole does is told by SQL, not here."""
+"""A worker's own metrics for Prometheus; the queue's metrics come from SQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +16,7 @@ MODEL_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 
 
 class WorkerMetrics:
-    """Counts what a worker does; ``served`` shows it, and without that nothing listens."""
+    """Counts what a worker does; ``served`` exposes it, otherwise nothing listens."""
 
     def __init__(self, slots: Slots) -> None:
         self._registry = registry = CollectorRegistry()
@@ -71,7 +71,7 @@ class WorkerMetrics:
         model_seconds: float | None,
         first_token_seconds: float | None = None,
     ) -> None:
-        """Count a run that was handed in and accepted."""
+        """Count a run whose completion was accepted."""
         if outcome.status is RunStatus.FAILED and completion.final_status in (JobStatus.NEW, JobStatus.SCHEDULED):
             self._retries.inc()
         if outcome.run.total_ms is not None:
@@ -85,7 +85,7 @@ class WorkerMetrics:
             self._first_token_seconds.observe(first_token_seconds)
 
     def released(self) -> None:
-        """Count a run that was given back."""
+        """Count a run that was released."""
         self._releases.inc()
 
     def lost(self) -> None:
@@ -97,26 +97,26 @@ class WorkerMetrics:
         self._reaps.inc(runs)
 
     def watch_circuit_breaker(self, is_open: Callable[[], bool]) -> None:
-        """Show whether jobs may be claimed, looked at whenever the numbers are asked for."""
+        """Expose whether jobs may be claimed, evaluated at each scrape."""
         says = "1 while jobs may be claimed: model, lake and database can be used, and no outcome waits."
         Gauge("holocron_worker_claiming", says, registry=self._registry).set_function(lambda: float(is_open()))
 
     def watch_database(self, is_up: Callable[[], bool]) -> None:
-        """Show whether the database answers, looked at whenever the numbers are asked for."""
+        """Expose whether the database answers, evaluated at each scrape."""
         says = "1 while the database answers."
         Gauge("holocron_worker_database_up", says, registry=self._registry).set_function(lambda: float(is_up()))
 
     def watch_outcomes(self, waiting: Callable[[], int]) -> None:
-        """Show how many outcomes wait to be handed in, looked at whenever the numbers are asked for."""
+        """Expose how many outcomes wait to be completed, evaluated at each scrape."""
         says = "Finished runs that the database did not take yet; nothing is claimed meanwhile."
         Gauge("holocron_worker_outcomes_waiting", says, registry=self._registry).set_function(lambda: float(waiting()))
 
     def as_text(self) -> bytes:
-        """Return the numbers as Prometheus reads them."""
+        """Return the metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
     def served(self, port: int | None, *, host: str) -> AbstractContextManager[None]:
-        """Serve the numbers while the block runs, as ``served`` does."""
+        """Serve the metrics while the block runs, as ``served`` does."""
         return served(self._registry, port, host=host)
 
 

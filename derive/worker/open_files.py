@@ -1,4 +1,4 @@
-"""How many files and connections this process may still open: with too few, runs would only be given back."""
+"""How many files and connections this process may still open: with too few, runs would only be released."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from derive.errors import OUT_OF_FILES, LakeUnavailable
 FILES_PER_RUN = 4
 """A run's connection to the model, its stream, its folder and one to spare."""
 OTHER_FILES = 16
-"""Connections of the database and of probes, and what the system's libraries open for a moment."""
+"""Connections of the database and of probes, and what system libraries open briefly."""
 _OPEN = (Path("/proc/self/fd"), Path("/dev/fd"))
 
 

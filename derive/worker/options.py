@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 5.0
-"""The longest time between heartbeats: an operator's cancellation is seen within it, however long the lease."""
+"""The longest time between heartbeats: a cancellation is noticed within it, however long the lease."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +44,5 @@ class WorkerOptions:
 
 
 def started_now() -> datetime:
-    """Return the moment that tells this start of a worker from an earlier one under the same id."""
+    """Return the time that distinguishes this start of a worker from an earlier one with the same id."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What earlier runs left: an output that is evidence now, a report to correct by, everything to repeat a run.
+"""Results of earlier runs: an output used as evidence, a report to correct by, everything needed to repeat a run.
 
 Rows are read on the thread that owns the queue's connection; files by whoever asks.
 """
@@ -30,7 +30,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class PreviousRun:
-    """What an earlier run was asked, so that it can be asked again; ``correction`` as it was told then."""
+    """What an earlier run was asked, so that it can be repeated; ``correction`` as it was sent."""
 
     definition: Definition
     bundle: EvidenceBundle
@@ -40,7 +40,7 @@ class PreviousRun:
 
 
 class PreviousRuns:
-    """Earlier runs, by their ids. Every method may raise QueueError, DatabaseUnavailable above all."""
+    """Earlier runs by id. Every method may raise QueueError, mostly DatabaseUnavailable."""
 
     def __init__(self, lake: Lake, *, queue_thread: Executor) -> None:
         self._lake = lake
@@ -60,7 +60,7 @@ class PreviousRuns:
         return str(output)
 
     def report_of(self, run_id: UUID) -> bytes | None:
-        """Return a run's ``validation.json``; None when it left none that can be read."""
+        """Return a run's ``validation.json``; None when there is none that can be read."""
         try:
             return self._artifact(run_id, "validation_report")
         except (LakeError, RunError) as error:
@@ -68,7 +68,7 @@ class PreviousRuns:
             return None
 
     def to_repeat(self, run_id: UUID) -> PreviousRun:
-        """Return what a run was asked; raise InvalidInput when too little of it is left."""
+        """Return what a run was asked; raise InvalidInput when not enough of it remains."""
         run = self._read(lambda: Run.objects.filter(run_id=run_id).first())
         if run is None:
             raise InvalidInput(f"run {run_id}, which is to be repeated, is not known")

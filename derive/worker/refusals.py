@@ -13,7 +13,7 @@ from derive.sql.reading import reading
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 15.0
-"""How soon a worker hears of a refusal that another one met, and that one was cleared."""
+"""How soon a worker learns of a refusal that another worker found, or of one that was cleared."""
 
 
 class Refusals:
@@ -37,12 +37,12 @@ class Refusals:
         self._read_at = float("-inf")
 
     def heed(self, error: RunError) -> None:
-        """Keep a refusal in mind as soon as a run meets it."""
+        """Remember a refusal as soon as a run finds it."""
         if isinstance(error, SchemaRefused) and error.definition_sha256 is not None:
             self._unrecorded[error.definition_sha256] = str(error)
 
     def record(self) -> None:
-        """Tell SQL of refusals that this worker met; what cannot be told now is told before the next claim."""
+        """Write refusals that this worker found to SQL; what fails now is retried before the next claim."""
         for sha256, why in list(self._unrecorded.items()):
             try:
                 changed = self._queue.set_schema_refusal(sha256, why=why)

@@ -1,7 +1,7 @@
-"""What a run leaves: its files in the lake, and the facts that its row keeps.
+"""What a run stores: its files in the lake and the columns of its row.
 
-Files are gathered as the run goes and written in one step when it ends, the manifest last; only the answer's stream
-is written as it comes. A run that ends badly leaves what it has.
+Files are collected during the run and written in one step when it ends, the manifest last; only the answer's stream is
+written as it arrives. A run that fails stores what it has.
 """
 
 import logging
@@ -33,9 +33,9 @@ except PackageNotFoundError:
 
 
 class RunRecord:
-    """Gathers what is known of one run; ``close`` writes it and says how the run ended.
+    """Collects what is known of one run; ``close`` writes it and returns the outcome.
 
-    One stage of the run uses it at a time, on whatever thread.
+    One stage of the run uses it at a time, on any thread.
     """
 
     def __init__(self, claim: Claim, *, lake: Lake, worker_id: str) -> None:
@@ -62,7 +62,7 @@ class RunRecord:
         self.know(model_name=name, model_tag=tag)
 
     def know_answer(self, answer: ChatAnswer) -> None:
-        """Keep what the model answered, whole or not."""
+        """Keep what the model answered, complete or not."""
         if answer.response_json:
             self.add_file("response.json", answer.response_json)
         self.know(
@@ -72,12 +72,12 @@ class RunRecord:
         )
 
     def open_stream(self) -> None:
-        """Make the file that takes the answer's bytes, before a slot waits for it."""
+        """Create the file for the answer's bytes, before a slot waits for it."""
         self.abandon()
         self._spool = self._lake.spool(self._folder, STREAM)
 
     def take_bytes(self, chunk: bytes) -> None:
-        """Keep bytes of the answer as they come; raise LakeUnavailable when the lake takes no more."""
+        """Store bytes of the answer as they arrive; raise LakeUnavailable when the lake accepts no more."""
         if self._spool is not None:
             self._spool.write(chunk)
 
@@ -134,7 +134,7 @@ class RunRecord:
         )
 
     def abandon(self) -> None:
-        """Drop what was begun: the run is not ours any more, or is given back."""
+        """Discard what was begun: the run is no longer ours, or is released."""
         spool, self._spool = self._spool, None
         if spool is not None:
             spool.abandon()

@@ -1,4 +1,4 @@
-"""The runs a worker has under way: each a task that works its claim off and hands the outcome in."""
+"""The runs in progress in a worker: each is a task that runs its claim and completes it."""
 
 import asyncio
 import logging
@@ -37,12 +37,12 @@ class _Active:
     has_begun: bool = False
     stop_reason: StopReason | None = None
     kept_for: str | None = None
-    """Why its outcome could not be handed in yet."""
+    """Why its outcome could not be completed yet."""
     task: "asyncio.Task[None] | None" = None
 
 
 class Runs:
-    """Starts, stops and ends runs. All of it on the event loop; SQL on the queue's own thread."""
+    """Starts, stops and ends runs: on the event loop, with SQL on the queue's thread."""
 
     def __init__(
         self,
@@ -69,18 +69,18 @@ class Runs:
         self.last_status: JobStatus | None = None
 
     def __len__(self) -> int:
-        """Return how many runs are under way."""
+        """Return how many runs are in progress."""
         return len(self._active)
 
     @property
     def why_outcomes_wait(self) -> str | None:
-        """Why outcomes wait to be handed in; None when none does. Nothing is to be claimed meanwhile."""
+        """Why outcomes wait for the database; None when none does. Nothing is claimed meanwhile."""
         kept = [why for active in list(self._active.values()) if (why := active.kept_for) is not None]
         return f"{len(kept)} finished runs wait to be handed in: {kept[-1]}" if kept else None
 
     @property
     def outcomes_waiting(self) -> int:
-        """How many outcomes wait to be handed in, after a try that failed."""
+        """How many outcomes wait for the database after a failed attempt."""
         return sum(active.kept_for is not None for active in list(self._active.values()))
 
     async def in_queue_thread(self, call: Callable[[], Result]) -> Result:
@@ -88,7 +88,7 @@ class Runs:
         return await asyncio.get_running_loop().run_in_executor(self._queue_thread, call)
 
     def start(self, claim: Claim, *, claim_link: Link | None = None) -> None:
-        """Begin to work a claim off; its span links to the claim's."""
+        """Start running a claim; its span links to the claim's."""
         log.info(
             "job.claimed",
             extra=_keys(claim, attempt=claim.attempt, interrogation=claim.interrogation_key),
@@ -98,7 +98,7 @@ class Runs:
         active.task = asyncio.create_task(self._work(active), name=f"run {claim.run_id}")
 
     def stop(self, run_id: UUID, reason: StopReason) -> None:
-        """Stop a run that still waits or is with the model; one that has its answer ends by it."""
+        """Stop a run that is waiting or with the model; one that has its answer is left to complete."""
         active = self._active.get(run_id)
         if active is None or active.stop_reason is not None:
             return
@@ -147,7 +147,7 @@ class Runs:
                 self._metrics.lost()
                 log.warning("run.lost", extra=_keys(claim))
         except Exception as error:  # noqa: BLE001 (said below)
-            # A task's edge: nobody waits for what it raises. Its lease is renewed no more.
+            # The edge of a task: nobody awaits what it raises. Its lease is no longer renewed.
             log.error("run.given_up", extra=_keys(claim, error=places_of(error)))
         finally:
             self._keeper.let_go(claim.run_id)
@@ -159,7 +159,7 @@ class Runs:
         self._refusals.heed(error)
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
-        """Complete the run, however long that takes: accepted, refused by the fence, or bad for its content."""
+        """Complete the run, however long that takes: accepted, the lease was lost, or its content was refused."""
         try:
             completion = await self._complete(active, outcome)
         except QueueError as error:
@@ -170,7 +170,7 @@ class Runs:
             try:
                 completion = await self._complete(active, outcome)
             except QueueError as again:
-                # Not even that: its lease is renewed no more.
+                # Not even that was accepted: its lease is no longer renewed.
                 log.error("run.given_up", extra=_keys(active.claim, error=str(again)))
                 return
         self._note(active, outcome, completion)
@@ -229,7 +229,7 @@ class Runs:
 
 
 def _cancel(active: _Active) -> None:
-    """Cancel a run's task; one that has not begun does it itself, since before that nothing could end the run."""
+    """Cancel a run's task; one that has not begun cancels itself, since nothing could end the run before."""
     if active.has_begun and active.task is not None:
         active.task.cancel()
 

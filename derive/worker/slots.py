@@ -1,4 +1,4 @@
-"""How many runs may wait for the model, be with it, and be on their way out."""
+"""How many runs may wait for the model, be with it, and be completing."""
 
 import asyncio
 from collections import Counter
@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from enum import Enum
 
 AHEAD_SECONDS = 0.25
-"""A worker makes at most this much work ready behind its busy slots: enough to hide a claim's round trip, and
-nothing at all when answers take seconds, where a job is better left to others until a slot is free."""
+"""A worker prefetches at most this much work behind its busy slots: enough to hide a claim's round trip, and none when
+answers take seconds, where a job is better left to other workers until a slot is free."""
 MAX_AHEAD_PER_SLOT = 2
 CLAIMS_AHEAD = 4
-"""In how many claims the work made ready is fetched."""
+"""In how many claims the prefetched work is fetched."""
 MAX_ENDING_PER_SLOT = 2
 _WEIGHT_OF_NEWEST = 0.2
 
@@ -40,14 +40,14 @@ class Slots:
 
     @property
     def ahead(self) -> int:
-        """How many runs may be made ready behind busy slots, at the speed measured."""
+        """How many runs may be prefetched behind busy slots, at the measured speed."""
         if not self._answer_seconds:
             return 0
         work = int(AHEAD_SECONDS * self._concurrency / self._answer_seconds)
         return min(work, MAX_AHEAD_PER_SLOT * self._concurrency)
 
     def count(self, stage: Stage) -> int:
-        """Return how many runs stand there now."""
+        """Return how many runs are in the stage now."""
         return self._count[stage]
 
     def room(self) -> int:
@@ -55,7 +55,7 @@ class Slots:
         waiting = self._count[Stage.WAITING]
         free = self._concurrency + self.ahead - waiting - self._count[Stage.ASKING]
         if waiting and free < self.ahead // CLAIMS_AHEAD:
-            # The slots have work for now: one fuller claim later costs less than many small ones.
+            # The slots have work for now: one larger claim later costs less than many small ones.
             return 0
         unwritten = MAX_ENDING_PER_SLOT * self._concurrency - self._count[Stage.ENDING]
         return max(0, min(free, unwritten))
@@ -65,7 +65,7 @@ class Slots:
         return Place(self)
 
     async def wait_for_change(self) -> None:
-        """Return when a run has moved on since the last call, or somebody nudged."""
+        """Return once a run has changed stage since the last call, or after ``nudge``."""
         await self._changed.wait()
         self._changed.clear()
 
@@ -82,16 +82,17 @@ class Slots:
         self._changed.set()
 
     def learn(self, seconds: float) -> None:
-        """Take one more answer's duration into the measured speed."""
+        """Add one answer's duration to the measured speed."""
         seen = self._answer_seconds
         self._answer_seconds = seconds if seen is None else seen + _WEIGHT_OF_NEWEST * (seconds - seen)
 
 
 class Place:
-    """One run's place among the slots. It begins waiting; whoever made it calls ``leave`` in the end.
+    """One run's place among the slots. It begins waiting; its creator must call ``leave``.
 
-    ``model_seconds`` is how long the model worked, well or not; None while it was not asked. ``first_token_seconds``
-    is how much of that passed before its first token: in the server's queue, loading it, and reading the prompt.
+    ``model_seconds`` is how long the model worked, successfully or not; None while it was not asked.
+    ``first_token_seconds`` is how much of that passed before its first token: in the server's queue, loading it, and
+    reading the prompt.
     """
 
     def __init__(self, slots: Slots) -> None:
@@ -103,7 +104,7 @@ class Place:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
-        """Hold a slot while the model works; the run is ending when the block is left, however it is left."""
+        """Hold a slot while the model works; the run is ending once the block is left."""
         slots = self._slots
         async with slots.with_model:
             self._move_to(Stage.ASKING)
@@ -116,7 +117,7 @@ class Place:
                 self.begin_ending()
 
     def begin_ending(self) -> None:
-        """The run needs no slot any more, and is stopped by nobody from here on."""
+        """The run needs no slot any more and can no longer be stopped."""
         self._move_to(Stage.ENDING)
 
     def leave(self) -> None:

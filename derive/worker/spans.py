@@ -37,7 +37,7 @@ _durations = _meter.create_histogram("gen_ai.client.operation.duration", unit="s
 
 
 def tell_claim(claims: list[Claim], *, begun_ns: int) -> Link | None:
-    """Tell of a claim that found jobs; return what its runs link to. Of an empty one nothing is told."""
+    """Trace a claim that found jobs; return what its runs link to. Empty claims are not traced."""
     if not claims:
         return None
     span = _tracer.start_span("claim", start_time=begun_ns, attributes={"holocron.jobs": len(claims)})
@@ -47,7 +47,7 @@ def tell_claim(claims: list[Claim], *, begun_ns: int) -> Link | None:
 
 @contextmanager
 def run(claim: Claim, link: Link | None) -> Iterator[Callable[[Outcome], None]]:
-    """Be inside a run's span; yields what is told the outcome."""
+    """Trace a run; yields the function that records the outcome."""
     attributes = {
         "holocron.job_id": str(claim.job_id),
         "holocron.run_id": str(claim.run_id),
@@ -66,7 +66,7 @@ def run(claim: Claim, link: Link | None) -> Iterator[Callable[[Outcome], None]]:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Be inside the span of one step of a run."""
+    """Trace one step of a run."""
     with _quiet(name) as span:
         try:
             yield
@@ -77,7 +77,7 @@ def step(name: str) -> Iterator[None]:
 
 @contextmanager
 def chat(request: ChatRequest, *, base_url: str) -> Iterator[Callable[[ChatAnswer], None]]:
-    """Be inside the span of the model's call; yields what is told the answer."""
+    """Trace the model's call; yields the function that records the answer."""
     address = urlsplit(base_url)
     known: dict[str, str | int | float] = {
         "gen_ai.operation.name": "chat",

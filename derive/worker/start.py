@@ -1,4 +1,4 @@
-"""Puts a worker together and runs it: checks what it stands on first, so that nothing is claimed in vain."""
+"""Assembles a worker and runs it, after checking its dependencies, so that nothing is claimed in vain."""
 
 import asyncio
 import logging
@@ -30,12 +30,12 @@ from derive.worker.token_history import counted_prompts, learn_from_prompts
 log = logging.getLogger(__name__)
 
 FILE_THREADS = 8
-"""Threads that prepare questions, judge answers and write the lake: enough that waiting for a disk overlaps."""
+"""Threads that prepare questions, judge answers and write the lake: enough to overlap disk waits."""
 QUEUE_CALL_SECONDS = 30.0
-"""A claim, a completion or a read in all. Longer than any that only waits for locks; a call that hangs on a frozen
-connection is given up then, and a completion is repeated on a new one."""
+"""Time limit of a claim, a completion or a read. Longer than any that only waits for locks; a call that hangs on a
+frozen connection is given up then, and a completion is repeated on a new one."""
 SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter from the others. Each system call gives it up, and with Python's own
+"""How long a thread may hold the interpreter. Each system call gives it up, and with Python's own
 5 ms a busy event loop makes every one of a run's file operations wait so long: measured, eight writers beside a loop
 that is busy half the time write 427 runs a second, and 219 with the default."""
 
@@ -79,7 +79,7 @@ def run_worker(
 
 
 def _learn_from_previous_runs(rates: TokenRates, lake: Lake, queue_thread: CallThread) -> None:
-    """Begin with what was counted before; a start never waits for this, nor fails by it."""
+    """Learn from earlier runs in the background; a start neither waits for this nor fails because of it."""
     try:
         prompts = queue_thread.submit(counted_prompts).result()
         learned = learn_from_prompts(rates, prompts, lake)

@@ -1,8 +1,8 @@
-"""Starting under the id of an earlier worker: at once where that one is proven gone, else when its lease has passed.
+"""Starting under the id of an earlier worker: at once if that one is proven dead, otherwise when its lease has expired.
 
 The proof is a file in the worker's own folder, named after the id and locked by its process for life: the system
-releases the lock however the process ends. Whoever gets it, and finds in it the start that the database still knows, is
-the successor.
+releases the lock however the process ends. A process that gets the lock and finds in the file the start time that the
+database still knows is the successor.
 """
 
 import asyncio
@@ -28,22 +28,22 @@ from derive.worker.options import WorkerOptions
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
-"""Between two tries to start under an id whose last holder may be gone."""
+"""Between two attempts to start under an id whose last holder may be dead."""
 MARGIN_SECONDS = 5.0
 
 InQueueThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Seat:
-    """The place of a worker id on this machine, held as long as its file stays locked."""
+    """The lock of a worker id on this machine, held as long as its file stays locked."""
 
     def __init__(self, file: BinaryIO | None, *, is_taken: bool) -> None:
         self._file = file
         self.is_taken = is_taken
-        """Whether another process of this machine holds it: that one lives."""
+        """Whether another live process on this machine holds it."""
 
     def predecessor(self) -> datetime | None:
-        """Return when the last holder, which is gone, started; None when none is known."""
+        """Return when the last, dead holder started; None when none is known."""
         if self._file is None:
             return None
         self._file.seek(0)
@@ -52,7 +52,7 @@ class Seat:
         return None
 
     def hold(self, started_utc: datetime) -> None:
-        """Leave word for a successor."""
+        """Record this start for a successor."""
         if self._file is not None:
             self._file.seek(0)
             self._file.truncate()
@@ -62,7 +62,7 @@ class Seat:
 
 @contextmanager
 def seat_of(worker_id: str, folder: Path | None) -> Iterator[Seat]:
-    """Take the seat of a worker id for the block; without a folder that can be written nothing is proven."""
+    """Hold the lock of a worker id for the block; without a writable folder nothing is proven."""
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -96,10 +96,10 @@ async def introduce(
     in_queue_thread: InQueueThread,
     stopping: asyncio.Event,
 ) -> frozenset[UUID]:
-    """Tell the database of this start; return the runs of a killed predecessor, whose leases are left to run out.
+    """Register this start; return the runs of a killed predecessor, whose leases are left to expire.
 
-    They are not given back as the strays they look like: that would not count, and a job that kills its worker would do
-    so for ever. Waits for the lease of a holder that is silent. Raises WorkerIdInUse when one lives.
+    They are not released like strays: a release does not count as an attempt, and a job that kills its worker would do
+    so forever. Waits for the lease of a silent holder. Raises WorkerIdInUse when one is alive.
     """
 
     def beat(facts: WorkerFacts) -> list[Lease]:
@@ -139,7 +139,7 @@ async def introduce(
 
 
 def _last_seen(worker_id: str) -> datetime | None:
-    """Return when the id's holder was last heard of; None where this login may not read that."""
+    """Return the last heartbeat of the id's holder; None where this login may not read it."""
     try:
         seen = reading(
             lambda: Worker.objects.filter(worker_id=worker_id).values_list("last_seen_utc", flat=True).first()

@@ -14,7 +14,7 @@ from opentelemetry import metrics, trace
 from derive.errors import ConfigurationError
 
 LAST_WORDS_SECONDS = 3.0
-"""What sending the last spans may take at the end: a collector that is away must not keep a worker."""
+"""How long sending the last spans may take: an unavailable collector must not keep a worker from ending."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def exporting(where: str) -> Iterator[None]:
 
 
 def _end(providers: Sequence[Any]) -> None:
-    """Send what is left. The SDK's own time limits are not kept to while a collector hangs, so they are kept here."""
+    """Send what is left, within the SDK's time limits, which the SDK itself ignores while a collector hangs."""
     threads = [threading.Thread(target=provider.shutdown, daemon=True) for provider in providers]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""Token rates from the runs of late: what models counted, beside the prompts that the lake keeps."""
+"""Token rates from recent runs: what models counted for the prompts stored in the lake."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_PROMPT_BYTES = 256 * 1024
 
 
 def model_key(model: str) -> str:
-    """Return one name for a model, whether its tag is said or not."""
+    """Return one name for a model, with or without its tag."""
     name, tag = split_model(model)
     return f"{name}:{tag}"
 
@@ -44,7 +44,7 @@ def counted_prompts() -> list[CountedPrompt]:
 
 
 def learn_from_prompts(rates: TokenRates, prompts: Iterable[CountedPrompt], lake: Lake) -> int:
-    """Teach the rates by these prompts, and return how many; one that cannot be read is passed over."""
+    """Train the rates with these prompts and return how many; unreadable ones are skipped."""
     learned = 0
     for one in prompts:
         try:
