@@ -122,6 +122,9 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),
     Target("derive/evidence/sources.py", ("tests/unit/test_evidence_sources.py",)),
     *(Target(f"{PROCEDURES}/{name}.sql", tests) for name, tests in _TESTS_OF_PROCEDURES.items()),
-    *(Target(f"{TSQL_PROCEDURES}/{name}.sql", (_TSQL_LOCKS,)) for name in (*_TESTS_OF_PROCEDURES, "usp_enqueue_job")),
+    *(
+        Target(f"{TSQL_PROCEDURES}/{name}.sql", (_TSQL_LOCKS,))
+        for name in (*_TESTS_OF_PROCEDURES, "usp_enqueue_job", "usp_rebuild_facts")
+    ),
     *(Target(fault.path, fault.tests, fault) for fault in DELIBERATE_FAULTS),
 )

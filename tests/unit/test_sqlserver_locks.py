@@ -22,10 +22,11 @@ HEADER = """\
 # A change here is a change of locking, which no test can run: judge it, then write this file anew by
 #   WRITE_ACCESS=1 python -m pytest -n0 tests/unit/test_sqlserver_locks.py
 """
+_PROCEDURE = re.compile(r"\b(?:EXEC|PROCEDURE|ON) llm\.\w+")
 _DECIDES_ACCESS = re.compile(
     r"""sp_getapplock [^;]*
     | \bTOP\ \([^)]*\)
-    | llm\.(?!usp_|promote_)\w+\b(?!\()(?:\ AS\ \w+)?(?:\ WITH\ \((?:[^()]|\([^()]*\))*\))?
+    | llm\.\w+\b(?!\()(?:\ AS\ \w+)?(?:\ WITH\ \((?:[^()]|\([^()]*\))*\))?
     | \bORDER\ BY\ (?:[^();]|\((?:[^()]|\([^()]*\))*\))+? (?=\ OPTION|\)|;|$)
     | \bOPTION\ \((?:[^()]|\([^()]*\))*\)""",
     re.VERBOSE,
@@ -35,7 +36,7 @@ _DECIDES_ACCESS = re.compile(
 def access_of(name: str) -> list[str]:
     """Return what decides a procedure's locks, a line for each statement that reads or writes a table, in order."""
     statements = (" ".join(part.split()) for part in script(name).split("AS\nBEGIN", 1)[-1].split(";"))
-    lines = (" · ".join(map(str.strip, _DECIDES_ACCESS.findall(statement))) for statement in statements)
+    lines = (" · ".join(map(str.strip, _DECIDES_ACCESS.findall(_PROCEDURE.sub("", one)))) for one in statements)
     return [line for line in lines if line]
 
 
@@ -49,7 +50,7 @@ def test_every_statement_is_bounded_ordered_and_locked_as_reviewed() -> None:
             f"\n{name} = [\n" + "".join(f'    "{line}",\n' for line in lines) + "]\n" for name, lines in actual.items()
         )
         REVIEWED.write_text(HEADER + "".join(parts), "utf-8")
-    assert actual == tomllib.loads(REVIEWED.read_text("utf-8")), f"see {REVIEWED.name}"
+    assert actual == tomllib.loads(REVIEWED.read_text("utf-8")), f"locking has changed: {REVIEWED.name} says what to do"
 
 
 def test_a_worker_stops_the_writers_only_when_it_counts_and_there_is_something_to_count() -> None:
