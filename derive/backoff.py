@@ -1,4 +1,4 @@
-"""How long a job waits before it is tried again."""
+"""How long a job waits before it is retried."""
 
 from random import Random
 

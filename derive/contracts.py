@@ -84,7 +84,7 @@ class Lease(Frozen):
 
 
 class WorkerFacts(Frozen):
-    """What a worker tells about itself."""
+    """What a worker reports about itself."""
 
     host: str
     pid: int

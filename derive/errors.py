@@ -65,7 +65,7 @@ class ErrorKind(StrEnum):
 
 
 class Then(StrEnum):
-    """What becomes of the job after a run that ended without a valid answer."""
+    """What happens to the job after a run that ended without a valid answer."""
 
     FAIL = "fail"
     ASK_AGAIN = "ask_again"
@@ -152,7 +152,7 @@ class InvalidOutput(RunError):
 
 
 class UngroundedOutput(RunError):
-    """The answer cites evidence that does not exist, or words that do not stand there."""
+    """The answer cites evidence that does not exist, or words that do not occur in it."""
 
     kind = ErrorKind.UNGROUNDED_OUTPUT
     then = Then.ASK_AGAIN
@@ -187,7 +187,7 @@ class ModelCrashed(RunError):
 
 
 class InternalError(RunError):
-    """A fault of our own, or one nobody foresaw."""
+    """A bug, or an unexpected error."""
 
     kind = ErrorKind.INTERNAL
     then = Then.BACK_OFF
@@ -218,7 +218,7 @@ class LakeUnavailable(RunError):
 
 
 class Released(RunError):
-    """The worker gave the job back unharmed."""
+    """The worker released the job."""
 
     kind = ErrorKind.RELEASED
     then = Then.STOP
@@ -236,8 +236,8 @@ class Cancelled(RunError):
 class QueueError(HolocronError):
     """A call to the queue did not do what was asked.
 
-    ``is_about_content`` says that the values sent are at fault, so that sending them again is no use. Every other
-    error may pass: whoever has something to hand in keeps it and tries again.
+    ``is_about_content`` says that the values sent are at fault, so that a retry cannot help. Every other error may
+    pass: callers keep what they have to send and retry.
     """
 
     is_about_content: ClassVar[bool] = False
@@ -263,7 +263,7 @@ class BadContent(QueueError):
 
 
 class DatabaseUnavailable(QueueError):
-    """The database did not answer, or broke the connection off."""
+    """The database did not answer, or closed the connection."""
 
 
 class CommitUnanswered(DatabaseUnavailable):
@@ -279,7 +279,7 @@ class AccessDenied(QueueError):
 
 
 class WorkerIdInUse(QueueError):
-    """Another live worker goes by this id."""
+    """Another live worker uses this id."""
 
 
 class SchemaMismatch(QueueError):
@@ -287,7 +287,7 @@ class SchemaMismatch(QueueError):
 
 
 class LakeError(HolocronError):
-    """The lake refused, for a reason that a retry does not mend."""
+    """The lake refused, for a reason that a retry cannot fix."""
 
 
 class LakePathRefused(LakeError):

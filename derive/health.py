@@ -24,7 +24,7 @@ from derive.sql.tables import Engine, engine_of
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 2.0
-"""How long an answer is given again: probes of many balancers cost one look."""
+"""How long an answer is reused: probes of many balancers cost one check."""
 
 # 1 where whoever reads waits for whoever writes. PostgreSQL, and Babelfish with it, always reads by row versions.
 _READERS_WAIT_SQL = {
@@ -46,7 +46,7 @@ _ALIAS = "lease"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that must be well, and why it is not; a reason beside ``ok`` is what else to know of it."""
+    """One thing that is checked, and why it fails; a reason beside ``ok`` is additional information."""
 
     name: str
     ok: bool
@@ -98,7 +98,7 @@ def check_all() -> tuple[Part, ...]:
 
 
 class Readiness:
-    """Keeps the last answer for ``KEPT_SECONDS``; one thread looks at a time, and nobody waits for ever."""
+    """Keeps the last answer for ``KEPT_SECONDS``; one thread checks at a time, and waits are bounded."""
 
     def __init__(
         self,

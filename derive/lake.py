@@ -39,7 +39,7 @@ ARTIFACTS: Mapping[str, tuple[str, str]] = {
     "correction.json": ("correction", "application/json"),
     MANIFEST_NAME: ("manifest", "application/json"),
 }
-"""What a run may leave: file name to ``artifact_type`` and media type."""
+"""The files that a run may store: file name to ``artifact_type`` and media type."""
 
 _OTHER = ("file", "application/octet-stream")
 MAX_MANIFEST_BYTES = 1 << 20
@@ -48,7 +48,7 @@ BuildManifest = Callable[[tuple[ManifestFile, ...]], Manifest]
 
 
 class Spool:
-    """A file of a run that takes its bytes as they come and is hashed on the way.
+    """A file of a run that is written as its bytes arrive, and hashed on the way.
 
     As a context manager it is abandoned at the end unless it was finished. One thread at a time.
     """
@@ -66,8 +66,8 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Append the bytes. Raises ValueError when the spool is spent.
 
-        Raises LakeUnavailable when they could not be written, perhaps but in part; the spool can no longer be
-        finished then, since nobody knows what it holds.
+        Raises LakeUnavailable when they could not be written, or only in part; the spool can no longer be finished
+        then, since its content is unknown.
         """
         self._check_usable()
         try:
@@ -110,7 +110,7 @@ class Spool:
 
 
 class Lake:
-    """The one face of the lake; safe to share between threads.
+    """The interface of the lake; safe to share between threads.
 
     Every method may raise LakeUnavailable (the lake as a whole cannot do its work) and LakePathRefused (a name no
     lake file can bear, or a link in the way).

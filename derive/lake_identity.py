@@ -66,12 +66,12 @@ def take_lake(lake: Lake) -> UUID:
     held = lake.read_identity()
     if held is not None and held == recorded:
         return held
-    # Not the recorded id: the lake that bears it may come back, and is another one.
+    # Not the recorded id: the lake that has it may come back, and is a different one.
     return _record(lake, queue, held or uuid4(), recorded)
 
 
 def _record(lake: Lake, queue: JobQueue, held: UUID | None, recorded: UUID | None) -> UUID:
-    """Put an id on record, then into the lake; whoever dies between the two leaves what the next one goes on with."""
+    """Record an id in SQL, then in the lake; after a crash between the two the next call continues."""
     wanted = held or recorded or uuid4()
     settled = queue.record_lake(wanted, replaces=recorded)
     if settled is None or (held is not None and settled != held):

@@ -1,8 +1,8 @@
-"""Retention: what is old enough goes, job by job with all its rows, then its files; what is held or lives stays.
+"""Retention: old jobs are deleted with all their rows, then their files; held and live jobs are kept.
 
-Nothing goes that is not sealed: the history is sealed first, and of each job an event ``purged`` stays, which is sealed
-in its turn. So a row that is missing without one was not purged, and ``verify_audit`` says so. Nor does anything go
-that the statistics' hours have not counted.
+Nothing is purged unsealed: the history is sealed first, and each job leaves an event ``purged``, which is sealed in
+turn. A row that is missing without one was not purged, and ``verify_audit`` reports it. Nothing is purged that the
+hourly statistics have not counted.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from derive.states import ENDED, LIVE, JobStatus
 from derive.strict_types import EARLIEST
 
 BATCH_JOBS = 100
-"""Jobs a transaction: some thousand rows, locked for some hundredths of a second."""
+"""Jobs per transaction: some thousand rows, locked for some hundredths of a second."""
 BATCH_FILES = 500
 COUNTING_STEPS = 10
 """Transactions of counting between two words to ``on_batch``."""
@@ -41,16 +41,16 @@ class HistoryUnsettled(HolocronError):
 
 @dataclass
 class PurgeReport:
-    """What a purge did, or would do. Counted on the way: ``on_batch`` is given it after each batch."""
+    """What a purge did, or would do; ``on_batch`` receives it after each batch."""
 
     dry_run: bool
     jobs: Counter[JobStatus] = field(default_factory=Counter)
     files: int = 0
     """Files of the jobs purged, as SQL knew them."""
     files_deleted: int = 0
-    """Gone from the lake, those of earlier purges included."""
+    """Deleted from the lake, including files of earlier purges."""
     files_waiting: int = 0
-    """Could not be deleted: the next purge tries again. ``last_error`` says why."""
+    """Could not be deleted: the next purge retries. ``last_error`` says why."""
     last_error: str | None = None
 
     @property
@@ -102,7 +102,7 @@ def purge(
         try:
             seal_history(lake)
         except LakeUnavailable as error:
-            # The tombstones are sealed by whoever seals next.
+            # The next sealing seals the tombstones.
             report.last_error = str(error)
     return report
 
@@ -161,7 +161,7 @@ def _purge_rows(
 
 
 def delete_files(lake: Lake, report: PurgeReport, *, on_batch: OnBatch = lambda _: None) -> None:
-    """Delete what purges left to be deleted, and write down how that went; raises QueueError.
+    """Delete the files that purges left, and record the results; raises QueueError.
 
     When the lake as a whole cannot be used it ends there: the rest waits for the next time.
     """
@@ -180,7 +180,7 @@ def delete_files(lake: Lake, report: PurgeReport, *, on_batch: OnBatch = lambda 
 
 
 def _open_deletions() -> Iterator[list[Any]]:
-    """Yield what is still to be deleted, in batches; what failed in one is not met again in the next."""
+    """Yield what is still to be deleted, in batches; a failure is not yielded again."""
     after = 0
     while True:
         rows = LakeDeletion.objects.filter(deleted_utc__isnull=True, deletion_seq__gt=after).order_by("deletion_seq")
@@ -213,7 +213,7 @@ def _delete_batch(lake: Lake, batch: list[Any]) -> tuple[list[DeletionTry], bool
 
 
 def _delete_folder(lake: Lake, folder: str, row: Any, *, is_alive: bool) -> None:
-    """Delete a run's folder, if it is that run's and the run is gone: a row alone proves neither."""
+    """Delete a run's folder, if it belongs to that run and the run is gone: a row alone proves neither."""
     if folder.rpartition("/")[2] != str(row.run_id):
         raise LakePathRefused(f"{folder[:200]!a} is not the folder of run {row.run_id}; it was not touched")
     if is_alive:

@@ -55,7 +55,7 @@ class ReviewStatus(StrEnum):
 
 
 class JobEventName(StrEnum):
-    """What ``llm.job_event`` can tell of a job."""
+    """The events that ``llm.job_event`` records."""
 
     ENQUEUED = "enqueued"
     PROMOTED = "promoted"
@@ -74,7 +74,7 @@ class JobEventName(StrEnum):
     HELD = "held"
     UNHELD = "unheld"
     PURGED = "purged"
-    """The job is gone: this event alone tells of it."""
+    """The job is deleted: only this event remains."""
 
 
 WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})

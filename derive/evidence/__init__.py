@@ -1,1 +1,1 @@
-"""Evidence: where it comes from, what is taken out of it, and the bounded bundle a model may look at."""
+"""Evidence: its sources, its redaction, and the bounded bundle that a model sees."""

@@ -1,8 +1,7 @@
-"""The evidence bundle: what a model may look at, bounded, redacted, hashed.
+"""The evidence bundle: what a model sees, bounded, redacted and hashed.
 
 Order of work: sorted by id, duplicates merged, control characters replaced, redacted, cut, hashed. Redaction comes
-before the cut, so that no secret is ever half cut and so passes as none, and before the hash, so that no hash tells
-of a secret.
+before the cut, so that no half-cut secret escapes it, and before the hash, so that no hash depends on a secret.
 
 The text is otherwise kept exactly as it came (line ends, composed and decomposed characters, typographic marks):
 a quote is held against it character by character. Only control characters other than tab, line feed and carriage
@@ -27,7 +26,7 @@ from derive.evidence.sources import SourceText
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _HASHED = tuple(sorted(EvidenceItem.model_fields))
 _DELIMITER_BYTES = 8
-"""64 random bits, in hexadecimal digits: nobody who writes evidence can guess them, and each costs few tokens."""
+"""64 random bits in hexadecimal: an author of evidence cannot guess them, and they cost few tokens."""
 
 NO_EVIDENCE = (
     "there is no evidence to ask about: give text in extra_params.evidence or in evidence_ref_json "
@@ -43,9 +42,9 @@ class _Shown:
 
 
 def build_bundle(sources: Iterable[SourceText], *, bounds: Bounds, redactor: Redactor) -> EvidenceBundle:
-    """Make the bundle of these sources; the same sources in any order make the same items and the same hash.
+    """Build the bundle of these sources; the same sources in any order give the same items and hash.
 
-    Items stand in the order of their ids (by code point), and the bounds are spent in that order. Equal items under
+    Items are ordered by id (by code point), and the bounds are spent in that order. Equal items under
     one id are merged and recorded as a cut. Raises InvalidInput for different texts under one id, EvidenceMissing
     when nothing but white space remains.
     """
@@ -86,7 +85,7 @@ def hash_items(items: Iterable[EvidenceItem]) -> str:
 
 
 def new_delimiter(items: Iterable[EvidenceItem]) -> str:
-    """Return random hexadecimal digits that stand in no item."""
+    """Return random hexadecimal digits that occur in no item."""
     texts = [text for item in items for text in (item.evidence_id, item.text)]
     while True:
         delimiter = secrets.token_hex(_DELIMITER_BYTES)
@@ -95,7 +94,7 @@ def new_delimiter(items: Iterable[EvidenceItem]) -> str:
 
 
 def bundle_faults(bundle: EvidenceBundle) -> tuple[str, ...]:
-    """Hash every item again and check the bundle against itself; say each fault, or nothing.
+    """Rehash every item and check the bundle against itself; return each fault.
 
     For a bundle that was stored (``EvidenceBundle.model_validate_json`` of ``evidence.json``).
     """

@@ -1,4 +1,4 @@
-"""The bundle of evidence that a run may look at, and what was left out of it."""
+"""The bundle of evidence that a run may use, and what was left out of it."""
 
 from typing import Literal
 
@@ -25,7 +25,7 @@ class EvidenceCut(Frozen):
 
 
 class EvidenceRedaction(Frozen):
-    """How often a pattern was replaced in an item; never what stood there."""
+    """How often a pattern was replaced in an item; never the replaced text."""
 
     evidence_id: str
     pattern: str
@@ -33,7 +33,7 @@ class EvidenceRedaction(Frozen):
 
 
 class EvidenceBundle(Frozen):
-    """What the model may look at. ``sha256`` covers the items alone: equal evidence has an equal hash."""
+    """What the model sees. ``sha256`` covers only the items: equal evidence has an equal hash."""
 
     items: tuple[EvidenceItem, ...]
     bounds: Bounds

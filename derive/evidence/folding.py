@@ -1,4 +1,4 @@
-"""Folds typography out of a text for comparison, and remembers where each character came from.
+"""Normalises typography for comparison, and maps each character back to its source.
 
 A model that copies a passage writes its plain form: ``fi`` for a ligature, ``"`` for a typographic quote, a word that
 was hyphenated over a line end in one piece. Folding both sides makes such a copy equal to its source. It changes how
@@ -60,8 +60,8 @@ _BREAK = "\u00ad"
 _BETWEEN_LETTERS = frozenset({"-", " ", _BREAK})
 _LETTERS_ONLY = str.maketrans(dict.fromkeys(_BETWEEN_LETTERS, ""))
 _MAX_TRIES = 50
-"""Places with the right letters and the wrong hyphens that are looked at for one quote: text of strangers may be made
-of nothing else."""
+"""Candidate places, with the right letters but other hyphens, checked per quote: hostile text may consist of nothing
+else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +101,13 @@ class Folded:
             place = self.text.find(wanted.text, end)
 
     def _find_across_breaks(self, wanted: "Folded") -> Iterator[tuple[int, int]]:
-        """Look where the letters are the same first: that takes linear time, and rarely leads astray."""
+        """Find equal letters first: that is linear, and rarely a false match."""
         marked, marks = self._marked
         letters, places = self._letters
         wanted_letters = wanted.text.translate(_LETTERS_ONLY)
         found, tries, done = letters.find(wanted_letters) if wanted_letters else -1, 0, 0
         if found < 0:
-            # Most quotes that are looked for in vain end here, before a pattern is compiled.
+            # Most quotes that do not occur end here, before a pattern is compiled.
             return
         pattern = _pattern(wanted)
         while found >= 0 and tries < _MAX_TRIES:
@@ -166,7 +166,7 @@ def count_word_characters(text: str) -> int:
 
 
 class _Folding:
-    """A text on its way to being folded; ``done`` is how far in the original."""
+    """A text being folded; ``done`` is the position in the original."""
 
     def __init__(self, original: str) -> None:
         self._original = original

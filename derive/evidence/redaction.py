@@ -1,4 +1,4 @@
-r"""Takes out of evidence what no model, lake or page should see: addresses, keys, tokens, telephone numbers.
+r"""Redacts what no model, lake or page should see: addresses, keys, tokens, telephone numbers.
 
 The patterns are a tuple to be extended or replaced: ``Redactor((*DEFAULT_PATTERNS, Pattern("badge", r"TK-\d{3}")))``.
 The patterns themselves, and what they take care to leave alone, are in ``redaction_patterns``.
@@ -21,7 +21,7 @@ _MAX_PASSES = 4
 
 @dataclass(frozen=True)
 class Redacted:
-    """A text without its secrets, and how often each pattern was replaced; never what stood there."""
+    """A redacted text, and how often each pattern was replaced; never the replaced text."""
 
     text: str
     counts: Mapping[str, int]
@@ -30,7 +30,7 @@ class Redacted:
 class Redactor:
     """Replaces every match of its patterns, in their order.
 
-    Redacting what was redacted changes nothing more. Raises ConfigurationError for a pattern that does not compile,
+    Redacting twice changes nothing more. Raises ConfigurationError for a pattern that does not compile,
     matches the empty text, or shares its name with another.
     """
 

@@ -1,6 +1,6 @@
-"""A file of redaction patterns of one's own, in TOML.
+"""A file of custom redaction patterns, in TOML.
 
-As in::
+For example::
 
     leave_out = ["phone"]           # default patterns not to use
 
@@ -36,8 +36,8 @@ class _RedactionFile(Frozen):
 def read_redactor(file: Path | None) -> Redactor:
     """Return the redactor with the default patterns, changed as the file says; without one, the default.
 
-    Raises ConfigurationError, naming the file and what is wrong in it. How long a pattern of one's own takes on hostile
-    evidence is its author's care: nested repeats can take for ever.
+    Raises ConfigurationError, naming the file and what is wrong in it. The run time of a custom pattern on hostile
+    evidence is its author's responsibility: nested repeats can take forever.
     """
     if file is None:
         return Redactor()

@@ -1,4 +1,4 @@
-"""What is taken out of evidence by default.
+"""What is redacted from evidence by default.
 
 Each expression works in linear time: runs are bounded or possessive (``++``, ``*+``), and a run is entered at its
 beginning only (the look-behind), so that a megabyte of one letter costs no more than a megabyte of prose.
@@ -31,7 +31,7 @@ class Pattern:
 PRIVATE_KEY = Pattern(
     "private_key",
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----))*+"
-    # A key whose end is missing is taken to the end of the text: rather too much than half a key.
+    # A key without its end is redacted to the end of the text: better too much than half a key.
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
     needs=("private key",),
 )

@@ -14,7 +14,7 @@ from derive.strict_types import Frozen, Guid, check_storable
 
 MAX_REFERENCES = 200
 MAX_TEXT_CHARACTERS = 1_000_000
-"""Of one inline text. What is over the bundle's bounds is cut later; this only keeps a job's row within reason."""
+"""Of one inline text. What exceeds the bundle's bounds is cut later; this only bounds a job's row."""
 
 _MAX_PROBLEMS = 10
 _DRIVE_OR_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -51,7 +51,7 @@ EvidenceText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS),
 
 
 class InlineEvidence(Frozen):
-    """One piece of evidence that the job itself carries."""
+    """One piece of evidence carried by the job itself."""
 
     evidence_id: EvidenceId
     source_uri: SourceUri | None = None
@@ -80,7 +80,7 @@ class EvidenceRef(Frozen):
 
     @property
     def provenance(self) -> str | None:
-        """Where the text comes from, as far as it is told."""
+        """Where the text comes from, if known."""
         if self.source_uri or self.url:
             return self.source_uri or self.url
         if self.document_id:
@@ -97,7 +97,7 @@ class EvidenceRefs(Frozen):
 
 
 def problems_in_words(error: ValidationError) -> str:
-    """Say what Pydantic found, field by field, without repeating the values; at most ten problems."""
+    """Return what Pydantic found, field by field, without the values; at most ten problems."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     said = [f"{_field(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in found]
     more = [f"and {len(said) - _MAX_PROBLEMS} more"] if len(said) > _MAX_PROBLEMS else []

@@ -1,7 +1,7 @@
 """Where evidence comes from: the job's own input, inline references, lake files, outputs of earlier runs.
 
-Nothing is fetched from a network: a URL or a document id is provenance. What reads the lake and earlier runs is
-handed in, so that this layer knows neither.
+Nothing is fetched from a network: a URL or a document id is provenance. The readers of the lake and of earlier runs are
+passed in, so this layer depends on neither.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from derive.evidence.references import (
 from derive.strict_types import Frozen, check_storable
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
-"""Of one lake file or output: far over any bundle's bounds, and what redaction works off in well under a second."""
+"""Of one lake file or output: far above any bundle's bounds, and redacted in well under a second."""
 
 ReadLake = Callable[[str], bytes]
 """Gives a lake file's bytes; raises LakeFileMissing, LakePathRefused or LakeUnavailable."""
@@ -31,7 +31,7 @@ _INLINE = TypeAdapter(tuple[InlineEvidence, ...])
 
 
 class SourceText(Frozen):
-    """One piece of evidence as it was found: not yet redacted, bounded or hashed."""
+    """One piece of evidence as read: not yet redacted, bounded or hashed."""
 
     evidence_id: str
     source_uri: str | None
@@ -45,7 +45,7 @@ def collect_sources(
     read_lake: ReadLake,
     read_run_output: ReadRunOutput,
 ) -> tuple[SourceText, ...]:
-    """Gather what a job's input holds inline and what its references point to, in that order.
+    """Collect what a job's input holds inline and what its references point to, in that order.
 
     Raises InvalidInput for a reference that is malformed, leads out of the lake or is not text; EvidenceMissing
     for one that points to what does not exist; whatever else the readers raise (LakeUnavailable) goes through.
@@ -60,7 +60,7 @@ def collect_sources(
 
 
 def inline_sources(job_input: Mapping[str, Any]) -> tuple[SourceText, ...]:
-    """Take the evidence out of the input envelope (``extra_params.evidence``); an input without it has none.
+    """Return the evidence of the input envelope (``extra_params.evidence``); an input without it has none.
 
     Raises InvalidInput when what stands there is no list of ``{"evidence_id", "source_uri", "text"}``.
     """

@@ -1,4 +1,4 @@
-"""How many tokens a prompt is, estimated by the scripts it is written in and learned from what models counted."""
+"""Token estimates of a prompt by its scripts, corrected by what models counted."""
 
 import re
 import threading
@@ -11,7 +11,7 @@ from math import ceil, exp, log
 from derive.errors import EvidenceTooLarge
 
 MIN_ANSWER_TOKENS = 256
-"""Room for an answer of two or three facts. With less, a prompt that fits could only be answered by a cut answer."""
+"""Room for an answer of two or three facts. With less, an answer would be cut off."""
 MIN_OBSERVATIONS = 3
 MIN_LEARNED_BYTES = 2_000
 """Of a script: with less of it seen, its learned rate says little."""
@@ -147,7 +147,7 @@ class _Learned:
         expected = sum(parts.values())
         off = log(tokens / expected)
         for script, part in parts.items():
-            # One surprising count, of a prompt that was cut say, is no reason to leave what any vocabulary can be.
+            # One surprising count, say of a cut prompt, must not push a rate beyond what any vocabulary has.
             learned = self._rates[script] * exp(off * part / expected)
             self._rates[script] = min(max(learned, _RATES[script].low / 2), _RATES[script].high * 1.5)
             self._seen[script] += make_up[script]
@@ -160,7 +160,7 @@ class _Learned:
 def check_fits(estimate: Estimate, num_ctx: int, *, answer_tokens: int = MIN_ANSWER_TOKENS) -> None:
     """Raise EvidenceTooLarge when even at its fewest tokens the prompt leaves no room for an answer in ``num_ctx``.
 
-    What may fit is asked: the server, with ``truncate: false``, has the last word.
+    What may fit is sent: the server, with ``truncate: false``, decides.
     """
     if estimate.low + answer_tokens > num_ctx:
         raise EvidenceTooLarge(

@@ -25,7 +25,7 @@ _MAX_ACTOR_CHARACTERS = 200
 
 
 class RecordRefused(ValueError):
-    """The record is no job that could be queued; the message says why, without repeating values."""
+    """The record is not a job that can be queued; the message says why, without values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class CheckedJob:
 class RecordCheck:
     """Checks records against the procedure's parameters, the registry, and each interrogation's input contract.
 
-    A job without a ``job_id`` gets ``import_id`` plus its line number: saying a line again then stores nothing
-    twice, and neighbours in a file are neighbours in the index. With a ``sender`` no record may name another actor.
+    A job without a ``job_id`` gets ``import_id`` plus its line number: a repeated line is not stored twice, and
+    neighbours in a file are neighbours in the index. With a ``sender`` no record may name another actor.
     """
 
     def __init__(self, registry: Registry, *, import_id: UUID, sender: str | None = None) -> None:

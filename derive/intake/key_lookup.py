@@ -1,6 +1,6 @@
-"""A look at the dedupe keys of a file before it is queued: which are held, and which stand in it twice.
+"""Look up the dedupe keys of a file before it is queued: which are held, and which occur twice.
 
-A foretelling: what is held may change until the file is queued, and only the queue's answers are true.
+A prediction: what is held may change until the file is queued; only the queue's answers are final.
 """
 
 from array import array

@@ -1,6 +1,6 @@
 """Records out of a stream of bytes: JSONL or CSV with a header, one at a time, in bounded memory.
 
-Nothing in a file makes this raise: what cannot be read is a record that says why.
+No content of a file raises: an unreadable record says why.
 """
 
 import csv

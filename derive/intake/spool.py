@@ -1,4 +1,4 @@
-"""Checked jobs on disk, between the pass that checks every line and the pass that queues them."""
+"""Checked jobs on disk, between the checking pass and the queueing pass."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

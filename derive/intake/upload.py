@@ -33,11 +33,11 @@ from derive.sql.reading import reading
 FILE, GOOD, BAD, MARKS, LOCK = "file", "good", "bad", "marks", "lock"
 STATE, NEXT_STATE = "state.json", "next-state.json"
 MAX_HOLDERS = 20
-"""Duplicates that are told with the job that holds their key."""
+"""Duplicates that are shown with the job that holds their key."""
 
 
 class Upload:
-    """An upload in its folder. Every step may be said again, by whatever process; two at once are one and a refusal."""
+    """An upload in its folder. Every step is repeatable, by any process; of two at once one is refused."""
 
     def __init__(self, folder: Path, *, import_id: UUID) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Upload:
         self._write(state)
 
     def state(self) -> UploadState:
-        """Return how far it has come; raise UploadRefused when it is gone."""
+        """Return its progress; raise UploadRefused when it is gone."""
         try:
             return UploadState.model_validate_json((self.folder / STATE).read_bytes())
         except FileNotFoundError:
@@ -197,7 +197,7 @@ class _Portion:
             if end is not None and (time.monotonic() > end or self._counted().gave_up):
                 self._next_line = record.line
                 return
-            # Reading anew what was checked before is no part of the time, so that every step comes on.
+            # Rereading what was checked before does not count, so that every step makes progress.
             end = end or time.monotonic() + self._seconds
             yield record
 

@@ -1,4 +1,4 @@
-"""How far an upload has come, as its folder remembers it."""
+"""An upload's progress, as stored in its folder."""
 
 from derive.intake.line_format import LineFormat
 from derive.strict_types import Frozen, Guid, Utc

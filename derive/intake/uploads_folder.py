@@ -1,6 +1,6 @@
 """The uploads that are kept: each in a folder below its owner's, for a day.
 
-Only numbers and ids ever become part of a path; names of files are told, never used.
+Only numbers and ids ever become part of a path; file names are shown, never used.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class UploadsFolder:
         self._root = root
 
     def new_file(self) -> Any:
-        """Return a new open file for what is still arriving; it is gone when it is closed, unless it was kept."""
+        """Return a new open file for an upload; it is deleted on close unless kept."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         return NamedTemporaryFile(dir=self._root, prefix=_ARRIVING)
 
@@ -51,7 +51,7 @@ class UploadsFolder:
         return upload
 
     def find(self, owner: int, import_id: UUID) -> Upload:
-        """Return an owner's upload; raise UploadRefused when it is not kept any longer."""
+        """Return an owner's upload; raise UploadRefused when it is no longer kept."""
         upload = Upload(self._place(owner, import_id), import_id=import_id)
         if _is_over(upload.folder):
             raise UploadRefused("This upload is no longer kept: upload the file again.")
@@ -68,12 +68,12 @@ class UploadsFolder:
         return sorted(found, key=lambda one: one[1].uploaded_utc, reverse=True)
 
     def discard(self, upload: Upload) -> None:
-        """Delete an upload; raise UploadRefused while a step is at work on it."""
+        """Delete an upload; raise UploadRefused while a step is running."""
         with upload.locked():
             shutil.rmtree(upload.folder)
 
     def sweep(self) -> None:
-        """Delete everybody's uploads that are over, and what arrived and was left."""
+        """Delete all expired uploads and abandoned files."""
         for owner in _folders(self._root):
             for folder in _folders(owner):
                 if _is_over(folder):

@@ -1,1 +1,1 @@
-"""Where the lake keeps its bytes: a local folder, or what fsspec reaches. ``derive.lake`` is their one caller."""
+"""Where the lake stores its bytes: a local folder, or what fsspec reaches. Only ``derive.lake`` calls it."""

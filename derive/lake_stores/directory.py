@@ -1,4 +1,4 @@
-"""A folder of a local lake held open, so that what is done in it is done there whatever becomes of its name.
+"""A folder of a local lake held open, so that operations stay in it even if its name changes.
 
 Every step goes from an open folder to a name directly in it and never follows a symbolic link. This is the only
 file of the lake that talks to the operating system.
@@ -18,7 +18,7 @@ from derive.errors import LakeConflict, LakePathRefused
 # What other platforms lack is 0: there the checks by ``lstat`` stand alone.
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
-# A named pipe put in a file's place would otherwise block the opener for ever.
+# A named pipe in a file's place would otherwise block the opener forever.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 # Windows would otherwise turn the line ends in the bytes.
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -41,7 +41,7 @@ class Directory:
         self._fd = descriptor
 
     def close(self) -> None:
-        """Let go of the folder; may be repeated."""
+        """Close the folder; may be repeated."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -100,7 +100,7 @@ class Directory:
         return descriptor
 
     def publish(self, hidden: str, name: str) -> None:
-        """Give a finished file its name in one step, never over another file. Raises FileExistsError, OSError.
+        """Rename a finished file in one step, never over another file. Raises FileExistsError, OSError.
 
         ``renameat2`` where the kernel and the file system know it; else a hard link; else, where there are none
         (exFAT, some network mounts), a rename under a lock that every writer of this project takes.
@@ -145,7 +145,7 @@ class Directory:
         os.rmdir(name, dir_fd=self._fd)
 
     def scan(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield each name in the folder with its facts, links not followed; what vanishes meanwhile is left out."""
+        """Yield each name in the folder with its facts, links not followed; what vanishes meanwhile is skipped."""
         for name in sorted(self._names()):
             try:
                 facts = self._lstat(name)

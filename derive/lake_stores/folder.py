@@ -14,10 +14,9 @@ _CHUNK_BYTES = 1 << 20
 
 
 class OpenFolder:
-    """A folder of the lake held open, each of its files one step away.
+    """A folder of the lake held open; a context manager, for one thread at a time. Raises as the lake does.
 
-    ``entries`` tells by name what stood in it when it was opened: nothing when it is not there. A context manager; one
-    thread at a time. Raises as the lake does.
+    ``entries`` holds, by name, its content when it was opened: nothing when it does not exist.
     """
 
     def __init__(self, store: Store, uri: str) -> None:
@@ -52,7 +51,7 @@ class OpenFolder:
             return hash_of(stream)
 
     def close(self) -> None:
-        """Let go of the folder; may be repeated."""
+        """Close the folder; may be repeated."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None

@@ -1,4 +1,4 @@
-"""The lake's own file: an id that the database knows too, so that no other folder is taken for the lake."""
+"""The lake's own file: an id that the database knows too, so no other folder is mistaken for the lake."""
 
 import json
 from uuid import UUID

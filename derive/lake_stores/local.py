@@ -131,7 +131,7 @@ class LocalStore:
         try:
             root = open_directory(self.root)
         except FileNotFoundError as error:
-            # A root that was there and is gone was unmounted or moved: a new one would hide what is in the old.
+            # A root that has disappeared was unmounted or moved: a new one would hide the old content.
             if not create or self._identity is not None or self._lake_id is not None:
                 raise describe_unavailable(self.root, error) from error
             _create_root(Path(self.root))
@@ -146,7 +146,7 @@ class LocalStore:
         return root
 
     def _recognise(self, root: Directory) -> None:
-        """Refuse a root that is another than before for a reason nobody would want; raise LakeUnavailable."""
+        """Refuse a root that has changed unexpectedly; raise LakeUnavailable."""
         identity = root.identity
         with self._lock:
             known = self._identity
@@ -179,10 +179,10 @@ class LocalStore:
 
     @contextlib.contextmanager
     def reading(self, uri: str) -> Iterator[None]:
-        """As ``Store.reading``; tells what concerns this one path from what concerns the lake as a whole.
+        """As ``Store.reading``; separates faults of one path from faults of the lake as a whole.
 
-        A file this account may not read is refused for good: given back as ``lake_unavailable``, its job would
-        come round for ever, since the probe of the whole lake succeeds.
+        A file this account may not read is refused for good: given back as ``lake_unavailable``, its job would be
+        retried forever, since the probe of the whole lake succeeds.
         """
         try:
             yield
@@ -190,7 +190,7 @@ class LocalStore:
             raise self.fault_in_reading(uri, error) from error
 
     def fault_in_reading(self, uri: str, error: OSError | LakeConflict) -> LakeError | LakeUnavailable:
-        """Return what ``reading`` raises for what went wrong."""
+        """Return what ``reading`` raises for an error."""
         if isinstance(error, FileNotFoundError | LakeConflict):
             return LakeFileMissing(f"{uri} is not in the lake")
         if isinstance(error, PermissionError):
@@ -199,7 +199,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _unavailable_at(self, uri: str = "") -> Iterator[None]:
-        """Map what the operating system says, once and for all; ``uri`` is what was asked for."""
+        """Map an error of the operating system; ``uri`` is what was asked for."""
         try:
             yield
         except OSError as error:

@@ -1,9 +1,9 @@
 """The lake in an object store, by the fsspec package that serves it.
 
-A put there is whole or not at all. Each looks first whether the name is taken, and is exclusive where the store has a
+A put there is all or nothing. Each looks first whether the name is taken, and is exclusive where the store has a
 condition for that (S3's ``If-None-Match``, Azure's ``overwrite=False``). A store that ignores the condition, as some
 that speak S3 do, does not keep two *processes* apart that write one name with other bytes at the same moment; run
-folders bear the run's own id and have one writer, so that none meets it.
+folders have the run's id and one writer, so they are not affected.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class ObjectStore:
         """Open the store; ``shown`` is the URL without its secrets. Raises ConfigurationError."""
         scheme = url.split("://", 1)[0].lower()
         package, extra = SERVED_BY[scheme]
-        # Imported here: a worker on a local folder should not carry it in its memory.
+        # Imported here: a worker on a local folder should not load it.
         from fsspec.core import url_to_fs
 
         try:
@@ -169,7 +169,7 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _unavailable_at(self, uri: str = "") -> Iterator[None]:
-        """Map what the store's package raises, once and for all."""
+        """Map what the store's package raises."""
         try:
             yield
         except HolocronError:
@@ -201,11 +201,11 @@ class ObjectFolder:
         return self._store.open_file(f"{self._folder}/{name}")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: nothing is held open."""
 
 
 class ObjectSpool:
-    """Bytes that wait for their end, beyond a megabyte in an unnamed file of this machine."""
+    """Buffered bytes, beyond a megabyte in an unnamed local file."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri

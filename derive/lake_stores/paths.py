@@ -1,4 +1,4 @@
-"""What a lake file may be called: one rule for every store, so that a name means the same on each.
+"""Names of lake files: one rule for every store, so a name means the same on each.
 
 A ``lake_uri`` is relative to the lake's root: parts joined by ``/``. Refused is whatever could leave the root, or
 would be another file on another store: ``..``, an absolute path, a drive, a backslash, a percent-encoded character,

@@ -1,7 +1,6 @@
-"""Files of a local lake on their way from a hidden name to their own.
+"""Files of a local lake between their hidden name and their final one.
 
-Whatever dies half-way leaves hidden names behind and nothing else: a name is given only to a file that is whole and
-has been synced.
+A crash leaves only hidden names behind: only a complete, synced file gets its name.
 """
 
 import contextlib
@@ -40,14 +39,14 @@ class ReachedFolder:
         self.directory = child
 
     def close(self) -> None:
-        """Let go of every folder held; may be repeated."""
+        """Close every open folder; may be repeated."""
         for _, above in self.unsettled:
             above.close()
         self.directory.close()
 
 
 class LocalSpool:
-    """A hidden file that takes bytes as they come."""
+    """A hidden file that is written as bytes arrive."""
 
     def __init__(self, where: str, place: ReachedFolder, name: str) -> None:
         """Create the file in the place, which is the spool's own from here on. Raises OSError."""
@@ -58,7 +57,7 @@ class LocalSpool:
         self._descriptor = place.directory.create_file(self.hidden)
 
     def write(self, data: bytes) -> None:
-        """As ``SpoolFile.write``; not buffered, so that what came is there to look at while the model still talks."""
+        """As ``SpoolFile.write``; unbuffered, so the bytes can be read while the model is still answering."""
         try:
             write_fully(self._descriptor, data)
         except OSError as error:
@@ -75,7 +74,7 @@ class LocalSpool:
 
     def abandon(self) -> None:
         """As ``SpoolFile.abandon``."""
-        # A lake that fails here fails the run elsewhere too; what stays is a hidden name.
+        # A lake that fails here fails the run elsewhere too; only a hidden name remains.
         with contextlib.suppress(OSError):
             self._close_file()
         if self.hidden is not None:
@@ -100,7 +99,7 @@ class FolderStage:
         self._folder = folder
 
     def take_over(self, spool: LocalSpool) -> None:
-        """Let a spooled file wait. Raises OSError."""
+        """Queue a spooled file. Raises OSError."""
         self.waiting.append((spool.hand_over(), spool.name))
 
     def write(self, files: Mapping[str, bytes]) -> None:
@@ -136,7 +135,7 @@ class FolderStage:
             del self.waiting[0]
 
     def close(self) -> None:
-        """Remove what still waits; may be repeated, never raises."""
+        """Remove the files still waiting; may be repeated, never raises."""
         for hidden, _ in self.waiting:
             with contextlib.suppress(OSError):
                 self._directory.unlink(hidden)
@@ -171,7 +170,7 @@ def write_fully(descriptor: int, data: bytes) -> None:
 def remove_tree(parent: Directory, name: str) -> None:
     """Remove a folder and all in it; links are removed, never followed. What is not there is fine. Raises OSError.
 
-    Raises LakeUnavailable when somebody goes on writing into it.
+    Raises LakeUnavailable when another process keeps writing into it.
     """
     for _ in range(_DELETE_ATTEMPTS):
         try:
@@ -190,7 +189,7 @@ def remove_tree(parent: Directory, name: str) -> None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            # Somebody wrote into it meanwhile: look again. Some systems say EEXIST.
+            # Another process wrote into it meanwhile: try again. Some systems say EEXIST.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
     raise LakeUnavailable(f"'{name}' in the lake cannot be deleted: it keeps filling; stop its run first.")

@@ -1,6 +1,6 @@
-"""What a store under the lake promises, and what its failures are called.
+"""The interface of a store under the lake, and its errors.
 
-Two stores keep the promise: ``local`` on a folder, ``objects`` on what fsspec reaches.
+Two stores implement it: ``local`` on a folder, ``objects`` on what fsspec reaches.
 """
 
 import errno
@@ -22,20 +22,20 @@ class Entry(NamedTuple):
 
 
 class SpoolFile(Protocol):
-    """Bytes on their way into a file that nobody sees yet."""
+    """Bytes of a file that is not visible yet."""
 
     def write(self, data: bytes) -> None:
         """Append the bytes; raise LakeUnavailable."""
 
     def abandon(self) -> None:
-        """Let go of everything held and remove what was written; may be repeated, never raises."""
+        """Close everything and remove what was written; may be repeated, never raises."""
 
 
 class FolderReader(Protocol):
-    """One folder held open: whatever becomes of its name, this is the folder that is read. One thread at a time."""
+    """One folder held open, and read even if its name changes. One thread at a time."""
 
     def entries(self) -> list[Entry]:
-        """Return what stands in it by name, hidden names left out."""
+        """Return its entries by name, without hidden ones."""
 
     def read(self, name: str, *, max_bytes: int) -> bytes:
         """Return the first ``max_bytes`` bytes of a file directly in it, or all; raise as ``Store.open_file``."""
@@ -44,11 +44,11 @@ class FolderReader(Protocol):
         """Open a file directly in it; called within ``Store.reading``, which says what is raised."""
 
     def close(self) -> None:
-        """Let go of the folder; may be repeated."""
+        """Close the folder; may be repeated."""
 
 
 class Store(Protocol):
-    """Where the lake's bytes are. Paths have passed ``check_uri``; every method may be called from any thread.
+    """The store of the lake's bytes. Paths have passed ``check_uri``; every method may be called from any thread.
 
     Raises LakeUnavailable when the store as a whole cannot do its work.
     """
@@ -63,8 +63,8 @@ class Store(Protocol):
     ) -> None:
         """Make the spooled file, then ``files`` in their order, then ``last`` appear in the folder, durably.
 
-        No name ever shows part of its bytes. ``last`` appears only when all before it is durable. A name that holds
-        the same bytes is left alone; one that holds others raises LakeConflict and keeps them.
+        No name is ever visible with part of its bytes. ``last`` appears only when all before it is durable. A name that
+        holds the same bytes is left alone; one that holds others raises LakeConflict and keeps them.
         """
 
     def spool(self, folder: str, name: str) -> SpoolFile:
@@ -116,7 +116,7 @@ def describe_unavailable(where: str, error: Exception) -> LakeUnavailable:
     """Turn what a store raised into LakeUnavailable: where, what happened, what to do."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        # What comes from an object store bears no number.
+        # An object store's errors have no errno.
         number = next((number for kind, number in _NUMBERS.items() if isinstance(error, kind)), None)
     if number is None:
         why = f"{type(error).__name__}; check the store, the network and the credentials"

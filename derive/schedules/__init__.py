@@ -1,4 +1,4 @@
-"""Schedules: what happens by itself, on the times people planned and on the database's clock.
+"""Schedules: automatic tasks at planned times, on the database's clock.
 
 ``manage.py qcluster`` is django-q2: its scheduler looks at its rows every 30 seconds and has its processes call the
 functions of ``tasks``, each one of ``system_tasks``. A task runs in ``single_flight`` (one holder a task in the whole

@@ -48,7 +48,7 @@ def reap(deadline: Deadline) -> TaskResult:
 
 
 def promote(deadline: Deadline) -> TaskResult:
-    """Make the jobs ready whose time has come."""
+    """Promote the jobs whose time has come."""
     queue, promoted = JobQueue(), 0
     while not deadline.is_over:
         batch = queue.promote(max_rows=BATCH)

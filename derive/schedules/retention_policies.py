@@ -19,11 +19,11 @@ from derive.states import ENDED, JobStatus
 
 COUNT_TO = 10_000
 MOST_JOBS = 100_000
-"""The most that one policy purges at a time."""
+"""The most jobs that one policy purges per run."""
 
 
 class _TimeIsUp(Exception):
-    """Ends a purge or a sealing between two of its batches; the next one goes on."""
+    """Ends a purge or a sealing between two batches; the next run continues."""
 
 
 def ages_of(policy: RetentionPolicy) -> dict[JobStatus, timedelta]:
@@ -80,7 +80,7 @@ def _counted(report: PurgeReport) -> str:
 
 
 def delete_purged_files(deadline: Deadline) -> TaskResult:
-    """Delete from the lake what earlier purges, whoever's, left there."""
+    """Delete from the lake what earlier purges left."""
     report = PurgeReport(dry_run=False)
 
     def watch(_report: PurgeReport) -> None:

@@ -1,4 +1,4 @@
-"""Retry policies: ended jobs queued anew, by what they are and why they ended; each so often and no more.
+"""Retry policies: requeue ended jobs by what they are and why they ended, a bounded number of times.
 
 How often a policy has queued a job anew stands in the job's own history, under the policy's name; nothing else has to
 be kept for it. So a job that fails for ever the same way is left alone in the end, and said to be.
@@ -26,7 +26,7 @@ from derive.states import REQUEUEABLE, JobStatus
 RETRYABLE = tuple(sorted(status.value for status in REQUEUEABLE))
 COUNT_TO = 10_000
 MOST_JOBS = 5_000
-"""The most that one policy queues anew at a time."""
+"""The most jobs that one policy requeues per run."""
 MOST_REQUEUES = 1_000
 PAGE = 1_000
 """Jobs that are read at a time, with what was done to them; a statement of SQL Server takes 2,100 parameters."""
@@ -38,7 +38,7 @@ def lines_of(text: str) -> list[str]:
 
 
 class _Match(NamedTuple):
-    """A job that a policy is about, and how often that policy has queued it anew already."""
+    """A job that a policy matches, and how often that policy has requeued it."""
 
     finished_utc: datetime
     job_seq: int
@@ -49,7 +49,7 @@ class _Match(NamedTuple):
 
 @dataclass(frozen=True)
 class RetryPreview:
-    """What a policy would find now: jobs to queue anew, and those that it leaves alone, their limit reached."""
+    """What a policy would find now: jobs to requeue, and those left alone because their limit is reached."""
 
     ready: int
     exhausted: int
@@ -58,7 +58,7 @@ class RetryPreview:
 
 
 def preview_retries(policy: RetryPolicy) -> RetryPreview:
-    """Return what the policy is about now; raise QueueError."""
+    """Return what the policy would do now; raise QueueError."""
     ready = exhausted = 0
     for match in _matches(policy, database_now()):
         if ready + exhausted == COUNT_TO:
@@ -81,7 +81,7 @@ class _Done:
 
 
 def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
-    """Queue anew at most ``max_jobs`` of the policy's jobs, those that ended first."""
+    """Requeue at most ``max_jobs`` of the policy's jobs, those that ended first."""
     most, done = min(policy.max_jobs, MOST_JOBS), _Done()
     batch: list[JobRef] = []
     taken = 0
@@ -133,7 +133,7 @@ def _of_status(policy: RetryPolicy, now: datetime, status: str) -> Iterator[_Mat
 
 
 def _requeues(policy: RetryPolicy, job_ids: list[UUID]) -> Counter[UUID]:
-    """Return how often the policy has queued each of these jobs anew."""
+    """Return how often the policy has requeued each of these jobs."""
     events = JobEvent.objects.filter(job_id__in=job_ids, event="requeued", actor=policy.actor)
     return Counter(reading(lambda: list(events.values_list("job_id", flat=True))))
 

@@ -1,4 +1,4 @@
-"""Single flight: a task has one holder in the whole database, however many schedulers there are, on its clock.
+"""Single flight: a task has one holder in the whole database, on its clock, however many schedulers run.
 
 A task's row is taken by one statement that finds it free, which the database does for one of many. It is held for the
 task's bound in time, no transaction is open meanwhile, and whoever died with it loses it when that has passed. What a
@@ -26,7 +26,7 @@ from derive.sql.clock import database_now
 log = logging.getLogger(__name__)
 
 SLACK_SECONDS = 60
-"""For how much longer than its bound a task is held: it ends by itself before anybody else may begin."""
+"""How much longer than its bound a task is held: it stops before another holder may start."""
 AHEAD_SECONDS = 60
 """Past the longest that a task can be held: held until then, it was taken by a clock that was put back since."""
 MAX_MESSAGE = 2_000
@@ -37,7 +37,7 @@ class TaskOutcome(StrEnum):
 
     DONE = "done"
     IDLE = "idle"
-    """There was nothing to do: no row is kept of it."""
+    """There was nothing to do: no row is kept."""
     SKIPPED = "skipped"
     FAILED = "failed"
 
@@ -74,9 +74,9 @@ class _Held:
 def run_single_flight(
     task: str, act: Callable[[Deadline], TaskResult], *, seconds: float, not_within_seconds: float = 0
 ) -> TaskResult | None:
-    """Run a task unless somebody is at it or began it less than ``not_within_seconds`` ago; then return None.
+    """Run a task unless it is running or started less than ``not_within_seconds`` ago; then return None.
 
-    A failure is recorded and told, not raised: it shows in the admin. Raises QueueError or Django's own when the
+    A failure is recorded and logged, not raised: the admin shows it. Raises QueueError or Django's own when the
     database cannot be asked, and whatever ends the process (a time-out), which is recorded first.
     """
     held = _take(task, seconds=seconds, not_within_seconds=not_within_seconds)
@@ -123,7 +123,7 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
 
 
 def _record(held: _Held, result: TaskResult) -> None:
-    """Write how it went, and give the task back."""
+    """Record the result and release the task."""
     now = database_now()
     failed = result.outcome is TaskOutcome.FAILED
     if result.outcome is not TaskOutcome.IDLE:
@@ -144,14 +144,14 @@ def _record(held: _Held, result: TaskResult) -> None:
     }
     if not failed:
         values["succeeded_utc"] = now
-    # Only while it is ours: somebody else may have taken it over.
+    # Only while it is ours: another process may have taken it over.
     TaskState.objects.filter(name=held.task, token=held.token).update(**values)
     if result.outcome is not TaskOutcome.IDLE:
         _keep(held, result, now)
 
 
 def _keep(held: _Held, result: TaskResult, now: datetime) -> None:
-    """Keep a row of it; what says the same as the row before it is counted there."""
+    """Keep a row of it; an equal result is counted in the row before it."""
     text = result.text[:MAX_MESSAGE]
     last = ScheduleRun.objects.filter(task=held.task).order_by("-id").first()
     if (

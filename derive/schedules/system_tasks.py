@@ -38,7 +38,7 @@ class SystemTask:
         return f"{TASKS_MODULE}.{self.name}"
 
     def run(self) -> str:
-        """Run it, if nobody is at it; return what it said."""
+        """Run it unless it is running; return its result."""
         result = run_single_flight(
             self.name, self.act, seconds=self.seconds, not_within_seconds=self.not_within_seconds
         )

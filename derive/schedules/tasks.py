@@ -9,7 +9,7 @@ def reap() -> str:
 
 
 def promote() -> str:
-    """Make the jobs ready whose time has come."""
+    """Promote the jobs whose time has come."""
     return SYSTEM_TASKS["promote"].run()
 
 
@@ -29,7 +29,7 @@ def retention_policies() -> str:
 
 
 def delete_purged_files() -> str:
-    """Delete from the lake what purges left there."""
+    """Delete files that purges left in the lake."""
     return SYSTEM_TASKS["delete_purged_files"].run()
 
 
@@ -39,7 +39,7 @@ def seal() -> str:
 
 
 def roll_up() -> str:
-    """Count what happened by the hour."""
+    """Roll events up into hours."""
     return SYSTEM_TASKS["roll_up"].run()
 
 
@@ -49,5 +49,5 @@ def verify_sample() -> str:
 
 
 def tidy() -> str:
-    """Remove what nobody looks at any more."""
+    """Remove outdated rows and files."""
     return SYSTEM_TASKS["tidy"].run()

@@ -1,4 +1,4 @@
-"""Calls of a stored procedure: rendered for the engine, durable, and said again where that is safe."""
+"""Calls of a stored procedure: rendered for the engine, durable, and retried where that is safe."""
 
 import random
 import time
@@ -29,11 +29,11 @@ MAX_CONTENDED_TRIES = 6
 FIRST_PAUSE_SECONDS = 0.02
 MAX_LOST_TRIES = 2
 IDLE_SECONDS = 1.0
-"""A connection unused for longer is asked whether it still lives: an idle worker survives a server's restart."""
+"""A connection idle for longer is checked before use: an idle worker survives a server's restart."""
 
 _last_used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
 _cursors: WeakKeyDictionary[BaseDatabaseWrapper, psycopg.Cursor[Row]] = WeakKeyDictionary()
-"""One for each connection: a new one for each call would look up how every column is read, 40 µs a call (measured)."""
+"""One per connection: a new one per call would look up how every column is read, 40 µs a call (measured)."""
 
 
 @lru_cache(maxsize=256)
@@ -63,7 +63,7 @@ def call(using: str, procedure: Procedure, arguments: Mapping[str, Any]) -> Sequ
 
     Raises:
         InsideTransaction: the caller has a transaction open; nothing was sent.
-        QueueError: whatever else ``faults.CONSEQUENCES`` names; nothing that a driver raises passes it by.
+        QueueError: everything else, as ``faults.CONSEQUENCES`` maps it; no driver's error gets through.
     """
     connection = connections[using]
     return _until_done(connection, procedure, lambda: _send(connection, procedure, arguments))
@@ -76,13 +76,12 @@ def call_as_one(
     *,
     before_commit: Callable[[list[Sequence[Row]]], object],
 ) -> list[Sequence[Row]]:
-    """Call a repeatable procedure several times in one transaction, so that all of it is done or nothing.
+    """Call a repeatable procedure several times in one transaction: all or nothing.
 
-    What ends one of the calls undoes them all. Then the whole is said again where ``call`` would say the one again, in
-    a new transaction and with ``calls`` asked anew: never the rest in a transaction that is lost. ``before_commit`` is
-    told of all answers. Whatever it or ``calls`` raises undoes all as well, and is raised.
-
-    Raises what ``call`` raises: nothing is done then, but after CommitUnanswered nobody knows.
+    An error in one call rolls all of them back. Where ``call`` would retry, the whole is retried in a new transaction
+    with a fresh iteration of ``calls``, never only the rest. ``before_commit`` receives all answers. Whatever it or
+    ``calls`` raises rolls back too, and is raised. Raises what ``call`` raises: nothing is done then, but after
+    CommitUnanswered the outcome is unknown.
     """
     connection = connections[using]
     may_be_done = False
@@ -113,7 +112,7 @@ def call_as_one(
 
 
 def _until_done(connection: BaseDatabaseWrapper, procedure: Procedure, act: Callable[[], _Rows]) -> _Rows:
-    """Do what is a transaction of its own, again where that is safe; raise what ``call`` says."""
+    """Run one whole transaction, retried where that is safe; raise as ``call`` does."""
     contended = lost = 0
     while True:
         try:
@@ -140,12 +139,12 @@ def _until_done(connection: BaseDatabaseWrapper, procedure: Procedure, act: Call
 
 
 def pause_after(tries: int) -> None:
-    """Wait before what was contended is said again: the longer the more tries there were, and never all alike."""
+    """Back off with jitter before retrying a contended call."""
     time.sleep(FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 (jitter)
 
 
 def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:
-    """Connect if need be, and refuse a connection on which the call would not be a transaction of its own."""
+    """Connect if needed; refuse a connection that is already inside a transaction."""
     if connection.in_atomic_block:
         raise InsideTransaction(f"{procedure.name}: this call is durable and cannot be part of a longer transaction")
     if connection.connection is None:
@@ -173,7 +172,7 @@ def _is_usable(connection: BaseDatabaseWrapper) -> bool:
 
 
 def drop_connection(connection: BaseDatabaseWrapper) -> None:
-    """Close a connection that is of no more use, whatever state it is in."""
+    """Close an unusable connection, whatever state it is in."""
     with suppress(*DATABASE_ERRORS), driver_errors():
         connection.close()
     connection.connection = None
@@ -191,7 +190,7 @@ def _send(connection: BaseDatabaseWrapper, procedure: Procedure, arguments: Mapp
 
 
 def _send_postgresql(connection: BaseDatabaseWrapper, sql: str, values: tuple[Any, ...]) -> Sequence[Row]:
-    """Send below Django's cursor, which binds on the client: bound on the server, a call is prepared once."""
+    """Send below Django's cursor, which binds on the client; bound on the server, a call is prepared once."""
     raw: psycopg.Connection[Row] = connection.connection
     cursor = _cursors.get(connection)
     if cursor is None or cursor.connection is not raw:

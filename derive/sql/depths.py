@@ -1,6 +1,6 @@
-"""The queue's numbers, each out of a bounded read: of a million jobs only the first rows of an index are looked at.
+"""The queue's depths by bounded reads: of a million jobs only the first rows of an index are read.
 
-Raises QueueError, as every reading here does.
+Everything here raises QueueError.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from derive.states import LIVE, JobStatus
 LIVE_CAP = 5_000
 """Jobs of one state that are counted, the longest waiting first."""
 ENDED_CAP = 1_000
-"""So of the states in which jobs stay: what matters there is that there are any, and how fast they come."""
+"""The same for states in which jobs stay: what matters is whether there are any, and how fast they arrive."""
 
 WORKER_ALIVE_SECONDS = 120
 """A worker is alive whose last heartbeat is younger: the default lease."""
@@ -42,7 +42,7 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class WorkersAlive:
-    """Workers heard of lately: how many go on and how many are stopping, and the slots and runs of those that go on."""
+    """Workers with a recent heartbeat: how many are active or stopping, and the slots and runs of the active ones."""
 
     alive: int
     stopping: int
@@ -71,7 +71,7 @@ def read_depths(status: JobStatus) -> list[Depth]:
 
 
 def read_workers_alive() -> WorkersAlive:
-    """Count the workers heard of lately, and what those do that are not stopping."""
+    """Count the workers with a recent heartbeat, and the slots and runs of those that are not stopping."""
     engine = engine_of(connection)
     stops = "stopping" if engine is Engine.POSTGRESQL else "stopping = 1"
     columns = ", ".join(

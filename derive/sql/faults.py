@@ -1,4 +1,4 @@
-"""What a database's error means to the queue: read once, here, whatever driver raised it.
+"""What a database's error means to the queue, decided in one place for every driver.
 
 PostgreSQL's driver gives a SQLSTATE. pyodbc ends its text with the server's number in brackets. mssql_python gives
 neither number nor SQLSTATE, only its own words for the SQLSTATE and the server's text (mssql_python/exceptions.py);
@@ -48,7 +48,7 @@ STRAY_ERRORS = (RuntimeError, SystemError, OSError)
 
 
 class DriverBroke(DjangoDatabaseError):
-    """A driver raised something that is no database error: its connection is not to be used again."""
+    """A driver raised something other than a database error: its connection must not be used again."""
 
 
 class NotEncodable(DjangoDatabaseError):
@@ -57,7 +57,7 @@ class NotEncodable(DjangoDatabaseError):
 
 @contextmanager
 def driver_errors(kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
-    """Turn whatever a driver raises in the block into a database error; of its stray ones those of ``kinds``.
+    """Turn whatever a driver raises in the block into a database error; of other exceptions only ``kinds``.
 
     SQL Server's driver raises a bare RuntimeError after some time-outs and broken connections (measured), and C++'s
     other exceptions come as ValueError, IndexError or MemoryError. ImproperlyConfigured, a driver that cannot be loaded
@@ -79,7 +79,7 @@ _SERVER_NUMBER = re.compile(r"\((\d{2,6})\) \(SQL")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what it was raised from: Django wraps the drivers' errors."""
+    """Yield the error and its causes: Django wraps the drivers' errors."""
     current: BaseException | None = error
     while current is not None:
         yield current

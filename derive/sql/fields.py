@@ -1,4 +1,4 @@
-"""Two model fields whose parameters have the type of the column on both engines.
+"""Two model fields whose parameters have the column's type on both engines.
 
 mssql-django 2.0 keeps a UUID as ``char(32)`` and sends it as 32 hex digits, which ``uniqueidentifier``
 refuses; and with USE_TZ it sends times as ``datetimeoffset``, to which SQL Server converts the whole

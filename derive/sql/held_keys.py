@@ -1,4 +1,4 @@
-"""Which dedupe keys are held: by live and succeeded jobs, whose key nobody else can queue."""
+"""Which dedupe keys are held, by live or succeeded jobs."""
 
 from collections.abc import Sequence
 

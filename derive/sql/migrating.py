@@ -1,4 +1,4 @@
-"""What ``manage.py migrate`` does beyond Django: a migration names a script, procedures follow the tree."""
+"""What ``manage.py migrate`` does beyond Django: run the script that a migration names, and update procedures."""
 
 import sys
 from importlib import import_module

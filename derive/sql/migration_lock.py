@@ -1,4 +1,4 @@
-"""One process at a time changes a database's schema; the others wait, and find it done."""
+"""A lock under which one process at a time changes a database's schema; the others wait."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def migration_lock_held(
 ) -> Iterator[None]:
     """Hold the database's one lock for changes of its schema, on a connection of its own, for the block.
 
-    ``on_wait`` is told once when somebody else has it. Raises what Django makes of the driver's errors.
+    ``on_wait`` is called once when another process holds it. Raises what Django makes of the driver's errors.
     """
     engine = engine_of(connection)
     holder = connection.copy()

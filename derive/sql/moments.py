@@ -1,8 +1,8 @@
 """Moments as the two drivers give and take them: aware in Python, always UTC; ``datetime2`` knows no zone.
 
 The tables can hold moments that Python cannot (PostgreSQL knows ``infinity``, the year 294276 and 4713 BC), or cannot
-show in every time zone (the first and last day of its calendar). Such a row must not break whoever reads it: what is
-outside ``FIRST`` and ``LAST`` is read as the nearer of the two.
+show in every time zone (the first and last day of its calendar). Such a row must not break its reader: a moment outside
+``FIRST`` and ``LAST`` is read as the nearer of the two.
 """
 
 from datetime import UTC, datetime

@@ -19,7 +19,7 @@ _TRIES = TypeAdapter(list[DeletionTry])
 def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
     """Return the array for ``usp_enqueue_jobs``; ``n`` counts from ``first_n``.
 
-    A job without a ``job_id`` gets one here, so that the call may be said again after a lost answer. The members
+    A job without a ``job_id`` gets one here, so the call can be retried after a lost answer. The members
     ``n`` and ``job_id`` are put in front of what Pydantic writes: a dict a job would cost four times as much.
     """
     elements = []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Procedure:
     """One procedure of the schema ``llm``.
 
-    ``is_repeatable`` tells whether saying the same call twice does what saying it once does, so that it may be
-    said again when the connection broke before an answer came.
+    ``is_repeatable`` says whether a repeated call has no further effect, so it may be retried when the connection broke
+    before the answer.
     """
 
     name: str
@@ -42,7 +42,7 @@ CLAIM_NEXT_JOB = Procedure(
         "model_hint repeats_run_id lease_expires_utc previous_run_id previous_error_kind previous_error "
         "previous_options_json"
     ),
-    # A second claim takes other jobs; those of the first come back as strays of the next heartbeat.
+    # A second claim takes other jobs; the first ones come back as strays of the next heartbeat.
     is_repeatable=False,
 )
 HEARTBEAT = Procedure(
@@ -64,10 +64,10 @@ REAP_EXPIRED_LEASES = Procedure(
     "usp_reap_expired_leases",
     _words("max_rows actor"),
     _words("job_id run_id final_status available_utc"),
-    # The answer lists what this call reaped: a second one would leave out what the lost answer named.
+    # The answer lists what this call reaped: a second call would miss what the lost answer named.
     is_repeatable=False,
 )
-# Said again, it counts what came meanwhile: each event is counted once.
+# A repeated call counts what arrived meanwhile: each event is counted once.
 ROLL_UP_HOURS = Procedure(
     "usp_roll_up_hours", _words("max_events with_answer"), _words("events through_utc is_caught_up")
 )
@@ -109,11 +109,11 @@ RECORD_LAKE_DELETIONS = Procedure(
     "usp_record_lake_deletions",
     _words("deletions_json"),
     _words("recorded"),
-    # Said twice, a try that failed would count twice.
+    # A repeated call would count a failed attempt twice.
     is_repeatable=False,
 )
 
-# Said again, it finds what it recorded.
+# A repeated call finds what it recorded.
 SETTLE_LAKE = Procedure("usp_settle_lake", _words("lake_id replaces"), _words("lake_id recorded_utc"))
 
 PROCEDURES = (

@@ -1,6 +1,6 @@
-"""How the queue stands at this moment, each number out of a bounded range of an index.
+"""The queue's current status, each number from a bounded range of an index.
 
-Raises QueueError, as every reading here does.
+Everything here raises QueueError.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from derive.sql.tables import Engine, engine_of, quoted_table
 from derive.states import JobStatus
 
 COUNT_CAP = 10_000
-"""Jobs of one state that are counted; of more it is only said that there are more."""
+"""Jobs of one state that are counted; beyond it only "more" is reported."""
 ENDED_CAP = 2_000
 RATE_WINDOW = timedelta(minutes=5)
 
@@ -23,7 +23,7 @@ _MARK = "mark"
 _ENDED = "ended"
 _WORKED_OFF = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER)
 
-# What each engine keeps about the index of ready jobs anyway: as old as its last vacuum; on SQL Server current.
+# The engine's own statistics of the index of ready jobs: as old as the last vacuum; current on SQL Server.
 _READY_ESTIMATE = {
     Engine.POSTGRESQL: "SELECT c.reltuples FROM pg_class AS c WHERE c.oid = to_regclass('llm.ix_job_ready')",
     Engine.SQLSERVER: (
@@ -36,7 +36,7 @@ _READY_ESTIMATE = {
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """Jobs by state as far as counted, jobs worked off a second lately, and how far events are counted into hours."""
+    """Jobs by state as far as counted, recent throughput per second, and how far events are rolled up into hours."""
 
     jobs: dict[JobStatus, int]
     ended_per_second: float
@@ -44,7 +44,7 @@ class QueueStatus:
 
 
 def read_queue_status(states: Collection[JobStatus], *, now: datetime) -> QueueStatus:
-    """Count up to COUNT_CAP + 1 jobs of each state, and up to ENDED_CAP of each that ended lately; one statement."""
+    """Count up to COUNT_CAP + 1 jobs of each state, and up to ENDED_CAP recently ended ones; one statement."""
     engine = engine_of(connection)
     jobs, mark = quoted_table(engine, "job"), quoted_table(engine, "stat_mark")
     nothing = "CAST(NULL AS datetime2(6))" if engine is Engine.SQLSERVER else "CAST(NULL AS timestamptz)"

@@ -1,4 +1,4 @@
-"""Reading rows with the queue's errors: whatever the driver raises leaves as a QueueError."""
+"""Read rows with the queue's errors: whatever the driver raises becomes a QueueError."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ def reading(query: Callable[[], Result]) -> Result:
 
 
 def read_rows(sql: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a query without parameters, however often it has to be asked; raises QueueError."""
+    """Return the rows of a query without parameters, retried as needed; raises QueueError."""
 
     def query() -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:

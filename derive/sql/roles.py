@@ -1,4 +1,4 @@
-"""The three roles that the scripts grant rights to, where whoever migrates may not make them."""
+"""The three roles that the scripts grant rights to, where the migrating login may not create them."""
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -18,7 +18,7 @@ _MAY_MAKE_SQL = {
     ),
     Engine.SQLSERVER: "SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE ROLE')",
 }
-# A role that was made after the scripts ran has no rights yet.
+# A role created after the scripts ran has no rights yet.
 _WITHOUT_RIGHTS_SQL = (
     "SELECT count(*) FROM pg_catalog.pg_roles "
     "WHERE rolname IN (%s, %s, %s) AND NOT has_schema_privilege(oid, 'llm', 'USAGE')"

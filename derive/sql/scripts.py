@@ -1,4 +1,4 @@
-"""The scripts of ``migrations_sql``: which there are, which a database has, and how they get there.
+"""The scripts of ``migrations_sql``: which exist, which a database has, and how they are run.
 
 A script is known by its path below the engine's folder (``tables/0002_job.sql``) and the SHA-256 of its text
 with LF line ends. ``llm.schema_script`` records what was run. Tables' scripts run once, in order, each from its
@@ -23,7 +23,7 @@ SCRIPTS_FOLDER = Path(__file__).resolve().parents[2] / "migrations_sql"
 TABLES = "tables"
 PROCEDURES = "procedures"
 GRANTS = (f"{TABLES}/0011_grants.sql", f"{TABLES}/0027_lake.sql")
-"""Scripts that say what a role may read, and can be run again for a role that was made later."""
+"""Scripts that grant reads, and can be rerun for a role created later."""
 
 # Only what begins a line: a comment may speak of it.
 _CREATE_OR_ALTER = re.compile(r"^CREATE\s+OR\s+ALTER\s+PROCEDURE\s+(?P<name>[\w.]+)", re.MULTILINE)
@@ -71,7 +71,7 @@ def read_scripts(engine: Engine, kind: str, folder: Path = SCRIPTS_FOLDER) -> tu
 
 
 def split_batches(engine: Engine, text: str) -> tuple[str, ...]:
-    """Return what is sent at a time: GO is sqlcmd's word, not T-SQL's; PostgreSQL takes a script whole."""
+    """Return the batches to send: GO belongs to sqlcmd, not T-SQL; PostgreSQL takes a script whole."""
     if engine is Engine.POSTGRESQL:
         return (text,)
     return tuple(batch for batch in _GO.split(text) if batch.strip())

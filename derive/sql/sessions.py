@@ -1,4 +1,4 @@
-"""What each new connection is asked and told, so that one behind a pooler works as one to the server itself.
+"""Setup of each new connection, so that one behind a pooler works like a direct one.
 
 Nothing that outlives a transaction is kept in a session, but for the parameters below: PgBouncer passes those on to
 whichever server connection a client is given (its ``client_encoding``, ``DateStyle``, ``TimeZone``,
@@ -43,7 +43,7 @@ SET DATEFIRST @datefirst;
 
 
 def prepare_session(*, connection: BaseDatabaseWrapper, **_signal: Any) -> None:
-    """Make a new connection ready, as ``connection_created``.
+    """Prepare a new connection, as ``connection_created``.
 
     Raises:
         NotSupportedError: the database or the pooler cannot be worked with; in one line what to do. It is closed.
@@ -77,7 +77,7 @@ def _prepare_postgresql(connection: BaseDatabaseWrapper) -> None:
 
 
 def _is_pooled(raw: "psycopg.Connection[Any]") -> bool:
-    """Whether a pooler stands in between: it has told the client of a process that is not the server's."""
+    """Whether there is a pooler in between: it reports a process id that is not the server's."""
     ((pid,),) = raw.execute("SELECT pg_backend_pid()").fetchall()
     if pid == raw.info.backend_pid:
         return False

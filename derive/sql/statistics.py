@@ -1,6 +1,6 @@
-"""What ``llm.stat_hour`` and its histograms tell of the last hours; of the size of the hours, never of the jobs.
+"""Statistics of the last hours from ``llm.stat_hour`` and its histograms; cost grows with hours, not with jobs.
 
-Raises QueueError, as every reading here does.
+Everything here raises QueueError.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_FAILURES = 12
 """Groups of failures that are read, the largest first."""
 
 _NO_FAILURES = "('', 'cancelled', 'released')"
-"""Kinds of error that somebody wanted: no failures."""
+"""Kinds of error that were requested: not failures."""
 
 _MOVES = (
     *("enqueued", "claimed", "succeeded", "failed", "dead_lettered", "retried", "cancelled"),
@@ -82,7 +82,7 @@ def read_buckets(since: datetime) -> list[Bucket]:
 
 
 def read_failures(since: datetime) -> list[FailureGroup]:
-    """Return the largest groups of failures from ``since`` on. An expired lease is tried again, or a dead letter."""
+    """Return the largest groups of failures from ``since`` on. An expired lease is retried, or a dead letter."""
     again = "SUM(CASE WHEN error_kind = 'lease_expired' THEN lease_expired - dead_lettered ELSE retried END)"
     rows = read_rows(
         f"SELECT error_kind, interrogation_key, SUM(failed), SUM(dead_lettered), {again}"  # noqa: S608 (constants)

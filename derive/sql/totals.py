@@ -1,6 +1,6 @@
-"""What has happened since the queue began, out of the hours that ``usp_roll_up_hours`` counts and nobody takes away.
+"""Totals since the queue began, from the hours that ``usp_roll_up_hours`` counts and nothing deletes.
 
-A total never goes down: hours only grow, and they outlive the jobs they tell of. Raises QueueError.
+A total never decreases: hours only grow, and they outlive their jobs. Raises QueueError.
 """
 
 from collections import Counter
@@ -25,9 +25,9 @@ MEASURES = ("wait", "run", "model")
 BOUNDS_MS: tuple[int, ...] = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
 """Upper bounds of the times that are counted."""
 ENDLESS_MS = 10**9
-"""What took longer than the last of them stands under this."""
+"""The bucket of what took longer than the last of them."""
 RECENT = timedelta(days=1)
-"""Hours that are read each time; those before change no more, but for what was committed very late."""
+"""Hours that are read each time; earlier ones no longer change, except for very late commits."""
 OLD_KEPT = timedelta(hours=1)
 """How long the sum of the hours before is kept."""
 
@@ -50,7 +50,7 @@ class Totals:
 
 
 class TotalsReader:
-    """Reads the totals; of the long past only their sum is remembered, so that a read costs a day's hours."""
+    """Reads the totals; only the sum of older hours is kept, so a read costs a day's hours."""
 
     def __init__(self) -> None:
         self._old = Totals()
@@ -67,7 +67,7 @@ class TotalsReader:
 
 
 def read_counted_until() -> datetime | None:
-    """Return up to when everything that happened is counted; None while nothing is."""
+    """Return up to when all events are counted; None while nothing is."""
     table = quoted_table(engine_of(connection), "stat_mark")
     rows = read_rows(f"SELECT through_utc FROM {table} WHERE stat_name = 'stat_hour'")  # noqa: S608 (our own constants)
     return as_utc(rows[0][0]) if rows and rows[0][0] is not None else None

@@ -1,1 +1,1 @@
-"""Makes a server ready: the database, its scripts, and logins with no more rights than their part needs."""
+"""Sets up a server: the database, its scripts, and logins with the least rights they need."""

@@ -6,7 +6,7 @@ from derive.errors import ConfigurationError
 
 WORKER_LOGIN = "holocron_worker"
 WEB_LOGIN = "holocron_web"
-"""The site's and the schedules': both keep Django's own tables, and act as operators."""
+"""For the site and the scheduler: both use Django's own tables and act as operators."""
 
 SITE_ROLE = "holocron_site"
 """May read and write Django's own tables: accounts, sessions, schedules. Nothing of the schema ``llm``."""

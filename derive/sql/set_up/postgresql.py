@@ -1,4 +1,4 @@
-"""What set-up says to PostgreSQL. Every name and value is quoted by libpq's own rules (psycopg.sql), never by hand.
+"""The set-up on PostgreSQL. Every name and value is quoted by libpq's own rules (psycopg.sql), never by hand.
 
 A password leaves this process only as the SCRAM verifier that the server would make of it: neither the network nor the
 server's log of statements sees more.
@@ -28,13 +28,13 @@ def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
 
 
 def put_role(connection: BaseDatabaseWrapper, role: str) -> None:
-    """Make the role where it is missing; it cannot log in."""
+    """Create the role if missing; it cannot log in."""
     if not _counts(connection, _ROLE_SQL, role):
         _execute(connection, sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
 
 
 def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
-    """Make the login, or give it this password, and let it into this database with its roles."""
+    """Create the login, or set its password, and grant it this database with its roles."""
     connection.ensure_connection()
     verifier = connection.connection.pgconn.encrypt_password(
         login.password.encode(), login.name.encode(), b"scram-sha-256"

@@ -1,4 +1,4 @@
-"""What set-up says to SQL Server. Names and values come as parameters, and QUOTENAME puts them into statements.
+"""The set-up on SQL Server. Names and values come as parameters, and QUOTENAME puts them into statements.
 
 DDL takes no parameters, so each batch builds its statement on the server: QUOTENAME answers null to what is too long to
 be a name (or a password), and then nothing is run. What already is as wanted is left alone, so that a login without the
@@ -135,12 +135,12 @@ def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
 
 
 def put_role(connection: BaseDatabaseWrapper, role: str) -> None:
-    """Make the role where it is missing."""
+    """Create the role if missing."""
     _execute(connection, PUT_ROLE, role)
 
 
 def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
-    """Make the login, or give it this password, and let it into this database with its roles.
+    """Create the login, or set its password, and grant it this database with its roles.
 
     On Azure SQL Database it is a user of the database alone. Raises ConfigurationError where the name is taken there by
     a user with a login of the server's, whose password only its administrator changes, in master.

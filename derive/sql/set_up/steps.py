@@ -1,4 +1,4 @@
-"""The set-up, step by step; each may be repeated, and says what it did."""
+"""The set-up, step by step; each step is repeatable and reports what it did."""
 
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -36,7 +36,7 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
     yield f"database {name}: {'made' if made else 'there already'}"
     migrate()
     yield "tables and procedures: this version's"
-    # Two at once would both find a role missing, and change one login under each other's hands.
+    # Two at once would both find a role missing, and change the same login concurrently.
     with migration_lock_held(connection):
         dialect.put_role(connection, SITE_ROLE)
         dialect.grant_use(connection, SITE_ROLE, reads=[MIGRATIONS_TABLE], writes=site_tables())
@@ -73,7 +73,7 @@ def _create_database(dialect: ModuleType, connection: BaseDatabaseWrapper) -> bo
     try:
         return bool(dialect.create_database(maintenance, connection.settings_dict["NAME"]))
     except DjangoDatabaseError:
-        # Somebody may have made it a moment ago; if not, the first error counts.
+        # Another process may have created it just now; if not, the first error counts.
         if not _can_open(connection):
             raise
         return False
