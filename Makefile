@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo check check-lint check-units test test-contract chaos mutants bench bench-admin screenshots lint format sql docs requirements
+.PHONY: help setup environment demo check check-lint check-units test test-contract chaos mutants bench profile bench-admin screenshots lint format sql docs requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -63,6 +63,9 @@ mutants: setup ## Put small faults into the code, one at a time, and list those 
 
 bench: setup ## Measure speed and memory, as a table and as JSON
 	$(RUN) -m tests.bench $(ARGS)
+
+profile: setup ## Show what a job costs a worker's processor, step by step, and draw a flame graph
+	$(RUN) -m tests.profile
 
 bench-admin: setup ## Measure the admin's pages and actions on a million jobs, as a table and as JSON
 	$(RUN) -m tests.bench admin $(ARGS)
