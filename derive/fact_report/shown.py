@@ -48,7 +48,7 @@ class ShownFact:
         """The classes by which a page can choose among facts."""
         stored = self.stored
         marks = {
-            "is-conflict": stored.conflict_id is not None,
+            "is-conflict": stored.in_conflict,
             "is-review": stored.review_status == "OPEN",
             "is-admitted": bool(stored.admitted),
         }
@@ -59,7 +59,7 @@ class ShownFact:
         """What else is to be said of it in a word or two each."""
         stored = self.stored
         tags = {
-            "In conflict": stored.conflict_id is not None,
+            "In conflict": stored.in_conflict,
             self.review_words: bool(self.review_words),
             "Superseded": not stored.is_current,
             "Not admitted": stored.admitted is False,

@@ -19,13 +19,18 @@ MAX_EVIDENCE_BYTES = 8 << 20
 class StoredFact:
     """A row of ``llm.fact``, or a cited object of an answer that no rule has judged (``verdict`` empty).
 
-    ``admitted`` is None where nothing decides it.
+    ``in_conflict``: another fact contradicts it and nobody has decided. ``admitted`` is None where nothing decides it.
     """
 
     fact_index: int
+    fact_seq: int = 0
+    run_id: UUID | None = None
+    job_id: UUID | None = None
+    entity_type: str | None = None
     path: str = ""
     fact_key: str | None = None
     value: str | None = None
+    value_key: str | None = None
     quote: str | None = None
     cites: tuple[str, ...] = ()
     evidence_id: str | None = None
@@ -37,6 +42,7 @@ class StoredFact:
     verdict: str = ""
     why: str | None = None
     conflict_id: UUID | None = None
+    in_conflict: bool = False
     review_status: str = "NONE"
     reviewed_by: str | None = None
     reviewed_utc: datetime | None = None

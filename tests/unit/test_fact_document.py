@@ -7,7 +7,6 @@ import io
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from uuid import UUID
 
 import pytest
 
@@ -30,7 +29,7 @@ FACTS = (
         verdict="REFUTED",
         why="The quote says 19 BBY.",
         review_status="OPEN",
-        conflict_id=UUID(int=1),
+        in_conflict=True,
     ),
     StoredFact(
         fact_index=1,

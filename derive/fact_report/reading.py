@@ -1,0 +1,68 @@
+"""Reads facts as they are stored, with whether each is admitted."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from derive.fact_report.stored import StoredFact
+from derive.models import Fact
+from derive.sql.tables import engine_of, quoted_table
+from derive.states import ReviewStatus
+
+_COLUMNS = (
+    *("fact_index", "fact_seq", "run_id", "job_id", "entity_type", "path", "fact_key", "value", "value_key", "quote"),
+    *("evidence_id", "quote_start", "quote_end", "occurrences", "proof", "verdict", "why", "conflict_id"),
+    *("review_status", "reviewed_by", "reviewed_utc", "corrected_value", "is_current"),
+)
+_UNDECIDED = frozenset({ReviewStatus.NONE.value, ReviewStatus.OPEN.value})
+
+
+def facts_of_run(run_id: UUID, *, first: int = 0, most: int) -> list[StoredFact]:
+    """Return up to so many facts of a run from a place of its answer on, in the order of the answer."""
+    rows = Fact.objects.filter(run_id=run_id, fact_index__gte=first).order_by("fact_index")
+    return _read(rows[:most])
+
+
+def facts_numbered(numbers: Sequence[int]) -> list[StoredFact]:
+    """Return the facts with these numbers, newest first; those that were purged since are left out."""
+    return _read(Fact.objects.filter(fact_seq__in=numbers).order_by("-fact_seq"))
+
+
+def _read(rows: Any) -> list[StoredFact]:
+    found = list(rows.values(*_COLUMNS, "evidence_ids", "confidence"))
+    admitted = _admitted([row["fact_seq"] for row in found])
+    return [_stored(row, is_admitted=row["fact_seq"] in admitted) for row in found]
+
+
+def _admitted(numbers: Sequence[int]) -> set[int]:
+    """Return which of these facts are admitted, by the one view that says so."""
+    if not numbers:
+        return set()
+    view = quoted_table(engine_of(connection), "v_admitted_fact")
+    listed = ", ".join(str(int(number)) for number in numbers)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT v.fact_seq FROM {view} AS v WHERE v.fact_seq IN ({listed})")  # noqa: S608 (numbers, our own)
+        return {int(number) for (number,) in cursor.fetchall()}
+
+
+def _stored(row: dict[str, Any], *, is_admitted: bool) -> StoredFact:
+    cites, confidence = row.pop("evidence_ids"), row.pop("confidence")
+    is_open = row["is_current"] and row["review_status"] in _UNDECIDED
+    return StoredFact(
+        **row,
+        cites=_names(cites),
+        confidence=None if confidence is None else float(confidence),
+        in_conflict=row["conflict_id"] is not None and is_open and not is_admitted,
+        admitted=is_admitted,
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    try:
+        names = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
