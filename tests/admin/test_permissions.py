@@ -15,7 +15,7 @@ from derive.models import JobEvent
 from tests.admin.conftest import HOSTILE, PEOPLE, Browse, Scene
 
 MAX_QUERIES = 12
-OWN_PAGES = {"job", "run", "artifact", "jobevent", "worker", "interrogation", "lakedeletion"}
+OWN_PAGES = {"job", "run", "fact", "artifact", "jobevent", "worker", "interrogation", "lakedeletion"}
 
 
 def _names(patterns: list[Any]) -> Iterator[str]:
@@ -35,6 +35,7 @@ def _keys(scene: Scene) -> dict[str, Any]:
         "job": scene.done,
         "run": scene.run,
         "artifact": scene.artifact,
+        "fact": scene.run,
         "jobevent": JobEvent.objects.order_by("event_seq").values_list("pk", flat=True)[0],
         "worker": "worker-1",
         "interrogation": "0" * 64,

@@ -14,6 +14,7 @@ from derive.schedules.installing import install_schedules
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus
+from tests.admin.facts_scene import three_facts, told
 from tests.admin.test_every_address import addresses
 from tests.browser.barriers import COLOURS, RULES, barriers
 from tests.browser.conftest import Visit
@@ -69,6 +70,7 @@ def some_of_everything(world: World) -> None:
             world.queue.purge(
                 finished_before_utc=database_now(), statuses=[JobStatus.DEADLETTER], actor="ada", reason="old"
             )
+    told(world.lake, three_facts())
     world.cancel(world.enqueue())
     world.queue.roll_up_hours()
     seal_history(world.lake)
@@ -100,6 +102,7 @@ def pages() -> Iterator[str]:
         yield from (reverse(f"admin:{name}", args=[row.pk]) for row in (rows if rows.model is Job else rows[:1]))
     first, second = Run.objects.order_by("run_seq")[:2]
     yield f"{reverse('admin:derive_job_change', args=[first.job_id])}?run={first.run_id}"
+    yield f"{reverse('admin:derive_fact_entity')}?entity=tala-venn"
     yield f"{reverse('admin:derive_run_compare')}?a={first.run_id}&b={second.run_id}"
 
 

@@ -11,9 +11,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from derive.admin.display import units
+from derive.admin.display.fact_links import entity_address, fact_address
 from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
 from derive.fact_report.marked_html import marked_paragraph
+from derive.fact_report.shown import VERDICTS
 
 register = template.Library()
 
@@ -37,6 +39,7 @@ def age(value: datetime | None) -> SafeString:
 
 register.filter("ago", units.ago)
 register.filter("marked", marked_paragraph)
+register.filter("fact_address", fact_address)
 
 
 @register.inclusion_tag("admin/parts/when.html")
@@ -104,6 +107,30 @@ def state(value: str | None) -> SafeString:
     if not value:
         return format_html("{}", "–")
     return format_html('<span class="hc-state hc-state-{}">{}</span>', str(value).lower(), value)
+
+
+@register.filter
+def verdict(value: str) -> SafeString:
+    """Return a verdict as a badge: its words, and a colour that repeats them."""
+    return format_html('<b class="fact-verdict is-{}">{}</b>', value.lower(), VERDICTS.get(value, value))
+
+
+@register.filter
+def entity_link(row: Any) -> SafeString:
+    """Return a link from a row that names an entity to what is known about it; none: a dash."""
+    if not row.entity_id:
+        return format_html("{}", "–")
+    return format_html(
+        '<a class="hc-link" href="{}"><bdi>{}</bdi></a>',
+        entity_address(row.entity_id, row.entity_type),
+        plain(row.entity_id),
+    )
+
+
+@register.filter
+def key_address(row: Any, key: str | None) -> str:
+    """Return the address of what is known about one key of a row's entity."""
+    return entity_address(row.entity_id, row.entity_type, key)
 
 
 @register.filter

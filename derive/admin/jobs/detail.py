@@ -1,6 +1,7 @@
 """The page of one job: what happened, what the model was asked, and its answer beside the evidence."""
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,10 +11,8 @@ from django.http import HttpRequest
 from derive.admin.display.lake_files import Shown, read_shown
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, pretty, visible
-from derive.admin.jobs.highlights import unjudged_facts
+from derive.admin.jobs.answer import answer_of
 from derive.admin.site import permissions
-from derive.fact_report.shown import MarkedFacts, show_facts
-from derive.fact_report.stored import evidence_of
 from derive.models import Artifact, Job, JobEvent, Run
 from derive.states import RunStatus
 
@@ -50,7 +49,7 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
             "last_error": visible(job.last_error or "", 4_000),
         }
         if run := _chosen(runs, request.GET.get("run", "")):
-            context |= _payloads(run)
+            context |= _payloads(run, wanted=request.GET.get("fact", ""))
     return context
 
 
@@ -91,7 +90,7 @@ def _chosen(runs: list[Run], wanted: str) -> Run | None:
     return next(iter([*named, *succeeded, *runs]), None)
 
 
-def _payloads(run: Run) -> dict[str, Any]:
+def _payloads(run: Run, *, wanted: str) -> dict[str, Any]:
     artifacts = {artifact.artifact_type: artifact for artifact in Artifact.objects.filter(run_id=run.run_id)}
     files = {name: read_shown(artifacts[name]) for name in READ if name in artifacts}
     raw = _raw_answer(files.get("response_json", Shown()).text)
@@ -106,13 +105,13 @@ def _payloads(run: Run) -> dict[str, Any]:
         "output": pretty(run.output_json or ""),
         "correction": pretty(files.get("correction", Shown()).text),
         "validation": pretty(files.get("validation_report", Shown()).text),
-        "marked": _marked(answer, files.get("evidence_bundle", Shown()).text),
+        "answer": answer_of(
+            run.run_id,
+            _parsed(answer),
+            _parsed(files.get("evidence_bundle", Shown()).text),
+            wanted=int(wanted) if re.fullmatch("[0-9]{1,6}", wanted) else 0,
+        ),
     }
-
-
-def _marked(answer: str, bundle: str) -> MarkedFacts:
-    evidence = evidence_of(_parsed(bundle)).items
-    return show_facts(unjudged_facts(_parsed(answer), evidence), evidence)
 
 
 def _raw_answer(response: str) -> str:

@@ -6,10 +6,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from typing_extensions import override
 
-from derive.admin.lists import keyset, suggestions
+from derive.admin.lists import suggestions
 from derive.admin.lists.filters import ListFilter
 from derive.admin.lists.keyset import Page
-from derive.admin.lists.pages import show, without
+from derive.admin.lists.pages import paging_of, show, without
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 
@@ -36,13 +36,7 @@ class KeysetAdmin(ReadOnlyAdmin):
             "row_is": self.opts.verbose_name,
             "rows_are": self.opts.verbose_name_plural,
             "rows": self.rows(page),
-            "paging": {
-                "first": without(query),
-                "older": without(query, older=page.older) if page.older else None,
-                "newer": without(query, newer=page.newer) if page.newer else None,
-                "stopped": page.stopped,
-                "look_at": keyset.LOOK_AT,
-            },
+            "paging": paging_of(query, page),
             "chosen": chosen,
             "problems": chosen.problems,
             "chips": [(chosen[name].label, words, without(query, name)) for name, words in chosen.in_words()],

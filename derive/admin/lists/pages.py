@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 
+from derive.admin.lists import keyset
 from derive.admin.site import permissions
 
 CURSORS = ("older", "newer")
@@ -29,3 +30,14 @@ def without(query: QueryDict, *names: str, **cursor: str) -> str:
         changed.pop(name, None)
     changed.update(cursor)
     return f"?{changed.urlencode()}"
+
+
+def paging_of(query: QueryDict, page: keyset.Page) -> dict[str, Any]:
+    """Return what ``admin/parts/paging.html`` shows below a page of a walk."""
+    return {
+        "first": without(query),
+        "older": without(query, older=page.older) if page.older else None,
+        "newer": without(query, newer=page.newer) if page.newer else None,
+        "stopped": page.stopped,
+        "look_at": keyset.LOOK_AT,
+    }

@@ -16,6 +16,7 @@ SAVED_VIEWS: tuple[tuple[str, str, dict[str, str]], ...] = (
 )
 RECORDS = (
     ("Runs", "history", "derive_run", "derive.view_run"),
+    ("Facts", "format_quote", "derive_fact", "derive.view_fact"),
     ("Artifacts", "draft", "derive_artifact", "derive.view_artifact"),
     ("Workers", "memory", "derive_worker", "derive.view_worker"),
     ("Interrogations", "quiz", "derive_interrogation", "derive.view_interrogation"),

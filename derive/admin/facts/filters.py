@@ -1,0 +1,78 @@
+"""What the list of facts may be filtered by, and the walk that finds those rows.
+
+One filter is served by an index, the one that finds the fewest rows; the others are judged row by row, within the
+walk's bound.
+"""
+
+from collections.abc import Iterator
+
+from typing_extensions import override
+
+from derive.admin.lists.filters import ChoiceFilter, GuidFilter, ListFilter, TextFilter
+from derive.admin.lists.keyset import Condition, Walk, equals, table_of
+from derive.fact_report.shown import REVIEWS, VERDICTS
+from derive.models import Fact, Run
+
+_IDS = ("run_id", "job_id", "fact_id", "conflict_id")
+_OF_THE_FACT = {
+    "entity": "entity_id",
+    "entity_type": "entity_type",
+    "key": "fact_key",
+    "review": "review_status",
+    "interrogation": "interrogation_key",
+    "verdict": "verdict",
+}
+_SERVED = ("entity", "key", "review", "interrogation", "verdict")
+"""Filters that an index serves in the order of numbers, the one that finds the fewest rows first."""
+_OF_THE_RUN = {"version": "interrogation_version", "model": "model_name"}
+
+
+class FactFilter(ListFilter):
+    """The filters of the facts."""
+
+    rows_of, sequence = Fact, "fact_seq"
+    more = frozenset(("entity_type", "interrogation", "version", "model", "current"))
+
+    q = GuidFilter("Search", placeholder="the whole of a run, job, fact or conflict id", is_wide=True)
+    entity = TextFilter("Entity id", max_length=400)
+    key = TextFilter("Key")
+    verdict = ChoiceFilter("Verdict", VERDICTS.items())
+    review = ChoiceFilter("Review", [("NONE", "Not needed"), *REVIEWS.items()])
+    conflict = ChoiceFilter("Conflict", [("yes", "in conflict"), ("no", "in none")])
+    entity_type = TextFilter("Entity type")
+    interrogation = TextFilter("Interrogation", suggest="interrogations")
+    version = TextFilter("Version", max_length=40)
+    model = TextFilter("Model", suggest="models")
+    current = ChoiceFilter("Run", [("yes", "current"), ("no", "superseded")])
+
+    @override
+    def matching(self) -> Walk:
+        if wanted := self.values["q"]:
+            arms = tuple((equals(name, wanted),) for name in _IDS)
+            return Walk(Fact, "fact_seq", arms=arms, rest=tuple(self._judged("")), may_overlap=True)
+        served = next((name for name in _SERVED if self.values[name]), "")
+        arm = (self._arm(served),) if served else ()
+        return Walk(Fact, "fact_seq", arms=(arm,), rest=tuple(self._judged(served)))
+
+    def _arm(self, name: str) -> Condition:
+        column, value = _OF_THE_FACT[name], self.values[name]
+        if name == "review":
+            # A literal, one of our own: a parameter never matches a filtered index on SQL Server.
+            return Condition(f"{column} = '{value}'")
+        return equals(column, value)
+
+    def _judged(self, served: str) -> Iterator[Condition]:
+        """Yield the conditions on a row that its range does not hold by itself."""
+        for name, column in _OF_THE_FACT.items():
+            if self.values[name] and name != served:
+                yield equals(f"t.{column}", self.values[name])
+        if conflict := self.values["conflict"]:
+            yield Condition("t.conflict_id IS NOT NULL" if conflict == "yes" else "t.conflict_id IS NULL")
+        if current := self.values["current"]:
+            yield equals("t.is_current", current == "yes")
+        for name, column in _OF_THE_RUN.items():
+            if self.values[name]:
+                yield Condition(
+                    f"EXISTS (SELECT 1 FROM {table_of(Run)} AS r WHERE r.run_id = t.run_id AND r.{column} = %s)",  # noqa: S608 (our own constants)
+                    (self.values[name],),
+                )
