@@ -1,5 +1,6 @@
 """What a call does after each kind of SQL Server's errors, at the one place where it is sent."""
 
+import random
 import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -49,7 +50,8 @@ class Line:
         monkeypatch.setattr(calls, "drop_connection", self._drop)
         for name in self.sends_by:
             monkeypatch.setattr(calls, name, self._send)
-        monkeypatch.setattr(time, "sleep", lambda _: None)
+        self.pauses: list[float] = []
+        monkeypatch.setattr(time, "sleep", self.pauses.append)
 
     def _drop(self, *_: Any) -> None:
         self.dropped += 1
@@ -103,6 +105,19 @@ def test_the_repeats_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(DatabaseUnavailable):
             calls.call("default", procedures.COMPLETE_JOB, {})
         assert line.sent == times
+
+
+@pytest.mark.parametrize("chance", [1.0, 0.25])
+def test_what_was_contended_is_retried_after_pauses_that_double_and_are_spread(
+    monkeypatch: pytest.MonkeyPatch, chance: float
+) -> None:
+    line = Line(monkeypatch, *[VICTIM] * 50)
+    monkeypatch.setattr(random, "random", lambda: chance)
+    with pytest.raises(DatabaseUnavailable):
+        calls.call("default", procedures.COMPLETE_JOB, {})
+    with pytest.raises(DatabaseUnavailable):
+        reading(line._send)
+    assert line.pauses == pytest.approx([seconds * chance for seconds in (0.04, 0.08, 0.16, 0.32, 0.64)] * 2)
 
 
 def test_an_error_that_says_the_call_itself_is_wrong_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
