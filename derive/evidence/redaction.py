@@ -35,7 +35,6 @@ class Redactor:
     """
 
     def __init__(self, patterns: tuple[Pattern, ...] = DEFAULT_PATTERNS) -> None:
-        self.patterns = patterns
         self._compiled = tuple((pattern, _compile(pattern)) for pattern in patterns)
         names = Counter(pattern.name for pattern in patterns)
         twice = [name for name, count in names.items() if count > 1]
