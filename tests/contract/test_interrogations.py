@@ -69,8 +69,8 @@ def test_a_refusal_is_noted_of_its_own_definition_alone(queue: JobQueue) -> None
 
 
 def test_of_a_hash_and_a_version_that_are_both_taken_the_version_is_told(queue: JobQueue) -> None:
-    queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "version": "2"})
     queue.register(**DEFINITION)
+    queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "version": "2"})
     answer = queue.register(**{**DEFINITION, "version": "2"})
     assert not answer.registered
     assert answer.why is not None

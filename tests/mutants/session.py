@@ -1,9 +1,9 @@
 """One warmed pytest process that tests many mutants: ``-p tests.mutants.session``.
 
-It collects the targets' tests. Those of a target are run once as things are (they have to pass; the database is made on
-the way), and what of it each one calls is noted. Then every mutant is put into a fork of the process, or into the
-running database, and the tests that call it are run until the first fails. A survivor among the Python mutants is tried
-again by a new process that imports it, with all of the target's tests: what was built before the fork knows no mutant.
+It collects the targets' tests. Every mutant is put into a fork of the process, or into the running database, and the
+tests are run until the first fails; those of a module first once as things are, to know which of its functions each one
+calls. A test that noticed a mutant has to pass without it. A survivor among the Python mutants is tried again by a new
+process that imports it: what was built before the fork knows no mutant.
 """
 
 import gc
@@ -46,6 +46,8 @@ PLAN_VARIABLE = "MUTANTS_PLAN"
 LEAST_SECONDS = 20.0
 TIMES_AS_LONG = 8
 """A test may take so long, and so many times as long as without a mutant: what takes longer hangs."""
+SUPPOSED_SECONDS = 10.0
+"""How long a test takes that has not run without a mutant yet."""
 ALONE_SECONDS = 300.0
 
 _CALLED = re.compile(r"llm\.(usp_\w+)")
@@ -62,7 +64,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     warm, journal = Warm(session), Journal(Path(plan["journal"]))
     planned = {mutant.name: (target, mutant) for target in TARGETS for mutant in target.mutants()}
     for target, named in groupby((planned[name] for name in plan["names"]), key=itemgetter(0)):
-        warm.run_once(target)
+        warm.make_ready(target)
         trial = Trial(target, warm, _look_at_imports())
         for _target, mutant in named:
             journal.append(trial.result_of(mutant))
@@ -93,17 +95,23 @@ class Warm:
         if report.failed:
             self._failures.append(report)
 
-    def run_once(self, target: Target) -> None:
-        """Run a target's tests that have not run yet; raise pytest.Session.Failed when one fails twice."""
-        for item in self.tests_of(target, None):
-            if item.nodeid not in self.touched:
-                started = time.monotonic()
-                with _touching(functions=target.path.endswith(".py")) as touched:
-                    failed = self.fails(item)
-                self.seconds[item.nodeid] = time.monotonic() - started
-                self.touched[item.nodeid] = touched
-                if failed and (failure := self.fails(item)):
-                    raise self.session.Failed(f"{item.nodeid} fails without a mutant:\n{failure.longreprtext}")
+    def make_ready(self, target: Target) -> None:
+        """Run a module's tests, or one of a procedure's, which makes the database that its mutants are put into."""
+        items = self.tests_of(target, None)
+        for item in items[:1] if target.path.startswith(PROCEDURES) else items:
+            self.look_at(item)
+
+    def look_at(self, item: pytest.Item) -> None:
+        """Run a test as things are, if it has not run yet; raise pytest.Session.Failed when it fails twice."""
+        if item.nodeid in self.touched:
+            return
+        started = time.monotonic()
+        with _touching() as touched:
+            failed = self.fails(item)
+        self.seconds[item.nodeid] = time.monotonic() - started
+        self.touched[item.nodeid] = touched
+        if failed and (failure := self.fails(item)):
+            raise self.session.Failed(f"{item.nodeid} fails without a mutant:\n{failure.longreprtext}")
 
     def fails(self, item: pytest.Item) -> pytest.TestReport | None:
         """Run one test and return how it failed."""
@@ -113,10 +121,10 @@ class Warm:
         return self._failures[0] if self._failures else None
 
     def tests_of(self, target: Target, touching: str | None) -> list[pytest.Item]:
-        """Return a target's tests, those first that killed a mutant already, then the quickest."""
+        """Return a target's tests without those known not to touch, the first those that killed a mutant already."""
         items = [item for item in self.session.items if item.nodeid.startswith(target.tests)]
         if touching is not None:
-            items = [item for item in items if touching in self.touched[item.nodeid]]
+            items = [item for item in items if touching in self.touched.get(item.nodeid, {touching})]
         return sorted(items, key=lambda item: (-self.kills[item.nodeid], self.seconds.get(item.nodeid, 0.0)))
 
     @contextmanager
@@ -153,6 +161,10 @@ class Trial:
             verdict, killer = self._forked(mutant, None)
         if killer:
             self._warm.kills[killer] += 1
+            # What fails without the mutant as well has noticed nothing.
+            for item in self._warm.tests_of(self._target, None):
+                if item.nodeid == killer:
+                    self._warm.look_at(item)
         return Result.of(mutant, self._target, verdict, killer, time.monotonic() - started)
 
     def _python(self, mutant: Mutant) -> tuple[Verdict, str]:
@@ -165,6 +177,7 @@ class Trial:
 
     def _procedure(self, mutant: Mutant) -> tuple[Verdict, str]:
         """Install the mutant in the running database, and the procedure itself afterwards."""
+        assert self._warm.has_database, "procedures are only exchanged in a test database"
         try:
             with self._warm.database():
                 _run(connection, mutant.text)
@@ -231,7 +244,7 @@ class Trial:
             got = os.read(reading, 65536)
             told += got
             *_, current = told.decode().splitlines() or [""]
-            limit = LEAST_SECONDS + TIMES_AS_LONG * self._warm.seconds.get(current, 0.0)
+            limit = LEAST_SECONDS + TIMES_AS_LONG * self._warm.seconds.get(current, SUPPOSED_SECONDS)
             if not got:
                 _, status = os.waitpid(child, 0)
                 if not told:
@@ -277,8 +290,8 @@ def _imported(mutant: Mutant, tests: Sequence[str]) -> tuple[Verdict, str]:
 
 
 @contextmanager
-def _touching(*, functions: bool) -> Iterator[set[str]]:
-    """Yield a set that fills with what of the targets is called meanwhile: procedures, or functions by file."""
+def _touching() -> Iterator[set[str]]:
+    """Yield a set that fills with what of the targets is called meanwhile: procedures, and functions by file."""
     touched: set[str] = set()
 
     def notice(frame: FrameType, event: str, _argument: Any) -> None:
@@ -294,9 +307,8 @@ def _touching(*, functions: bool) -> Iterator[set[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", execute_noticed)
-        if functions:
-            threading.setprofile(notice)
-            sys.setprofile(notice)
+        threading.setprofile(notice)
+        sys.setprofile(notice)
         try:
             yield touched
         finally:
