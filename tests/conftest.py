@@ -1,7 +1,8 @@
 """What every test shares. One run knows one engine: the one that DATABASE_URL names, the embedded one without it."""
 
+import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import hypothesis
@@ -45,6 +46,17 @@ MOST_AT_ONCE = 8
 def pytest_xdist_auto_num_workers() -> int:
     """Say how many processes ``-n auto`` is: one more than there are processors, since much of a test is waiting."""
     return min((os.cpu_count() or 1) + 1, MOST_AT_ONCE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage, and never look over again what was collected: it stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

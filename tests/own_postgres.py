@@ -20,9 +20,12 @@ PASSWORD = "canary-in-the-database-url"
 
 
 class OwnPostgres:
-    """One server, with the durability of a real one. Raises NoProgramsError where the wheel does not exist."""
+    """One server, with the durability of a real one. Raises NoProgramsError where the wheel does not exist.
 
-    def __init__(self, folder: Path) -> None:
+    Its cluster is a copy of the given one, or a new one that holds nothing.
+    """
+
+    def __init__(self, folder: Path, *, cluster: Path | None = None) -> None:
         self._programs = find_programs()
         self._layout = Layout(folder)
         folder.mkdir(parents=True)
@@ -30,7 +33,10 @@ class OwnPostgres:
         if account.is_switched:
             folder.chmod(0o711)
         self._account = give_access(account, folder=folder, programs=self._programs)
-        keeper._make_cluster(self._layout, programs=self._programs, account=self._account)
+        if cluster is None:
+            keeper._make_cluster(self._layout, programs=self._programs, account=self._account)
+        else:
+            copy_cluster(cluster, folder)
         self.socket_folder = make_socket_folder(self._layout, owner=(self._account.uid, self._account.gid))
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -86,3 +92,9 @@ class OwnPostgres:
         return psycopg.connect(
             host=str(self.socket_folder), port=PORT, user=DATABASE_USER, dbname=DATABASE_NAME, autocommit=True
         )
+
+
+def copy_cluster(cluster: Path, folder: Path) -> None:
+    """Copy the files of a cluster whose server has stopped into a server's folder, with their owner and modes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", cluster, folder / "data"], check=True)  # noqa: S607

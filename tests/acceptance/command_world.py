@@ -13,6 +13,7 @@ import psycopg
 
 from holocron.embedded_postgres.server import ensure_running
 from holocron.settings import BASE_DIR
+from tests.own_postgres import copy_cluster
 
 DEADLINE_SECONDS = 120.0
 
@@ -42,17 +43,20 @@ class World:
         assert "Traceback" not in complained
         return process.returncode, printed, complained
 
+    def migrate(self) -> None:
+        code, _printed, complained = self.run("migrate", "--verbosity", "0")
+        assert code == 0, complained
+
     def connect(self) -> "psycopg.Connection[Any]":
         socket_folder = ensure_running(self.folder / "postgres")
         return psycopg.connect(host=socket_folder, user="postgres", dbname="holocron", autocommit=True)
 
 
 @contextmanager
-def migrated(folder: Path) -> Iterator[World]:
-    """A world whose database is migrated, and held up between the commands."""
+def migrated(folder: Path, cluster: Path) -> Iterator[World]:
+    """A world with a copy of the migrated cluster, whose server is held up between the commands."""
     made = World(folder)
-    code, _printed, complained = made.run("migrate", "--verbosity", "0")
-    assert code == 0, complained
+    copy_cluster(cluster, folder / "postgres")
     with made.connect():
         yield made
 

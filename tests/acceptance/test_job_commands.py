@@ -14,8 +14,8 @@ from tests.acceptance.command_world import DEADLINE_SECONDS, World, count, line,
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with migrated(tmp_path_factory.mktemp("world with a space")) as made:
+def world(tmp_path_factory: pytest.TempPathFactory, migrated_cluster: Path) -> Iterator[World]:
+    with migrated(tmp_path_factory.mktemp("world with a space"), migrated_cluster) as made:
         yield made
 
 

@@ -7,8 +7,10 @@ from tests.acceptance.command_world import migrated
 from tests.fake_ollama import FakeOllama, behaviours
 
 
-def test_what_is_sealed_verifies_is_missed_when_changed_and_may_be_purged(tmp_path: Path) -> None:
-    with migrated(tmp_path) as world, FakeOllama() as fake:
+def test_what_is_sealed_verifies_is_missed_when_changed_and_may_be_purged(
+    tmp_path: Path, migrated_cluster: Path
+) -> None:
+    with migrated(tmp_path, migrated_cluster) as world, FakeOllama() as fake:
         world.environment |= {"OLLAMA_BASE_URL": fake.url, "LAKE_URL": str(world.folder / "lake")}
         ask = ("--interrogation", "sw_entity_facts_v1", "--entity-type", "character", "--entity-id", "tala")
         assert world.run("enqueue_jobs", *ask, "--evidence", "Tala Venn was born on Corvessa.")[0] == 0

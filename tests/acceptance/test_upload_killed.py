@@ -53,8 +53,8 @@ print("queued", state.queued, state.duplicates, flush=True)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with migrated(tmp_path_factory.mktemp("world")) as made:
+def world(tmp_path_factory: pytest.TempPathFactory, migrated_cluster: Path) -> Iterator[World]:
+    with migrated(tmp_path_factory.mktemp("world"), migrated_cluster) as made:
         yield made
 
 

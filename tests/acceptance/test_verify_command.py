@@ -13,8 +13,8 @@ EVIDENCE = "Tala Venn was born on Corvessa."
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with migrated(tmp_path_factory.mktemp("world with a space")) as made, FakeOllama() as fake:
+def world(tmp_path_factory: pytest.TempPathFactory, migrated_cluster: Path) -> Iterator[World]:
+    with migrated(tmp_path_factory.mktemp("world with a space"), migrated_cluster) as made, FakeOllama() as fake:
         made.environment |= {"OLLAMA_BASE_URL": fake.url, "LAKE_URL": str(made.folder / "lake")}
         for entity in ("tala", "umber"):
             ask = ("--interrogation", "sw_entity_facts_v1", "--entity-type", "character", "--entity-id", entity)
