@@ -144,6 +144,12 @@ def test_releasing_a_job_that_was_asked_to_stop_cancels_it(queue: JobQueue) -> N
     assert moves_of(claim)[-2:] == [("released", "RUNNING", "RUNNING"), ("cancelled", "RUNNING", "CANCELLED")]
 
 
+def test_a_release_leaves_the_other_jobs_of_its_worker_alone(queue: JobQueue) -> None:
+    claims = [claimed(queue) for _ in range(3)]
+    assert queue.release(claims[1].run_id).accepted
+    assert [status_of(claim) for claim in claims] == [JobStatus.RUNNING, JobStatus.NEW, JobStatus.RUNNING]
+
+
 def test_a_lost_run_cannot_be_released(queue: JobQueue) -> None:
     stale = claimed(queue)
     pass_time(3600)
