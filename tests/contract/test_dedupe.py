@@ -75,6 +75,7 @@ def test_requeueing_a_job_whose_key_another_holds_changes_nothing(queue: JobQueu
 def test_a_requeue_that_is_refused_names_the_job_that_holds_the_key(queue: JobQueue) -> None:
     ended = in_state(queue, JobStatus.FAILED, dedupe_key="luke")
     queued(queue, dedupe_key="luke", interrogation_key="another")
+    queued(queue, dedupe_key="leia")
     holder = queued(queue, dedupe_key="luke")
     (change,) = queue.requeue([ref(ended)], actor=ACTOR)
     assert change.why == f"job {holder.job_id} holds its dedupe key"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from derive.models import Seal
+from derive.models import JobEvent, Seal
 from derive.queue import JobQueue
 from derive.sql import procedures
 from tests.contract.scenes import ACTOR, KEY, THREAD_SECONDS, queued, said
@@ -107,6 +107,39 @@ def test_the_events_of_ones_own_transaction_hold_no_seal_up(queue: JobQueue) -> 
     with a_session() as session:
         session.call(procedures.ENQUEUE_JOB, **JOB)
         assert session.call(procedures.SEAL_HORIZON)[0][0] is not None
+
+
+def test_a_transaction_that_ends_soon_is_waited_for(queue: JobQueue) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("there the seal waits for a lock")
+    queued(queue)
+    with a_session() as other:
+        # It is waited for half a second, in which a busy machine may not come to end it: so several times.
+        for _time in range(20):
+            other.call(procedures.ENQUEUE_JOB, **JOB)
+            horizons: list[int | None] = []
+            looking = threading.Thread(target=look_up_horizon, args=(horizons,))
+            looking.start()
+            while looking.is_alive() and not somebody_sleeps():
+                pass
+            other.roll_back()
+            looking.join(THREAD_SECONDS)
+            if horizons != [None]:
+                break
+        assert horizons == [JobEvent.objects.get().event_seq]
+
+
+def look_up_horizon(found: list[int | None]) -> None:
+    try:
+        found.append(JobQueue().seal_horizon().event_seq)
+    finally:
+        connection.close()
+
+
+def somebody_sleeps() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")
+        return cursor.fetchone() is not None
 
 
 def test_who_waits_to_write_an_event_holds_no_seal_up(queue: JobQueue) -> None:

@@ -93,6 +93,11 @@ class Tally:
     unlisted: tuple[str, ...]
 
     @property
+    def survivors(self) -> int:
+        """Those that a test could tell from the code, and none did."""
+        return self.mutants - self.equivalent - self.killed
+
+    @property
     def share(self) -> float:
         """Killed of those that can be told from the code, in per cent."""
         return 100 * self.killed / max(1, self.mutants - self.equivalent)
