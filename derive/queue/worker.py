@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from derive.contracts import (
@@ -77,22 +78,21 @@ class WorkerQueue(QueueConnection):
 
     def complete(self, outcome: Outcome) -> Completion:
         """Complete a run with its outcome in one transaction. Repeatable."""
-        arguments = given(
-            job_id=outcome.job_id,
-            run_id=outcome.run_id,
-            status=outcome.status.value,
-            error=outcome.error,
-            error_kind=outcome.error_kind.value if outcome.error_kind else None,
-            retry_after_seconds=outcome.retry_after_seconds,
-            count_attempt=outcome.count_attempt,
-            run_json=payloads.run_json(outcome.run),
-            artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
-            facts_json=None if outcome.facts is None else payloads.facts_json(outcome.facts),
-        )
-        accepted, final_status, available_utc = self._call(procedures.COMPLETE_JOB, arguments)[0]
-        return Completion.model_construct(
-            accepted=bool(accepted), final_status=status_of(final_status), available_utc=available_utc
-        )
+        arguments = _completing(outcome, job_id=outcome.job_id, run_id=outcome.run_id)
+        return _completion(*self._call(procedures.COMPLETE_JOB, arguments)[0])
+
+    def complete_all(self, outcomes: Sequence[Outcome]) -> list[Completion]:
+        """Complete several runs in one transaction, each as ``complete`` does; the answers are in order. Repeatable.
+
+        One that is refused by the fence leaves the others be. One that is bad for its content undoes all: whoever
+        called hands each in on its own then.
+        """
+        elements = [
+            _completing(outcome, job_id=str(outcome.job_id), run_id=str(outcome.run_id)) for outcome in outcomes
+        ]
+        rows = self._call(procedures.COMPLETE_JOBS, {"outcomes_json": json.dumps(elements)})
+        answers = {as_guid(run_id): _completion(*answer) for run_id, *answer in rows}
+        return [answers[outcome.run_id] for outcome in outcomes]
 
     def release(self, run_id: UUID, *, reason: str | None = None) -> Completion:
         """Release a job; its attempt does not count. Repeatable."""
@@ -161,6 +161,26 @@ class WorkerQueue(QueueConnection):
         """Record that the model server refuses a schema, or (None) accepts it; return what changed. Repeatable."""
         arguments = given(definition_sha256=definition_sha256, why=why)
         return bool(self._call(procedures.SET_SCHEMA_REFUSAL, arguments)[0][0])
+
+
+def _completing(outcome: Outcome, **ids: UUID | str) -> dict[str, Any]:
+    return given(
+        **ids,
+        status=outcome.status.value,
+        error=outcome.error,
+        error_kind=outcome.error_kind.value if outcome.error_kind else None,
+        retry_after_seconds=outcome.retry_after_seconds,
+        count_attempt=outcome.count_attempt,
+        run_json=payloads.run_json(outcome.run),
+        artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
+        facts_json=None if outcome.facts is None else payloads.facts_json(outcome.facts),
+    )
+
+
+def _completion(accepted: Any, final_status: str | None, available_utc: Any) -> Completion:
+    return Completion.model_construct(
+        accepted=bool(accepted), final_status=status_of(final_status), available_utc=available_utc
+    )
 
 
 def _claim(row: Row, lease: timedelta) -> Claim:

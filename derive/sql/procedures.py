@@ -57,6 +57,9 @@ COMPLETE_JOB = Procedure(
     ),
     _words("accepted final_status available_utc"),
 )
+COMPLETE_JOBS = Procedure(
+    "usp_complete_jobs", _words("outcomes_json"), _words("run_id accepted final_status available_utc")
+)
 REBUILD_FACTS = Procedure("usp_rebuild_facts", _words("run_id facts_json actor"), _words("stored fact_count why"))
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
@@ -124,6 +127,7 @@ PROCEDURES = (
     CLAIM_NEXT_JOB,
     HEARTBEAT,
     COMPLETE_JOB,
+    COMPLETE_JOBS,
     REBUILD_FACTS,
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,

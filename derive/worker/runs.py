@@ -19,6 +19,7 @@ from derive.states import JobStatus, RunStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools, run_attempt
 from derive.worker.circuit_breaker import CircuitBreaker
+from derive.worker.completions import Completions
 from derive.worker.database_retry import until_database_answers
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.metrics import WorkerMetrics
@@ -64,6 +65,7 @@ class Runs:
         self._refusals = refusals
         self._keeper = keeper
         self._metrics = metrics
+        self._completions = Completions(queue, in_queue_thread=self.in_queue_thread)
         self._active: dict[UUID, _Active] = {}
         self._rng = Random()  # noqa: S311 - spreads retries, guards nothing
         self.last_status: JobStatus | None = None
@@ -183,9 +185,7 @@ class Runs:
             self._keeper.tell_claiming()
 
         try:
-            return await until_database_answers(
-                lambda: self.in_queue_thread(lambda: self._queue.complete(outcome)), on_failure=keep
-            )
+            return await until_database_answers(lambda: self._completions.hand_in(outcome), on_failure=keep)
         finally:
             active.kept_for = None
             self._keeper.tell_claiming()

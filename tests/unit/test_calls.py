@@ -26,6 +26,8 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_claim_next_job": {"lease_seconds", "max_jobs", "model", "except_interrogations_json"},
     "usp_heartbeat": set(procedures.HEARTBEAT.parameters) - {"worker_id", "run_ids_json"},
     "usp_complete_job": set(procedures.COMPLETE_JOB.parameters) - {"job_id", "run_id", "status"},
+    "usp_complete_jobs": set(),
+    "usp_rebuild_facts": set(),
     "usp_release_job": {"reason"},
     "usp_promote_due_jobs": {"max_rows"},
     "usp_reap_expired_leases": {"max_rows", "actor"},
