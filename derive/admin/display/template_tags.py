@@ -15,7 +15,7 @@ from derive.admin.display.fact_links import entity_address, fact_address
 from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
 from derive.fact_report.marked_html import marked_paragraph
-from derive.fact_report.shown import VERDICTS
+from derive.fact_report.shown import REVIEWS, VERDICTS
 
 register = template.Library()
 
@@ -113,6 +113,12 @@ def state(value: str | None) -> SafeString:
 def verdict(value: str) -> SafeString:
     """Return a verdict as a badge: its words, and a colour that repeats them."""
     return format_html('<b class="fact-verdict is-{}">{}</b>', value.lower(), VERDICTS.get(value, value))
+
+
+@register.filter
+def review(value: str) -> str:
+    """Return the state of a review in words; empty: nobody has to look."""
+    return REVIEWS.get(value, "")
 
 
 @register.filter

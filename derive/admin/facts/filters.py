@@ -22,8 +22,10 @@ _OF_THE_FACT = {
     "interrogation": "interrogation_key",
     "verdict": "verdict",
 }
-_SERVED = ("entity", "key", "review", "interrogation", "verdict")
+_SERVED = ("entity", "key", "conflict", "review", "interrogation", "verdict")
 """Filters that an index serves in the order of numbers, the one that finds the fewest rows first."""
+_UNSERVED = {"conflict": "no", "review": "NONE"}
+"""Their values that no index serves: most facts have them."""
 _OF_THE_RUN = {"version": "interrogation_version", "model": "model_name"}
 
 
@@ -50,11 +52,13 @@ class FactFilter(ListFilter):
         if wanted := self.values["q"]:
             arms = tuple((equals(name, wanted),) for name in _IDS)
             return Walk(Fact, "fact_seq", arms=arms, rest=tuple(self._judged("")), may_overlap=True)
-        served = next((name for name in _SERVED if self.values[name]), "")
+        served = next((name for name in _SERVED if self.values[name] not in {"", _UNSERVED.get(name)}), "")
         arm = (self._arm(served),) if served else ()
         return Walk(Fact, "fact_seq", arms=(arm,), rest=tuple(self._judged(served)))
 
     def _arm(self, name: str) -> Condition:
+        if name == "conflict":
+            return Condition("conflict_id IS NOT NULL")
         column, value = _OF_THE_FACT[name], self.values[name]
         if name == "review":
             # A literal, one of our own: a parameter never matches a filtered index on SQL Server.
@@ -66,7 +70,7 @@ class FactFilter(ListFilter):
         for name, column in _OF_THE_FACT.items():
             if self.values[name] and name != served:
                 yield equals(f"t.{column}", self.values[name])
-        if conflict := self.values["conflict"]:
+        if (conflict := self.values["conflict"]) and served != "conflict":
             yield Condition("t.conflict_id IS NOT NULL" if conflict == "yes" else "t.conflict_id IS NULL")
         if current := self.values["current"]:
             yield equals("t.is_current", current == "yes")
