@@ -62,7 +62,20 @@ class ArtifactRow:
     lake_uri: str
 
 
-Row = TypeVar("Row", JobRow, RunRow, EventRow, ArtifactRow)
+@dataclass(frozen=True, slots=True)
+class FactRow:
+    run_id: UUID
+    job_id: UUID
+    fact_index: int
+    value: str | None
+    quote: str | None
+    evidence_id: str | None
+    quote_start: int | None
+    quote_end: int | None
+    verdict: str
+
+
+Row = TypeVar("Row", JobRow, RunRow, EventRow, ArtifactRow, FactRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class History:
     runs_of: dict[UUID, list[RunRow]]
     events_of: dict[UUID, list[EventRow]]
     artifacts_of: dict[UUID, list[ArtifactRow]] = field(default_factory=dict)
+    facts_of: dict[UUID, list[FactRow]] = field(default_factory=dict)
 
     @property
     def job_ids(self) -> set[UUID]:
@@ -97,7 +111,10 @@ def read_history(cursor: Any) -> History:
     artifacts_of: dict[UUID, list[ArtifactRow]] = defaultdict(list)
     for artifact in _rows(cursor, ArtifactRow, "llm.artifact", order="artifact_seq"):
         artifacts_of[artifact.run_id].append(artifact)
-    return History(now, jobs, runs, dict(runs_of), dict(events_of), dict(artifacts_of))
+    facts_of: dict[UUID, list[FactRow]] = defaultdict(list)
+    for fact in _rows(cursor, FactRow, "llm.fact", order="fact_seq"):
+        facts_of[fact.run_id].append(fact)
+    return History(now, jobs, runs, dict(runs_of), dict(events_of), dict(artifacts_of), dict(facts_of))
 
 
 def _rows(cursor: Any, kind: type[Row], table: str, *, order: str) -> Sequence[Row]:

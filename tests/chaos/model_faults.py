@@ -1,6 +1,7 @@
 """What the model answers while chaos reigns: mostly properly, sometimes in one of all the ways that go wrong."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -11,6 +12,9 @@ from tests.fake_ollama.answers import facts_content
 QUOTE = "Tala Venn was born on Corvessa"
 PASSAGE = f"{QUOTE}. She commands the frigate Patient Lantern."
 GOOD_ANSWER = facts_content(("e1", QUOTE))
+REFUTED_FACT = {"fact_key": "homeworld", "value": "the moon of Ord Tessel", "confidence": 90, "evidence_ids": ["e1"]}
+REFUTED = json.dumps({"facts": [REFUTED_FACT | {"quote": QUOTE}]})
+MIXED = json.dumps({"facts": [*json.loads(GOOD_ANSWER)["facts"], REFUTED_FACT | {"quote": QUOTE}]})
 HELD_BACK = "the envoy waits at the gate"
 """A passage with these words is answered when the gate opens."""
 FAULT_SHARE = 0.25
@@ -40,6 +44,8 @@ FAULTS: dict[str, Callable[[], Behaviour]] = {
     "Infinity": behaviours.infinity,
     "a quote that is not there": lambda: behaviours.wrong_quote("e1"),
     "an evidence id that does not exist": lambda: behaviours.unknown_evidence_id(QUOTE),
+    "a value that its quote refutes": lambda: behaviours.answer(REFUTED),
+    "a good fact and a bad one": lambda: behaviours.answer(MIXED),
     "the stream stays open": behaviours.stays_open,
     "an endless line": behaviours.endless_line,
 }

@@ -11,7 +11,7 @@ from django.db import connection
 from derive.models import Job
 from derive.sql.reading import reading
 from derive.states import JobStatus
-from tests.chaos import job_promises, lake_promises, recovery, run_promises
+from tests.chaos import fact_promises, job_promises, lake_promises, recovery, run_promises
 from tests.chaos.aftermath import Aftermath, NotInTime
 from tests.chaos.crew import LEASE_SECONDS, Crew
 from tests.chaos.director import Director
@@ -151,6 +151,7 @@ def judge(report: ChaosReport, ledger: Ledger, *, calm_since: float, blind: list
     found += judged(run_promises.nothing_stays_running_past_its_lease_and_the_reap_interval, history, blind)
     for by_lake in lake_promises.BY_LAKE:
         found += judged(by_lake, history, lake)
+    found += judged(fact_promises.a_succeeded_runs_facts_are_what_its_artifacts_give_exactly_once, history, lake)
     found += judged(lake_promises.every_run_verifies_in_full, history, verified)
     found += judged(lake_promises.verify_runs_lists_every_orphan_and_only_those, history, lake, verified)
     found += judged(recovery.a_killed_workers_jobs_run_again_within_the_lease_and_five_seconds, report.recovery)

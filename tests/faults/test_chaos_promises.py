@@ -18,7 +18,7 @@ from django.db import connection
 from derive.contracts import Enqueued
 from derive.sql.tables import Engine, engine_of
 from derive.states import JobStatus
-from tests.chaos import job_promises, lake_promises, recovery, run_promises
+from tests.chaos import fact_promises, job_promises, lake_promises, recovery, run_promises
 from tests.chaos.history import History
 from tests.chaos.ledger import Ledger
 from tests.chaos.promises import Violation, judged
@@ -212,6 +212,23 @@ def test_orphans_must_be_listed_and_only_they(scene: Scene) -> None:
     assert [one.job_id for one in judged(promise, scene.history, scene.lake, silent)] == [scene.expired]
     loud = replace(verified, orphans=verified.orphans | {scene.world.run(scene.succeeded).run_id})
     assert [one.job_id for one in judged(promise, scene.history, scene.lake, loud)] == [scene.succeeded]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM llm.fact",
+        "UPDATE llm.fact SET verdict = 'REFUTED'",
+        "UPDATE llm.fact SET quote_start = 1",
+        f"UPDATE llm.fact SET run_id = (SELECT run_id FROM llm.run WHERE {FIRST_RUN})",
+        "UPDATE llm.fact SET job_id = (SELECT job_id FROM llm.job WHERE status = 'CANCELLED')",
+    ],
+)
+def test_facts_that_the_artifacts_do_not_give_are_found(sql: str, scene: Scene) -> None:
+    promise = fact_promises.a_succeeded_runs_facts_are_what_its_artifacts_give_exactly_once
+    assert judged(promise, scene.history, scene.lake) == []
+    with changed(sql):
+        assert {one.job_id for one in judged(promise, scene.history, scene.lake)} == {scene.succeeded}
 
 
 def test_runs_that_were_not_verified_are_found(scene: Scene) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from derive.errors import DatabaseUnavailable
+from derive.errors import BadContent, DatabaseUnavailable, QueueError
 from derive.worker import database_retry
 
 
@@ -53,6 +53,24 @@ def test_pauses_are_spread_so_that_workers_do_not_return_together(monkeypatch: p
     database.ask()
     assert database.spreads == [(0.7, 1.3)]
     assert database.pauses == pytest.approx([0.07])
+
+
+def test_every_failure_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(2, monkeypatch)
+    told: list[str] = []
+    asyncio.run(database_retry.until_database_answers(database.call, on_failure=lambda error: told.append(str(error))))
+    assert told == ["connection refused"] * 2
+
+
+def test_a_call_whose_values_are_at_fault_is_not_retried_nor_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> None:
+        raise BadContent("too long")
+
+    database = Database(0, monkeypatch)
+    told: list[QueueError] = []
+    with pytest.raises(BadContent):
+        asyncio.run(database_retry.until_database_answers(fail, on_failure=told.append))
+    assert (database.pauses, told) == ([], [])
 
 
 def test_another_error_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:

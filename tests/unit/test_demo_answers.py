@@ -12,9 +12,11 @@ from derive.evidence.bundle import build_bundle
 from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import collect_sources
+from derive.facts.terms import Terms
 from derive.interrogations.definition import Correction, Definition
 from derive.interrogations.registry import Registry
 from derive.ollama.settings import OllamaSettings
+from derive.states import Verdict
 
 REGISTRY = Registry.load(None)
 OLLAMA = OllamaSettings()
@@ -74,8 +76,11 @@ def test_the_stand_in_answers_every_sample_as_it_should_end(sample: Sample) -> N
         answer = ask(sample, bundle, correction=correction)
     assert answer.done_reason == "stop"
     output_model = REGISTRY.get(sample.job.interrogation_key).output_model
-    validation = definition_of(sample).validate(answer.content, bundle, output_model=output_model)
+    terms = Terms(may_ask_again=sample.job.max_attempts > 1)
+    validation = definition_of(sample).validate(answer.content, bundle, output_model=output_model, terms=terms)
     assert validation.error is None
+    is_doubtful = sample.sample_id == "facts-of-each-verdict"
+    assert {fact.verdict for fact in validation.facts} <= (set(Verdict) if is_doubtful else {Verdict.SUPPORTED})
     found = {fact["fact_key"] for fact in validation.value["facts"]}
     assert sample.expect.fact_keys <= found
     assert bool(found) is not sample.expect.no_facts
@@ -87,6 +92,17 @@ def test_what_a_sample_expects_to_be_cut_and_redacted_is(sample: Sample) -> None
     bundle = bundle_of(sample)
     assert {cut.evidence_id for cut in bundle.cuts} == sample.expect.cut_items
     assert {redaction.evidence_id for redaction in bundle.redactions} == sample.expect.redacted_items
+
+
+def test_one_sample_shows_a_fact_of_each_verdict() -> None:
+    sample = SAMPLES["facts-of-each-verdict"]
+    bundle = bundle_of(sample)
+    facts = definition_of(sample).validate(ask(sample, bundle).content, bundle).facts
+    assert [(fact.fact_key, fact.verdict.value) for fact in facts] == [
+        ("eye_colour", "SUPPORTED"),
+        ("birth", "REFUTED"),
+        ("employer", "NOT_ENOUGH_INFO"),
+    ]
 
 
 def test_sources_that_disagree_are_both_reported_with_little_confidence() -> None:

@@ -45,7 +45,7 @@ def job(key: str = "sw_entity_facts_v1", **members: Any) -> JobInput:
 def test_the_built_in_interrogation_is_there_without_a_finding() -> None:
     (built_in,) = Registry.load(None).all()
     assert built_in.key == "sw_entity_facts_v1"
-    assert built_in.version == "1.0.0"
+    assert built_in.version == "1.1.0"
     assert built_in.warnings == ()
     fact = built_in.definition.output_schema["$defs"]["Fact"]["properties"]
     assert set(fact) == {"fact_key", "value", "confidence", "evidence_ids", "quote"}
@@ -60,7 +60,7 @@ def test_the_built_in_definition_is_the_one_its_version_stands_for() -> None:
     """
     (built_in,) = Registry.load(None).all()
     assert {built_in.version: built_in.definition.definition_sha256} == {
-        "1.0.0": "21d21fef0b12321fb436cb6c85f73423911e2a81a801923b4fe1554105c11c2e"
+        "1.1.0": "431ec42006e29ef4a379f1d14f5565c43d40c2de316a8c1a982383e2b87da069"
     }
 
 
@@ -148,8 +148,8 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_of_one_key_and_version_are_refused(tmp_path: Path) -> None:
-    package(tmp_path, "sw_entity_facts_v1")
-    with pytest.raises(ConfigurationError, match=r"two interrogations are sw_entity_facts_v1 1\.0\.0"):
+    package(tmp_path, "sw_entity_facts_v1", output_py=OUTPUT.replace("1.0.0", "1.1.0"))
+    with pytest.raises(ConfigurationError, match=r"two interrogations are sw_entity_facts_v1 1\.1\.0"):
         Registry.load(tmp_path)
 
 

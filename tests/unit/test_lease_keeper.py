@@ -57,6 +57,7 @@ class Scene(threading.Event):
         self.release_error: Exception | None = None
         self.during_beat: Callable[[], None] = lambda: None
         self.calls_made = ("", 0.0)
+        self.not_claiming_why: str | None = None
         self.connection = ""
         self.has_shut_down = False
         self._jitter = jitter
@@ -72,6 +73,7 @@ class Scene(threading.Event):
             give_up=self.conflicts.append,
             on_reaped=self.reaped.append,
             on_change=lambda: self.changes.append((self.keeper.has_beaten, self.keeper.why_away)),
+            why_not_claiming=lambda: self.not_claiming_why,
         )
         patch.setattr(self.keeper._rng, "uniform", self._uniform)
 
@@ -203,6 +205,35 @@ def test_a_worker_that_is_to_stop_says_so_at_once_and_keeps_its_leases(scene: Sc
 def test_the_last_heartbeat_tells_that_the_worker_stops(scene: Scene) -> None:
     scene.run(1)
     assert [facts.stopping for facts in scene.facts] == [False, True]
+
+
+def test_a_change_of_why_nothing_is_claimed_is_reported_at_once_and_only_once(scene: Scene) -> None:
+    def change(why: str | None) -> Callable[[], None]:
+        def act() -> None:
+            scene.not_claiming_why = why
+            scene.keeper.tell_claiming()
+
+        return act
+
+    scene.run(8, then={1: change("Ollama is away"), 1.5: change("Ollama is away"), 5: change(None), 6: change(None)})
+    assert scene.beats == [0, 1, 4, 5, 8]
+    assert [facts.not_claiming_why for facts in scene.facts] == [None, "Ollama is away", "Ollama is away", None, None]
+
+
+def test_without_a_database_a_change_of_why_nothing_is_claimed_waits_for_the_next_heartbeat(scene: Scene) -> None:
+    def change() -> None:
+        scene.not_claiming_why = "Ollama is away"
+        scene.keeper.tell_claiming()
+
+    scene.beat_error = AWAY
+    scene.run(1, then={0.2: change})
+    assert scene.beats == [0, 0.5, 1]
+
+
+def test_the_reason_for_claiming_nothing_is_told_without_what_a_database_refuses(scene: Scene) -> None:
+    scene.not_claiming_why = "500:\x00 no\nmodel"
+    scene.run(1)
+    assert scene.facts[0].not_claiming_why == "500:  no model"
 
 
 def test_a_heartbeat_that_failed_is_repeated_twice_a_second_and_nothing_is_reaped_meanwhile(scene: Scene) -> None:

@@ -66,8 +66,8 @@ def test_a_quarter_of_a_second_of_work_is_made_ready_and_two_runs_a_slot_at_most
 def test_the_measured_speed_follows_new_answers_by_a_fifth() -> None:
     slots = Slots(100)
     slots.learn(1.0)
-    slots.learn(2.0)
-    assert slots.ahead == int(25 / 1.2)
+    slots.learn(3.0)
+    assert slots.ahead == int(25 / 1.4)
 
 
 @pytest.mark.parametrize(("waiting", "room"), [(0, 8), (6, 2), (7, 0), (8, 0)])

@@ -11,9 +11,42 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from derive.interrogations.envelope import EntityInput
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 
 MAX_FACTS = 24
+
+MANY = frozenset(
+    {
+        *(
+            "ability",
+            "affiliation",
+            "alias",
+            "ally",
+            "appearance",
+            "apprentice",
+            "armament",
+            "climate",
+            "diet",
+            "enemy",
+        ),
+        *("equipment", "event", "exports", "family", "founder", "function", "inhabitants", "language", "languages"),
+        *(
+            "master",
+            "member",
+            "occupation",
+            "pilot",
+            "purpose",
+            "served",
+            "skin",
+            "terrain",
+            "trade",
+            "trait",
+            "vehicle",
+        ),
+        "weapon",
+    }
+)
+"""Keys of which an entity may have several values: two masters do not contradict each other."""
 
 
 class Input(EntityInput):

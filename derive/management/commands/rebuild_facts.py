@@ -12,8 +12,6 @@ from django.conf import settings
 from django.db import connection
 
 from derive.errors import HolocronError
-from derive.lake import Lake
-from derive.lake_identity import check_lake_identity
 from derive.management.quick_command import QuickCommand
 from derive.management.times import moment
 from derive.plural import plural
@@ -63,6 +61,8 @@ class Command(QuickCommand):
     def handle(self, *_args: Any, **given: Any) -> None:
         """Rebuild, and exit with the code."""
         from derive.fact_rebuilding import RebuildSelection, count_to_rebuild, rebuild_facts
+        from derive.lake import Lake
+        from derive.lake_identity import check_lake_identity
 
         selection = RebuildSelection(since=given["since"], limit=given["limit"], again=given["again"])
         try:
