@@ -50,14 +50,15 @@ def dates(text: str) -> tuple[Date, ...]:
     if not _DIGIT.search(reading.text) and DATE_WORDS.isdisjoint(reading.low):
         return ()
     found: list[Date] = []
-    at = 0
-    low = reading.low
-    while at < len(low) and len(found) < _MOST:
-        word = low[at]
-        date = _date_at(reading, at) if "0" <= word[0] <= "9" or word in DATE_WORDS else None
-        if date is None:
-            at += 1
+    done = 0
+    for at, word in enumerate(reading.low):
+        if at < done or not ("0" <= word[0] <= "9" or word in DATE_WORDS):
             continue
+        date = _date_at(reading, at)
+        if date is None:
+            continue
+        if len(found) >= _MOST:
+            break
         if found:
             joined = join_dates(reading, found, date)
             found.append(date)
@@ -65,7 +66,7 @@ def dates(text: str) -> tuple[Date, ...]:
                 found.append(joined)
         else:
             found.append(date)
-        at = max(date.end, at + 1)
+        done = date.end
     return tuple(found)
 
 

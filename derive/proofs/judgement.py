@@ -62,6 +62,8 @@ def worst(judgements: list[Judgement]) -> Judgement:
 
 def shown(text: str) -> str:
     """Return the beginning of an untrusted text, on one line and without invisible or unprintable characters."""
+    if len(text) <= _MAX_SHOWN_CHARACTERS and text.isalnum():
+        return text
     text = text[: 2 * _MAX_SHOWN_CHARACTERS]
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)

@@ -76,6 +76,7 @@ _SCOPE_ENDS = frozenset(
 _REACH = 7
 _TRUE = frozenset({"true", "yes", "y", "t", "1"})
 _FALSE = frozenset({"false", "no", "n", "f", "0", "none", "never", "not"})
+_LONGEST_TRUTH = 5
 _PREFIXES = ("un", "in", "im", "il", "ir", "non", "dis")
 _SMALL_WORDS = frozenset("is has was are have had does did do can a an the of to it been be with in on s".split())
 
@@ -144,6 +145,8 @@ def _is_denied_after(reading: Reading, at: int) -> bool:
 
 def truth_of(value: str) -> bool | None:
     """Return what a value means that only says yes or no; None for any other."""
+    if len(value) > _LONGEST_TRUTH and not value[-1:].isspace() and not value[:1].isspace() and value[-1:] != ".":
+        return None
     word = value.strip().lower().rstrip(".")
     if word in _TRUE:
         return True

@@ -24,6 +24,7 @@ from derive.proofs.units import CURRENCY_CODES, SYMBOLS, UNITS, unit_at
 _DIGIT = re.compile(r"\d")
 _NONE = frozenset({"no", "without", "none", "nil"})
 _NUMBER_WORDS = (STARTERS | _NONE | {*SCALES}) - {"a", "an"}
+_OPENERS = STARTERS | _NONE
 _MOST = 50
 """Quantities of one text; a longer list proves nothing about one of them."""
 _YEAR_CUES = frozenset(
@@ -52,20 +53,19 @@ def quantities(text: str) -> tuple[Quantity, ...]:
     if not _DIGIT.search(reading.text) and _NUMBER_WORDS.isdisjoint(reading.low):
         return ()
     found: list[Quantity] = []
-    low, at = reading.low, 0
+    low = reading.low
     has_decimal_commas = reads_decimal_commas(low)
-    while at < len(low) and len(found) < _MOST:
-        word = low[at]
+    done = 0
+    for start, word in enumerate(low):
+        if start < done or not ("0" <= word[0] <= "9" or word in _OPENERS):
+            continue
         quantity: Quantity | None = None
         if "0" <= word[0] <= "9":
-            quantity, at = _in_digits(reading, at, decimal_commas=has_decimal_commas)
+            quantity, done = _in_digits(reading, start, decimal_commas=has_decimal_commas)
         elif word in STARTERS:
-            quantity, at = _in_words(reading, at)
-        elif word in _NONE:
-            quantity = Quantity(Decimal(0), Decimal(0), at, at + 1, kind="none", is_weak=True)
-            at += 1
+            quantity, done = _in_words(reading, start)
         else:
-            at += 1
+            quantity = Quantity(Decimal(0), Decimal(0), start, start + 1, kind="none", is_weak=True)
         if quantity is None:
             continue
         joined = join(reading, found[-1], quantity) if found else None
@@ -73,6 +73,8 @@ def quantities(text: str) -> tuple[Quantity, ...]:
             found[-1] = joined
         else:
             found.append(quantity)
+            if len(found) == _MOST:
+                break
     return tuple(found)
 
 
