@@ -31,13 +31,14 @@ def facts_of(world: World, job_id: Any) -> list[tuple[int, str, str, str]]:
     return [(row.fact_index, row.fact_key, row.verdict, row.review_status) for row in rows]
 
 
-def with_on_bad_fact(world: World, tmp_path: Path, on_bad_fact: str) -> str:
-    """Give the world the built-in interrogation under another key, with another ``ON_BAD_FACT``; return the key."""
+def another_interrogation(world: World, tmp_path: Path, *, max_facts: int = 24, on_bad_fact: str = "ask_again") -> str:
+    """Give the world the built-in interrogation under another key, with other rules about its facts; return the key."""
     world.interrogations_folder = tmp_path / "interrogations"
     folder = world.interrogations_folder / f"{KEY}_{on_bad_fact}"
     shutil.copytree(Path(sw_entity_facts_v1.__file__).parent, folder)
-    with (folder / "output.py").open("a") as output:
-        output.write(f'\nON_BAD_FACT = "{on_bad_fact}"\n')
+    output = folder / "output.py"
+    text = output.read_text().replace("MAX_FACTS = 24", f"MAX_FACTS = {max_facts}")
+    output.write_text(f'{text}\nON_BAD_FACT = "{on_bad_fact}"\n')
     return folder.name
 
 
@@ -105,7 +106,7 @@ def test_an_answer_of_bad_facts_alone_is_a_dead_letter(facts: list[Any], kind: s
 def test_an_interrogation_may_keep_or_refuse_bad_facts(
     on_bad_fact: str, ends: list[str], world: World, tmp_path: Path
 ) -> None:
-    key = with_on_bad_fact(world, tmp_path, on_bad_fact)
+    key = another_interrogation(world, tmp_path, on_bad_fact=on_bad_fact)
     world.fake.always(answering(GOOD, REFUTED))
     job_id = world.enqueue(interrogation_key=key, max_attempts=2)
     world.work(len(ends))
@@ -118,3 +119,17 @@ def test_an_answer_without_facts_is_valid(world: World) -> None:
     job_id = world.enqueue()
     world.work()
     assert (world.job(job_id).status, facts_of(world, job_id)) == ("SUCCEEDED", [])
+
+
+def test_ten_thousand_facts_of_one_answer_are_stored_and_the_lease_is_kept_meanwhile(
+    world: World, tmp_path: Path
+) -> None:
+    key = another_interrogation(world, tmp_path, max_facts=10_000)
+    world.fake.next(answering(*(GOOD | {"value": f"Corvessa {n}"} if n % 50 else GOOD for n in range(10_000))))
+    job_id = world.enqueue(interrogation_key=key, max_attempts=1)
+    world.work(lease_seconds=5)
+    run = world.run(job_id)
+    assert (run.status, run.error) == ("SUCCEEDED", None)
+    assert Fact.objects.filter(run_id=run.run_id).count() == 10_000
+    report = json.loads(world.file(run, "validation.json"))
+    assert (sum(report["verdicts"].values()), len(report["facts"])) == (10_000, 1_000)

@@ -24,9 +24,8 @@ DECLARE
     v_newest bigint;
 BEGIN
     IF v_type IS NULL OR v_id IS NULL THEN
-        UPDATE llm.fact AS f
-        SET conflict_id = llm.conflict_id_of('run', settle_facts.run_id::text, f.fact_key)
-        FROM (
+        -- Materialized, here and below: planned for one fact, it would be grouped again for each.
+        WITH disagreeing AS MATERIALIZED (
             SELECT one.fact_key
             FROM llm.fact AS one
             WHERE one.run_id = settle_facts.run_id
@@ -34,7 +33,10 @@ BEGIN
                 AND one.review_status <> 'REJECTED'
             GROUP BY one.fact_key
             HAVING min(one.value_key) <> max(one.value_key)
-        ) AS disagreeing
+        )
+        UPDATE llm.fact AS f
+        SET conflict_id = llm.conflict_id_of('run', settle_facts.run_id::text, f.fact_key)
+        FROM disagreeing
         WHERE f.run_id = settle_facts.run_id
             AND f.fact_key = disagreeing.fact_key
             AND f.value_key IS NOT NULL
@@ -62,9 +64,7 @@ BEGIN
             AND f.is_current <> (s.run_seq = v_newest);
     END IF;
 
-    UPDATE llm.fact AS f
-    SET conflict_id = llm.conflict_id_of(v_type, v_id, f.fact_key)
-    FROM (
+    WITH disagreeing AS MATERIALIZED (
         SELECT one.fact_key
         FROM llm.fact AS one
         WHERE one.entity_id = v_id
@@ -74,7 +74,10 @@ BEGIN
             AND one.review_status <> 'REJECTED'
         GROUP BY one.fact_key
         HAVING min(one.value_key) <> max(one.value_key)
-    ) AS disagreeing
+    )
+    UPDATE llm.fact AS f
+    SET conflict_id = llm.conflict_id_of(v_type, v_id, f.fact_key)
+    FROM disagreeing
     WHERE f.entity_id = v_id
         AND f.entity_type = v_type
         AND f.fact_key = disagreeing.fact_key
