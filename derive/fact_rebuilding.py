@@ -136,7 +136,7 @@ def _judged(lake: Lake, definition: Definition | None, row: tuple[Any, ...]) -> 
         job_input = parse_json(input_json)
         rules = definition.fact_rules
     except ValidationError as error:
-        raise CannotJudge(f"its evidence.json is no evidence bundle ({error.error_count()} faults)") from None
+        raise CannotJudge(f"its evidence.json is not an evidence bundle ({error.error_count()} faults)") from None
     except (ValueError, ConfigurationError) as error:
         raise CannotJudge(f"what it left cannot be read: {type(error).__name__}") from None
     if bundle.sha256 != evidence_sha256 or bundle_faults(bundle):

@@ -217,7 +217,7 @@ class Lake:
         try:
             return Manifest.model_validate_json(data)
         except ValidationError as error:
-            raise LakeError(f"{uri} in the lake is no manifest ({error.error_count()} faults)") from error
+            raise LakeError(f"{uri} in the lake is not a manifest ({error.error_count()} faults)") from error
 
     def list_folder(self, folder: str) -> list[Entry]:
         """Return what stands in a folder, by name, files still being written left out; none there: an empty list."""

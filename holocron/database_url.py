@@ -165,7 +165,7 @@ def _mssql(parts: SplitResult, password: str) -> dict[str, Any]:
         if not re.fullmatch(r"[A-Za-z][A-Za-z ]*", key):
             raise SettingsError("DATABASE_URL: an option's name consists of letters, as in ?Encrypt=yes")
         if key.lower().replace(" ", "") in {"pwd", "password", "uid", "user"}:
-            raise SettingsError(f"DATABASE_URL: user and password stand before the host, as in {MSSQL_EXAMPLE}")
+            raise SettingsError(f"DATABASE_URL: user and password come before the host, as in {MSSQL_EXAMPLE}")
         same = next((known for known in keywords if known.lower() == key.lower()), key)
         keywords[same] = value
     return {

@@ -59,7 +59,7 @@ class Export:
         if self._out.exists() and not overwrite:
             raise ConfigurationError(f"{self._out} is there already: choose another name, or --overwrite it")
         if self._partial.exists():
-            raise ConfigurationError(f"{self._partial} is there already: remove it, or go on with --resume")
+            raise ConfigurationError(f"{self._partial} exists already: remove it, or continue with --resume")
         progress = _planned(self._order, known if self._cursor else None, is_feed=self._cursor is not None)
         progress = progress.model_copy(update={"out": str(self._out.absolute())})
         try:
@@ -72,7 +72,7 @@ class Export:
         """Return the progress of the export that was begun here; raises ConfigurationError when there is none."""
         known = load(self._state)
         if known is None or known.out != str(self._out.absolute()) or not self._partial.exists():
-            raise ConfigurationError(f"there is no export to {self._out} to go on with: leave --resume out")
+            raise ConfigurationError(f"there is no export to {self._out} to continue: omit --resume")
         # An age such as 7d is another moment by now: what was begun stands.
         times = {name: getattr(known.order.selection, name) for name in ("since", "until")}
         selection = self._order.selection.model_copy(update=times)
@@ -149,7 +149,7 @@ class Export:
         """Return what is true of an export that the state calls unfinished, if it is finished or never began."""
         out = Path(known.out or "")
         if out.with_name(f"{out.name}.partial").exists():
-            raise ConfigurationError(f"an export to {out} was begun and has not ended: go on with it by --resume")
+            raise ConfigurationError(f"an export to {out} was started and has not ended: continue it with --resume")
         if known.is_read and out.exists():
             # It got its name, and the process ended before it could note so.
             return known.model_copy(update={"out": None})

@@ -45,7 +45,7 @@ class ImportInterrupted(Exception):
     """The second pass ended before its end: ``progress`` is stored, ``next_line`` is where to go on."""
 
     def __init__(self, progress: ImportCounts, *, next_line: int) -> None:
-        super().__init__(f"stored up to line {progress.last_line}; go on with line {next_line}")
+        super().__init__(f"stored up to line {progress.last_line}; continue with line {next_line}")
         self.progress = progress
         self.next_line = next_line
 

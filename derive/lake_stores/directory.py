@@ -96,7 +96,7 @@ class Directory:
             raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise LakePathRefused(f"'{name}' in the lake is no plain file")
+            raise LakePathRefused(f"'{name}' in the lake is not a plain file")
         return descriptor
 
     def publish(self, hidden: str, name: str) -> None:

@@ -36,7 +36,7 @@ def check_name(name: str) -> str:
     """Return the name of one file or folder unchanged, or raise LakePathRefused saying what is wrong with it."""
     why = _find_fault(name)
     if why:
-        raise LakePathRefused(f"{_show(name)} is no name for a lake file: {why}")
+        raise LakePathRefused(f"{_show(name)} is not a valid name for a lake file: {why}")
     return name
 
 
@@ -46,9 +46,9 @@ def check_uri(uri: str) -> tuple[str, ...]:
     for part in parts:
         why = _find_fault(part)
         if why:
-            raise LakePathRefused(f"{_show(uri)} is no path in the lake: {why}")
+            raise LakePathRefused(f"{_show(uri)} is not a valid path in the lake: {why}")
     if len(uri.encode()) > MAX_URI_BYTES:
-        raise LakePathRefused(f"{_show(uri)} is no path in the lake: longer than {MAX_URI_BYTES} bytes")
+        raise LakePathRefused(f"{_show(uri)} is not a valid path in the lake: longer than {MAX_URI_BYTES} bytes")
     return parts
 
 

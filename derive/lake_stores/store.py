@@ -101,7 +101,7 @@ _WHAT_TO_DO = {
     errno.EIO: "input/output error; check the disk or the mount",
     errno.ENOENT: "it is not there; mount it or create it",
     errno.ENOTDIR: "it is not a folder; check LAKE_URL",
-    errno.ELOOP: "a symbolic link stands in its place; put the folder itself there",
+    errno.ELOOP: "a symbolic link is in its place; put the folder itself there",
     errno.ESTALE: "the network mount went stale; mount it again",
     errno.ETIMEDOUT: "no answer in time; check the store and the network",
     errno.EMFILE: OUT_OF_FILES,

@@ -139,7 +139,7 @@ class Enqueueing:
         reason = "stopped" if interrupted.__cause__ is None else f"interrupted: {interrupted.__cause__}"
         stored = "nothing is stored" if progress.last_line is None else f"the last line stored is {progress.last_line}"
         onward = f"--from-line {interrupted.next_line} --import-id {import_id}"
-        shown.say(f"{reason}; {stored}; go on with {onward}")
+        shown.say(f"{reason}; {stored}; continue with {onward}")
         if given["json"]:
             more = {"interrupted": True, "next_line": interrupted.next_line, "import_id": str(import_id)}
             self.stdout.write(json.dumps(totals | _counts(progress) | more))

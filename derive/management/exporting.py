@@ -56,7 +56,7 @@ class Exporting:
                 shown.say(f"export_outputs: {str(error).strip().partition(chr(10))[0]}")
                 code = COULD_NOT_GO_ON
             except KeyboardInterrupt:
-                shown.say("export_outputs: stopped at once; go on with --resume")
+                shown.say("export_outputs: stopped at once; continue with --resume")
                 code = STOPPED
         return code
 
@@ -111,4 +111,4 @@ def _order(given: dict[str, Any]) -> Order:
 def _onward(progress: ExportCheckpoint, given: dict[str, Any]) -> str:
     if given["file"] == "-":
         return "the cursor has not moved" if given["cursor"] else "nothing is kept"
-    return f"kept {plural(progress.row_count, 'row')} in {given['file']}.partial: go on with --resume"
+    return f"kept {plural(progress.row_count, 'row')} in {given['file']}.partial: continue with --resume"

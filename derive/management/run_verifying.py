@@ -69,7 +69,7 @@ class RunVerifying:
         for found in verification.found():
             if not as_json and isinstance(found, Orphan) and not orphans_begun:
                 orphans_begun = True
-                self.stdout.write("Orphans, which are no faults:")
+                self.stdout.write("Orphans, which are not faults:")
             self._say(found, as_json=as_json)
         self._say(verification.summary, as_json=as_json)
 

@@ -61,7 +61,7 @@ class SchemaChecking:
             for sha256, why in refused.items():
                 queue.set_schema_refusal(sha256, why=why)
         except QueueError as error:
-            self.stderr.write(f"check_interrogations: the workers could not be told: {error}")
+            self.stderr.write(f"check_interrogations: the workers could not be informed: {error}")
 
 
 async def _tried(

@@ -12,7 +12,7 @@ def age(text: str) -> timedelta:
     """Return how long an age is; raise ArgumentTypeError with what to write instead."""
     match = _AGE.fullmatch(text)
     if match is None:
-        raise ArgumentTypeError(f"{text!r} is no age: write a number and s, m, h, d or w, like 12h, 30d, 2w")
+        raise ArgumentTypeError(f"{text!r} is not an age: write a number and s, m, h, d or w, like 12h, 30d, 2w")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -25,5 +25,5 @@ def moment(text: str) -> datetime:
         return named.astimezone(UTC) if named.tzinfo else named.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(
-            f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00:00Z, or an age like 24h or 7d"
+            f"{text!r} is not a time: write 2026-01-31, 2026-01-31T12:00:00Z, or an age like 24h or 7d"
         ) from None

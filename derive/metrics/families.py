@@ -13,7 +13,7 @@ from derive.states import JobStatus
 _SAYS = {
     "wait": "From when a job was ready until it was claimed.",
     "run": "From a run's claim to its end, of whatever kind.",
-    "model": "The model's own time for an answer, as its server told it (total_duration); none told, none counted.",
+    "model": "The model's own time for an answer, as reported by its server (total_duration); otherwise not counted.",
 }
 
 
@@ -24,7 +24,7 @@ def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
         ("holocron_snapshot_age_seconds", "Age of the numbers read from the database.", age_seconds),
         (
             "holocron_counted_seconds_ago",
-            "Counters and histograms tell of all that happened before so long.",
+            "Counters and histograms cover everything up to this long ago.",
             snapshot.counted_seconds_ago,
         ),
         ("holocron_workers_alive", "Workers whose heartbeat is recent.", workers.alive),

@@ -245,7 +245,7 @@ class OllamaClient:
             raise ModelTimeout(f"Ollama at {self.shown_base_url} did not answer {path} in time") from error
         answer = parse_received(bytes(received))
         if not isinstance(answer, dict):
-            raise ModelCrashed(f"the answer of {path} is no JSON object")
+            raise ModelCrashed(f"the answer of {path} is not a JSON object")
         return answer
 
     async def _fetch_snapshot(self, model: str) -> ModelSnapshot:
@@ -262,7 +262,7 @@ def _base_url(setting: str, *, shown: str) -> httpx.URL:
     try:
         url = httpx.URL(setting)
     except (httpx.InvalidURL, ValueError) as error:
-        raise ConfigurationError(f"OLLAMA_BASE_URL is no URL: {shown}") from error
+        raise ConfigurationError(f"OLLAMA_BASE_URL is not a URL: {shown}") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"OLLAMA_BASE_URL must be http://host:port or https://…: {shown}")
     if url.userinfo:

@@ -72,7 +72,7 @@ _ADVICE_ON_STATUS = {
     403: ": set OLLAMA_API_KEY, or user and password in OLLAMA_BASE_URL, to an account that the server lets in",
 }
 _ADVICE: dict[type[RunError], str] = {
-    ModelUnavailable: ": check OLLAMA_BASE_URL and what stands before the server; redirects are not followed",
+    ModelUnavailable: ": check OLLAMA_BASE_URL and any proxy in front of the server; redirects are not followed",
     SchemaRefused: ": correct the schema in a new version; `manage.py check_interrogations` asks the server",
     EvidenceTooLarge: ": give less evidence, or raise OLLAMA_NUM_CTX",
 }

@@ -72,7 +72,7 @@ class AnswerAssembler:
             raise ModelCrashed("the model's answer ended before it was done")
         reason = _done_reason(self._final)
         if reason == "length":
-            raise TruncatedOutput("the model ran out of tokens before its answer was whole")
+            raise TruncatedOutput("the model ran out of tokens before its answer was complete")
         if reason != "stop":
             shown = "no reason" if reason is None else f"the reason '{quotable(reason)}'"
             raise ModelCrashed(f"the model's answer ended with {shown} instead of 'stop'")
@@ -126,11 +126,11 @@ class AnswerAssembler:
 
     def _take_message(self, message: Any, *, line_bytes: int) -> None:
         if not isinstance(message, dict):
-            raise ModelCrashed("the model sent a message that is no object")
+            raise ModelCrashed("the model sent a message that is not an object")
         content = message.get("content") or ""
         thinking = message.get("thinking") or ""
         if not isinstance(content, str) or not isinstance(thinking, str):
-            raise ModelCrashed("the model sent a message that is no text")
+            raise ModelCrashed("the model sent a message that is not text")
         if self._first_token is None and (content or thinking):
             self._first_token = monotonic()
         if content:
@@ -182,7 +182,7 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
         return None
     record = parse_received(line)
     if not isinstance(record, dict):
-        raise ModelCrashed("Ollama sent a line that is no JSON object")
+        raise ModelCrashed("Ollama sent a line that is not a JSON object")
     return record
 
 

@@ -56,7 +56,7 @@ class Cron:
         except CroniterBadDateError:
             raise BadCron("This never fires: no month has such a day.") from None
         except (ValueError, KeyError) as error:
-            raise BadCron(f"This is no cron expression: {error}") from None
+            raise BadCron(f"This is not a cron expression: {error}") from None
 
     @property
     def words(self) -> str:

@@ -90,7 +90,7 @@ def run_single_flight(
         # Its message may hold a row's values.
         result = TaskResult(TaskOutcome.FAILED, f"a fault of our own: {places_of(error)}")
     except SystemExit:
-        _record(held, TaskResult(TaskOutcome.FAILED, "took longer than it may and was ended; the next time it goes on"))
+        _record(held, TaskResult(TaskOutcome.FAILED, "exceeded its time limit and was stopped; the next run continues"))
         raise
     _record(held, result)
     return result

@@ -49,7 +49,7 @@ _ALL = (
     SystemTask(
         "reap",
         "Reap expired leases",
-        "Ends the runs of workers that went silent, so that their jobs go on. Living workers do the same.",
+        "Ends the runs of workers that went silent, so that their jobs continue. Live workers do the same.",
         EVERY_MINUTE,
         maintenance.reap,
         seconds=50,
@@ -57,7 +57,7 @@ _ALL = (
     SystemTask(
         "promote",
         "Promote due jobs",
-        "Makes scheduled jobs ready whose time has come. Living workers do the same.",
+        "Makes scheduled jobs ready when they are due. Live workers do the same.",
         EVERY_MINUTE,
         maintenance.promote,
         seconds=50,
@@ -97,7 +97,7 @@ _ALL = (
     SystemTask(
         "seal",
         "Seal the history",
-        "Hashes what happened into the chain, whose documents stand in the lake.",
+        "Hashes the history into the chain, whose documents are in the lake.",
         "20 * * * *",
         seal,
         seconds=240,

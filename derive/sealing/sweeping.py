@@ -50,7 +50,7 @@ def _job_faults(numbers: list[int]) -> dict[int, AuditFinding]:
         recorded = events.get(job_id, [])
         if not any(event["event"] == JobEventName.ENQUEUED for event in recorded):
             faults[job_seq] = AuditFinding(
-                "job", str(job_id), What.INSERTED, "no event tells that it was queued", job_id
+                "job", str(job_id), What.INSERTED, "no event records that it was queued", job_id
             )
         elif recorded[-1]["to_status"] != status:
             why = f"its status is {status}, its last event left it {recorded[-1]['to_status']}"
@@ -69,7 +69,7 @@ def _run_faults(numbers: list[int]) -> dict[int, AuditFinding]:
             why = f"no event of job {job_id} tells of its claim"
             faults[run_seq] = AuditFinding("run", str(run_id), What.INSERTED, why, job_id)
         elif (status == RunStatus.RUNNING) == any(map(ends_a_run, recorded)):
-            why = f"its status is {status}, its events tell otherwise"
+            why = f"its status is {status}, its events differ"
             faults[run_seq] = AuditFinding("run", str(run_id), What.CHANGED, why, job_id)
     return faults
 

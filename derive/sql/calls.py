@@ -156,7 +156,7 @@ def _make_ready(connection: BaseDatabaseWrapper, procedure: Procedure) -> None:
     if engine_of(connection) is Engine.POSTGRESQL:
         raw: psycopg.Connection[Row] = connection.connection
         if raw.pgconn.transaction_status == TransactionStatus.INTRANS:
-            raise InsideTransaction(f"{procedure.name}: this call is durable, and somebody began a transaction by hand")
+            raise InsideTransaction(f"{procedure.name}: this call is durable, and a transaction was begun by hand")
     if time.monotonic() - _last_used.get(connection, 0.0) > IDLE_SECONDS and not _is_usable(connection):
         drop_connection(connection)
         with driver_errors():

@@ -149,7 +149,7 @@ class Consequence:
 CONSEQUENCES: dict[Meaning, Consequence] = {
     Meaning.BAD_ARGUMENT: Consequence(BadArgument, "an argument was refused"),
     Meaning.WORKER_ID_IN_USE: Consequence(
-        WorkerIdInUse, "another live worker goes by this id: choose another --worker-id"
+        WorkerIdInUse, "another live worker uses this id: choose another --worker-id"
     ),
     Meaning.BAD_CONTENT: Consequence(BadContent, "the database refuses the values as they are"),
     Meaning.CONTENDED: Consequence(
@@ -171,7 +171,7 @@ CONSEQUENCES: dict[Meaning, Consequence] = {
     # What a driver leaves after a time-out may still hold half an answer.
     Meaning.TIMED_OUT: Consequence(
         DatabaseUnavailable,
-        "the database cancelled the call, which took too long; look at its load and its statement time-out",
+        "the database cancelled the call, which took too long; check its load and its statement time-out",
         drops_connection=True,
     ),
     Meaning.EXHAUSTED: Consequence(

@@ -93,7 +93,7 @@ def read_object(data: bytes) -> dict[str, Any]:
     """Return the JSON object of a file's bytes; raise NotJson."""
     value = read_json(data)
     if not isinstance(value, dict):
-        raise NotJson("is no JSON object")
+        raise NotJson("is not a JSON object")
     return value
 
 

@@ -61,7 +61,7 @@ def check_evidence(state: RunState, files: Mapping[str, bytes], findings: Findin
         bundle = EvidenceBundle.model_validate_json(data)
         faults = bundle_faults(bundle)
     except ValidationError as error:
-        findings.add("evidence.json", Check.UNREADABLE, f"is no evidence bundle ({error.error_count()} faults)")
+        findings.add("evidence.json", Check.UNREADABLE, f"is not an evidence bundle ({error.error_count()} faults)")
         return None
     for fault in faults:
         findings.add("evidence.json", Check.EVIDENCE, fault)
@@ -94,7 +94,7 @@ def check_prompt(
         job_input = parse_json(run.input_json)
         rendered = definition.render(input=job_input, bundle=bundle, correction=correction)
     except (ValueError, TypeError, AttributeError):
-        findings.add("prompt.txt", Check.PROMPT, "cannot be rendered again: the job's input_json is no JSON object")
+        findings.add("prompt.txt", Check.PROMPT, "cannot be rendered again: the job's input_json is not a JSON object")
         return known
     if stored is not None and stored != rendered:
         findings.add(
@@ -124,7 +124,7 @@ def _correction(files: Mapping[str, bytes], findings: Findings) -> Correction | 
     try:
         return Correction.model_validate_json(data)
     except ValidationError as error:
-        findings.add("correction.json", Check.UNREADABLE, f"is no correction ({error.error_count()} faults)")
+        findings.add("correction.json", Check.UNREADABLE, f"is not a correction ({error.error_count()} faults)")
         return None
 
 
@@ -160,7 +160,7 @@ def check_request(
     if any(member(request, name) is not value for name, value in _FIXED.items()):
         wrong.append(f"it does not say {json.dumps(_FIXED)}")
     if json.dumps(member(request, "think")) not in _THINK:
-        wrong.append(f"its think is none of {', '.join(_THINK)}")
+        wrong.append(f"its think is not one of {', '.join(_THINK)}")
     for what in wrong:
         findings.add("request.json", Check.REQUEST, what)
     return request

@@ -142,7 +142,7 @@ def _read_manifest(opened: OpenFolder, row: StoredArtifact | None, findings: Fin
     try:
         return Manifest.model_validate_json(data), len(data)
     except ValidationError as error:
-        findings.add(MANIFEST_NAME, Check.MANIFEST, f"is no manifest ({error.error_count()} faults)")
+        findings.add(MANIFEST_NAME, Check.MANIFEST, f"is not a manifest ({error.error_count()} faults)")
         return None, len(data)
 
 
@@ -208,7 +208,7 @@ def _recorded(rows: Mapping[str, StoredArtifact], manifest: Manifest | None) -> 
 
 def _find_extra_files(listed: Mapping[str, Entry], recorded: Mapping[str, Recorded], findings: Findings) -> None:
     for name in sorted(listed.keys() - recorded.keys() - {MANIFEST_NAME}):
-        findings.add(name, Check.EXTRA, "stands in the run's folder and nothing lists it")
+        findings.add(name, Check.EXTRA, "is in the run's folder and not listed")
 
 
 def _is_there(file: Recorded, opened: OpenFolder, findings: Findings) -> bool:

@@ -91,7 +91,7 @@ class CallThread(Executor):
         if self._hand is None:
             self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
             if len(self._abandoned) >= MAX_ABANDONED:
-                self._fail_waiting(f"{MAX_ABANDONED} calls hang; waiting for one of them to come back")
+                self._fail_waiting(f"{MAX_ABANDONED} calls hang; waiting for one of them to return")
                 return
             self._hand = threading.Thread(target=self._make_calls, name=self._name, daemon=True)
             self._hand.start()

@@ -27,7 +27,7 @@ class WorkerMetrics:
             ["status", "error_kind"],
             registry=registry,
         )
-        self._releases = Counter("holocron_worker_releases", "Runs given back at a stop.", registry=registry)
+        self._releases = Counter("holocron_worker_releases", "Runs released at a stop.", registry=registry)
         self._leases_lost = Counter(
             "holocron_worker_leases_lost", "Runs whose lease others had ended.", registry=registry
         )
@@ -37,13 +37,13 @@ class WorkerMetrics:
         self._reaps = Counter("holocron_worker_reaps", "Runs of any worker ended for their leases.", registry=registry)
         self._run_seconds = Histogram(
             "holocron_worker_run_seconds",
-            "Seconds from a claim to the run's outcome, well or not.",
+            "Seconds from a claim to the run's outcome, successful or not.",
             buckets=MODEL_SECONDS,
             registry=registry,
         )
         self._model_seconds = Histogram(
             "holocron_worker_model_seconds",
-            "Seconds the model worked on a run, well or not.",
+            "Seconds the model worked on a run, successful or not.",
             buckets=MODEL_SECONDS,
             registry=registry,
         )

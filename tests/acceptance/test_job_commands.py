@@ -134,7 +134,7 @@ def test_ctrl_c_ends_the_batch_and_names_the_line_to_go_on_with(
     stopped = json.loads(printed)
     assert process.returncode == 130
     assert (stopped["queued"], stopped["last_line"], stopped["next_line"]) == (2000, 2000, 2001)
-    onward = complained.partition("go on with ")[2].split()
+    onward = complained.partition("continue with ")[2].split()
     assert onward == ["--from-line", "2001", "--import-id", stopped["import_id"]]
     code, printed, _ = world.run("enqueue_jobs", str(path), *onward, "--json")
     assert (code, json.loads(printed)["queued"], count(database)) == (0, 3000, 5000)
@@ -161,7 +161,7 @@ def test_a_database_that_goes_away_leaves_a_line_to_go_on_with(
         _printed, complained = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 2
     assert killed
-    assert "nothing is stored; go on with --from-line 1 --import-id" in complained
+    assert "nothing is stored; continue with --from-line 1 --import-id" in complained
     assert "Traceback" not in complained
     assert count(database) == 0
 

@@ -69,7 +69,7 @@ def test_orphans_are_listed_apart_and_end_it_with_0(world: World) -> None:
     try:
         code, printed, _ = world.run("verify_runs")
         title, line, summary = printed.splitlines()
-        assert (code, title) == (0, "Orphans, which are no faults:")
+        assert (code, title) == (0, "Orphans, which are not faults:")
         assert line.startswith(f"{orphan.name} llm_runs/")
         assert line.endswith(": SQL does not know this run")
         assert summary.endswith("0 faults, 1 orphan")
@@ -81,9 +81,9 @@ def test_orphans_are_listed_apart_and_end_it_with_0(world: World) -> None:
     ("options", "why"),
     [
         (("--run", "01234567-89ab-4cde-8f01-23456789abcd"), "there is no run 01234567"),
-        (("--run", "nonsense"), "'nonsense' is no run id"),
-        (("--since", "yesterday"), "'yesterday' is no time: write"),
-        (("--since", "999999w"), "'999999w' is no time: write"),
+        (("--run", "nonsense"), "'nonsense' is not a run id"),
+        (("--since", "yesterday"), "'yesterday' is not a time: write"),
+        (("--since", "999999w"), "'999999w' is not a time: write"),
     ],
 )
 def test_what_cannot_be_verified_ends_it_with_2_and_says_why(world: World, options: tuple[str, ...], why: str) -> None:

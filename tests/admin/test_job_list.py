@@ -201,7 +201,7 @@ def test_a_filter_bears_its_fields_label(browse: Browse) -> None:
         assert f"<span>{field.label}</span> <b><bdi>soon</bdi>" in page, name
         assert page.count(f"<span>{field.label}</span>") == 2, name
     page = client.get(reverse("admin:derive_job_changelist"), {"created_until": "soon"}).text
-    assert "Queued before is no time" in page
+    assert "Queued before is not a time" in page
 
 
 def test_a_job_that_nobody_has_asked_about_says_so_in_words(browse: Browse, queue: JobQueue) -> None:

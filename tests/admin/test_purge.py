@@ -102,7 +102,7 @@ def test_sealing_a_long_history_first_is_done_in_steps_too(
 ) -> None:
     monkeypatch.setattr(long_action, "ALONE_SECONDS", 0)
     page = maintainer.post(reverse(RUN), {"failed": "5", "reason": "old"})
-    assert "purge again to go on" in page.text
+    assert "purge again to continue" in page.text
     assert (Seal.objects.count(), len(states())) == (1, 4)
     monkeypatch.undo()
     assert "1 job purged" in maintainer.post(reverse(RUN), {"failed": "5", "reason": "old"}).text

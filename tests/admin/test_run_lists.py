@@ -83,7 +83,7 @@ def test_pages_lead_to_each_other_and_name_what_was_not_understood(
         older = re.search(r'rel="next" href="([^"]+)"', text)
         address = reverse(f"admin:derive_{page}_changelist") + older[1].replace("&amp;", "&") if older else ""
     assert len(seen) == len(set(seen)) == {"run": 4, "artifact": 2}[page]
-    assert "since is no time" in client.get(reverse(f"admin:derive_{page}_changelist"), {"since": "soon"}).text
+    assert "since is not a time" in client.get(reverse(f"admin:derive_{page}_changelist"), {"since": "soon"}).text
 
 
 def test_what_no_index_serves_stops_at_the_bound_and_says_so(

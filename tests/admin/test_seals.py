@@ -42,7 +42,7 @@ def test_the_seals_are_listed_with_the_head_and_what_waits(browse: Browse, seals
     assert f"2:{seals[0].sha256}" in page.text
     assert "wait for the next seal" in page.text
     assert [one.seal_seq for one in client.get(address, {"q": seals[1].sha256}).context["rows"]] == [1]
-    assert "Sealed since is no time" in client.get(address, {"since": "soon"}).text
+    assert "Sealed since is not a time" in client.get(address, {"since": "soon"}).text
     assert not client.get(address, {"until": "2h"}).context["rows"]
     assert seals[1].sha256 in client.get(reverse("admin:derive_seal_change", args=[1])).text
 

@@ -98,7 +98,7 @@ def test_a_full_disk_leaves_nothing_torn_and_is_gone_on_with(
         assert exported(str(out)) == 2
     told = capsys.readouterr().err
     assert "No space left on device" in told
-    assert "go on with --resume" in told
+    assert "continue with --resume" in told
     assert not out.exists()
     assert exported(str(out), "--resume") == 0
     assert out.read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
@@ -146,7 +146,7 @@ def test_ctrl_c_stops_between_two_steps_and_is_gone_on_with(
     with monkeypatch.context() as patch:
         patch.setattr(StopOnce, "asked", lambda _stop: True)
         assert exported(str(tmp_path / "out.jsonl")) == 130
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
     assert exported(str(tmp_path / "out.jsonl"), "--resume") == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
@@ -312,7 +312,7 @@ def test_a_feed_is_not_begun_anew_while_its_last_export_is_half_done(
         patch.setattr(exporting, "_append", full_after(2))
         assert exported(str(tmp_path / "a.jsonl"), *cursor) == 2
     assert exported(str(tmp_path / "b.jsonl"), *cursor) == 2
-    assert "go on with it by --resume" in capsys.readouterr().err
+    assert "continue it with --resume" in capsys.readouterr().err
     assert exported(str(tmp_path / "a.jsonl"), *cursor, "--resume") == 0
     assert [row["run_id"] for row in lines_of(tmp_path / "a.jsonl")] == [str(claim.run_id) for claim in claims]
 

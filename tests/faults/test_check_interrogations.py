@@ -97,4 +97,4 @@ def test_without_a_database_people_are_told_all_the_same(fake: FakeOllama, monke
     monkeypatch.setattr(JobQueue, "set_schema_refusal", away)
     code, printed, complained = check()
     assert (code, printed) == (0, "sw_entity_facts_v1 1.1.0: taken\n")
-    assert "the workers could not be told: away" in complained
+    assert "the workers could not be informed: away" in complained

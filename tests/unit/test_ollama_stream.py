@@ -263,9 +263,9 @@ def test_an_answer_is_done_with_its_last_line() -> None:
         ([final(done_reason=5)], ModelCrashed, "ended with no reason instead of 'stop'"),
         ([final(), line("a")], ModelCrashed, "went on after the end"),
         ([{"error": "out of memory"}], RunError, "out of memory"),
-        ([line("a") | {"message": ["a"]}], ModelCrashed, "a message that is no object"),
-        ([line("a") | {"message": {"content": 5}}], ModelCrashed, "a message that is no text"),
-        ([line("a") | {"message": {"content": "", "thinking": [1]}}], ModelCrashed, "a message that is no text"),
+        ([line("a") | {"message": ["a"]}], ModelCrashed, "a message that is not an object"),
+        ([line("a") | {"message": {"content": 5}}], ModelCrashed, "a message that is not text"),
+        ([line("a") | {"message": {"content": "", "thinking": [1]}}], ModelCrashed, "a message that is not text"),
     ],
 )
 def test_what_is_no_whole_answer_is_reported_for_what_it_is(
@@ -276,7 +276,7 @@ def test_what_is_no_whole_answer_is_reported_for_what_it_is(
 
 
 def test_a_line_that_is_no_object_is_refused() -> None:
-    with pytest.raises(ModelCrashed, match="no JSON object"):
+    with pytest.raises(ModelCrashed, match="not a JSON object"):
         assemble(b"[1]\n", ndjson(final()))
 
 

@@ -33,5 +33,5 @@ def read_shown(artifact: Artifact) -> Shown:
         return Shown(fault=f"{artifact.lake_uri} cannot be shown: {error}")
     fault = ""
     if hashlib.sha256(data).hexdigest() != artifact.content_sha256:
-        fault = f"{artifact.lake_uri} is NOT what was recorded: its SHA-256 differs. Do not trust what stands here."
+        fault = f"{artifact.lake_uri} is NOT what was recorded: its SHA-256 differs. Do not trust its content."
     return Shown(text=data.decode(errors="replace"), fault=fault)

@@ -113,7 +113,7 @@ class PurgeAction(LongAction):
 
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponse:
-        left = ["There was no time for all of it: purge again to go on."] if step.cursor else []
+        left = ["There was not enough time for all of it: purge again to continue."] if step.cursor else []
         problems = [step.error] if step.error else left
         return _page(request, self.form, problems=problems, purged=step.changed)
 

@@ -77,7 +77,7 @@ class ChoiceFilter(TextFilter):
     @override
     def read(self, text: str) -> str:
         if text not in self.choices:
-            raise ValueError(f"is none of {', '.join(sorted(self.choices))}")
+            raise ValueError(f"is not one of {', '.join(sorted(self.choices))}")
         return text
 
     @override
@@ -104,7 +104,7 @@ class GuidFilter(TextFilter):
     @override
     def read(self, text: str) -> Any:
         if (guid := as_guid(text)) is None:
-            raise ValueError("is no id")
+            raise ValueError("is not an id")
         return guid
 
 
@@ -119,7 +119,7 @@ class MomentFilter(TextFilter):
     @override
     def read(self, text: str) -> datetime:
         if (moment := read_moment(text)) is None:
-            raise ValueError("is no time such as today, 24h or 2026-01-31T12:00")
+            raise ValueError("is not a time such as today, 24h or 2026-01-31T12:00")
         return moment
 
 

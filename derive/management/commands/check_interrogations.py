@@ -18,7 +18,7 @@ class Command(QuickCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--server", metavar="URL", help="ask this server, and tell the workers nothing")
+        parser.add_argument("--server", metavar="URL", help="ask this server, and report nothing to the workers")
         parser.add_argument("--json", action="store_true", help="a line of JSON for each interrogation")
 
     def handle(self, *_args: Any, **given: Any) -> None:

@@ -18,7 +18,7 @@ class Command(QuickCommand):
     """Run the sample interrogations from start to end."""
 
     help = (
-        "Runs more than forty sample interrogations and shows what came of each; then keeps web server, scheduler and "
+        "Runs more than forty sample interrogations and shows each result; then keeps web server, scheduler and "
         "worker running until Ctrl-C. Lives in var/demo, whatever DATABASE_URL says, unless --here. Asks the Ollama at "
         "OLLAMA_BASE_URL when it has OLLAMA_MODEL, else a stand-in that answers by rules and says so. "
         "Exit code 0 when every sample ended as it should."

@@ -45,7 +45,7 @@ class Command(QuickCommand):
         )
         many.add_argument("--dry-run", action="store_true", help="check only, queue nothing")
         many.add_argument("--skip-invalid", action="store_true", help="queue the good lines although others are bad")
-        many.add_argument("--from-line", type=int, default=1, metavar="N", help="go on with line N of the file")
+        many.add_argument("--from-line", type=int, default=1, metavar="N", help="continue with line N of the file")
         many.add_argument(
             "--import-id",
             type=UUID,
@@ -58,12 +58,12 @@ class Command(QuickCommand):
         one.add_argument("--entity-id", metavar="ID", help="what the entity is called")
         one.add_argument("--evidence", action="append", default=[], metavar="TEXT", help="may be repeated")
         one.add_argument("--evidence-file", action="append", default=[], type=Path, metavar="PATH", help="UTF-8 text")
-        one.add_argument("--priority", type=int, metavar="N", help="0 or more, higher is sooner (default: 100)")
+        one.add_argument("--priority", type=int, metavar="N", help="0 or more, higher runs first (default: 100)")
         one.add_argument("--model", metavar="M", help="ask this model (default: the worker's own)")
         one.add_argument("--max-attempts", type=int, metavar="N", help="default: 3")
         one.add_argument("--available", metavar="TIME", help="not before, like 2030-01-31T12:00:00Z (default: now)")
         one.add_argument("--dedupe-key", metavar="KEY", help="queue nothing when a live or succeeded job has it")
-        one.add_argument("--input-json", metavar="JSON", help="the whole input, for an interrogation of your own")
+        one.add_argument("--input-json", metavar="JSON", help="the complete input, for your own interrogation")
         parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
 
     def handle(self, *_args: Any, **given: Any) -> None:

@@ -32,7 +32,7 @@ def _job(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no job id") from None
+        raise ArgumentTypeError(f"{text!r} is not a job id") from None
 
 
 class Command(QuickCommand):
@@ -75,12 +75,10 @@ class Command(QuickCommand):
         )
         which.add_argument("--until", type=moment, metavar="T", help="of runs that ended before")
         going_on = parser.add_argument_group("going on")
-        going_on.add_argument(
-            "--resume", action="store_true", help="go on with the export to FILE that was interrupted"
-        )
+        going_on.add_argument("--resume", action="store_true", help="continue the interrupted export to FILE")
         going_on.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
         going_on.add_argument(
-            "--cursor", type=Path, metavar="PATH", help="a feed: only what no export with this cursor has told yet"
+            "--cursor", type=Path, metavar="PATH", help="a feed: only what no export with this cursor has written yet"
         )
         parser.add_argument("--json", action="store_true", help="end with one line of JSON (on standard error with -)")
 

@@ -34,7 +34,7 @@ def _limit(text: str) -> int:
 class Command(QuickCommand):
     """Show jobs, one job's whole story, or counts by state; nothing is changed."""
 
-    help = "Shows the latest jobs, the whole story of one, or how many jobs are in each state."
+    help = "Shows the latest jobs, the full history of one, or how many jobs are in each state."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -47,7 +47,9 @@ class Command(QuickCommand):
         parser.add_argument(
             "--status", type=str.upper, choices=[status.value for status in JobStatus], help="list only these"
         )
-        parser.add_argument("--limit", type=_limit, default=20, metavar="N", help="list so many (default: %(default)s)")
+        parser.add_argument(
+            "--limit", type=_limit, default=20, metavar="N", help="how many to list (default: %(default)s)"
+        )
         parser.add_argument("--json", action="store_true", help="one line of JSON; JSON columns stay text, as stored")
 
     def handle(self, *_args: Any, **given: Any) -> None:

@@ -36,7 +36,7 @@ exit codes: 0 done, 1 files in the lake wait for the next purge, 2 could not sta
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is no number of jobs")
+        raise ArgumentTypeError(f"{text!r} is not a number of jobs")
     return int(text)
 
 
@@ -52,8 +52,8 @@ class Command(QuickCommand):
         for status in sorted(ENDED):
             parser.add_argument(f"--{status.lower()}", type=age, metavar="AGE", help=f"purge {status} jobs this old")
         parser.add_argument("--all", type=age, metavar="AGE", help="for the states without an age of their own")
-        parser.add_argument("--max-jobs", type=_count, metavar="N", help="no more than so many, the oldest first")
-        parser.add_argument("--dry-run", action="store_true", help="tell what would go, and change nothing")
+        parser.add_argument("--max-jobs", type=_count, metavar="N", help="at most this many, the oldest first")
+        parser.add_argument("--dry-run", action="store_true", help="show what would be purged, and change nothing")
         parser.add_argument("--actor", default=None, help="who purges; default: this account")
         parser.add_argument("--reason", default=None, help="why; kept with each purged job's event")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
@@ -75,7 +75,7 @@ class Command(QuickCommand):
                 max_rows=given["max_jobs"],
             )
         except KeyboardInterrupt:
-            self.stderr.write("purge: stopped before the end; what is gone is gone, the next one goes on")
+            self.stderr.write("purge: stopped early; what was purged stays purged, and the next run continues")
             sys.exit(COULD_NOT_START)
         except HolocronError as error:
             self.stderr.write(f"purge: {error}")

@@ -36,7 +36,7 @@ exit codes: 0 all done, 1 the facts of some runs could not be made (each is list
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is no number of runs")
+        raise ArgumentTypeError(f"{text!r} is not a number of runs")
     return int(text)
 
 
@@ -52,9 +52,9 @@ class Command(QuickCommand):
         parser.add_argument(
             "--since", type=moment, metavar="T", help="runs started since: an ISO time (UTC without a zone), 24h, 7d"
         )
-        parser.add_argument("--limit", type=_count, metavar="N", help="no more than so many runs, the oldest first")
+        parser.add_argument("--limit", type=_count, metavar="N", help="at most this many runs, the oldest first")
         parser.add_argument("--again", action="store_true", help="also runs whose facts are stored")
-        parser.add_argument("--dry-run", action="store_true", help="judge, tell the verdicts, and store nothing")
+        parser.add_argument("--dry-run", action="store_true", help="judge, show the verdicts, and store nothing")
         parser.add_argument("--actor", default=None, help="who stores them; default: this account")
         parser.add_argument("--json", action="store_true", help="one line of JSON")
 
@@ -78,7 +78,7 @@ class Command(QuickCommand):
                     on_progress=show,
                 )
         except KeyboardInterrupt:
-            self.stderr.write("rebuild_facts: stopped before the end; start it again to go on")
+            self.stderr.write("rebuild_facts: stopped early; run it again to continue")
             sys.exit(COULD_NOT_START)
         except HolocronError as error:
             self.stderr.write(f"rebuild_facts: {error}")

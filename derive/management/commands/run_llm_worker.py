@@ -56,7 +56,7 @@ class Command(QuickCommand):
     """Claim jobs, ask the model, keep everything in the lake, and hand the outcomes in."""
 
     help = (
-        "Works interrogation jobs off. SIGTERM, SIGHUP or Ctrl-C stops in good order: what runs gets the grace time, "
+        "Processes interrogation jobs. SIGTERM, SIGHUP or Ctrl-C stops in good order: what runs gets the grace time, "
         "the rest goes back to the queue; a second one does not wait. Exit codes with --loop: 0 stopped as told; with "
         "--once: 0 the run succeeded, 1 it did not, 3 nothing to do; 2 could not start."
     )
@@ -65,7 +65,7 @@ class Command(QuickCommand):
         """Declare the options."""
         mode = parser.add_mutually_exclusive_group()
         mode.add_argument("--once", action="store_true", help="work one job off and end")
-        mode.add_argument("--loop", action="store_true", help="go on until told to stop (the default)")
+        mode.add_argument("--loop", action="store_true", help="run until stopped (the default)")
         parser.add_argument(
             "--concurrency",
             type=_number(int, least=1, most=1000),
@@ -86,7 +86,7 @@ class Command(QuickCommand):
             type=_number(float, least=0.02, most=3600),
             default=1.0,
             metavar="S",
-            help="longest pause between two looks at an empty queue (default: %(default)s)",
+            help="longest pause between two polls of an empty queue (default: %(default)s)",
         )
         parser.add_argument(
             "--grace-seconds",
@@ -96,7 +96,7 @@ class Command(QuickCommand):
             help="what running jobs get at a stop (default: WORKER_GRACE_SECONDS, %(default)s)",
         )
         parser.add_argument(
-            "--max-jobs", type=_number(int, least=1, most=10**9), metavar="N", help="end after so many runs"
+            "--max-jobs", type=_number(int, least=1, most=10**9), metavar="N", help="stop after this many runs"
         )
         parser.add_argument(
             "--model",
@@ -120,7 +120,7 @@ class Command(QuickCommand):
             type=_processes,
             default=1,
             metavar="N",
-            help="share the slots out to so many processes, each a worker of its own; auto: one a core (default: 1)",
+            help="split the slots among this many processes, each its own worker; auto: one a core (default: 1)",
         )
         # Given by the parent of several processes: the socket to it, and the file with the jobs left to claim.
         parser.add_argument("--child-of", default="", help=SUPPRESS)

@@ -16,7 +16,7 @@ class Command(QuickCommand):
 
     help = (
         "Serves a stand-in for Ollama on 127.0.0.1: it answers any question by rules, with sentences of the evidence "
-        "as quotes, and calls itself holocron-demo wherever a model is named. For trying out, never for answers. "
+        "as quotes, and calls itself holocron-demo wherever a model is named. For trials, never for answers. "
         "Exit codes: 0 after SIGTERM or Ctrl-C, 2 could not start."
     )
 

@@ -43,7 +43,7 @@ class Command(QuickCommand):
             check_schema(connection)
             report = seal_history(open_own_lake(settings.LAKE_URL), batch_events=SEAL_EVENTS)
         except KeyboardInterrupt:
-            self.stderr.write("seal_audit: stopped before the end; the next one goes on")
+            self.stderr.write("seal_audit: stopped early; the next run continues")
             sys.exit(COULD_NOT_START)
         except HolocronError as error:
             self.stderr.write(f"seal_audit: {error}")

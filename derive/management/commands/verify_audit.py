@@ -18,7 +18,7 @@ _HEAD = re.compile(r"([0-9]{1,15}):([0-9a-f]{64})")
 EXAMPLES = """
 examples:
   manage.py verify_audit                       the chain, every row and every file's bytes
-  manage.py verify_audit --quick               files by their sizes alone
+  manage.py verify_audit --quick               files by size only
   manage.py verify_audit --head 42:9f86d0…     against a head that was noted elsewhere; may be given several times
 
 A line a finding: what, which, changed, missing or inserted, why. Who can write to the database and to the lake can make
@@ -30,7 +30,9 @@ exit codes: 0 all verify, 1 findings, 2 could not start or go on
 def _head(text: str) -> tuple[int, str]:
     match = _HEAD.fullmatch(text)
     if match is None:
-        raise ArgumentTypeError(f"{text!r} is no head: write it as seal_audit prints it, 42: and 64 hexadecimal digits")
+        raise ArgumentTypeError(
+            f"{text!r} is not a head: write it as seal_audit prints it, 42: and 64 hexadecimal digits"
+        )
     return int(match[1]), match[2]
 
 
@@ -43,7 +45,7 @@ class Command(QuickCommand):
         """Declare the options."""
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
-        parser.add_argument("--quick", action="store_true", help="look at files' sizes, not at their bytes")
+        parser.add_argument("--quick", action="store_true", help="check files' sizes, not their bytes")
         parser.add_argument(
             "--head", type=_head, action="append", default=[], metavar="SEAL:SHA256", help="a head noted elsewhere"
         )

@@ -27,7 +27,7 @@ def _run(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no run id") from None
+        raise ArgumentTypeError(f"{text!r} is not a run id") from None
 
 
 class Command(QuickCommand):

@@ -214,7 +214,7 @@ def test_a_manifest_is_written_and_read(lake: Lake) -> None:
 
 def test_a_file_that_is_no_manifest_is_said_to_be_none(lake: Lake) -> None:
     lake.write(FOLDER, "manifest.json", b'{"files": 1}')
-    with pytest.raises(LakeError, match="is no manifest"):
+    with pytest.raises(LakeError, match="is not a manifest"):
         lake.read_manifest(FOLDER)
     with pytest.raises(LakeFileMissing):
         lake.read_manifest(Lake.run_folder(STARTED, uuid4()))

@@ -83,7 +83,7 @@ class UploadRequest:
             claims = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
             owner, import_id = int(claims["owner"]), UUID(str(claims["import"]))
         except (signing.BadSignature, KeyError, TypeError, ValueError):
-            raise UploadRefused("This is no upload of yours, or it is no longer kept: upload the file again.") from None
+            raise UploadRefused("This is not your upload, or it is no longer kept: upload the file again.") from None
         if owner != request.user.pk:
             raise permissions.Denied("owner")
         return cls(_folder().find(owner, import_id), token)
