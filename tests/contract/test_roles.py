@@ -24,6 +24,7 @@ WORKERS_PROCEDURES = {
     procedures.CLAIM_NEXT_JOB,
     procedures.HEARTBEAT,
     procedures.COMPLETE_JOB,
+    procedures.COMPLETE_JOBS,
     procedures.RELEASE_JOB,
     procedures.PROMOTE_DUE_JOBS,
     procedures.REAP_EXPIRED_LEASES,
@@ -36,6 +37,7 @@ WORKERS_ALONE = {
     procedures.CLAIM_NEXT_JOB,
     procedures.HEARTBEAT,
     procedures.COMPLETE_JOB,
+    procedures.COMPLETE_JOBS,
     procedures.RELEASE_JOB,
 }
 MAY_EXECUTE: dict[str, set[Procedure]] = {
