@@ -48,10 +48,16 @@ _ERROR_NUMBER = re.compile(r"\b51(\d{3})\b")
 
 def parse(text: str) -> Segment:
     """Return the tree of a T-SQL text; raise ValueError with every place that does not parse."""
-    parsed = Linter(config=FluffConfig(overrides={"dialect": "tsql"})).parse_string(text)
+    parsed = _linter().parse_string(text)
     if parsed.violations or parsed.tree is None:
         raise ValueError("; ".join(str(violation) for violation in parsed.violations))
     return parsed.tree
+
+
+@cache
+def _linter() -> Linter:
+    # The default templater would look for Jinja's marks in each script first: a seventh of the time.
+    return Linter(config=FluffConfig(overrides={"dialect": "tsql", "templater": "raw"}))
 
 
 def table_names() -> list[str]:
