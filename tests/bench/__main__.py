@@ -94,6 +94,12 @@ def _proofs() -> Iterator[Result]:
     yield proofs.measure()
 
 
+def _facts() -> Iterator[Result]:
+    from tests.bench import facts
+
+    yield from facts.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -114,6 +120,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "dashboard": _dashboard,
     "admin": _admin,
     "proofs": _proofs,
+    "facts": _facts,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

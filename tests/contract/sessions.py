@@ -82,6 +82,10 @@ class Session:
         with self._connection.cursor() as cursor:
             cursor.execute(statement)
 
+    def commit(self) -> None:
+        """Let others see what was done, and let go of all locks."""
+        self._connection.commit()
+
     def roll_back(self) -> None:
         """Let go of all locks."""
         self._connection.rollback()

@@ -1,6 +1,7 @@
 """The facts of answers: stored with their run, judged against each other, kept through a rebuild, gone with a purge."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,11 +14,12 @@ from derive.contracts import Claim, JudgedFact, RunFacts
 from derive.errors import BadArgument
 from derive.models import Fact, FactSet, JobEvent, Run
 from derive.queue import JobQueue
-from derive.sql import procedures
+from derive.sql import payloads, procedures
 from derive.states import JobStatus, ReviewStatus, RunStatus, Verdict
 from tests.contract.scenes import (
     ACTOR,
     KEY,
+    THREAD_SECONDS,
     WORKER,
     at_once,
     claimed,
@@ -30,6 +32,7 @@ from tests.contract.scenes import (
     status_of,
     success,
 )
+from tests.contract.sessions import IMPATIENT_MS, a_session, somebody_waits
 
 LUKE = {"entity_type": "character", "entity_id": "luke"}
 EVIDENCE, OTHER_EVIDENCE = "ab" * 32, "cd" * 32
@@ -255,6 +258,44 @@ def test_completions_about_one_entity_at_the_same_moment_do_not_miss_their_confl
         facts = Fact.objects.filter(entity_id=f"luke-{turn}")
         assert len({fact.conflict_id for fact in facts}) == 1
         assert facts[0].conflict_id is not None
+
+
+def completing(claim: Claim, *facts: JudgedFact, evidence: str = EVIDENCE) -> dict[str, Any]:
+    """The arguments of a completion with facts."""
+    return {
+        "job_id": claim.job_id,
+        "run_id": claim.run_id,
+        "status": "SUCCEEDED",
+        "run_json": json.dumps({"evidence_sha256": evidence}),
+        "facts_json": payloads.facts_json(facts),
+    }
+
+
+def test_a_completion_waits_for_one_about_the_same_entity_that_is_not_committed_yet(queue: JobQueue) -> None:
+    queued(queue, **LUKE)
+    queued(queue, **LUKE)
+    queued(queue, **{**LUKE, "entity_id": "leia"})
+    first, second, of_another = queue.claim(WORKER, max_jobs=3)
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
+        other.call(procedures.COMPLETE_JOB, **completing(first, a_fact()))
+        assert session.has_to_wait(procedures.COMPLETE_JOB, **completing(second, a_fact()))
+        session.roll_back()
+        assert session.call(procedures.COMPLETE_JOB, **completing(of_another, a_fact()))[0][0]
+
+
+def test_the_second_of_two_completions_at_the_same_moment_sees_the_facts_of_the_first(queue: JobQueue) -> None:
+    queued(queue, **LUKE)
+    queued(queue, **LUKE)
+    first, second = queue.claim(WORKER, max_jobs=2)
+    answer = partial(said, procedures.COMPLETE_JOB, **completing(second, a_fact(value="41 BBY"), evidence="cd" * 32))
+    with a_session() as other, ThreadPoolExecutor(1) as pool:
+        other.call(procedures.COMPLETE_JOB, **completing(first, a_fact(value="19 BBY")))
+        running = pool.submit(at_once, answer)
+        while not (running.done() or somebody_waits()):
+            pass
+        other.commit()
+        running.result(THREAD_SECONDS)
+    assert list(conflicts().values()) == [{"19 BBY", "41 BBY"}]
 
 
 def test_completions_and_purges_about_one_entity_leave_the_newest_current(queue: JobQueue) -> None:

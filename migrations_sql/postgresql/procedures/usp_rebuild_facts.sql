@@ -22,6 +22,7 @@ DECLARE
     v_type text := settle_facts.entity_type;
     v_id text := settle_facts.entity_id;
     v_newest bigint;
+    v_sets bigint;
 BEGIN
     IF v_type IS NULL OR v_id IS NULL THEN
         -- Materialized, here and below: planned for one fact, it would be grouped again for each.
@@ -45,23 +46,26 @@ BEGIN
     END IF;
 
     IF settle_facts.evidence_sha256 IS NOT NULL THEN
-        SELECT max(s.run_seq)
-        INTO v_newest
+        SELECT max(s.run_seq), count(*)
+        INTO v_newest, v_sets
         FROM llm.fact_set AS s
         WHERE s.entity_id = v_id
             AND s.entity_type = v_type
             AND s.interrogation_key = settle_facts.interrogation_key
             AND s.evidence_sha256 = settle_facts.evidence_sha256;
 
-        UPDATE llm.fact AS f
-        SET is_current = (s.run_seq = v_newest)
-        FROM llm.fact_set AS s
-        WHERE s.entity_id = v_id
-            AND s.entity_type = v_type
-            AND s.interrogation_key = settle_facts.interrogation_key
-            AND s.evidence_sha256 = settle_facts.evidence_sha256
-            AND f.run_id = s.run_id
-            AND f.is_current <> (s.run_seq = v_newest);
+        -- A run that is the only one of its kind has no others to stand above.
+        IF v_sets > 1 OR settle_facts.run_id IS NULL THEN
+            UPDATE llm.fact AS f
+            SET is_current = (s.run_seq = v_newest)
+            FROM llm.fact_set AS s
+            WHERE s.entity_id = v_id
+                AND s.entity_type = v_type
+                AND s.interrogation_key = settle_facts.interrogation_key
+                AND s.evidence_sha256 = settle_facts.evidence_sha256
+                AND f.run_id = s.run_id
+                AND f.is_current <> (s.run_seq = v_newest);
+        END IF;
     END IF;
 
     WITH disagreeing AS MATERIALIZED (
@@ -117,6 +121,7 @@ AS $$
 DECLARE
     v_first_id uuid := gen_random_uuid();
     v_count integer;
+    v_fits boolean;
 BEGIN
     PERFORM 1
     FROM llm.entity_lock AS l
@@ -165,44 +170,64 @@ BEGIN
             WHERE f.run_id = store_facts.run_id AND f.fact_index = n.fact_index;
         END IF;
 
-        INSERT INTO llm.fact (
-            fact_id, run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value,
-            value_key, quote, evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof,
-            verdict, why, is_current, review_status
+        WITH stored AS (
+            INSERT INTO llm.fact (
+                fact_id, run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value,
+                value_key, quote, evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof,
+                verdict, why, is_current, review_status
+            )
+            SELECT
+                -- One random id a call, its last two bytes counting: neighbours in the index, not strangers.
+                (left(v_first_id::text, 32) || lpad(to_hex(n.ordinality), 4, '0'))::uuid,
+                store_facts.run_id, store_facts.job_id, n.fact_index, n.path, store_facts.interrogation_key,
+                store_facts.entity_type, store_facts.entity_id, n.fact_key, n.value, n.value_key, n.quote,
+                n.evidence_id, CASE WHEN n.evidence_ids LIKE '[%' THEN n.evidence_ids END,
+                n.quote_start, n.quote_end, n.occurrences, n.confidence, n.proof, n.verdict, n.why, TRUE,
+                CASE WHEN n.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END
+            FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) WITH ORDINALITY AS n
+            WHERE store_facts.is_new
+                OR NOT EXISTS (
+                    SELECT 1
+                    FROM llm.fact AS kept
+                    WHERE kept.run_id = store_facts.run_id AND kept.fact_index = n.fact_index
+                )
+            RETURNING fact_index, evidence_id, quote_start, quote_end, occurrences, confidence
         )
         SELECT
-            -- One random id a call, its last two bytes counting: neighbours in the index, not strangers.
-            (left(v_first_id::text, 32) || lpad(to_hex(n.ordinality), 4, '0'))::uuid,
-            store_facts.run_id, store_facts.job_id, n.fact_index, n.path, store_facts.interrogation_key,
-            store_facts.entity_type, store_facts.entity_id, n.fact_key, n.value, n.value_key, n.quote, n.evidence_id,
-            CASE WHEN n.evidence_ids LIKE '[%' THEN n.evidence_ids END,
-            n.quote_start, n.quote_end, n.occurrences, n.confidence, n.proof, n.verdict, n.why, TRUE,
-            CASE WHEN n.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END
-        FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) WITH ORDINALITY AS n
-        WHERE store_facts.is_new
-            OR NOT EXISTS (
-                SELECT 1
-                FROM llm.fact AS kept
-                WHERE kept.run_id = store_facts.run_id AND kept.fact_index = n.fact_index
-            );
+            count(*),
+            -- The same as in check_facts, which has to judge what is not stored.
+            bool_and(
+                s.fact_index >= 0 AND s.occurrences >= 0 AND coalesce(s.confidence BETWEEN 0 AND 100, TRUE)
+                AND CASE
+                    WHEN s.evidence_id IS NULL THEN s.quote_start IS NULL AND s.quote_end IS NULL
+                    ELSE coalesce(s.quote_start >= 0 AND s.quote_end >= s.quote_start, FALSE)
+                END
+            )
+        INTO v_count, v_fits
+        FROM stored AS s;
     EXCEPTION
         WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
             RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'facts_json is malformed: ' || SQLERRM;
     END;
-    v_count := json_array_length(store_facts.facts_json::json);
-    IF v_count > 10000 THEN
-        RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'facts_json is malformed: it has more than 10000 facts';
+    IF NOT store_facts.is_new THEN
+        v_count := json_array_length(store_facts.facts_json::json);
+    END IF;
+    IF v_count > 10000 OR NOT v_fits THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'HC012',
+            MESSAGE = 'facts_json is malformed: a member is out of bounds, or there are more than 10000 facts';
     END IF;
 
+    IF NOT store_facts.is_new THEN
+        DELETE FROM llm.fact_set AS s WHERE s.run_id = store_facts.run_id;
+    END IF;
     INSERT INTO llm.fact_set (
         run_id, run_seq, interrogation_key, entity_type, entity_id, evidence_sha256, fact_count, stored_utc, stored_by
     )
     VALUES (
         store_facts.run_id, store_facts.run_seq, store_facts.interrogation_key, store_facts.entity_type,
         store_facts.entity_id, store_facts.evidence_sha256, v_count, clock_timestamp(), store_facts.stored_by
-    )
-    ON CONFLICT (run_id) DO UPDATE
-    SET fact_count = excluded.fact_count, stored_utc = excluded.stored_utc, stored_by = excluded.stored_by;
+    );
 
     PERFORM llm.settle_facts(
         store_facts.run_id, store_facts.interrogation_key, store_facts.entity_type, store_facts.entity_id,

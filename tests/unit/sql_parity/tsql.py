@@ -92,7 +92,10 @@ def read_catalogue() -> Catalogue:
             added_columns = tuple(_column(added) for added in altered.get_children("column_definition"))
             columns = tables[altered_table].columns + added_columns
             tables[altered_table] = replace(tables[altered_table], columns=columns)
-            # A check that was dropped is added anew with other words: the last one stands.
+            # A check that was dropped may be added anew with other words: the last one stands.
+            for gone in re.findall(r"DROP CONSTRAINT IF EXISTS (\w+)", _code(altered)):
+                checks = {key: check for key, check in tables[altered_table].checks.items() if key != gone}
+                tables[altered_table] = replace(tables[altered_table], checks=checks)
             for added in altered.get_children("table_constraint"):
                 check = _last_name(added.get_child("object_reference"))
                 checks = {**tables[altered_table].checks, check: _check(check, added)}

@@ -1,0 +1,92 @@
+"""Each way of looking at facts reads one index in its order, however many facts there are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from derive.models import Fact
+from derive.sql.tables import Engine, engine_of
+
+ROWS, PAGE = 20_000, 51
+
+# Foreign keys are not checked meanwhile: the plans ask for facts alone.
+FILL = """
+    INSERT INTO llm.fact (
+        run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value, occurrences,
+        proof, verdict, is_current, conflict_id, review_status
+    )
+    SELECT
+        md5('r' || g / 10)::uuid, md5('j' || g / 10)::uuid, g % 10, 'facts[' || g % 10 || ']', 'question-' || g % 50,
+        'character', 'entity-' || g / 40, 'key-' || g % 200, 'v', 1, 'words', v.verdict, TRUE,
+        CASE WHEN g % 500 = 0 THEN md5('c' || g / 1000)::uuid END,
+        CASE WHEN v.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END
+    FROM generate_series(1, 20000) AS g
+    CROSS JOIN LATERAL (
+        SELECT CASE g % 100 WHEN 0 THEN 'REFUTED' WHEN 1 THEN 'NOT_ENOUGH_INFO' ELSE 'SUPPORTED' END
+    ) AS v (verdict)
+"""
+ID = "SELECT {}::text FROM llm.fact WHERE fact_index = 7 ORDER BY fact_seq LIMIT 1"
+
+LISTS: list[tuple[str, dict[str, Any]]] = [
+    ("ux_fact_seq", {}),
+    ("ux_fact_seq", {"verdict": "SUPPORTED"}),
+    ("ix_fact_not_supported", {"verdict": "REFUTED"}),
+    ("ix_fact_review", {"review_status": "OPEN"}),
+    ("ix_fact_key", {"fact_key": "key-7"}),
+    ("ix_fact_interrogation", {"interrogation_key": "question-7"}),
+    ("ix_fact_entity", {"entity_id": "entity-7", "entity_type": "character"}),
+]
+
+
+@pytest.fixture
+def many_facts(db: None) -> None:
+    if engine_of(connection) is not Engine.POSTGRESQL:
+        pytest.skip("another engine tells its plans in another way")
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(FILL)
+        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute("ANALYZE llm.fact")
+
+
+def plan_of(facts: Any) -> str:
+    return str(facts.explain())
+
+
+@pytest.mark.parametrize(("index", "chosen"), LISTS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("order", ["fact_seq", "-fact_seq"])
+def test_a_page_of_a_list_is_read_in_the_order_of_its_index(
+    many_facts: None, index: str, chosen: dict[str, Any], order: str
+) -> None:
+    page = Fact.objects.filter(fact_seq__gt=100, **chosen).order_by(order)[:PAGE]
+    plan = plan_of(page)
+    assert index in plan
+    assert "Seq Scan" not in plan
+    assert "Sort" not in plan
+
+
+OF_ONE: list[tuple[str, str, Callable[[str], dict[str, Any]]]] = [
+    ("ux_fact_run", "run_id", lambda value: {"run_id": value}),
+    ("ix_fact_job", "job_id", lambda value: {"job_id": value}),
+    ("pk_fact", "fact_id", lambda value: {"fact_id": value}),
+    ("ix_fact_conflict", "md5('c7')::uuid", lambda value: {"conflict_id": value}),
+]
+
+
+@pytest.mark.parametrize(("index", "column", "chosen"), OF_ONE, ids=[index for index, _, _ in OF_ONE])
+def test_the_facts_of_one_are_found_by_their_index(
+    many_facts: None, index: str, column: str, chosen: Callable[[str], dict[str, Any]]
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(ID.format(column))
+        (value,) = cursor.fetchone()
+    plan = plan_of(Fact.objects.filter(**chosen(value)))
+    assert index in plan
+    assert "Seq Scan" not in plan
+
+
+def test_the_conflicts_are_listed_by_their_own_index(many_facts: None) -> None:
+    plan = plan_of(Fact.objects.filter(conflict_id__isnull=False).order_by("-fact_seq")[:PAGE])
+    assert "Seq Scan" not in plan
