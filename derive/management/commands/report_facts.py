@@ -7,22 +7,20 @@ from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 
 from derive.errors import ConfigurationError, HolocronError
-from derive.fact_report.document import ReportDocument
-from derive.fact_report.report import ReportSelection, fill
-from derive.lake import Lake
-from derive.lake_identity import check_lake_identity
 from derive.management.quick_command import QuickCommand
 from derive.plural import plural
 from derive.sql.clock import database_now
 from derive.sql.scripts import check_schema
-from derive.strict_types import check_storable
+
+if TYPE_CHECKING:
+    from derive.fact_report.report import ReportSelection
 
 WRITTEN, NOTHING_FOUND, COULD_NOT_GO_ON, STOPPED = 0, 1, 2, 130
 EXAMPLES = """
@@ -45,6 +43,8 @@ def _job(text: str) -> UUID:
 
 
 def _storable(text: str) -> str:
+    from derive.strict_types import check_storable
+
     try:
         return check_storable(text)
     except ValueError as error:
@@ -83,6 +83,8 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Write the report and exit with the code."""
+        from derive.fact_report.report import ReportSelection
+
         selection = ReportSelection(
             jobs=tuple(dict.fromkeys(given["job"] or ())),
             entities=tuple(dict.fromkeys(given["entity"] or ())),
@@ -102,7 +104,12 @@ class Command(QuickCommand):
             code = COULD_NOT_GO_ON
         sys.exit(code)
 
-    def _write(self, selection: ReportSelection, output: Path, *, overwrite: bool) -> int:
+    def _write(self, selection: "ReportSelection", output: Path, *, overwrite: bool) -> int:
+        from derive.fact_report.document import ReportDocument
+        from derive.fact_report.report import fill
+        from derive.lake import Lake
+        from derive.lake_identity import check_lake_identity
+
         if output.exists() and not overwrite:
             raise ConfigurationError(f"{output} is there already: choose another name, or --overwrite it")
         check_schema(connection)
@@ -118,8 +125,8 @@ class Command(QuickCommand):
                 return NOTHING_FOUND
             with _whole_or_not_at_all(output) as sink:
                 document.write_to(sink, made_utc=database_now())
-        told = f"{plural(document.fact_count, 'fact')} of {plural(document.run_count, 'answer')}"
-        self.stdout.write(f"{told} in {output}")
+        written = f"{plural(document.fact_count, 'fact')} of {plural(document.run_count, 'answer')}"
+        self.stdout.write(f"{written} in {output}")
         return WRITTEN
 
 
