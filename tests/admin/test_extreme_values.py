@@ -16,17 +16,19 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django.fixtures import Settings
 
+from derive.admin.display.fact_links import entity_address, fact_address
 from derive.contracts import JobRef
-from derive.models import Artifact, Interrogation, Job, JobEvent, LakeDeletion, Run, Seal, Worker
+from derive.models import Artifact, Fact, Interrogation, Job, JobEvent, LakeDeletion, Run, Seal, Worker
 from derive.queue import JobQueue
 from derive.sql.fields import GuidField, UtcField
 from derive.states import JobStatus
 from tests.admin.conftest import Browse
+from tests.admin.facts_scene import three_facts
 from tests.contract.scenes import ACTOR, a_job, an_artifact, claim_one, failure, queued, success
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "lease"])
 
-MODELS = (Job, Run, Artifact, JobEvent, Worker, Interrogation, LakeDeletion, Seal)
+MODELS = (Job, Run, Artifact, Fact, JobEvent, Worker, Interrogation, LakeDeletion, Seal)
 MOMENTS = {
     "postgresql": ("-infinity", "4713-01-01 00:00:00+00 BC", "294276-12-31 23:59:59+00", "infinity"),
     "microsoft": ("0001-01-01", "0001-01-01", "9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999"),
@@ -55,7 +57,9 @@ def a_row_of_everything() -> None:
     queue = JobQueue()
     fail, *_ = [queued(queue, priority=9 - n) for n in range(2)]
     queue.complete(failure(claim_one(queue)))
-    queue.complete(success(claim_one(queue), artifacts=(an_artifact("parsed_output"), an_artifact())))
+    queue.complete(
+        success(claim_one(queue), artifacts=(an_artifact("parsed_output"), an_artifact()), facts=three_facts())
+    )
     queued(queue, available_utc="2100-01-01T00:00:00Z")
     queue.cancel([JobRef(job_id=queued(queue).job_id)], actor=ACTOR)
     queued(queue)
@@ -142,6 +146,8 @@ def test_every_admin_page_loads(extremes: None, browse: Browse) -> None:
         addresses += [reverse(f"admin:derive_{name}_change", args=[one]) for one in ids(model)[:8]]
     addresses += [reverse("admin:derive_jobevent_export", args=[form]) for form in ("csv", "jsonl")]
     addresses += [f"{reverse('admin:derive_run_compare')}?run={run}" for run in ids(Run)]
+    addresses += [entity_address(fact.entity_id or "x", fact.entity_type) for fact in Fact.objects.all()]
+    addresses += [fact_address(fact) for fact in Fact.objects.all()]
     addresses += ["/admin/derive/job/?o=created_utc", "/admin/derive/run/?o=-1", "/healthz", "/readyz", "/metrics"]
     assert [(address, code) for address in addresses if (code := status_of(client, address)) not in {200, 302}] == []
 
@@ -169,7 +175,9 @@ def test_every_command_and_export_reads_them(extremes: None, tmp_path: Path) -> 
     for job in ids(Job):
         run("inspect_jobs", "--job-id", str(job))
         run("inspect_jobs", "--job-id", str(job), "--json")
-    for place, rows in enumerate([(), ("--facts",)]):
+    for job in ids(Job):
+        run("report_facts", "--job", str(job), "--output", str(tmp_path / f"{job}.html"))
+    for place, rows in enumerate([(), ("--facts",), ("--all-facts",)]):
         for form in ("csv", "jsonl", "parquet"):
             run("export_outputs", str(tmp_path / f"{place}.{form}"), "--format", form, *rows)
 
