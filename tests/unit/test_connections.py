@@ -83,7 +83,7 @@ def test_a_request_names_the_host_the_path_and_our_headers() -> None:
     first, *headers = scripted.requests[0].decode().splitlines()
     assert first == "GET /ollama/api/tags HTTP/1.1"
     assert "x-who: us" in headers
-    assert headers[0].startswith("host: 127.0.0.1:")
+    assert headers[0].startswith("Host: 127.0.0.1:")
 
 
 @pytest.mark.parametrize(
