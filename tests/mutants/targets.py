@@ -59,6 +59,7 @@ _OPERATORS = "tests/contract/test_operators.py"
 _PURGE = "tests/contract/test_purge.py"
 _ENQUEUE_BOUNDS = "tests/contract/test_enqueue_bounds.py"
 _ENQUEUE_WHOLE = "tests/contract/test_enqueue_whole.py"
+_FACTS = "tests/contract/test_facts.py"
 _INTERROGATIONS = "tests/contract/test_interrogations.py"
 _LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
 _RETENTION = "tests/contract/test_retention.py"
@@ -87,7 +88,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_reschedule_jobs": (_OPERATORS, _LOCKS),
     "usp_set_model_hint": (_OPERATORS, _LOCKS),
     "usp_set_hold": (_OPERATORS, _LOCKS),
-    "usp_purge_jobs": (_PURGE, _ROLL_UP, _LOCKS),
+    "usp_purge_jobs": (_PURGE, _ROLL_UP, _FACTS, _LOCKS),
     "usp_stage_jobs": (_ENQUEUE_WHOLE,),
     "usp_publish_jobs": (_ENQUEUE_WHOLE,),
     "usp_register_interrogation": (_INTERROGATIONS,),
