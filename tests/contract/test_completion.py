@@ -7,6 +7,7 @@ from derive.contracts import Outcome, RunFacts
 from derive.errors import ErrorKind
 from derive.models import Artifact, JobEvent
 from derive.queue import JobQueue
+from derive.sql import procedures
 from derive.states import JobStatus, RunStatus
 from tests.contract.scenes import (
     ACTOR,
@@ -23,6 +24,7 @@ from tests.contract.scenes import (
     queued,
     ref,
     run_of,
+    said,
     status_of,
     success,
 )
@@ -247,3 +249,10 @@ def test_a_lost_run_is_not_taken_for_an_earlier_one_that_ended_alike(queue: JobQ
     queue.reap()
     answer = queue.complete(failure(lost, retry_after_seconds=0))
     assert (answer.accepted, answer.final_status) == (False, JobStatus.NEW)
+
+
+def test_a_cancelled_run_is_of_the_kind_cancelled_where_none_is_given(queue: JobQueue) -> None:
+    claim = claimed(queue)
+    queue.cancel([ref(claim)], actor=ACTOR)
+    said(procedures.COMPLETE_JOB, job_id=claim.job_id, run_id=claim.run_id, status="CANCELLED")
+    assert run_of(claim).error_kind == "cancelled"
