@@ -105,15 +105,15 @@ class _Demo:
     def _watch(self, jobs: dict[UUID, Sample], worker: Program, model: ModelInUse) -> None:
         """Show progress until all samples have ended; raise HolocronError when they do not."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        patience = LONGEST_WAIT_SECONDS + (settings.OLLAMA.timeout_seconds if model.is_real else 0)
+        longest_seconds = LONGEST_WAIT_SECONDS + (settings.OLLAMA.timeout_seconds if model.is_real else 0)
         ended, changed = 0, time.monotonic()
         with Progress(*columns, console=self._console) as progress:
             bar = progress.add_task("Working the samples off", total=len(jobs))
             while ended < len(jobs):
                 if worker.exit_code is not None:
                     raise HolocronError(_ended(worker))
-                if time.monotonic() - changed > patience:
-                    raise HolocronError(f"nothing has ended for {patience:.0f} s; see {worker.log_file}")
+                if time.monotonic() - changed > longest_seconds:
+                    raise HolocronError(f"nothing has ended for {longest_seconds:.0f} s; see {worker.log_file}")
                 time.sleep(POLL_SECONDS)
                 now_ended = count_ended(jobs)
                 if now_ended > ended:

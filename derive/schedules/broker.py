@@ -97,7 +97,7 @@ def _repair(now: datetime, skew: timedelta) -> None:
         # Only the row that was read: another scheduler may just have moved it.
         if Schedule.objects.filter(pk=schedule.pk, next_run=schedule.next_run).update(next_run=wanted):
             log.warning(
-                "schedule.put_right",
+                "schedule.repaired",
                 extra={"task": schedule.name, "was": schedule.next_run.isoformat(), "now_at": wanted.isoformat()},
             )
     # A task taken by a clock ahead of the time would not be looked at again before it: it was due, so it is now.

@@ -70,7 +70,7 @@ def _repair(model: type[Planned]) -> None:
             continue
         if plan.next_utc > expected + TOLERATED:
             model.objects.filter(pk=plan.pk, next_utc=plan.next_utc).update(next_utc=expected)  # type: ignore[attr-defined]
-            log.warning("plan.put_right", extra={"plan": plan.task, "was": plan.next_utc.isoformat()})
+            log.warning("plan.repaired", extra={"plan": plan.task, "was": plan.next_utc.isoformat()})
 
 
 def _due(model: type[Planned]) -> list[str]:

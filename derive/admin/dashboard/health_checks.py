@@ -110,7 +110,7 @@ def _parts_of(check: Check) -> Sequence[Part]:
     try:
         return check()
     except Exception as error:  # noqa: BLE001 (a thread's edge: what a check did not foresee is told as its failure)
-        log.error("vitals.failed", extra={"check": check.__name__, "error": places_of(error)})
+        log.error("health_check.failed", extra={"check": check.__name__, "error": places_of(error)})
         return (
             Part(check.__name__.removeprefix("check_"), ok=False, reason=f"{type(error).__name__}; the log says where"),
         )

@@ -200,8 +200,8 @@ def _receive(request: HttpRequest) -> HttpResponseBase:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
         return _page(request, problem=_too_large(), status=413)
-    arriving = UploadHandler(request, folder=_folder())
-    request.upload_handlers = [arriving]
+    handler = UploadHandler(request, folder=_folder())
+    request.upload_handlers = [handler]
     try:
         answer: HttpResponseBase = csrf_protect(_received)(request)
     except OSError as error:
