@@ -32,7 +32,7 @@ from tests.contract.scenes import (
     status_of,
     success,
 )
-from tests.contract.sessions import IMPATIENT_MS, a_session, somebody_waits
+from tests.contract.sessions import IMPATIENT_MS, a_session, somebody_waits, waiting
 
 LUKE = {"entity_type": "character", "entity_id": "luke"}
 EVIDENCE, OTHER_EVIDENCE = "ab" * 32, "cd" * 32
@@ -409,3 +409,24 @@ def decide(fact: Any, status: ReviewStatus, corrected_value: str | None = None) 
             "UPDATE llm.fact SET review_status = %s, reviewed_by = %s, corrected_value = %s WHERE fact_seq = %s",
             [status, ACTOR, corrected_value, fact.fact_seq],
         )
+
+
+def slot_of(entity_id: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT llm.entity_slot('character', %s)", [entity_id])
+        return int(cursor.fetchone()[0])
+
+
+def test_completions_in_one_call_hold_no_entity_while_they_wait_for_one_before_it(queue: JobQueue) -> None:
+    earlier, later = sorted(("luke", "leia"), key=slot_of)
+    for entity_id in (later, earlier, earlier, later):
+        queued(queue, entity_type="character", entity_id=entity_id)
+    first, second, of_earlier, of_later = queue.claim(WORKER, max_jobs=4)
+    both = json.dumps([completing(first, a_fact()), completing(second, a_fact())], default=str)
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
+        other.call(procedures.COMPLETE_JOB, **completing(of_earlier, a_fact()))
+        with waiting(procedures.COMPLETE_JOBS, outcomes_json=both):
+            held = session.has_to_wait(procedures.COMPLETE_JOB, **completing(of_later, a_fact()))
+            session.roll_back()
+            other.roll_back()
+    assert not held

@@ -2,7 +2,8 @@
 -- Promises: those of usp_complete_job for each element of outcomes_json, whose members are its parameters; one that is
 --   refused leaves the others be, one whose arguments are bad undoes all.
 -- Called by: the worker, when several outcomes wait to be handed in: they share the commit.
--- Locks: those of usp_complete_job, the jobs in the order of job_seq, as whoever locks several does.
+-- Locks: those of usp_complete_job; first all jobs in the order of job_seq, as whoever locks several does, then all
+--   slots of their entities in order, since nobody may wait for a job, or for an earlier slot, while holding one.
 CALL llm.drop_procedure('usp_complete_jobs');
 
 CREATE TYPE llm.usp_complete_jobs_result AS (
@@ -37,6 +38,25 @@ BEGIN
         WHEN data_exception THEN
             RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'outcomes_json is malformed: ' || SQLERRM;
     END;
+
+    PERFORM 1
+    FROM llm.job AS j
+    WHERE j.job_id IN (
+            SELECT o.job_id FROM json_to_recordset(usp_complete_jobs.outcomes_json::json) AS o (job_id uuid)
+        )
+    ORDER BY j.job_seq + 0
+    FOR NO KEY UPDATE;
+
+    PERFORM 1
+    FROM llm.entity_lock AS l
+    WHERE l.slot IN (
+            SELECT llm.entity_slot(j.entity_type, j.entity_id)
+            FROM json_to_recordset(usp_complete_jobs.outcomes_json::json) AS o (job_id uuid, facts_json text)
+            JOIN llm.job AS j ON j.job_id = o.job_id
+            WHERE o.facts_json IS NOT NULL
+        )
+    ORDER BY l.slot + 0
+    FOR NO KEY UPDATE;
 
     FOR v_outcome IN
         SELECT o.*

@@ -6,7 +6,8 @@ GO
 -- Promises: those of usp_complete_job for each element of outcomes_json, whose members are its parameters; one that is
 --   refused leaves the others be, one whose arguments are bad undoes all.
 -- Called by: the worker, when several outcomes wait to be handed in: they share the commit.
--- Locks: those of usp_complete_job, the jobs in the order of job_seq, as whoever locks several does.
+-- Locks: those of usp_complete_job; first all jobs in the order of job_seq, as whoever locks several does, then all
+--   slots of their entities in order, since nobody may wait for a job, or for an earlier slot, while holding one.
 CREATE OR ALTER PROCEDURE llm.usp_complete_jobs
     @outcomes_json nvarchar(MAX)
 AS
@@ -44,6 +45,12 @@ BEGIN
         place int PRIMARY KEY,
         n int NOT NULL
     );
+    DECLARE @entity TABLE (
+        entity_type nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
+        entity_id nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
+        has_facts bit NOT NULL
+    );
+    DECLARE @slot TABLE (slot int NOT NULL PRIMARY KEY);
     DECLARE @answer TABLE (
         run_id uniqueidentifier NULL,
         accepted bit NULL,
@@ -116,6 +123,30 @@ BEGIN
     OPTION (LOOP JOIN, FORCE ORDER);
 
     BEGIN TRANSACTION;
+
+    INSERT INTO @entity (entity_type, entity_id, has_facts)
+    SELECT
+        j.entity_type,
+        j.entity_id,
+        CASE WHEN o.facts_json IS NULL THEN 0 ELSE 1 END
+    FROM @turn AS t
+    INNER JOIN @outcome AS o
+        ON t.n = o.n
+    INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (pk_job))
+        ON j.job_id = TRY_CAST(o.job_id AS uniqueidentifier)
+    OPTION (LOOP JOIN, FORCE ORDER);
+
+    INSERT INTO @slot (slot)
+    SELECT DISTINCT llm.entity_slot(e.entity_type, e.entity_id)
+    FROM @entity AS e
+    WHERE e.has_facts = 1 AND e.entity_type IS NOT NULL AND e.entity_id IS NOT NULL;
+
+    UPDATE l
+    SET taken_utc = SYSUTCDATETIME()
+    FROM @slot AS s
+    INNER JOIN llm.entity_lock AS l WITH (ROWLOCK)
+        ON s.slot = l.slot
+    OPTION (LOOP JOIN, FORCE ORDER);
 
     SET @place = 1;
     WHILE @place <= (SELECT COUNT(*) FROM @turn)
