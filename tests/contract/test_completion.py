@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 
 from derive.contracts import Outcome, RunFacts
-from derive.errors import ErrorKind
+from derive.errors import BadArgument, ErrorKind
 from derive.models import Artifact, JobEvent
 from derive.queue import JobQueue
 from derive.sql import procedures
@@ -256,3 +256,14 @@ def test_a_cancelled_run_is_of_the_kind_cancelled_where_none_is_given(queue: Job
     queue.cancel([ref(claim)], actor=ACTOR)
     said(procedures.COMPLETE_JOB, job_id=claim.job_id, run_id=claim.run_id, status="CANCELLED")
     assert run_of(claim).error_kind == "cancelled"
+
+
+@pytest.mark.parametrize("facts_json", ["nonsense", "{}"])
+def test_bad_facts_are_refused_of_a_run_that_failed_and_of_one_that_has_ended(queue: JobQueue, facts_json: str) -> None:
+    claim = claimed(queue)
+    end = {"job_id": claim.job_id, "run_id": claim.run_id, "facts_json": facts_json}
+    with pytest.raises(BadArgument):
+        said(procedures.COMPLETE_JOB, status="FAILED", **end)
+    queue.complete(success(claim))
+    with pytest.raises(BadArgument):
+        said(procedures.COMPLETE_JOB, status="SUCCEEDED", **end)
