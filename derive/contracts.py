@@ -67,12 +67,51 @@ class Claim(Frozen):
     previous_error_kind: str | None
     previous_error: str | None
     previous_options_json: str | None
+    num_ctx: int | None = None
+    """Tokens, where the job's model has its own; so for ``num_predict``."""
+    num_predict: int | None = None
     started_utc: Utc
 
     @property
     def is_last_attempt(self) -> bool:
         """Whether a counted failure of this run uses the job's attempts up."""
         return self.attempt_count >= self.max_attempts
+
+
+ANY_MODEL = "*"
+
+
+class ServedModel(Frozen):
+    """A model that a server can serve. ``idle_seconds`` is how long ago it was last served there; None: never."""
+
+    model: Key200
+    idle_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class ModelServer(Frozen):
+    """Whom a claim is for: what the server serves now, what it can serve, and what a job without a model means there.
+
+    With ``stay`` the claim goes on with ``serving`` while that has jobs of the highest ready priority; without, it
+    takes any other model first. Of ``models`` one named ``*`` stands for all others. With neither ``serving`` nor
+    ``models`` jobs come in strict order, of any model.
+    """
+
+    default: Key200
+    serving: Key200 | None = None
+    models: tuple[ServedModel, ...] | None = None
+    stay: bool = True
+
+
+class ModelLimits(Frozen):
+    """What operators set for a model. ``max_running`` counts runs, over all workers; None: no limit of that kind.
+
+    ``num_ctx`` and ``num_predict`` are tokens; None: the workers' settings.
+    """
+
+    max_running: int | None = Field(default=None, ge=1, le=MAX_INT)
+    max_starts_per_minute: int | None = Field(default=None, ge=1, le=MAX_INT)
+    num_ctx: int | None = Field(default=None, ge=1, le=MAX_INT)
+    num_predict: int | None = Field(default=None, ge=1, le=MAX_INT)
 
 
 class Lease(Frozen):

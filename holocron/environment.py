@@ -107,6 +107,10 @@ def _number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def _optional(parse: Callable[[str], float]) -> Callable[[str], float | None]:
+    return lambda text: parse(text) if text else None
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
@@ -286,6 +290,20 @@ VARIABLES: tuple[Variable, ...] = (
     _declare("WORKER_ID", "", _worker_id, "the worker's name, unique among those alive; empty: host:pid:random"),
     _declare("WORKER_CONCURRENCY", "1", _whole(1, 1000), "answers streamed at the same time by one worker; jobs"),
     _declare("WORKER_GRACE_SECONDS", "30", _number(0, 86_400), "what running jobs are given at a stop; seconds"),
+    _declare(
+        "MODEL_AFFINITY",
+        "on",
+        _flag,
+        "whether a worker stays with the model it serves while that has jobs of the highest priority; off: strict "
+        "order; on or off",
+    ),
+    _declare(
+        "MODEL_QUANTUM_SECONDS",
+        "",
+        _optional(_number(1, 86_400)),
+        "how long a worker stays with a model while another waits; seconds; empty: ten times the measured load time, "
+        "from 60 to 900",
+    ),
     _declare(
         "SECRET_KEY",
         "",

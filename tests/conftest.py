@@ -27,6 +27,9 @@ OWN_TABLES = (
     "stat_mark",
     "lake",
     "staged_jobs",
+    "model",
+    "model_event",
+    "model_start",
 )
 
 WRITTEN_BY_MIGRATE = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")

@@ -321,6 +321,29 @@ class Interrogation(ReadingModel):
         return f"{self.interrogation_key} {self.version}"
 
 
+class LanguageModel(ReadingModel):
+    """What operators set for a model; a model without a row has no limits."""
+
+    model = models.CharField("model", max_length=200, primary_key=True)
+    model_seq = models.BigIntegerField("number")
+    paused_utc = UtcField("paused at", null=True)
+    paused_by = models.CharField("paused by", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
+    pause_reason = models.TextField("why paused", null=True)  # noqa: DJ001
+    max_running = models.IntegerField("running at most", null=True)
+    max_starts_per_minute = models.IntegerField("starts a minute at most", null=True)
+    num_ctx = models.IntegerField("context", null=True, help_text="Tokens.")
+    num_predict = models.IntegerField("answer at most", null=True, help_text="Tokens.")
+    load_ms = models.BigIntegerField("time to load", null=True, help_text="Milliseconds.")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("model")
+        verbose_name = "model"
+        verbose_name_plural = "models"
+
+    def __str__(self) -> str:
+        return self.model
+
+
 class SchemaScript(ReadingModel):
     """A script that was run on this database."""
 

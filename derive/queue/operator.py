@@ -1,5 +1,6 @@
 """What operators and callers may do to the queue: enqueue, change and purge jobs."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -12,6 +13,7 @@ from derive.contracts import (
     JobChange,
     JobInput,
     JobRef,
+    ModelLimits,
     Purged,
 )
 from derive.errors import QueueError
@@ -126,6 +128,31 @@ class OperatorQueue(QueueConnection):
     def set_hold(self, jobs: Sequence[JobRef], *, actor: str, hold: bool, reason: str | None = None) -> list[JobChange]:
         """Protect jobs from purging, or end the protection."""
         return self._change(procedures.SET_HOLD, jobs, {"actor": actor, "hold": hold}, reason)
+
+    def pause_model(self, model: str, *, actor: str, reason: str | None = None) -> bool:
+        """Let no claim take jobs of this model any more; return whether it was not paused already.
+
+        Runs that have begun go on. Repeatable, but for what is returned.
+        """
+        return self._set_model(given(model=model, actor=actor, paused=True, reason=reason))
+
+    def resume_model(self, model: str, *, actor: str, reason: str | None = None) -> bool:
+        """Let claims take jobs of this model again; return whether it was paused."""
+        return self._set_model(given(model=model, actor=actor, paused=False, reason=reason))
+
+    def limit_model(self, model: str, limits: ModelLimits, *, actor: str, reason: str | None = None) -> bool:
+        """Put these limits in place of the model's former ones; return whether anything changed.
+
+        Exact from the next claim on, whatever the number of workers; runs that have begun go on.
+        """
+        values = dict(limits)
+        unset = [name for name, value in values.items() if value is None]
+        return self._set_model(
+            given(model=model, actor=actor, **values, unset_json=json.dumps(unset) if unset else None, reason=reason)
+        )
+
+    def _set_model(self, arguments: Mapping[str, Any]) -> bool:
+        return bool(self._call(procedures.SET_MODEL, arguments)[0][0])
 
     def purge(
         self,

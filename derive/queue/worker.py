@@ -10,6 +10,7 @@ from derive.contracts import (
     Claim,
     Completion,
     Lease,
+    ModelServer,
     Outcome,
     Reaped,
     Registration,
@@ -37,11 +38,14 @@ class WorkerQueue(QueueConnection):
         max_jobs: int = 1,
         model: str | None = None,
         except_interrogations: Collection[str] = (),
+        server: ModelServer | None = None,
     ) -> list[Claim]:
         """Claim up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
 
-        Jobs of ``except_interrogations`` (keys) are skipped, one by one. Not repeatable: after DatabaseUnavailable the
-        next heartbeat reports what was claimed as ``stray``.
+        With ``server`` all of them are of one model and one priority, and of those that it can serve; see
+        ``usp_claim_next_job`` for the order. Jobs of paused models and of models at a limit are never claimed. Jobs of
+        ``except_interrogations`` (keys) are skipped, one by one. Not repeatable: after DatabaseUnavailable the next
+        heartbeat reports what was claimed as ``stray``.
         """
         arguments = given(
             worker_id=worker_id,
@@ -49,6 +53,7 @@ class WorkerQueue(QueueConnection):
             max_jobs=max_jobs,
             model=model,
             except_interrogations_json=json.dumps(sorted(except_interrogations)) if except_interrogations else None,
+            **(payloads.server_arguments(server) if server else {}),
         )
         lease = timedelta(seconds=lease_seconds)
         return [_claim(row, lease) for row in self._call(procedures.CLAIM_NEXT_JOB, arguments)]

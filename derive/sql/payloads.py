@@ -2,11 +2,21 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
-from derive.contracts import ArtifactFacts, DeletionTry, JobInput, JobRef, JudgedFact, RunFacts
+from derive.contracts import (
+    ArtifactFacts,
+    DeletionTry,
+    JobInput,
+    JobRef,
+    JudgedFact,
+    ModelServer,
+    RunFacts,
+    ServedModel,
+)
 from derive.states import JobStatus
 
 _GUIDS = TypeAdapter(list[UUID])
@@ -14,6 +24,7 @@ _REFS = TypeAdapter(list[JobRef])
 _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
 _FACTS = TypeAdapter(list[JudgedFact])
 _TRIES = TypeAdapter(list[DeletionTry])
+_SERVED = TypeAdapter(tuple[ServedModel, ...])
 
 
 def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
@@ -33,6 +44,16 @@ def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
 def refs_json(refs: Sequence[JobRef]) -> str:
     """Return the array that the operators' procedures take."""
     return _REFS.dump_json(list(refs), exclude_none=True).decode()
+
+
+def server_arguments(server: ModelServer) -> dict[str, Any]:
+    """Return the arguments of a claim that say whom it is for; what is None is left out."""
+    arguments: dict[str, Any] = {"default_model": server.default, "stay": server.stay}
+    if server.serving is not None:
+        arguments["serving_model"] = server.serving
+    if server.models is not None:
+        arguments["models_json"] = _SERVED.dump_json(server.models, exclude_none=True).decode()
+    return arguments
 
 
 def run_ids_json(run_ids: Iterable[UUID]) -> str:

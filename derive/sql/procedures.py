@@ -36,11 +36,13 @@ STAGE_JOBS = Procedure("usp_stage_jobs", _words("stage_id part_no jobs_json"), _
 PUBLISH_JOBS = Procedure("usp_publish_jobs", _words("stage_id actor reason"), _words("n job_id is_duplicate status"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
-    _words("worker_id lease_seconds max_jobs model except_interrogations_json"),
+    _words(
+        "worker_id lease_seconds max_jobs model except_interrogations_json serving_model default_model models_json stay"
+    ),
     _words(
         "job_id run_id attempt attempt_count max_attempts priority interrogation_key input_json evidence_ref_json "
         "model_hint repeats_run_id lease_expires_utc previous_run_id previous_error_kind previous_error "
-        "previous_options_json"
+        "previous_options_json num_ctx num_predict"
     ),
     # A second claim takes other jobs; the first ones come back as strays of the next heartbeat.
     is_repeatable=False,
@@ -86,6 +88,13 @@ RESCHEDULE_JOBS = Procedure(
 )
 SET_MODEL_HINT = Procedure(
     "usp_set_model_hint", _words("jobs_json actor model_hint reason"), _CHANGES, is_repeatable=False
+)
+# Said again it changes nothing, but answers that nothing changed.
+SET_MODEL = Procedure(
+    "usp_set_model",
+    _words("model actor paused max_running max_starts_per_minute num_ctx num_predict unset_json reason"),
+    _words("changed"),
+    is_repeatable=False,
 )
 SET_HOLD = Procedure("usp_set_hold", _words("jobs_json actor hold reason"), _CHANGES, is_repeatable=False)
 REGISTER_INTERROGATION = Procedure(
@@ -139,6 +148,7 @@ PROCEDURES = (
     RESCHEDULE_JOBS,
     SET_MODEL_HINT,
     SET_HOLD,
+    SET_MODEL,
     REGISTER_INTERROGATION,
     SET_SCHEMA_REFUSAL,
     PURGE_JOBS,

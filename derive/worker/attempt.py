@@ -40,6 +40,7 @@ from derive.ollama.models import ModelSnapshot
 from derive.states import RunStatus
 from derive.worker import spans
 from derive.worker.database_retry import until_database_answers
+from derive.worker.model_turns import ModelTurns
 from derive.worker.open_files import check_open_files
 from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
 from derive.worker.run_record import RunRecord
@@ -63,6 +64,7 @@ class Tools:
     lake: Lake
     threads: Executor
     queue_thread: Executor
+    turns: ModelTurns | None = None
     concurrency: int = 1
 
     async def probe_lake(self) -> None:
@@ -108,6 +110,8 @@ async def run_attempt(
             answer = await _ask(question, tools, record)
             if answer.time_to_first_token_ms is not None:
                 place.first_token_seconds = answer.time_to_first_token_ms / 1000
+            if tools.turns is not None:
+                tools.turns.note_load(answer.metrics.load_duration / 1e9)
         checks = await _look_again(question, answer, snapshot, tools)
         return await _in_thread(tools, _judge, question, answer, checks, record, tools.sources.token_rates)
     except RunError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
-from derive.contracts import Claim
+from derive.contracts import Claim, ModelServer
 from derive.errors import ErrorKind, QueueError
 from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus
@@ -58,6 +58,8 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._slots = Slots(options.concurrency)
+        self._turns = tools.turns
+        self._in_strict_order = ModelServer(default=tools.sources.ollama.model)
         self._circuit_breaker = CircuitBreaker(
             {
                 ErrorKind.MODEL_UNAVAILABLE: tools.ollama.probe,
@@ -225,6 +227,7 @@ class Worker:
 
     async def _claim_some(self, max_jobs: int) -> list[Claim]:
         options = self._options
+        server = self._in_strict_order if self._turns is None else self._turns.server()
         try:
             with self._keeper.claiming():
                 self._claim_call = asyncio.ensure_future(
@@ -235,6 +238,7 @@ class Worker:
                             max_jobs=max_jobs,
                             model=options.model,
                             except_interrogations=self._refusals.keys(),
+                            server=server if options.model is None else None,
                         )
                     )
                 )
@@ -253,6 +257,8 @@ class Worker:
             return []
         self._refusal = None
         self._claimed += len(claims)
+        if self._turns is not None:
+            self._turns.note_claims(claims)
         self._metrics.claimed(len(claims))
         return claims
 

@@ -100,12 +100,13 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     record.add_file("prompt.txt", prompt)
 
     model = previous.model if previous else claim.model_hint or sources.ollama.model
+    own = _settings_of_model(claim, sources.ollama)
     make_up = make_up_of(prompt)
     estimate = sources.token_rates.estimate(make_up, model=model_key(model))
-    check_fits(estimate, sources.ollama.num_ctx)
+    check_fits(estimate, own.num_ctx)
     options = _options(
         claim,
-        previous.options if previous else ChatOptions.from_settings(sources.ollama),
+        previous.options if previous else ChatOptions.from_settings(own),
         prompt_tokens=estimate.expected,
     )
     record.know_model(model)
@@ -180,6 +181,12 @@ def _correction(claim: Claim, previous_runs: PreviousRuns) -> Correction | None:
         error=claim.previous_error,
         report_json=previous_runs.report_of(claim.previous_run_id),
     )
+
+
+def _settings_of_model(claim: Claim, ollama: OllamaSettings) -> OllamaSettings:
+    """Return the settings with the context and the longest answer that operators gave the job's model, if any."""
+    given = {"num_ctx": claim.num_ctx, "num_predict": claim.num_predict}
+    return ollama.model_copy(update={name: tokens for name, tokens in given.items() if tokens is not None})
 
 
 def _options(claim: Claim, options: ChatOptions, *, prompt_tokens: int) -> ChatOptions:

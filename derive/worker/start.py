@@ -22,6 +22,7 @@ from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
 from derive.worker.call_thread import CallThread
 from derive.worker.loop import Report, Worker
+from derive.worker.model_turns import ModelTurns
 from derive.worker.options import WorkerOptions
 from derive.worker.previous_runs import PreviousRuns
 from derive.worker.question import Sources
@@ -122,6 +123,7 @@ async def _run(
     threads: ThreadPoolExecutor,
     queue_thread: CallThread,
 ) -> Report:
+    is_by_model = options.model_affinity and options.model is None
     client = OllamaClient(sources.ollama)
     tools = Tools(
         worker_id=options.worker_id,
@@ -130,6 +132,7 @@ async def _run(
         lake=lake,
         threads=threads,
         queue_thread=queue_thread,
+        turns=ModelTurns(sources.ollama.model, quantum_seconds=options.model_quantum_seconds) if is_by_model else None,
         concurrency=options.concurrency,
     )
     try:

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from derive.contracts import ModelLimits
 from tests.fake_ollama import answers
-from tests.faults.worker_world import World
+from tests.faults.worker_world import OPERATOR, World
 
+LLAMA = "llama3.2"
 OTHER = "other:latest"
 UNFIT = {"safetensors": answers.SAFETENSORS, "ollama.com": answers.CLOUD, "embedding": answers.EMBEDDING}
 
@@ -76,3 +78,53 @@ def test_what_answered_is_held_against_what_was_asked_and_a_difference_is_report
         "model_digest": True,
     }
     assert "loaded with 4096" in next(check["detail"] for check in checks if check["name"] == "context_length")
+
+
+def models_asked(world: World) -> list[str]:
+    return [chat.json["model"] for chat in world.fake.chats]
+
+
+def enqueue_in_turn(world: World) -> None:
+    world.fake.models[OTHER] = "ab" * 32
+    for _ in range(3):
+        world.enqueue(model_hint=OTHER)
+        world.enqueue()
+
+
+def test_a_worker_stays_with_the_model_that_is_loaded(world: World) -> None:
+    enqueue_in_turn(world)
+    world.work(6)
+    assert models_asked(world) == [OTHER] * 3 + [LLAMA] * 3
+
+
+def test_after_its_quantum_a_model_gives_way_to_the_one_that_waits(world: World) -> None:
+    enqueue_in_turn(world)
+    world.work(6, model_quantum_seconds=0)
+    assert models_asked(world) == [OTHER, LLAMA] * 3
+
+
+def test_without_affinity_jobs_come_in_strict_order(world: World) -> None:
+    world.fake.models[OTHER] = "ab" * 32
+    for hint in (OTHER, None, None, OTHER):
+        world.enqueue(model_hint=hint)
+    world.work(4, model_affinity=False)
+    assert models_asked(world) == [OTHER, LLAMA, LLAMA, OTHER]
+
+
+@pytest.mark.parametrize("model_affinity", [True, False])
+def test_a_worker_leaves_jobs_of_a_paused_model_alone(world: World, model_affinity: bool) -> None:
+    enqueue_in_turn(world)
+    world.queue.pause_model(LLAMA, actor=OPERATOR, reason="maintenance")
+    for _ in range(4):
+        world.worker(once=True, model_affinity=model_affinity).report()
+    assert models_asked(world) == [OTHER] * 3
+
+
+def test_a_model_is_asked_with_the_context_that_operators_gave_it(world: World) -> None:
+    world.fake.models[OTHER] = "ab" * 32
+    world.queue.limit_model(OTHER, ModelLimits(num_ctx=4096, num_predict=300), actor=OPERATOR)
+    jobs = [world.enqueue(model_hint=OTHER), world.enqueue()]
+    world.work(2)
+    asked = [(chat.json["options"]["num_ctx"], chat.json["options"]["num_predict"]) for chat in world.fake.chats]
+    assert asked == [(4096, 300), (8192, 2048)]
+    assert [json.loads(world.run(job_id).options_json)["num_ctx"] for job_id in jobs] == [4096, 8192]

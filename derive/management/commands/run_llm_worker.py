@@ -150,6 +150,8 @@ class Command(QuickCommand):
             max_jobs=given["max_jobs"],
             once=given["once"],
             model=given["model"],
+            model_affinity=settings.MODEL_AFFINITY,
+            model_quantum_seconds=settings.MODEL_QUANTUM_SECONDS,
             metrics_port=given["metrics_port"],
             metrics_host=given["metrics_host"],
             started_utc=started_now(),

@@ -1,11 +1,21 @@
 -- llm.usp_claim_next_job: takes up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
 -- Promises: a job goes to one caller; the best by priority, then the longest available, then the first queued. With a
---   model: only jobs that ask for it or for none. The cost of a claim does not grow with the jobs that wait, but for
---   those of except_interrogations_json (keys that the caller cannot work off): it passes over them one by one.
+--   model: only jobs that ask for it or for none. Jobs of paused models, and of models at a limit, are never taken.
+--   With serving_model or models_json a claim takes jobs of one model and one priority: the highest at which any of
+--   the models has ready jobs. With stay that is serving_model while it has such jobs; else the model with the fewest
+--   running runs, then the one that has waited longest: since its first job was available or since it was last served,
+--   whichever is later. Without stay, serving_model comes last.
+--   default_model is what a job without a model means here; models_json what the caller's server can serve:
+--   [{"model", "idle_seconds"?}], the latter being how long ago the caller stopped serving it; a model "*" stands for
+--   all others. The answer's num_ctx and num_predict are the model's own, where operators set them.
+--   The cost of a claim does not grow with the jobs that wait, but for those of except_interrogations_json (keys that
+--   the caller cannot work off): it passes over them one by one. Choosing another model looks at the head of each.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs in the claim's order, SKIP LOCKED: what another claim, an operator or a promotion holds is passed
 --   over, nothing is waited for. Choosing is a statement of its own: the next one's snapshot then sees every run that a
---   job had before it was locked, so that attempts are numbered without a gap or a clash.
+--   job had before it was locked, so that attempts are numbered without a gap or a clash. Before that the lock on all
+--   models, shared, for which usp_set_model waits; then the rows of models that have a limit, in order of their names:
+--   while there is such a model, claims follow each other, so that no two spend the same room.
 CALL llm.drop_procedure('usp_claim_next_job');
 
 CREATE TYPE llm.usp_claim_next_job_result AS (
@@ -24,15 +34,75 @@ CREATE TYPE llm.usp_claim_next_job_result AS (
     previous_run_id uuid,
     previous_error_kind varchar(40),
     previous_error text,
-    previous_options_json text
+    previous_options_json text,
+    num_ctx integer,
+    num_predict integer
 );
+
+-- How many more runs a model may start now; null: no limit. Asked under the lock of its row.
+CREATE OR REPLACE FUNCTION llm.room_for_model(model text, max_running integer, max_starts_per_minute integer)
+RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    SELECT least(
+        CASE WHEN room_for_model.max_running IS NOT NULL THEN room_for_model.max_running - (
+            SELECT count(*)
+            FROM llm.job AS j
+            LEFT JOIN llm.run AS r ON r.run_id = j.current_run_id
+            WHERE j.status = 'RUNNING' AND coalesce(j.model_hint, r.model_name) = room_for_model.model
+        ) END,
+        CASE WHEN room_for_model.max_starts_per_minute IS NOT NULL THEN room_for_model.max_starts_per_minute - (
+            SELECT count(*)
+            FROM llm.model_start AS s
+            WHERE s.model = room_for_model.model AND s.started_utc > clock_timestamp() - interval '1 minute'
+        ) END
+    )
+$$;
+
+-- The best ready job that asks for a model or, if those are taken for the same, for none; below a priority, if given.
+CREATE OR REPLACE FUNCTION llm.model_head(model text, takes_unasked boolean, below integer, except_keys text[])
+RETURNS TABLE (priority integer, available_utc timestamptz, job_seq bigint)
+LANGUAGE sql STABLE
+AS $$
+    SELECT h.priority, h.available_utc, h.job_seq
+    FROM (
+        (
+            SELECT j.priority, j.available_utc, j.job_seq
+            FROM llm.job AS j
+            WHERE j.status = 'NEW' AND j.model_hint = model_head.model
+                AND j.priority < coalesce(model_head.below::bigint, 2147483648)
+                AND j.interrogation_key <> ALL (model_head.except_keys)
+            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT j.priority, j.available_utc, j.job_seq
+            FROM llm.job AS j
+            WHERE j.status = 'NEW' AND j.model_hint IS NULL AND model_head.takes_unasked
+                AND j.priority < coalesce(model_head.below::bigint, 2147483648)
+                AND j.interrogation_key <> ALL (model_head.except_keys)
+            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            LIMIT 1
+        )
+    ) AS h
+    ORDER BY h.priority DESC, h.available_utc, h.job_seq
+    LIMIT 1
+$$;
+
+REVOKE ALL ON FUNCTION llm.room_for_model(text, integer, integer) FROM public;
+REVOKE ALL ON FUNCTION llm.model_head(text, boolean, integer, text[]) FROM public;
 
 CREATE FUNCTION llm.usp_claim_next_job(
     worker_id text,
     lease_seconds integer DEFAULT 120,
     max_jobs integer DEFAULT 1,
     model text DEFAULT NULL,
-    except_interrogations_json text DEFAULT NULL
+    except_interrogations_json text DEFAULT NULL,
+    serving_model text DEFAULT NULL,
+    default_model text DEFAULT NULL,
+    models_json text DEFAULT NULL,
+    stay boolean DEFAULT TRUE
 )
 RETURNS SETOF llm.usp_claim_next_job_result
 LANGUAGE plpgsql
@@ -49,9 +119,24 @@ AS $$
 DECLARE
     v_worker_id text := btrim(usp_claim_next_job.worker_id);
     v_model text := nullif(btrim(usp_claim_next_job.model), '');
+    v_serving text := nullif(btrim(usp_claim_next_job.serving_model), '');
+    v_default text := nullif(btrim(usp_claim_next_job.default_model), '');
     v_now timestamptz := clock_timestamp();
     v_except text[] := '{}';
     v_picked uuid[];
+    v_models text[];  -- null: any
+    v_served text[];
+    v_served_utc timestamptz[];
+    v_is_by_model boolean;
+    v_is_limited boolean;
+    v_has_sizes boolean;
+    v_blocked text[];
+    v_chosen text;  -- '' stands for jobs that ask for none, where nobody says what that means
+    v_priority integer;
+    v_is_tried boolean := FALSE;
+    v_room integer;
+    v_tried text[] := '{}';
+    v_tried_priorities integer[] := '{}';
 BEGIN
     IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC001', MESSAGE = 'worker_id is missing, blank or longer than 200 characters';
@@ -77,6 +162,33 @@ BEGIN
         END IF;
     END IF;
 
+    IF v_model IS NOT NULL THEN
+        v_default := v_model;
+    ELSIF usp_claim_next_job.models_json IS NOT NULL THEN
+        BEGIN
+            SELECT
+                coalesce(array_agg(e.model ORDER BY e.model), '{}'),
+                array_agg(v_now - make_interval(secs => least(e.idle_seconds, 1e9)) ORDER BY e.model)
+            INTO v_served, v_served_utc
+            FROM (
+                SELECT btrim(r.model) AS model, min(r.idle_seconds) AS idle_seconds
+                FROM json_to_recordset(usp_claim_next_job.models_json::json) AS r (
+                    model text, idle_seconds double precision
+                )
+                GROUP BY btrim(r.model)
+            ) AS e;
+        EXCEPTION WHEN data_exception THEN
+            v_served := ARRAY[NULL];
+        END;
+        IF array_position(v_served, NULL) IS NOT NULL OR '' = ANY (v_served) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC043', MESSAGE = 'models_json is not an array of objects with a model';
+        END IF;
+        IF NOT '*' = ANY (v_served) THEN
+            v_models := v_served;
+        END IF;
+    END IF;
+
     -- The order by makes this one look at the head of ix_job_due.
     PERFORM 1
     FROM llm.job AS j
@@ -87,7 +199,31 @@ BEGIN
         PERFORM promoted FROM llm.usp_promote_due_jobs(500);
     END IF;
 
-    IF v_model IS NULL THEN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('llm.model', 0));
+    SELECT
+        coalesce(bool_or(m.max_running IS NOT NULL OR m.max_starts_per_minute IS NOT NULL), FALSE),
+        coalesce(bool_or(m.num_ctx IS NOT NULL OR m.num_predict IS NOT NULL), FALSE),
+        coalesce(array_agg(m.model) FILTER (WHERE m.paused_utc IS NOT NULL), '{}')
+    INTO v_is_limited, v_has_sizes, v_blocked
+    FROM llm.model AS m;
+    IF v_is_limited THEN
+        PERFORM 1
+        FROM llm.model AS m
+        WHERE m.max_running IS NOT NULL OR m.max_starts_per_minute IS NOT NULL
+        ORDER BY m.model
+        FOR NO KEY UPDATE;
+        v_now := clock_timestamp();
+        DELETE FROM llm.model_start AS s WHERE s.started_utc <= v_now - interval '1 minute';
+        v_blocked := ARRAY(
+            SELECT m.model
+            FROM llm.model AS m
+            WHERE m.paused_utc IS NOT NULL OR llm.room_for_model(m.model, m.max_running, m.max_starts_per_minute) <= 0
+        );
+    END IF;
+    v_is_by_model := v_model IS NOT NULL OR v_serving IS NOT NULL OR v_served IS NOT NULL OR v_is_limited
+        OR v_blocked <> '{}';
+
+    IF NOT v_is_by_model THEN
         v_picked := ARRAY(
             SELECT j.job_id
             FROM llm.job AS j
@@ -96,24 +232,117 @@ BEGIN
             LIMIT usp_claim_next_job.max_jobs
             FOR NO KEY UPDATE SKIP LOCKED
         );
-    ELSE
+    END IF;
+    WHILE v_is_by_model LOOP
+        v_chosen := NULL;
+        IF v_model IS NOT NULL THEN
+            -- One model alone: whatever the priority, its best jobs are the best. Once, since nothing else is to try.
+            EXIT WHEN v_model = ANY (v_blocked || v_tried);
+            v_chosen := v_model;
+            v_priority := NULL;
+        ELSIF usp_claim_next_job.stay AND NOT v_is_tried AND v_serving <> ALL (v_blocked)
+            AND v_serving = ANY (coalesce(v_models, ARRAY[v_serving]))
+        THEN
+            -- One look: of the served model, jobs of the best priority of all are taken without choosing.
+            SELECT j.priority
+            INTO v_priority
+            FROM llm.job AS j
+            WHERE j.status = 'NEW' AND j.interrogation_key <> ALL (v_except)
+            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            LIMIT 1;
+            EXIT WHEN v_priority IS NULL;
+            v_chosen := v_serving;
+            v_is_tried := TRUE;
+        END IF;
+
+        IF v_chosen IS NULL THEN
+            WITH RECURSIVE asked (model) AS (
+                (
+                    SELECT j.model_hint
+                    FROM llm.job AS j
+                    WHERE j.status = 'NEW' AND j.model_hint IS NOT NULL AND v_models IS NULL
+                    ORDER BY j.model_hint
+                    LIMIT 1
+                )
+                UNION ALL
+                SELECT (
+                    SELECT j.model_hint
+                    FROM llm.job AS j
+                    WHERE j.status = 'NEW' AND j.model_hint > a.model
+                    ORDER BY j.model_hint
+                    LIMIT 1
+                )
+                FROM asked AS a
+                WHERE a.model IS NOT NULL
+            ),
+            candidate (model) AS (
+                SELECT a.model::text FROM asked AS a WHERE a.model IS NOT NULL
+                UNION
+                SELECT coalesce(v_default, '') WHERE v_models IS NULL
+                UNION
+                SELECT m.model FROM unnest(v_models) AS m (model)
+            ),
+            heads AS MATERIALIZED (
+                SELECT c.model, head.priority, head.available_utc, head.job_seq
+                FROM candidate AS c
+                LEFT JOIN (
+                    SELECT t.model, min(t.priority) AS priority
+                    FROM unnest(v_tried, v_tried_priorities) AS t (model, priority)
+                    GROUP BY t.model
+                ) AS tried ON tried.model = c.model
+                CROSS JOIN LATERAL llm.model_head(
+                    nullif(c.model, ''), c.model = coalesce(v_default, ''), tried.priority, v_except
+                ) AS head
+                WHERE c.model <> ALL (v_blocked)
+            ),
+            busy AS (
+                SELECT coalesce(j.model_hint, r.model_name) AS model, count(*) AS runs
+                FROM llm.job AS j
+                LEFT JOIN llm.run AS r ON r.run_id = j.current_run_id
+                WHERE j.status = 'RUNNING'
+                GROUP BY coalesce(j.model_hint, r.model_name)
+            )
+            SELECT h.model, h.priority
+            INTO v_chosen, v_priority
+            FROM heads AS h
+            LEFT JOIN busy AS b ON b.model = h.model
+            LEFT JOIN unnest(v_served, v_served_utc) AS served (model, at_utc) ON served.model = h.model
+            WHERE h.priority = (SELECT max(highest.priority) FROM heads AS highest)
+            ORDER BY
+                CASE WHEN h.model IS DISTINCT FROM v_serving THEN 1 WHEN usp_claim_next_job.stay THEN 0 ELSE 2 END,
+                coalesce(b.runs, 0),
+                greatest(h.available_utc, served.at_utc),
+                h.job_seq
+            LIMIT 1;
+            EXIT WHEN v_chosen IS NULL;
+        END IF;
+
+        IF v_is_limited THEN
+            SELECT llm.room_for_model(m.model, m.max_running, m.max_starts_per_minute)
+            INTO v_room
+            FROM llm.model AS m
+            WHERE m.model = v_chosen;
+        END IF;
         -- Two ordered ranges of ix_job_ready_model, merged; what is picked too much is left as it is.
         WITH asked AS MATERIALIZED (
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.model_hint = v_model
+            WHERE j.status = 'NEW' AND j.model_hint = v_chosen
+                AND j.priority BETWEEN coalesce(v_priority, 0) AND coalesce(v_priority, 2147483647)
                 AND j.interrogation_key <> ALL (v_except)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
-            LIMIT usp_claim_next_job.max_jobs
+            LIMIT least(usp_claim_next_job.max_jobs, v_room)
             FOR NO KEY UPDATE SKIP LOCKED
         ),
         unasked AS MATERIALIZED (
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
             WHERE j.status = 'NEW' AND j.model_hint IS NULL
+                AND j.priority BETWEEN coalesce(v_priority, 0) AND coalesce(v_priority, 2147483647)
                 AND j.interrogation_key <> ALL (v_except)
+                AND v_chosen = coalesce(v_default, '')
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
-            LIMIT usp_claim_next_job.max_jobs
+            LIMIT least(usp_claim_next_job.max_jobs, v_room)
             FOR NO KEY UPDATE SKIP LOCKED
         )
         SELECT array_agg(best.job_id)
@@ -122,9 +351,13 @@ BEGIN
             SELECT both_picks.job_id
             FROM (SELECT * FROM asked UNION ALL SELECT * FROM unasked) AS both_picks
             ORDER BY both_picks.priority DESC, both_picks.available_utc, both_picks.job_seq
-            LIMIT usp_claim_next_job.max_jobs
+            LIMIT least(usp_claim_next_job.max_jobs, v_room)
         ) AS best;
-    END IF;
+        EXIT WHEN v_picked IS NOT NULL;
+        -- Others hold all of them: the next model, or the next priority.
+        v_tried := v_tried || v_chosen;
+        v_tried_priorities := v_tried_priorities || v_priority;
+    END LOOP;
     IF v_picked IS NULL OR v_picked = '{}' THEN
         RETURN;
     END IF;
@@ -160,8 +393,10 @@ BEGIN
         ) AS previous ON TRUE
     ),
     started AS (
-        INSERT INTO llm.run (run_id, job_id, attempt, started_utc, lease_until_utc, status, worker_id)
-        SELECT n.current_run_id, n.job_id, n.attempt, v_now, n.lease_expires_utc, 'RUNNING', v_worker_id
+        INSERT INTO llm.run (run_id, job_id, attempt, started_utc, lease_until_utc, status, worker_id, model_name)
+        SELECT
+            n.current_run_id, n.job_id, n.attempt, v_now, n.lease_expires_utc, 'RUNNING', v_worker_id,
+            coalesce(n.model_hint, v_default)
         FROM numbered AS n
     ),
     told AS (
@@ -175,9 +410,23 @@ BEGIN
         n.job_id, n.current_run_id, n.attempt, n.attempt_count, n.max_attempts, n.priority,
         n.interrogation_key::varchar(200), n.input_json::text, n.evidence_ref_json::text,
         n.model_hint::varchar(200), n.repeats_run_id, n.lease_expires_utc,
-        n.previous_run_id, n.previous_error_kind, n.previous_error, n.previous_options_json::text
+        n.previous_run_id, n.previous_error_kind, n.previous_error, n.previous_options_json::text,
+        CASE WHEN v_has_sizes THEN (
+            SELECT m.num_ctx FROM llm.model AS m WHERE m.model = coalesce(n.model_hint, v_default)
+        ) END,
+        CASE WHEN v_has_sizes THEN (
+            SELECT m.num_predict FROM llm.model AS m WHERE m.model = coalesce(n.model_hint, v_default)
+        ) END
     FROM numbered AS n
     ORDER BY n.priority DESC, n.available_utc, n.job_seq;
+
+    IF v_is_limited THEN
+        INSERT INTO llm.model_start (model, started_utc)
+        SELECT m.model, v_now
+        FROM llm.job AS j
+        JOIN llm.model AS m ON m.model = coalesce(j.model_hint, v_default)
+        WHERE j.job_id = ANY (v_picked) AND m.max_starts_per_minute IS NOT NULL;
+    END IF;
 END;
 $$;
 

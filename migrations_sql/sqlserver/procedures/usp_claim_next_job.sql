@@ -4,20 +4,33 @@ GO
 
 -- llm.usp_claim_next_job: takes up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
 -- Promises: a job goes to one caller; the best by priority, then the longest available, then the first queued. With a
---   model: only jobs that ask for it or for none. The cost of a claim does not grow with the jobs that wait, but for
---   those of except_interrogations_json (keys that the caller cannot work off): it passes over them one by one.
+--   model: only jobs that ask for it or for none. Jobs of paused models, and of models at a limit, are never taken.
+--   With serving_model or models_json a claim takes jobs of one model and one priority: the highest at which any of
+--   the models has ready jobs. With stay that is serving_model while it has such jobs; else the model with the fewest
+--   running runs, then the one that has waited longest: since its first job was available or since it was last served,
+--   whichever is later. Without stay, serving_model comes last.
+--   default_model is what a job without a model means here; models_json what the caller's server can serve:
+--   [{"model", "idle_seconds"?}], the latter being how long ago the caller stopped serving it; a model "*" stands for
+--   all others. The answer's num_ctx and num_predict are the model's own, where operators set them.
+--   The cost of a claim does not grow with the jobs that wait, but for those of except_interrogations_json (keys that
+--   the caller cannot work off): it passes over them one by one. Choosing another model looks at the head of each.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs (UPDLOCK, held to the commit), in the claim's order, passing over what another claim, an operator
 --   or a promotion holds (READPAST): nothing is waited for. ROWLOCK, because READPAST does not pass over a page lock.
 --   Then run, then job_event. Two workers of which one names a model and the other does not come by different indexes;
 --   in the rare case that each has passed over a row of the other, one is the deadlock's victim, and its call is
---   repeated.
+--   repeated. Before that all rows of llm.model, shared, for which usp_set_model waits, and of those that have a limit
+--   an update lock: while there is such a model, claims follow each other, so that no two spend the same room.
 CREATE OR ALTER PROCEDURE llm.usp_claim_next_job
     @worker_id nvarchar(4000),
     @lease_seconds int = 120,
     @max_jobs int = 1,
     @model nvarchar(4000) = NULL,
-    @except_interrogations_json nvarchar(MAX) = NULL
+    @except_interrogations_json nvarchar(MAX) = NULL,
+    @serving_model nvarchar(4000) = NULL,
+    @default_model nvarchar(4000) = NULL,
+    @models_json nvarchar(MAX) = NULL,
+    @stay bit = 1
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -26,11 +39,51 @@ BEGIN
 
     DECLARE @worker nvarchar(4000) = LTRIM(RTRIM(@worker_id));
     DECLARE @asked_model nvarchar(4000) = NULLIF(LTRIM(RTRIM(@model)), N'');
+    DECLARE @serving nvarchar(4000) = NULLIF(LTRIM(RTRIM(@serving_model)), N'');
+    DECLARE @default nvarchar(4000) = NULLIF(LTRIM(RTRIM(@default_model)), N'');
     DECLARE @now datetime2(6) = SYSUTCDATETIME();
     DECLARE @lease_expires_utc datetime2(6);
     DECLARE @promoted int;
     DECLARE @except nvarchar(MAX) = N'';
     DECLARE @unread int;
+    DECLARE @is_by_model bit = 0;
+    DECLARE @serves_any bit = 1;
+    DECLARE @is_tried bit = 0;
+    DECLARE @hint nvarchar(200);
+    DECLARE @chosen nvarchar(200);  -- '' stands for jobs that ask for none, where nobody says what that means
+    DECLARE @priority int;
+    DECLARE @best_priority int;
+    DECLARE @floor int;
+    DECLARE @ceiling int;
+    DECLARE @rows int = @max_jobs;
+    DECLARE @served TABLE (
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
+        served_utc datetime2(6) NULL
+    );
+    DECLARE @limited TABLE (
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
+        max_running int NULL,
+        max_starts int NULL,
+        running int NOT NULL,
+        starts int NOT NULL
+    );
+    DECLARE @blocked TABLE (
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY
+    );
+    DECLARE @tried TABLE (
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
+        priority int NOT NULL
+    );
+    DECLARE @candidate TABLE (
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
+        below bigint NOT NULL DEFAULT (2147483648)
+    );
+    DECLARE @heads TABLE (
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        priority int NOT NULL,
+        available_utc datetime2(6) NOT NULL,
+        job_seq bigint NOT NULL
+    );
     DECLARE @ready TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
@@ -61,7 +114,9 @@ BEGIN
         previous_run_id uniqueidentifier NULL,
         previous_error_kind nvarchar(40) COLLATE Latin1_General_100_BIN2 NULL,
         previous_error nvarchar(MAX) NULL,
-        previous_options_json nvarchar(MAX) NULL
+        previous_options_json nvarchar(MAX) NULL,
+        num_ctx int NULL,
+        num_predict int NULL
     );
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 200
@@ -83,6 +138,39 @@ BEGIN
             THROW 51035, N'HC035: except_interrogations_json is malformed: an element is no text', 1;
     END;
 
+    IF @asked_model IS NOT NULL
+        SET @default = @asked_model;
+    ELSE IF @models_json IS NOT NULL
+    BEGIN
+        IF llm.is_json_array(@models_json) = 0
+            THROW 51043, N'HC043: models_json is not an array of objects with a model', 1;
+        SELECT @unread = COUNT(*)
+        FROM OPENJSON(@models_json)
+        WITH (model nvarchar(MAX) '$.model', idle_seconds nvarchar(MAX) '$.idle_seconds') AS e
+        WHERE
+            NULLIF(LTRIM(RTRIM(e.model)), N'') IS NULL
+            OR LEN(LTRIM(RTRIM(e.model))) > 200
+            OR (e.idle_seconds IS NOT NULL AND TRY_CAST(e.idle_seconds AS float) IS NULL);
+        IF @unread > 0
+            THROW 51043, N'HC043: models_json is malformed: an element has no model', 1;
+        INSERT INTO @served (model, served_utc)
+        SELECT
+            LTRIM(RTRIM(e.model)) COLLATE Latin1_General_100_BIN2,
+            DATEADD(
+                MILLISECOND,
+                -CAST(MIN(CASE
+                    WHEN TRY_CAST(e.idle_seconds AS float) > 1000000 THEN 1000000
+                    ELSE TRY_CAST(e.idle_seconds AS float)
+                END) * 1000 AS int),
+                @now
+            )
+        FROM OPENJSON(@models_json)
+        WITH (model nvarchar(MAX) '$.model', idle_seconds nvarchar(MAX) '$.idle_seconds') AS e
+        GROUP BY LTRIM(RTRIM(e.model)) COLLATE Latin1_General_100_BIN2;
+        IF NOT EXISTS (SELECT 1 FROM @served AS s WHERE s.model = N'*')
+            SET @serves_any = 0;
+    END;
+
     -- One look at the head of ix_job_due. READPAST needs READCOMMITTEDLOCK where rows are versioned. Promoting commits
     -- for itself, so that its rows are free when the claim, this one or another, looks for them.
     IF EXISTS (
@@ -96,11 +184,60 @@ BEGIN
 
     BEGIN TRANSACTION;
 
+    -- In the order of model_seq, as usp_set_model does; and held to the commit, so that it waits for this claim.
+    INSERT INTO @blocked (model)
+    SELECT m.model
+    FROM llm.model AS m WITH (HOLDLOCK, INDEX (ux_model_seq))
+    WHERE m.paused_utc IS NOT NULL;
+    INSERT INTO @limited (model, max_running, max_starts, running, starts)
+    SELECT
+        m.model,
+        m.max_running,
+        m.max_starts_per_minute,
+        0,
+        0
+    FROM llm.model AS m WITH (UPDLOCK, HOLDLOCK, ROWLOCK, INDEX (ux_model_seq))
+    WHERE m.max_running IS NOT NULL OR m.max_starts_per_minute IS NOT NULL;
+    IF EXISTS (SELECT 1 FROM @limited)
+    BEGIN
+        SET @now = SYSUTCDATETIME();
+        DELETE FROM llm.model_start WITH (ROWLOCK) WHERE started_utc <= DATEADD(MINUTE, -1, @now);
+        -- Not READPAST: a run that is just ending counts until it has ended.
+        UPDATE l
+        SET
+            running = (
+                SELECT COUNT(*)
+                FROM llm.job AS j WITH (INDEX (ix_job_running))
+                LEFT OUTER JOIN llm.run AS r
+                    ON j.current_run_id = r.run_id
+                WHERE
+                    j.status = N'RUNNING'
+                    AND COALESCE(j.model_hint, r.model_name) = l.model
+            ),
+            starts = (
+                SELECT COUNT(*)
+                FROM llm.model_start AS s
+                WHERE
+                    s.model = l.model
+                    AND s.started_utc > DATEADD(MINUTE, -1, @now)
+            )
+        FROM @limited AS l;
+        INSERT INTO @blocked (model)
+        SELECT l.model
+        FROM @limited AS l
+        WHERE
+            (l.running >= l.max_running OR l.starts >= l.max_starts)
+            AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = l.model);
+    END;
+    IF @asked_model IS NOT NULL OR @serving IS NOT NULL OR @models_json IS NOT NULL
+        OR EXISTS (SELECT 1 FROM @limited) OR EXISTS (SELECT 1 FROM @blocked)
+        SET @is_by_model = 1;
+
     -- The index is named and its order is the ORDER BY: a sort would lock every ready row, and the other workers would
     -- see an empty queue. job_id is not in the index, and is read on purpose: the row itself is then locked, so that
     -- claims that come by the other index pass over it. OPTIMIZE FOR one row keeps the lookup from reading, and
     -- locking, ahead of TOP. The status is a literal: a parameter is never matched to a filtered index.
-    IF @asked_model IS NULL
+    IF @is_by_model = 0
         INSERT INTO @ready (job_seq, job_id, priority, available_utc)
         SELECT TOP (@max_jobs)
             j.job_seq,
@@ -113,24 +250,165 @@ BEGIN
             AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
-    ELSE
+
+    WHILE @is_by_model = 1
     BEGIN
-        INSERT INTO @ready (job_seq, job_id, priority, available_utc)
-        SELECT TOP (@max_jobs)
-            j.job_seq,
-            j.job_id,
-            j.priority,
-            j.available_utc
-        FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready_model))
+        SET @chosen = NULL;
+        SET @priority = NULL;
+        IF @asked_model IS NOT NULL
+        BEGIN
+            -- One model alone: whatever the priority, its best jobs are the best. Once: nothing else is to be tried.
+            IF EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = @asked_model) OR EXISTS (SELECT 1 FROM @tried)
+                BREAK;
+            SET @chosen = LEFT(@asked_model, 200);
+        END;
+        ELSE IF @stay = 1
+            AND @serving IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = @serving)
+            AND @is_tried = 0
+            AND (@serves_any = 1 OR EXISTS (SELECT 1 FROM @served AS s WHERE s.model = @serving))
+        BEGIN
+            -- One look: of the served model, jobs of the best priority of all are taken without choosing.
+            SELECT TOP (1) @priority = j.priority
+            FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready))
+            WHERE
+                j.status = N'NEW'
+                AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+            ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC;
+            IF @priority IS NULL
+                BREAK;
+            SET @chosen = LEFT(@serving, 200);
+            SET @is_tried = 1;
+        END;
+
+        IF @chosen IS NULL
+        BEGIN
+            DELETE FROM @candidate;
+            DELETE FROM @heads;
+            IF @serves_any = 1
+            BEGIN
+                -- Each model that is asked for, by one look for the next one.
+                SET @hint = N'';
+                WHILE @hint IS NOT NULL
+                BEGIN
+                    IF NOT EXISTS (SELECT 1 FROM @candidate AS c WHERE c.model = @hint) AND @hint <> N''
+                        INSERT INTO @candidate (model) VALUES (@hint);
+                    SET @chosen = NULL;
+                    SELECT TOP (1) @chosen = j.model_hint
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                    WHERE
+                        j.status = N'NEW'
+                        AND j.model_hint > @hint
+                    ORDER BY j.model_hint ASC;
+                    SET @hint = @chosen;
+                END;
+                IF NOT EXISTS (SELECT 1 FROM @candidate AS c WHERE c.model = COALESCE(@default, N''))
+                    INSERT INTO @candidate (model) VALUES (LEFT(COALESCE(@default, N''), 200));
+            END;
+            ELSE
+                INSERT INTO @candidate (model)
+                SELECT s.model
+                FROM @served AS s;
+
+            -- The best job of each; of those that were tried, below the priority at which others held all of them.
+            UPDATE c
+            SET below = t.priority
+            FROM @candidate AS c, @tried AS t
+            WHERE c.model = t.model;
+            INSERT INTO @heads (model, priority, available_utc, job_seq)
+            SELECT
+                c.model,
+                head.priority,
+                head.available_utc,
+                head.job_seq
+            FROM @candidate AS c
+            CROSS APPLY (
+                SELECT TOP (1)
+                    j.priority,
+                    j.available_utc,
+                    j.job_seq
+                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                WHERE
+                    j.status = N'NEW'
+                    AND j.model_hint = c.model
+                    AND j.priority < c.below
+                    AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
+            ) AS head
+            WHERE NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = c.model);
+            INSERT INTO @heads (model, priority, available_utc, job_seq)
+            SELECT
+                c.model,
+                head.priority,
+                head.available_utc,
+                head.job_seq
+            FROM @candidate AS c
+            CROSS APPLY (
+                SELECT TOP (1)
+                    j.priority,
+                    j.available_utc,
+                    j.job_seq
+                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                WHERE
+                    j.status = N'NEW'
+                    AND j.model_hint IS NULL
+                    AND j.priority < c.below
+                    AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
+            ) AS head
+            WHERE
+                c.model = COALESCE(@default, N'')
+                AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = c.model);
+
+            SET @chosen = NULL;
+            SET @priority = NULL;
+            SELECT @best_priority = MAX(h.priority)
+            FROM @heads AS h;
+            WITH busy AS (
+                SELECT
+                    COALESCE(j.model_hint, r.model_name) AS model,
+                    COUNT(*) AS runs
+                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_running))
+                LEFT OUTER JOIN llm.run AS r WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK)
+                    ON j.current_run_id = r.run_id
+                WHERE j.status = N'RUNNING'
+                GROUP BY COALESCE(j.model_hint, r.model_name)
+            )
+
+            SELECT TOP (1)
+                @chosen = h.model,
+                @priority = h.priority
+            FROM @heads AS h
+            LEFT OUTER JOIN busy AS b
+                ON h.model = b.model
+            LEFT OUTER JOIN @served AS s
+                ON h.model = s.model
+            WHERE h.priority = @best_priority
+            ORDER BY
+                CASE WHEN @serving IS NULL OR h.model <> @serving THEN 1 WHEN @stay = 1 THEN 0 ELSE 2 END,
+                COALESCE(b.runs, 0),
+                CASE WHEN s.served_utc > h.available_utc THEN s.served_utc ELSE h.available_utc END,
+                h.job_seq;
+            IF @chosen IS NULL
+                BREAK;
+        END;
+
+        SET @floor = COALESCE(@priority, 0);
+        SET @ceiling = COALESCE(@priority, 2147483647);
+        SET @rows = @max_jobs;
+        SELECT @rows = l.max_running - l.running
+        FROM @limited AS l
         WHERE
-            j.status = N'NEW'
-            AND j.model_hint = @asked_model
-            AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
-        ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
-        OPTION (OPTIMIZE FOR (@max_jobs = 1));
+            l.model = @chosen
+            AND l.max_running - l.running < @rows;
+        SELECT @rows = l.max_starts - l.starts
+        FROM @limited AS l
+        WHERE
+            l.model = @chosen
+            AND l.max_starts - l.starts < @rows;
 
         INSERT INTO @ready (job_seq, job_id, priority, available_utc)
-        SELECT TOP (@max_jobs)
+        SELECT TOP (@rows)
             j.job_seq,
             j.job_id,
             j.priority,
@@ -138,15 +416,38 @@ BEGIN
         FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready_model))
         WHERE
             j.status = N'NEW'
-            AND j.model_hint IS NULL
+            AND j.model_hint = @chosen
+            AND j.priority BETWEEN @floor AND @ceiling
             AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
-        OPTION (OPTIMIZE FOR (@max_jobs = 1));
+        OPTION (OPTIMIZE FOR (@rows = 1));
+
+        IF @chosen = COALESCE(@default, N'')
+            INSERT INTO @ready (job_seq, job_id, priority, available_utc)
+            SELECT TOP (@rows)
+                j.job_seq,
+                j.job_id,
+                j.priority,
+                j.available_utc
+            FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready_model))
+            WHERE
+                j.status = N'NEW'
+                AND j.model_hint IS NULL
+                AND j.priority BETWEEN @floor AND @ceiling
+                AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+            ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
+            OPTION (OPTIMIZE FOR (@rows = 1));
+
+        IF EXISTS (SELECT 1 FROM @ready)
+            BREAK;
+        -- Others hold all of them: the next model, or the next priority.
+        DELETE FROM @tried WHERE model = @chosen;
+        INSERT INTO @tried (model, priority) VALUES (@chosen, @floor);
     END;
 
     -- The two ranges merged; what was picked too much is left as it is, and free again at the commit.
     INSERT INTO @picked (job_seq, run_id)
-    SELECT TOP (@max_jobs)
+    SELECT TOP (@rows)
         r.job_seq,
         NEWID()
     FROM @ready AS r
@@ -191,7 +492,8 @@ BEGIN
     -- Runs are added under their job's lock only, so the last attempt cannot change in between. The index is named,
     -- because a small table would be read from end to end instead, and the runs that other claims just add waited for.
     INSERT INTO @numbered (
-        job_seq, attempt, previous_run_id, previous_error_kind, previous_error, previous_options_json
+        job_seq, attempt, previous_run_id, previous_error_kind, previous_error, previous_options_json, num_ctx,
+        num_predict
     )
     SELECT
         c.job_seq,
@@ -199,8 +501,12 @@ BEGIN
         previous.run_id,
         previous.error_kind,
         previous.error,
-        previous.options_json
+        previous.options_json,
+        m.num_ctx,
+        m.num_predict
     FROM @claimed AS c
+    LEFT OUTER JOIN llm.model AS m
+        ON m.model = COALESCE(c.model_hint, LEFT(@default, 200)) COLLATE Latin1_General_100_BIN2
     OUTER APPLY (
         SELECT TOP (1)
             r.attempt,
@@ -213,7 +519,7 @@ BEGIN
         ORDER BY r.attempt DESC
     ) AS previous;
 
-    INSERT INTO llm.run (run_id, job_id, attempt, started_utc, lease_until_utc, status, worker_id)
+    INSERT INTO llm.run (run_id, job_id, attempt, started_utc, lease_until_utc, status, worker_id, model_name)
     SELECT
         c.run_id,
         c.job_id,
@@ -221,11 +527,21 @@ BEGIN
         @now,
         @lease_expires_utc,
         N'RUNNING',
-        @worker
+        @worker,
+        COALESCE(c.model_hint, LEFT(@default, 200))
     FROM @claimed AS c
     INNER JOIN @numbered AS n
         ON c.job_seq = n.job_seq
     ORDER BY c.priority DESC, c.available_utc ASC, c.job_seq ASC;
+
+    INSERT INTO llm.model_start (model, started_utc)
+    SELECT
+        l.model,
+        @now
+    FROM @claimed AS c
+    INNER JOIN @limited AS l
+        ON l.model = COALESCE(c.model_hint, LEFT(@default, 200)) COLLATE Latin1_General_100_BIN2
+    WHERE l.max_starts IS NOT NULL;
 
     INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, detail_json)
     SELECT
@@ -261,7 +577,9 @@ BEGIN
         n.previous_run_id,
         n.previous_error_kind,
         n.previous_error,
-        n.previous_options_json
+        n.previous_options_json,
+        n.num_ctx,
+        n.num_predict
     FROM @claimed AS c
     INNER JOIN @numbered AS n
         ON c.job_seq = n.job_seq

@@ -290,7 +290,7 @@ def _logical_type(declared: Segment) -> str:
 
 def _default(text: str, type_: str) -> str:
     if type_ == "bool":
-        return {"0": "false", "1": "true"}[text]
+        return {"0": "false", "1": "true"}.get(text, text.lower())
     return _DEFAULTS.get(text, text.lower())
 
 
