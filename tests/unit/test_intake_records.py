@@ -30,7 +30,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         (b"[1]", "is not a JSON object"),
         (b'"text"', "is not a JSON object"),
         (b'{"a": NaN}', "NaN is not JSON"),
-        (b'{"a": 1, "a": 2}', "a key stands twice"),
+        (b'{"a": 1, "a": 2}', "a key occurs twice"),
         (b'{"a": "\xff"}', "is not UTF-8 (byte 8 of the line)"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a": 1} {"a": 2}', "is not JSON"),
