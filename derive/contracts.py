@@ -103,9 +103,9 @@ class ModelServer(Frozen):
 
 
 class ModelLimits(Frozen):
-    """What operators set for a model. ``max_running`` counts runs, over all workers; None: no limit of that kind.
+    """What operators set for a model; what is not given stays. ``max_running`` counts runs, over all workers.
 
-    ``num_ctx`` and ``num_predict`` are tokens; None: the workers' settings.
+    None: no limit of that kind. ``num_ctx`` and ``num_predict`` are tokens; None: the workers' settings.
     """
 
     max_running: int | None = Field(default=None, ge=1, le=MAX_INT)

@@ -8,13 +8,23 @@ from uuid import UUID
 
 from django.db import models
 
-from derive.models import Artifact, Job, JobEvent, Run
+from derive.models import Artifact, Job, JobEvent, LanguageModel, Run
 from derive.states import JobStatus
 
 COUNT_CAP = 100_000
 """States are counted up to here: counting millions of rows takes long and tells no more."""
 STORY_CAP = 1_000
 """Runs, events and artifacts of one job that are shown, the latest."""
+MODEL_SETTINGS = (
+    "model",
+    "paused_utc",
+    "paused_by",
+    "pause_reason",
+    "max_running",
+    "max_starts_per_minute",
+    "num_ctx",
+    "num_predict",
+)
 LISTED = (
     "job_id",
     "status",
@@ -104,3 +114,25 @@ def _rows(rows: Iterable[models.Model]) -> list[Row]:
 
 def _row(row: models.Model) -> Row:
     return {field.attname: getattr(row, field.attname) for field in row._meta.fields}  # noqa: SLF001  Django's public API
+
+
+def list_models() -> tuple[Row, ...]:
+    """Return each model that jobs wait for or that operators set something for, by name, with its jobs by state.
+
+    Jobs that ask for no model are those of ``model`` None, the last. Waiting jobs are counted to the last one.
+    """
+    waiting = (JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING)
+    counts = (
+        Job.objects.filter(status__in=[status.value for status in waiting])
+        .order_by()
+        .values_list("model_hint", "status")
+        .annotate(jobs=models.Count("job_seq"))
+    )
+    rows: dict[str | None, Row] = {}
+    unset: Row = dict.fromkeys(MODEL_SETTINGS)
+    for row in LanguageModel.objects.values(*MODEL_SETTINGS):
+        rows[row["model"]] = row | dict.fromkeys(("new", "scheduled", "running"), 0)
+    for model, status, jobs in counts:
+        row = rows.setdefault(model, {**unset, "model": model, "new": 0, "scheduled": 0, "running": 0})
+        row[status.lower()] = jobs
+    return tuple(rows[model] for model in sorted(rows, key=lambda model: (model is None, model or "")))

@@ -61,7 +61,8 @@ def _outcome(job: Job, sample: Sample, *, lake: Lake, real_model: bool) -> Sampl
     seen = Seen(
         state=JobStatus(job.status),
         error_kind=ErrorKind(job.error_kind) if job.error_kind else None,
-        runs=len(runs),
+        # One that was given back unharmed, as when another worker stops, is no attempt.
+        runs=sum(run.counted for run in runs),
         fact_keys=tuple(fact["fact_key"] for fact in facts),
         answer_text=output or "",
         evidence_text=bundle.model_dump_json() if bundle else "",

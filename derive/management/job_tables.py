@@ -24,6 +24,7 @@ _WIDTH_OF_A_PIPE = 200
 """Columns when the output is no terminal: ids stay whole."""
 _MAX_SHOWN = 400
 """Characters of one value: the whole of it is in ``--json``."""
+_LIMITS = ("max_running", "max_starts_per_minute", "num_ctx", "num_predict")
 _JOB_FIRST = ("job_id", "status", "interrogation_key", "entity_type", "entity_id", "priority")
 
 
@@ -42,6 +43,23 @@ def show_jobs(jobs: Sequence[Row]) -> None:
             _plain(f"{job['error_kind']}: {job['last_error'] or ''}" if job["error_kind"] else ""),
         )
     _console().print(table if jobs else "no jobs")
+
+
+def show_models(rows: Sequence[Row]) -> None:
+    """Print the models that jobs wait for, and what operators set for them."""
+    table = _table("model", "ready", "scheduled", "running", "limits", "paused")
+    for row in rows:
+        limits = [f"{name} {row[name]}" for name in _LIMITS if row[name] is not None]
+        paused = ""
+        if row["paused_utc"] is not None:
+            paused = f"by {row['paused_by']}, {age_in_words(row['paused_utc'])} ago: {row['pause_reason'] or ''}"
+        table.add_row(
+            _plain(row["model"] or "(none asked for)"),
+            *(_plain(row[state]) for state in ("new", "scheduled", "running")),
+            _plain(", ".join(limits)),
+            _plain(paused),
+        )
+    _console().print(table if rows else "no models: no job waits, and nothing is set")
 
 
 def show_story(story: Story) -> None:

@@ -19,7 +19,7 @@ BUFFER_BYTES = 64 * 1024
 
 
 class Connections:
-    """Keeps connections; a request that meets one closed by the server, with no answer begun, is sent once more.
+    """Keeps connections; a request that meets one closed by the server, with no answer begun, is sent on another.
 
     A server, or a proxy before it, may close a connection in the moment in which the next request is on its way. Such a
     request was not worked on, as far as HTTP can tell. On a new connection the same means that the server failed.
@@ -52,16 +52,16 @@ class Connections:
         if self._session is None:
             self._session = self._open()
         url = URL(self._base_url + path, encoded=True)
-        tries = _Tries()
+        tried = _Try()
         while True:
-            tries.is_kept = False
+            tried.is_kept = False
             try:
                 answer = await self._session.request(
-                    method, url, data=body, allow_redirects=False, trace_request_ctx=tries
+                    method, url, data=body, allow_redirects=False, trace_request_ctx=tried
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if tries.is_kept and not tries.is_repeated:
-                    tries.is_repeated = True
+                # Other kept connections may be closed as well: each is left, up to one that is new.
+                if tried.is_kept:
                     continue
                 raise _as_httpx(error) from _origin(error)
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -120,11 +120,10 @@ class Response:
         self._answer.close()
 
 
-class _Tries:
-    """What is known of the tries of one request: of the last, whether its connection was used before."""
+class _Try:
+    """What is known of a request's last try: whether its connection had been used before."""
 
     is_kept = False
-    is_repeated = False
 
 
 async def _note_reuse(_session: object, context: SimpleNamespace, _parameters: object) -> None:
@@ -135,7 +134,7 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
     if isinstance(error, (aiohttp.ServerTimeoutError, TimeoutError)):
         return httpx.ConnectTimeout(str(error) or "no connection in time")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return httpx.ConnectError(str(error))
+        return httpx.ConnectError(str(_origin(error)))
     if isinstance(error, OSError) and not isinstance(error, aiohttp.ServerDisconnectedError):
         return httpx.ReadError(str(error))
     return httpx.RemoteProtocolError(str(error) or type(error).__name__)

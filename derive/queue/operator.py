@@ -141,11 +141,11 @@ class OperatorQueue(QueueConnection):
         return self._set_model(given(model=model, actor=actor, paused=False, reason=reason))
 
     def limit_model(self, model: str, limits: ModelLimits, *, actor: str, reason: str | None = None) -> bool:
-        """Put these limits in place of the model's former ones; return whether anything changed.
+        """Set those limits that are given, None removing one; return whether anything changed.
 
         Exact from the next claim on, whatever the number of workers; runs that have begun go on.
         """
-        values = dict(limits)
+        values = limits.model_dump(exclude_unset=True)
         unset = [name for name, value in values.items() if value is None]
         return self._set_model(
             given(model=model, actor=actor, **values, unset_json=json.dumps(unset) if unset else None, reason=reason)

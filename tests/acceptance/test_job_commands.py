@@ -208,7 +208,7 @@ def test_every_character_is_written_where_the_locale_knows_ascii_alone(
         ("inspect_jobs", "--list", "--json"),
         ("inspect_jobs", "--job-id", str(job_id)),
         ("export_outputs", "-", "--format", "jsonl"),
-        ("export_outputs", "-", "--format", "csv", "--facts"),
+        ("export_outputs", "-", "--format", "csv", "--facts", "--all-facts"),
     ):
         code, printed, complained = world.run(command, *options, **bare)
         assert (code, "Traceback" in complained) == (0, False), (command, options, complained)

@@ -77,6 +77,8 @@ def test_jobs_run_once_and_are_exported_verified_and_sealed(
     ]
     ended = "SELECT count(*) AS jobs FROM llm.job WHERE status IN ('SUCCEEDED', 'FAILED', 'DEADLETTER')"
     wait_until(lambda: world.sql(ended)[0]["jobs"] == JOBS, "every job has ended")
+    # One that is still starting hears no signal yet.
+    wait_until(lambda: world.sql("SELECT count(*) AS up FROM llm.worker")[0]["up"] == 3, "every worker has started")
     for worker in workers:
         worker.send(signal.SIGTERM)
     assert [worker.exit_code() for worker in workers] == [0, 0, 0]

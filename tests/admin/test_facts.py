@@ -306,7 +306,7 @@ def test_superseded_runs_are_shown_on_demand_and_named_so(browse: Browse, lake: 
         ({}, "Which entity?"),
         ({"entity": "nobody"}, "Nothing is known about"),
         ({"entity": "x" * 401}, "is longer than 400 characters"),
-        ({"entity": "tala-venn", "verdict": "MAYBE"}, "is none of"),
+        ({"entity": "tala-venn", "verdict": "MAYBE"}, "is not one of"),
     ],
 )
 def test_an_entity_page_without_facts_says_what_to_do(

@@ -69,7 +69,7 @@ def test_what_hides_or_reorders_text_is_written_out_and_text_is_bounded() -> Non
 
 def test_the_page_shows_the_grounded_and_the_ungrounded_fact(browse: Browse, scene: Scene) -> None:
     page = browse("operator").get(reverse("admin:derive_job_change", args=[scene.done]))
-    assert [fact.is_marked for fact in page.context["marked"].facts] == [True, False]
+    assert [fact.is_marked for fact in page.context["answer"].marked.facts] == [True, False]
     assert (
         '<mark class="is-unjudged has-unjudged" data-facts="0"><span id="mark-0"></span>Skywalker was\nborn<a'
         in page.text

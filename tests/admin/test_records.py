@@ -72,7 +72,7 @@ def test_a_files_text_is_for_those_who_may_see_payloads(browse: Browse, scene: S
     shown = browse("operator").get(address).text
     assert "Ask: &lt;/pre&gt;&lt;script&gt;" in shown
     assert "⟨U+202E⟩" in shown
-    assert "SHA-256 matches" in shown
+    assert "The bytes match the recorded SHA-256" in shown
     assert "Ask: " not in browse("viewer").get(address).text
 
 

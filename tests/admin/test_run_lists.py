@@ -91,8 +91,8 @@ def test_what_no_index_serves_stops_at_the_bound_and_says_so(
 ) -> None:
     monkeypatch.setattr(keyset, "LOOK_AT", 2)
     text = browse("viewer").get(reverse("admin:derive_run_changelist"), {"status": RunStatus.SUCCEEDED}).text
-    assert "Looked at 2 rows and stopped" in text
-    assert "Look further" in text
+    assert "Looked at 2 rows, then stopped" in text
+    assert "Search further" in text
 
 
 def test_two_ticked_runs_are_compared_the_earlier_first(browse: Browse, runs: list[int]) -> None:
@@ -105,4 +105,4 @@ def test_two_ticked_runs_are_compared_the_earlier_first(browse: Browse, runs: li
 def test_an_empty_list_says_what_to_do_next(browse: Browse, queue: JobQueue) -> None:
     client = browse("viewer")
     assert "manage.py run_llm_worker" in client.get(reverse("admin:derive_run_changelist")).text
-    assert "Every attempt leaves" in client.get(reverse("admin:derive_artifact_changelist")).text
+    assert "Each attempt stores" in client.get(reverse("admin:derive_artifact_changelist")).text

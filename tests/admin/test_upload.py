@@ -393,7 +393,7 @@ def test_the_preview_tells_of_keys_that_are_held_or_repeated_and_comes_true(
     foretold = page(operator, token)
     state = foretold.context["state"]
     assert (state.held_before, state.repeated, state.good) == (2, 2, 9)
-    assert "2 bear a dedupe key that a live or succeeded job held" in " ".join(foretold.text.split())
+    assert "2 have a dedupe key that a live or succeeded job held" in " ".join(foretold.text.split())
     assert "2 repeat the dedupe key of an earlier line" in foretold.text
     queue_all(operator, token)
     after = page(operator, token).context["state"]

@@ -196,7 +196,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["no/such/folder/out.jsonl"], "cannot be written"),
         (["-", "--format", "parquet"], "standard output"),
         (["out.jsonl", "--exact"], "--exact"),
-        (["out.jsonl", "--resume"], "leave --resume out"),
+        (["out.jsonl", "--resume"], "omit --resume"),
         (["out.jsonl", "--interrogation", " x"], "--interrogation"),
     ],
 )

@@ -168,10 +168,10 @@ def test_a_pause_keeps_who_when_and_why_until_it_ends(queue: JobQueue) -> None:
     ]
 
 
-def test_limits_take_the_place_of_those_before_and_are_on_record(queue: JobQueue) -> None:
+def test_limits_that_are_given_change_the_others_stay_and_all_is_on_record(queue: JobQueue) -> None:
     assert queue.limit_model("b", ModelLimits(max_running=2, num_ctx=4096), actor=ACTOR, reason="one GPU")
-    assert queue.limit_model("b", ModelLimits(max_starts_per_minute=30, num_ctx=4096), actor=ACTOR)
-    assert not queue.limit_model("b", ModelLimits(max_starts_per_minute=30, num_ctx=4096), actor=ACTOR)
+    assert queue.limit_model("b", ModelLimits(max_running=None, max_starts_per_minute=30), actor=ACTOR)
+    assert not queue.limit_model("b", ModelLimits(num_ctx=4096), actor=ACTOR)
     row = LanguageModel.objects.get(model="b")
     assert (row.max_running, row.max_starts_per_minute, row.num_ctx, row.num_predict) == (None, 30, 4096, None)
     none: dict[str, int | None] = dict.fromkeys(ModelLimits.model_fields)

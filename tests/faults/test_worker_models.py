@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from derive.contracts import ModelLimits
+from derive.worker.slots import Slots
 from tests.fake_ollama import answers
 from tests.faults.worker_world import OPERATOR, World
 
@@ -91,19 +92,24 @@ def enqueue_in_turn(world: World) -> None:
         world.enqueue()
 
 
-def test_a_worker_stays_with_the_model_that_is_loaded(world: World) -> None:
+def test_a_worker_stays_with_the_model_that_is_loaded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slots, "ahead", 0)
     enqueue_in_turn(world)
     world.work(6)
     assert models_asked(world) == [OTHER] * 3 + [LLAMA] * 3
 
 
-def test_after_its_quantum_a_model_gives_way_to_the_one_that_waits(world: World) -> None:
+def test_after_its_quantum_a_model_gives_way_to_the_one_that_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slots, "ahead", 0)
     enqueue_in_turn(world)
     world.work(6, model_quantum_seconds=0)
     assert models_asked(world) == [OTHER, LLAMA] * 3
 
 
-def test_without_affinity_jobs_come_in_strict_order(world: World) -> None:
+def test_without_affinity_jobs_come_in_strict_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Slots, "ahead", 0)
     world.fake.models[OTHER] = "ab" * 32
     for hint in (OTHER, None, None, OTHER):
         world.enqueue(model_hint=hint)

@@ -136,12 +136,9 @@ DELIBERATE_FAULTS = (
     DeliberateFault(
         "a claim by model waits for rows that somebody holds",
         f"{_PROCEDURES}/usp_claim_next_job.sql",
-        "WHERE j.status = 'NEW' AND j.model_hint = v_model\n                AND j.interrogation_key <> ALL (v_except)\n"
-        "            ORDER BY j.priority DESC, j.available_utc, j.job_seq\n"
-        "            LIMIT usp_claim_next_job.max_jobs\n            FOR NO KEY UPDATE SKIP LOCKED",
-        "WHERE j.status = 'NEW' AND j.model_hint = v_model\n                AND j.interrogation_key <> ALL (v_except)\n"
-        "            ORDER BY j.priority DESC, j.available_utc, j.job_seq\n"
-        "            LIMIT usp_claim_next_job.max_jobs\n            FOR NO KEY UPDATE",
+        "LIMIT least(usp_claim_next_job.max_jobs, v_room)\n            FOR NO KEY UPDATE SKIP LOCKED\n        ),\n"
+        "        unasked",
+        "LIMIT least(usp_claim_next_job.max_jobs, v_room)\n            FOR NO KEY UPDATE\n        ),\n        unasked",
         _LOCKS,
     ),
     DeliberateFault(
