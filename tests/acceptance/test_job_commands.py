@@ -198,17 +198,32 @@ def test_every_character_is_written_where_the_locale_knows_ascii_alone(
     code, printed, _ = world.run("enqueue_jobs", "-", "--json", given=line("a", entity_id=entity_id))
     assert code == 0
     answer = '{"facts": [{"fact_key": "name", "value": "Łuke 日本", "evidence_ids": ["e1"], "quote": "Łuke"}]}'
+    fact = {
+        "fact_index": 0,
+        "path": "facts[0]",
+        "fact_key": "name",
+        "value": "Łuke 日本",
+        "quote": "Łuke",
+        "evidence_id": "e1",
+        "quote_start": 0,
+        "quote_end": 4,
+        "occurrences": 1,
+        "proof": "words",
+        "verdict": "SUPPORTED",
+        "why": "the quote says so",
+    }
     ((job_id, run_id),) = database.execute("SELECT job_id, run_id FROM llm.usp_claim_next_job('w')").fetchall()
     database.execute(
-        "SELECT llm.usp_complete_job(job_id => %s, run_id => %s, status => 'SUCCEEDED', run_json => %s)",
-        [job_id, run_id, json.dumps({"output_json": answer})],
+        "SELECT llm.usp_complete_job("
+        "job_id => %s, run_id => %s, status => 'SUCCEEDED', run_json => %s, facts_json => %s)",
+        [job_id, run_id, json.dumps({"output_json": answer}), json.dumps([fact])],
     )
     for command, *options in (
         ("inspect_jobs", "--list"),
         ("inspect_jobs", "--list", "--json"),
         ("inspect_jobs", "--job-id", str(job_id)),
         ("export_outputs", "-", "--format", "jsonl"),
-        ("export_outputs", "-", "--format", "csv", "--facts", "--all-facts"),
+        ("export_outputs", "-", "--format", "csv", "--facts"),
     ):
         code, printed, complained = world.run(command, *options, **bare)
         assert (code, "Traceback" in complained) == (0, False), (command, options, complained)
