@@ -1,4 +1,4 @@
-"""What became of the samples: read from SQL and the lake, held against what was expected."""
+"""Sample results: read from SQL and the lake, held against what was expected."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

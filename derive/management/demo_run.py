@@ -108,7 +108,7 @@ class _Demo:
         longest_seconds = LONGEST_WAIT_SECONDS + (settings.OLLAMA.timeout_seconds if model.is_real else 0)
         ended, changed = 0, time.monotonic()
         with Progress(*columns, console=self._console) as progress:
-            bar = progress.add_task("Working the samples off", total=len(jobs))
+            bar = progress.add_task("Running the samples", total=len(jobs))
             while ended < len(jobs):
                 if worker.exit_code is not None:
                     raise HolocronError(_ended(worker))
@@ -121,7 +121,7 @@ class _Demo:
                     progress.update(bar, completed=ended)
 
     def _tell(self, outcomes: list[SampleOutcome], model: ModelInUse) -> None:
-        table = Table(title="What became of the samples", title_justify="left", box=None, pad_edge=False)
+        table = Table(title="Sample results", title_justify="left", box=None, pad_edge=False)
         # So wide that the table fits a terminal of eighty columns.
         table.add_column("sample", no_wrap=True, overflow="ellipsis", max_width=24)
         table.add_column("ended", no_wrap=True, max_width=21)

@@ -76,7 +76,7 @@ class Job(ReadingModel):
     created_utc = UtcField("queued at")
     created_by = models.CharField("queued by", max_length=200)
     status = models.CharField("status", max_length=40, choices=_choices(JobStatus))
-    priority = models.IntegerField("priority", help_text="Higher is sooner.")
+    priority = models.IntegerField("priority", help_text="Higher runs first.")
     interrogation_key = models.CharField("interrogation", max_length=200)
     entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
     entity_id = models.CharField("entity", max_length=400, null=True)  # noqa: DJ001
@@ -84,7 +84,7 @@ class Job(ReadingModel):
     evidence_ref_json = models.TextField("evidence", null=True, help_text="JSON: where more evidence is.")  # noqa: DJ001
     model_hint = models.CharField("model", max_length=200, null=True, help_text="Empty: the worker's own.")  # noqa: DJ001
     max_attempts = models.IntegerField("attempts allowed")
-    attempt_count = models.IntegerField("attempts counted", help_text="Since it was queued or last queued anew.")
+    attempt_count = models.IntegerField("attempts counted", help_text="Since it was queued or last requeued.")
     available_utc = UtcField("ready from")
     locked_by = models.CharField("worker", max_length=200, null=True)  # noqa: DJ001
     locked_utc = UtcField("claimed at", null=True)
