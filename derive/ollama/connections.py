@@ -22,7 +22,8 @@ class Connections:
     """Keeps connections; a request that meets one closed by the server, with no answer begun, is sent on another.
 
     A server, or a proxy before it, may close a connection in the moment in which the next request is on its way. Such a
-    request was not worked on, as far as HTTP can tell. On a new connection the same means that the server failed.
+    request was not worked on, as far as HTTP can tell. On a new connection the same means that the server failed; a GET
+    is repeated even then, once, by aiohttp itself.
 
     ``tls`` judges the server's certificate, ``headers`` go with every request. No redirects, no cookies, no proxies or
     passwords of the environment. Used in one event loop; as many connections as there are calls at a time.

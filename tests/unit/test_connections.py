@@ -63,6 +63,11 @@ async def get(connections: Connections) -> bytes:
     return await rest_of(response)
 
 
+async def post(connections: Connections) -> bytes:
+    """Make a call that aiohttp, unlike a GET, never repeats by itself."""
+    return await rest_of(await connections.send("POST", "/api/chat", b"{}"))
+
+
 async def rest_of(response: Response) -> bytes:
     try:
         whole = b""
@@ -107,6 +112,29 @@ def test_a_connection_is_kept_where_http_says_so(answer: bytes, connections_made
 
     talk(scripted, use)
     assert scripted.connections == connections_made
+
+
+def test_a_request_that_meets_only_kept_connections_being_closed_is_answered_on_a_new_one() -> None:
+    scripted = Scripted(WHOLE, WHOLE, CLOSES, CLOSES, WHOLE)
+
+    async def use(connections: Connections) -> None:
+        await asyncio.gather(post(connections), post(connections))
+        assert scripted.connections == 2
+        assert await post(connections) == b"hi"
+
+    talk(scripted, use)
+    assert scripted.connections == 3
+
+
+def test_a_new_connection_that_is_closed_without_an_answer_ends_the_call() -> None:
+    scripted = Scripted(CLOSES, WHOLE)
+
+    async def use(connections: Connections) -> None:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await post(connections)
+
+    talk(scripted, use)
+    assert scripted.connections == 1
 
 
 def test_a_connection_idle_for_too_long_is_used_no_more() -> None:
