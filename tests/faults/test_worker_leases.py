@@ -90,7 +90,7 @@ def test_a_lost_lease_stops_the_run_and_changes_nothing(world: World) -> None:
     job_id = world.enqueue(max_attempts=3)
     with world.working(lease_seconds=3600) as running:
         wait_until(lambda: world.fake.chats, "the question")
-        lease_is_reaped(world, job_id)
+        world.let_lease_be_reaped(job_id)
         world.wait_for(job_id, "SUCCEEDED")
         wait_until(lambda: len(running.worker._runs) == 0, "the lost run ends, whose model would never have answered")
     first, second = world.runs(job_id)
@@ -98,18 +98,6 @@ def test_a_lost_lease_stops_the_run_and_changes_nothing(world: World) -> None:
     assert second.status == "SUCCEEDED"
     world.has_left_nothing(first)
     world.has_left(second, SUCCEEDED)
-
-
-def lease_is_reaped(world: World, job_id: UUID) -> None:
-    """Let the lease pass until a reaper is faster than the worker's heartbeat, which would renew it."""
-    (first,) = world.runs(job_id)
-
-    def is_reaped() -> bool:
-        pass_time(7200)
-        world.queue.reap(actor="another worker")
-        return bool(world.runs(job_id)[0].status != first.status)
-
-    wait_until(is_reaped, "the lease is reaped")
 
 
 def test_an_answer_that_comes_after_the_lease_was_lost_is_refused(
@@ -123,8 +111,7 @@ def test_an_answer_that_comes_after_the_lease_was_lost_is_refused(
     job_id = world.enqueue()
     running = world.worker(lease_seconds=80_000, max_jobs=1)
     wait_until(lambda: world.fake.chats, "the question")
-    pass_time(80_001)
-    assert world.queue.reap(actor="another worker")
+    world.let_lease_be_reaped(job_id, seconds=80_001)
     answer.open()
     assert running.report().last_status is None
     assert world.job(job_id).status == "NEW"

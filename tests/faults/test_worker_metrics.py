@@ -9,7 +9,6 @@ import pytest
 from derive.errors import ConfigurationError
 from tests.contract.scenes import pass_time
 from tests.fake_ollama import Gate, behaviours
-from tests.faults.test_worker_leases import lease_is_reaped
 from tests.faults.worker_world import GOOD_ANSWER, World, wait_until
 
 
@@ -61,7 +60,7 @@ def test_a_lost_lease_is_counted(world: World) -> None:
     port = free_port()
     with world.working(lease_seconds=3600, metrics_port=port):
         wait_until(lambda: world.fake.chats, "the question")
-        lease_is_reaped(world, job_id)
+        world.let_lease_be_reaped(job_id)
         world.wait_for(job_id, "SUCCEEDED")
         wait_until(lambda: numbers(port)["holocron_worker_leases_lost_total"] == 1, "the lost lease is counted")
 

@@ -150,8 +150,7 @@ def test_a_kept_outcome_of_a_lease_that_was_lost_is_refused_by_the_fence(
     job_id = world.enqueue()
     running = world.worker(lease_seconds=80_000, max_jobs=1)
     wait_until(lambda: keeps_an_outcome(running), "the outcome is kept")
-    pass_time(80_001)
-    assert world.queue.reap(actor="another worker")
+    world.let_lease_be_reaped(job_id, seconds=80_001)
     reaped.set()
     assert running.report().last_status is None
     assert [run.error_kind for run in world.runs(job_id)] == ["lease_expired"]

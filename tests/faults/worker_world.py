@@ -28,6 +28,7 @@ from derive.queue import JobQueue
 from derive.worker import circuit_breaker, database_retry, lease, loop, options, start
 from derive.worker.loop import Report, Worker
 from derive.worker.options import WorkerOptions, started_now
+from tests.contract.scenes import pass_time
 from tests.fake_ollama import FakeOllama, behaviours
 from tests.fake_ollama.answers import facts_content
 
@@ -208,6 +209,17 @@ class World:
 
     def wait_for(self, job_id: UUID, status: str) -> None:
         wait_until(lambda: self.job(job_id).status == status, f"the job is {status}")
+
+    def let_lease_be_reaped(self, job_id: UUID, *, seconds: float = 7200) -> None:
+        """Let time pass, more than the lease, until a reaper is faster than a heartbeat, which would renew it."""
+        (first,) = self.runs(job_id)
+
+        def is_reaped() -> bool:
+            pass_time(seconds)
+            self.queue.reap(actor="another worker")
+            return bool(self.runs(job_id)[0].status != first.status)
+
+        wait_until(is_reaped, "the lease is reaped")
 
     def cancel(self, job_id: UUID) -> None:
         (change,) = self.queue.cancel([JobRef(job_id=job_id)], actor=OPERATOR, reason="a test wants it")
