@@ -211,6 +211,12 @@ def test_a_range_of_time_holds_its_beginning_and_not_its_end(events: list[JobEve
     assert len(within("at_utc", since=since)) == len(within("at_utc", until=until)) == 1
 
 
+def test_a_range_may_be_of_numbers(events: list[JobEvent]) -> None:
+    numbers = sorted(one.event_seq for one in events)
+    arm = within("event_seq", since=numbers[2], until=numbers[4])
+    assert Walk(model=JobEvent, sequence="event_seq", arms=(arm,)).page().sequences == [numbers[3], numbers[2]]
+
+
 @pytest.mark.parametrize(
     "cursor",
     ["", "x", "-1", "1.5", "१२", "9" * 19, "20260301T120000.000000~5", "5~"],

@@ -1,35 +1,20 @@
 """Models: which one a claim takes, pauses, and limits that hold whatever the number of workers."""
 
 import json
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.db import connection
 
-from derive.contracts import ANY_MODEL, Claim, JobInput, ModelLimits, ModelServer, ServedModel
+from derive.contracts import ANY_MODEL, JobInput, ModelLimits, ModelServer, ServedModel
 from derive.errors import BadArgument
 from derive.models import LanguageModel
 from derive.queue import JobQueue
 from derive.sql import procedures
 from tests.contract.scenes import ACTOR, WORKER, at_once, claim_one, failure, pass_time, queued, run_of, said
+from tests.contract.servers import hints, server, taken
 from tests.contract.sessions import a_session
-
-
-def server(
-    *models: str | ServedModel, serving: str | None = None, default: str = "a", stay: bool = True
-) -> ModelServer:
-    served = tuple(one if isinstance(one, ServedModel) else ServedModel(model=one) for one in models)
-    return ModelServer(serving=serving, default=default, models=served or (ServedModel(model=ANY_MODEL),), stay=stay)
-
-
-def taken(queue: JobQueue, for_server: ModelServer | None, *, max_jobs: int = 10, worker: str = WORKER) -> list[Claim]:
-    return queue.claim(worker, max_jobs=max_jobs, server=for_server)
-
-
-def hints(claims: Sequence[Claim]) -> list[str | None]:
-    return [claim.model_hint for claim in claims]
 
 
 def test_a_claim_for_a_server_is_of_one_model(queue: JobQueue) -> None:

@@ -50,7 +50,8 @@ SUPPOSED_SECONDS = 10.0
 """How long a test takes that has not run without a mutant yet."""
 ALONE_SECONDS = 300.0
 
-_CALLED = re.compile(r"llm\.(usp_\w+)")
+_CALLED = re.compile(r"llm\.(\w+)")
+_MADE = re.compile(r"^CREATE (?:OR REPLACE )?FUNCTION llm\.(\w+)", re.MULTILINE)
 _END_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -328,10 +329,20 @@ def _targets_path(filename: str) -> str | None:
 
 
 @cache
-def _calling(procedure: str) -> frozenset[str]:
-    """A procedure, and those that its body calls."""
-    path = Path(ROOT, PROCEDURES, f"{procedure}.sql")
-    if not path.exists():
-        return frozenset()
-    inner = {name for name in _CALLED.findall(re.sub(r"--.*", "", path.read_text("utf-8"))) if name != procedure}
-    return frozenset({procedure}).union(*(_calling(name) for name in inner if not name.endswith("_result")))
+def _calling(function: str) -> frozenset[str]:
+    """The script that makes a function, and those whose functions it calls, by their names."""
+    found: set[str] = set()
+    unread = [function]
+    while unread:
+        script = _scripts().get(unread.pop())
+        if script is not None and script.stem not in found:
+            found.add(script.stem)
+            unread += _CALLED.findall(re.sub(r"--.*", "", script.read_text("utf-8")))
+    return frozenset(found)
+
+
+@cache
+def _scripts() -> dict[str, Path]:
+    """The procedures' scripts by the functions that they make."""
+    scripts = Path(ROOT, PROCEDURES).glob("*.sql")
+    return {function: script for script in scripts for function in _MADE.findall(script.read_text("utf-8"))}

@@ -19,7 +19,7 @@ _CHANGES: tuple[tuple[str, str], ...] = (
     (r"NOT pg_try_advisory_xact_lock\([^\n]*\)(?= THEN)", "FALSE"),
     (r"LOCK TABLE [^;]*;", ""),
     # Bounds and orders.
-    (r"\n *LIMIT [^\n);]+", "\n"),
+    (r"\n *LIMIT (?:[^\n();]|\([^\n()]*\))+", "\n"),
     (r"(?<=\n)( *)ORDER BY [^\n;]*", r"\1"),
     (r" ORDER BY j\.job_seq \+ 0", ""),
     (r"(?<=ORDER BY )(\w+\.\w+)(?= DESC)( DESC)", r"\1"),

@@ -57,12 +57,17 @@ _LEASES = "tests/contract/test_leases.py"
 _LOCKS = "tests/contract/test_locks.py"
 _OPERATORS = "tests/contract/test_operators.py"
 _PURGE = "tests/contract/test_purge.py"
+_PURGE_FACTS = "tests/contract/test_purge_facts.py"
 _ENQUEUE_BOUNDS = "tests/contract/test_enqueue_bounds.py"
 _ENQUEUE_WHOLE = "tests/contract/test_enqueue_whole.py"
 _FACTS = "tests/contract/test_facts.py"
 _INTERROGATIONS = "tests/contract/test_interrogations.py"
 _LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
 _RETENTION = "tests/contract/test_retention.py"
+_MODELS = "tests/contract/test_models.py"
+_MODEL_CHOICE = "tests/contract/test_model_choice.py"
+_ADMITTED_FACTS = "tests/contract/test_admitted_facts.py"
+_COMPLETING_TOGETHER = "tests/contract/test_completing_together.py"
 _ROLL_UP = "tests/contract/test_roll_up.py"
 _ROLL_UP_EDGES = "tests/contract/test_roll_up_edges.py"
 _SEALING = "tests/contract/test_sealing.py"
@@ -70,8 +75,11 @@ _SEAL_PROCEDURES = "tests/contract/test_seal_procedures.py"
 _TSQL_LOCKS = "tests/unit/test_sqlserver_locks.py"
 
 _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
-    "usp_claim_next_job": (_CLAIM, _LOCKS),
+    "usp_claim_next_job": (_CLAIM, _MODELS, _MODEL_CHOICE, _LOCKS),
     "usp_complete_job": (_COMPLETION, _LOCKS),
+    "usp_complete_jobs": (_COMPLETING_TOGETHER,),
+    "usp_rebuild_facts": (_FACTS, _ADMITTED_FACTS),
+    "usp_set_model": (_MODELS,),
     "usp_release_job": (_LEASES, _LOCKS),
     "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),
     "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
@@ -88,7 +96,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_reschedule_jobs": (_OPERATORS, _LOCKS),
     "usp_set_model_hint": (_OPERATORS, _LOCKS),
     "usp_set_hold": (_OPERATORS, _LOCKS),
-    "usp_purge_jobs": (_PURGE, _ROLL_UP, _FACTS, _LOCKS),
+    "usp_purge_jobs": (_PURGE, _PURGE_FACTS, _ROLL_UP, _FACTS, _LOCKS),
     "usp_stage_jobs": (_ENQUEUE_WHOLE,),
     "usp_publish_jobs": (_ENQUEUE_WHOLE,),
     "usp_register_interrogation": (_INTERROGATIONS,),
@@ -123,9 +131,6 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),
     Target("derive/evidence/sources.py", ("tests/unit/test_evidence_sources.py",)),
     *(Target(f"{PROCEDURES}/{name}.sql", tests) for name, tests in _TESTS_OF_PROCEDURES.items()),
-    *(
-        Target(f"{TSQL_PROCEDURES}/{name}.sql", (_TSQL_LOCKS,))
-        for name in (*_TESTS_OF_PROCEDURES, "usp_enqueue_job", "usp_rebuild_facts")
-    ),
+    *(Target(f"{TSQL_PROCEDURES}/{name}.sql", (_TSQL_LOCKS,)) for name in (*_TESTS_OF_PROCEDURES, "usp_enqueue_job")),
     *(Target(fault.path, fault.tests, fault) for fault in DELIBERATE_FAULTS),
 )

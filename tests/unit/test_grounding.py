@@ -112,3 +112,8 @@ def test_a_quote_that_stands_nowhere_is_reported_with_its_beginning() -> None:
 def test_a_quote_whose_white_space_alone_differs_is_no_folded_one() -> None:
     spaced = bundle_of(a="Luke  was\nborn")
     assert check_grounding(fact("Luke was born", "a"), spaced).folded_quotes == ()
+
+
+def test_of_quotes_that_do_not_stand_where_they_should_the_first_twenty_are_looked_for_elsewhere() -> None:
+    told = [problem.endswith("which is not cited") for _, problem, _ in problems([fact("Leia is", "a")] * 22)]
+    assert told == [True] * 20 + [False] * 2

@@ -62,9 +62,9 @@ class Page:
     """Keys of one page, newest first, and where its neighbours begin (None: there are none)."""
 
     keys: tuple[Key, ...]
-    older: str | None = None
-    newer: str | None = None
-    stopped: bool = False
+    older: str | None
+    newer: str | None
+    stopped: bool
     """Whether the walk ended at its bound rather than at the page's or the list's end."""
 
     @property
