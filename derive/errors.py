@@ -11,8 +11,8 @@
     │   │   UnsupportedOutput                                 → asked again at once, told what was wrong
     │   ├── TruncatedOutput                                   → asked again at once with more room
     │   ├── ModelTimeout  ModelCrashed  InternalError         → tried again after a backoff
-    │   ├── ModelUnavailable  ModelOverloaded
-    │   │   LakeUnavailable                                   → given back, not counted
+    │   ├── ModelUnavailable (ModelAccessRefused)
+    │   │   ModelOverloaded  LakeUnavailable                  → given back, not counted
     │   └── Released  Cancelled                               → stopped on purpose
     ├── QueueError
     │   ├── BadArgument             a stored procedure refused an argument
@@ -90,7 +90,7 @@ class RunError(HolocronError):
     then: ClassVar[Then]
     counted: ClassVar[bool] = True
     partial_answer: object | None = None
-    """What the model had answered when the run ended, if it came that far: an ``ollama.chat.ChatAnswer``."""
+    """What the model had answered when the run ended, if it came that far: a ``model_servers.chat.ChatAnswer``."""
 
 
 class UnknownInterrogation(RunError):
@@ -201,12 +201,18 @@ class ModelUnavailable(RunError):
     counted = False
 
 
+class ModelAccessRefused(ModelUnavailable):
+    """The model server refuses our credentials: nobody is served until a setting, or the server's, is changed."""
+
+
 class ModelOverloaded(RunError):
     """The model server refuses more work for now."""
 
     kind = ErrorKind.MODEL_OVERLOADED
     then = Then.GIVE_BACK
     counted = False
+    retry_after_seconds: float | None = None
+    """How long the server wants to be left alone, as far as it said."""
 
 
 class LakeUnavailable(RunError):

@@ -19,7 +19,7 @@ from holocron.ollama_access import read_api_key, read_ollama_access
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
 
 if TYPE_CHECKING:
-    from derive.ollama.settings import OllamaSettings
+    from derive.model_servers.settings import ModelSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -61,10 +61,10 @@ UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
 
 
-def _ollama_settings() -> "OllamaSettings":
-    from derive.ollama.settings import OllamaSettings
+def _ollama_settings() -> "ModelSettings":
+    from derive.model_servers.settings import ModelSettings
 
-    return OllamaSettings(
+    return ModelSettings(
         base_url=_ollama_url,
         authorization=_ollama_authorization,
         ca_file=str(BASE_DIR / _values["OLLAMA_CA_FILE"]) if _values["OLLAMA_CA_FILE"] else None,

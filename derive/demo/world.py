@@ -14,8 +14,8 @@ from pathlib import Path
 from derive.demo.stand_in import StandIn
 from derive.demo.stand_in_model import NAME
 from derive.errors import RunError
-from derive.ollama.client import OllamaClient
-from derive.ollama.settings import OllamaSettings
+from derive.model_clients import open_client
+from derive.model_servers.settings import ModelSettings
 
 FIRST_PORT = 8000
 PORTS_TRIED = 50
@@ -51,7 +51,7 @@ class ModelInUse:
 
 
 @contextmanager
-def model_in_use(ollama: OllamaSettings) -> Iterator[ModelInUse]:
+def model_in_use(ollama: ModelSettings) -> Iterator[ModelInUse]:
     """Find the Ollama of the settings, or run the stand-in for as long as the block lasts."""
     why_not = asyncio.run(_look_for(ollama))
     if why_not is None:
@@ -61,10 +61,10 @@ def model_in_use(ollama: OllamaSettings) -> Iterator[ModelInUse]:
         yield ModelInUse(stand_in.base_url, NAME, SLOTS_OF_STAND_IN, why_not)
 
 
-async def _look_for(ollama: OllamaSettings) -> str | None:
+async def _look_for(ollama: ModelSettings) -> str | None:
     """Return None when the server answers and has the model, else the reason why it is of no use."""
     impatient = ollama.model_copy(update={"connect_seconds": LOOK_SECONDS, "first_byte_seconds": LOOK_SECONDS})
-    client = OllamaClient(impatient)
+    client = open_client(impatient)
     try:
         await client.probe()
     except RunError as error:

@@ -7,7 +7,7 @@ from django.db import connection
 from pydantic import Field
 
 from derive.export.columns import COLUMNS, Rows
-from derive.ollama.models import split_model
+from derive.model_servers.models import split_model
 from derive.sql.fields import GuidField, UtcField
 from derive.strict_types import Frozen, Key200, Utc
 

@@ -10,9 +10,9 @@ from django.core.management.base import OutputWrapper
 
 from derive.errors import HolocronError, QueueError
 from derive.interrogations.registry import Interrogation, Registry
-from derive.ollama.client import OllamaClient
-from derive.ollama.schema_trial import SchemaTrial
-from derive.ollama.settings import OllamaSettings
+from derive.model_clients import open_client
+from derive.model_servers.schema_trial import SchemaTrial
+from derive.model_servers.settings import ModelSettings
 from derive.queue import JobQueue
 
 ALL_TAKEN, REFUSED, COULD_NOT_START = 0, 1, 2
@@ -41,7 +41,7 @@ class SchemaChecking:
         return REFUSED if any(refused.values()) else ALL_TAKEN
 
     async def _check_all(
-        self, interrogations: tuple[Interrogation, ...], ollama: OllamaSettings, *, as_json: bool
+        self, interrogations: tuple[Interrogation, ...], ollama: ModelSettings, *, as_json: bool
     ) -> dict[str, str | None]:
         refused: dict[str, str | None] = {}
         async for one, why in _tried(interrogations, ollama):
@@ -65,9 +65,9 @@ class SchemaChecking:
 
 
 async def _tried(
-    interrogations: tuple[Interrogation, ...], ollama: OllamaSettings
+    interrogations: tuple[Interrogation, ...], ollama: ModelSettings
 ) -> AsyncIterator[tuple[Interrogation, str | None]]:
-    client = OllamaClient(ollama)
+    client = open_client(ollama)
     try:
         trial = SchemaTrial(client, ollama)
         for one in interrogations:

@@ -1,317 +1,50 @@
-"""The client of Ollama: exact bytes, streaming, typed errors.
+"""The client of Ollama."""
 
-Every failure leaves as one error of ``derive.errors`` (``ollama.failures`` says which); a connection's own never do.
-Base URL and credentials come from the settings alone: no redirects, no proxies or passwords from the environment.
-Cancelling the task of a call closes its connection at once, and with it the generation.
-"""
+from typing import ClassVar
 
-import asyncio
-import json
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from typing_extensions import override
 
-import httpx
-
-from derive.errors import (
-    ConfigurationError,
-    ModelCrashed,
-    ModelNotFound,
-    ModelOverloaded,
-    ModelTimeout,
-    ModelUnavailable,
-    RunError,
-)
-from derive.ollama.access import Credentials, trusted_by
-from derive.ollama.calls import CallLimits, SharedAnswers
-from derive.ollama.chat import ChatAnswer
-from derive.ollama.connections import Connections, Response
-from derive.ollama.failures import (
-    FOREIGN_CONNECT_ERRORS,
-    FOREIGN_ERRORS,
-    failure_of_exception,
-    failure_of_status,
-    model_missing,
-    model_unfit,
-)
-from derive.ollama.models import LoadedModel, ModelSnapshot, read_loaded, read_names, read_snapshot, why_unfit
-from derive.ollama.settings import OllamaSettings
-from derive.ollama.stream import AnswerAssembler
-from derive.ollama.wire import NO_REASON, error_text, parse_received, quotable, without_credentials
-
-KEEP_SNAPSHOT_SECONDS = 60
-KEEP_LOADED_SECONDS = 2
-CONTROL_SECONDS = 15
-"""Show, tags, ps and version answer from memory or a small file; one that takes longer will not answer."""
-
-TAIL_SECONDS = 1
-"""How long a connection may stay open after the line that ends the answer: it should close in the same packet."""
-
-KEEPALIVE_SECONDS = 5
-"""Shorter than any proxy's, so that a call seldom meets a connection that the other side is just closing."""
-
-_HOW_TO_WAIT_LESS = (
-    "the call waited in its queue; set WORKER_CONCURRENCY to OLLAMA_NUM_PARALLEL, or raise OLLAMA_FIRST_BYTE_SECONDS"
-)
-_MAX_ERROR_BYTES = 64 * 1024
-_MAX_CONTROL_BYTES = 8 * 1024 * 1024
-_HEADERS = {
-    "accept-encoding": "identity",
-    "accept": "application/x-ndjson, application/json",
-    "content-type": "application/json",
-    "user-agent": "holocron",
-}
+from derive.model_servers.chat import ChatRequest
+from derive.model_servers.client import ModelClient
+from derive.model_servers.models import LoadedModel, ModelSnapshot
+from derive.ollama.chat import body_of
+from derive.ollama.models import read_loaded, read_names, read_snapshot, why_unfit
+from derive.ollama.stream import NdjsonAssembler
 
 
-class OllamaClient:
-    """One Ollama server. Made and used in one event loop.
+class OllamaClient(ModelClient):
+    """One Ollama server."""
 
-    Carried by aiohttp (``connections``): an eighth of the processor time of httpx's own transport a call.
-    """
+    chat_path: ClassVar[str] = "/api/chat"
+    accepts: ClassVar[str] = "application/x-ndjson, application/json"
 
-    def __init__(self, settings: OllamaSettings) -> None:
-        self._settings = settings
-        self.shown_base_url = quotable(without_credentials(settings.base_url))
-        self._base_url = _base_url(settings.base_url, shown=self.shown_base_url)
-        self._credentials = Credentials(settings.authorization)
-        self._connections = Connections(
-            self._base_url,
-            tls=trusted_by(self._base_url, ca_file=settings.ca_file),
-            headers=_HEADERS | self._credentials.headers,
-            connect_seconds=settings.connect_seconds,
-            keepalive_seconds=KEEPALIVE_SECONDS,
-        )
-        self._last_byte = float("-inf")
-        """When a byte of any answer came, by the loop's time."""
-        self._snapshots = SharedAnswers(self._fetch_snapshot, keep_seconds=KEEP_SNAPSHOT_SECONDS)
-        self._loaded = SharedAnswers(self._fetch_loaded, keep_seconds=KEEP_LOADED_SECONDS)
+    @override
+    def body(self, request: ChatRequest) -> bytes:
+        return body_of(request)
 
-    async def chat(
-        self,
-        body: bytes,
-        *,
-        sink: Callable[[bytes], object],
-        job_has_own_model: bool,
-        on_cancelled: Callable[[ChatAnswer], object] = lambda _: None,
-    ) -> ChatAnswer:
-        """Send the body to ``/api/chat`` and return the whole answer.
+    @override
+    def _assembler(self) -> NdjsonAssembler:
+        return NdjsonAssembler(max_answer_bytes=self._settings.max_answer_bytes)
 
-        ``sink`` is given every byte of the answer's body as it comes, an error's too; what it raises ends the call
-        and comes out unchanged. ``on_cancelled`` is told the answer when the call is cancelled though all of it had
-        come. ``body`` is a ``ChatRequest.body()``; a model that is missing is the job's fault
-        (ModelNotFound) when ``job_has_own_model``, else the server's. A server that sends nothing in time is overloaded
-        if it answered other calls meanwhile: it queues what it cannot answer yet, and says nothing until it begins. If
-        it answered none, it is a time-out. Raises a RunError whose ``partial_answer``
-        says how far the model came: ModelUnavailable, ModelOverloaded, ModelNotFound, ModelTimeout, ModelCrashed,
-        EvidenceTooLarge, AnswerTooLarge, TruncatedOutput, InternalError.
-        """
-        assembler = AnswerAssembler(max_answer_bytes=self._settings.max_answer_bytes)
-        try:
-            ended_cleanly = await self._stream(body, assembler, sink=sink, job_has_own_model=job_has_own_model)
-            return assembler.finish(ended_cleanly=ended_cleanly)
-        except RunError as error:
-            error.partial_answer = assembler.so_far()
-            raise
-        except asyncio.CancelledError:
-            # What cannot be put together stays what it is, bytes that the sink has.
-            with suppress(RunError):
-                answer = assembler.so_far()
-                if assembler.is_done:
-                    on_cancelled(answer)
-            raise
-
-    async def snapshot(self, model: str, *, job_has_own_model: bool = False) -> ModelSnapshot:
-        """Return what the server knows of the model, not older than 60 s; raises as ``chat`` does.
-
-        A model that cannot answer by a schema is refused as one that is missing.
-        """
-        try:
-            snapshot = await self._snapshots.get(model)
-        except ModelNotFound:
-            raise model_missing(model, server=self.shown_base_url, job_has_own_model=job_has_own_model) from None
-        if snapshot.unfit is not None:
-            raise model_unfit(model, snapshot.unfit, server=self.shown_base_url, job_has_own_model=job_has_own_model)
-        return snapshot
-
-    async def loaded(self, model: str) -> LoadedModel | None:
-        """Return what the server has in memory under that name, not older than 2 s; None when nothing."""
-        return await self._loaded.get(model)
-
-    async def probe(self) -> None:
-        """Return when the server answers and has the configured model, fit to be asked; else raise ModelUnavailable."""
-        model = self._settings.model
-        try:
-            unfit = why_unfit(await self._control("POST", "/api/show", model=model))
-            if unfit is not None:
-                raise model_unfit(model, unfit, server=self.shown_base_url, job_has_own_model=False)
-        except ModelUnavailable:
-            raise
-        except ModelNotFound as error:
-            raise model_missing(model, server=self.shown_base_url, job_has_own_model=False) from error
-        except RunError as error:
-            raise ModelUnavailable(str(error)) from error
-
+    @override
     async def models(self) -> tuple[str, ...]:
-        """Return the names of the models that the server has, sorted; raises as ``chat`` does."""
         return read_names(await self._control("GET", "/api/tags"))
 
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._snapshots.aclose()
-        await self._loaded.aclose()
-        await self._connections.aclose()
+    @override
+    async def resident(self) -> tuple[str, ...] | None:
+        return read_names(await self._control("GET", "/api/ps"))
 
-    async def _stream(
-        self, body: bytes, assembler: AnswerAssembler, *, sink: Callable[[bytes], object], job_has_own_model: bool
-    ) -> bool:
-        """Feed the answer to sink and assembler; return whether the connection ended as HTTP wants."""
-        settings = self._settings
-        limits = CallLimits(
-            first_byte_seconds=settings.first_byte_seconds,
-            idle_seconds=settings.idle_seconds,
-            whole_seconds=settings.timeout_seconds,
-        )
-        try:
-            async with limits:
-                response = await self._send("POST", "/api/chat", body)
-                try:
-                    if response.status_code != 200:
-                        raise failure_of_status(
-                            response.status_code,
-                            await _read_refusal(response, credentials=self._credentials, sink=sink),
-                            model=_model_of(body),
-                            server=self.shown_base_url,
-                            job_has_own_model=job_has_own_model,
-                        )
-                    _refuse_encoding(response)
-                    while chunk := await response.read_some():
-                        self._last_byte = limits.byte_came()
-                        sink(chunk)
-                        assembler.feed(chunk)
-                        if assembler.is_done and not response.has_ended:
-                            limits.answer_came(tail_seconds=TAIL_SECONDS)
-                finally:
-                    response.close()
-        except FOREIGN_ERRORS as error:
-            if not assembler.is_done:
-                raise failure_of_exception(error, server=self.shown_base_url) from error
-            return False
-        except TimeoutError as error:
-            if not limits.expired:
-                raise
-            if assembler.is_done:
-                return False
-            said = f"Ollama at {self.shown_base_url} {limits.passed}"
-            if limits.waited_through(self._last_byte):
-                raise ModelOverloaded(f"{said}, but answered others: {_HOW_TO_WAIT_LESS}") from error
-            raise ModelTimeout(said) from error
-        return True
+    @override
+    async def _look_at(self, model: str) -> str | None:
+        return why_unfit(await self._control("POST", "/api/show", model=model))
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> Response:
-        try:
-            return await self._connections.send(method, path, body)
-        except FOREIGN_CONNECT_ERRORS as error:
-            raise failure_of_exception(error, server=self.shown_base_url) from error
-
-    async def _control(self, method: str, path: str, *, model: str | None = None) -> dict[str, Any]:
-        """Make a small call and return the JSON object it answers; a server without the GET answers nothing: {}."""
-        body = None if model is None else json.dumps({"model": model}).encode()
-        received = bytearray()
-        try:
-            async with asyncio.timeout(min(CONTROL_SECONDS, self._settings.first_byte_seconds)):
-                response = await self._send(method, path, body)
-                try:
-                    if response.status_code == 404 and method == "GET":
-                        return {}
-                    if response.status_code != 200:
-                        raise failure_of_status(
-                            response.status_code,
-                            await _read_refusal(response, credentials=self._credentials),
-                            model=model or "",
-                            server=self.shown_base_url,
-                            job_has_own_model=True,
-                        )
-                    _refuse_encoding(response)
-                    while chunk := await response.read_some():
-                        received += chunk
-                        if len(received) > _MAX_CONTROL_BYTES:
-                            raise ModelCrashed(f"the answer of {path} passed {_MAX_CONTROL_BYTES} bytes")
-                finally:
-                    response.close()
-        except FOREIGN_ERRORS as error:
-            raise failure_of_exception(error, server=self.shown_base_url) from error
-        except TimeoutError as error:
-            raise ModelTimeout(f"Ollama at {self.shown_base_url} did not answer {path} in time") from error
-        answer = parse_received(bytes(received))
-        if not isinstance(answer, dict):
-            raise ModelCrashed(f"the answer of {path} is not a JSON object")
-        return answer
-
+    @override
     async def _fetch_snapshot(self, model: str) -> ModelSnapshot:
         show = await self._control("POST", "/api/show", model=model)
         tags = await self._control("GET", "/api/tags")
         version = await self._control("GET", "/api/version")
         return read_snapshot(model, show=show, tags=tags, version=version)
 
+    @override
     async def _fetch_loaded(self, model: str) -> LoadedModel | None:
         return read_loaded(model, await self._control("GET", "/api/ps"))
-
-
-def _base_url(setting: str, *, shown: str) -> httpx.URL:
-    try:
-        url = httpx.URL(setting)
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ConfigurationError(f"OLLAMA_BASE_URL is not a URL: {shown}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(f"OLLAMA_BASE_URL must be http://host:port or https://…: {shown}")
-    if url.userinfo:
-        # The settings take credentials out of the address, since it is stored with every run.
-        raise ConfigurationError(f"OLLAMA_BASE_URL still holds credentials: {shown}")
-    return url.copy_with(query=None, fragment=None)
-
-
-async def _read_refusal(
-    response: Response, *, credentials: Credentials, sink: Callable[[bytes], object] = lambda _: None
-) -> str:
-    """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing.
-
-    ``sink`` is given the body, without what it repeats of our credentials.
-    """
-    if _encoding(response) is not None:
-        return NO_REASON
-    received = bytearray()
-    limit = asyncio.timeout(TAIL_SECONDS)
-    try:
-        async with limit:
-            while chunk := await response.read_some():
-                received += chunk
-                if len(received) > _MAX_ERROR_BYTES:
-                    break
-    except FOREIGN_ERRORS:
-        pass
-    except TimeoutError:
-        if not limit.expired():
-            raise
-    said = credentials.removed_from(bytes(received))
-    if said:
-        sink(said)
-    try:
-        return error_text(parse_received(said))
-    except ModelCrashed:
-        return quotable(said.decode(errors="replace")) or NO_REASON
-
-
-def _refuse_encoding(response: Response) -> None:
-    """Raise ModelCrashed for a compressed answer: unasked for, and a few bytes of it can fill the memory."""
-    encoding = _encoding(response)
-    if encoding is not None:
-        raise ModelCrashed(f"Ollama's answer came compressed ({quotable(encoding)}), which was not asked for")
-
-
-def _encoding(response: Response) -> str | None:
-    encoding: str = response.headers.get("content-encoding", "").strip().lower()
-    return None if encoding in ("", "identity") else encoding
-
-
-def _model_of(body: bytes) -> str:
-    return str(json.loads(body)["model"])

@@ -12,8 +12,8 @@ from derive.errors import ConfigurationError, RunError, UnsupportedOutput
 from derive.evidence.contracts import EvidenceBundle
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Definition, Validation
-from derive.ollama.chat import ChatAnswer
-from derive.ollama.stream import AnswerAssembler
+from derive.model_servers.chat import ChatAnswer
+from derive.ollama.stream import NdjsonAssembler
 from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, member, read_json, read_object
 from derive.verify.facts import check_facts
@@ -52,7 +52,7 @@ def check_response(
 def _answer_in(
     data: bytes, *, must_be_whole: bool, findings: Findings, name: str = "response.ndjson"
 ) -> ChatAnswer | None:
-    assembler = AnswerAssembler(max_answer_bytes=len(data) + 1)
+    assembler = NdjsonAssembler(max_answer_bytes=len(data) + 1)
     try:
         assembler.feed(compact(data))
         return assembler.finish()

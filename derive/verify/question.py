@@ -13,7 +13,7 @@ from derive.errors import ConfigurationError
 from derive.evidence.bundle import bundle_faults
 from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Correction, Definition
-from derive.ollama.models import split_model
+from derive.model_servers.models import split_model
 from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, first_difference, member, read_object
 from derive.verify.findings import Check, Findings

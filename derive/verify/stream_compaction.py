@@ -20,7 +20,7 @@ def compact(stream: bytes) -> bytes:
     """Return a stream that gives the same answer in fewer lines; the stream itself where that is not certain.
 
     The plain lines at its beginning become one. Model and time of a line that does not end the answer are not kept
-    by ``AnswerAssembler`` either.
+    by ``NdjsonAssembler`` either.
     """
     # All at once: a call for each line costs more than the line. What lies between two of them shows below.
     lines = _PLAIN_LINE.findall(stream)

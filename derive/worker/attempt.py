@@ -34,9 +34,9 @@ from derive.errors import (
 from derive.evidence.tokens import TokenRates
 from derive.lake import Lake
 from derive.lake_identity import settle_lake
-from derive.ollama.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
-from derive.ollama.client import OllamaClient
-from derive.ollama.models import ModelSnapshot
+from derive.model_servers.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
+from derive.model_servers.client import ModelClient
+from derive.model_servers.models import ModelSnapshot
 from derive.states import RunStatus
 from derive.worker import spans
 from derive.worker.database_retry import until_database_answers
@@ -60,7 +60,7 @@ class Tools:
 
     worker_id: str
     sources: Sources
-    ollama: OllamaClient
+    client: ModelClient
     lake: Lake
     threads: Executor
     queue_thread: Executor
@@ -102,16 +102,16 @@ async def run_attempt(
         record.know(trace_id=spans.trace_id())
         with spans.step("evidence"):
             question = await until_database_answers(
-                lambda: _in_thread(tools, prepare_question, claim, tools.sources, record)
+                lambda: _in_thread(tools, prepare_question, claim, tools.sources, record, tools.client.body)
             )
         snapshot = await _know_snapshot(question, tools, record)
-        question = fit_to_model(question, snapshot, record)
+        question = fit_to_model(question, snapshot, record, tools.client.body)
         async with place.asking():
             answer = await _ask(question, tools, record)
             if answer.time_to_first_token_ms is not None:
                 place.first_token_seconds = answer.time_to_first_token_ms / 1000
             if tools.turns is not None:
-                tools.turns.note_load(answer.metrics.load_duration / 1e9)
+                tools.turns.note_load((answer.metrics.load_duration or 0) / 1e9)
         checks = await _look_again(question, answer, snapshot, tools)
         return await _in_thread(tools, _judge, question, answer, checks, record, tools.sources.token_rates)
     except RunError as error:
@@ -153,16 +153,16 @@ async def _in_thread(tools: Tools, work: Callable[Given, Result], *given: Given.
 
 
 async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) -> ModelSnapshot:
-    snapshot = await tools.ollama.snapshot(question.request.model, job_has_own_model=question.is_jobs_own_model)
+    snapshot = await tools.client.snapshot(question.request.model, job_has_own_model=question.is_jobs_own_model)
     record.know(model_digest=snapshot.digest)
     record.add_file("model.json", snapshot.model_json(question.request.options.to_json()))
     return snapshot
 
 
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
-    with spans.chat(question.request, base_url=tools.ollama.shown_base_url) as tell:
+    with spans.chat(question.request, base_url=tools.client.shown_base_url) as tell:
         try:
-            answer = await tools.ollama.chat(
+            answer = await tools.client.chat(
                 question.body,
                 sink=record.take_bytes,
                 job_has_own_model=question.is_jobs_own_model,
@@ -186,7 +186,7 @@ async def _look_again(
 ) -> tuple[AnswerCheck, ...]:
     """Check that what answered is what was asked; a server that will not tell is no fault of the answer."""
     try:
-        loaded = await tools.ollama.loaded(question.request.model)
+        loaded = await tools.client.loaded(question.request.model)
     except RunError:
         loaded = None
     return check_answer(
@@ -205,7 +205,7 @@ def _judge(
     rates: TokenRates,
 ) -> Outcome:
     record.know_answer(answer)
-    rates.learn(question.make_up, answer.metrics.prompt_eval_count, model=model_key(question.request.model))
+    rates.learn(question.make_up, answer.metrics.prompt_eval_count or 0, model=model_key(question.request.model))
     with spans.step("validate"):
         validation = question.validate_and_judge_facts(answer.content)
     report = {**validation.report(), "answer_checks": checks}
@@ -242,7 +242,7 @@ def _retry_after_seconds(
         case Then.BACK_OFF:
             return backoff_seconds(claim.attempt_count, _rng)
         case Then.ASK_LONGER:
-            used = partial.metrics.prompt_eval_count if partial else 0
+            used = (partial.metrics.prompt_eval_count or 0) if partial else 0
             has_room = question is not None and longer_answer(question.request.options, prompt_tokens=used) is not None
             return 0 if has_room or claim.is_last_attempt else None
         case Then.FAIL | Then.STOP:

@@ -62,8 +62,8 @@ class Worker:
         self._in_strict_order = ModelServer(default=tools.sources.ollama.model)
         self._circuit_breaker = CircuitBreaker(
             {
-                ErrorKind.MODEL_UNAVAILABLE: tools.ollama.probe,
-                ErrorKind.MODEL_OVERLOADED: tools.ollama.probe,
+                ErrorKind.MODEL_UNAVAILABLE: tools.client.probe,
+                ErrorKind.MODEL_OVERLOADED: tools.client.probe,
                 ErrorKind.LAKE_UNAVAILABLE: tools.probe_lake,
             },
             worker_id=options.worker_id,

@@ -17,8 +17,8 @@ from derive.evidence.bundle import bundle_faults
 from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Correction, Definition
 from derive.lake import Lake
+from derive.model_servers.chat import ChatOptions
 from derive.models import Artifact, Interrogation, Run
-from derive.ollama.chat import ChatOptions
 from derive.sql.reading import reading
 from derive.states import RunStatus
 

@@ -3,6 +3,7 @@
 A repeated run takes all four from what the run before it left; any other asks its registered interrogation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +19,9 @@ from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits, mak
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Correction, Definition, Validation, correction_after
 from derive.interrogations.registry import Interrogation, Registry
-from derive.ollama.chat import ChatOptions, ChatRequest
-from derive.ollama.models import ModelSnapshot
-from derive.ollama.settings import OllamaSettings
+from derive.model_servers.chat import ChatOptions, ChatRequest
+from derive.model_servers.models import ModelSnapshot
+from derive.model_servers.settings import ModelSettings
 from derive.strict_types import check_json_object, parse_json
 from derive.worker.previous_runs import PreviousRuns
 from derive.worker.run_record import RunRecord
@@ -60,14 +61,18 @@ class Sources:
 
     registry: Registry
     redactor: Redactor
-    ollama: OllamaSettings
+    ollama: ModelSettings
     read_lake: ReadLake
     previous_runs: PreviousRuns
     token_rates: TokenRates
 
 
-def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Question:
+def prepare_question(
+    claim: Claim, sources: Sources, record: RunRecord, body_of: Callable[[ChatRequest], bytes]
+) -> Question:
     """Return what to ask, having told the record all that is known on the way; raises RunError.
+
+    ``body_of`` makes a request's bytes, by the server's protocol.
 
     It is asked as most models must be; what is known of this one comes later, see ``fit_to_model``.
     """
@@ -119,7 +124,7 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
         options=options,
         keep_alive=sources.ollama.keep_alive,
     )
-    body = request.body()
+    body = body_of(request)
     record.add_file("request.json", body)
     record.open_stream()
     return Question(
@@ -136,12 +141,14 @@ def prepare_question(claim: Claim, sources: Sources, record: RunRecord) -> Quest
     )
 
 
-def fit_to_model(question: Question, snapshot: ModelSnapshot, record: RunRecord) -> Question:
+def fit_to_model(
+    question: Question, snapshot: ModelSnapshot, record: RunRecord, body_of: Callable[[ChatRequest], bytes]
+) -> Question:
     """Return the question as this model must be asked it; the record keeps what is sent."""
     if snapshot.think == question.request.think:
         return question
     request = replace(question.request, think=snapshot.think)
-    body = request.body()
+    body = body_of(request)
     record.add_file("request.json", body)
     return replace(question, request=request, body=body)
 
@@ -183,7 +190,7 @@ def _correction(claim: Claim, previous_runs: PreviousRuns) -> Correction | None:
     )
 
 
-def _settings_of_model(claim: Claim, ollama: OllamaSettings) -> OllamaSettings:
+def _settings_of_model(claim: Claim, ollama: ModelSettings) -> ModelSettings:
     """Return the settings with the context and the longest answer that operators gave the job's model, if any."""
     given = {"num_ctx": claim.num_ctx, "num_predict": claim.num_predict}
     return ollama.model_copy(update={name: tokens for name, tokens in given.items() if tokens is not None})

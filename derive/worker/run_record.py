@@ -14,8 +14,8 @@ from derive.backoff import backoff_seconds
 from derive.contracts import Claim, JudgedFact, Manifest, ManifestFile, Outcome, RunFacts
 from derive.errors import ErrorKind, InternalError, LakeError, LakeUnavailable, RunError
 from derive.lake import Lake, Spool, artifact_facts
-from derive.ollama.chat import ChatAnswer
-from derive.ollama.models import split_model
+from derive.model_servers.chat import ChatAnswer
+from derive.model_servers.models import split_model
 from derive.states import RunStatus
 from derive.worker import spans
 

@@ -27,7 +27,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
 from derive.contracts import Claim, Outcome
 from derive.errors import RunError
-from derive.ollama.chat import ChatAnswer, ChatRequest, answer_of
+from derive.model_servers.chat import ChatAnswer, ChatRequest, answer_of
 
 _NOWHERE = nullcontext(trace.INVALID_SPAN)
 _tracer = trace.get_tracer("holocron")
@@ -116,17 +116,18 @@ def trace_id() -> str | None:
 
 def _tell_answer(span: Span, answer: ChatAnswer, known: dict[str, str | int | float]) -> None:
     read, written = answer.metrics.prompt_eval_count, answer.metrics.eval_count
+    counted = {"input": read, "output": written}
     attributes: dict[str, str | int | list[str]] = {
-        "gen_ai.usage.input_tokens": read,
-        "gen_ai.usage.output_tokens": written,
+        f"gen_ai.usage.{of_type}_tokens": amount for of_type, amount in counted.items() if amount is not None
     }
     if answer.model:
         attributes["gen_ai.response.model"] = answer.model[:200]
     if answer.done_reason:
         attributes["gen_ai.response.finish_reasons"] = [answer.done_reason[:40]]
     span.set_attributes(attributes)
-    for amount, of_type in ((read, "input"), (written, "output")):
-        _tokens.record(amount, {**known, "gen_ai.token.type": of_type})
+    for of_type, amount in counted.items():
+        if amount is not None:
+            _tokens.record(amount, {**known, "gen_ai.token.type": of_type})
 
 
 def _fail(span: Span, kind: str) -> None:

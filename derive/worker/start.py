@@ -15,8 +15,8 @@ from derive.evidence.sources import MAX_SOURCE_BYTES
 from derive.evidence.tokens import TokenRates
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
-from derive.ollama.client import OllamaClient
-from derive.ollama.settings import OllamaSettings
+from derive.model_clients import open_client
+from derive.model_servers.settings import ModelSettings
 from derive.queue.worker import WorkerQueue
 from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
@@ -44,7 +44,7 @@ that is busy half the time write 427 runs a second, and 219 with the default."""
 def run_worker(
     options: WorkerOptions,
     *,
-    ollama: OllamaSettings,
+    ollama: ModelSettings,
     lake_url: str,
     interrogations_folder: Path | None,
     redaction_file: Path | None = None,
@@ -124,11 +124,11 @@ async def _run(
     queue_thread: CallThread,
 ) -> Report:
     is_by_model = options.model_affinity and options.model is None
-    client = OllamaClient(sources.ollama)
+    client = open_client(sources.ollama)
     tools = Tools(
         worker_id=options.worker_id,
         sources=sources,
-        ollama=client,
+        client=client,
         lake=lake,
         threads=threads,
         queue_thread=queue_thread,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from derive.errors import LakeError, RunError
 from derive.evidence.tokens import TokenRates, make_up_of
 from derive.lake import Lake
+from derive.model_servers.models import split_model
 from derive.models import Artifact, Run
-from derive.ollama.models import split_model
 from derive.sql.reading import reading
 
 RUNS_READ = 20

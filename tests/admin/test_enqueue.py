@@ -16,8 +16,8 @@ from pytest_django.fixtures import Settings
 
 from derive.admin.jobs.enqueue import schema_form
 from derive.admin.site import permissions
+from derive.model_servers.settings import ModelSettings
 from derive.models import Job, JobEvent
-from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from tests.admin.conftest import HOSTILE, Browse
 
@@ -28,7 +28,7 @@ TEXT = "Luke Skywalker grew up on Tatooine. Write to luke@rebellion.example."
 @pytest.fixture(autouse=True)
 def _no_ollama(settings: Settings) -> None:
     # A port that nobody listens on: refused at once.
-    settings.OLLAMA = OllamaSettings(base_url="http://127.0.0.1:1", num_ctx=3072)
+    settings.OLLAMA = ModelSettings(base_url="http://127.0.0.1:1", num_ctx=3072)
     cache.clear()
 
 

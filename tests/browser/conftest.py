@@ -17,7 +17,7 @@ from derive.admin.dashboard import statistics
 from derive.admin.dashboard.health_checks import HealthChecks
 from derive.admin.dashboard.statistics import SharedStatistics
 from derive.health import Part
-from derive.ollama.settings import OllamaSettings
+from derive.model_servers.settings import ModelSettings
 from tests.browser.chromium import launch
 from tests.contract.conftest import every_history_holds_together
 from tests.faults.worker_world import World, a_hurried_world
@@ -101,6 +101,6 @@ def world(empty_queue: None, settings: Settings, tmp_path: Path, monkeypatch: py
     """What a real worker stands on; the pages know its lake and its model server."""
     with a_hurried_world(tmp_path / "lake", monkeypatch) as world:
         settings.LAKE_URL = str(world.lake_root)
-        settings.OLLAMA = OllamaSettings(base_url=world.fake.url)
+        settings.OLLAMA = ModelSettings(base_url=world.fake.url)
         yield world
     every_history_holds_together()

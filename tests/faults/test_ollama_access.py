@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from derive.errors import ConfigurationError, ModelCrashed, ModelUnavailable, RunError
-from derive.ollama.chat import ChatAnswer, ChatOptions, ChatRequest
+from derive.model_servers.chat import ChatAnswer, ChatOptions, ChatRequest
+from derive.model_servers.settings import ModelSettings
 from derive.ollama.client import OllamaClient
-from derive.ollama.settings import OllamaSettings
 from tests.fake_ollama import Behaviour, Exchange, FakeOllama, behaviours
 from tests.own_authority import OwnAuthority
 
@@ -39,20 +39,20 @@ def authority(tmp_path: Path) -> OwnAuthority:
 
 def chat(fake: FakeOllama, *, received: bytearray | None = None, **settings: Any) -> ChatAnswer:
     """Ask once and return the answer; the received bytes go into ``received``."""
-    body = ChatRequest(
+    asked = ChatRequest(
         model="llama3.2",
         prompt="Who?",
         schema={"type": "object"},
         options=ChatOptions(num_ctx=512, num_predict=64, seed=0, temperature=0),
         keep_alive="5m",
-    ).body()
+    )
     sink = bytearray() if received is None else received
 
     async def run() -> ChatAnswer:
         given = {"base_url": fake.url, "first_byte_seconds": 5, "idle_seconds": 5} | settings
-        client = OllamaClient(OllamaSettings(**given))
+        client = OllamaClient(ModelSettings(**given))
         try:
-            return await client.chat(body, sink=sink.extend, job_has_own_model=True)
+            return await client.chat(client.body(asked), sink=sink.extend, job_has_own_model=True)
         finally:
             await client.aclose()
 
@@ -156,12 +156,12 @@ def test_a_file_without_authorities_stops_the_start(content: bytes | None, tmp_p
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"OLLAMA_CA_FILE: .*ca\.pem cannot be used: "):
-        OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=str(file)))
+        OllamaClient(ModelSettings(base_url="https://127.0.0.1:1", ca_file=str(file)))
 
 
 def test_certificates_are_checked_whatever_is_trusted(authority: OwnAuthority) -> None:
     for ca_file in (None, str(authority.file)):
-        client = OllamaClient(OllamaSettings(base_url="https://127.0.0.1:1", ca_file=ca_file))
+        client = OllamaClient(ModelSettings(base_url="https://127.0.0.1:1", ca_file=ca_file))
         context = client._connections.tls
         assert context is not None
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
@@ -173,7 +173,7 @@ def test_certificates_are_checked_whatever_is_trusted(authority: OwnAuthority) -
 @pytest.mark.parametrize("authorization", [BEARER, BASIC])
 def test_credentials_go_with_every_request(authorization: SecretStr) -> None:
     async def run(fake: FakeOllama) -> None:
-        client = OllamaClient(OllamaSettings(base_url=fake.url, authorization=authorization))
+        client = OllamaClient(ModelSettings(base_url=fake.url, authorization=authorization))
         await client.probe()
         await client.snapshot("llama3.2")
         await client.loaded("llama3.2")
@@ -234,11 +234,11 @@ def test_credentials_stand_in_no_error(behaviour: Behaviour) -> None:
 
 
 def test_settings_do_not_show_credentials() -> None:
-    settings = OllamaSettings(authorization=BEARER)
+    settings = ModelSettings(authorization=BEARER)
     assert KEY not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
 
 
 def test_an_address_that_still_holds_credentials_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL still holds credentials: http://host/") as caught:
-        OllamaClient(OllamaSettings(base_url="http://ada:hush@host/"))
+        OllamaClient(ModelSettings(base_url="http://ada:hush@host/"))
     assert "hush" not in str(caught.value)

@@ -20,6 +20,7 @@ from derive.errors import (
     EvidenceTooLarge,
     InternalError,
     LakeUnavailable,
+    ModelAccessRefused,
     ModelCrashed,
     ModelNotFound,
     ModelOverloaded,
@@ -29,10 +30,12 @@ from derive.errors import (
     SchemaRefused,
     TruncatedOutput,
 )
-from derive.ollama.chat import ChatAnswer, ChatOptions, ChatRequest, answer_of, check_answer
+from derive.model_servers.chat import ChatAnswer, ChatOptions, ChatRequest, answer_of, check_answer
+from derive.model_servers.failures import FOREIGN_ERRORS, failure_of_exception
+from derive.model_servers.names import names_of
+from derive.model_servers.settings import ModelSettings
+from derive.ollama.chat import body_of
 from derive.ollama.client import OllamaClient
-from derive.ollama.failures import FOREIGN_ERRORS, failure_of_exception
-from derive.ollama.settings import OllamaSettings
 from tests.fake_ollama import Behaviour, FakeOllama, Gate, behaviours
 
 T = TypeVar("T")
@@ -65,7 +68,7 @@ class Caller:
         base_url: str | None = None,
         **changed: Any,
     ) -> T:
-        settings = OllamaSettings(
+        settings = ModelSettings(
             **{"base_url": base_url or self.fake.url, "first_byte_seconds": 5, "idle_seconds": 5} | changed
         )
 
@@ -78,9 +81,12 @@ class Caller:
 
         return asyncio.run(run())
 
+    async def ask(self, client: OllamaClient) -> ChatAnswer:
+        return await client.chat(client.body(request()), sink=self.received.extend, job_has_own_model=False)
+
     def chat(self, *, own_model: bool = False, base_url: str | None = None, **settings: Any) -> ChatAnswer:
         async def use(client: OllamaClient) -> ChatAnswer:
-            return await client.chat(request().body(), sink=self.received.extend, job_has_own_model=own_model)
+            return await client.chat(client.body(request()), sink=self.received.extend, job_has_own_model=own_model)
 
         return self.with_client(use, base_url=base_url, **settings)
 
@@ -134,7 +140,7 @@ def test_a_streamed_answer_comes_back_whole(caller: Caller) -> None:
 def test_the_bytes_sent_are_the_bytes_given(caller: Caller) -> None:
     caller.chat()
     (sent,) = caller.fake.chats
-    assert sent.body == request().body()
+    assert sent.body == body_of(request())
     assert sent.headers["accept-encoding"] == "identity"
     assert sent.headers["content-type"] == "application/json"
     assert sent.headers["host"] == f"127.0.0.1:{caller.fake.port}"
@@ -176,7 +182,7 @@ def test_a_whole_answer_stands_though_the_connection_does_not_end_well(caller: C
 def test_connections_are_used_again(caller: Caller) -> None:
     async def use(client: OllamaClient) -> None:
         for _ in range(3):
-            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+            await caller.ask(client)
 
     caller.with_client(use)
     assert len(caller.fake.chats) == 3
@@ -190,7 +196,7 @@ def test_a_request_that_met_a_kept_connection_being_closed_is_sent_once_more_on_
     async def use(client: OllamaClient) -> ChatAnswer:
         await client.models()
         caller.fake.next(closes(), behaviours.answer('{"facts": []}'))
-        return await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        return await caller.ask(client)
 
     assert caller.with_client(use).content == '{"facts": []}'
     first, second = caller.fake.chats
@@ -202,7 +208,7 @@ def test_a_request_is_sent_once_more_and_no_oftener(caller: Caller) -> None:
     async def use(client: OllamaClient) -> ChatAnswer:
         await client.models()
         caller.fake.always(behaviours.closed_before_headers())
-        return await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        return await caller.ask(client)
 
     with pytest.raises(ModelCrashed):
         caller.with_client(use)
@@ -213,7 +219,7 @@ def test_an_answer_that_has_begun_is_not_asked_for_again(caller: Caller) -> None
     async def use(client: OllamaClient) -> ChatAnswer:
         await client.models()
         caller.fake.always(behaviours.reset_after_headers())
-        return await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        return await caller.ask(client)
 
     with pytest.raises(ModelCrashed):
         caller.with_client(use)
@@ -224,7 +230,7 @@ def test_a_process_without_files_says_so_and_not_that_the_server_is_away() -> No
     error = httpx.ConnectError("All connection attempts failed")
     error.__cause__ = OSError("All connection attempts failed")
     error.__cause__.__cause__ = OSError(errno.EMFILE, "Too many open files")
-    ours = failure_of_exception(error, server="http://s")
+    ours = failure_of_exception(error, names=names_of(ModelSettings(base_url="http://s")))
     assert isinstance(ours, ModelUnavailable)
     assert "ulimit -n" in str(ours)
 
@@ -233,7 +239,7 @@ def test_a_cookie_is_not_kept(caller: Caller) -> None:
     async def use(client: OllamaClient) -> None:
         for _ in range(2):
             caller.fake.next(behaviours.answer('{"facts": []}', headers={"Set-Cookie": "track=me; Path=/"}))
-            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+            await caller.ask(client)
 
     caller.with_client(use)
     assert "cookie" not in caller.fake.chats[1].headers
@@ -244,10 +250,7 @@ def test_all_slots_stream_at_the_same_time(caller: Caller) -> None:
     caller.fake.always(behaviours.answer('{"facts": []}', first_gate=gate))
 
     async def use(client: OllamaClient) -> list[ChatAnswer]:
-        calls = [
-            asyncio.create_task(client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False))
-            for _ in range(16)
-        ]
+        calls = [asyncio.create_task(caller.ask(client)) for _ in range(16)]
         await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == 16)
         gate.open()
         return await asyncio.gather(*calls)
@@ -280,8 +283,8 @@ def test_a_base_url_may_have_a_path(caller: Caller) -> None:
         (behaviours.overloaded(), ModelOverloaded),
         (behaviours.status(429), ModelOverloaded),
         (behaviours.status(502, body=b"<html>Bad gateway</html>"), ModelUnavailable),
-        (behaviours.status(401, "unauthorized"), ModelUnavailable),
-        (behaviours.status(403), ModelUnavailable),
+        (behaviours.status(401, "unauthorized"), ModelAccessRefused),
+        (behaviours.status(403), ModelAccessRefused),
         (behaviours.status(407), ModelUnavailable),
         (behaviours.status(408), ModelTimeout),
         (behaviours.status(504), ModelTimeout),
@@ -477,7 +480,7 @@ def test_an_answer_without_end_stops_at_the_bound_in_bounded_memory(caller: Call
         tracemalloc.start()
         try:
             with pytest.raises(AnswerTooLarge):
-                await client.chat(request().body(), sink=sink, job_has_own_model=False)
+                await client.chat(client.body(request()), sink=sink, job_has_own_model=False)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -499,10 +502,7 @@ def test_a_call_that_waits_while_others_are_answered_meets_no_dead_model(caller:
     caller.fake.next(behaviours.answer('{"facts": []}', first_gate=begin), behaviours.silent())
 
     async def use(client: OllamaClient) -> BaseException | ChatAnswer:
-        calls = [
-            asyncio.create_task(client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False))
-            for _ in range(2)
-        ]
+        calls = [asyncio.create_task(caller.ask(client)) for _ in range(2)]
         await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == 2)
         begin.open()
         ended = await asyncio.gather(*calls, return_exceptions=True)
@@ -519,9 +519,9 @@ def test_a_call_that_waits_after_all_others_were_answered_meets_a_dead_model(cal
     caller.fake.next(behaviours.answer('{"facts": []}'), behaviours.silent())
 
     async def use(client: OllamaClient) -> None:
-        await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        await caller.ask(client)
         with pytest.raises(ModelTimeout):
-            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+            await caller.ask(client)
 
     caller.with_client(use, first_byte_seconds=0.3)
 
@@ -542,7 +542,7 @@ def test_a_slow_beginning_does_not_count_as_silence(caller: Caller) -> None:
     caller.fake.next(behaviours.answer('{"facts": []}', first_gate=gate))
 
     async def use(client: OllamaClient) -> ChatAnswer:
-        call = asyncio.create_task(client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False))
+        call = asyncio.create_task(caller.ask(client))
         done, _ = await asyncio.wait([call], timeout=0.2)
         assert not done
         gate.open()
@@ -563,7 +563,7 @@ def test_what_the_sink_raises_comes_out_unchanged(caller: Caller) -> None:
             raise raised
 
         async def use(client: OllamaClient, sink: Callable[[bytes], None] = sink) -> None:
-            await client.chat(request().body(), sink=sink, job_has_own_model=False)
+            await client.chat(client.body(request()), sink=sink, job_has_own_model=False)
 
         with pytest.raises(type(raised)) as caught:
             caller.with_client(use)
@@ -587,7 +587,7 @@ def test_cancelling_a_call_closes_its_connection_at_once(caller: Caller, moment:
         def sink(chunk: bytes) -> None:
             begun.set()
 
-        call = asyncio.create_task(client.chat(request().body(), sink=sink, job_has_own_model=False))
+        call = asyncio.create_task(client.chat(client.body(request()), sink=sink, job_has_own_model=False))
         await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == number)
         if inside:
             await begun.wait()
@@ -599,7 +599,7 @@ def test_cancelling_a_call_closes_its_connection_at_once(caller: Caller, moment:
     async def use(client: OllamaClient) -> None:
         for number in range(1, 13):  # more than the pool holds: a cancelled call leaves nothing in it
             await cancel_one(client, number)
-        await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        await caller.ask(client)
 
     caller.with_client(use, slots=2)
 
@@ -636,10 +636,10 @@ def test_a_server_that_comes_back_is_found(caller: Caller) -> None:
         with pytest.raises(ModelUnavailable):
             await client.probe()
         with pytest.raises(ModelUnavailable):
-            await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+            await caller.ask(client)
         await asyncio.to_thread(caller.fake.come_back)
         await client.probe()
-        await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        await caller.ask(client)
 
     caller.with_client(use)
 
@@ -649,7 +649,7 @@ def test_a_server_that_comes_back_is_found(caller: Caller) -> None:
 )
 def test_a_base_url_that_is_none_stops_the_start(caller: Caller, base_url: str) -> None:
     with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL"):
-        OllamaClient(OllamaSettings(base_url=base_url))
+        OllamaClient(ModelSettings(base_url=base_url))
 
 
 def foreign_errors() -> list[type[Exception]]:
@@ -698,7 +698,7 @@ def test_every_exception_of_httpx_is_caught_and_mapped(kind: type[Exception]) ->
     assert issubclass(kind, FOREIGN_ERRORS)
     error = kind.__new__(kind)
     Exception.__init__(error, "because")
-    assert type(failure_of_exception(error, server="http://h")) is EXPECTED[kind.__name__]
+    assert type(failure_of_exception(error, names=names_of(ModelSettings()))) is EXPECTED[kind.__name__]
 
 
 # Control calls
@@ -773,7 +773,7 @@ def test_the_snapshot_of_a_missing_model_says_whose_fault_it_is(caller: Caller) 
 
 def test_what_is_loaded_is_what_answered(caller: Caller) -> None:
     async def use(client: OllamaClient) -> None:
-        answer = await client.chat(request().body(), sink=caller.received.extend, job_has_own_model=False)
+        answer = await caller.ask(client)
         loaded = await client.loaded("llama3.2")
         snapshot = await client.snapshot("llama3.2")
         assert loaded is not None

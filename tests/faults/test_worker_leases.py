@@ -13,8 +13,8 @@ import pytest
 from derive.contracts import Claim, Completion, JobRef, Outcome
 from derive.errors import BadArgument, DatabaseUnavailable, WorkerIdInUse
 from derive.evidence.bundle import build_bundle
+from derive.model_servers import client
 from derive.models import Worker
-from derive.ollama import client
 from derive.queue.worker import WorkerQueue
 from tests.contract.scenes import _write, pass_time
 from tests.fake_ollama import Gate, behaviours

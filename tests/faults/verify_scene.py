@@ -13,8 +13,8 @@ from django.db import connection
 from derive.contracts import JobInput
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
+from derive.model_servers.settings import ModelSettings
 from derive.models import Artifact, Interrogation, Job, Run
-from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from derive.verify.checkers import Checkers
 from derive.verify.checking import RunChecker
@@ -65,7 +65,7 @@ class Scene:
                 max_jobs=runs or max(1, len(scripted)),
                 started_utc=started_now(),
             ),
-            ollama=OllamaSettings(base_url=self.fake.url, model="llama3.2"),
+            ollama=ModelSettings(base_url=self.fake.url, model="llama3.2"),
             lake_url=str(self.root),
             interrogations_folder=None,
         )

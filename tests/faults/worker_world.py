@@ -22,8 +22,8 @@ from django.db import connections
 
 from derive.contracts import JobInput, JobRef
 from derive.lake import ARTIFACTS, Lake
+from derive.model_servers.settings import ModelSettings
 from derive.models import Artifact, Job, Run
-from derive.ollama.settings import OllamaSettings
 from derive.queue import JobQueue
 from derive.worker import circuit_breaker, database_retry, lease, loop, options, start
 from derive.worker.loop import Report, Worker
@@ -163,7 +163,7 @@ class World:
             "grace_seconds": 10.0,
             "started_utc": started_now(),
         } | options
-        settings = OllamaSettings(**{"base_url": self.fake.url} | self.ollama)
+        settings = ModelSettings(**{"base_url": self.fake.url} | self.ollama)
         running = RunningWorker(
             lambda: start.run_worker(
                 WorkerOptions(**given),

@@ -127,6 +127,7 @@ TARGETS: tuple[Target, ...] = (
     Target("derive/interrogations/grounding.py", ("tests/unit/test_grounding.py", "tests/unit/test_validation.py")),
     Target("derive/facts/judging.py", ("tests/unit/test_facts.py",)),
     Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),
+    Target("derive/model_servers/stream.py", ("tests/unit/test_ollama_stream.py",)),
     Target("derive/evidence/bundle.py", ("tests/unit/test_evidence_bundle.py",)),
     Target("derive/evidence/redaction.py", ("tests/unit/test_redaction.py",)),
     Target("derive/evidence/sources.py", ("tests/unit/test_evidence_sources.py",)),

@@ -21,10 +21,10 @@ STEPS: dict[str, tuple[str, ...]] = {
     "prompt": (
         "derive.interrogations.definition:Definition.render",
         "derive.worker.question:make_up_of",
-        "derive.ollama.chat:ChatRequest.body",
+        "derive.ollama.client:OllamaClient.body",
     ),
-    "request": ("derive.ollama.client:OllamaClient._send",),
-    "stream": ("derive.ollama.client:OllamaClient.chat",),
+    "request": ("derive.model_servers.client:ModelClient._send",),
+    "stream": ("derive.model_servers.client:ModelClient.chat",),
     "checks after the answer": ("derive.worker.attempt:_look_again",),
     "validation": ("derive.interrogations.definition:Definition.validate",),
     "grounding": ("derive.interrogations.validation:judge_facts",),

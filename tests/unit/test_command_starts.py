@@ -16,7 +16,16 @@ from holocron.settings import BASE_DIR
 COMMANDS = sorted(path.stem for path in Path(commands.__path__[0]).glob("[a-z]*.py"))
 DONE_BY_TIMERS = ("derive.schedules.heartbeats", "derive.inspection")
 """What ``check_scheduler`` and ``inspect_jobs --json`` call: run each minute, they load none of it to the end."""
-COSTLY = ("pydantic", "rich", "httpx", "jsonschema_rs", "fsspec", "opentelemetry", "derive.contracts", "derive.ollama")
+COSTLY = (
+    "pydantic",
+    "rich",
+    "httpx",
+    "jsonschema_rs",
+    "fsspec",
+    "opentelemetry",
+    "derive.contracts",
+    "derive.model_servers",
+)
 START = """
 import importlib, sys, django
 

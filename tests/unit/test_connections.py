@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from derive.ollama.connections import MAX_HEAD_BYTES, Connections, Response
+from derive.model_servers.connections import MAX_HEAD_BYTES, Connections, Response
 
 OK = b"HTTP/1.1 200 OK\r\n"
 WHOLE = OK + b"Content-Length: 2\r\n\r\nhi"

@@ -15,11 +15,11 @@ from derive.evidence.sources import collect_sources
 from derive.facts.terms import Terms
 from derive.interrogations.definition import Correction, Definition
 from derive.interrogations.registry import Registry
-from derive.ollama.settings import OllamaSettings
+from derive.model_servers.settings import ModelSettings
 from derive.states import Verdict
 
 REGISTRY = Registry.load(None)
-OLLAMA = OllamaSettings()
+OLLAMA = ModelSettings()
 SAMPLES = {sample.sample_id: sample for sample in load_samples()}
 ANSWERED = [sample for sample in SAMPLES.values() if not sample.straight and "no-evidence" not in sample.sample_id]
 

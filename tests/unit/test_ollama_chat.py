@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from derive.errors import InternalError, InvalidInput, ModelCrashed
-from derive.ollama.chat import AnswerCheck, ChatAnswer, ChatMetrics, ChatOptions, ChatRequest, answer_of
-from derive.ollama.chat import check_answer as check
-from derive.ollama.models import LoadedModel, read_loaded, read_names, read_snapshot, same_model, split_model
-from derive.ollama.settings import OllamaSettings
-from derive.ollama.wire import quotable, without_credentials
+from derive.model_servers.chat import AnswerCheck, ChatAnswer, ChatMetrics, ChatOptions, ChatRequest, answer_of
+from derive.model_servers.chat import check_answer as check
+from derive.model_servers.models import LoadedModel, same_model, split_model
+from derive.model_servers.settings import ModelSettings
+from derive.model_servers.wire import quotable, without_credentials
+from derive.ollama.chat import body_of
+from derive.ollama.models import read_loaded, read_names, read_snapshot
 from tests.fake_ollama import answers
 from tests.fake_ollama.answers import SHOW
 
@@ -36,7 +38,7 @@ DIGEST = "ab" * 32
 
 
 def test_the_body_says_all_that_a_default_would_decide() -> None:
-    assert json.loads(REQUEST.body()) == {
+    assert json.loads(body_of(REQUEST)) == {
         "model": "llama3.2",
         "messages": [{"role": "user", "content": "Who?"}],
         "stream": True,
@@ -50,23 +52,23 @@ def test_the_body_says_all_that_a_default_would_decide() -> None:
 
 
 def test_the_schema_goes_out_in_its_own_order() -> None:
-    assert b'"format":{"z":1,"a":{"y":2,"b":3}}' in REQUEST.body()
+    assert b'"format":{"z":1,"a":{"y":2,"b":3}}' in body_of(REQUEST)
 
 
 @given(st.text())
 def test_the_prompt_arrives_as_it_is(prompt: str) -> None:
-    body = dataclasses.replace(REQUEST, prompt=prompt).body()
+    body = body_of(dataclasses.replace(REQUEST, prompt=prompt))
     assert json.loads(body)["messages"][0]["content"] == prompt
 
 
 def test_a_prompt_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidInput):
-        dataclasses.replace(REQUEST, prompt="\ud83d").body()
+        body_of(dataclasses.replace(REQUEST, prompt="\ud83d"))
 
 
 @pytest.mark.parametrize(("setting", "sent"), [("5m", "5m"), ("0", 0), ("-1", -1), ("300", 300), ("1h30m", "1h30m")])
 def test_keep_alive_is_sent_as_ollama_takes_it(setting: str, sent: Any) -> None:
-    assert json.loads(dataclasses.replace(REQUEST, keep_alive=setting).body())["keep_alive"] == sent
+    assert json.loads(body_of(dataclasses.replace(REQUEST, keep_alive=setting)))["keep_alive"] == sent
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_options_of_the_wrong_type_or_range_are_refused(wrong: dict[str, Any]) -
 
 
 def test_the_configured_options_are_the_settings() -> None:
-    settings = OllamaSettings(num_ctx=1, num_predict=2, seed=3, temperature=0.5)
+    settings = ModelSettings(num_ctx=1, num_predict=2, seed=3, temperature=0.5)
     assert json.loads(ChatOptions.from_settings(settings).to_json()) == {
         "num_ctx": 1,
         "num_predict": 2,
@@ -211,7 +213,7 @@ def test_a_model_is_told_to_think_where_its_answer_would_be_taken_for_thoughts(
 ) -> None:
     said = read_snapshot("m", show=show, tags={}, version={}).think
     assert (type(said), said) == (type(think), think)
-    assert json.loads(dataclasses.replace(REQUEST, think=said).body())["think"] == think
+    assert json.loads(body_of(dataclasses.replace(REQUEST, think=said)))["think"] == think
 
 
 def test_thoughts_that_were_asked_for_are_no_deviation() -> None:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.errors import AnswerTooLarge, ModelCrashed, RunError, TruncatedOutput
-from derive.ollama import stream as stream_module
-from derive.ollama.chat import ChatAnswer
-from derive.ollama.stream import MAX_LINE_BYTES, AnswerAssembler
+from derive.model_servers import stream as stream_module
+from derive.model_servers.chat import ChatAnswer
+from derive.model_servers.stream import MAX_LINE_BYTES
+from derive.ollama.stream import NdjsonAssembler
 
 BOUND = 16 * 1024 * 1024
 
@@ -27,7 +28,7 @@ def ndjson(*records: dict[str, Any]) -> bytes:
 
 
 def assemble(*chunks: bytes, max_answer_bytes: int = BOUND) -> ChatAnswer:
-    assembler = AnswerAssembler(max_answer_bytes=max_answer_bytes)
+    assembler = NdjsonAssembler(max_answer_bytes=max_answer_bytes)
     for chunk in chunks:
         assembler.feed(chunk)
     return assembler.finish()
@@ -67,6 +68,7 @@ def test_whatever_json_comes_the_answer_or_an_error_of_ours_results(value: Any) 
             answer = assemble(json.dumps(record).encode())
         except (ModelCrashed, TruncatedOutput):
             continue
+        assert answer.metrics.eval_count is not None
         assert answer.metrics.eval_count >= 0
         json.loads(answer.response_json)
 
@@ -199,8 +201,8 @@ def test_no_part_of_an_answer_is_in_its_repr() -> None:
 MIB = 1024 * 1024
 
 
-def streamed(*chunks: bytes) -> AnswerAssembler:
-    assembler = AnswerAssembler(max_answer_bytes=BOUND)
+def streamed(*chunks: bytes) -> NdjsonAssembler:
+    assembler = NdjsonAssembler(max_answer_bytes=BOUND)
     for chunk in chunks:
         assembler.feed(chunk)
     return assembler
@@ -308,7 +310,7 @@ def test_counters_are_kept_as_far_as_a_column_holds_them(given: int, kept: int) 
 def test_the_first_token_and_the_whole_are_timed_from_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(stream_module, "monotonic", lambda: now)
-    assembler = AnswerAssembler(max_answer_bytes=BOUND)
+    assembler = NdjsonAssembler(max_answer_bytes=BOUND)
     now = 1000.125
     assembler.feed(ndjson(line("")))
     assert assembler.so_far().time_to_first_token_ms is None

@@ -15,9 +15,9 @@ import pytest
 from derive.demo.answering import MISQUOTE_MARKER
 from derive.demo.stand_in import StandIn
 from derive.errors import ModelUnavailable
-from derive.ollama.chat import AnswerCheck, ChatOptions, ChatRequest, check_answer
+from derive.model_servers.chat import AnswerCheck, ChatOptions, ChatRequest, check_answer
+from derive.model_servers.settings import ModelSettings
 from derive.ollama.client import OllamaClient
-from derive.ollama.settings import OllamaSettings
 
 MARK = "[[00c0ffee]]"
 SCHEMA: dict[str, Any] = {
@@ -315,7 +315,7 @@ def test_its_address_is_known_once_it_has_started() -> None:
 
 
 def test_the_worker_s_own_client_is_content_with_it(stand_in: StandIn) -> None:
-    settings = OllamaSettings(base_url=stand_in.base_url, model="holocron-demo")
+    settings = ModelSettings(base_url=stand_in.base_url, model="holocron-demo")
     request = ChatRequest(
         model=settings.model,
         prompt=prompt_about("Brakka is a Houk cook."),
@@ -329,7 +329,7 @@ def test_the_worker_s_own_client_is_content_with_it(stand_in: StandIn) -> None:
         try:
             await client.probe()
             snapshot = await client.snapshot(settings.model)
-            answer = await client.chat(request.body(), sink=lambda _: None, job_has_own_model=False)
+            answer = await client.chat(client.body(request), sink=lambda _: None, job_has_own_model=False)
             assert json.loads(answer.content)["facts"]
             return check_answer(request, answer, digest=snapshot.digest, loaded=await client.loaded(settings.model))
         finally:
@@ -341,7 +341,7 @@ def test_the_worker_s_own_client_is_content_with_it(stand_in: StandIn) -> None:
 
 
 def test_the_worker_s_own_client_reports_a_missing_model(stand_in: StandIn) -> None:
-    settings = OllamaSettings(base_url=stand_in.base_url, model="llama3.2")
+    settings = ModelSettings(base_url=stand_in.base_url, model="llama3.2")
 
     async def probe() -> None:
         client = OllamaClient(settings)

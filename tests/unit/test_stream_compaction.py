@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derive.errors import RunError
-from derive.ollama.stream import AnswerAssembler
+from derive.ollama.stream import NdjsonAssembler
 from derive.verify.stream_compaction import compact
 
 FINAL = {"model": "m", "created_at": "now", "message": {"role": "assistant", "content": ""}, "done": True}
@@ -18,7 +18,7 @@ def line(content: Any, **more: Any) -> dict[str, Any]:
 
 
 def answer_of(stream: bytes) -> tuple[Any, ...]:
-    assembler = AnswerAssembler(max_answer_bytes=10_000_000)
+    assembler = NdjsonAssembler(max_answer_bytes=10_000_000)
     error = None
     try:
         assembler.feed(stream)

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from derive.ollama.chat import ChatOptions, ChatRequest
+from derive.model_servers.chat import ChatOptions, ChatRequest
+from derive.ollama.chat import body_of
 from derive.verify.contents import NotJson, member, read_object
 from derive.verify.question import _read_request
 
@@ -42,7 +43,7 @@ def without_prompt(data: bytes, prompt: str) -> tuple[Any, ...]:
 def requests(draw: st.DrawFn) -> tuple[bytes, str]:
     """Return a request as it is sent, in most cases with something taken out or put in, and a prompt."""
     prompt = draw(PROMPTS)
-    data = ChatRequest(model="m:latest", prompt=prompt, schema=SCHEMA, options=OPTIONS, keep_alive="5m").body()
+    data = body_of(ChatRequest(model="m:latest", prompt=prompt, schema=SCHEMA, options=OPTIONS, keep_alive="5m"))
     for _ in range(draw(st.integers(0, 2))):
         # Near the prompt, where it matters, or anywhere.
         at = draw(st.integers(0, 90) | st.integers(0, len(data)))
@@ -58,7 +59,7 @@ def test_it_says_the_same(given_request: tuple[bytes, str]) -> None:
 
 def test_the_requests_of_a_worker_are_read_once_whatever_they_ask() -> None:
     bodies = {
-        prompt: ChatRequest(model="m:latest", prompt=prompt, schema=SCHEMA, options=OPTIONS, keep_alive="5m").body()
+        prompt: body_of(ChatRequest(model="m:latest", prompt=prompt, schema=SCHEMA, options=OPTIONS, keep_alive="5m"))
         for prompt in ("one", 'an"other')
     }
     one, other = (_read_request(body, frozenset({prompt})) for prompt, body in bodies.items())

@@ -11,8 +11,8 @@ from django.db import connections
 
 from derive.errors import ConfigurationError, HolocronError, RunError, places_of
 from derive.health import Part, check_all
+from derive.model_clients import open_client
 from derive.models import Interrogation
-from derive.ollama.client import OllamaClient
 from derive.schedules.health import scheduler_health
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def check_ollama() -> Sequence[Part]:
 
 async def _probe() -> None:
     limits = {"connect_seconds": PROBE_SECONDS, "first_byte_seconds": PROBE_SECONDS}
-    client = OllamaClient(settings.OLLAMA.model_copy(update=limits))
+    client = open_client(settings.OLLAMA.model_copy(update=limits))
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await client.probe()

@@ -8,8 +8,8 @@ from django.core.cache import cache
 
 from derive.admin.display.untrusted_text import cell
 from derive.errors import ConfigurationError, RunError
-from derive.ollama.client import OllamaClient
-from derive.ollama.settings import OllamaSettings
+from derive.model_clients import open_client
+from derive.model_servers.settings import ModelSettings
 
 CONNECT_SECONDS = 1.0
 WHOLE_SECONDS = 2.0
@@ -27,7 +27,7 @@ class ModelChoices:
 
 def model_choices() -> ModelChoices:
     """Return the models that the server has, not older than 30 s; a server that is away is asked as seldom."""
-    asked: OllamaSettings = settings.OLLAMA
+    asked: ModelSettings = settings.OLLAMA
     key = f"model_choices:{hash(asked.base_url)}"
     known: ModelChoices | None = cache.get(key)
     if known is None:
@@ -36,7 +36,7 @@ def model_choices() -> ModelChoices:
     return known
 
 
-def _ask(asked: OllamaSettings) -> ModelChoices:
+def _ask(asked: ModelSettings) -> ModelChoices:
     hurried = asked.model_copy(update={"connect_seconds": CONNECT_SECONDS, "first_byte_seconds": WHOLE_SECONDS})
     try:
         return ModelChoices(names=asyncio.run(_names(hurried))[:MOST])
@@ -44,8 +44,8 @@ def _ask(asked: OllamaSettings) -> ModelChoices:
         return ModelChoices(why_not=cell(str(error), 300))
 
 
-async def _names(asked: OllamaSettings) -> tuple[str, ...]:
-    client = OllamaClient(asked)
+async def _names(asked: ModelSettings) -> tuple[str, ...]:
+    client = open_client(asked)
     try:
         return await client.models()
     finally:

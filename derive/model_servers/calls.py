@@ -1,4 +1,4 @@
-"""Limits on a call to Ollama, and control calls shared by all who need their answer."""
+"""Limits on a call to a model server, and control calls shared by all who need their answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What goes over the wire to Ollama and back: strict JSON, and a server's words made fit to be shown.
+"""What goes over the wire to a model server and back: strict JSON, and a server's words made fit to be shown.
 
 What a server sends is untrusted: it may hold control characters, be endless, or repeat a URL with a password in it.
 """
@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import Any, NoReturn
 
-from derive.errors import ModelCrashed
+from derive.errors import InvalidInput, ModelCrashed
 
 MAX_QUOTED_CHARACTERS = 300
 NO_REASON = "no reason given"
@@ -67,7 +67,15 @@ def dump_json(value: Any) -> bytes:
         except UnicodeEncodeError:
             return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     except RecursionError:
-        raise ModelCrashed("Ollama sent JSON that is nested too deeply") from None
+        raise ModelCrashed("the model server sent JSON that is nested too deeply") from None
+
+
+def dump_request(request: dict[str, Any]) -> bytes:
+    """Return the exact bytes of a request; raise InvalidInput when it holds what is no Unicode text."""
+    try:
+        return json.dumps(request, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("the prompt holds half of a surrogate pair, which is no character") from None
 
 
 def parse_received(text: bytes) -> Any:
@@ -75,9 +83,9 @@ def parse_received(text: bytes) -> Any:
     try:
         return _DECODER.decode(text.decode())
     except UnicodeDecodeError:
-        raise ModelCrashed("Ollama sent bytes that are not UTF-8") from None
+        raise ModelCrashed("the model server sent bytes that are not UTF-8") from None
     except (ValueError, RecursionError):
-        raise ModelCrashed("Ollama sent a line that is not JSON, or was cut") from None
+        raise ModelCrashed("the model server sent a line that is not JSON, or was cut") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

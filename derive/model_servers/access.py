@@ -12,8 +12,10 @@ _SHORTEST_SECRET = 4
 """A shorter password would be cut out of every other word."""
 
 
-def trusted_by(base_url: httpx.URL, *, ca_file: str | None) -> ssl.SSLContext | None:
+def trusted_by(base_url: httpx.URL, *, ca_file: str | None, setting: str) -> ssl.SSLContext | None:
     """Return what judges the server's certificate; raise ConfigurationError for a file that holds no authority.
+
+    ``setting`` is what that error calls the file.
 
     Without a file: the authorities of httpx, of the system, and of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, which
     OpenSSL reads. None for http, where no certificate is ever shown: reading authorities takes 25 ms, a good
@@ -29,7 +31,7 @@ def trusted_by(base_url: httpx.URL, *, ca_file: str | None) -> ssl.SSLContext | 
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         why = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ConfigurationError(f"OLLAMA_CA_FILE: {ca_file} cannot be used: {why}") from error
+        raise ConfigurationError(f"{setting}: {ca_file} cannot be used: {why}") from error
 
 
 class Credentials:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from derive.errors import ModelCrashed, ModelTimeout, SchemaRefused, TruncatedOutput
-from derive.ollama.chat import ChatOptions, ChatRequest
-from derive.ollama.client import OllamaClient
-from derive.ollama.settings import OllamaSettings
+from derive.model_servers.chat import ChatOptions, ChatRequest
+from derive.model_servers.client import ModelClient
+from derive.model_servers.settings import ModelSettings
 
 PLAIN_SCHEMA = {
     "type": "object",
@@ -20,14 +20,14 @@ PLAIN_SCHEMA = {
 class SchemaTrial:
     """Tries schemas on one server, with the configured model and window, so that no model is loaded anew."""
 
-    def __init__(self, client: OllamaClient, settings: OllamaSettings) -> None:
+    def __init__(self, client: ModelClient, settings: ModelSettings) -> None:
         self._client = client
         self._settings = settings
 
     async def why_refused(self, schema: Mapping[str, Any]) -> str | None:
         """Return what the server says against the schema, None when it takes it.
 
-        Raises what ``OllamaClient.chat`` raises where the schema is not the reason. A server that ends or falls silent
+        Raises what ``ModelClient.chat`` raises where the schema is not the reason. A server that ends or falls silent
         over the schema, and answers to another one, refuses it.
         """
         try:
@@ -49,6 +49,6 @@ class SchemaTrial:
             keep_alive=self._settings.keep_alive,
         )
         try:
-            await self._client.chat(request.body(), sink=lambda _: None, job_has_own_model=False)
+            await self._client.chat(self._client.body(request), sink=lambda _: None, job_has_own_model=False)
         except TruncatedOutput:
             return

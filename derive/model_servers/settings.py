@@ -1,17 +1,29 @@
-"""How Ollama is reached and asked, as the environment says it."""
+"""How a model server is reached and asked: the ``OLLAMA_*`` variables, and what an endpoint has of its own."""
+
+from enum import StrEnum
 
 from pydantic import SecretStr
 
 from derive.strict_types import Frozen
 
 
-class OllamaSettings(Frozen):
-    """Where the model is and how it is asked. Times are seconds, ``num_*`` are tokens.
+class Protocol(StrEnum):
+    """What a model server speaks."""
+
+    OLLAMA = "ollama"
+    OPENAI = "openai"
+
+
+class ModelSettings(Frozen):
+    """Where models are and how they are asked. Times are seconds, ``num_*`` are tokens.
 
     ``base_url`` is shown and stored, so it holds no credentials; ``authorization`` is the value of the header that
     does. ``ca_file`` is a PEM file of the only authorities that an https server's certificate may come from.
+    ``endpoint`` is the server's name in the file of endpoints, None for the server of ``OLLAMA_BASE_URL``.
     """
 
+    endpoint: str | None = None
+    protocol: Protocol = Protocol.OLLAMA
     base_url: str = "http://127.0.0.1:11434"
     authorization: SecretStr | None = None
     ca_file: str | None = None

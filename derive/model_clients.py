@@ -1,0 +1,10 @@
+"""The client of a model server, by the protocol that its settings name."""
+
+from derive.model_servers.client import ModelClient
+from derive.model_servers.settings import ModelSettings
+from derive.ollama.client import OllamaClient
+
+
+def open_client(settings: ModelSettings) -> ModelClient:
+    """Return a client for the server of these settings; raise ConfigurationError where they cannot be used."""
+    return OllamaClient(settings)

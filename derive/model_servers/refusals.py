@@ -1,0 +1,56 @@
+"""What a server says when it refuses a call: its words, and how long it wants to be left alone."""
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from derive.errors import ModelCrashed
+from derive.model_servers.access import Credentials
+from derive.model_servers.connections import Response
+from derive.model_servers.failures import FOREIGN_ERRORS
+from derive.model_servers.wire import NO_REASON, error_text, parse_received, quotable
+
+_MAX_ERROR_BYTES = 64 * 1024
+
+
+async def read_refusal(
+    response: Response, *, credentials: Credentials, within_seconds: float, sink: Callable[[bytes], object]
+) -> str:
+    """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing.
+
+    ``sink`` is given the body, without what it repeats of our credentials.
+    """
+    if encoding_of(response) is not None:
+        return NO_REASON
+    received = bytearray()
+    limit = asyncio.timeout(within_seconds)
+    try:
+        async with limit:
+            while chunk := await response.read_some():
+                received += chunk
+                if len(received) > _MAX_ERROR_BYTES:
+                    break
+    except FOREIGN_ERRORS:
+        pass
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    said = credentials.removed_from(bytes(received))
+    if said:
+        sink(said)
+    try:
+        return error_text(parse_received(said))
+    except ModelCrashed:
+        return quotable(said.decode(errors="replace")) or NO_REASON
+
+
+def retry_after_seconds(response: Response) -> float | None:
+    """Return how many seconds the server wants to be left alone; a date, and anything else, is not understood."""
+    said = response.headers.get("retry-after", "").strip()
+    return float(said) if re.fullmatch(r"[0-9]{1,6}", said) else None
+
+
+def encoding_of(response: Response) -> str | None:
+    """Return how the body is compressed; None when it is not."""
+    encoding: str = response.headers.get("content-encoding", "").strip().lower()
+    return None if encoding in ("", "identity") else encoding
