@@ -114,6 +114,19 @@ def test_a_page_ends_where_it_looked_at_enough_rows_and_says_so(
     assert [one.stopped for one in pages] == [True, True, True, True, False]
 
 
+@pytest.mark.parametrize("down", [True, False])
+def test_a_page_that_is_full_did_not_stop_though_its_next_row_is_the_last_that_was_found(
+    events: list[JobEvent], down: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyset, "LOOK_AT", 10)
+    walked = events if down else events[::-1]
+    found = sum(one.actor == "ada" for one in walked[:10])
+    walk = walk_of(actor="ada")
+    for rows, stopped in ((found - 1, False), (found, True)):
+        page = walk.page(rows=rows) if down else walk.page(newer="0", rows=rows)
+        assert (len(page.keys), page.stopped) == (rows, stopped)
+
+
 def test_what_is_common_is_found_without_looking_further(
     events: list[JobEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:

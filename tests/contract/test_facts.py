@@ -133,10 +133,14 @@ BAD_FACTS: list[tuple[str, Any]] = [
     ("no verdict", [{**GOOD, "verdict": None}]),
     ("no rule", [{**GOOD, "proof": None}]),
     ("no count", [{**GOOD, "occurrences": None}]),
+    ("a count below 0", [{**GOOD, "occurrences": -1}]),
     ("a confidence above 100", [{**GOOD, "confidence": 100.5}]),
+    ("a confidence below 0", [{**GOOD, "confidence": -0.5}]),
     ("an offset that is no number", [{**GOOD, "quote_start": "here"}]),
     ("an end before the start", [{**GOOD, "quote_start": 5, "quote_end": 4}]),
     ("offsets without their item", [{**GOOD, "evidence_id": None}]),
+    ("a start below 0", [{**GOOD, "quote_start": -1}]),
+    ("an end without its item", [{**GOOD, "evidence_id": None, "quote_start": None}]),
     ("an item without offsets", [{**GOOD, "quote_end": None}]),
     ("a reason that is too long", [{**GOOD, "why": "x" * 1001}]),
 ]
@@ -172,6 +176,10 @@ def test_ten_thousand_facts_are_stored_and_one_more_is_refused(queue: JobQueue) 
     claim = claimed(queue, **LUKE)
     with pytest.raises(BadArgument, match="10000"):
         queue.complete(success(claim, facts=many))
+    of_nobody = success(claim).model_copy(update={"run_id": uuid4()})
+    with pytest.raises(BadArgument, match="10000"):
+        queue.complete(of_nobody.model_copy(update={"facts": many}))
+    assert not queue.complete(of_nobody.model_copy(update={"facts": many[:-1]})).accepted
     assert queue.complete(success(claim, facts=many[:-1])).accepted
     assert Fact.objects.count() == 10_000
 

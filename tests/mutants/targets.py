@@ -67,6 +67,7 @@ _RETENTION = "tests/contract/test_retention.py"
 _MODELS = "tests/contract/test_models.py"
 _MODEL_CHOICE = "tests/contract/test_model_choice.py"
 _ADMITTED_FACTS = "tests/contract/test_admitted_facts.py"
+_FACT_SETTLING = "tests/contract/test_fact_settling.py"
 _COMPLETING_TOGETHER = "tests/contract/test_completing_together.py"
 _ROLL_UP = "tests/contract/test_roll_up.py"
 _ROLL_UP_EDGES = "tests/contract/test_roll_up_edges.py"
@@ -78,7 +79,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_claim_next_job": (_CLAIM, _MODELS, _MODEL_CHOICE, _LOCKS),
     "usp_complete_job": (_COMPLETION, _LOCKS),
     "usp_complete_jobs": (_COMPLETING_TOGETHER,),
-    "usp_rebuild_facts": (_FACTS, _ADMITTED_FACTS),
+    "usp_rebuild_facts": (_FACTS, _FACT_SETTLING, _ADMITTED_FACTS),
     "usp_set_model": (_MODELS,),
     "usp_release_job": (_LEASES, _LOCKS),
     "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),

@@ -7,7 +7,7 @@ import pytest
 from derive.evidence.contracts import EvidenceBundle
 from derive.facts.judging import Judged, judge_facts
 from derive.facts.rules import FactRules
-from derive.interrogations.grounding import cited_facts
+from derive.interrogations.grounding import Grounds, QuotePlace, cited_facts
 from derive.interrogations.report import Detail
 from tests.unit.evidence_samples import bundle_of, fact
 
@@ -117,3 +117,17 @@ def test_a_quote_whose_white_space_alone_differs_is_no_folded_one() -> None:
 def test_of_quotes_that_do_not_stand_where_they_should_the_first_twenty_are_looked_for_elsewhere() -> None:
     told = [problem.endswith("which is not cited") for _, problem, _ in problems([fact("Leia is", "a")] * 22)]
     assert told == [True] * 20 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("quote", "place"),
+    [
+        ("Luke was", (2, 11, 2)),
+        ("was born", (8, 18, 1)),
+        ("born", (14, 18, 1)),
+        ("was here", (27, 37, 1)),
+    ],
+)
+def test_a_place_is_counted_in_the_text_as_it_stands(quote: str, place: tuple[int, int, int]) -> None:
+    grounds = Grounds(bundle_of(a="  Luke  was \n born. \tLuke  was   here"))
+    assert grounds.place_of(fact(quote, "a"), ()) == QuotePlace("a", *place)
