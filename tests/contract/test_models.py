@@ -14,7 +14,7 @@ from derive.queue import JobQueue
 from derive.sql import procedures
 from tests.contract.scenes import ACTOR, WORKER, at_once, claim_one, failure, pass_time, queued, run_of, said
 from tests.contract.servers import hints, server, taken
-from tests.contract.sessions import a_session
+from tests.contract.sessions import IMPATIENT_MS, a_session
 
 
 def test_a_claim_for_a_server_is_of_one_model(queue: JobQueue) -> None:
@@ -151,6 +151,19 @@ def test_a_pause_keeps_who_when_and_why_until_it_ends(queue: JobQueue) -> None:
         ("model_paused", ACTOR, "maintenance", None),
         ("model_resumed", ACTOR, "done", None),
     ]
+
+
+def test_what_one_model_has_already_is_news_of_another(queue: JobQueue) -> None:
+    assert queue.pause_model("a", actor=ACTOR)
+    assert queue.pause_model("b", actor=ACTOR)
+    assert [event for event, *_ in events_of("b")] == ["model_paused"]
+
+
+def test_a_change_of_a_model_waits_for_claims_under_way(queue: JobQueue) -> None:
+    queued(queue)
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
+        other.call(procedures.CLAIM_NEXT_JOB, worker_id=WORKER)
+        assert session.has_to_wait(procedures.SET_MODEL, model="b", actor=ACTOR, paused=True)
 
 
 def test_limits_that_are_given_change_the_others_stay_and_all_is_on_record(queue: JobQueue) -> None:

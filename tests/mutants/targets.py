@@ -69,6 +69,7 @@ _MODEL_CHOICE = "tests/contract/test_model_choice.py"
 _ADMITTED_FACTS = "tests/contract/test_admitted_facts.py"
 _FACT_SETTLING = "tests/contract/test_fact_settling.py"
 _COMPLETING_TOGETHER = "tests/contract/test_completing_together.py"
+_COMPLETING_LOCKS = "tests/contract/test_completing_locks.py"
 _ROLL_UP = "tests/contract/test_roll_up.py"
 _ROLL_UP_EDGES = "tests/contract/test_roll_up_edges.py"
 _SEALING = "tests/contract/test_sealing.py"
@@ -78,7 +79,11 @@ _TSQL_LOCKS = "tests/unit/test_sqlserver_locks.py"
 _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_claim_next_job": (_CLAIM, _MODELS, _MODEL_CHOICE, _LOCKS),
     "usp_complete_job": (_COMPLETION, _LOCKS),
-    "usp_complete_jobs": (_COMPLETING_TOGETHER,),
+    "usp_complete_jobs": (
+        _COMPLETING_TOGETHER,
+        _COMPLETING_LOCKS,
+        f"{_FACTS}::test_completions_in_one_call_hold_no_entity_while_they_wait_for_one_before_it",
+    ),
     "usp_rebuild_facts": (_FACTS, _FACT_SETTLING, _ADMITTED_FACTS),
     "usp_set_model": (_MODELS,),
     "usp_release_job": (_LEASES, _LOCKS),

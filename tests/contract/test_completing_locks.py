@@ -1,0 +1,56 @@
+"""What a call that hands in several completions locks, and in which order."""
+
+import json
+from typing import Any
+
+from derive.contracts import Claim
+from derive.models import JobEvent
+from derive.queue import JobQueue
+from derive.sql import procedures
+from tests.contract.scenes import WORKER, queued
+from tests.contract.sessions import IMPATIENT_MS, a_session, is_free, waiting
+from tests.contract.test_facts import LUKE, a_fact, completing
+
+
+def three_claims(queue: JobQueue) -> list[Claim]:
+    for _ in range(3):
+        queued(queue, **LUKE)
+    return queue.claim(WORKER, max_jobs=3)
+
+
+def together(*completions: dict[str, Any]) -> dict[str, str]:
+    return {"outcomes_json": json.dumps(completions, default=str)}
+
+
+def without_facts(claim: Claim) -> dict[str, Any]:
+    return {**completing(claim), "facts_json": None}
+
+
+def test_completions_in_one_call_lock_every_job_first_in_the_order_of_their_numbers(queue: JobQueue) -> None:
+    first, second, beside = three_claims(queue)
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
+        other.hold(second)
+        both = together(completing(second, a_fact()), completing(first, a_fact()))
+        with waiting(procedures.COMPLETE_JOBS, **both):
+            locked = not is_free(first)
+            has_entity = session.has_to_wait(procedures.COMPLETE_JOB, **completing(beside, a_fact()))
+            session.roll_back()
+            other.roll_back()
+    assert (locked, has_entity) == (True, False)
+
+
+def test_completions_without_facts_wait_for_no_entity(queue: JobQueue) -> None:
+    first, second, beside = three_claims(queue)
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
+        other.call(procedures.COMPLETE_JOB, **completing(beside, a_fact()))
+        both = together(without_facts(first), without_facts(second))
+        assert not session.has_to_wait(procedures.COMPLETE_JOBS, **both)
+
+
+def test_completions_in_one_call_are_told_in_the_order_of_the_jobs_numbers(queue: JobQueue) -> None:
+    claims = three_claims(queue)
+    with a_session() as session:
+        session.call(procedures.COMPLETE_JOBS, **together(*map(without_facts, reversed(claims))))
+        session.commit()
+    told = JobEvent.objects.filter(event="completed").order_by("event_seq").values_list("job_id", flat=True)
+    assert list(told) == [claim.job_id for claim in claims]
