@@ -201,6 +201,13 @@ def test_a_key_fits_its_column_in_utf_16_code_units() -> None:
     assert fact_of(BORN | {"fact_key": "  "}).fact_key is None
 
 
+def test_a_reason_fits_its_column() -> None:
+    name = "m" * 1_200
+    rules = FactRules({("facts", "*"): {name: FieldProof(), "n": FieldProof()}})
+    fact = fact_of({name: "9 m", "n": "9 m", "quote": "1.72 m tall", "evidence_ids": ["a"]}, rules=rules)
+    assert fact.why == "m" * 1_000
+
+
 def judged(terms: Terms, *found: dict[str, Any]) -> Any:
     schema = json.dumps({"type": "object"})
     return definition(output_schema_json=schema).validate(answer(*found), BUNDLE, terms=terms)
