@@ -26,10 +26,13 @@ from derive.lake_stores.urls import open_store
 
 MANIFEST_NAME = "manifest.json"
 RESPONSE_STREAM_NAME = "response.ndjson"
+SSE_RESPONSE_STREAM_NAME = "response.sse"
+"""The answer as it came, from a server of Ollama's protocol or of the OpenAI-compatible one."""
 
 ARTIFACTS: Mapping[str, tuple[str, str]] = {
     "request.json": ("request_json", "application/json"),
     RESPONSE_STREAM_NAME: ("response_stream", "application/x-ndjson"),
+    SSE_RESPONSE_STREAM_NAME: ("response_stream", "text/event-stream"),
     "response.json": ("response_json", "application/json"),
     "evidence.json": ("evidence_bundle", "application/json"),
     "prompt.txt": ("prompt_text", "text/plain; charset=utf-8"),

@@ -1,10 +1,11 @@
 """The client of a model server, by the protocol that its settings name."""
 
 from derive.model_servers.client import ModelClient
-from derive.model_servers.settings import ModelSettings
+from derive.model_servers.settings import ModelSettings, Protocol
 from derive.ollama.client import OllamaClient
+from derive.openai_api.client import OpenAIClient
 
 
 def open_client(settings: ModelSettings) -> ModelClient:
     """Return a client for the server of these settings; raise ConfigurationError where they cannot be used."""
-    return OllamaClient(settings)
+    return OpenAIClient(settings) if settings.protocol is Protocol.OPENAI else OllamaClient(settings)

@@ -36,15 +36,17 @@ from derive.model_servers.names import ServerNames
 from derive.model_servers.wire import quotable
 
 _PROMPT_TOO_LONG = re.compile(
-    r"prompt (is )?too long|input (is )?too long|input length|exceed\w*\b.{0,80}\bcontext|context\b.{0,80}\bexceed",
+    r"prompt (is )?too long|input (is )?too long|input length|exceed\w*\b.{0,80}\bcontext|context\b.{0,80}\bexceed"
+    r"|maximum context length|maximum model length",
     re.IGNORECASE,
 )
 """Ollama: 'the input length exceeds the context length', 'prompt too long; exceeded max context length by 9 tokens';
-its llama.cpp runner: 'request (9 tokens) exceeds the available context size (8 tokens)'."""
+its llama.cpp runner: 'request (9 tokens) exceeds the available context size (8 tokens)'. vLLM: 'This model's maximum
+context length is 4096 tokens. However, you requested 5000 tokens'."""
 
 _SCHEMA_REFUSED = re.compile(
     r"initiali[sz]e samplers|(pars|creat|compil|load)\w*\b.{0,80}\bgrammar|grammar\b.{0,40}\b(error|fail|invalid)"
-    r"|json.?schema|invalid format|vocabulary required for format",
+    r"|json.?schema|invalid format|vocabulary required for format|response_format",
     re.IGNORECASE,
 )
 """Ollama: 'invalid JSON schema in format', 'invalid format: …; expected "json" or a valid JSON Schema object'; its

@@ -12,6 +12,8 @@ from derive.errors import InvalidInput, ModelCrashed
 
 MAX_QUOTED_CHARACTERS = 300
 NO_REASON = "no reason given"
+_MESSAGE_MEMBERS = ("error", "message", "detail")
+"""Where servers put what they have to say; the first is Ollama's and OpenAI's, the last FastAPI's."""
 _MAX_WRAPPINGS = 4
 _USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s]*@")
 
@@ -36,7 +38,7 @@ def error_text(answer: Any) -> str:
     """
     shown = NO_REASON
     for _ in range(_MAX_WRAPPINGS):
-        error = answer.get("error") if isinstance(answer, dict) else None
+        error = next(filter(None, map(answer.get, _MESSAGE_MEMBERS)), None) if isinstance(answer, dict) else None
         if isinstance(error, dict):
             error = error.get("message")
         if not isinstance(error, str) or not error.strip():

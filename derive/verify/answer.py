@@ -12,8 +12,11 @@ from derive.errors import ConfigurationError, RunError, UnsupportedOutput
 from derive.evidence.contracts import EvidenceBundle
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Definition, Validation
+from derive.lake import RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME
 from derive.model_servers.chat import ChatAnswer
+from derive.model_servers.stream import AnswerAssembler
 from derive.ollama.stream import NdjsonAssembler
+from derive.openai_api.stream import SseAssembler
 from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, member, read_json, read_object
 from derive.verify.facts import check_facts
@@ -32,16 +35,17 @@ def check_response(
 
     Return the answer when it is whole and can be believed.
     """
-    stream, stored = files.get("response.ndjson"), files.get("response.json")
-    answer = _answer_in(stream, must_be_whole=state.succeeded, findings=findings) if stream is not None else None
+    name = next((one for one in (RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME) if one in files), None)
+    stored = files.get("response.json")
+    answer = None
+    if name is not None:
+        answer = _answer_in(files[name], name=name, must_be_whole=state.succeeded, findings=findings)
     if stored is not None:
         if answer is None:
             # One line that ends the answer is an answer too.
             answer = _answer_in(stored, name="response.json", must_be_whole=True, findings=findings)
         elif not _same_json(answer.response_json, stored):
-            findings.add(
-                "response.json", Check.RESPONSE, "put together again from response.ndjson, the answer is another"
-            )
+            findings.add("response.json", Check.RESPONSE, f"put together again from {name}, the answer is another")
             return None
     if answer is None or not answer.response_json:
         return None
@@ -49,12 +53,11 @@ def check_response(
     return answer
 
 
-def _answer_in(
-    data: bytes, *, must_be_whole: bool, findings: Findings, name: str = "response.ndjson"
-) -> ChatAnswer | None:
-    assembler = NdjsonAssembler(max_answer_bytes=len(data) + 1)
+def _answer_in(data: bytes, *, name: str, must_be_whole: bool, findings: Findings) -> ChatAnswer | None:
+    is_sse = name == SSE_RESPONSE_STREAM_NAME or (name == "response.json" and _has_choices(data))
+    assembler: AnswerAssembler = (SseAssembler if is_sse else NdjsonAssembler)(max_answer_bytes=len(data) + 1)
     try:
-        assembler.feed(compact(data))
+        assembler.feed(data if is_sse else compact(data))
         return assembler.finish()
     except RunError as error:
         if must_be_whole and not assembler.is_done:
@@ -63,6 +66,13 @@ def _answer_in(
         with contextlib.suppress(RunError):
             return assembler.so_far()
         return None
+
+
+def _has_choices(data: bytes) -> bool:
+    """Whether an answer in one piece is of the OpenAI-compatible protocol."""
+    with contextlib.suppress(NotJson):
+        return member(read_json(data), "choices") is not None
+    return False
 
 
 def _same_json(one: bytes, other: bytes) -> bool:

@@ -17,12 +17,8 @@ from derive.model_servers.models import split_model
 from derive.strict_types import parse_json
 from derive.verify.contents import NotJson, first_difference, member, read_object
 from derive.verify.findings import Check, Findings
+from derive.verify.request_shapes import shape_of
 from derive.verify.stored import RunState, StoredRun
-
-_FIXED = {"stream": True, "truncate": False, "shift": False}
-"""What every request says, so that no default of the server decides."""
-_THINK = ("false", "true", '"low"')
-"""What ``think`` says, by the model."""
 
 _BEFORE_MESSAGES = re.compile(rb'\{"model":"[^"\\\x00-\x1f]*","messages":')
 _MOST_REMEMBERED_BYTES = 65_536
@@ -151,16 +147,14 @@ def check_request(
     wrong = []
     if prompts and not has_prompt:
         wrong.append("its message is not the prompt")
-    if _model_of(request) != (run.model_name, run.model_tag):
+    shape = shape_of(request)
+    if shape.model(request) != (run.model_name, run.model_tag):
         wrong.append(f"its model is not the run's ({run.model_name}:{run.model_tag})")
-    if member(request, "options") != _options_of(run):
+    if shape.options(request) != shape.sent_of(_options_of(run)):
         wrong.append("its options are not the run's options_json")
     if definition is not None and schema_json != definition.plain_schema_json:
         wrong.append("its format is not the definition's schema")
-    if any(member(request, name) is not value for name, value in _FIXED.items()):
-        wrong.append(f"it does not say {json.dumps(_FIXED)}")
-    if json.dumps(member(request, "think")) not in _THINK:
-        wrong.append(f"its think is not one of {', '.join(_THINK)}")
+    wrong += shape.wrong_in(request)
     for what in wrong:
         findings.add("request.json", Check.REQUEST, what)
     return request
@@ -200,7 +194,7 @@ def _without_message(data: bytes, prompt: str) -> bytes | None:
 def _request(data: bytes) -> tuple[Any, str]:
     """Return a request and its format as JSON; raise NotJson."""
     request = read_object(data)
-    return request, json.dumps(member(request, "format"))
+    return request, json.dumps(shape_of(request).schema(request))
 
 
 def _remembered(read: "_lru_cache_wrapper[_T]", data: bytes) -> _T:
@@ -220,10 +214,12 @@ def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, 
         return
     if digest != run.model_digest:
         findings.add("model.json", Check.MODEL, f"its digest is not the run's ({run.model_digest})")
-    asked = _model_of(request) if request is not None else (run.model_name, run.model_tag)
-    if not isinstance(model, str) or split_model(model) != asked:
+    shape = shape_of(request)
+    asked = shape.model(request) if request is not None else (run.model_name, run.model_tag)
+    if not isinstance(model, str) or asked not in (split_model(model), (model, None)):
         findings.add("model.json", Check.MODEL, "its model is not the one that was asked")
-    if json.loads(options) != (member(request, "options") if request is not None else _options_of(run)):
+    sent = shape.options(request) if request is not None else _options_of(run)
+    if sent != (shape.sent_of(json.loads(options)) if request is not None else json.loads(options)):
         findings.add("model.json", Check.MODEL, "its options are not those that were sent")
 
 
@@ -232,11 +228,6 @@ def _snapshot(data: bytes) -> tuple[Any, Any, str]:
     """Return model, digest and options (as JSON) of a snapshot, the same in run after run; raise NotJson."""
     value = read_object(data)
     return member(value, "model"), member(value, "digest"), json.dumps(member(value, "options"))
-
-
-def _model_of(request: Any) -> tuple[str, str] | None:
-    model = member(request, "model")
-    return split_model(model) if isinstance(model, str) else None
 
 
 def _options_of(run: StoredRun) -> Any:

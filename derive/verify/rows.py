@@ -21,7 +21,8 @@ from derive.lake_stores.store import Entry
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import RunState, StoredArtifact, StoredRun, types_that_must_be
 
-_NAME_OF = {artifact_type: name for name, (artifact_type, _) in ARTIFACTS.items()}
+_NAME_OF = {artifact_type: name for name, (artifact_type, _) in reversed(list(ARTIFACTS.items()))}
+"""The first name of each type: an answer's stream has one by each protocol."""
 _MANIFEST_TYPE = ARTIFACTS[MANIFEST_NAME][0]
 _COMPARED = ("artifact_type", "media_type", "byte_count", "content_sha256")
 _compared = attrgetter(*_COMPARED)
@@ -100,7 +101,9 @@ def _end_of(run: StoredRun) -> str:
 
 
 def _name_of(row: StoredArtifact) -> str:
-    return _NAME_OF.get(row.artifact_type) or row.lake_uri.rpartition("/")[2]
+    name = row.lake_uri.rpartition("/")[2]
+    is_one_of_its_type = name in ARTIFACTS and ARTIFACTS[name][0] == row.artifact_type
+    return name if is_one_of_its_type else _NAME_OF.get(row.artifact_type) or name
 
 
 def open_run_folder(run: StoredRun, lake: Lake) -> OpenFolder:
@@ -191,7 +194,8 @@ def _find_missing_rows(
     findings: Findings,
 ) -> None:
     listed = {file.name for file in manifest.files} if manifest else set()
-    must_be = {_NAME_OF[artifact_type] for artifact_type in types_that_must_be(run, state)}
+    types = {ARTIFACTS[name][0] for name in rows if name in ARTIFACTS}
+    must_be = {_NAME_OF[artifact_type] for artifact_type in types_that_must_be(run, state) - types}
     for name in sorted((listed | must_be) - rows.keys()):
         why = "is in the manifest" if name in listed else f"must be there after a run that ended {_end_of(run)}"
         findings.add(name, Check.ROW, f"{why} and has no artifact row")

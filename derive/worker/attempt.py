@@ -160,7 +160,9 @@ async def _know_snapshot(question: Question, tools: Tools, record: RunRecord) ->
 
 
 async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswer:
-    with spans.chat(question.request, base_url=tools.client.shown_base_url) as tell:
+    with spans.chat(
+        question.request, base_url=tools.client.shown_base_url, provider=tools.sources.ollama.protocol.value
+    ) as tell:
         try:
             answer = await tools.client.chat(
                 question.body,

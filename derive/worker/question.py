@@ -19,9 +19,10 @@ from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits, mak
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Correction, Definition, Validation, correction_after
 from derive.interrogations.registry import Interrogation, Registry
+from derive.lake import RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME
 from derive.model_servers.chat import ChatOptions, ChatRequest
 from derive.model_servers.models import ModelSnapshot
-from derive.model_servers.settings import ModelSettings
+from derive.model_servers.settings import ModelSettings, Protocol
 from derive.strict_types import check_json_object, parse_json
 from derive.worker.previous_runs import PreviousRuns
 from derive.worker.run_record import RunRecord
@@ -114,7 +115,7 @@ def prepare_question(
         previous.options if previous else ChatOptions.from_settings(own),
         prompt_tokens=estimate.expected,
     )
-    record.know_model(model)
+    record.know_model(model, has_tags=sources.ollama.protocol is Protocol.OLLAMA)
     record.know(options_json=options.to_json(), ollama_base_url=sources.ollama.base_url)
 
     request = ChatRequest(
@@ -126,7 +127,7 @@ def prepare_question(
     )
     body = body_of(request)
     record.add_file("request.json", body)
-    record.open_stream()
+    record.open_stream(SSE_RESPONSE_STREAM_NAME if sources.ollama.protocol is Protocol.OPENAI else RESPONSE_STREAM_NAME)
     return Question(
         definition=definition,
         output_model=interrogation.output_model if interrogation else None,

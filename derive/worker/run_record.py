@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 _rng = Random()  # noqa: S311 - spreads retries, guards nothing
 
 MAX_ERROR_CHARS = 2000
-STREAM = "response.ndjson"
 
 try:
     HOLOCRON_VERSION = version("holocron")
@@ -56,9 +55,9 @@ class RunRecord:
         """Keep facts for ``llm.run``, by the names of RunFacts; a later one replaces an earlier one."""
         self._facts.update(facts)
 
-    def know_model(self, model: str) -> None:
-        """Keep the model's name and tag; a model without a tag is ``latest``, as in Ollama."""
-        name, tag = split_model(model)
+    def know_model(self, model: str, *, has_tags: bool) -> None:
+        """Keep the model's name and, where the server's models have tags, its tag: without one it is ``latest``."""
+        name, tag = split_model(model) if has_tags else (model, None)
         self.know(model_name=name, model_tag=tag)
 
     def know_answer(self, answer: ChatAnswer) -> None:
@@ -71,10 +70,10 @@ class RunRecord:
             output_tokens=answer.metrics.eval_count,
         )
 
-    def open_stream(self) -> None:
-        """Create the file for the answer's bytes, before a slot waits for it."""
+    def open_stream(self, name: str) -> None:
+        """Create the file of this name for the answer's bytes, before a slot waits for it."""
         self.abandon()
-        self._spool = self._lake.spool(self._folder, STREAM)
+        self._spool = self._lake.spool(self._folder, name)
 
     def take_bytes(self, chunk: bytes) -> None:
         """Store bytes of the answer as they arrive; raise LakeUnavailable when the lake accepts no more."""

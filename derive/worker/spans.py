@@ -76,12 +76,12 @@ def step(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def chat(request: ChatRequest, *, base_url: str) -> Iterator[Callable[[ChatAnswer], None]]:
+def chat(request: ChatRequest, *, base_url: str, provider: str) -> Iterator[Callable[[ChatAnswer], None]]:
     """Trace the model's call; yields the function that records the answer."""
     address = urlsplit(base_url)
     known: dict[str, str | int | float] = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "ollama",
+        "gen_ai.provider.name": provider,
         "gen_ai.request.model": request.model,
         "server.address": address.hostname or "",
         "server.port": address.port or (443 if address.scheme == "https" else 80),

@@ -55,7 +55,8 @@ EMBEDDING: dict[str, Any] = {"capabilities": ["embedding"]}
 
 def default_content(request: dict[str, Any]) -> str:
     """Return an answer that obeys the request's ``format``: no facts, where facts are asked for."""
-    schema = request.get("format")
+    asked = request.get("response_format")
+    schema = asked["json_schema"]["schema"] if asked else request.get("format")
     if not isinstance(schema, dict):
         return "{}" if schema == "json" else "Understood."
     return json.dumps(smallest(schema, schema))

@@ -5,9 +5,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from derive.demo.ollama_wire import Exchange, chat_line, ndjson, split
+from derive.demo.ollama_wire import Exchange, chat_line, split
+from tests.fake_ollama import openai_wire
 from tests.fake_ollama.answers import CREATED_AT, METRICS, MODEL, default_content, facts_content
 from tests.fake_ollama.gate import Gate
+from tests.fake_ollama.openai_wire import error_of, speaks_openai, wire_bytes
 
 HUGE = 64 * 1024
 Behaviour = Callable[[Exchange], Awaitable[None]]
@@ -38,12 +40,12 @@ def answer(
             return
         exchange.head(200, headers)
         if thinking:
-            exchange.line(piece_line("", model=end["model"], thinking=thinking))
+            say(exchange, piece_line("", model=end["model"], thinking=thinking))
         for number, piece in enumerate(split(text, pieces)):
-            exchange.line(piece_line(piece, model=end["model"]))
+            say(exchange, piece_line(piece, model=end["model"]))
             if number == 0 and gate is not None:
                 await gate.wait()
-        exchange.line(end)
+        say(exchange, end)
         exchange.end()
 
     return behave
@@ -55,7 +57,24 @@ def status(
     """A refusal: Ollama's error object, or any body."""
 
     async def behave(exchange: Exchange) -> None:
-        exchange.whole(code, json.dumps({"error": error or "broken"}).encode() if body is None else body, headers)
+        said: object = error or "broken"
+        refusal = {"error": error_of(said) if speaks_openai(exchange) else said}
+        exchange.whole(code, json.dumps(refusal).encode() if body is None else body, headers)
+
+    return behave
+
+
+def say(exchange: Exchange, record: dict[str, Any]) -> None:
+    """Send one line of Ollama's stream, in the protocol that was asked in."""
+    exchange.chunk(wire_bytes(exchange, record))
+
+
+def in_one_piece(content: str = '{"facts": []}') -> Behaviour:
+    """A whole answer that is not streamed."""
+
+    async def behave(exchange: Exchange) -> None:
+        whole = final_line() | {"message": {"role": "assistant", "content": content}}
+        exchange.json(openai_wire.in_one_piece(content, final_line()) if speaks_openai(exchange) else whole)
 
     return behave
 
@@ -117,7 +136,7 @@ def lines(*records: dict[str, Any] | bytes, ends: bool = True) -> Behaviour:
             if isinstance(record, bytes):
                 exchange.chunk(record)
             else:
-                exchange.line(record)
+                say(exchange, record)
         if ends:
             exchange.end()
         else:
@@ -197,7 +216,7 @@ def endless() -> Behaviour:
 
     async def behave(exchange: Exchange) -> None:
         exchange.head()
-        piece = ndjson(piece_line("and "))
+        piece = wire_bytes(exchange, piece_line("and "))
         while True:
             exchange.chunk(piece * 100)
             await exchange.drain()
@@ -237,8 +256,8 @@ def stays_open() -> Behaviour:
 
     async def behave(exchange: Exchange) -> None:
         exchange.head()
-        exchange.line(piece_line('{"facts": []}'))
-        exchange.line(final_line())
+        say(exchange, piece_line('{"facts": []}'))
+        say(exchange, final_line())
         await Gate().wait()
 
     return behave
@@ -266,7 +285,7 @@ def closed_before_headers() -> Behaviour:
 def reset_after_headers(gate: Gate | None = None) -> Behaviour:
     async def behave(exchange: Exchange) -> None:
         exchange.head()
-        exchange.line(piece_line('{"fac'))
+        say(exchange, piece_line('{"fac'))
         if gate is not None:
             await gate.wait()
         exchange.reset()

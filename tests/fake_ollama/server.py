@@ -14,14 +14,16 @@ from derive.demo.ollama_wire import LAST_CHUNK, Connection, Exchange, ReceivedRe
 from tests.fake_ollama import behaviours
 from tests.fake_ollama.answers import DIGEST, METRICS, MODEL, SHOW, VERSION
 from tests.fake_ollama.behaviours import Behaviour
+from tests.fake_ollama.openai_wire import CHAT_PATH, MODELS_PATH, error_of, listing, sse
 
 DEADLINE_SECONDS = 10
+CHAT_PATHS = ("/api/chat", CHAT_PATH)
 
 
 class FakeOllama(OllamaServer):
-    """A server on 127.0.0.1 that records what it is asked.
+    """A server on 127.0.0.1 that records what it is asked, in Ollama's protocol and the OpenAI-compatible one.
 
-    With ``latency_ms`` every unscripted ``/api/chat`` is answered that much later out of bytes made beforehand,
+    With ``latency_ms`` every unscripted question is answered that much later out of bytes made beforehand,
     ``slots`` at a time, the others waiting: cheap enough to stand beside what is measured.
     """
 
@@ -50,9 +52,13 @@ class FakeOllama(OllamaServer):
         self._records = records
         self._latency_seconds = None if latency_ms is None else latency_ms / 1000
         self._free_slots = slots
-        self._waiting: deque[Connection] = deque()
+        self._waiting: deque[tuple[Connection, bytes]] = deque()
         self._timers: dict[Connection, asyncio.TimerHandle] = {}
-        self._prepared = prepare(content, model=next(iter(self.models), MODEL), pieces=pieces)
+        model = next(iter(self.models), MODEL)
+        self._prepared = {
+            "/api/chat": prepare(content, model=model, pieces=pieces),
+            CHAT_PATH: prepare(content, model=model, pieces=pieces, wire=sse),
+        }
         self._next: deque[Behaviour] = deque()
         self._always: dict[str, Behaviour] = {}
         self._num_ctx = 4096
@@ -64,22 +70,23 @@ class FakeOllama(OllamaServer):
 
     @property
     def chats(self) -> list[ReceivedRequest]:
-        """The requests of ``/api/chat``, in order."""
-        return [request for request in self.requests if request.path == "/api/chat"]
+        """The questions, in order, in whichever protocol they came."""
+        return [request for request in self.requests if request.path in CHAT_PATHS]
 
     def count(self, path: str) -> int:
         return sum(request.path == path for request in self.requests)
 
     def next(self, *scripted: Behaviour) -> None:
-        """Script the next calls of ``/api/chat``, one each."""
+        """Script the next questions, one each."""
         self._next.extend(scripted)
 
-    def always(self, behaviour: Behaviour | None, *, path: str = "/api/chat") -> None:
-        """Answer every call of the path so, but for those scripted; None: properly again."""
-        if behaviour is None:
-            self._always.pop(path, None)
-        else:
-            self._always[path] = behaviour
+    def always(self, behaviour: Behaviour | None, *, path: str | None = None) -> None:
+        """Answer every call of the path (None: every question) so, but for those scripted; None: properly again."""
+        for one in CHAT_PATHS if path is None else (path,):
+            if behaviour is None:
+                self._always.pop(one, None)
+            else:
+                self._always[one] = behaviour
 
     def wait_until(self, holds: Callable[[], bool], *, seconds: float = DEADLINE_SECONDS) -> None:
         """Return as soon as the condition on this server's state holds; raise TimeoutError after the deadline."""
@@ -121,8 +128,8 @@ class FakeOllama(OllamaServer):
             with self._changed:
                 self.requests.append(request)
                 self._changed.notify_all()
-        if self._latency_seconds is not None and request.path == "/api/chat" and not (self._next or self._always):
-            self._waiting.append(connection)
+        if self._latency_seconds is not None and request.path in CHAT_PATHS and not (self._next or self._always):
+            self._waiting.append((connection, self._prepared[request.path]))
             self._fill_slots()
             return
         super().received(connection, request)
@@ -130,15 +137,17 @@ class FakeOllama(OllamaServer):
     def _fill_slots(self) -> None:
         assert self._latency_seconds is not None
         while self._free_slots and self._waiting:
-            connection = self._waiting.popleft()
+            connection, answer = self._waiting.popleft()
             if connection.is_open:
                 self._free_slots -= 1
                 loop = asyncio.get_running_loop()
-                self._timers[connection] = loop.call_later(self._latency_seconds, self._send_prepared, connection)
+                self._timers[connection] = loop.call_later(
+                    self._latency_seconds, self._send_prepared, connection, answer
+                )
 
-    def _send_prepared(self, connection: Connection) -> None:
+    def _send_prepared(self, connection: Connection, answer: bytes) -> None:
         del self._timers[connection]
-        connection.transport.write(self._prepared)
+        connection.transport.write(answer)
         self._free_slot()
         connection.answered()
 
@@ -149,12 +158,25 @@ class FakeOllama(OllamaServer):
     @override
     async def answer(self, exchange: Exchange) -> None:
         path = exchange.request.path
-        if path == "/api/chat" and self._next:
+        if path in CHAT_PATHS and self._next:
             await self._next.popleft()(exchange)
         elif path in self._always:
             await self._always[path](exchange)
+        elif path == MODELS_PATH:
+            exchange.json(listing(list(self.models)))
+        elif path == CHAT_PATH:
+            await self._chat_by_openai(exchange)
         else:
             await super().answer(exchange)
+
+    async def _chat_by_openai(self, exchange: Exchange) -> None:
+        request = exchange.request.json
+        if self.show(request.get("model", "")) is None:
+            exchange.json({"error": error_of(f"The model `{request.get('model')}` does not exist.")}, status=404)
+        elif "messages" not in request:
+            exchange.json({"error": error_of("messages is required")}, status=400)
+        else:
+            await behaviours.answer()(exchange)
 
     @override
     def tags(self) -> list[dict[str, Any]]:
@@ -176,9 +198,9 @@ class FakeOllama(OllamaServer):
         await behaviours.by_what_it_is(show)(exchange)
 
 
-def prepare(content: str, *, model: str, pieces: int) -> bytes:
+def prepare(content: str, *, model: str, pieces: int, wire: Callable[[dict[str, Any]], bytes] = ndjson) -> bytes:
     """Return a whole streamed answer, HTTP and all."""
     sent = [behaviours.piece_line(piece, model=model) for piece in split(content, pieces)]
     sent.append(behaviours.final_line(model=model) | METRICS)
-    body = b"".join(chunk(ndjson(line)) for line in sent) + LAST_CHUNK
+    body = b"".join(chunk(wire(line)) for line in sent) + LAST_CHUNK
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n" + body

@@ -13,7 +13,7 @@ from django.db import connection
 from derive.contracts import JobInput
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
-from derive.model_servers.settings import ModelSettings
+from derive.model_servers.settings import ModelSettings, Protocol
 from derive.models import Artifact, Interrogation, Job, Run
 from derive.queue import JobQueue
 from derive.verify.checkers import Checkers
@@ -44,6 +44,7 @@ class Scene:
 
     root: Path
     fake: FakeOllama
+    protocol: Protocol = Protocol.OLLAMA
     lake: Lake = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,7 +66,7 @@ class Scene:
                 max_jobs=runs or max(1, len(scripted)),
                 started_utc=started_now(),
             ),
-            ollama=ModelSettings(base_url=self.fake.url, model="llama3.2"),
+            ollama=ModelSettings(base_url=self.fake.url, model="llama3.2", protocol=self.protocol),
             lake_url=str(self.root),
             interrogations_folder=None,
         )

@@ -75,6 +75,6 @@ class ArtifactFilter(_RecordFilter):
     columns: ClassVar = {"type": "artifact_type"}
 
     q = GuidFilter("Search", placeholder="the whole of a run id or artifact id", is_wide=True)
-    type = ChoiceFilter("Artifact", (artifact_type for artifact_type, _media_type in ARTIFACTS.values()))
+    type = ChoiceFilter("Artifact", dict.fromkeys(artifact_type for artifact_type, _media_type in ARTIFACTS.values()))
     since = MomentFilter("Recorded since", placeholder=TIMES)
     until = MomentFilter("Recorded before")

@@ -139,6 +139,7 @@ def test_the_artifacts_are_those_of_the_contract() -> None:
     assert {name: kind for name, (kind, _) in ARTIFACTS.items()} == {
         "request.json": "request_json",
         "response.ndjson": "response_stream",
+        "response.sse": "response_stream",
         "response.json": "response_json",
         "evidence.json": "evidence_bundle",
         "prompt.txt": "prompt_text",

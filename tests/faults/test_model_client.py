@@ -1,4 +1,4 @@
-"""Every way a call to Ollama can go, on a real socket: what comes back, and as which error."""
+"""Every way a call to a model server can go, on a real socket, in each protocol: what comes back, as which error."""
 
 import asyncio
 import errno
@@ -30,12 +30,16 @@ from derive.errors import (
     SchemaRefused,
     TruncatedOutput,
 )
+from derive.model_clients import open_client
 from derive.model_servers.chat import ChatAnswer, ChatOptions, ChatRequest, answer_of, check_answer
+from derive.model_servers.client import ModelClient
 from derive.model_servers.failures import FOREIGN_ERRORS, failure_of_exception
 from derive.model_servers.names import names_of
-from derive.model_servers.settings import ModelSettings
-from derive.ollama.chat import body_of
-from derive.ollama.client import OllamaClient
+from derive.model_servers.settings import ModelSettings, Protocol
+from derive.ollama import chat as ollama_chat
+from derive.ollama.stream import NdjsonAssembler
+from derive.openai_api import chat as openai_chat
+from derive.openai_api.stream import SseAssembler
 from tests.fake_ollama import Behaviour, FakeOllama, Gate, behaviours
 
 T = TypeVar("T")
@@ -58,22 +62,42 @@ class Caller:
     """A client of one fake, a call at a time, each in an event loop of its own."""
 
     fake: FakeOllama
+    protocol: Protocol = Protocol.OLLAMA
     received: bytearray = field(default_factory=bytearray)
+
+    @property
+    def is_ollama(self) -> bool:
+        return self.protocol is Protocol.OLLAMA
+
+    @property
+    def look_path(self) -> str:
+        """Where the client asks whether a model is there."""
+        return "/api/show" if self.is_ollama else "/v1/models"
+
+    @property
+    def how_to_get_model(self) -> str:
+        return "ollama pull {}" if self.is_ollama else "serve it there"
 
     def with_client(
         self,
-        use: Callable[[OllamaClient], Awaitable[T]],
+        use: Callable[[ModelClient], Awaitable[T]],
         *,
         slots: int = 4,
         base_url: str | None = None,
         **changed: Any,
     ) -> T:
         settings = ModelSettings(
-            **{"base_url": base_url or self.fake.url, "first_byte_seconds": 5, "idle_seconds": 5} | changed
+            **{
+                "base_url": base_url or self.fake.url,
+                "protocol": self.protocol,
+                "first_byte_seconds": 5,
+                "idle_seconds": 5,
+            }
+            | changed
         )
 
         async def run() -> T:
-            client = OllamaClient(settings)
+            client = open_client(settings)
             try:
                 return await use(client)
             finally:
@@ -81,11 +105,11 @@ class Caller:
 
         return asyncio.run(run())
 
-    async def ask(self, client: OllamaClient) -> ChatAnswer:
+    async def ask(self, client: ModelClient) -> ChatAnswer:
         return await client.chat(client.body(request()), sink=self.received.extend, job_has_own_model=False)
 
     def chat(self, *, own_model: bool = False, base_url: str | None = None, **settings: Any) -> ChatAnswer:
-        async def use(client: OllamaClient) -> ChatAnswer:
+        async def use(client: ModelClient) -> ChatAnswer:
             return await client.chat(client.body(request()), sink=self.received.extend, job_has_own_model=own_model)
 
         return self.with_client(use, base_url=base_url, **settings)
@@ -107,9 +131,19 @@ def fake() -> Iterator[FakeOllama]:
         yield server
 
 
+@pytest.fixture(params=list(Protocol))
+def caller(request: pytest.FixtureRequest, fake: FakeOllama) -> Caller:
+    return Caller(fake, request.param)
+
+
 @pytest.fixture
-def caller(fake: FakeOllama) -> Caller:
-    return Caller(fake)
+def ollama(fake: FakeOllama) -> Caller:
+    return Caller(fake, Protocol.OLLAMA)
+
+
+@pytest.fixture
+def openai(fake: FakeOllama) -> Caller:
+    return Caller(fake, Protocol.OPENAI)
 
 
 def request(prompt: str = "Who is Luke? 🪐 Люк", model: str = "llama3.2") -> ChatRequest:
@@ -132,7 +166,8 @@ def test_a_streamed_answer_comes_back_whole(caller: Caller) -> None:
     assert answer.content == '{"facts": [{"name": "Люк 🪐"}]}'
     assert answer.done_reason == "stop"
     assert answer.metrics.prompt_eval_count == 321
-    assert answer.metrics.total_duration == 1_500_000_000
+    assert answer.metrics.total_duration == (1_500_000_000 if caller.is_ollama else None)
+    assert answer.model == "llama3.2"
     assert answer.time_to_first_token_ms is not None
     assert answer.ended_cleanly
 
@@ -140,7 +175,7 @@ def test_a_streamed_answer_comes_back_whole(caller: Caller) -> None:
 def test_the_bytes_sent_are_the_bytes_given(caller: Caller) -> None:
     caller.chat()
     (sent,) = caller.fake.chats
-    assert sent.body == body_of(request())
+    assert sent.body == (ollama_chat if caller.is_ollama else openai_chat).body_of(request())
     assert sent.headers["accept-encoding"] == "identity"
     assert sent.headers["content-type"] == "application/json"
     assert sent.headers["host"] == f"127.0.0.1:{caller.fake.port}"
@@ -149,18 +184,18 @@ def test_the_bytes_sent_are_the_bytes_given(caller: Caller) -> None:
 def test_every_byte_received_reaches_the_sink(caller: Caller) -> None:
     caller.fake.next(behaviours.answer('{"facts": []}', pieces=5))
     answer = caller.chat()
-    records = [json.loads(line) for line in bytes(caller.received).splitlines()]
     assert len(caller.received) == answer.byte_count
-    assert "".join(record["message"]["content"] for record in records) == '{"facts": []}'
-    assert records[-1]["done"] is True
+    assembler = (NdjsonAssembler if caller.is_ollama else SseAssembler)(max_answer_bytes=answer.byte_count)
+    assembler.feed(bytes(caller.received))
+    again = assembler.finish()
+    assert (again.content, again.response_json) == ('{"facts": []}', answer.response_json)
 
 
 def test_an_answer_in_one_piece_is_read_all_the_same(caller: Caller) -> None:
-    whole = behaviours.final_line() | {"message": {"role": "assistant", "content": '{"facts": []}'}}
-    caller.fake.next(behaviours.status(200, body=json.dumps(whole).encode()))
+    caller.fake.next(behaviours.in_one_piece('{"facts": []}'))
     answer = caller.chat()
     assert answer.content == '{"facts": []}'
-    assert json.loads(answer.response_json) == whole
+    assert json.loads(answer.response_json) == json.loads(caller.received)
 
 
 def test_a_wrong_content_type_does_not_matter(caller: Caller) -> None:
@@ -180,7 +215,7 @@ def test_a_whole_answer_stands_though_the_connection_does_not_end_well(caller: C
 
 
 def test_connections_are_used_again(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         for _ in range(3):
             await caller.ask(client)
 
@@ -193,7 +228,7 @@ def test_connections_are_used_again(caller: Caller) -> None:
 def test_a_request_that_met_a_kept_connection_being_closed_is_sent_once_more_on_a_new_one(
     caller: Caller, closes: Callable[[], Behaviour]
 ) -> None:
-    async def use(client: OllamaClient) -> ChatAnswer:
+    async def use(client: ModelClient) -> ChatAnswer:
         await client.models()
         caller.fake.next(closes(), behaviours.answer('{"facts": []}'))
         return await caller.ask(client)
@@ -205,7 +240,7 @@ def test_a_request_that_met_a_kept_connection_being_closed_is_sent_once_more_on_
 
 
 def test_a_request_is_sent_once_more_and_no_oftener(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> ChatAnswer:
+    async def use(client: ModelClient) -> ChatAnswer:
         await client.models()
         caller.fake.always(behaviours.closed_before_headers())
         return await caller.ask(client)
@@ -216,7 +251,7 @@ def test_a_request_is_sent_once_more_and_no_oftener(caller: Caller) -> None:
 
 
 def test_an_answer_that_has_begun_is_not_asked_for_again(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> ChatAnswer:
+    async def use(client: ModelClient) -> ChatAnswer:
         await client.models()
         caller.fake.always(behaviours.reset_after_headers())
         return await caller.ask(client)
@@ -236,7 +271,7 @@ def test_a_process_without_files_says_so_and_not_that_the_server_is_away() -> No
 
 
 def test_a_cookie_is_not_kept(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         for _ in range(2):
             caller.fake.next(behaviours.answer('{"facts": []}', headers={"Set-Cookie": "track=me; Path=/"}))
             await caller.ask(client)
@@ -249,7 +284,7 @@ def test_all_slots_stream_at_the_same_time(caller: Caller) -> None:
     gate = Gate()
     caller.fake.always(behaviours.answer('{"facts": []}', first_gate=gate))
 
-    async def use(client: OllamaClient) -> list[ChatAnswer]:
+    async def use(client: ModelClient) -> list[ChatAnswer]:
         calls = [asyncio.create_task(caller.ask(client)) for _ in range(16)]
         await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == 16)
         gate.open()
@@ -265,9 +300,14 @@ def test_no_proxy_and_no_password_of_the_environment_is_used(caller: Caller, mon
     assert "authorization" not in caller.fake.chats[0].headers
 
 
-def test_a_base_url_may_have_a_path(caller: Caller) -> None:
-    caller.fake.always(behaviours.answer('{"facts": []}'), path="/models/ollama/api/chat")
-    assert caller.chat(base_url=f"{caller.fake.url}/models/ollama/").done_reason == "stop"
+def test_a_base_url_may_have_a_path(ollama: Caller) -> None:
+    ollama.fake.always(behaviours.answer('{"facts": []}'), path="/models/ollama/api/chat")
+    assert ollama.chat(base_url=f"{ollama.fake.url}/models/ollama/").done_reason == "stop"
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/"])
+def test_a_base_url_may_end_as_the_protocol_is_versioned(openai: Caller, path: str) -> None:
+    assert openai.chat(base_url=openai.fake.url + path).done_reason == "stop"
 
 
 # What the server says instead of an answer
@@ -295,12 +335,18 @@ def test_a_base_url_may_have_a_path(caller: Caller) -> None:
             behaviours.status(400, body=b'{"error": {"code": 400, "message": "the request exceeds the context size"}}'),
             EvidenceTooLarge,
         ),
+        (
+            behaviours.status(400, "This model's maximum context length is 4096 tokens. However, you requested 5000"),
+            EvidenceTooLarge,
+        ),
         (behaviours.status(413, "the input length exceeds the context length"), EvidenceTooLarge),
         (behaviours.bad_schema(), SchemaRefused),
         (behaviours.status(400, 'invalid format: "x"; expected "json" or a valid JSON Schema object'), SchemaRefused),
         (behaviours.status(400, "Failed to initialize samplers: failed to parse grammar"), SchemaRefused),
         (behaviours.status(500, "failed to load model vocabulary required for format"), SchemaRefused),
         (behaviours.status(400, WRAPPED), SchemaRefused),
+        (behaviours.status(400, "Invalid schema for response_format 'answer'"), SchemaRefused),
+        (behaviours.status(422, body=b'{"detail": "the JSON schema is not supported"}'), SchemaRefused),
         (behaviours.status(400, "invalid character '}' looking for beginning of value"), InternalError),
         (behaviours.status(405), InternalError),
         (behaviours.status(422), InternalError),
@@ -320,7 +366,7 @@ def test_each_status_is_one_error(caller: Caller, behaviour: Behaviour, kind: ty
     ],
 )
 def test_a_missing_model_is_the_jobs_fault_only_when_the_job_asked_for_it(caller: Caller, behaviour: Behaviour) -> None:
-    assert "ollama pull llama3.2" in str(caller.fails(ModelNotFound, behaviour, own_model=True))
+    assert caller.how_to_get_model.format("llama3.2") in str(caller.fails(ModelNotFound, behaviour, own_model=True))
     assert "OLLAMA_MODEL" in str(caller.fails(ModelUnavailable, behaviour))
 
 
@@ -332,7 +378,7 @@ def test_an_error_line_that_speaks_of_the_grammar_is_a_refused_schema(caller: Ca
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(caller: Caller, code: int) -> None:
     with FakeOllama() as elsewhere:
-        there = {"Location": f"{elsewhere.url}/api/chat"}
+        there = {"Location": f"{elsewhere.url}{'/api/chat' if caller.is_ollama else '/v1/chat/completions'}"}
         caller.fails(ModelUnavailable, behaviours.status(code, body=b"", headers=there))
         assert elsewhere.requests == []
 
@@ -358,7 +404,8 @@ def test_json_that_is_no_error_is_shown_as_it_came(caller: Caller, error: str, s
 
 def test_the_body_of_a_refusal_reaches_the_sink(caller: Caller) -> None:
     caller.fails(ModelCrashed, behaviours.status(500, "out of memory"))
-    assert json.loads(bytes(caller.received)) == {"error": "out of memory"}
+    said = json.loads(bytes(caller.received))["error"]
+    assert (said if caller.is_ollama else said["message"]) == "out of memory"
 
 
 def test_a_refusal_without_end_is_read_only_so_far(caller: Caller) -> None:
@@ -445,7 +492,8 @@ def test_an_answer_cut_by_length_keeps_all_that_came(caller: Caller) -> None:
     assert answer.content == '{"facts": [{"fact_k'
     assert answer.done_reason == "length"
     assert answer.metrics.eval_count == 12
-    assert json.loads(answer.response_json)["message"]["content"] == answer.content
+    whole = json.loads(answer.response_json)
+    assert (whole if caller.is_ollama else whole["choices"][0])["message"]["content"] == answer.content
 
 
 def test_an_answer_that_broke_off_keeps_what_came(caller: Caller) -> None:
@@ -475,7 +523,7 @@ def test_an_answer_without_end_stops_at_the_bound_in_bounded_memory(caller: Call
         nonlocal seen
         seen += len(chunk)
 
-    async def use(client: OllamaClient) -> int:
+    async def use(client: ModelClient) -> int:
         await client.models()  # the first call loads what every call needs
         tracemalloc.start()
         try:
@@ -501,7 +549,7 @@ def test_a_call_that_waits_while_others_are_answered_meets_no_dead_model(caller:
     begin = Gate()
     caller.fake.next(behaviours.answer('{"facts": []}', first_gate=begin), behaviours.silent())
 
-    async def use(client: OllamaClient) -> BaseException | ChatAnswer:
+    async def use(client: ModelClient) -> BaseException | ChatAnswer:
         calls = [asyncio.create_task(caller.ask(client)) for _ in range(2)]
         await asyncio.to_thread(caller.fake.wait_until, lambda: len(caller.fake.chats) == 2)
         begin.open()
@@ -518,7 +566,7 @@ def test_a_call_that_waits_while_others_are_answered_meets_no_dead_model(caller:
 def test_a_call_that_waits_after_all_others_were_answered_meets_a_dead_model(caller: Caller) -> None:
     caller.fake.next(behaviours.answer('{"facts": []}'), behaviours.silent())
 
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         await caller.ask(client)
         with pytest.raises(ModelTimeout):
             await caller.ask(client)
@@ -541,7 +589,7 @@ def test_a_slow_beginning_does_not_count_as_silence(caller: Caller) -> None:
     gate = Gate()
     caller.fake.next(behaviours.answer('{"facts": []}', first_gate=gate))
 
-    async def use(client: OllamaClient) -> ChatAnswer:
+    async def use(client: ModelClient) -> ChatAnswer:
         call = asyncio.create_task(caller.ask(client))
         done, _ = await asyncio.wait([call], timeout=0.2)
         assert not done
@@ -562,7 +610,7 @@ def test_what_the_sink_raises_comes_out_unchanged(caller: Caller) -> None:
         def sink(chunk: bytes, raised: Exception = raised) -> None:
             raise raised
 
-        async def use(client: OllamaClient, sink: Callable[[bytes], None] = sink) -> None:
+        async def use(client: ModelClient, sink: Callable[[bytes], None] = sink) -> None:
             await client.chat(client.body(request()), sink=sink, job_has_own_model=False)
 
         with pytest.raises(type(raised)) as caught:
@@ -580,7 +628,7 @@ def test_cancelling_a_call_closes_its_connection_at_once(caller: Caller, moment:
     inside = moment == "inside the stream"
     held = behaviours.answer('{"facts": []}', gate=gate if inside else None, first_gate=None if inside else gate)
 
-    async def cancel_one(client: OllamaClient, number: int) -> None:
+    async def cancel_one(client: ModelClient, number: int) -> None:
         caller.fake.next(held)
         begun = asyncio.Event()
 
@@ -596,7 +644,7 @@ def test_cancelling_a_call_closes_its_connection_at_once(caller: Caller, moment:
             await call
         await asyncio.to_thread(caller.fake.wait_until, lambda: caller.fake.open_connections == 0)
 
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         for number in range(1, 13):  # more than the pool holds: a cancelled call leaves nothing in it
             await cancel_one(client, number)
         await caller.ask(client)
@@ -608,7 +656,7 @@ def test_cancelling_a_call_closes_its_connection_at_once(caller: Caller, moment:
 
 
 def test_a_refused_connection_is_a_server_that_is_away(caller: Caller) -> None:
-    with pytest.raises(ModelUnavailable, match="ollama serve"):
+    with pytest.raises(ModelUnavailable, match="ollama serve" if caller.is_ollama else "start it, or set"):
         caller.chat(base_url=f"http://127.0.0.1:{closed_port()}")
 
 
@@ -630,7 +678,7 @@ def test_a_server_that_takes_no_connection_is_away(caller: Caller) -> None:
 
 
 def test_a_server_that_comes_back_is_found(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         await client.probe()
         await asyncio.to_thread(caller.fake.go_away)
         with pytest.raises(ModelUnavailable):
@@ -649,7 +697,14 @@ def test_a_server_that_comes_back_is_found(caller: Caller) -> None:
 )
 def test_a_base_url_that_is_none_stops_the_start(caller: Caller, base_url: str) -> None:
     with pytest.raises(ConfigurationError, match="OLLAMA_BASE_URL"):
-        OllamaClient(ModelSettings(base_url=base_url))
+        open_client(ModelSettings(base_url=base_url, protocol=caller.protocol))
+
+
+@pytest.mark.parametrize("said", ["7", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_server_says_how_long_it_wants_to_be_left_alone(caller: Caller, said: str) -> None:
+    error = caller.fails(ModelOverloaded, behaviours.status(429, headers={"Retry-After": said}))
+    assert isinstance(error, ModelOverloaded)
+    assert error.retry_after_seconds == (7 if said == "7" else None)
 
 
 def foreign_errors() -> list[type[Exception]]:
@@ -704,11 +759,11 @@ def test_every_exception_of_httpx_is_caught_and_mapped(kind: type[Exception]) ->
 # Control calls
 
 
-def test_the_snapshot_tells_show_digest_and_version(caller: Caller) -> None:
-    snapshot = caller.with_client(lambda client: client.snapshot("llama3.2"))
+def test_the_snapshot_tells_show_digest_and_version(ollama: Caller) -> None:
+    snapshot = ollama.with_client(lambda client: client.snapshot("llama3.2"))
     kept = json.loads(snapshot.model_json(request().options.to_json()))
     assert (snapshot.name, snapshot.tag) == ("llama3.2", "latest")
-    assert snapshot.digest == caller.fake.models["llama3.2:latest"]
+    assert snapshot.digest == ollama.fake.models["llama3.2:latest"]
     assert kept["digest"] == snapshot.digest
     assert kept["server_version"] == snapshot.server_version == "0.30.1"
     assert kept["options"] == {"num_ctx": 8192, "num_predict": 2048, "seed": 0, "temperature": 0}
@@ -718,13 +773,13 @@ def test_the_snapshot_tells_show_digest_and_version(caller: Caller) -> None:
 
 
 def test_a_snapshot_is_fetched_once_for_all_who_ask(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         snapshots = await asyncio.gather(*(client.snapshot("llama3.2") for _ in range(20)))
         assert len(set(map(id, snapshots))) == 1
         await client.snapshot("llama3.2")
 
     caller.with_client(use)
-    assert caller.fake.count("/api/show") == 1
+    assert caller.fake.count(caller.look_path) == 1
 
 
 def test_who_stops_waiting_for_a_snapshot_does_not_take_it_from_the_others(caller: Caller) -> None:
@@ -732,14 +787,14 @@ def test_who_stops_waiting_for_a_snapshot_does_not_take_it_from_the_others(calle
 
     async def held(exchange: Any) -> None:
         await gate.wait()
-        exchange.whole(200, b'{"details": {}}')
+        exchange.whole(200, b'{"details": {}, "data": [{"id": "llama3.2"}]}')
 
-    caller.fake.always(held, path="/api/show")
+    caller.fake.always(held, path=caller.look_path)
 
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         first = asyncio.create_task(client.snapshot("llama3.2"))
         second = asyncio.create_task(client.snapshot("llama3.2"))
-        await asyncio.to_thread(caller.fake.wait_until, lambda: caller.fake.count("/api/show") == 1)
+        await asyncio.to_thread(caller.fake.wait_until, lambda: caller.fake.count(caller.look_path) == 1)
         first.cancel()
         gate.open()
         assert (await second).model == "llama3.2"
@@ -750,19 +805,19 @@ def test_who_stops_waiting_for_a_snapshot_does_not_take_it_from_the_others(calle
 
 
 def test_a_failed_snapshot_is_not_kept_and_each_who_waits_has_an_error_of_its_own(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
-        caller.fake.always(behaviours.crashed(), path="/api/show")
+    async def use(client: ModelClient) -> None:
+        caller.fake.always(behaviours.crashed(), path=caller.look_path)
         failed = await asyncio.gather(*(client.snapshot("llama3.2") for _ in range(3)), return_exceptions=True)
         assert [type(error) for error in failed] == [ModelCrashed] * 3
         assert len(set(map(id, failed))) == 3
-        caller.fake.always(None, path="/api/show")
+        caller.fake.always(None, path=caller.look_path)
         await client.snapshot("llama3.2")
 
     caller.with_client(use)
 
 
 def test_the_snapshot_of_a_missing_model_says_whose_fault_it_is(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
+    async def use(client: ModelClient) -> None:
         with pytest.raises(ModelNotFound):
             await client.snapshot("nope", job_has_own_model=True)
         with pytest.raises(ModelUnavailable):
@@ -771,9 +826,9 @@ def test_the_snapshot_of_a_missing_model_says_whose_fault_it_is(caller: Caller) 
     caller.with_client(use)
 
 
-def test_what_is_loaded_is_what_answered(caller: Caller) -> None:
-    async def use(client: OllamaClient) -> None:
-        answer = await caller.ask(client)
+def test_what_is_loaded_is_what_answered(ollama: Caller) -> None:
+    async def use(client: ModelClient) -> None:
+        answer = await ollama.ask(client)
         loaded = await client.loaded("llama3.2")
         snapshot = await client.snapshot("llama3.2")
         assert loaded is not None
@@ -782,17 +837,17 @@ def test_what_is_loaded_is_what_answered(caller: Caller) -> None:
         assert all(check.passed for check in checks), checks
         assert await client.loaded("another") is None
 
-    caller.with_client(use)
+    ollama.with_client(use)
 
 
 def test_the_models_are_listed(caller: Caller) -> None:
     assert caller.with_client(lambda client: client.models()) == ("llama3.2:latest",)
 
 
-def test_a_server_without_the_listings_still_has_a_snapshot(caller: Caller) -> None:
+def test_a_server_without_the_listings_still_has_a_snapshot(ollama: Caller) -> None:
     for path in ("/api/tags", "/api/version", "/api/ps"):
-        caller.fake.always(behaviours.status(404, body=b"404 page not found"), path=path)
-    snapshot = caller.with_client(lambda client: client.snapshot("llama3.2"))
+        ollama.fake.always(behaviours.status(404, body=b"404 page not found"), path=path)
+    snapshot = ollama.with_client(lambda client: client.snapshot("llama3.2"))
     assert (snapshot.digest, snapshot.server_version) == (None, None)
 
 
@@ -812,11 +867,107 @@ def test_a_server_without_the_listings_still_has_a_snapshot(caller: Caller) -> N
     ],
 )
 def test_a_probe_that_fails_says_that_the_server_is_away(caller: Caller, behaviour: Behaviour) -> None:
-    caller.fake.always(behaviour, path="/api/show")
+    caller.fake.always(behaviour, path=caller.look_path)
     with pytest.raises(ModelUnavailable):
         caller.with_client(lambda client: client.probe(), first_byte_seconds=0.2)
 
 
 def test_a_probe_says_how_to_get_the_model(caller: Caller) -> None:
-    with pytest.raises(ModelUnavailable, match="ollama pull mistral"):
+    with pytest.raises(ModelUnavailable, match=caller.how_to_get_model.format("mistral")):
         caller.with_client(lambda client: client.probe(), model="mistral")
+
+
+# What the OpenAI-compatible protocol alone has
+
+
+def test_what_the_protocol_cannot_tell_is_null(openai: Caller) -> None:
+    async def use(client: ModelClient) -> None:
+        snapshot = await client.snapshot("llama3.2")
+        assert (snapshot.digest, snapshot.server_version, snapshot.think) == (None, None, False)
+        kept = json.loads(snapshot.model_json(request().options.to_json()))
+        assert kept["show"] == {"id": "llama3.2:latest", "object": "model", "owned_by": "library"}
+        assert await client.loaded("llama3.2") is None
+        assert await client.resident() is None
+        answer = await openai.ask(client)
+        assert json.loads(answer.metrics.to_json()) == {
+            "total_duration": None,
+            "load_duration": None,
+            "prompt_eval_count": 321,
+            "prompt_eval_duration": None,
+            "eval_count": 12,
+            "eval_duration": None,
+        }
+        checks = {check.name for check in check_answer(request(), answer, digest=None, loaded=None)}
+        assert not checks & {"model_digest", "context_length"}
+
+    openai.with_client(use)
+
+
+def test_a_server_without_a_listing_still_has_a_snapshot(openai: Caller) -> None:
+    openai.fake.always(behaviours.status(404, body=b"404 page not found"), path="/v1/models")
+    assert openai.with_client(lambda client: client.snapshot("whatever")).show_json == b"{}"
+    assert openai.with_client(lambda client: client.models()) == ()
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_refused_key_is_not_forgotten_because_the_listing_needs_none(openai: Caller, code: int) -> None:
+    async def use(client: ModelClient) -> None:
+        await client.probe()
+        openai.fake.always(behaviours.status(code, "Invalid API Key"))
+        with pytest.raises(ModelAccessRefused):
+            await openai.ask(client)
+        with pytest.raises(ModelAccessRefused, match="Invalid API Key: set "):
+            await client.probe()
+        openai.fake.always(None)
+        await client.probe()
+        await openai.ask(client)
+
+    openai.with_client(use)
+
+
+EVENT = behaviours.piece_line('{"facts": []}')
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param(
+            [b": keep-alive\n\n", EVENT, b"event: x\nid: 1\nretry: 2\n\n", behaviours.final_line()], id="comments"
+        ),
+        pytest.param(
+            [EVENT, b'data: {"choices": [{"finish_reason": "stop"}]}\r\n\r\n'], id="neither numbers nor [DONE]"
+        ),
+        pytest.param([EVENT, b'data:{"choices":[{"finish_reason":"stop"}]}\n\ndata:[DONE]\n\n'], id="no blank"),
+    ],
+)
+def test_a_stream_is_read_as_servers_write_it(openai: Caller, records: list[dict[str, Any] | bytes]) -> None:
+    openai.fake.next(behaviours.lines(*records))
+    assert openai.chat().content == '{"facts": []}'
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param([EVENT, b"data: [DONE]\n\n"], id="no reason"),
+        pytest.param([EVENT, b'data: {"choices": [{"finish_reason": "content_filter"}]}\n\n'], id="filtered"),
+        pytest.param([EVENT, b'data: {"object": "error", "message": "boom"}\n\n'], id="an error of its own kind"),
+        pytest.param([b'data: {"choices": [{"index": 1, "delta": {"content": "x"}}]}\n\n'], id="another answer"),
+        pytest.param([b'data: {"choices": {"0": 1}}\n\n'], id="choices are no list"),
+        pytest.param([b'data: {"choices": ["x"]}\n\n'], id="a choice is no object"),
+        pytest.param([b"<!doctype html>\n<html>\n"], id="a page"),
+        pytest.param([EVENT, b'data: {"choices": [{"finish_reason": "stop"}]}\n\n', EVENT], id="goes on after its end"),
+    ],
+)
+def test_a_stream_that_is_no_answer_is_a_crash(openai: Caller, records: list[dict[str, Any] | bytes]) -> None:
+    openai.fails(ModelCrashed, behaviours.lines(*records))
+
+
+def test_a_connection_that_breaks_before_the_numbers_is_a_crash(openai: Caller) -> None:
+    ends = b'data: {"choices": [{"finish_reason": "stop"}]}\n\n'
+    openai.fails(ModelCrashed, behaviours.lines(EVENT, ends, ends=False))
+
+
+def test_thoughts_are_told_from_the_answer(openai: Caller) -> None:
+    openai.fake.next(behaviours.answer('{"facts": []}', thinking="Let me see."))
+    answer = openai.chat()
+    assert (answer.content, answer.thinking) == ('{"facts": []}', "Let me see.")
