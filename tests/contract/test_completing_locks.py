@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 from derive.contracts import Claim
 from derive.models import JobEvent
@@ -12,10 +13,11 @@ from tests.contract.sessions import IMPATIENT_MS, a_session, is_free, waiting
 from tests.contract.test_facts import LUKE, a_fact, completing
 
 
-def three_claims(queue: JobQueue) -> list[Claim]:
-    for _ in range(3):
-        queued(queue, **LUKE)
-    return queue.claim(WORKER, max_jobs=3)
+def claims_of_luke(queue: JobQueue, count: int) -> list[Claim]:
+    """Claim so many jobs, in the order of their numbers, which is not that of their ids."""
+    for number in range(count):
+        queued(queue, job_id=UUID(int=9 - number), **LUKE)
+    return queue.claim(WORKER, max_jobs=count)
 
 
 def together(*completions: dict[str, Any]) -> dict[str, str]:
@@ -27,20 +29,21 @@ def without_facts(claim: Claim) -> dict[str, Any]:
 
 
 def test_completions_in_one_call_lock_every_job_first_in_the_order_of_their_numbers(queue: JobQueue) -> None:
-    first, second, beside = three_claims(queue)
+    *earlier, last, beside = claims_of_luke(queue, 6)
     with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
-        other.hold(second)
-        both = together(completing(second, a_fact()), completing(first, a_fact()))
-        with waiting(procedures.COMPLETE_JOBS, **both):
-            locked = not is_free(first)
+        other.hold(last)
+        completions = together(*(completing(claim, a_fact()) for claim in (last, *earlier)))
+        with waiting(procedures.COMPLETE_JOBS, **completions):
+            free = [is_free(claim) for claim in earlier]
             has_entity = session.has_to_wait(procedures.COMPLETE_JOB, **completing(beside, a_fact()))
             session.roll_back()
             other.roll_back()
-    assert (locked, has_entity) == (True, False)
+    assert free == [False] * 4
+    assert not has_entity
 
 
 def test_completions_without_facts_wait_for_no_entity(queue: JobQueue) -> None:
-    first, second, beside = three_claims(queue)
+    first, second, beside = claims_of_luke(queue, 3)
     with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
         other.call(procedures.COMPLETE_JOB, **completing(beside, a_fact()))
         both = together(without_facts(first), without_facts(second))
@@ -48,7 +51,7 @@ def test_completions_without_facts_wait_for_no_entity(queue: JobQueue) -> None:
 
 
 def test_completions_in_one_call_are_told_in_the_order_of_the_jobs_numbers(queue: JobQueue) -> None:
-    claims = three_claims(queue)
+    claims = claims_of_luke(queue, 3)
     with a_session() as session:
         session.call(procedures.COMPLETE_JOBS, **together(*map(without_facts, reversed(claims))))
         session.commit()
