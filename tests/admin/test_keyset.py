@@ -1,7 +1,7 @@
 """A list walked page by page shows every row that matches, once and in order, wherever its bounds fall."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
@@ -245,6 +245,11 @@ def test_a_cursor_that_is_none_of_this_list_leads_to_the_first_page(events: list
 def test_a_cursor_by_time_needs_a_moment_and_a_number(events: list[JobEvent], cursor: str) -> None:
     walk = walk_of(by_time=True)
     assert walk.page(older=cursor, rows=3) == walk.page(rows=3)
+
+
+@pytest.mark.parametrize("moment", [BEGIN, BEGIN.replace(tzinfo=None), BEGIN.astimezone(timezone(timedelta(hours=2)))])
+def test_a_cursor_tells_its_moment_in_utc_which_is_what_a_driver_without_zones_means(moment: datetime) -> None:
+    assert walk_of(by_time=True)._write((moment, 5)) == "20260301T120000.000000~5"
 
 
 def test_the_longest_number_is_a_cursor(events: list[JobEvent]) -> None:
