@@ -13,6 +13,7 @@ from derive.evidence.references import parse_evidence_refs
 from derive.evidence.sources import MAX_SOURCE_BYTES, SourceText, collect_sources, inline_sources
 
 RUN = UUID("3f2504e0-4f89-11d3-9a0c-0305e82c3301")
+RUN_WITH_NUL = UUID("3f2504e0-4f89-11d3-9a0c-0305e82c3302")
 LAKE: dict[str, bytes] = {
     "notes/luke.txt": "\ufeffLuke é".encode(),
     "binary": b"\xff\xfe\x00",
@@ -32,7 +33,7 @@ def read_lake(uri: str) -> bytes:
 
 
 def read_run_output(run_id: UUID) -> str:
-    return {RUN: '{"facts":[]}'}[run_id]
+    return {RUN: '{"facts":[]}', RUN_WITH_NUL: "a\0b"}[run_id]
 
 
 def collect(*items: Any, job_input: dict[str, Any] | None = None) -> tuple[SourceText, ...]:
@@ -101,6 +102,11 @@ def test_what_does_not_exist_is_missing_evidence(item: dict[str, Any]) -> None:
 def test_a_file_that_is_no_text_of_reasonable_size_is_refused(uri: str, why: str) -> None:
     with pytest.raises(InvalidInput, match=why):
         collect({"lake_uri": uri})
+
+
+def test_an_output_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="U\\+0000"):
+        collect({"run_id": str(RUN_WITH_NUL)})
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,24 @@ def test_a_key_fits_its_column_in_utf_16_code_units() -> None:
     assert fact_of(BORN | {"fact_key": "  "}).fact_key is None
 
 
+def test_the_unit_that_a_key_names_is_the_values() -> None:
+    verdicts = [fact_of(cited(key, 172, "1.72 m tall")).verdict for key in ("height_cm", "height_m", "height")]
+    assert verdicts == [Verdict.SUPPORTED, Verdict.REFUTED, Verdict.NOT_ENOUGH_INFO]
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"value": "x"}, "The quote stands in the evidence; no rule judges the value."),
+        ({}, "The quote is all it says."),
+    ],
+)
+def test_without_a_rule_a_quote_supports_what_it_stands_for(members: dict[str, str], why: str) -> None:
+    rules = FactRules({("facts", "*"): {}})
+    fact = fact_of({"quote": "Luke is 1.72 m tall", "evidence_ids": ["a"], **members}, rules=rules)
+    assert (fact.verdict, fact.why) == (Verdict.SUPPORTED, why)
+
+
 def test_a_reason_fits_its_column() -> None:
     name = "m" * 1_200
     rules = FactRules({("facts", "*"): {name: FieldProof(), "n": FieldProof()}})
