@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from derive.errors import ErrorKind
-from derive.states import JobStatus, LeaseState, RunStatus, Verdict
+from derive.states import EndpointState, JobStatus, LeaseState, RunStatus, Verdict
 from derive.strict_types import (
     MAX_INT,
     BoundedUtc,
@@ -17,6 +17,7 @@ from derive.strict_types import (
     JsonObjectText,
     Key200,
     Key400,
+    ModelNames,
     ReadableText,
     Sha256,
     Utc,
@@ -122,6 +123,27 @@ class Lease(Frozen):
     lease_expires_utc: Utc | None
 
 
+class EndpointFacts(Frozen):
+    """What a worker reports about one model server: the columns of ``llm.endpoint``.
+
+    ``address`` is shown to operators and never has a secret. What the server says of its models is hostile, and kept as
+    far as it can be stored: names without blanks at their ends, at most ``MOST_MODELS`` of them.
+    """
+
+    name: Key200
+    protocol: str = Field(min_length=1, max_length=40)
+    address: ReadableText
+    slots: int = Field(ge=1, le=MAX_INT)
+    state: EndpointState
+    serving_model: Key200 | None = None
+    serving_since_utc: BoundedUtc | None = None
+    resident: ModelNames | None = None
+    """The models it has loaded; None: not known."""
+    models: ModelNames | None = None
+    """The models it lists; None: not known."""
+    last_error: ReadableText | None = None
+
+
 class WorkerFacts(Frozen):
     """What a worker reports about itself."""
 
@@ -133,6 +155,8 @@ class WorkerFacts(Frozen):
     stopping: bool = False
     not_claiming_why: str | None = None
     """Why no job may be claimed, while none may be."""
+    endpoints: tuple[EndpointFacts, ...] | None = None
+    """All of its model servers, each with a name of its own; None: as they were last reported."""
 
 
 class RunFacts(Frozen):

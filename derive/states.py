@@ -77,6 +77,16 @@ class JobEventName(StrEnum):
     """The job is deleted: only this event remains."""
 
 
+class EndpointState(StrEnum):
+    """What a worker says of a model server it uses."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+    """It does not answer, or not as it should: the worker probes it."""
+    PAUSED = "PAUSED"
+    """It refuses this worker (a configuration error): nothing is asked of it until that is corrected."""
+
+
 WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
 LIVE = frozenset({JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})

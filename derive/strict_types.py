@@ -6,6 +6,7 @@ Each raises ValueError, which Pydantic turns into its own report.
 import json
 import re
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 MAX_INT = 2**31 - 1
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
+MOST_MODELS = 500
+"""Models of one server that are told of."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """The first moment that a procedure takes, on either engine."""
 LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -91,6 +94,11 @@ def _readable(text: Any) -> Any:
     return _UNREADABLE.sub("\ufffd", text) if isinstance(text, str) else text
 
 
+def _storable_names(names: Any) -> Any:
+    cleaned = (_readable(name).strip()[:200].rstrip() for name in names if isinstance(name, str))
+    return tuple(islice((name for name in cleaned if name), MOST_MODELS))
+
+
 def _to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
@@ -109,6 +117,8 @@ Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_che
 Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
 ReadableText = Annotated[str, BeforeValidator(_readable)]
 """What no engine's text can hold, U+0000 and halves of surrogate pairs, becomes U+FFFD; places stay the same."""
+ModelNames = Annotated[tuple[str, ...], BeforeValidator(_storable_names)]
+"""Models as a server names them: readable, at most 200 characters each, no blanks at the ends, a bounded number."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Guid = Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
 

@@ -18,6 +18,7 @@ OWN_TABLES = (
     "run",
     "job_event",
     "job",
+    "endpoint",
     "worker",
     "interrogation",
     "lake_deletion",

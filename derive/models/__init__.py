@@ -2,6 +2,7 @@
 
 from derive.models.queue import (
     Artifact,
+    Endpoint,
     Fact,
     FactSet,
     Interrogation,
@@ -29,6 +30,7 @@ from derive.models.schedules import (
 
 __all__ = [
     "Artifact",
+    "Endpoint",
     "Fact",
     "FactSet",
     "HouseSchedule",

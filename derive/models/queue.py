@@ -13,7 +13,7 @@ from typing_extensions import override
 from derive.errors import ErrorKind
 from derive.sql.fields import GuidField, UtcField
 from derive.sql.tables import db_table
-from derive.states import JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
+from derive.states import EndpointState, JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
 
 
 class ReadingSideOnly(TypeError):
@@ -297,6 +297,32 @@ class Worker(ReadingModel):
 
     def __str__(self) -> str:
         return self.worker_id
+
+
+class Endpoint(ReadingModel):
+    """A model server of a worker, as the worker's heartbeats tell of it."""
+
+    pk = models.CompositePrimaryKey("worker_id", "name")
+    worker_id = models.CharField("worker", max_length=200)
+    name = models.CharField("endpoint", max_length=200)
+    protocol = models.CharField("protocol", max_length=40)
+    address = models.CharField("address", max_length=400, help_text="Without secrets.")
+    slots = models.IntegerField("slots")
+    state = models.CharField("state", max_length=40, choices=_choices(EndpointState))
+    serving_model = models.CharField("serving", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
+    serving_since_utc = UtcField("serving since", null=True)
+    resident_models_json = models.TextField("loaded models", null=True, help_text="None while not known.")  # noqa: DJ001
+    models_json = models.TextField("models", null=True, help_text="What it lists; none while not known.")  # noqa: DJ001
+    last_error = models.CharField("last error", max_length=1000, null=True)  # noqa: DJ001
+    last_seen_utc = UtcField("last seen at")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("endpoint")
+        verbose_name = "endpoint"
+        verbose_name_plural = "endpoints"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Interrogation(ReadingModel):

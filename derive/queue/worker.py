@@ -74,7 +74,7 @@ class WorkerQueue(QueueConnection):
             worker_id=worker_id,
             run_ids_json=payloads.run_ids_json(run_ids),
             lease_seconds=lease_seconds,
-            **(dict(facts) if facts else {}),
+            **(payloads.worker_arguments(facts) if facts else {}),
         )
         return [
             Lease.model_construct(run_id=as_guid(run_id), state=LeaseState(state), lease_expires_utc=expires)

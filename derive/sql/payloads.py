@@ -10,12 +10,14 @@ from pydantic import TypeAdapter
 from derive.contracts import (
     ArtifactFacts,
     DeletionTry,
+    EndpointFacts,
     JobInput,
     JobRef,
     JudgedFact,
     ModelServer,
     RunFacts,
     ServedModel,
+    WorkerFacts,
 )
 from derive.states import JobStatus
 
@@ -24,6 +26,7 @@ _REFS = TypeAdapter(list[JobRef])
 _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
 _FACTS = TypeAdapter(list[JudgedFact])
 _TRIES = TypeAdapter(list[DeletionTry])
+_ENDPOINTS = TypeAdapter(tuple[EndpointFacts, ...])
 _SERVED = TypeAdapter(tuple[ServedModel, ...])
 
 
@@ -53,6 +56,14 @@ def server_arguments(server: ModelServer) -> dict[str, Any]:
         arguments["serving_model"] = server.serving
     if server.models is not None:
         arguments["models_json"] = _SERVED.dump_json(server.models, exclude_none=True).decode()
+    return arguments
+
+
+def worker_arguments(facts: WorkerFacts) -> dict[str, Any]:
+    """Return the arguments of a heartbeat that say how the worker and its model servers are."""
+    arguments = {name: getattr(facts, name) for name in WorkerFacts.model_fields if name != "endpoints"}
+    if facts.endpoints is not None:
+        arguments["endpoints_json"] = _ENDPOINTS.dump_json(facts.endpoints, exclude_none=True).decode()
     return arguments
 
 

@@ -49,7 +49,10 @@ CLAIM_NEXT_JOB = Procedure(
 )
 HEARTBEAT = Procedure(
     "usp_heartbeat",
-    _words("worker_id run_ids_json lease_seconds host pid version started_utc concurrency stopping not_claiming_why"),
+    _words(
+        "worker_id run_ids_json lease_seconds host pid version started_utc concurrency stopping not_claiming_why "
+        "endpoints_json"
+    ),
     _words("run_id state lease_expires_utc"),
 )
 COMPLETE_JOB = Procedure(

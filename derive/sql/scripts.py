@@ -22,7 +22,12 @@ from derive.sql.tables import Engine, engine_of, quoted_table
 SCRIPTS_FOLDER = Path(__file__).resolve().parents[2] / "migrations_sql"
 TABLES = "tables"
 PROCEDURES = "procedures"
-GRANTS = (f"{TABLES}/0011_grants.sql", f"{TABLES}/0027_lake.sql", f"{TABLES}/0037_model.sql")
+GRANTS = (
+    f"{TABLES}/0011_grants.sql",
+    f"{TABLES}/0027_lake.sql",
+    f"{TABLES}/0037_model.sql",
+    f"{TABLES}/0038_endpoint.sql",
+)
 """Scripts that grant reads, and can be rerun for a role created later."""
 
 # Only what begins a line: a comment may speak of it.

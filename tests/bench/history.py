@@ -106,8 +106,8 @@ def fill(jobs: int = JOBS) -> None:
     """Empty the queue's tables and fill them; five statements and a vacuum."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "TRUNCATE llm.artifact, llm.run, llm.job_event, llm.job, llm.worker, llm.stat_hour, llm.stat_hour_time,"
-            " llm.stat_mark"
+            "TRUNCATE llm.artifact, llm.run, llm.job_event, llm.job, llm.endpoint, llm.worker, llm.stat_hour,"
+            " llm.stat_hour_time, llm.stat_mark"
         )
         cursor.execute(_JOBS, [jobs] * 4)
         cursor.execute(_RUNS.replace("%%", "%"))

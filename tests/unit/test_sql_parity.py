@@ -12,7 +12,7 @@ from derive.sql import procedures as known_procedures
 from derive.sql.calls import render_call
 from derive.sql.scripts import PROCEDURES, SCRIPTS_FOLDER, TABLES, Script, read_scripts, split_batches
 from derive.sql.tables import Engine
-from derive.states import JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
+from derive.states import EndpointState, JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
 from tests.unit.sql_parity import postgresql, tsql
 from tests.unit.sql_parity.shapes import Catalogue
 
@@ -30,6 +30,7 @@ STATES = {
     ("job_event", "ck_job_event_from_status"): JobStatus,
     ("job_event", "ck_job_event_to_status"): JobStatus,
     ("job_event", "ck_job_event_event"): JobEventName,
+    ("endpoint", "ck_endpoint_state"): EndpointState,
     ("fact", "ck_fact_verdict"): Verdict,
     ("fact", "ck_fact_review_status"): ReviewStatus,
 }

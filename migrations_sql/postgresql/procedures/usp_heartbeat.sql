@@ -2,8 +2,9 @@
 -- Promises: a row for every run named (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
 --   this worker that it did not name (stray: not renewed, to be released). A lease whose time has passed is renewed as
 --   long as nobody has ended the run. A start under a worker id that lives with another started_utc is refused (HC020).
+--   With endpoints_json (an array of objects) the worker's rows of llm.endpoint are exactly these from then on.
 -- Called by: the worker's heartbeat thread, every third of the lease, and once before it goes.
--- Locks: the worker's jobs in job_seq order, then their runs, then the worker's row, always last.
+-- Locks: the worker's jobs in job_seq order, then their runs, then the worker's row, then its endpoints, always last.
 CALL llm.drop_procedure('usp_heartbeat');
 
 CREATE TYPE llm.usp_heartbeat_result AS (
@@ -22,7 +23,8 @@ CREATE FUNCTION llm.usp_heartbeat(
     started_utc timestamptz DEFAULT NULL,
     concurrency integer DEFAULT NULL,
     stopping boolean DEFAULT FALSE,
-    not_claiming_why text DEFAULT NULL
+    not_claiming_why text DEFAULT NULL,
+    endpoints_json text DEFAULT NULL
 )
 RETURNS SETOF llm.usp_heartbeat_result
 LANGUAGE plpgsql
@@ -39,6 +41,7 @@ DECLARE
     v_named uuid[];
     v_lease interval;
     v_now timestamptz;
+    v_are_bad boolean := FALSE;
 BEGIN
     IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC001', MESSAGE = 'worker_id is missing, blank or longer than 200 characters';
@@ -65,6 +68,40 @@ BEGIN
     END;
     IF usp_heartbeat.run_ids_json IS NULL OR array_position(v_named, NULL) IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'HC018', MESSAGE = 'run_ids_json is missing, or an element has no run_id';
+    END IF;
+    IF usp_heartbeat.endpoints_json IS NOT NULL THEN
+        BEGIN
+            SELECT
+                count(*) <> count(DISTINCT btrim(e.name))
+                OR coalesce(
+                    bool_or(
+                        e.name IS NULL
+                        OR char_length(btrim(e.name)) NOT BETWEEN 1 AND 200
+                        OR coalesce(char_length(e.protocol), 0) NOT BETWEEN 1 AND 40
+                        OR e.address IS NULL
+                        OR coalesce(e.slots < 1, TRUE)
+                        OR coalesce(e.state NOT IN ('UP', 'DOWN', 'PAUSED'), TRUE)
+                        OR char_length(btrim(e.serving_model)) NOT BETWEEN 1 AND 200
+                        OR e.serving_since_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00'
+                        OR json_typeof(e.resident) NOT IN ('array', 'null')
+                        OR json_typeof(e.models) NOT IN ('array', 'null')
+                    ),
+                    FALSE
+                )
+            INTO v_are_bad
+            FROM json_to_recordset(usp_heartbeat.endpoints_json::json) AS e (
+                name text, protocol text, address text, slots integer, state text, serving_model text,
+                serving_since_utc timestamptz, resident json, models json, last_error text
+            );
+        EXCEPTION
+            WHEN data_exception THEN
+                RAISE EXCEPTION USING ERRCODE = 'HC044', MESSAGE = 'endpoints_json is malformed: ' || SQLERRM;
+        END;
+        IF v_are_bad THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC044',
+                MESSAGE = 'endpoints_json is malformed: an element lacks a column, or two have one name';
+        END IF;
     END IF;
     v_lease := make_interval(secs => usp_heartbeat.lease_seconds);
 
@@ -121,6 +158,51 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'HC020',
             MESSAGE = format('worker id in use: %s lives with another started_utc', v_worker_id);
+    END IF;
+
+    IF usp_heartbeat.endpoints_json IS NOT NULL THEN
+        WITH said AS MATERIALIZED (
+            SELECT e.*
+            FROM json_to_recordset(usp_heartbeat.endpoints_json::json) AS e (
+                name text, protocol text, address text, slots integer, state text, serving_model text,
+                serving_since_utc timestamptz, resident json, models json, last_error text
+            )
+        ),
+
+        gone AS (
+            DELETE FROM llm.endpoint AS o
+            WHERE o.worker_id = v_worker_id
+                AND NOT EXISTS (SELECT 1 FROM said AS s WHERE btrim(s.name) = o.name)
+        )
+
+        INSERT INTO llm.endpoint AS o (
+            worker_id, name, protocol, address, slots, state, serving_model, serving_since_utc,
+            resident_models_json, models_json, last_error, last_seen_utc
+        )
+        SELECT
+            v_worker_id, btrim(s.name), s.protocol, left(s.address, 400), s.slots, s.state, btrim(s.serving_model),
+            s.serving_since_utc, nullif(s.resident::text, 'null'), nullif(s.models::text, 'null'),
+            left(s.last_error, 1000), v_now
+        FROM said AS s
+        ON CONFLICT (worker_id, name) DO UPDATE
+        SET
+            protocol = excluded.protocol,
+            address = excluded.address,
+            slots = excluded.slots,
+            state = excluded.state,
+            serving_model = excluded.serving_model,
+            serving_since_utc = excluded.serving_since_utc,
+            -- Long ones are stored apart, and not written again while they are the same.
+            resident_models_json = CASE
+                WHEN o.resident_models_json = excluded.resident_models_json THEN o.resident_models_json
+                ELSE excluded.resident_models_json
+            END,
+            models_json = CASE
+                WHEN o.models_json = excluded.models_json THEN o.models_json
+                ELSE excluded.models_json
+            END,
+            last_error = excluded.last_error,
+            last_seen_utc = excluded.last_seen_utc;
     END IF;
 
     RETURN QUERY

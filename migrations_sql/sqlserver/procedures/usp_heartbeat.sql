@@ -6,10 +6,11 @@ GO
 -- Promises: a row for every run named (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
 --   this worker that it did not name (stray: not renewed, to be released). A lease whose time has passed is renewed as
 --   long as nobody has ended the run. A start under a worker id that lives with another started_utc is refused (51020).
+--   With endpoints_json (an array of objects) the worker's rows of llm.endpoint are exactly these from then on.
 -- Called by: the worker's heartbeat thread, every third of the lease, and once before it goes.
--- Locks: the worker's jobs in job_seq order (UPDLOCK), then their runs, then the worker's row, always last. The jobs
---   are found in the index alone and locked by their rows: an index entry held while waiting for its row would be a
---   deadlock with whoever ends the run, who comes the other way.
+-- Locks: the worker's jobs in job_seq order (UPDLOCK), then their runs, then the worker's row, then its endpoints,
+--   always last. The jobs are found in the index alone and locked by their rows: an index entry held while waiting for
+--   its row would be a deadlock with whoever ends the run, who comes the other way.
 CREATE OR ALTER PROCEDURE llm.usp_heartbeat
     @worker_id nvarchar(4000),
     @run_ids_json nvarchar(MAX),
@@ -20,7 +21,8 @@ CREATE OR ALTER PROCEDURE llm.usp_heartbeat
     @started_utc datetime2(6) = NULL,
     @concurrency int = NULL,
     @stopping bit = 0,
-    @not_claiming_why nvarchar(MAX) = NULL
+    @not_claiming_why nvarchar(MAX) = NULL,
+    @endpoints_json nvarchar(MAX) = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -51,6 +53,19 @@ BEGIN
         run_id uniqueidentifier NOT NULL PRIMARY KEY,
         cancel_requested_utc datetime2(6) NULL
     );
+    DECLARE @bad int;
+    DECLARE @endpoints TABLE (
+        name nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
+        protocol nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        address nvarchar(400) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        slots int NOT NULL,
+        state nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        serving_model nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
+        serving_since_utc datetime2(6) NULL,
+        resident_models_json nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        models_json nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
+        last_error nvarchar(1000) COLLATE Latin1_General_100_BIN2 NULL
+    );
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 200
         THROW 51001, N'HC001: worker_id is missing, blank or longer than 200 characters', 1;
@@ -80,6 +95,72 @@ BEGIN
         MIN(l.place)
     FROM @listed AS l
     GROUP BY l.run_id;
+
+    IF @endpoints_json IS NOT NULL
+    BEGIN
+        IF llm.is_json_array(@endpoints_json) = 0
+            THROW 51044, N'HC044: endpoints_json is not an array of endpoints', 1;
+        SELECT
+            @bad = COUNT(*)
+            - COUNT(DISTINCT CASE
+                WHEN
+                    LEN(LTRIM(RTRIM(e.name))) BETWEEN 1 AND 200
+                    AND LEN(e.protocol) BETWEEN 1 AND 40
+                    AND e.address IS NOT NULL
+                    AND TRY_CAST(e.slots AS int) >= 1
+                    AND e.state COLLATE Latin1_General_100_BIN2 IN (N'UP', N'DOWN', N'PAUSED')
+                    AND (e.serving_model IS NULL OR LEN(LTRIM(RTRIM(e.serving_model))) BETWEEN 1 AND 200)
+                    AND (
+                        e.serving_since_utc IS NULL
+                        OR TRY_CAST(e.serving_since_utc AS datetimeoffset)
+                        BETWEEN '2000-01-01T00:00:00+00:00' AND '9000-12-31T23:59:59.999999+00:00'
+                    )
+                    AND (e.resident IS NULL OR llm.is_json_array(e.resident) = 1)
+                    AND (e.models IS NULL OR llm.is_json_array(e.models) = 1)
+                    THEN LTRIM(RTRIM(e.name)) COLLATE Latin1_General_100_BIN2
+            END)
+        FROM OPENJSON(@endpoints_json) WITH (
+            name nvarchar(MAX) '$.name',
+            protocol nvarchar(MAX) '$.protocol',
+            address nvarchar(MAX) '$.address',
+            slots nvarchar(MAX) '$.slots',
+            state nvarchar(MAX) '$.state',
+            serving_model nvarchar(MAX) '$.serving_model',
+            serving_since_utc nvarchar(MAX) '$.serving_since_utc',
+            resident nvarchar(MAX) '$.resident' AS JSON,
+            models nvarchar(MAX) '$.models' AS JSON
+        ) AS e;
+        IF @bad > 0
+            THROW 51044, N'HC044: endpoints_json is malformed: an element lacks a column, or two have one name', 1;
+
+        INSERT INTO @endpoints (
+            name, protocol, address, slots, state, serving_model, serving_since_utc, resident_models_json,
+            models_json, last_error
+        )
+        SELECT
+            LTRIM(RTRIM(e.name)),
+            e.protocol,
+            LEFT(e.address, 400),
+            TRY_CAST(e.slots AS int),
+            e.state,
+            LTRIM(RTRIM(e.serving_model)),
+            CAST(SWITCHOFFSET(TRY_CAST(e.serving_since_utc AS datetimeoffset), '+00:00') AS datetime2(6)),
+            e.resident,
+            e.models,
+            LEFT(e.last_error, 1000)
+        FROM OPENJSON(@endpoints_json) WITH (
+            name nvarchar(MAX) '$.name',
+            protocol nvarchar(MAX) '$.protocol',
+            address nvarchar(MAX) '$.address',
+            slots nvarchar(MAX) '$.slots',
+            state nvarchar(MAX) '$.state',
+            serving_model nvarchar(MAX) '$.serving_model',
+            serving_since_utc nvarchar(MAX) '$.serving_since_utc',
+            resident nvarchar(MAX) '$.resident' AS JSON,
+            models nvarchar(MAX) '$.models' AS JSON,
+            last_error nvarchar(MAX) '$.last_error'
+        ) AS e;
+    END;
 
     BEGIN TRANSACTION;
 
@@ -170,6 +251,54 @@ BEGIN
             @worker, LEFT(@host, 200), @pid, LEFT(@version, 100), @started_utc, @now, @concurrency, @active_runs,
             COALESCE(@stopping, 0), LEFT(@not_claiming_why, 1000)
         );
+
+    -- Under the worker's row, which every heartbeat of this worker locks first.
+    IF @endpoints_json IS NOT NULL
+    BEGIN
+        DELETE o
+        FROM llm.endpoint AS o WITH (ROWLOCK)
+        WHERE
+            o.worker_id = @worker
+            AND NOT EXISTS (SELECT 1 FROM @endpoints AS e WHERE e.name = o.name);
+
+        UPDATE o
+        SET
+            protocol = e.protocol,
+            address = e.address,
+            slots = e.slots,
+            state = e.state,
+            serving_model = e.serving_model,
+            serving_since_utc = e.serving_since_utc,
+            resident_models_json = e.resident_models_json,
+            models_json = e.models_json,
+            last_error = e.last_error,
+            last_seen_utc = @now
+        FROM @endpoints AS e
+        INNER JOIN llm.endpoint AS o WITH (ROWLOCK)
+            ON e.name = o.name
+        WHERE o.worker_id = @worker
+        OPTION (LOOP JOIN, FORCE ORDER);
+
+        INSERT INTO llm.endpoint (
+            worker_id, name, protocol, address, slots, state, serving_model, serving_since_utc,
+            resident_models_json, models_json, last_error, last_seen_utc
+        )
+        SELECT
+            @worker,
+            e.name,
+            e.protocol,
+            e.address,
+            e.slots,
+            e.state,
+            e.serving_model,
+            e.serving_since_utc,
+            e.resident_models_json,
+            e.models_json,
+            e.last_error,
+            @now
+        FROM @endpoints AS e
+        WHERE NOT EXISTS (SELECT 1 FROM llm.endpoint AS o WHERE o.worker_id = @worker AND o.name = e.name);
+    END;
 
     COMMIT TRANSACTION;
 

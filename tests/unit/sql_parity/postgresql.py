@@ -157,9 +157,9 @@ def _words(definition: str) -> frozenset[str]:
 
 
 def _foreign_keys(constraints: list[tuple[Any, ...]], table: str) -> Iterator[ForeignKey]:
-    for owner, name, kind, _, target, own, others in constraints:
+    for owner, name, kind, definition, target, own, others in constraints:
         if (owner, kind) == (table, "f"):
-            yield ForeignKey(name, tuple(own), target, tuple(others))
+            yield ForeignKey(name, tuple(own), target, tuple(others), "ON DELETE CASCADE" in definition)
 
 
 def _indexes(rows: list[tuple[Any, ...]], table: str, columns: list[Column]) -> Iterator[Index]:

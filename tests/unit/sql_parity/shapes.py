@@ -66,6 +66,7 @@ class ForeignKey:
     columns: tuple[str, ...]
     target: str
     target_columns: tuple[str, ...]
+    cascades: bool
 
 
 @dataclass(frozen=True, slots=True)

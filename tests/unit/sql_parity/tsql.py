@@ -193,11 +193,12 @@ def _check(name: str, declared: Segment) -> Check:
 
 def _foreign_key(name: str, declared: Segment) -> ForeignKey:
     text = _code(declared)
-    match = re.fullmatch(rf"CONSTRAINT {name} FOREIGN KEY \((.*)\) REFERENCES llm\.(\w+) \((.*)\)", text)
+    declaration = rf"CONSTRAINT {name} FOREIGN KEY \((.*)\) REFERENCES llm\.(\w+) \((.*?)\)( ON DELETE CASCADE)?"
+    match = re.fullmatch(declaration, text)
     if match is None:
         raise ValueError(f"cannot read {text}")
-    own, target, others = match.groups()
-    return ForeignKey(name, tuple(own.split(", ")), target, tuple(others.split(", ")))
+    own, target, others, cascades = match.groups()
+    return ForeignKey(name, tuple(own.split(", ")), target, tuple(others.split(", ")), bool(cascades))
 
 
 def _index(created: Segment, table: Table) -> Index:
