@@ -86,21 +86,53 @@ class Estimate:
 
 def make_up_of(text: str) -> MakeUp:
     """Return the bytes of the text by script."""
-    found: Counter[TextKind] = Counter()
+    return _NOTHING_KNOWN.make_up_of(text)
+
+
+class KnownLines:
+    """The make-up of lines that occur in prompt after prompt, counted once: most of a prompt is its definition's.
+
+    A text's make-up is the sum of its lines' make-ups, since no stretch of a script goes past a line end.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self._by_line = {line: _count(line) for text in texts for line in text.split("\n")}
+
+    def make_up_of(self, text: str) -> MakeUp:
+        """Return the bytes of the text by script, as the function of this name does."""
+        known, others = [], []
+        for line in text.split("\n"):
+            counted = self._by_line.get(line)
+            if counted is None:
+                others.append(line)
+            else:
+                known.append(counted)
+        columns = zip(_count("\n".join(others)), *known, strict=True)
+        found = dict(zip(_COUNTED, map(sum, columns), strict=True))
+        return {**found, TextKind.LATIN: max(0, len(text.encode(errors="replace")) - sum(found.values()))}
+
+
+_COUNTED = (TextKind.CODE, *_NOT_ASCII)
+
+
+def _count(text: str) -> tuple[int, ...]:
+    """Return the bytes of the text of all scripts but Latin, which is the rest, in the order of ``_COUNTED``."""
     encoded = text.encode(errors="replace")
-    found[TextKind.CODE] = sum(map(len, _CODED.findall(text))) + len(encoded) - len(encoded.translate(None, _SYMBOLS))
+    code = sum(map(len, _CODED.findall(text))) + len(encoded) - len(encoded.translate(None, _SYMBOLS))
     words = text.split()
     if max(map(len, words), default=0) > _LONGEST_WORD:
-        found[TextKind.CODE] += sum(len(word) for word in words if len(word) > _LONGEST_WORD and _is_letters(word))
-    if not text.isascii():
-        for script, stretch in _NOT_ASCII.items():
-            found[script] = len("".join(stretch.findall(text)).encode(errors="replace"))
-    found[TextKind.LATIN] = max(0, len(encoded) - found.total())
-    return found
+        code += sum(len(word) for word in words if len(word) > _LONGEST_WORD and _is_letters(word))
+    if text.isascii():
+        return code, *(0 for _ in _NOT_ASCII)
+    rare = "\n".join([line for line in text.split("\n") if not line.isascii()])
+    return code, *(len("".join(stretch.findall(rare)).encode(errors="replace")) for stretch in _NOT_ASCII.values())
 
 
 def _is_letters(word: str) -> bool:
     return word.isascii() and word.isalpha()
+
+
+_NOTHING_KNOWN = KnownLines()
 
 
 class TokenRates:

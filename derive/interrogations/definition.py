@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from derive.errors import ConfigurationError
 from derive.evidence.contracts import EvidenceBundle
+from derive.evidence.tokens import KnownLines
 from derive.facts.rules import FactRules
 from derive.facts.terms import Terms
 from derive.interrogations.answer_schema import AnswerSchema
@@ -79,6 +80,11 @@ class Definition:
     def canonical_schema_json(self) -> str:
         """The schema as a prompt shows it: what the hash covers, whatever became of the white space in a column."""
         return rfc8785.dumps(self.output_schema).decode()
+
+    @cached_property
+    def known_lines(self) -> KnownLines:
+        """The lines of its own that its prompts hold, for estimates of their tokens."""
+        return KnownLines(self.prompt_template, self.rubric.strip(), self.canonical_schema_json)
 
     @cached_property
     def answer_schema(self) -> AnswerSchema:

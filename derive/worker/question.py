@@ -15,7 +15,7 @@ from derive.evidence.bundle import build_bundle
 from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import ReadLake, collect_sources
-from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits, make_up_of
+from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Correction, Definition, Validation, correction_after
 from derive.interrogations.registry import Interrogation, Registry
@@ -107,7 +107,7 @@ def prepare_question(
 
     model = previous.model if previous else claim.model_hint or sources.ollama.model
     own = _settings_of_model(claim, sources.ollama)
-    make_up = make_up_of(prompt)
+    make_up = definition.known_lines.make_up_of(prompt)
     estimate = sources.token_rates.estimate(make_up, model=model_key(model))
     check_fits(estimate, own.num_ctx)
     options = _options(

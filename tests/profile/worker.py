@@ -20,7 +20,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "evidence": ("derive.worker.attempt:prepare_question",),
     "prompt": (
         "derive.interrogations.definition:Definition.render",
-        "derive.worker.question:make_up_of",
+        "derive.evidence.tokens:KnownLines.make_up_of",
         "derive.ollama.client:OllamaClient.body",
     ),
     "request": ("derive.model_servers.client:ModelClient._send",),
@@ -30,7 +30,11 @@ STEPS: dict[str, tuple[str, ...]] = {
     "grounding": ("derive.interrogations.validation:judge_facts",),
     "hashing": ("derive.lake:_hash_bytes", "derive.evidence.bundle:hash_items", "derive.evidence.bundle:_sha256"),
     "files": ("derive.worker.run_record:RunRecord.close", "derive.lake:Lake.spool", "derive.lake:Spool.write"),
-    "completion": ("derive.worker.runs:Runs._hand_in", "derive.queue.worker:WorkerQueue.complete"),
+    "completion": (
+        "derive.worker.runs:Runs._hand_in",
+        "derive.queue.worker:WorkerQueue.complete",
+        "derive.queue.worker:WorkerQueue.complete_all",
+    ),
     "heartbeat": (
         *("derive.worker.lease:LeaseKeeper._beat", "derive.worker.lease:LeaseKeeper._reap"),
         *("derive.queue.worker:WorkerQueue.heartbeat", "derive.queue.worker:WorkerQueue.reap"),

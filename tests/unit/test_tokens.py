@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.errors import EvidenceTooLarge
-from derive.evidence.tokens import Estimate, TextKind, TokenRates, check_fits, make_up_of
+from derive.evidence.tokens import Estimate, KnownLines, TextKind, TokenRates, check_fits, make_up_of
 
 ENGLISH = "Luke Skywalker was born on a small planet, and lived there for nineteen years. " * 20
 SAMPLES = {
@@ -93,6 +93,17 @@ def test_an_estimate_grows_with_the_text_keeps_its_order_and_is_never_nothing(te
 @given(st.text())
 def test_every_byte_belongs_to_one_script(text: str) -> None:
     assert sum(make_up_of(text).values()) == len(text.encode(errors="replace"))
+
+
+_PIECES = st.sampled_from(
+    ["plain words", "a9f {x}", "Ångström, 1st", "莱娅 가", "🚀→", "x" * 50, "é\u00a0z\u2028y", "\n", "\r", ""]
+)
+
+
+@given(st.lists(_PIECES).map("".join), st.lists(_PIECES))
+def test_lines_known_beforehand_change_no_make_up(text: str, known: list[str]) -> None:
+    known_lines = KnownLines(*known, *text.split("\n")[::2])
+    assert known_lines.make_up_of(text) == make_up_of(text)
 
 
 def test_only_what_surely_does_not_fit_is_refused_with_the_range_and_what_to_do() -> None:
