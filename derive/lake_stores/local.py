@@ -55,8 +55,8 @@ class LocalStore:
             else:
                 place = held.enter_context(contextlib.closing(self._reach(folder, create=True)))
                 stage = held.enter_context(contextlib.closing(FolderStage(place.directory, folder)))
-            stage.write(files)
-            stage.write(last or {})
+            stage.write({**files, **(last or {})})
+            stage.sync()
             self._settle(place)
             stage.publish(len(stage.waiting) - len(last or {}))
             place.directory.sync()

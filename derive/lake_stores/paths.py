@@ -68,10 +68,14 @@ def is_run_folder(uri: str) -> bool:
     return _RUN_FOLDER.fullmatch(uri) is not None
 
 
+def _has_invisible(part: str) -> bool:
+    return any(unicodedata.category(one) in _INVISIBLE for one in part)
+
+
 _FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda part: part == "", "an empty part, or a slash at an end (paths are relative to the lake's root)"),
     (lambda part: "/" in part, "a slash"),
-    (lambda part: any(unicodedata.category(one) in _INVISIBLE for one in part), "an invisible or control character"),
+    (lambda part: not part.isprintable() and _has_invisible(part), "an invisible or control character"),
     (lambda part: part.startswith("."), "a part that begins with a dot"),
     (lambda part: part != part.strip() or part.endswith("."), "a part with a blank or a dot at its end"),
     (_FORBIDDEN.search, 'one of the characters \\ < > : " | ? *'),

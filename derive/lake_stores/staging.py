@@ -11,12 +11,12 @@ import stat
 from collections.abc import Mapping
 
 from derive.errors import LakeConflict, LakeUnavailable
-from derive.lake_stores.directory import Directory
+from derive.lake_stores.directory import Directory, start_writing
 from derive.lake_stores.store import describe_unavailable
 
 _OPEN_AT_ONCE = 32
-"""Files of a batch held open together: they are written before the first is synced, so that one commit of the file
-system's journal serves them all; bounded, so that a large batch does not use up the descriptors."""
+"""Files of a batch held open together: they are written before the first is synced, see ``start_writing``; bounded, so
+that a large batch does not use up the descriptors."""
 
 _CHUNK_BYTES = 1 << 20
 _DELETE_ATTEMPTS = 5
@@ -52,7 +52,7 @@ class LocalSpool:
         """Create the file in the place, which is the spool's own from here on. Raises OSError."""
         self.place = place
         self.name = name
-        self.hidden: str | None = hide(name)
+        self.hidden: str | None = _hide(name, _new_mark())
         self._where = where
         self._descriptor = place.directory.create_file(self.hidden)
 
@@ -63,14 +63,12 @@ class LocalSpool:
         except OSError as error:
             raise describe_unavailable(self._where, error) from error
 
-    def hand_over(self) -> str:
-        """Sync and close the file, and return its hidden name, which is the caller's from here on. Raises OSError."""
+    def hand_over(self) -> tuple[int, str]:
+        """Return the file's descriptor, not synced yet, and its hidden name; both are the caller's from here on."""
         if self.hidden is None:
             raise ValueError("the spool was finished or abandoned before")
-        os.fsync(self._descriptor)
-        self._close_file()
-        hidden, self.hidden = self.hidden, None
-        return hidden
+        (descriptor, hidden), (self._descriptor, self.hidden) = (self._descriptor, self.hidden), (-1, None)
+        return descriptor, hidden
 
     def abandon(self) -> None:
         """As ``SpoolFile.abandon``."""
@@ -91,36 +89,45 @@ class LocalSpool:
 
 
 class FolderStage:
-    """Whole, synced files of one folder that wait under hidden names for their own, in order."""
+    """Whole files of one folder that wait under hidden names for their own, in order; synced by ``sync``."""
 
     def __init__(self, directory: Directory, folder: str) -> None:
         self.waiting: list[tuple[str, str]] = []
         self._directory = directory
         self._folder = folder
+        self._mark = _new_mark()
+        self._open: list[int] = []
 
     def take_over(self, spool: LocalSpool) -> None:
-        """Queue a spooled file. Raises OSError."""
-        self.waiting.append((spool.hand_over(), spool.name))
+        """Queue a spooled file."""
+        descriptor, hidden = spool.hand_over()
+        self._queue(descriptor, hidden, spool.name)
+        start_writing(descriptor)
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Write and sync the files. Raises OSError."""
-        names = list(files)
-        for first in range(0, len(names), _OPEN_AT_ONCE):
-            self._write_some({name: files[name] for name in names[first : first + _OPEN_AT_ONCE]})
+        """Write the files, each name once. Raises OSError."""
+        for name, data in files.items():
+            if len(self._open) == _OPEN_AT_ONCE:
+                self.sync()
+            hidden = _hide(name, self._mark)
+            descriptor = self._directory.create_file(hidden)
+            self._queue(descriptor, hidden, name)
+            write_fully(descriptor, data)
+            start_writing(descriptor)
 
-    def _write_some(self, files: Mapping[str, bytes]) -> None:
-        descriptors = []
-        try:
-            for name, data in files.items():
-                hidden = hide(name)
-                descriptors.append(self._directory.create_file(hidden))
-                self.waiting.append((hidden, name))
-                write_fully(descriptors[-1], data)
-            for descriptor in descriptors:
-                os.fsync(descriptor)
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+    def sync(self) -> None:
+        """Make the bytes of every file durable. Raises OSError."""
+        for descriptor in self._open:
+            os.fsync(descriptor)
+        self._close_files()
+
+    def _queue(self, descriptor: int, hidden: str, name: str) -> None:
+        self._open.append(descriptor)
+        self.waiting.append((hidden, name))
+
+    def _close_files(self) -> None:
+        while self._open:
+            os.close(self._open.pop())
 
     def publish(self, count: int) -> None:
         """Give the first ``count`` waiting files their names. Raises LakeConflict, LakePathRefused, OSError."""
@@ -136,6 +143,9 @@ class FolderStage:
 
     def close(self) -> None:
         """Remove the files still waiting; may be repeated, never raises."""
+        # A failing close still gives the descriptor up.
+        with contextlib.suppress(OSError):
+            self._close_files()
         for hidden, _ in self.waiting:
             with contextlib.suppress(OSError):
                 self._directory.unlink(hidden)
@@ -155,16 +165,21 @@ class FolderStage:
                     return True
 
 
-def hide(name: str) -> str:
-    """Return a hidden name for a file being written, never used before."""
-    return f".{name}.{secrets.token_hex(6)}"
+def _hide(name: str, mark: str) -> str:
+    """Return the hidden name of a file being written; never used before, as the mark is not."""
+    return f".{name}.{mark}"
+
+
+def _new_mark() -> str:
+    return secrets.token_hex(6)
 
 
 def write_fully(descriptor: int, data: bytes) -> None:
     """Write all the bytes, however many calls it takes. Raises OSError."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+    written = os.write(descriptor, data)
+    while written < len(data):
+        data = data[written:]
+        written = os.write(descriptor, data)
 
 
 def remove_tree(parent: Directory, name: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from derive.errors import LakeConflict, LakeError, LakeFileMissing, LakeUnavailable
 from derive.lake import Lake
-from derive.lake_stores import directory
+from derive.lake_stores import directory, staging
 from derive.lake_stores.directory import Directory
 from tests.unit.lake.scene import FOLDER, all_files, fail_with, manifest_of
 
@@ -110,6 +110,50 @@ def test_all_before_the_manifest_is_durable_when_it_appears(
         "publish prompt.txt",
         f"sync {other}",
     ]
+
+
+def test_every_file_of_a_run_is_begun_before_the_first_is_synced(
+    local_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    synced: list[int] = []
+    real_start, real_fsync = directory.start_writing, os.fsync
+
+    def start_writing(descriptor: int) -> None:
+        assert synced == []
+        begun.append(descriptor)
+        real_start(descriptor)
+
+    def fsync(descriptor: int) -> None:
+        synced.append(descriptor)
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(staging, "start_writing", start_writing)
+    monkeypatch.setattr(os, "fsync", fsync)
+    with local_lake.spool(FOLDER, "response.ndjson") as spool:
+        spool.write(b"{}")
+        local_lake.write_run(FOLDER, {"request.json": b"x"}, spool=spool, manifest=manifest_of)
+    assert len(begun) == 3
+    assert synced[:3] == begun
+
+
+@pytest.mark.parametrize("files", [1, 70])
+def test_a_system_that_cannot_begin_to_write_syncs_all_the_same(
+    files: int, local_lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = 0
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        nonlocal synced
+        synced += stat.S_ISREG(os.fstat(descriptor).st_mode)
+        real(descriptor)
+
+    monkeypatch.setattr(directory, "_sync_file_range", None)
+    monkeypatch.setattr(os, "fsync", fsync)
+    local_lake.write_all(FOLDER, {f"{n}.txt": b"x" * n for n in range(files)})
+    assert synced == files
+    assert all((root / FOLDER / f"{n}.txt").stat().st_size == n for n in range(files))
 
 
 def test_folders_that_cannot_be_synced_are_no_error(local_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
