@@ -1,10 +1,11 @@
 """Each way of looking at facts reads one index in its order, however many facts there are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from pytest_django.plugin import DjangoDbBlocker
 
 from derive.models import Fact
 from derive.sql.tables import Engine, engine_of
@@ -40,15 +41,24 @@ LISTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.fixture
-def many_facts(db: None) -> None:
+@pytest.fixture(scope="module")
+def filled(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Twenty thousand facts, made once, in a transaction that is rolled back after this module's last test."""
     if engine_of(connection) is not Engine.POSTGRESQL:
         pytest.skip("another engine tells its plans in another way")
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        cursor.execute(FILL)
-        cursor.execute("SET LOCAL session_replication_role = origin")
-        cursor.execute("ANALYZE llm.fact")
+    with django_db_blocker.unblock(), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(FILL)
+            cursor.execute("SET LOCAL session_replication_role = origin")
+            cursor.execute("ANALYZE llm.fact")
+        yield
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def many_facts(filled: None, db: None) -> None:
+    """The facts, in a savepoint of the test's own."""
 
 
 def plan_of(facts: Any) -> str:
