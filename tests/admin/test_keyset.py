@@ -247,6 +247,10 @@ def test_a_cursor_by_time_needs_a_moment_and_a_number(events: list[JobEvent], cu
     assert walk.page(older=cursor, rows=3) == walk.page(rows=3)
 
 
+def test_below_the_first_number_a_page_leads_back_to_it(events: list[JobEvent]) -> None:
+    assert [walk_of().page(older=cursor, rows=3).newer for cursor in ("0", "1")] == ["0", "0"]
+
+
 @pytest.mark.parametrize("moment", [BEGIN, BEGIN.replace(tzinfo=None), BEGIN.astimezone(timezone(timedelta(hours=2)))])
 def test_a_cursor_tells_its_moment_in_utc_which_is_what_a_driver_without_zones_means(moment: datetime) -> None:
     assert walk_of(by_time=True)._write((moment, 5)) == "20260301T120000.000000~5"

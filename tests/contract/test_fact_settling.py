@@ -9,7 +9,7 @@ from derive.models import FactSet
 from derive.queue import JobQueue
 from derive.sql import payloads, procedures
 from derive.states import ReviewStatus, Verdict
-from tests.contract.scenes import ACTOR, claimed, queued, success
+from tests.contract.scenes import ACTOR, claimed, queued, run_of, success
 from tests.contract.sessions import IMPATIENT_MS, a_session
 from tests.contract.test_facts import LUKE, OTHER_EVIDENCE, a_fact, conflicts, decide, facts_of, told
 
@@ -112,6 +112,8 @@ def test_a_rebuild_leaves_the_facts_of_other_runs(queue: JobQueue) -> None:
     found = [(fact.entity_id, fact.value) for run in (earlier, claim, later) for fact in facts_of(run)]
     assert found == [("leia", "1 BBY"), ("luke", "19 BBY"), ("han", "2 BBY")]
     assert FactSet.objects.count() == 3
+    stored = FactSet.objects.get(run_id=claim.run_id)
+    assert (stored.run_seq, stored.evidence_sha256) == (run_of(claim).run_seq, OTHER_EVIDENCE)
 
 
 def test_what_just_fits_is_stored_and_rebuilt(queue: JobQueue) -> None:

@@ -24,6 +24,14 @@ def test_of_many_models_each_is_found(queue: JobQueue) -> None:
     assert [hints(taken(queue, server())) for _ in range(5)] == [["d"], ["b"], ["c"], ["e"], []]
 
 
+def test_jobs_without_a_model_that_others_hold_are_passed_over_down_to_the_next_priority(queue: JobQueue) -> None:
+    held, low = (queued(queue, priority=priority) for priority in (9, 5))
+    with a_session() as other:
+        other.hold(held)
+        assert [claim.job_id for claim in taken(queue, server())] == [low.job_id]
+        assert taken(queue, server()) == []
+
+
 @pytest.mark.parametrize("hint", ["b", None])
 def test_jobs_that_a_claim_passes_over_make_their_model_look_no_older(queue: JobQueue, hint: str | None) -> None:
     queue.enqueue(JobInput(interrogation_key="refused", input_json="{}", model_hint=hint))

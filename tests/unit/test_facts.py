@@ -206,6 +206,19 @@ def test_the_unit_that_a_key_names_is_the_values() -> None:
     assert verdicts == [Verdict.SUPPORTED, Verdict.REFUTED, Verdict.NOT_ENOUGH_INFO]
 
 
+@pytest.mark.parametrize("name", ["value", "height_cm"])
+def test_of_several_members_the_value_is_of_the_unit_that_the_key_names_and_others_of_their_own(name: str) -> None:
+    rules = FactRules({("facts", "*"): {name: FieldProof(), "height_m": FieldProof()}})
+    key = "height_cm" if name == "value" else "height_km"
+    found = [
+        {"fact_key": key, name: value, "height_m": 1.72, "quote": "1.72 m tall", "evidence_ids": ["a"]}
+        for value in (172, "1.72 m")
+    ]
+    facts = facts_of(*found, rules=rules)
+    assert [fact.verdict for fact in facts] == [Verdict.SUPPORTED] * 2
+    assert facts[0].value_key == facts[1].value_key is not None
+
+
 @pytest.mark.parametrize(
     ("members", "why"),
     [
