@@ -1,14 +1,16 @@
-"""A purge changes facts of an entity only while nobody else does."""
+"""What a purge leaves of other jobs, and that it changes an entity's facts only while nobody else does."""
 
 from typing import Any
 
+from derive.contracts import RunFacts
+from derive.models import Artifact, Fact, FactSet, Job, JobEvent, LakeDeletion, Run
 from derive.queue import JobQueue
 from derive.sql import procedures
 from derive.states import JobStatus
-from tests.contract.scenes import ACTOR, claim_one, pass_time, queued, said
+from tests.contract.scenes import ACTOR, an_artifact, claim_one, claimed, pass_time, queued, ref, said, success
 from tests.contract.sessions import IMPATIENT_MS, a_session, waiting
 from tests.contract.test_facts import LUKE, OTHER_EVIDENCE, a_fact, completing, slot_of, told
-from tests.contract.test_purge import DAY, yesterday
+from tests.contract.test_purge import DAY, purge, yesterday
 
 
 def old_facts_of(queue: JobQueue, *entity_ids: str) -> dict[str, Any]:
@@ -45,3 +47,22 @@ def test_a_purge_takes_entities_in_the_order_of_their_slots(queue: JobQueue) -> 
             session.roll_back()
             other.roll_back()
     assert held, "the later slot was taken before the earlier one"
+
+
+def test_a_purge_leaves_all_rows_of_other_jobs(queue: JobQueue) -> None:
+    kept, gone, later = (claimed(queue, **LUKE) for _ in range(3))
+    for number, claim in enumerate((kept, gone, later)):
+        artifacts = tuple(an_artifact(artifact_type) for artifact_type in ("prompt_text", "manifest")[: 1 + number % 2])
+        queue.complete(
+            success(claim, run=RunFacts(evidence_sha256=f"{number}" * 64), artifacts=artifacts, facts=(a_fact(),))
+        )
+    queue.set_hold([ref(kept), ref(later)], actor=ACTOR, hold=True)
+    events = JobEvent.objects.exclude(job_id=gone.job_id).count()
+    pass_time(2 * DAY)
+    assert purge(queue) == {gone.job_id}
+    for model, rows in ((Job, 2), (Run, 2), (Artifact, 2), (Fact, 2), (FactSet, 2), (LakeDeletion, 2)):
+        assert model.objects.count() == rows, model
+    assert set(LakeDeletion.objects.values_list("job_id", flat=True)) == {gone.job_id}
+    assert JobEvent.objects.exclude(job_id=gone.job_id).count() == events
+    (left,) = JobEvent.objects.filter(job_id=gone.job_id)
+    assert left.detail_json == '{"runs": 1, "artifacts": 2, "facts": 1}'
