@@ -115,6 +115,31 @@ class ModelLimits(Frozen):
     num_predict: int | None = Field(default=None, ge=1, le=MAX_INT)
 
 
+class Ageing(Frozen):
+    """Which ready jobs have waited for too long, and what that changes: parameters of ``usp_escalate_aged_jobs``."""
+
+    waiting_seconds: int = Field(ge=1, le=31_536_000)
+    raise_by: int = Field(ge=1, le=MAX_INT)
+    max_priority: int = Field(ge=1, le=MAX_INT)
+    interrogation_key: Key200 | None = None
+    """None: of every interrogation."""
+
+
+class AgedPlace(Frozen):
+    """How far an escalation has come: through that priority, or to that job of it."""
+
+    after_priority: int
+    after_utc: Utc | None
+    after_job_seq: int | None
+
+
+class Escalated(Frozen):
+    """How many jobs one step of an escalation raised; ``after`` is where the next goes on, None at the end."""
+
+    raised: int
+    after: AgedPlace | None
+
+
 class Lease(Frozen):
     """What a heartbeat learned of one run."""
 

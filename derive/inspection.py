@@ -24,6 +24,7 @@ MODEL_SETTINGS = (
     "max_starts_per_minute",
     "num_ctx",
     "num_predict",
+    "load_ms",
 )
 LISTED = (
     "job_id",

@@ -47,7 +47,7 @@ def show_jobs(jobs: Sequence[Row]) -> None:
 
 def show_models(rows: Sequence[Row]) -> None:
     """Print the models that jobs wait for, and what operators set for them."""
-    table = _table("model", "ready", "scheduled", "running", "limits", "paused")
+    table = _table("model", "ready", "scheduled", "running", "load", "limits", "paused")
     for row in rows:
         limits = [f"{name} {row[name]}" for name in _LIMITS if row[name] is not None]
         paused = ""
@@ -56,6 +56,7 @@ def show_models(rows: Sequence[Row]) -> None:
         table.add_row(
             _plain(row["model"] or "(none asked for)"),
             *(_plain(row[state]) for state in ("new", "scheduled", "running")),
+            _plain("" if row["load_ms"] is None else f"{row['load_ms'] / 1000:.1f} s"),
             _plain(", ".join(limits)),
             _plain(paused),
         )

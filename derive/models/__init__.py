@@ -19,6 +19,7 @@ from derive.models.queue import (
     Worker,
 )
 from derive.models.schedules import (
+    EscalationPolicy,
     HouseSchedule,
     RecurringInterrogation,
     RetentionPolicy,
@@ -31,6 +32,7 @@ from derive.models.schedules import (
 __all__ = [
     "Artifact",
     "Endpoint",
+    "EscalationPolicy",
     "Fact",
     "FactSet",
     "HouseSchedule",

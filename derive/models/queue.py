@@ -97,6 +97,7 @@ class Job(ReadingModel):
     last_error = models.TextField("last error", null=True)  # noqa: DJ001
     error_kind = models.CharField("error kind", max_length=40, null=True, choices=_choices(ErrorKind))  # noqa: DJ001
     finished_utc = UtcField("ended at", null=True)
+    escalated_utc = UtcField("escalated at", null=True, help_text="Last raised by an escalation policy.")
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")

@@ -103,6 +103,30 @@ class RetryPolicy(Planned):
         ordering: ClassVar = ["name"]
 
 
+class EscalationPolicy(Planned):
+    """Which waiting jobs get a higher priority, so that none waits for ever behind newer ones that are more urgent."""
+
+    KIND = "escalation"
+
+    interrogation_key = models.CharField(
+        "interrogation", max_length=200, blank=True, help_text="Empty: jobs of every interrogation."
+    )
+    waiting_seconds = models.PositiveIntegerField(
+        "after",
+        default=3_600,
+        help_text="Seconds that a job has been ready without being claimed. It is raised again after so many more.",
+    )
+    raise_by = models.PositiveIntegerField("raise by", default=10, help_text="Higher priorities run first.")
+    max_priority = models.PositiveIntegerField(
+        "to at most", default=200, help_text="Jobs that have this priority or a higher one stay as they are."
+    )
+
+    class Meta:
+        verbose_name = "escalation policy"
+        verbose_name_plural = "escalation policies"
+        ordering: ClassVar = ["name"]
+
+
 class RecurringInterrogation(Planned):
     """What is asked again and again: one job's template, or a file of jobs in the lake."""
 

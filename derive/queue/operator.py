@@ -8,8 +8,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from derive.contracts import (
+    AgedPlace,
+    Ageing,
     DeletionTry,
     Enqueued,
+    Escalated,
     JobChange,
     JobInput,
     JobRef,
@@ -153,6 +156,24 @@ class OperatorQueue(QueueConnection):
 
     def _set_model(self, arguments: Mapping[str, Any]) -> bool:
         return bool(self._call(procedures.SET_MODEL, arguments)[0][0])
+
+    def measure_loads(self) -> int:
+        """Keep how long models take to load, as the newest runs tell; return how many values changed. Repeatable."""
+        return int(self._call(procedures.MEASURE_LOADS, {})[0][0])
+
+    def escalate(
+        self, ageing: Ageing, *, actor: str, after: AgedPlace | None = None, reason: str | None = None
+    ) -> Escalated:
+        """Raise those of the next jobs that have waited for too long; goes on behind ``after``.
+
+        One call looks at one priority and at a bounded number of jobs; the answer's ``after`` is None at the end.
+        """
+        arguments = given(actor=actor, **dict(ageing), **(dict(after) if after else {}), reason=reason)
+        raised, priority, available_utc, job_seq = self._call(procedures.ESCALATE_AGED_JOBS, arguments)[0]
+        place = None
+        if priority is not None:
+            place = AgedPlace(after_priority=priority, after_utc=available_utc, after_job_seq=job_seq)
+        return Escalated(raised=int(raised), after=place)
 
     def purge(
         self,

@@ -6,6 +6,7 @@ from datetime import datetime
 from django_q.models import Schedule
 
 from derive.models.schedules import (
+    EscalationPolicy,
     Planned,
     RecurringInterrogation,
     RetentionPolicy,
@@ -21,7 +22,7 @@ from derive.sql.reading import reading
 OVERDUE_SECONDS = 180.0
 """django-q2 looks every 30 seconds, and a task may have to wait for another to end."""
 SKEW_SECONDS = 60.0
-PLANS: tuple[type[Planned], ...] = (RetryPolicy, RecurringInterrogation, RetentionPolicy)
+PLANS: tuple[type[Planned], ...] = (RetryPolicy, EscalationPolicy, RecurringInterrogation, RetentionPolicy)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,16 @@ def roll_up(deadline: Deadline) -> TaskResult:
     )
 
 
+def measure_loads(_deadline: Deadline) -> TaskResult:
+    """Keep how long each model takes to load, as the newest runs tell."""
+    measured = JobQueue().measure_loads()
+    return (
+        TaskResult(TaskOutcome.DONE, f"{plural(measured, 'load time')} changed")
+        if measured
+        else TaskResult(TaskOutcome.IDLE)
+    )
+
+
 def verify_sample(deadline: Deadline) -> TaskResult:
     """Verify some of the newest runs, chosen by chance: their bytes, rows, prompts and answers."""
     # Here: every command of manage.py imports this module, and few verify.

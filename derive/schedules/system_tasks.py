@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from derive.models.schedules import RecurringInterrogation, RetentionPolicy, RetryPolicy
+from derive.models.schedules import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules import maintenance
 from derive.schedules.due import run_due
+from derive.schedules.escalation import escalate
 from derive.schedules.recurring import queue_again
 from derive.schedules.retention_policies import delete_purged_files, retain, seal
 from derive.schedules.retry_policies import retry
@@ -71,6 +72,14 @@ _ALL = (
         seconds=240,
     ),
     SystemTask(
+        "escalation_policies",
+        "Escalation policies",
+        "Looks for escalation policies that are due, and raises the priority of jobs that have waited for too long.",
+        EVERY_MINUTE,
+        partial(run_due, EscalationPolicy, escalate),
+        seconds=240,
+    ),
+    SystemTask(
         "recurring_interrogations",
         "Recurring interrogations",
         "Looks for recurring interrogations that are due, and queues their jobs.",
@@ -108,6 +117,14 @@ _ALL = (
         "Counts what happened by the hour, for the dashboard. Living workers do the same.",
         "*/5 * * * *",
         maintenance.roll_up,
+        seconds=120,
+    ),
+    SystemTask(
+        "measure_loads",
+        "Measure load times",
+        "Keeps how long each model takes to load, as the newest runs tell: workers stay with a model accordingly.",
+        "*/5 * * * *",
+        maintenance.measure_loads,
         seconds=120,
     ),
     SystemTask(

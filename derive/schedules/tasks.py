@@ -18,6 +18,11 @@ def retry_policies() -> str:
     return SYSTEM_TASKS["retry_policies"].run()
 
 
+def escalation_policies() -> str:
+    """Run the escalation policies that are due."""
+    return SYSTEM_TASKS["escalation_policies"].run()
+
+
 def recurring_interrogations() -> str:
     """Run the recurring interrogations that are due."""
     return SYSTEM_TASKS["recurring_interrogations"].run()
@@ -41,6 +46,11 @@ def seal() -> str:
 def roll_up() -> str:
     """Roll events up into hours."""
     return SYSTEM_TASKS["roll_up"].run()
+
+
+def measure_loads() -> str:
+    """Measure how long models take to load."""
+    return SYSTEM_TASKS["measure_loads"].run()
 
 
 def verify_sample() -> str:

@@ -99,6 +99,17 @@ SET_MODEL = Procedure(
     _words("changed"),
     is_repeatable=False,
 )
+MEASURE_LOADS = Procedure("usp_measure_loads", _words("max_runs"), _words("measured"))
+ESCALATE_AGED_JOBS = Procedure(
+    "usp_escalate_aged_jobs",
+    _words(
+        "actor waiting_seconds raise_by max_priority interrogation_key after_priority after_utc after_job_seq max_rows "
+        "reason"
+    ),
+    _words("raised priority available_utc job_seq"),
+    # What was raised once is not due again; the lost answer's count is lost.
+    is_repeatable=False,
+)
 SET_HOLD = Procedure("usp_set_hold", _words("jobs_json actor hold reason"), _CHANGES, is_repeatable=False)
 REGISTER_INTERROGATION = Procedure(
     "usp_register_interrogation",
@@ -152,6 +163,8 @@ PROCEDURES = (
     SET_MODEL_HINT,
     SET_HOLD,
     SET_MODEL,
+    MEASURE_LOADS,
+    ESCALATE_AGED_JOBS,
     REGISTER_INTERROGATION,
     SET_SCHEMA_REFUSAL,
     PURGE_JOBS,

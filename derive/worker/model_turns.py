@@ -7,8 +7,9 @@ arrives meanwhile.
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
 
 from derive.contracts import ANY_MODEL, Claim, ModelServer, ServedModel
 
@@ -26,15 +27,21 @@ _MODELS_KEPT = 200
 class ModelTurns:
     """What one worker's model server serves, and whether to stay with it; times in seconds of ``clock``.
 
-    ``quantum_seconds`` None: ten times the load time as measured, between one minute and fifteen. ``default`` is what
-    a job without a model is answered by.
+    ``quantum_seconds`` None: ten times the load time as measured, between one minute and fifteen; until a load was
+    seen here, as ``load_seconds`` says of the model. ``default`` is what a job without a model is answered by.
     """
 
     def __init__(
-        self, default: str, *, quantum_seconds: float | None, clock: Callable[[], float] = time.monotonic
+        self,
+        default: str,
+        *,
+        quantum_seconds: float | None,
+        load_seconds: Mapping[str, float] = MappingProxyType({}),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._default = default
         self._quantum_seconds = quantum_seconds
+        self._load_seconds = load_seconds
         self._clock = clock
         self._serving: str | None = None
         self._since = 0.0
@@ -46,7 +53,7 @@ class ModelTurns:
         """How long to stay with a model while another one waits."""
         if self._quantum_seconds is not None:
             return self._quantum_seconds
-        load_seconds = median(self._loads) if self._loads else 0.0
+        load_seconds = median(self._loads) if self._loads else self._load_seconds.get(self._serving or "", 0.0)
         return min(max(QUANTUM_LOADS * load_seconds, SHORTEST_QUANTUM_SECONDS), LONGEST_QUANTUM_SECONDS)
 
     def server(self) -> ModelServer:

@@ -60,6 +60,7 @@ def schedulers(world: ProcessWorld) -> Iterator[Schedulers]:
     schedulers.end()
     for table in (
         "retrypolicy",
+        "escalationpolicy",
         "recurringinterrogation",
         "retentionpolicy",
         "taskstate",

@@ -31,7 +31,7 @@ STAFF = {
 }
 MAINTAINERS = ("derive_houseschedule_",)
 # Viewers see what is planned; operators plan.
-PLANNED = ("derive_retrypolicy_", "derive_recurringinterrogation_")
+PLANNED = ("derive_retrypolicy_", "derive_escalationpolicy_", "derive_recurringinterrogation_")
 PURGING = ("derive_retentionpolicy_",)
 PURGES = ("derive_job_purge", "derive_job_purge_run")
 PLANNING = ("_add", "_delete", "_preview")

@@ -14,7 +14,15 @@ from django_q.models import Schedule
 from pytest_django.fixtures import Settings
 
 from derive.admin.schedules import plans
-from derive.models import Job, RecurringInterrogation, RetentionPolicy, RetryPolicy, ScheduleRun, TaskState
+from derive.models import (
+    EscalationPolicy,
+    Job,
+    RecurringInterrogation,
+    RetentionPolicy,
+    RetryPolicy,
+    ScheduleRun,
+    TaskState,
+)
 from derive.queue import JobQueue
 from derive.schedules import recurring
 from derive.schedules.system_tasks import SYSTEM_TASKS
@@ -22,10 +30,11 @@ from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
 from tests.contract.plans import a_policy, a_recurring
-from tests.contract.scenes import claim_one, failure, in_state, job_of, ref
+from tests.contract.scenes import claim_one, failure, in_state, job_of, pass_time, ref
 from tests.faults.worker_world import KEY, input_json
 
-POLICY, RECURRING, SCHEDULE = "derive_retrypolicy", "derive_recurringinterrogation", "derive_houseschedule"
+POLICY, ESCALATION = "derive_retrypolicy", "derive_escalationpolicy"
+RECURRING, SCHEDULE = "derive_recurringinterrogation", "derive_houseschedule"
 
 
 def at(page: str, *args: Any) -> str:
@@ -118,6 +127,51 @@ def test_a_preview_says_when_and_how_many_and_saves_nothing(
     assert "This never fires" in text
     assert not RetryPolicy.objects.exists()
     assert Job.objects.filter(status="FAILED").count() == 3
+
+
+def escalation_form(**values: Any) -> dict[str, Any]:
+    form = {"name": "aged", "enabled": "on", "cron": "* * * * *", "interrogation_key": "", "waiting_seconds": 3_600}
+    return {**form, "raise_by": 10, "max_priority": 200, **values}
+
+
+def test_an_operator_plans_an_escalation(operator: Client) -> None:
+    assert 'value="* * * * *"' in operator.get(at(f"{ESCALATION}_add")).content.decode()
+    assert operator.post(at(f"{ESCALATION}_add"), escalation_form(interrogation_key=KEY)).status_code == 302
+    policy = EscalationPolicy.objects.get()
+    assert (policy.interrogation_key, policy.waiting_seconds, policy.raise_by) == (KEY, 3_600, 10)
+    assert (policy.max_priority, policy.task, policy.actor) == (200, "escalation:aged", "schedule:aged")
+    assert policy.next_utc is not None
+
+
+BAD_ESCALATIONS: list[tuple[dict[str, Any], str]] = [
+    ({"waiting_seconds": 59}, "from 60 to 31536000"),
+    ({"waiting_seconds": 31_536_001}, "from 60 to 31536000"),
+    ({"waiting_seconds": ""}, "This field is required"),
+    ({"raise_by": 0}, "from 1 to"),
+    ({"raise_by": 2**31}, "from 1 to"),
+    ({"max_priority": 0}, "from 1 to"),
+    ({"max_priority": -5}, "greater than or equal to 0"),
+    ({"interrogation_key": "nobody's"}, "not one of the available choices"),
+    ({"cron": "sometimes"}, "Write five fields"),
+]
+
+
+def test_an_escalation_that_makes_no_sense_is_refused_with_what_to_write(operator: Client) -> None:
+    for values, why in BAD_ESCALATIONS:
+        answer = operator.post(at(f"{ESCALATION}_add"), escalation_form(**values))
+        assert answer.status_code == 200, values
+        assert why in answer.content.decode(), values
+    assert not EscalationPolicy.objects.exists()
+
+
+def test_an_escalations_preview_says_how_many_it_would_raise(acting_operator: Client, queue: JobQueue) -> None:
+    address = at(f"{ESCALATION}_preview")
+    assert "nothing would be raised" in acting_operator.post(address, escalation_form()).content.decode()
+    in_state(queue, JobStatus.NEW)
+    pass_time(3_601)
+    text = acting_operator.post(address, escalation_form()).content.decode()
+    assert "It would raise 1 job by 10 now, to 200 at most." in text
+    assert not EscalationPolicy.objects.exists()
 
 
 def test_the_next_times_are_in_the_viewers_zone_with_utc_beside(operator: Client) -> None:

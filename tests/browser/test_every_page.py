@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.db import models
 from django.urls import reverse
 
-from derive.models import Job, LakeDeletion, RetentionPolicy, Run, ScheduleRun
+from derive.models import EscalationPolicy, Job, LakeDeletion, RetentionPolicy, Run, ScheduleRun
 from derive.schedules.installing import install_schedules
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
@@ -77,6 +77,7 @@ def some_of_everything(world: World) -> None:
     now = database_now()
     a_policy()
     a_recurring()
+    EscalationPolicy.objects.create(name="aged", cron="* * * * *", next_utc=now, changed_by="ada", changed_utc=now)
     RetentionPolicy.objects.create(
         name="a-year", cron="0 3 * * *", succeeded_days=365, next_utc=now, changed_by="ada", changed_utc=now
     )

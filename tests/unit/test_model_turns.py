@@ -104,3 +104,12 @@ def test_names_made_up_by_whoever_enqueues_do_not_fill_the_memory(clock: Clock) 
     assert models is not None
     assert len(models) <= 202
     assert ServedModel(model="model-498", idle_seconds=0) in models
+
+
+def test_until_a_load_was_seen_here_the_known_load_time_of_the_model_counts(clock: Clock) -> None:
+    whose = ModelTurns("a", quantum_seconds=None, load_seconds={"b": 20.0}, clock=clock)
+    assert whose.quantum_seconds == 60
+    whose.note_claims(claims("b"))
+    assert whose.quantum_seconds == 200
+    whose.note_load(8)
+    assert whose.quantum_seconds == 80

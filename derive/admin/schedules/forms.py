@@ -14,16 +14,20 @@ from unfold.widgets import (
 
 from derive.admin.lists import suggestions
 from derive.errors import ErrorKind, HolocronError, RunError, Then
-from derive.models.schedules import WHEN_HELP, RecurringInterrogation, RetentionPolicy, RetryPolicy
+from derive.models.schedules import WHEN_HELP, EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
 from derive.schedules.retention_policies import MOST_JOBS as MOST_PURGED
 from derive.schedules.retry_policies import MOST_JOBS, MOST_REQUEUES, RETRYABLE, lines_of
+from derive.schedules.system_tasks import EVERY_MINUTE
 from derive.strict_types import MAX_INT, check_storable
 
 MOST_DAYS = 3_650
 MOST_MINUTES = 525_600
 MOST_ATTEMPTS = 1_000
+SHORTEST_WAIT_SECONDS = 60
+"""The scheduler looks once a minute."""
+LONGEST_WAIT_SECONDS = 31_536_000
 PAYLOADS = ("input_json", "evidence_ref_json")
 _GIVEN_BACK = {error.kind for error in RunError.__subclasses__() if error.then is Then.GIVE_BACK}
 ENDING_KINDS = tuple(kind.value for kind in ErrorKind if kind not in {*_GIVEN_BACK, ErrorKind.RELEASED})
@@ -122,6 +126,38 @@ class RetryPolicyForm(PlanForm):
         youngest, oldest = values.get("min_age_minutes"), values.get("max_age_days")
         if youngest is not None and oldest is not None and youngest >= oldest * 24 * 60:
             self.add_error("min_age_minutes", f"No job ended both so long ago and within {oldest} days.")
+        return values
+
+
+class EscalationForm(PlanForm):
+    """An escalation policy; one that can raise nothing is none."""
+
+    interrogation_key = forms.ChoiceField(
+        label="Interrogation",
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="None chosen: jobs of every interrogation.",
+    )
+
+    class Meta:
+        model = EscalationPolicy
+        fields: ClassVar[Sequence[str]] = (
+            *("name", "enabled", "cron", "interrogation_key", "waiting_seconds", "raise_by", "max_priority"),
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["cron"].initial = EVERY_MINUTE
+        field: Any = self.fields["interrogation_key"]
+        stored = {self.instance.interrogation_key} - {""}
+        field.choices = [("", "–"), *as_choices(sorted({*suggestions.interrogation_keys(), *stored}))]
+
+    @override
+    def clean(self) -> dict[str, Any]:
+        values = super().clean()
+        self._bound("waiting_seconds", SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        self._bound("raise_by", 1, MAX_INT)
+        self._bound("max_priority", 1, MAX_INT)
         return values
 
 

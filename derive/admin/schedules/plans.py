@@ -15,14 +15,15 @@ from typing_extensions import override
 from derive.admin.display.units import moment
 from derive.admin.display.untrusted_text import cell
 from derive.admin.lists.columns import column
-from derive.admin.schedules.forms import PAYLOADS, RecurringForm, RetentionForm, RetryPolicyForm
+from derive.admin.schedules.forms import PAYLOADS, EscalationForm, RecurringForm, RetentionForm, RetryPolicyForm
 from derive.admin.site import permissions
 from derive.admin.site.model_admin import GuardedAdmin
 from derive.errors import HolocronError
-from derive.models import RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
+from derive.models import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
 from derive.models.schedules import Planned
 from derive.plural import plural
 from derive.schedules.cron import BadCron, Cron, in_words
+from derive.schedules.escalation import count_aged
 from derive.schedules.recurring import HEAD_BYTES, check_plan
 from derive.schedules.retention_policies import count_old
 from derive.schedules.retry_policies import preview_retries
@@ -201,6 +202,22 @@ class RetryPolicyAdmin(PlanAdmin):
         match = "matches" if found.ready == 1 else "match"
         of = f"{'' if found.is_exact else 'more than '}{plural(found.ready, 'job')} that {match}"
         return f"It would requeue {min(found.ready, plan.max_jobs):,} of {of} now, those that ended first.{left}"
+
+
+@admin.register(EscalationPolicy)
+class EscalationAdmin(PlanAdmin):
+    """Which waiting jobs get a higher priority."""
+
+    form = EscalationForm
+    fields = EscalationForm.Meta.fields
+
+    @override
+    def would(self, plan: EscalationPolicy) -> str:
+        count, is_exact = count_aged(plan)
+        if not count:
+            return "No job has waited for so long now: nothing would be raised."
+        jobs = f"{'' if is_exact else 'more than '}{plural(count, 'job')}"
+        return f"It would raise {jobs} by {plan.raise_by:,} now, to {plan.max_priority:,} at most."
 
 
 @admin.register(RecurringInterrogation)

@@ -27,6 +27,7 @@ RECORDS = (
 BY_ITSELF = (
     ("Automation", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
     ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
+    ("Escalation", "trending_up", "derive_escalationpolicy", "derive.view_escalationpolicy"),
     ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
     ("Retention", "auto_delete", "derive_retentionpolicy", "derive.view_retentionpolicy"),
     ("Schedules", "schedule", "derive_houseschedule", "django_q.view_schedule"),

@@ -1,0 +1,98 @@
+"""How long models take to load, as the newest runs tell."""
+
+import json
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from derive.contracts import RunFacts
+from derive.errors import BadArgument
+from derive.models import LanguageModel
+from derive.queue import JobQueue
+from derive.schedules.maintenance import measure_loads
+from derive.schedules.single_flight import Deadline, TaskOutcome
+from derive.sql import procedures
+from tests.contract.scenes import ACTOR, claimed, failure, said, success
+
+
+def ran(queue: JobQueue, model: str | None, load_seconds: object, **ends: Any) -> None:
+    """Let a job run whose model took so long to load."""
+    nanoseconds = round(load_seconds * 1e9) if isinstance(load_seconds, (int, float)) else load_seconds
+    run = RunFacts(model_name=model, metrics_json=json.dumps({"load_duration": nanoseconds}))
+    claim = claimed(queue)
+    queue.complete(failure(claim, run=run) if ends.get("fails") else success(claim, run=run))
+
+
+def load_ms(model: str = "m") -> int | None:
+    row = LanguageModel.objects.filter(model=model).first()
+    return None if row is None else row.load_ms
+
+
+def test_a_models_load_time_is_the_median_of_its_loads(queue: JobQueue) -> None:
+    for seconds in (9.0, 3.0, 4.5):
+        ran(queue, "m", seconds)
+    ran(queue, "another", 60)
+    assert queue.measure_loads() == 2
+    assert (load_ms(), load_ms("another")) == (4_500, 60_000)
+
+
+def test_what_is_shorter_than_a_second_is_no_load(queue: JobQueue) -> None:
+    for seconds in (0.02, 1.0, 8.0):
+        ran(queue, "m", seconds)
+    queue.measure_loads()
+    assert load_ms() == 8_000
+
+
+def test_only_the_last_nine_loads_count(queue: JobQueue) -> None:
+    for seconds in (100, 100, *[5] * 5, *[7] * 4):
+        ran(queue, "m", seconds)
+    queue.measure_loads()
+    assert load_ms() == 5_000
+    ran(queue, "m", 7)
+    queue.measure_loads()
+    assert load_ms() == 7_000
+
+
+def test_a_failed_runs_load_counts_and_what_is_no_number_does_not(queue: JobQueue) -> None:
+    ran(queue, "m", 6, fails=True)
+    for said_so in ("many", None, 1.5e300, -5_000_000_000, [1], {"ns": 9}):
+        ran(queue, "m", said_so if not isinstance(said_so, float) else str(said_so))
+    ran(queue, None, 30)
+    queue.measure_loads()
+    assert load_ms() == 6_000
+    assert LanguageModel.objects.count() == 1
+
+
+def test_nothing_new_changes_nothing_and_what_operators_set_stays(queue: JobQueue) -> None:
+    queue.pause_model("m", actor=ACTOR, reason="maintenance")
+    ran(queue, "m", 3)
+    assert [queue.measure_loads(), queue.measure_loads()] == [1, 0]
+    assert LanguageModel.objects.get(model="m").pause_reason == "maintenance"
+
+
+def test_a_model_without_a_recent_load_keeps_its_time(queue: JobQueue) -> None:
+    ran(queue, "m", 3)
+    queue.measure_loads()
+    for _ in range(2):
+        ran(queue, "m", 0)
+    assert said(procedures.MEASURE_LOADS, max_runs=2)[0][0] == 0
+    assert load_ms() == 3_000
+
+
+@pytest.mark.parametrize("max_runs", [0, 100_001])
+def test_how_far_to_look_is_bounded(queue: JobQueue, max_runs: int) -> None:
+    with pytest.raises(BadArgument, match="HC047"):
+        said(procedures.MEASURE_LOADS, max_runs=max_runs)
+
+
+def test_the_list_of_models_has_their_load_times(queue: JobQueue, capsys: pytest.CaptureFixture[str]) -> None:
+    ran(queue, "m", 12.34)
+    queue.measure_loads()
+    call_command("models")
+    assert "12.3 s" in capsys.readouterr().out
+
+
+def test_the_scheduler_measures(queue: JobQueue) -> None:
+    ran(queue, "m", 3)
+    assert [measure_loads(Deadline(60)).outcome for _ in range(2)] == [TaskOutcome.DONE, TaskOutcome.IDLE]
