@@ -51,18 +51,26 @@ def test_a_purge_takes_entities_in_the_order_of_their_slots(queue: JobQueue) -> 
 
 def test_a_purge_leaves_all_rows_of_other_jobs(queue: JobQueue) -> None:
     kept, gone, later = (claimed(queue, **LUKE) for _ in range(3))
-    for number, claim in enumerate((kept, gone, later)):
-        artifacts = tuple(an_artifact(artifact_type) for artifact_type in ("prompt_text", "manifest")[: 1 + number % 2])
-        queue.complete(
-            success(claim, run=RunFacts(evidence_sha256=f"{number}" * 64), artifacts=artifacts, facts=(a_fact(),))
-        )
+    files = (an_artifact("prompt_text"), an_artifact("manifest")), (an_artifact(),)
+    for claim, evidence, artifacts in ((kept, "a", ()), (gone, "b", files[0]), (later, "c", files[1])):
+        run = RunFacts(evidence_sha256=evidence * 64)
+        queue.complete(success(claim, run=run, artifacts=artifacts, facts=(a_fact(),)))
     queue.set_hold([ref(kept), ref(later)], actor=ACTOR, hold=True)
     events = JobEvent.objects.exclude(job_id=gone.job_id).count()
     pass_time(2 * DAY)
     assert purge(queue) == {gone.job_id}
-    for model, rows in ((Job, 2), (Run, 2), (Artifact, 2), (Fact, 2), (FactSet, 2), (LakeDeletion, 2)):
+    for model, rows in ((Job, 2), (Run, 2), (Artifact, 1), (Fact, 2), (FactSet, 2), (LakeDeletion, 2)):
         assert model.objects.count() == rows, model
     assert set(LakeDeletion.objects.values_list("job_id", flat=True)) == {gone.job_id}
     assert JobEvent.objects.exclude(job_id=gone.job_id).count() == events
     (left,) = JobEvent.objects.filter(job_id=gone.job_id)
     assert left.detail_json == '{"runs": 1, "artifacts": 2, "facts": 1}'
+
+
+def test_a_run_that_is_to_be_repeated_keeps_its_own_job_alone(queue: JobQueue) -> None:
+    repeated, other = claimed(queue), claimed(queue)
+    for claim in (repeated, other):
+        queue.complete(success(claim))
+    pass_time(2 * DAY)
+    queued(queue, repeats_run_id=repeated.run_id)
+    assert purge(queue) == {other.job_id}

@@ -131,7 +131,10 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target("derive/admin/lists/keyset.py", ("tests/admin/test_keyset.py", "tests/admin/test_job_list.py")),
     Target("derive/interrogations/grounding.py", ("tests/unit/test_grounding.py", "tests/unit/test_validation.py")),
-    Target("derive/facts/judging.py", ("tests/unit/test_facts.py", "tests/unit/test_grounding.py")),
+    Target(
+        "derive/facts/judging.py",
+        ("tests/unit/test_facts.py", "tests/unit/test_grounding.py", "tests/unit/test_fact_values.py"),
+    ),
     Target("derive/ollama/stream.py", ("tests/unit/test_ollama_stream.py",)),
     Target("derive/model_servers/stream.py", ("tests/unit/test_ollama_stream.py",)),
     Target("derive/evidence/bundle.py", ("tests/unit/test_evidence_bundle.py",)),
