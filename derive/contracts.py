@@ -1,6 +1,6 @@
-"""What crosses a boundary: frozen models for jobs, claims, outcomes and manifests.
+"""Frozen models that cross a boundary: jobs, claims, outcomes and manifests.
 
-Sizes in characters or bytes as named; times are aware and UTC.
+Sizes are in characters or bytes as named; times are timezone-aware UTC.
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ from derive.strict_types import (
 
 
 class JobInput(Frozen):
-    """What is asked for: the parameters of ``llm.usp_enqueue_job``."""
+    """A job to enqueue: the parameters of ``llm.usp_enqueue_job``."""
 
     interrogation_key: Key200
     input_json: JsonObjectText
@@ -42,7 +42,7 @@ class JobInput(Frozen):
 
 
 class Enqueued(Frozen):
-    """What the queue answers to a JobInput; with ``is_duplicate`` the job is the one that holds the key."""
+    """The queue's answer to a JobInput; if ``is_duplicate``, ``job_id`` is the job that holds the dedupe key."""
 
     job_id: Guid
     is_duplicate: bool
@@ -50,7 +50,7 @@ class Enqueued(Frozen):
 
 
 class Claim(Frozen):
-    """One job taken under a lease. ``run_id`` is the lease's token: whoever completes must show it."""
+    """One job taken under a lease. ``run_id`` is the lease's token, required to complete the run."""
 
     job_id: Guid
     run_id: Guid
@@ -69,13 +69,13 @@ class Claim(Frozen):
     previous_error: str | None
     previous_options_json: str | None
     num_ctx: int | None = None
-    """Tokens, where the job's model has its own; so for ``num_predict``."""
+    """Tokens, if the job's model has its own context window; likewise ``num_predict``."""
     num_predict: int | None = None
     started_utc: Utc
 
     @property
     def is_last_attempt(self) -> bool:
-        """Whether a counted failure of this run uses the job's attempts up."""
+        """Whether a counted failure of this run uses up the job's attempts."""
         return self.attempt_count >= self.max_attempts
 
 
@@ -83,17 +83,17 @@ ANY_MODEL = "*"
 
 
 class ServedModel(Frozen):
-    """A model that a server can serve. ``idle_seconds`` is how long ago it was last served there; None: never."""
+    """A model that a server can serve. ``idle_seconds``: how long ago it was last served there; None: never."""
 
     model: Key200
     idle_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class ModelServer(Frozen):
-    """Whom a claim is for: what the server serves now, what it can serve, and what a job without a model means there.
+    """What a claim's model server serves now, what it can serve, and which model a job without one gets there.
 
-    With ``stay`` the claim goes on with ``serving`` while that has jobs of the highest ready priority; without, it
-    takes any other model first. Of ``models`` one named ``*`` stands for all others. With neither ``serving`` nor
+    With ``stay`` the claim continues with ``serving`` while it has jobs of the highest ready priority; otherwise it
+    takes another model first. In ``models`` the name ``*`` stands for all others. With neither ``serving`` nor
     ``models`` jobs come in strict order, of any model.
     """
 
@@ -104,9 +104,9 @@ class ModelServer(Frozen):
 
 
 class ModelLimits(Frozen):
-    """What operators set for a model; what is not given stays. ``max_running`` counts runs, over all workers.
+    """Limits that operators set for a model; fields not given keep their value. ``max_running`` is across all workers.
 
-    None: no limit of that kind. ``num_ctx`` and ``num_predict`` are tokens; None: the workers' settings.
+    None means no limit of that kind. ``num_ctx`` and ``num_predict`` are tokens; None: the workers' settings.
     """
 
     max_running: int | None = Field(default=None, ge=1, le=MAX_INT)
@@ -141,7 +141,7 @@ class Escalated(Frozen):
 
 
 class Lease(Frozen):
-    """What a heartbeat learned of one run."""
+    """What a heartbeat learned about one run."""
 
     run_id: Guid
     state: LeaseState
@@ -179,16 +179,16 @@ class WorkerFacts(Frozen):
     concurrency: int
     stopping: bool = False
     not_claiming_why: str | None = None
-    """Why no job may be claimed, while none may be."""
+    """Why it may not claim jobs; None while it may."""
     endpoints: tuple[EndpointFacts, ...] | None = None
     """All of its model servers, each with a name of its own; None: as they were last reported."""
 
 
 class RunFacts(Frozen):
-    """What is known of a run when it ends: columns of ``llm.run``, each as far as known.
+    """What is known about a run when it ends: columns of ``llm.run``, each None if unknown.
 
-    ``metrics_json`` holds Ollama's own six names in nanoseconds and counts; ``total_ms`` is milliseconds
-    from the claim to the completing call as the worker measured them.
+    ``metrics_json`` holds Ollama's own six names, in nanoseconds and counts; ``total_ms`` is milliseconds from the
+    claim to the completing call, measured by the worker.
     """
 
     ollama_base_url: str | None = None
@@ -208,7 +208,7 @@ class RunFacts(Frozen):
 
 
 class ArtifactFacts(Frozen):
-    """One file of a run, as SQL and the manifest know it. ``lake_uri`` is relative to the lake's root."""
+    """One file of a run, as recorded in SQL and in the manifest. ``lake_uri`` is relative to the lake's root."""
 
     artifact_id: Guid
     artifact_type: str
@@ -219,13 +219,13 @@ class ArtifactFacts(Frozen):
 
 
 class JudgedFact(Frozen):
-    """One cited object of an answer, with the place of its proof and the verdict: what ``llm.fact`` stores of it.
+    """A cited object of an answer, with the place of its quote and the verdict: a row of ``llm.fact``.
 
-    ``fact_index`` counts the answer's facts from 0, ``path`` says where in the answer it is. Values and quotes are
-    text; what is no text is its JSON. ``value_key`` is what two values must share to be the same; None takes no part in
-    conflicts. Offsets are code points in the stored text of the evidence item, the end exclusive; None where the quote
-    is not found (``occurrences`` 0 then). ``evidence_ids`` are all that the fact cites, ``evidence_id`` the one that
-    proves it.
+    ``fact_index`` numbers the answer's facts from 0; ``path`` locates it in the answer. Values and quotes are text;
+    anything else is JSON. Facts with equal ``value_key`` have the same value; None never takes part in conflicts.
+    Offsets are code points in the evidence item's stored text, the end exclusive; None if the quote was not found
+    (``occurrences`` is then 0). ``evidence_ids`` are all items the fact cites, ``evidence_id`` the one that contains
+    the quote.
     """
 
     fact_index: int = Field(ge=0)
@@ -246,9 +246,9 @@ class JudgedFact(Frozen):
 
 
 class Outcome(Frozen):
-    """How a run ended, as ``llm.usp_complete_job`` takes it.
+    """How a run ended: the parameters of ``llm.usp_complete_job``.
 
-    ``facts`` of a SUCCEEDED run are stored with it, at most 10,000; None: they are still to be judged.
+    ``facts`` of a SUCCEEDED run are stored with it, at most 10,000; None: they are judged later.
     """
 
     job_id: Guid
@@ -264,7 +264,7 @@ class Outcome(Frozen):
 
 
 class Rebuilt(Frozen):
-    """Whether a run's facts were stored anew, and how many; not stored: ``why`` says the reason."""
+    """Whether a run's facts were replaced, and their number; if not stored, ``why`` is the reason."""
 
     stored: bool
     fact_count: int | None
@@ -272,7 +272,7 @@ class Rebuilt(Frozen):
 
 
 class Completion(Frozen):
-    """What the queue made of an outcome; not accepted: the lease was lost, nothing was changed."""
+    """The queue's answer to an outcome. Not accepted: the lease was lost and nothing was changed."""
 
     accepted: bool
     final_status: JobStatus | None
@@ -280,7 +280,7 @@ class Completion(Frozen):
 
 
 class Reaped(Frozen):
-    """One run whose lease expired, and what became of its job."""
+    """One run whose lease expired, and its job's new state."""
 
     job_id: Guid
     run_id: Guid
@@ -289,7 +289,7 @@ class Reaped(Frozen):
 
 
 class RolledUp(Frozen):
-    """How far the events are counted into hours: all that was committed before ``through_utc``, if caught up."""
+    """How far events are rolled up: if caught up, everything committed before ``through_utc``."""
 
     events: int
     through_utc: Utc | None
@@ -297,14 +297,14 @@ class RolledUp(Frozen):
 
 
 class JobRef(Frozen):
-    """A job an operator acts on; with ``expected_status`` only if it is still in that state."""
+    """A job that an operator acts on; with ``expected_status``, only if it is still in that state."""
 
     job_id: Guid
     expected_status: JobStatus | None = None
 
 
 class JobChange(Frozen):
-    """What an operator's procedure did to one job; not changed: ``why`` says the reason."""
+    """An operator procedure's result for one job; if not changed, ``why`` is the reason."""
 
     job_id: Guid
     changed: bool
@@ -314,35 +314,35 @@ class JobChange(Frozen):
 
 
 class Purged(Frozen):
-    """One lake folder that a purge left to be deleted; ``lake_uri`` is None for a job without runs."""
+    """A lake folder of a purged job to delete; ``lake_uri`` is None for a job without runs."""
 
     job_id: Guid
     lake_uri: str | None
 
 
 class Horizon(Frozen):
-    """How far the history is settled: up to ``event_seq`` no open transaction can add to it; None: not known now."""
+    """How far the history is settled: no open transaction can add events up to ``event_seq``; None: unknown now."""
 
     event_seq: int | None
     at_utc: Utc
 
 
 class DeletionTry(Frozen):
-    """One try to delete a purged file in the lake; without an error it is gone."""
+    """One attempt to delete a purged file from the lake; without an error it is deleted."""
 
     deletion_seq: int
     error: str | None = None
 
 
 class Registration(Frozen):
-    """Whether a definition is on record; not registered: ``why`` says the reason."""
+    """Whether a definition is registered; if not, ``why`` is the reason."""
 
     registered: bool
     why: str | None
 
 
 class Bounds(Frozen):
-    """How much evidence one run may look at. Sizes are bytes of UTF-8."""
+    """Limits of the evidence for one run. Sizes are bytes of UTF-8."""
 
     max_items: int = Field(default=40, ge=1)
     max_item_bytes: int = Field(default=8_192, ge=1)

@@ -8,8 +8,8 @@
     │   ├── UnknownInterrogation  InvalidInput  EvidenceMissing  EvidenceTooLarge
     │   │   ModelNotFound  AnswerTooLarge  SchemaRefused      → the job fails
     │   ├── InvalidOutput  UngroundedOutput
-    │   │   UnsupportedOutput                                 → asked again at once, told what was wrong
-    │   ├── TruncatedOutput                                   → asked again at once with more room
+    │   │   UnsupportedOutput                                 → asked again at once with the errors found
+    │   ├── TruncatedOutput                                   → asked again at once with more tokens
     │   ├── ModelTimeout  ModelCrashed  InternalError         → tried again after a backoff
     │   ├── ModelUnavailable (ModelAccessRefused)
     │   │   ModelOverloaded  LakeUnavailable                  → given back, not counted
@@ -17,17 +17,17 @@
     ├── QueueError
     │   ├── BadArgument             a stored procedure refused an argument
     │   ├── BadContent              a constraint, a type or a size refused the values
-    │   ├── DatabaseUnavailable     no answer from the database; the call may be said again if it is repeatable
-    │   │   └── CommitUnanswered    it went away while it committed: all is done, or nothing
+    │   ├── DatabaseUnavailable     no answer from the database; retry the call if it is repeatable
+    │   │   └── CommitUnanswered    lost during a commit: all took effect, or nothing
     │   ├── InsideTransaction       a durable call was made inside a longer transaction
     │   ├── AccessDenied            the login may not do this
-    │   ├── WorkerIdInUse           another live worker goes by this id
-    │   └── SchemaMismatch          the database's scripts are not this tree's
+    │   ├── WorkerIdInUse           another live worker uses this id
+    │   └── SchemaMismatch          the database's scripts differ from this tree's
     └── LakeError
         ├── LakePathRefused         a name that would leave the lake's root
-        ├── LakeConflict            the name is taken by other bytes
+        ├── LakeConflict            the name exists with other bytes
         ├── LakeFileMissing         nothing is stored under the name
-        └── LakeFileTooLarge        the file is larger than the reader's bound
+        └── LakeFileTooLarge        the file exceeds the reader's limit
 
 A lake that cannot be read or written at all is ``LakeUnavailable``, since a run meets it.
 Messages never hold a secret, a prompt, evidence or an answer.
@@ -64,8 +64,8 @@ class ErrorKind(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Then(StrEnum):
-    """What happens to the job after a run that ended without a valid answer."""
+class NextStep(StrEnum):
+    """What happens to the job after a run without a valid answer."""
 
     FAIL = "fail"
     ASK_AGAIN = "ask_again"
@@ -76,150 +76,150 @@ class Then(StrEnum):
 
 
 class HolocronError(Exception):
-    """Anything this project raises on purpose; the message says what happened and what to do."""
+    """Any error this project raises deliberately; the message says what happened and what to do."""
 
 
 class ConfigurationError(HolocronError):
-    """A setting is wrong; the message is the one line the operator reads."""
+    """A setting is wrong; the message is the one line the operator sees."""
 
 
 class RunError(HolocronError):
     """A run ended without a valid answer."""
 
     kind: ClassVar[ErrorKind]
-    then: ClassVar[Then]
+    then: ClassVar[NextStep]
     counted: ClassVar[bool] = True
     partial_answer: object | None = None
-    """What the model had answered when the run ended, if it came that far: a ``model_servers.chat.ChatAnswer``."""
+    """The model's answer when the run ended, if there was one: a ``model_servers.chat.ChatAnswer``."""
 
 
 class UnknownInterrogation(RunError):
     """No interrogation of that key is registered."""
 
     kind = ErrorKind.UNKNOWN_INTERROGATION
-    then = Then.FAIL
+    then = NextStep.FAIL
 
 
 class InvalidInput(RunError):
-    """The job's input does not fit its interrogation's contract."""
+    """The job's input does not match its interrogation's contract."""
 
     kind = ErrorKind.INVALID_INPUT
-    then = Then.FAIL
+    then = NextStep.FAIL
 
 
 class EvidenceMissing(RunError):
-    """There is nothing to ask the model about."""
+    """There is no evidence to ask about."""
 
     kind = ErrorKind.EVIDENCE_MISSING
-    then = Then.FAIL
+    then = NextStep.FAIL
 
 
 class EvidenceTooLarge(RunError):
-    """The rendered prompt cannot fit the context window."""
+    """The rendered prompt does not fit the context window."""
 
     kind = ErrorKind.EVIDENCE_TOO_LARGE
-    then = Then.FAIL
+    then = NextStep.FAIL
 
 
 class ModelNotFound(RunError):
-    """The model that the job itself asks for is not there, or cannot answer by a schema."""
+    """The model that the job asks for is missing, or does not support schemas."""
 
     kind = ErrorKind.MODEL_NOT_FOUND
-    then = Then.FAIL
+    then = NextStep.FAIL
 
 
 class AnswerTooLarge(RunError):
-    """The answer passed the bound on what is read."""
+    """The answer exceeded the size limit."""
 
     kind = ErrorKind.ANSWER_TOO_LARGE
-    then = Then.FAIL
+    then = NextStep.FAIL
 
 
 class SchemaRefused(RunError):
-    """The model server refuses the definition's output schema; no job of it is claimed until that changes."""
+    """The model server refuses the definition's output schema; its jobs are not claimed until that changes."""
 
     kind = ErrorKind.SCHEMA_REFUSED
-    then = Then.FAIL
+    then = NextStep.FAIL
     definition_sha256: str | None = None
-    """Whose schema it is, as far as known where the error is raised."""
+    """The definition, if known where the error is raised."""
 
 
 class InvalidOutput(RunError):
-    """The answer is not JSON, or not the schema."""
+    """The answer is not JSON, or does not match the schema."""
 
     kind = ErrorKind.INVALID_OUTPUT
-    then = Then.ASK_AGAIN
+    then = NextStep.ASK_AGAIN
 
 
 class UngroundedOutput(RunError):
-    """The answer cites evidence that does not exist, or words that do not occur in it."""
+    """The answer cites missing evidence, or quotes text that the evidence does not contain."""
 
     kind = ErrorKind.UNGROUNDED_OUTPUT
-    then = Then.ASK_AGAIN
+    then = NextStep.ASK_AGAIN
 
 
 class UnsupportedOutput(RunError):
-    """The answer states values that their own quotes refute."""
+    """The answer states values that their own quotes contradict."""
 
     kind = ErrorKind.UNSUPPORTED_OUTPUT
-    then = Then.ASK_AGAIN
+    then = NextStep.ASK_AGAIN
 
 
 class TruncatedOutput(RunError):
-    """The model ran out of room before the answer was whole."""
+    """The model ran out of tokens before the answer was complete."""
 
     kind = ErrorKind.TRUNCATED_OUTPUT
-    then = Then.ASK_LONGER
+    then = NextStep.ASK_LONGER
 
 
 class ModelTimeout(RunError):
-    """The model sent nothing for too long, or took too long in all."""
+    """The model was silent for too long, or took too long in total."""
 
     kind = ErrorKind.MODEL_TIMEOUT
-    then = Then.BACK_OFF
+    then = NextStep.BACK_OFF
 
 
 class ModelCrashed(RunError):
-    """The model server failed in the middle of the call."""
+    """The model server failed during the call."""
 
     kind = ErrorKind.MODEL_CRASHED
-    then = Then.BACK_OFF
+    then = NextStep.BACK_OFF
 
 
 class InternalError(RunError):
     """A bug, or an unexpected error."""
 
     kind = ErrorKind.INTERNAL
-    then = Then.BACK_OFF
+    then = NextStep.BACK_OFF
 
 
 class ModelUnavailable(RunError):
-    """The model server cannot be reached, or lacks the configured model."""
+    """The model server is unreachable, or lacks the configured model."""
 
     kind = ErrorKind.MODEL_UNAVAILABLE
-    then = Then.GIVE_BACK
+    then = NextStep.GIVE_BACK
     counted = False
 
 
 class ModelAccessRefused(ModelUnavailable):
-    """The model server refuses our credentials: nobody is served until a setting, or the server's, is changed."""
+    """The model server refuses our credentials; nothing is served until the setting or the server changes."""
 
 
 class ModelOverloaded(RunError):
     """The model server refuses more work for now."""
 
     kind = ErrorKind.MODEL_OVERLOADED
-    then = Then.GIVE_BACK
+    then = NextStep.GIVE_BACK
     counted = False
     retry_after_seconds: float | None = None
-    """How long the server wants to be left alone, as far as it said."""
+    """How long the server asks to be left alone, if it said so."""
 
 
 class LakeUnavailable(RunError):
     """The lake cannot be read or written."""
 
     kind = ErrorKind.LAKE_UNAVAILABLE
-    then = Then.GIVE_BACK
+    then = NextStep.GIVE_BACK
     counted = False
 
 
@@ -227,23 +227,23 @@ class Released(RunError):
     """The worker released the job."""
 
     kind = ErrorKind.RELEASED
-    then = Then.STOP
+    then = NextStep.STOP
     counted = False
 
 
 class Cancelled(RunError):
-    """An operator asked for the run to stop."""
+    """An operator asked to stop the run."""
 
     kind = ErrorKind.CANCELLED
-    then = Then.STOP
+    then = NextStep.STOP
     counted = False
 
 
 class QueueError(HolocronError):
-    """A call to the queue did not do what was asked.
+    """A call to the queue failed.
 
-    ``is_about_content`` says that the values sent are at fault, so that a retry cannot help. Every other error may
-    pass: callers keep what they have to send and retry.
+    ``is_about_content`` means that the values sent are at fault, so a retry cannot help. Any other error may be
+    temporary: callers keep the values and retry.
     """
 
     is_about_content: ClassVar[bool] = False
@@ -263,7 +263,7 @@ class BadArgument(QueueError):
 
 
 class BadContent(QueueError):
-    """The database refused the values: a constraint, a type, a size or an encoding."""
+    """The database refused the values because of a constraint, a type, a size or an encoding."""
 
     is_about_content = True
 
@@ -273,7 +273,7 @@ class DatabaseUnavailable(QueueError):
 
 
 class CommitUnanswered(DatabaseUnavailable):
-    """The database went away while it committed several calls as one: all of them are done, or none."""
+    """The connection broke during the commit of several calls: either all took effect, or none."""
 
 
 class InsideTransaction(QueueError):
@@ -281,7 +281,7 @@ class InsideTransaction(QueueError):
 
 
 class AccessDenied(QueueError):
-    """The database login may not do this."""
+    """The database login lacks the permission."""
 
 
 class WorkerIdInUse(QueueError):
@@ -289,7 +289,7 @@ class WorkerIdInUse(QueueError):
 
 
 class SchemaMismatch(QueueError):
-    """The scripts recorded in the database are not those of this tree."""
+    """The scripts recorded in the database differ from this tree's."""
 
 
 class LakeError(HolocronError):
@@ -297,11 +297,11 @@ class LakeError(HolocronError):
 
 
 class LakePathRefused(LakeError):
-    """The name would leave the lake's root, or is none that a lake file can bear."""
+    """The name would leave the lake's root, or is invalid for a lake file."""
 
 
 class LakeConflict(LakeError):
-    """The name is taken by other bytes; nothing was overwritten."""
+    """The name exists with other bytes; nothing was overwritten."""
 
 
 class LakeFileMissing(LakeError):
@@ -309,14 +309,14 @@ class LakeFileMissing(LakeError):
 
 
 class LakeFileTooLarge(LakeError):
-    """The file is larger than the reader's bound; nothing of it was returned."""
+    """The file exceeds the reader's limit; nothing was returned."""
 
 
 OUT_OF_FILES = "this process has too many open files: raise its limit (ulimit -n), or lower --concurrency"
 
 
 def is_out_of_files(error: BaseException) -> bool:
-    """Return whether an error, or one that it came from, is the limit of open files of the process or the machine."""
+    """Whether an error, or one of its causes, is the process's or machine's limit of open files."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -331,9 +331,9 @@ def is_out_of_files(error: BaseException) -> bool:
 
 
 def places_of(error: BaseException, *, limit: int = 4) -> str:
-    """Return an exception's type and the places it came through, innermost last, without its message.
+    """Return an exception's type and stack locations, innermost last, without its message.
 
-    A message may hold evidence, an answer or a row's values, which belong in no log and no error.
+    A message may contain evidence, an answer or row values, which must not reach logs or errors.
     """
     frames = traceback.extract_tb(error.__traceback__)[-limit:]
     places = " > ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames)

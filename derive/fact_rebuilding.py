@@ -33,7 +33,7 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 _COLUMNS = ("run_seq", "run_id", "definition_sha256", "evidence_sha256", "job__input_json")
 
 
-class CannotJudge(Exception):
+class CannotRebuild(Exception):
     """A run's facts cannot be made; the message says why, without what its files hold."""
 
 
@@ -87,8 +87,8 @@ def rebuild_facts(
             if not dry_run:
                 stored = queue.rebuild_facts(run_id, facts, actor=actor)
                 if not stored.stored:
-                    raise CannotJudge(stored.why or "the database refused it")
-        except CannotJudge as error:
+                    raise CannotRebuild(stored.why or "the database refused it")
+        except CannotRebuild as error:
             report.failed.append((run_id, str(error)))
         else:
             report.facts += len(facts)
@@ -128,7 +128,7 @@ def _page(selection: RebuildSelection, after: int, size: int) -> list[tuple[Any,
 def _judged(lake: Lake, definition: Definition | None, row: tuple[Any, ...]) -> tuple[JudgedFact, ...]:
     _, run_id, definition_sha256, evidence_sha256, input_json = row
     if definition is None:
-        raise CannotJudge(f"llm.interrogation has no definition {definition_sha256}")
+        raise CannotRebuild(f"llm.interrogation has no definition {definition_sha256}")
     files = _files(lake, run_id)
     try:
         bundle = EvidenceBundle.model_validate_json(files["evidence_bundle"])
@@ -136,14 +136,14 @@ def _judged(lake: Lake, definition: Definition | None, row: tuple[Any, ...]) -> 
         job_input = parse_json(input_json)
         rules = definition.fact_rules
     except ValidationError as error:
-        raise CannotJudge(f"its evidence.json is not an evidence bundle ({error.error_count()} faults)") from None
+        raise CannotRebuild(f"its evidence.json is not an evidence bundle ({error.error_count()} faults)") from None
     except (ValueError, ConfigurationError) as error:
-        raise CannotJudge(f"what it left cannot be read: {type(error).__name__}") from None
+        raise CannotRebuild(f"what it left cannot be read: {type(error).__name__}") from None
     if bundle.sha256 != evidence_sha256 or bundle_faults(bundle):
-        raise CannotJudge("its evidence.json is not the evidence that the run names")
+        raise CannotRebuild("its evidence.json is not the evidence that the run names")
     facts = judge_facts(answer, bundle, rules, entity=entity_of(job_input if isinstance(job_input, dict) else {})).facts
     if len(facts) > MAX_FACTS:
-        raise CannotJudge(f"its answer has {len(facts)} facts, and at most {MAX_FACTS} are stored")
+        raise CannotRebuild(f"its answer has {len(facts)} facts, and at most {MAX_FACTS} are stored")
     return facts
 
 
@@ -162,11 +162,11 @@ def _files(lake: Lake, run_id: UUID) -> dict[str, bytes]:
         try:
             content = lake.read(uri, max_bytes=MAX_FILE_BYTES)
         except LakeError as error:
-            raise CannotJudge(str(error)) from error
+            raise CannotRebuild(str(error)) from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise CannotJudge(f"{uri} does not have the SHA-256 that SQL recorded")
+            raise CannotRebuild(f"{uri} does not have the SHA-256 that SQL recorded")
         files[artifact_type] = content
     missing = [name for name in wanted if name not in files]
     if missing:
-        raise CannotJudge(f"it has no artifact row of {' and '.join(missing)}")
+        raise CannotRebuild(f"it has no artifact row of {' and '.join(missing)}")
     return files

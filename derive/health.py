@@ -1,7 +1,7 @@
-"""Whether this web process can serve: the database answers, its scripts are this tree's, the lake can be written.
+"""Whether this web process can serve: database reachable, scripts up to date, lake writable.
 
-Reasons are for anybody who can reach the address: they name scripts and kinds of errors, never a server's words, which
-may hold hosts, users or paths. Those go into the log, but for the database's.
+Reasons are visible to anyone who can reach the URL, so they name scripts and error types, never a server's messages,
+which may contain hosts, users or paths. Those are logged, except the database's.
 """
 
 import logging
@@ -24,9 +24,9 @@ from derive.sql.tables import Engine, engine_of
 log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 2.0
-"""How long an answer is reused: probes of many balancers cost one check."""
+"""How long a result is reused, so that many load balancers cause one check."""
 
-# 1 where whoever reads waits for whoever writes. PostgreSQL, and Babelfish with it, always reads by row versions.
+# 1 if readers wait for writers. PostgreSQL, and so Babelfish, always reads row versions.
 _READERS_WAIT_SQL = {
     Engine.POSTGRESQL: "SELECT 0",
     Engine.SQLSERVER: (
@@ -40,21 +40,21 @@ READERS_WAIT = (
 )
 
 _PATIENCE_SECONDS = 5.0
-# The alias whose calls end soon, so that a database that hangs is told as one that does not answer.
+# The connection with short time-outs, so that a hanging database is reported as not answering.
 _ALIAS = "lease"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One thing that is checked, and why it fails; a reason beside ``ok`` is additional information."""
+class ReadinessCheck:
+    """One check and why it failed; a reason with ``ok`` is a note."""
 
     name: str
     ok: bool
     reason: str = ""
 
 
-def check_database() -> Part:
-    """Say whether the database answers, and whether its readers wait for writers, which slows but does not stop."""
+def check_database() -> ReadinessCheck:
+    """Check that the database answers; notes if readers wait for writers, which is slow but works."""
     connection = connections[_ALIAS]
     try:
         with limited(connection), connection.cursor() as cursor:
@@ -62,11 +62,11 @@ def check_database() -> Part:
             (readers_wait,) = cursor.fetchone()
     except (DjangoDatabaseError, HolocronError, OSError) as error:
         return _failed("database", f"does not answer ({type(error).__name__})")
-    return Part("database", ok=True, reason=READERS_WAIT if readers_wait else "")
+    return ReadinessCheck("database", ok=True, reason=READERS_WAIT if readers_wait else "")
 
 
-def check_scripts() -> Part:
-    """Say whether the database has exactly this tree's scripts."""
+def check_scripts() -> ReadinessCheck:
+    """Check that the database has exactly this tree's scripts."""
     try:
         with limited(connections[_ALIAS]):
             check_schema(connections[_ALIAS])
@@ -74,11 +74,11 @@ def check_scripts() -> Part:
         return _failed("scripts", str(error))
     except (DjangoDatabaseError, HolocronError, OSError) as error:
         return _failed("scripts", f"cannot be read ({type(error).__name__})")
-    return Part("scripts", ok=True)
+    return ReadinessCheck("scripts", ok=True)
 
 
-def check_lake(*, database_answers: bool = True) -> Part:
-    """Say whether the lake is the database's and can be written now."""
+def check_lake(*, database_answers: bool = True) -> ReadinessCheck:
+    """Check that the lake is this database's and writable."""
     try:
         lake = Lake.open(settings.LAKE_URL)
         if database_answers:
@@ -86,23 +86,25 @@ def check_lake(*, database_answers: bool = True) -> Part:
         lake.probe()
     except (HolocronError, OSError) as error:
         log.warning("health.lake", extra={"error": str(error)})
-        return _failed("lake", f"cannot be used ({type(error).__name__}); the log says why")
-    return Part("lake", ok=True)
+        return _failed("lake", f"cannot be used ({type(error).__name__}); see the log")
+    return ReadinessCheck("lake", ok=True)
 
 
-def check_all() -> tuple[Part, ...]:
-    """Check every part; the scripts are not asked of a database that does not answer."""
+def check_all() -> tuple[ReadinessCheck, ...]:
+    """Run all checks; scripts are not checked if the database does not answer."""
     database = check_database()
-    scripts = check_scripts() if database.ok else Part("scripts", ok=False, reason="the database does not answer")
+    scripts = (
+        check_scripts() if database.ok else ReadinessCheck("scripts", ok=False, reason="the database does not answer")
+    )
     return (database, scripts, check_lake(database_answers=database.ok and scripts.ok))
 
 
 class Readiness:
-    """Keeps the last answer for ``KEPT_SECONDS``; one thread checks at a time, and waits are bounded."""
+    """Keeps the last result for ``KEPT_SECONDS``; one thread checks at a time, and waits are bounded."""
 
     def __init__(
         self,
-        check: Callable[[], tuple[Part, ...]] = check_all,
+        check: Callable[[], tuple[ReadinessCheck, ...]] = check_all,
         *,
         clock: Callable[[], float] = time.monotonic,
         patience_seconds: float = _PATIENCE_SECONDS,
@@ -111,13 +113,13 @@ class Readiness:
         self._clock = clock
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
-        self._parts: tuple[Part, ...] = ()
+        self._parts: tuple[ReadinessCheck, ...] = ()
         self._until = float("-inf")
 
-    def parts(self) -> tuple[Part, ...]:
-        """Return the state of each part, at most ``KEPT_SECONDS`` old."""
+    def parts(self) -> tuple[ReadinessCheck, ...]:
+        """Return each check's result, at most ``KEPT_SECONDS`` old."""
         if not self._lock.acquire(timeout=self._patience_seconds):
-            return (Part("check", ok=False, reason="an earlier check still hangs"),)
+            return (ReadinessCheck("check", ok=False, reason="an earlier check still hangs"),)
         try:
             if self._clock() >= self._until:
                 self._parts = self._check()
@@ -127,6 +129,6 @@ class Readiness:
             self._lock.release()
 
 
-def _failed(name: str, reason: str) -> Part:
+def _failed(name: str, reason: str) -> ReadinessCheck:
     log.warning("health.not_ready", extra={"part": name, "reason": reason})
-    return Part(name, ok=False, reason=reason)
+    return ReadinessCheck(name, ok=False, reason=reason)

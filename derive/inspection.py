@@ -1,4 +1,4 @@
-"""Looking at the queue: a list of jobs, the whole story of one, how many are in each state. Reads only, bounded."""
+"""Read-only views of the queue: a list of jobs, one job's history, counts by state, models; all bounded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from derive.models import Artifact, Job, JobEvent, LanguageModel, Run
 from derive.states import JobStatus
 
 COUNT_CAP = 100_000
-"""States are counted up to here: counting millions of rows takes long and tells no more."""
+"""States are counted up to here: counting millions of rows is slow and adds nothing."""
 STORY_CAP = 1_000
-"""Runs, events and artifacts of one job that are shown, the latest."""
+"""The latest runs, events and artifacts shown per job."""
 MODEL_SETTINGS = (
     "model",
     "paused_utc",
@@ -47,8 +47,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Story:
-    """Everything the tables tell of one job; rows by column name, in the order things happened."""
+class JobHistory:
+    """All rows about one job, each a dict by column name, in chronological order."""
 
     job: Row
     runs: tuple[Row, ...]
@@ -58,7 +58,7 @@ class Story:
 
 @dataclass(frozen=True)
 class StateCount:
-    """How many jobs are in a state; ``capped``: so many at least."""
+    """The number of jobs in a state; at least that many if ``capped``."""
 
     status: JobStatus
     count: int
@@ -66,18 +66,18 @@ class StateCount:
 
 
 def list_jobs(*, status: JobStatus | None, limit: int) -> tuple[Row, ...]:
-    """Return the columns of ``LISTED`` of the jobs queued last, newest first."""
+    """Return the ``LISTED`` columns of the latest jobs, newest first."""
     jobs = Job.objects.all() if status is None else Job.objects.filter(status=status.value)
     return tuple(jobs.order_by("-job_seq").values(*LISTED)[:limit])
 
 
-def tell_story(job_id: UUID) -> Story | None:
-    """Return the job with its runs, events and artifacts; None when there is no such job."""
+def read_job_history(job_id: UUID) -> JobHistory | None:
+    """Return a job with its runs, events and artifacts; None if it does not exist."""
     job = Job.objects.filter(job_id=job_id).first()
     if job is None:
         return None
     runs = _latest(Run.objects.filter(job_id=job_id), "attempt")
-    return Story(
+    return JobHistory(
         job=_row(job),
         runs=runs,
         events=_latest(JobEvent.objects.filter(job_id=job_id), "event_seq"),
@@ -91,7 +91,7 @@ def count_states() -> tuple[StateCount, ...]:
 
 
 def age_in_words(moment: datetime, *, now: datetime | None = None) -> str:
-    """Say how long ago a moment was, in its greatest unit: ``42s``, ``5m``, ``3h``, ``12d``; later: ``in 5m``."""
+    """Return how long ago a time was, in its largest unit: ``42s``, ``5m``, ``3h``, ``12d``; later: ``in 5m``."""
     seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
     prefix, seconds = ("in ", -seconds) if seconds < 0 else ("", seconds)
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
@@ -118,9 +118,9 @@ def _row(row: models.Model) -> Row:
 
 
 def list_models() -> tuple[Row, ...]:
-    """Return each model that jobs wait for or that operators set something for, by name, with its jobs by state.
+    """Return each model that has waiting jobs or limits, by name, with its jobs by state.
 
-    Jobs that ask for no model are those of ``model`` None, the last. Waiting jobs are counted to the last one.
+    Jobs that name no model come last, as model None. All waiting jobs are counted.
     """
     waiting = (JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING)
     counts = (

@@ -1,8 +1,8 @@
-"""Retention: old jobs are deleted with all their rows, then their files; held and live jobs are kept.
+"""Retention: deletes old ended jobs with all their rows, then their files; keeps held and live jobs.
 
-Nothing is purged unsealed: the history is sealed first, and each job leaves an event ``purged``, which is sealed in
-turn. A row that is missing without one was not purged, and ``verify_audit`` reports it. Nothing is purged that the
-hourly statistics have not counted.
+Nothing is purged unsealed: the history is sealed first, and each purged job leaves a ``purged`` event that is sealed
+later. ``verify_audit`` reports missing rows without such an event. Jobs that the hourly statistics have not counted are
+not purged.
 """
 
 from collections import Counter
@@ -31,26 +31,26 @@ BATCH_JOBS = 100
 """Jobs per transaction: some thousand rows, locked for some hundredths of a second."""
 BATCH_FILES = 500
 COUNTING_STEPS = 10
-"""Transactions of counting between two words to ``on_batch``."""
+"""Roll-up transactions between two calls of ``on_batch``."""
 MAX_ERROR_CHARACTERS = 500
 
 
 class HistoryUnsettled(HolocronError):
-    """An open transaction kept the history from being sealed; nothing was purged."""
+    """An open transaction prevented sealing the history; nothing was purged."""
 
 
 @dataclass
 class PurgeReport:
-    """What a purge did, or would do; ``on_batch`` receives it after each batch."""
+    """What a purge did or would do; passed to ``on_batch`` after each batch."""
 
     dry_run: bool
     jobs: Counter[JobStatus] = field(default_factory=Counter)
     files: int = 0
-    """Files of the jobs purged, as SQL knew them."""
+    """Files of the purged jobs, as recorded in SQL."""
     files_deleted: int = 0
-    """Deleted from the lake, including files of earlier purges."""
+    """Files deleted from the lake, including those of earlier purges."""
     files_waiting: int = 0
-    """Could not be deleted: the next purge retries. ``last_error`` says why."""
+    """Files that could not be deleted; the next purge retries them. ``last_error`` says why."""
     last_error: str | None = None
 
     @property
@@ -73,14 +73,15 @@ def purge(
     on_seal: Callable[[SealDocument], object] = lambda _: None,
     lake: Lake | None = None,
 ) -> PurgeReport:
-    """Purge ended jobs that ended longer ago than the age of their state; states without an age stay.
+    """Purge jobs that ended longer ago than their state's age; states without an age are kept.
 
-    ``max_rows`` bounds the jobs of this call (None: all there are); a dry run answers what a purge would take and
-    changes nothing. Held jobs, live ones and those a live job is to repeat are never taken. The files of purged jobs
-    follow when their rows are gone, those of earlier purges first; what cannot be deleted is tried again next time.
-    ``on_seal`` is given each seal of the history, which comes first and may be long.
+    ``max_rows`` limits the jobs of this call (None: no limit); a dry run only counts. Held jobs, live jobs and jobs
+    that a live one will repeat are never purged. Files are deleted after the rows, those of earlier purges first; files
+    that cannot be deleted are retried next time. ``on_seal`` receives each seal of the history, which comes first and
+    may take long.
 
-    Raises HistoryUnsettled, LakeUnavailable (nothing was purged), QueueError, ValueError for a state that is no end.
+    Raises HistoryUnsettled, LakeUnavailable (nothing was purged), QueueError, and ValueError for a state that is not an
+    end state.
     """
     if not ages.keys() <= ENDED:
         raise ValueError("only ended jobs are purged: SUCCEEDED, FAILED, DEADLETTER, CANCELLED")
@@ -92,7 +93,7 @@ def purge(
     sealed = seal_history(lake, on_seal=on_seal)
     if not sealed.is_settled:
         raise HistoryUnsettled(
-            "nothing was purged: an open transaction keeps the history from being sealed; end it, or try again later"
+            "nothing was purged: an open transaction prevents sealing the history; end it, or try again later"
         )
     settled_utc = sealed.settled_utc
     _count_hours(report, on_batch=on_batch)
@@ -102,7 +103,7 @@ def purge(
         try:
             seal_history(lake)
         except LakeUnavailable as error:
-            # The next sealing seals the tombstones.
+            # The tombstones are sealed by the next sealing.
             report.last_error = str(error)
     return report
 
@@ -110,7 +111,10 @@ def purge(
 def _count_rows(
     ages: Mapping[JobStatus, timedelta], now_utc: datetime, report: PurgeReport, *, max_rows: int | None
 ) -> None:
-    """Count what a purge would take, by the same conditions; with ``max_rows`` the files are of all that are old."""
+    """Count what a purge would delete, by the same conditions.
+
+    With ``max_rows``, the files of all old jobs are counted.
+    """
     to_be_repeated = Job.objects.filter(status__in=sorted(LIVE), repeats_run_id__isnull=False).values("repeats_run_id")
     for status, age in sorted(ages.items()):
         jobs = Job.objects.filter(status=status, finished_utc__lt=now_utc - age, hold_utc__isnull=True).exclude(
@@ -123,7 +127,7 @@ def _count_rows(
 
 
 def _count_hours(report: PurgeReport, *, on_batch: OnBatch) -> None:
-    """Count what happened by the hour, so that the purge finds nothing that has to stay because it is not counted."""
+    """Roll up the statistics, since jobs that are not counted cannot be purged."""
     queue = JobQueue()
     while answer := queue.roll_up_hours(max_steps=COUNTING_STEPS):
         if answer.is_caught_up or not answer.events:
@@ -163,7 +167,7 @@ def _purge_rows(
 def delete_files(lake: Lake, report: PurgeReport, *, on_batch: OnBatch = lambda _: None) -> None:
     """Delete the files that purges left, and record the results; raises QueueError.
 
-    When the lake as a whole cannot be used it ends there: the rest waits for the next time.
+    Stops if the lake as a whole is unavailable: the rest is left for the next purge.
     """
     queue = JobQueue()
     for batch in _open_deletions():
@@ -180,7 +184,7 @@ def delete_files(lake: Lake, report: PurgeReport, *, on_batch: OnBatch = lambda 
 
 
 def _open_deletions() -> Iterator[list[Any]]:
-    """Yield what is still to be deleted, in batches; a failure is not yielded again."""
+    """Yield pending deletions in batches; failed ones are not repeated."""
     after = 0
     while True:
         rows = LakeDeletion.objects.filter(deleted_utc__isnull=True, deletion_seq__gt=after).order_by("deletion_seq")
@@ -192,7 +196,7 @@ def _open_deletions() -> Iterator[list[Any]]:
 
 
 def _delete_batch(lake: Lake, batch: list[Any]) -> tuple[list[DeletionTry], bool]:
-    """Delete the folders of a batch, each once; return how each row fared, and whether the lake went away."""
+    """Delete the folders of a batch, each once; return each row's result, and whether the lake is unavailable."""
     run_ids = {row.run_id for row in batch}
     alive = reading(lambda: set(Run.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True)))
     errors: dict[str, str | None] = {}
@@ -213,7 +217,7 @@ def _delete_batch(lake: Lake, batch: list[Any]) -> tuple[list[DeletionTry], bool
 
 
 def _delete_folder(lake: Lake, folder: str, row: Any, *, is_alive: bool) -> None:
-    """Delete a run's folder, if it belongs to that run and the run is gone: a row alone proves neither."""
+    """Delete a run's folder if it belongs to that run and the run is purged: a row alone proves neither."""
     if folder.rpartition("/")[2] != str(row.run_id):
         raise LakePathRefused(f"{folder[:200]!a} is not the folder of run {row.run_id}; it was not touched")
     if is_alive:

@@ -1,13 +1,13 @@
-"""The states of jobs and runs, the moves between them, and the events that record each move.
+"""The states of jobs and runs, the allowed moves between them, and the event for each move.
 
-The words are those of the ``llm`` schema: the CHECK constraints of both engines list exactly these values.
+The values are those of the ``llm`` schema: both engines' CHECK constraints list exactly these.
 """
 
 from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     NEW = "NEW"
     SCHEDULED = "SCHEDULED"
@@ -19,7 +19,7 @@ class JobStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where one attempt at a job stands."""
+    """The state of a run."""
 
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
@@ -37,7 +37,7 @@ class LeaseState(StrEnum):
 
 
 class Verdict(StrEnum):
-    """Whether a quote supports a value, refutes it, or leaves it open."""
+    """Whether a quote supports a value, contradicts it, or leaves it open."""
 
     SUPPORTED = "SUPPORTED"
     REFUTED = "REFUTED"
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 
 
 class ReviewStatus(StrEnum):
-    """What people decided about a fact: nothing needed, nothing yet, or one of three decisions."""
+    """The review of a fact: not needed, open, or one of three decisions."""
 
     NONE = "NONE"
     OPEN = "OPEN"
@@ -74,7 +74,7 @@ class JobEventName(StrEnum):
     HELD = "held"
     UNHELD = "unheld"
     PURGED = "purged"
-    """The job is deleted: only this event remains."""
+    """The job was deleted; only this event remains."""
 
 
 class EndpointState(StrEnum):
@@ -92,7 +92,7 @@ LIVE = frozenset({JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
 REQUEUEABLE = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
 HOLDS_DEDUPE_KEY = LIVE | {JobStatus.SUCCEEDED}
-"""A ``dedupe_key`` is taken while a job that bears it is in one of these states."""
+"""A ``dedupe_key`` is held while its job is in one of these states."""
 
 LEGAL_MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
     None: WAITING,
@@ -104,9 +104,9 @@ LEGAL_MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
     JobStatus.DEADLETTER: WAITING,
     JobStatus.CANCELLED: WAITING,
 }
-"""From each state (None: not yet queued) to those a stored procedure may move a job to."""
+"""For each state (None: not yet queued), the states a stored procedure may move a job to."""
 
 
 def is_legal_move(from_status: JobStatus | None, to_status: JobStatus) -> bool:
-    """Tell whether a job may go from one state to the other; staying where it is always may."""
+    """Whether a job may move from one state to the other; staying is always allowed."""
     return from_status == to_status or to_status in LEGAL_MOVES[from_status]

@@ -1,4 +1,4 @@
-"""What programs ask of the web server: alive, ready, numbers. No payload, no secret; open to whoever reaches it."""
+"""HTTP endpoints for programs: alive, ready, metrics. Public, so they never expose payloads or secrets."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -16,14 +16,14 @@ _numbers = QueueMetrics()
 @never_cache
 @require_safe
 def healthz(_request: HttpRequest) -> HttpResponse:
-    """Say that the process answers; asks nothing of anybody else."""
+    """Report that the process responds, without checking anything else."""
     return HttpResponse("ok", content_type="text/plain")
 
 
 @never_cache
 @require_safe
 def readyz(_request: HttpRequest) -> HttpResponse:
-    """Say each part's state; 503 when one is not well."""
+    """Report each check's state; 503 if one fails."""
     parts = _readiness.parts()
     ready = all(part.ok for part in parts)
     shown = {part.name: {"ok": part.ok, "reason": part.reason} for part in parts}
@@ -33,7 +33,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def metrics(_request: HttpRequest) -> HttpResponse:
-    """Show the queue's numbers in Prometheus's text format; 503 when the database cannot be read."""
+    """Return the queue's metrics in Prometheus's text format; 503 if the database cannot be read."""
     try:
         return HttpResponse(_numbers.text(), content_type=CONTENT_TYPE_LATEST)
     except QueueError as error:

@@ -22,7 +22,7 @@ _ADVICE = (
     Advice(said=("^the embedded PostgreSQL", "^this database is "), line=""),
     Advice(
         said=("unsupported startup parameter",),
-        line="the pooler in front of the database refuses a startup parameter: take options= out of DATABASE_URL, and "
+        line="the pooler in front of the database refuses a startup parameter: remove options= from DATABASE_URL, and "
         "give its settings to the role (ALTER ROLE … SET)",
     ),
     Advice(

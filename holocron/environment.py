@@ -70,7 +70,7 @@ def _path(text: str) -> str:
     try:
         return str(Path(_printable(text)).expanduser()) if text.startswith("~") else _printable(text)
     except RuntimeError:
-        raise ValueError("write a path; nobody here has the home folder that its ~ names") from None
+        raise ValueError("write a path; the user that its ~ names has no home folder") from None
 
 
 def _password(text: str) -> str:
@@ -158,7 +158,7 @@ def _base_url(text: str) -> str:
 
 def _api_key(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]*", text):
-        raise ValueError("write the key alone, in ASCII characters, without blanks")
+        raise ValueError("write only the key, in ASCII, without spaces")
     return text
 
 
@@ -177,7 +177,7 @@ def _lake_url(text: str) -> str:
 
 def _worker_id(text: str) -> str:
     if len(text) > 200 or text != text.strip():
-        raise ValueError("write at most 200 characters, no blanks at the ends")
+        raise ValueError("write at most 200 characters, without leading or trailing spaces")
     return _printable(text)
 
 
@@ -198,136 +198,148 @@ VARIABLES: tuple[Variable, ...] = (
         " (percent-encode special characters); empty: the embedded PostgreSQL",
     ),
     _declare_password(
-        "DATABASE_PASSWORD", "the password for DATABASE_URL, as it is, where the address itself holds none; empty: none"
+        "DATABASE_PASSWORD", "the password for DATABASE_URL, unencoded, if the URL holds none; empty: none"
     ),
     _declare(
         "DATABASE_PASSWORD_FILE",
         "",
         _path,
-        "a file whose first line is that password; relative to the project's folder; empty: none",
+        "a file with that password on its first line; relative to the project's folder; empty: none",
     ),
     _declare_password(
         "HOLOCRON_WORKER_PASSWORD",
-        "what `set_up_database` gives the login holocron_worker; read by that command alone; empty: no such login",
+        "the password that `set_up_database` sets for the login holocron_worker; read only by that command; empty: no "
+        "such login",
     ),
     _declare_password(
         "HOLOCRON_WEB_PASSWORD",
-        "what `set_up_database` gives the login holocron_web; read by that command alone; empty: no such login",
+        "the password that `set_up_database` sets for the login holocron_web; read only by that command; empty: no "
+        "such login",
     ),
     _declare_password(
         "HOLOCRON_ADMIN_PASSWORD",
-        "what `set_up_database` gives the first superuser, admin, where there is none; read by that command alone; "
-        "empty: none is made",
+        "the password of the first superuser, admin, which `set_up_database` creates if there is none; read only by "
+        "that command; empty: create none",
     ),
     _declare(
         "HOLOCRON_VAR",
         "var",
         _path,
-        "folder for what a run leaves (embedded database, lake, secret key); relative to the project's folder",
+        "folder for local data (embedded database, lake, secret key); relative to the project's folder",
     ),
     _declare(
         "HOLOCRON_INTERROGATIONS",
         "",
         _path,
-        "a folder with interrogations of your own; relative to the project's folder; empty: none",
+        "a folder with your own interrogations; relative to the project's folder; empty: none",
     ),
     _declare(
         "HOLOCRON_REDACTIONS",
         "",
         _path,
-        "a TOML file of redaction patterns of your own (docs/interrogations.md); relative to the project's folder; "
+        "a TOML file with your own redaction patterns (docs/interrogations.md); relative to the project's folder; "
         "empty: none",
     ),
     _declare(
         "LAKE_URL",
         "",
         _lake_url,
-        "where artifacts are kept: a folder, s3://bucket/path or abfs://container/path; empty: lake in HOLOCRON_VAR",
+        "where artifacts are stored: a folder, s3://bucket/path or abfs://container/path; empty: lake in HOLOCRON_VAR",
     ),
     _declare(
         "OLLAMA_BASE_URL",
         "http://127.0.0.1:11434",
         _base_url,
-        "the address of the Ollama server; https://user:password@host (percent-encode special characters) where a "
-        "proxy asks for Basic authentication",
+        "the URL of the Ollama server; https://user:password@host (percent-encode special characters) if a proxy "
+        "requires Basic authentication",
     ),
     _declare(
         "OLLAMA_API_KEY",
         "",
         _api_key,
-        "the key sent as `Authorization: Bearer`, where the server or a proxy asks for one; empty: none",
+        "the key sent as `Authorization: Bearer`, if the server or a proxy requires one; empty: none",
     ),
     _declare(
         "OLLAMA_API_KEY_FILE",
         "",
         _path,
-        "a file whose first line is that key; relative to the project's folder; empty: none",
+        "a file with that key on its first line; relative to the project's folder; empty: none",
     ),
     _declare(
         "OLLAMA_CA_FILE",
         "",
         _path,
-        "a PEM file of the authorities, and no others, that may sign an https:// server's certificate; relative to the "
-        "project's folder; empty: the public ones, the system's and those of SSL_CERT_FILE",
+        "a PEM file with the only CAs trusted for an https:// server; relative to the project's folder; empty: the "
+        "public ones, the system's and those of SSL_CERT_FILE",
     ),
-    _declare("OLLAMA_MODEL", "llama3.2", _worker_id, "the model asked when a job names none"),
+    _declare("OLLAMA_MODEL", "llama3.2", _worker_id, "the model for jobs that name none"),
     _declare("OLLAMA_NUM_CTX", "8192", _whole(256, 10_000_000), "the context window; tokens"),
     _declare("OLLAMA_NUM_PREDICT", "2048", _whole(1, 10_000_000), "the longest answer; tokens"),
-    _declare("OLLAMA_TEMPERATURE", "0", _number(0, 2), "0 always takes the likeliest token; no unit"),
+    _declare("OLLAMA_TEMPERATURE", "0", _number(0, 2), "0 always picks the likeliest token; no unit"),
     _declare("OLLAMA_SEED", "0", _whole(0, MAX_INT), "the sampler's seed; no unit"),
     _declare(
-        "OLLAMA_KEEP_ALIVE", "5m", _keep_alive, "how long the model stays loaded after a call; 30s, 5m, 1h, 0, -1"
+        "OLLAMA_KEEP_ALIVE",
+        "5m",
+        _keep_alive,
+        "how long the model stays loaded after a call, such as 30s, 5m or 1h; 0: unload at once; -1: keep loaded",
     ),
     _declare("OLLAMA_CONNECT_SECONDS", "5", _number(0.1, 3600), "the longest wait for a connection; seconds"),
     _declare(
         "OLLAMA_FIRST_BYTE_SECONDS",
         "600",
         _number(0.1, 86_400),
-        "the longest wait for an answer's first byte, a cold load of the model included; seconds",
+        "the longest wait for the first byte of an answer, including a cold load of the model; seconds",
     ),
-    _declare("OLLAMA_IDLE_SECONDS", "60", _number(0.1, 86_400), "the longest silence within an answer; seconds"),
-    _declare("OLLAMA_TIMEOUT_SECONDS", "1800", _number(0.1, 86_400), "the longest whole call; seconds"),
-    _declare("WORKER_ID", "", _worker_id, "the worker's name, unique among those alive; empty: host:pid:random"),
+    _declare("OLLAMA_IDLE_SECONDS", "60", _number(0.1, 86_400), "the longest pause within an answer; seconds"),
+    _declare("OLLAMA_TIMEOUT_SECONDS", "1800", _number(0.1, 86_400), "the longest call in total; seconds"),
+    _declare("WORKER_ID", "", _worker_id, "the worker's id, unique among live workers; empty: host:pid:random"),
     _declare("WORKER_CONCURRENCY", "1", _whole(1, 1000), "answers streamed at the same time by one worker; jobs"),
-    _declare("WORKER_GRACE_SECONDS", "30", _number(0, 86_400), "what running jobs are given at a stop; seconds"),
+    _declare("WORKER_GRACE_SECONDS", "30", _number(0, 86_400), "time for running jobs to finish on shutdown; seconds"),
     _declare(
         "MODEL_AFFINITY",
         "on",
         _flag,
-        "whether a worker stays with the model it serves while that has jobs of the highest priority; off: strict "
+        "whether a worker stays with its current model while jobs of the highest priority ask for it; off: strict "
         "order; on or off",
     ),
     _declare(
         "MODEL_QUANTUM_SECONDS",
         "",
         _optional(_number(1, 86_400)),
-        "how long a worker stays with a model while another waits; seconds; empty: ten times the measured load time, "
-        "from 60 to 900",
+        "how long a worker stays with a model while jobs for another wait; seconds; empty: ten times the measured load "
+        "time, between 60 and 900",
     ),
     _declare(
         "SECRET_KEY",
         "",
         _printable,
-        "signs sessions and scheduled tasks, so it is the same for all processes of one database; 32 characters or "
-        "more; empty: made once, kept in HOLOCRON_VAR",
+        "signs sessions and scheduled tasks; must be the same for all processes of one database; 32 characters or "
+        "more; empty: generated once and kept in HOLOCRON_VAR",
     ),
     _declare("DEBUG", "false", _flag, "error pages with source code, for development only; true or false"),
-    _declare("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _hosts, "host names the web server answers to, with commas"),
+    _declare(
+        "ALLOWED_HOSTS",
+        "localhost,127.0.0.1,[::1]",
+        _hosts,
+        "host names the web server answers to, separated by commas",
+    ),
     _declare(
         "CSRF_TRUSTED_ORIGINS",
         "",
         _origins,
-        "origins people reach the site at through a proxy, with commas; an https:// one marks the cookies secure",
+        "public origins of the site behind a proxy, separated by commas; an https:// origin makes cookies secure",
     ),
-    _declare("LOG_FORMAT", "text", _one_of(*LOG_FORMATS), "a log line's form; text or json"),
+    _declare("LOG_FORMAT", "text", _one_of(*LOG_FORMATS), "format of log lines; text or json"),
     _declare(
         "OTEL_TRACES_EXPORTER",
         "",
         _one_of("", "none", "otlp", "console"),
-        "where a worker's spans go: none, otlp (the extra otel; its SDK reads the other OTEL_* variables), console; "
-        "empty: otlp where OTEL_EXPORTER_OTLP_ENDPOINT is set",
+        "where workers send spans: none, otlp (needs the extra otel; its SDK reads the other OTEL_* variables) or "
+        "console; empty: otlp if OTEL_EXPORTER_OTLP_ENDPOINT is set",
     ),
-    _declare("OTEL_EXPORTER_OTLP_ENDPOINT", "", _printable, "the collector of spans, such as http://127.0.0.1:4318"),
+    _declare(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", "", _printable, "the URL of the span collector, such as http://127.0.0.1:4318"
+    ),
 )
 
 

@@ -134,7 +134,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "derive.admin.site.addresses.CleanAddress",
+    "derive.admin.site.addresses.StripNullMiddleware",
     "derive.admin.site.timezones.ViewerTimeZoneMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Last: it answers for a log-in that was locked out.

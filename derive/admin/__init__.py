@@ -1,8 +1,8 @@
-"""The admin: a package for each thing an operator opens, and below them the tools that they share.
+"""The admin: a package for each area an operator opens, above the tools they share.
 
 ``dashboard``, ``jobs``, ``facts``, ``records`` and ``schedules`` are pages; ``lists`` pages through tables, ``display``
-formats what is shown, ``site`` knows who may do what. Rows are read through ``derive.models``, and change through
-``JobQueue`` alone. Importing this package registers every page.
+formats values, ``site`` holds permissions and navigation. Rows are read through ``derive.models`` and changed only
+through ``JobQueue``. Importing this package registers every page.
 """
 
 from derive.admin.facts import admin as facts

@@ -10,7 +10,7 @@ from derive.states import JobStatus
 
 
 @dataclass(frozen=True)
-class Seen:
+class SampleResult:
     """What became of a sample's job.
 
     ``answer_text`` is ``output_json``, ``evidence_text`` is ``evidence.json``; each is empty when there is none.
@@ -37,7 +37,7 @@ class SampleJudgement:
     why: str
 
 
-def judge(sample: Sample, seen: Seen, *, real_model: bool) -> tuple[SampleJudgement, ...]:
+def judge(sample: Sample, seen: SampleResult, *, real_model: bool) -> tuple[SampleJudgement, ...]:
     """Hold what was seen against what the sample expects; all that ``counts`` must have passed."""
     whys = dict(_faults(sample, seen))
     return tuple(
@@ -51,7 +51,7 @@ def judge(sample: Sample, seen: Seen, *, real_model: bool) -> tuple[SampleJudgem
     )
 
 
-def _faults(sample: Sample, seen: Seen) -> Iterator[tuple[str, str]]:
+def _faults(sample: Sample, seen: SampleResult) -> Iterator[tuple[str, str]]:
     expect = sample.expect
     if seen.state != expect.state:
         yield "state", f"ended {seen.state}, expected {expect.state}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from derive.demo.judging import SampleJudgement, Seen, judge
+from derive.demo.judging import SampleJudgement, SampleResult, judge
 from derive.demo.samples import Sample
 from derive.errors import ErrorKind
 from derive.evidence.contracts import EvidenceBundle
@@ -22,7 +22,7 @@ class SampleOutcome:
 
     sample: Sample
     job_id: UUID
-    seen: Seen
+    seen: SampleResult
     judgements: tuple[SampleJudgement, ...]
     prompt_tokens: int
     output_tokens: int
@@ -58,7 +58,7 @@ def _outcome(job: Job, sample: Sample, *, lake: Lake, real_model: bool) -> Sampl
     output = next((run.output_json for run in reversed(runs) if run.output_json), None)
     facts = parse_json(output).get("facts", []) if output else []
     bundle = _read_bundle(runs[-1], lake) if runs else None
-    seen = Seen(
+    seen = SampleResult(
         state=JobStatus(job.status),
         error_kind=ErrorKind(job.error_kind) if job.error_kind else None,
         # One that was given back unharmed, as when another worker stops, is no attempt.

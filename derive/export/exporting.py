@@ -17,7 +17,7 @@ from derive.export.columns import COLUMNS
 from derive.export.forms import Csv, FileFormat, JsonLines, Writer
 from derive.export.horizon import settled_number
 from derive.export.parquet import ArrowStream, write_parquet
-from derive.export.progress import ExportCheckpoint, Order, load, save, sync_folder
+from derive.export.progress import ExportCheckpoint, ExportOrder, load, save, sync_folder
 from derive.export.reading import Batch, last_number, read_ahead, read_range
 from derive.sql.clock import database_now
 
@@ -38,7 +38,7 @@ class ExportStopped(HolocronError):
 class Export:
     """One file that is being made. ``cursor`` names a feed's file; without one the progress lies beside the file."""
 
-    def __init__(self, order: Order, out: Path, *, cursor: Path | None = None) -> None:
+    def __init__(self, order: ExportOrder, out: Path, *, cursor: Path | None = None) -> None:
         self._order = order
         self._out = out
         self._cursor = cursor
@@ -53,11 +53,11 @@ class Export:
             known = self._left_behind(known)
         if known is not None and known.order != self._order:
             raise ConfigurationError(
-                f"{self._state} belongs to an export of something else: give the same filter and form as before, or "
+                f"{self._state} belongs to an export with another filter or format: give the same ones as before, or "
                 "another file"
             )
         if self._out.exists() and not overwrite:
-            raise ConfigurationError(f"{self._out} is there already: choose another name, or --overwrite it")
+            raise ConfigurationError(f"{self._out} exists already: choose another name, or give --overwrite")
         if self._partial.exists():
             raise ConfigurationError(f"{self._partial} exists already: remove it, or continue with --resume")
         progress = _planned(self._order, known if self._cursor else None, is_feed=self._cursor is not None)
@@ -73,11 +73,13 @@ class Export:
         known = load(self._state)
         if known is None or known.out != str(self._out.absolute()) or not self._partial.exists():
             raise ConfigurationError(f"there is no export to {self._out} to continue: omit --resume")
-        # An age such as 7d is another moment by now: what was begun stands.
+        # An age such as 7d means another time by now: keep the original one.
         times = {name: getattr(known.order.selection, name) for name in ("since", "until")}
         selection = self._order.selection.model_copy(update=times)
         if known.order != self._order.model_copy(update={"selection": selection}):
-            raise ConfigurationError(f"the export to {self._out} was begun with another filter or form: give the same")
+            raise ConfigurationError(
+                f"the export to {self._out} was started with another filter or format: give the same ones"
+            )
         self._order = known.order
         return known
 
@@ -118,7 +120,7 @@ class Export:
         return self._keep(file, progress)
 
     def _keep(self, file: RawIOBase, progress: ExportCheckpoint) -> ExportCheckpoint:
-        """Note how far it has come, once the rows are on the disk."""
+        """Save the progress once the rows are on disk."""
         os.fsync(file.fileno())
         save(self._state, progress)
         return progress
@@ -151,22 +153,24 @@ class Export:
         if out.with_name(f"{out.name}.partial").exists():
             raise ConfigurationError(f"an export to {out} was started and has not ended: continue it with --resume")
         if known.is_read and out.exists():
-            # It got its name, and the process ended before it could note so.
+            # The file was renamed, but the process died before saving that.
             return known.model_copy(update={"out": None})
         return None if self._cursor is None else known.model_copy(update={"out": None, "through": known.after})
 
 
 def export_to_stream(
-    order: Order, sink: BinaryIO, *, cursor: Path | None, show: Show, is_stopping: Callable[[], bool]
+    order: ExportOrder, sink: BinaryIO, *, cursor: Path | None, show: Show, is_stopping: Callable[[], bool]
 ) -> ExportCheckpoint:
     """Write all rows to a stream and then move the feed's cursor, if there is one; raises as ``Export.run`` does.
 
-    What a stream took cannot be taken back, so there is no going on: the cursor moves when everything is out.
+    A stream cannot be rewound, so it cannot be resumed: the cursor moves once everything is written.
     """
     writer = writer_of(order)
     known = load(cursor) if cursor else None
     if known is not None and (known.order != order or known.out is not None):
-        raise ConfigurationError(f"{cursor} belongs to an export of something else, or to one that has not ended")
+        raise ConfigurationError(
+            f"{cursor} belongs to an export with another filter or format, or to an unfinished one"
+        )
     progress = _planned(order, known, is_feed=cursor is not None)
     sink.write(writer.head())
     for position, batch in _batches(order, progress):
@@ -182,7 +186,7 @@ def export_to_stream(
     return progress
 
 
-def _planned(order: Order, known: ExportCheckpoint | None, *, is_feed: bool) -> ExportCheckpoint:
+def _planned(order: ExportOrder, known: ExportCheckpoint | None, *, is_feed: bool) -> ExportCheckpoint:
     after = known.through if known else 0
     through = settled_number(after=after) if is_feed else last_number()
     # The clock is read last: what the numbers reach had begun before it.
@@ -191,7 +195,7 @@ def _planned(order: Order, known: ExportCheckpoint | None, *, is_feed: bool) -> 
     )
 
 
-def _batches(order: Order, progress: ExportCheckpoint) -> Iterator[tuple[int, Batch]]:
+def _batches(order: ExportOrder, progress: ExportCheckpoint) -> Iterator[tuple[int, Batch]]:
     return read_ahead(
         read_range(order.selection, after=progress.position, through=progress.through, ended_by=progress.ended_by)
     )
@@ -205,7 +209,7 @@ def _append(file: RawIOBase, content: bytes) -> int:
     return len(content)
 
 
-def writer_of(order: Order) -> Writer:
+def writer_of(order: ExportOrder) -> Writer:
     """Return what writes an order's rows; raises ConfigurationError when Parquet's package is missing."""
     columns = COLUMNS[order.selection.rows]
     if order.form is FileFormat.JSONL:
@@ -226,5 +230,5 @@ def _locked(file: RawIOBase, path: Path) -> Iterator[None]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise ConfigurationError(f"another export is writing {path} now") from error
+        raise ConfigurationError(f"another export is already writing {path} now") from error
     yield

@@ -16,7 +16,7 @@ from derive.export.selection import ExportSelection
 from derive.strict_types import Frozen, Utc
 
 
-class Order(Frozen):
+class ExportOrder(Frozen):
     """What is exported and how."""
 
     selection: ExportSelection
@@ -32,7 +32,7 @@ class ExportCheckpoint(Frozen):
     """
 
     version: Literal[1] = 1
-    order: Order
+    order: ExportOrder
     out: str | None = None
     after: int = Field(ge=0)
     through: int = Field(ge=0)
@@ -54,7 +54,7 @@ def load(path: Path) -> ExportCheckpoint | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not what an export writes"
+        why = error.strerror if isinstance(error, OSError) else "not an export's progress file"
         raise ConfigurationError(f"{path} cannot be read as an export's progress: {why}") from error
 
 

@@ -24,7 +24,7 @@ from derive.intake.importing import check_records, is_of_import
 from derive.intake.key_lookup import KeyLookup, count_repeated
 from derive.intake.records import Record, read_records
 from derive.intake.spool import RecordSpool
-from derive.intake.upload_state import Held, UploadRefused, UploadState
+from derive.intake.upload_state import HeldKey, UploadRefused, UploadState
 from derive.interrogations.registry import Registry
 from derive.models import Job
 from derive.queue import JobQueue
@@ -71,7 +71,7 @@ class Upload:
             ):
                 keys = KeyLookup(marks)
                 spool = RecordSpool(good, on_add=keys.add)
-                portion = _Portion(rows, before, seconds=seconds, spool=spool, bad=bad)
+                portion = _RecordReader(rows, before, seconds=seconds, spool=spool, bad=bad)
                 check_records(
                     portion,
                     registry=registry,
@@ -176,7 +176,7 @@ class Upload:
         new.replace(self.folder / name)
 
 
-class _Portion:
+class _RecordReader:
     """The records of one step: from where the last one ended until its time is over, or there are too many."""
 
     def __init__(
@@ -224,14 +224,14 @@ class _Portion:
         return before.model_copy(update={"good": before.good + self._spool.count, "bad": before.bad + self._bad})
 
 
-def _held(spool: RecordSpool, answers: Sequence[Enqueued]) -> tuple[Held, ...]:
+def _held(spool: RecordSpool, answers: Sequence[Enqueued]) -> tuple[HeldKey, ...]:
     """Return the first duplicates with the jobs that hold their keys."""
     places = [place for place, answer in enumerate(answers) if answer.is_duplicate][:MAX_HOLDERS]
     if not places:
         return ()
     keys = [job.dedupe_key or "" for batch in spool.batches() for job in batch.jobs]
     return tuple(
-        Held(dedupe_key=keys[place], job_id=answers[place].job_id, status=answers[place].status) for place in places
+        HeldKey(dedupe_key=keys[place], job_id=answers[place].job_id, status=answers[place].status) for place in places
     )
 
 

@@ -19,7 +19,7 @@ class UploadRefused(ValueError):
     """What was asked for cannot be done with this upload; the message says why and what to do."""
 
 
-class Held(Frozen):
+class HeldKey(Frozen):
     """A dedupe key that queued nothing, and the job that holds it."""
 
     dedupe_key: str
@@ -56,7 +56,7 @@ class UploadState(Frozen):
     reason: str | None = None
     queued: int = 0
     duplicates: int = 0
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldKey, ...] = ()
     proof: Guid | None = None
 
     @property

@@ -37,7 +37,7 @@ VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}\Z")
 _MAX_VERSION_CHARACTERS = 40
 
 
-class _LeavesNoTrace(SourceFileLoader):
+class _NoBytecodeLoader(SourceFileLoader):
     """Writes no ``__pycache__`` into a folder that is not ours; a stale one could outlive a change, too."""
 
     def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
@@ -56,7 +56,7 @@ def load_from_folder(folder: Path) -> Interrogation:
         raise ConfigurationError(f"interrogation {folder.name!r}: {output_file} is missing")
     path_hash = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
     module_name = f"holocron_interrogation_{path_hash}"
-    loader = _LeavesNoTrace(module_name, str(output_file))
+    loader = _NoBytecodeLoader(module_name, str(output_file))
     spec = importlib.util.spec_from_loader(module_name, loader)
     if spec is None:
         raise ConfigurationError(f"interrogation {folder.name!r}: {output_file} cannot be loaded")

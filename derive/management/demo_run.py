@@ -70,7 +70,7 @@ class _Demo:
         password = make_account(renew_password=self._own_world)
         lake = Lake.open(settings.LAKE_URL)
         with model_in_use(settings.OLLAMA) as model:
-            self._tell_model(model)
+            self._print_model(model)
             jobs = _enqueue(load_samples())
             worker = Program(
                 *("run_llm_worker", "--loop", "--concurrency", str(model.slots)),
@@ -81,7 +81,7 @@ class _Demo:
                 self._watch(jobs, worker, model)
                 outcomes = read_outcomes(jobs, lake=lake, real_model=model.is_real)
                 seconds = time.monotonic() - begun
-                self._tell(outcomes, model)
+                self._print_outcomes(outcomes, model)
                 if not self._once:
                     self._stay(password, model.environment)
             finally:
@@ -92,13 +92,13 @@ class _Demo:
             sys.stdout.flush()
         return 0 if as_expected else 1
 
-    def _tell_model(self, model: ModelInUse) -> None:
+    def _print_model(self, model: ModelInUse) -> None:
         if model.why_not_ollama is None:
             self._console.print(f"Asking [bold]{escape(model.model)}[/bold] at {escape(model.base_url)}.")
             return
         self._console.print(f"[dim]{escape(model.why_not_ollama)}[/dim]")
         self._console.print(
-            "So the [bold]holocron-demo[/bold] stand-in answers: a table of rules behind Ollama's protocol, "
+            "Using the [bold]holocron-demo[/bold] stand-in instead: rules behind Ollama's protocol, "
             "[bold]not a model[/bold]. Everything else is real."
         )
 
@@ -113,16 +113,16 @@ class _Demo:
                 if worker.exit_code is not None:
                     raise HolocronError(_ended(worker))
                 if time.monotonic() - changed > longest_seconds:
-                    raise HolocronError(f"nothing has ended for {longest_seconds:.0f} s; see {worker.log_file}")
+                    raise HolocronError(f"no sample has ended for {longest_seconds:.0f} s; see {worker.log_file}")
                 time.sleep(POLL_SECONDS)
                 now_ended = count_ended(jobs)
                 if now_ended > ended:
                     ended, changed = now_ended, time.monotonic()
                     progress.update(bar, completed=ended)
 
-    def _tell(self, outcomes: list[SampleOutcome], model: ModelInUse) -> None:
+    def _print_outcomes(self, outcomes: list[SampleOutcome], model: ModelInUse) -> None:
         table = Table(title="Sample results", title_justify="left", box=None, pad_edge=False)
-        # So wide that the table fits a terminal of eighty columns.
+        # Widths keep the table within eighty columns.
         table.add_column("sample", no_wrap=True, overflow="ellipsis", max_width=24)
         table.add_column("ended", no_wrap=True, max_width=21)
         for heading, width in (("runs", 4), ("facts", 5), ("tokens", 9), ("seconds", 7)):
@@ -142,7 +142,7 @@ class _Demo:
             for fault in outcome.faults:
                 self._console.print(f"[red]{escape(outcome.sample.title)}: {escape(fault)}[/red]")
         expected = sum(outcome.as_expected for outcome in outcomes)
-        self._console.print(f"{expected} of {len(outcomes)} samples ended as they should, answered by {model.model}.")
+        self._console.print(f"{expected} of {len(outcomes)} samples ended as expected, answered by {model.model}.")
 
     def _stay(self, password: str | None, environment: dict[str, str]) -> None:
         """Serve the admin until Ctrl-C."""
@@ -155,10 +155,10 @@ class _Demo:
         scheduler = Program("qcluster", log_file=self._logs / "qcluster.log", environment=environment)
         try:
             _wait_for_web(web, port)
-            known = f"password [bold]{escape(password)}[/bold]" if password else "with the password it has"
+            known = f"password [bold]{escape(password)}[/bold]" if password else "with its existing password"
             self._console.print(f"\nAdmin:  [bold]http://127.0.0.1:{port}/admin/[/bold]   user {USERNAME}, {known}")
             if self._own_world:
-                self._console.print("Other commands see this world with HOLOCRON_VAR=var/demo.")
+                self._console.print("Set HOLOCRON_VAR=var/demo to use other commands on this demo.")
             self._console.print("Ctrl-C stops everything.")
             while web.exit_code is None and scheduler.exit_code is None:
                 time.sleep(POLL_SECONDS)
@@ -174,7 +174,7 @@ _COLOURS = {JobStatus.SUCCEEDED: "green", JobStatus.FAILED: "yellow", JobStatus.
 
 
 def _ended(program: Program) -> str:
-    return f"{program.name} ended by itself (exit code {program.exit_code}); see {program.log_file}"
+    return f"{program.name} exited unexpectedly (exit code {program.exit_code}); see {program.log_file}"
 
 
 def _wait_for_web(web: Program, port: int) -> None:
@@ -190,7 +190,7 @@ def _wait_for_web(web: Program, port: int) -> None:
 
 
 def _enqueue(samples: tuple[Sample, ...]) -> dict[UUID, Sample]:
-    """Queue every sample; those that are to go straight do as somebody's SQL would, unchecked like all of these."""
+    """Queue every sample without checks, as plain SQL would."""
     answers = JobQueue().enqueue_many([sample.job for sample in samples], actor=ACTOR)
     return {answer.job_id: sample for answer, sample in zip(answers, samples, strict=True)}
 

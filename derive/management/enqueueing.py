@@ -19,7 +19,7 @@ from derive.intake.one_job import TypedJob
 from derive.intake.records import Record, read_records
 from derive.intake.spool import RecordSpool
 from derive.interrogations.registry import Registry
-from derive.management.import_progress import ImportProgress, StopOnce
+from derive.management.import_progress import ImportProgress, InterruptGuard
 from derive.plural import plural
 from derive.queue import JobQueue
 from derive.sql.scripts import check_schema
@@ -41,14 +41,14 @@ ONE_JOB_OPTIONS = (
 
 
 class Enqueueing:
-    """One call of the command: checks what it was given against the registry, then queues it."""
+    """One call of the command: checks its jobs against the registry, then queues them."""
 
     def __init__(self, *, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
         self.stdout = stdout
         self.stderr = stderr
 
     def run(self, given: dict[str, Any]) -> int:
-        """Queue what the options name; return the exit code, having told on standard error what went wrong."""
+        """Queue the jobs the options name; return the exit code. Prints errors to standard error."""
         typed = [name for name in ONE_JOB_OPTIONS if given[name] not in (None, [])]
         if (given["file"] is None) == (not typed):
             self._complain("give a file (or -), or the options of one job; see --help")
@@ -76,10 +76,10 @@ class Enqueueing:
         if checked.lacks_evidence:
             self._complain(_no_evidence(1, of=1))
         if given["dry_run"]:
-            self._report(given, {"dry_run": True, "bad": 0}, "the job is good; nothing was queued")
+            self._report(given, {"dry_run": True, "bad": 0}, "the job is valid; nothing was queued (dry run)")
             return QUEUED
         answer = JobQueue().enqueue(checked.job, actor=_actor())
-        words = "already there as" if answer.is_duplicate else "queued as"
+        words = "already queued as" if answer.is_duplicate else "queued as"
         self._report(given, answer.model_dump(mode="json"), f"{words} {answer.job_id} ({answer.status})")
         return QUEUED
 
@@ -93,7 +93,7 @@ class Enqueueing:
     def _import(self, stream: BinaryIO, path: Path | None, registry: Registry, given: dict[str, Any]) -> int:
         line_format = LineFormat(given["format"] or ("csv" if path and path.suffix.lower() == ".csv" else "jsonl"))
         import_id = given["import_id"] or new_import_id()
-        with RecordSpool() as spool, ImportProgress() as shown, StopOnce() as stop:
+        with RecordSpool() as spool, ImportProgress() as shown, InterruptGuard() as stop:
             shown.start_checking(path.stat().st_size if path else None)
             records = read_records(stream, line_format, from_line=given["from_line"], on_bytes=shown.advance)
 
@@ -137,7 +137,7 @@ class Enqueueing:
     ) -> int:
         progress = interrupted.progress
         reason = "stopped" if interrupted.__cause__ is None else f"interrupted: {interrupted.__cause__}"
-        stored = "nothing is stored" if progress.last_line is None else f"the last line stored is {progress.last_line}"
+        stored = "nothing was queued" if progress.last_line is None else f"queued up to line {progress.last_line}"
         onward = f"--from-line {interrupted.next_line} --import-id {import_id}"
         shown.say(f"{reason}; {stored}; continue with {onward}")
         if given["json"]:
@@ -154,7 +154,7 @@ class Enqueueing:
 
 def _no_evidence(number: int, *, of: int) -> str:
     some = "the job carries" if of == 1 else f"{number:,} of {plural(of, 'job')} carr{'ies' if number == 1 else 'y'}"
-    return f"warning: {some} no evidence: it ends with evidence_missing, and the model is not asked"
+    return f"warning: {some} no evidence and will fail with evidence_missing; the model is not asked"
 
 
 def _counts(progress: ImportCounts) -> dict[str, Any]:
@@ -162,17 +162,17 @@ def _counts(progress: ImportCounts) -> dict[str, Any]:
 
 
 def _in_words(totals: dict[str, Any], progress: ImportCounts) -> str:
-    read = f"{plural(totals['lines'], 'job')} read, {totals['bad']:,} bad"
+    read = f"{plural(totals['lines'], 'job')} read, {totals['bad']:,} invalid"
     if totals["dry_run"]:
-        return f"{read}; a dry run: nothing was queued"
+        return f"{read}; nothing was queued (dry run)"
     if totals["bad"] and not progress.stored:
         others = ", or queue the others with --skip-invalid" if totals["bad"] < totals["lines"] else ""
         return f"{read}; nothing was queued: fix the invalid lines{others}"
-    return f"{read}, {progress.queued:,} queued, {progress.duplicates:,} there already"
+    return f"{read}, {progress.queued:,} queued, {progress.duplicates:,} already queued"
 
 
 def _actor() -> str | None:
-    """Return who is logged in to this machine; where that has no name, the database's login stands for it."""
+    """Return the OS user; None, for which the database login is recorded, if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

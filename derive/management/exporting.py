@@ -14,10 +14,10 @@ from derive.errors import ConfigurationError, HolocronError
 from derive.export.columns import Rows
 from derive.export.exporting import Export, ExportStopped, export_to_stream
 from derive.export.forms import FileFormat
-from derive.export.progress import ExportCheckpoint, Order
+from derive.export.progress import ExportCheckpoint, ExportOrder
 from derive.export.selection import MAX_JOBS, ExportSelection
 from derive.management.export_progress import ExportProgress
-from derive.management.import_progress import StopOnce
+from derive.management.import_progress import InterruptGuard
 from derive.plural import plural
 from derive.sql.scripts import check_schema
 
@@ -39,7 +39,7 @@ class Exporting:
 
     def run(self, given: dict[str, Any]) -> int:
         """Export; return the exit code, having told on standard error what went wrong."""
-        with ExportProgress() as shown, StopOnce() as stop:
+        with ExportProgress() as shown, InterruptGuard() as stop:
             try:
                 order = _order(given)
                 check_schema(connection)
@@ -49,21 +49,25 @@ class Exporting:
                 code = STOPPED if stopped.__cause__ is None else COULD_NOT_GO_ON
                 shown.say(f"export_outputs: {stopped}; {_onward(stopped.progress, given)}")
             except BrokenPipeError:
-                # Who reads has gone; Python would complain once more when it closes standard output.
+                # The reader is gone; this keeps Python from failing again when it closes standard output.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 code = COULD_NOT_GO_ON
             except (HolocronError, OSError) as error:
                 shown.say(f"export_outputs: {str(error).strip().partition(chr(10))[0]}")
                 code = COULD_NOT_GO_ON
             except KeyboardInterrupt:
-                shown.say("export_outputs: stopped at once; continue with --resume")
+                shown.say("export_outputs: stopped; continue with --resume")
                 code = STOPPED
         return code
 
-    def _export(self, order: Order, given: dict[str, Any], shown: ExportProgress, stop: StopOnce) -> ExportCheckpoint:
+    def _export(
+        self, order: ExportOrder, given: dict[str, Any], shown: ExportProgress, stop: InterruptGuard
+    ) -> ExportCheckpoint:
         if given["file"] == "-":
             if given["resume"] or order.form is FileFormat.PARQUET:
-                raise ConfigurationError("standard output takes jsonl or csv, and no --resume: give a file's name")
+                raise ConfigurationError(
+                    "standard output supports only jsonl and csv, without --resume: give a file name"
+                )
             return export_to_stream(
                 order, sys.stdout.buffer, cursor=given["cursor"], show=shown.show, is_stopping=stop.asked
             )
@@ -81,11 +85,11 @@ class Exporting:
             )
 
 
-def _order(given: dict[str, Any]) -> Order:
+def _order(given: dict[str, Any]) -> ExportOrder:
     name = given["file"]
     form = FileFormat(given["format"]) if given["format"] else _FORM_OF.get(Path(name).suffix.lower(), FileFormat.JSONL)
     if given["exact"] and form is not FileFormat.CSV:
-        raise ConfigurationError("--exact is for CSV: the other forms change nothing")
+        raise ConfigurationError("--exact applies only to CSV")
     if len(given["job"]) > MAX_JOBS:
         raise ConfigurationError(
             f"--job names {plural(len(given['job']), 'job')}, more than {MAX_JOBS}: use another filter"
@@ -105,7 +109,7 @@ def _order(given: dict[str, Any]) -> Order:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ConfigurationError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
-    return Order(selection=selection, form=form, is_exact=given["exact"])
+    return ExportOrder(selection=selection, form=form, is_exact=given["exact"])
 
 
 def _onward(progress: ExportCheckpoint, given: dict[str, Any]) -> str:

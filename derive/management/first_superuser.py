@@ -1,4 +1,4 @@
-"""The first account of the admin, for a site that nobody can log in to yet."""
+"""The first account of the admin, for a site without accounts."""
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
@@ -12,7 +12,7 @@ USERNAME = "admin"
 
 
 def check_admin_password(password: str) -> None:
-    """Raise ConfigurationError, without the password, for one that the site would not take."""
+    """Raise ConfigurationError, which never contains the password, if the site's validators refuse it."""
     try:
         validate_password(password, User(username=USERNAME))
     except ValidationError as error:
@@ -26,8 +26,8 @@ def make_first_superuser(password: str) -> str:
     """
     users = get_user_model().objects
     if users.filter(is_superuser=True).exists():
-        return "superuser: there already, unchanged"
-    taken = f"superuser: none was made, since an account {USERNAME} is there that is none"
+        return "superuser: exists already, unchanged"
+    taken = f"superuser: not created, because an account {USERNAME} exists that is not a superuser"
     if users.filter(username=USERNAME).exists():
         return taken
     try:
@@ -35,4 +35,4 @@ def make_first_superuser(password: str) -> str:
     except IntegrityError:
         # Somebody was faster.
         return taken
-    return f"superuser {USERNAME}: made"
+    return f"superuser {USERNAME}: created"

@@ -65,7 +65,7 @@ class ImportProgress:
         self._bars.stop()
 
 
-class StopOnce:
+class InterruptGuard:
     """Makes the first Ctrl-C a question that is looked at between batches; the second one interrupts at once.
 
     While ``watch`` reads, the first one interrupts too: nothing is stored yet.

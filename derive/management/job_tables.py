@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from derive.inspection import Row, StateCount, Story, age_in_words
+from derive.inspection import JobHistory, Row, StateCount, age_in_words
 
 _COLOURS = {
     "NEW": "cyan",
@@ -46,7 +46,7 @@ def show_jobs(jobs: Sequence[Row]) -> None:
 
 
 def show_models(rows: Sequence[Row]) -> None:
-    """Print the models that jobs wait for, and what operators set for them."""
+    """Print the models that jobs wait for, with their limits and pauses."""
     table = _table("model", "ready", "scheduled", "running", "load", "limits", "paused")
     for row in rows:
         limits = [f"{name} {row[name]}" for name in _LIMITS if row[name] is not None]
@@ -54,17 +54,17 @@ def show_models(rows: Sequence[Row]) -> None:
         if row["paused_utc"] is not None:
             paused = f"by {row['paused_by']}, {age_in_words(row['paused_utc'])} ago: {row['pause_reason'] or ''}"
         table.add_row(
-            _plain(row["model"] or "(none asked for)"),
+            _plain(row["model"] or "(worker's own)"),
             *(_plain(row[state]) for state in ("new", "scheduled", "running")),
             _plain("" if row["load_ms"] is None else f"{row['load_ms'] / 1000:.1f} s"),
             _plain(", ".join(limits)),
             _plain(paused),
         )
-    _console().print(table if rows else "no models: no job waits, and nothing is set")
+    _console().print(table if rows else "no models: no jobs wait, and no limits are set")
 
 
-def show_story(story: Story) -> None:
-    """Print all that is known of one job."""
+def show_story(story: JobHistory) -> None:
+    """Print one job's full history."""
     console = _console()
     facts = Table(show_header=False, box=None)
     names = [*_JOB_FIRST, *(name for name in story.job if name not in _JOB_FIRST)]

@@ -32,7 +32,7 @@ class RunVerifying:
         self.stderr = stderr
 
     def run(self, given: dict[str, Any]) -> int:
-        """Verify; return the exit code, having told on standard error what went wrong."""
+        """Verify; return the exit code. Prints errors to standard error."""
         selection = RunSelection(since=given["since"], run_id=given["run"])
         try:
             check_schema(connection)
@@ -48,7 +48,7 @@ class RunVerifying:
                 verification = Verification(lake, checkers, selection=selection, on_progress=show)
                 self._say_all(verification, as_json=given["json"])
         except KeyboardInterrupt:
-            self.stderr.write("verify_runs: stopped before the end")
+            self.stderr.write("verify_runs: stopped early")
             return COULD_NOT_START
         except HolocronError as error:
             self.stderr.write(f"verify_runs: {error}")
@@ -62,14 +62,14 @@ class RunVerifying:
         if status is None:
             raise HolocronError(f"there is no run {selection.run_id}")
         if status == RunStatus.RUNNING:
-            raise HolocronError(f"run {selection.run_id} is still under way: verify it when it has ended")
+            raise HolocronError(f"run {selection.run_id} is still running: verify it once it has ended")
 
     def _say_all(self, verification: Verification, *, as_json: bool) -> None:
         orphans_begun = False
         for found in verification.found():
             if not as_json and isinstance(found, Orphan) and not orphans_begun:
                 orphans_begun = True
-                self.stdout.write("Orphans, which are not faults:")
+                self.stdout.write("Orphans (not faults):")
             self._say(found, as_json=as_json)
         self._say(verification.summary, as_json=as_json)
 
@@ -79,7 +79,7 @@ class RunVerifying:
 
 @contextmanager
 def _progress(runs: int) -> Iterator[Callable[[VerificationSummary], None]]:
-    """Yield what shows a summary as a bar on standard error; without a terminal nothing is shown."""
+    """Yield a function that shows a summary as a progress bar on standard error; without a terminal it does nothing."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -19,14 +19,14 @@ ALL_TAKEN, REFUSED, COULD_NOT_START = 0, 1, 2
 
 
 class SchemaChecking:
-    """One call of the command: asks the model server about each schema, and tells the workers."""
+    """One call of the command: asks the model server about each schema and stores the result for the workers."""
 
     def __init__(self, *, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
         self.stdout = stdout
         self.stderr = stderr
 
     def run(self, given: dict[str, Any]) -> int:
-        """Ask and say what came of it; return the exit code."""
+        """Check the schemas and print the results; return the exit code."""
         ollama = settings.OLLAMA
         if given["server"]:
             ollama = ollama.model_copy(update={"base_url": given["server"]})
@@ -34,7 +34,7 @@ class SchemaChecking:
             interrogations = Registry.load(settings.INTERROGATIONS_FOLDER).all()
             refused = asyncio.run(self._check_all(interrogations, ollama, as_json=given["json"]))
             if not given["server"]:
-                self._tell_workers(refused)
+                self._notify_workers(refused)
         except HolocronError as error:
             self.stderr.write(f"check_interrogations: {error}")
             return COULD_NOT_START
@@ -51,17 +51,17 @@ class SchemaChecking:
                 fields = {"interrogation": one.key, "version": one.version, "taken": why is None, "why": why}
                 self.stdout.write(json.dumps(fields | {"warnings": warnings}, ensure_ascii=False))
             else:
-                lines = [f"{one.definition}: {'taken' if why is None else f'refused: {why}'}", *warnings]
+                lines = [f"{one.definition}: {'accepted' if why is None else f'refused: {why}'}", *warnings]
                 self.stdout.write("\n  ".join(lines))
         return refused
 
-    def _tell_workers(self, refused: dict[str, str | None]) -> None:
+    def _notify_workers(self, refused: dict[str, str | None]) -> None:
         queue = JobQueue()
         try:
             for sha256, why in refused.items():
                 queue.set_schema_refusal(sha256, why=why)
         except QueueError as error:
-            self.stderr.write(f"check_interrogations: the workers could not be informed: {error}")
+            self.stderr.write(f"check_interrogations: the result could not be stored for the workers: {error}")
 
 
 async def _tried(

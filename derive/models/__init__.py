@@ -12,7 +12,7 @@ from derive.models.queue import (
     LanguageModel,
     ReadingModel,
     ReadingQuerySet,
-    ReadingSideOnly,
+    ReadOnlyModelError,
     Run,
     SchemaScript,
     Seal,
@@ -20,12 +20,12 @@ from derive.models.queue import (
 )
 from derive.models.schedules import (
     EscalationPolicy,
-    HouseSchedule,
     RecurringInterrogation,
     RetentionPolicy,
     RetryPolicy,
     SchedulerProcess,
     ScheduleRun,
+    SystemSchedule,
     TaskState,
 )
 
@@ -35,15 +35,14 @@ __all__ = [
     "EscalationPolicy",
     "Fact",
     "FactSet",
-    "HouseSchedule",
     "Interrogation",
     "Job",
     "JobEvent",
     "LakeDeletion",
     "LanguageModel",
+    "ReadOnlyModelError",
     "ReadingModel",
     "ReadingQuerySet",
-    "ReadingSideOnly",
     "RecurringInterrogation",
     "RetentionPolicy",
     "RetryPolicy",
@@ -52,6 +51,7 @@ __all__ = [
     "SchedulerProcess",
     "SchemaScript",
     "Seal",
+    "SystemSchedule",
     "TaskState",
     "Worker",
 ]

@@ -16,12 +16,12 @@ from derive.sql.tables import db_table
 from derive.states import EndpointState, JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
 
 
-class ReadingSideOnly(TypeError):
+class ReadOnlyModelError(TypeError):
     """Somebody tried to write through a model; ``derive.queue.JobQueue`` is the way to change anything."""
 
 
 def _refuse(what: str) -> NoReturn:
-    raise ReadingSideOnly(f"{what} is only read here: rows of the schema llm change through derive.queue.JobQueue")
+    raise ReadOnlyModelError(f"{what} is only read here: rows of the schema llm change through derive.queue.JobQueue")
 
 
 class ReadingQuerySet(models.QuerySet[Any]):
@@ -72,7 +72,7 @@ class Job(ReadingModel):
     """A question in the queue, and how far it has come."""
 
     job_id = GuidField("job id", primary_key=True)
-    job_seq = models.BigIntegerField("number", help_text="In the order of queueing.")
+    job_seq = models.BigIntegerField("number", help_text="Ascending in the order of queueing.")
     created_utc = UtcField("queued at")
     created_by = models.CharField("queued by", max_length=200)
     status = models.CharField("status", max_length=40, choices=_choices(JobStatus))
@@ -81,7 +81,7 @@ class Job(ReadingModel):
     entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
     entity_id = models.CharField("entity", max_length=400, null=True)  # noqa: DJ001
     input_json = models.TextField("input", help_text="JSON, as it was queued.")
-    evidence_ref_json = models.TextField("evidence", null=True, help_text="JSON: where more evidence is.")  # noqa: DJ001
+    evidence_ref_json = models.TextField("evidence", null=True, help_text="JSON: references to more evidence.")  # noqa: DJ001
     model_hint = models.CharField("model", max_length=200, null=True, help_text="Empty: the worker's own.")  # noqa: DJ001
     max_attempts = models.IntegerField("attempts allowed")
     attempt_count = models.IntegerField("attempts counted", help_text="Since it was queued or last requeued.")
@@ -118,15 +118,15 @@ class Run(ReadingModel):
     """One attempt at a job."""
 
     run_id = GuidField("run id", primary_key=True)
-    run_seq = models.BigIntegerField("number", help_text="In the order of starting.")
+    run_seq = models.BigIntegerField("number", help_text="Ascending in the order of starting.")
     job = models.ForeignKey(
         Job, models.DO_NOTHING, verbose_name="job", related_name="runs", db_constraint=False, db_index=False
     )
-    attempt = models.IntegerField("attempt", help_text="Numbers all runs of the job from 1.")
-    counted = models.BooleanField("counted", help_text="Whether it used up one of the attempts allowed.")
+    attempt = models.IntegerField("attempt", help_text="The job's runs, numbered from 1.")
+    counted = models.BooleanField("counted", help_text="Whether it counts towards the attempts allowed.")
     started_utc = UtcField("started at")
     completed_utc = UtcField("ended at", null=True)
-    lease_until_utc = UtcField("last lease until")
+    lease_until_utc = UtcField("leased until")
     status = models.CharField("status", max_length=40, choices=_choices(RunStatus))
     worker_id = models.CharField("worker", max_length=200)
     ollama_base_url = models.CharField("model server", max_length=400, null=True)  # noqa: DJ001
@@ -206,29 +206,29 @@ class Fact(ReadingModel):
     """One cited object of an answer, with the place of its proof and the verdict on it."""
 
     fact_id = GuidField("fact id", primary_key=True)
-    fact_seq = models.BigIntegerField("number", help_text="In the order of storing.")
+    fact_seq = models.BigIntegerField("number", help_text="Ascending in the order of storing.")
     run = models.ForeignKey(
         Run, models.DO_NOTHING, verbose_name="run", related_name="facts", db_constraint=False, db_index=False
     )
     job = models.ForeignKey(
         Job, models.DO_NOTHING, verbose_name="job", related_name="facts", db_constraint=False, db_index=False
     )
-    fact_index = models.IntegerField("place", help_text="Among the answer's facts, from 0.")
-    path = models.CharField("path", max_length=400, help_text="Where in the answer.")
+    fact_index = models.IntegerField("place", help_text="Index among the answer's facts, from 0.")
+    path = models.CharField("path", max_length=400, help_text="JSON path in the answer.")
     interrogation_key = models.CharField("interrogation", max_length=200)
     entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
     entity_id = models.CharField("entity", max_length=400, null=True)  # noqa: DJ001
     fact_key = models.CharField("key", max_length=200, null=True)  # noqa: DJ001
     value = models.TextField("value", null=True)  # noqa: DJ001
     value_key = models.CharField(  # noqa: DJ001
-        "value compared", max_length=400, null=True, help_text="Empty: takes no part in conflicts."
+        "normalised value", max_length=400, null=True, help_text="Compared to find conflicts. Empty: never in conflict."
     )
     quote = models.TextField("quote", null=True)  # noqa: DJ001
     evidence_id = models.CharField("evidence item", max_length=400, null=True)  # noqa: DJ001
-    evidence_ids = models.TextField("evidence cited", null=True, help_text="JSON: all items that the fact cites.")  # noqa: DJ001
+    evidence_ids = models.TextField("evidence cited", null=True, help_text="JSON: all evidence items the fact cites.")  # noqa: DJ001
     quote_start = models.IntegerField("quote begins at", null=True, help_text="Code points.")
     quote_end = models.IntegerField("quote ends before", null=True, help_text="Code points.")
-    occurrences = models.IntegerField("times the quote stands there")
+    occurrences = models.IntegerField("occurrences of the quote")
     confidence = models.DecimalField("confidence", max_digits=5, decimal_places=2, null=True)
     proof = models.CharField("rule", max_length=40)
     verdict = models.CharField("verdict", max_length=40, choices=_choices(Verdict))
@@ -288,7 +288,7 @@ class Worker(ReadingModel):
     active_runs = models.IntegerField("runs now")
     stopping = models.BooleanField("stopping")
     not_claiming_why = models.CharField(  # noqa: DJ001
-        "claims nothing because", max_length=1000, null=True, help_text="None while it may claim."
+        "not claiming because", max_length=1000, null=True, help_text="Null while it may claim."
     )
 
     class Meta(ReadingModel.Meta):
@@ -337,7 +337,7 @@ class Interrogation(ReadingModel):
     rubric = models.TextField("rubric")
     registered_utc = UtcField("registered at")
     refused_utc = UtcField("schema refused at", null=True)
-    refused_why = models.TextField("refused because", null=True, help_text="What the model server says of its schema.")  # noqa: DJ001 (as in SQL)
+    refused_why = models.TextField("refused because", null=True, help_text="The model server's error for its schema.")  # noqa: DJ001 (as in SQL)
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("interrogation")
@@ -356,10 +356,10 @@ class LanguageModel(ReadingModel):
     paused_utc = UtcField("paused at", null=True)
     paused_by = models.CharField("paused by", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
     pause_reason = models.TextField("why paused", null=True)  # noqa: DJ001
-    max_running = models.IntegerField("running at most", null=True)
-    max_starts_per_minute = models.IntegerField("starts a minute at most", null=True)
+    max_running = models.IntegerField("maximum running", null=True)
+    max_starts_per_minute = models.IntegerField("maximum starts per minute", null=True)
     num_ctx = models.IntegerField("context", null=True, help_text="Tokens.")
-    num_predict = models.IntegerField("answer at most", null=True, help_text="Tokens.")
+    num_predict = models.IntegerField("longest answer", null=True, help_text="Tokens.")
     load_ms = models.BigIntegerField("time to load", null=True, help_text="Milliseconds.")
 
     class Meta(ReadingModel.Meta):
@@ -397,7 +397,7 @@ class LakeDeletion(ReadingModel):
     requested_utc = UtcField("purged at")
     requested_by = models.CharField("purged by", max_length=200)
     reason = models.TextField("reason", null=True)  # noqa: DJ001
-    attempts = models.IntegerField("tries")
+    attempts = models.IntegerField("attempts")
     last_error = models.TextField("last error", null=True)  # noqa: DJ001
     deleted_utc = UtcField("deleted at", null=True)
 
@@ -421,7 +421,7 @@ class Seal(ReadingModel):
     sha256 = models.CharField("head", max_length=64)
     created_utc = UtcField("sealed at")
     db_user = models.CharField("database login", max_length=200)
-    pending_json = models.TextField("document", null=True, help_text="Until the lake has it.")  # noqa: DJ001
+    pending_json = models.TextField("document", null=True, help_text="Null once it is stored in the lake.")  # noqa: DJ001
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("seal")

@@ -1,7 +1,7 @@
-"""What runs by itself: what people planned, who is at it now, and how it went.
+"""Automation: plans made by people, the state of each scheduled task, and the history of its runs.
 
-Django's own tables, made by migrations on both engines: they are configuration and its history, and no job's state
-depends on them. Times are written by the database's clock (``derive.sql.clock``).
+Ordinary Django tables, created by migrations on both engines. They hold configuration and history; no job's state
+depends on them. Times come from the database's clock (``derive.sql.clock``).
 """
 
 from typing import ClassVar
@@ -18,10 +18,10 @@ WHEN_HELP = (
 )
 
 
-class HouseSchedule(Schedule):  # type: ignore[misc]  # django-q2 carries no types
-    """When a system task runs: django-q2's row, by the words that people know it by.
+class SystemSchedule(Schedule):  # type: ignore[misc]  # django-q2 carries no types
+    """When a system task runs: django-q2's schedule under this application.
 
-    django-q2's own rights stand for it (``django_q.change_schedule`` …).
+    Governed by django-q2's permissions (``django_q.change_schedule`` …).
     """
 
     class Meta:
@@ -35,18 +35,18 @@ class HouseSchedule(Schedule):  # type: ignore[misc]  # django-q2 carries no typ
 
 
 class Planned(models.Model):
-    """What people plan by a cron expression; ``derive.schedules.due`` goes through it."""
+    """A plan with a cron expression; ``derive.schedules.due`` runs the ones that are due."""
 
     KIND: ClassVar[str]
-    """What its task is called before the name, as in ``retry:every-night``."""
+    """The prefix of its task's name, as in ``retry:every-night``."""
 
     name = models.SlugField(
         "name",
         max_length=NAME_CHARACTERS,
         unique=True,
-        help_text="Letters, digits, - and _. It stands in each job's history and never changes.",
+        help_text="Letters, digits, - and _. Saved to the history of each job it acts on; cannot be changed later.",
     )
-    enabled = models.BooleanField("enabled", default=True, help_text="While it is off, nothing happens.")
+    enabled = models.BooleanField("enabled", default=True, help_text="If off, it does not run.")
     cron = models.CharField(
         "when",
         max_length=100,
@@ -69,32 +69,31 @@ class Planned(models.Model):
 
     @property
     def actor(self) -> str:
-        """Who its jobs' events say has acted."""
+        """The actor recorded in the events of its jobs."""
         return f"schedule:{self.name}"
 
 
 class RetryPolicy(Planned):
-    """Which ended jobs are queued anew, and when. The lists hold a value a line; an empty one means all."""
+    """Which ended jobs are requeued, and when. List fields hold one value per line; an empty list means all."""
 
     KIND = "retry"
 
     statuses = models.TextField("states")
-    error_kinds = models.TextField("error kinds", blank=True, help_text="None chosen: whatever the error.")
-    interrogation_keys = models.TextField("interrogations", blank=True, help_text="One a line. Empty: every one.")
+    error_kinds = models.TextField("error kinds", blank=True, help_text="None selected: any error.")
+    interrogation_keys = models.TextField("interrogations", blank=True, help_text="One per line. Empty: all.")
     min_age_minutes = models.PositiveIntegerField(
-        "ended at least", default=0, help_text="Minutes ago: what has only just failed may be left alone for a while."
+        "ended at least", default=0, help_text="Minutes ago. Jobs that ended more recently wait."
     )
     max_age_days = models.PositiveIntegerField(
-        "ended at most", default=30, help_text="Days ago: what is older is left as it is."
+        "ended at most", default=30, help_text="Days ago. Older jobs are not requeued."
     )
     max_jobs = models.PositiveIntegerField(
-        "at most", default=500, help_text="Jobs at a time, those that ended first; the others wait for the next time."
+        "at most", default=500, help_text="Jobs per run, those that ended first; the rest wait for the next run."
     )
     max_requeues = models.PositiveIntegerField(
-        "times a job",
+        "requeues per job",
         default=3,
-        help_text="How often this policy queues one job anew. A job that ends again after so many is left alone, "
-        "and the report says so.",
+        help_text="How many times this policy requeues one job. After that it leaves the job alone and reports it.",
     )
 
     class Meta:
@@ -128,7 +127,7 @@ class EscalationPolicy(Planned):
 
 
 class RecurringInterrogation(Planned):
-    """What is asked again and again: one job's template, or a file of jobs in the lake."""
+    """A job template, or a file of jobs in the lake, that is queued repeatedly."""
 
     KIND = "recurring"
 
@@ -136,21 +135,21 @@ class RecurringInterrogation(Planned):
         "file in the lake",
         max_length=400,
         blank=True,
-        help_text="Relative to the lake's root, .jsonl or .csv, a job a line as for enqueue_jobs. "
-        "Empty: the one job below.",
+        help_text="Path relative to the lake's root, .jsonl or .csv, in the format of enqueue_jobs. "
+        "Empty: queue the one job below.",
     )
     interrogation_key = models.CharField("interrogation", max_length=200, blank=True)
     entity_type = models.CharField("entity type", max_length=200, blank=True)
     entity_id = models.CharField("entity", max_length=200, blank=True)
-    input_json = models.TextField("input", blank=True, help_text="JSON: an object, as the interrogation takes it.")
+    input_json = models.TextField("input", blank=True, help_text="The interrogation's input, as a JSON object.")
     evidence_ref_json = models.TextField(
-        "evidence", blank=True, help_text='JSON: {"items": […]}, where more evidence is, looked up at each run.'
+        "evidence", blank=True, help_text='References to more evidence, as JSON: {"items": […]}. Resolved at each run.'
     )
     model_hint = models.CharField("model", max_length=200, blank=True, help_text="Empty: the worker's own.")
-    priority = models.PositiveIntegerField("priority", default=100, help_text="Higher is sooner.")
+    priority = models.PositiveIntegerField("priority", default=100, help_text="Higher runs first.")
     max_attempts = models.PositiveSmallIntegerField("attempts allowed", default=3)
     queueing_utc = UtcField("being queued for", null=True, editable=False)
-    """The time of the plan whose jobs are being queued, or were last: what was begun is brought to its end."""
+    """The scheduled time whose jobs are being queued or were queued last; an interrupted run resumes it."""
 
     class Meta:
         verbose_name = "recurring interrogation"
@@ -159,22 +158,22 @@ class RecurringInterrogation(Planned):
 
 
 class RetentionPolicy(Planned):
-    """How long ended jobs are kept, with all their rows and files; a state without a number of days stays."""
+    """How many days ended jobs are kept, with all their rows and files; null keeps them forever."""
 
     KIND = "retention"
 
     succeeded_days = models.PositiveIntegerField(
-        "SUCCEEDED", null=True, blank=True, help_text="Days after a job's end. Empty: they stay."
+        "SUCCEEDED", null=True, blank=True, help_text="Days after the job ended. Empty: keep forever."
     )
-    failed_days = models.PositiveIntegerField("FAILED", null=True, blank=True, help_text="Days. Empty: they stay.")
+    failed_days = models.PositiveIntegerField("FAILED", null=True, blank=True, help_text="Days. Empty: keep forever.")
     deadletter_days = models.PositiveIntegerField(
-        "DEADLETTER", null=True, blank=True, help_text="Days. Empty: they stay."
+        "DEADLETTER", null=True, blank=True, help_text="Days. Empty: keep forever."
     )
     cancelled_days = models.PositiveIntegerField(
-        "CANCELLED", null=True, blank=True, help_text="Days. Empty: they stay."
+        "CANCELLED", null=True, blank=True, help_text="Days. Empty: keep forever."
     )
     max_jobs = models.PositiveIntegerField(
-        "at most", default=10_000, help_text="Jobs at a time, the oldest first; the others wait for the next time."
+        "at most", default=10_000, help_text="Jobs per run, the oldest first; the rest wait for the next run."
     )
 
     class Meta:
@@ -184,22 +183,22 @@ class RetentionPolicy(Planned):
 
 
 class TaskState(models.Model):
-    """A task that runs once at a time: who is at it until when, and how it went last."""
+    """A single-flight task: who holds it and until when, and its last result."""
 
     name = models.CharField("task", max_length=TASK_CHARACTERS, primary_key=True)
     token = models.CharField(max_length=32, blank=True)
-    """Whose it is: the one that runs it writes nothing once somebody else's stands here."""
+    """The holder's token; a runner whose token is no longer stored writes nothing."""
     held_by = models.CharField("run by", max_length=200, blank=True)
-    held_until_utc = UtcField("run until at most", null=True)
+    held_until_utc = UtcField("held until", null=True)
     started_utc = UtcField("started at", null=True)
     ended_utc = UtcField("ended at", null=True)
-    succeeded_utc = UtcField("last went well at", null=True)
+    succeeded_utc = UtcField("last success at", null=True)
     outcome = models.CharField("outcome", max_length=20, blank=True)
-    told = models.TextField("what it said", blank=True)
+    told = models.TextField("result", blank=True)
     failures = models.PositiveIntegerField("failures in a row", default=0)
 
     class Meta:
-        # Nobody edits it: no such permission exists.
+        # Not editable, so it has no permissions.
         default_permissions: ClassVar = ()
         verbose_name = "task"
         verbose_name_plural = "tasks"
@@ -209,20 +208,20 @@ class TaskState(models.Model):
 
 
 class ScheduleRun(models.Model):
-    """One time that a task did something, skipped it or failed; equal ones after each other are one row."""
+    """One run of a task that did something, was skipped or failed; equal consecutive runs share a row."""
 
     task = models.CharField("task", max_length=TASK_CHARACTERS)
     run_by = models.CharField("run by", max_length=200)
     started_utc = UtcField("started at")
     ended_utc = UtcField("ended at")
     outcome = models.CharField("outcome", max_length=20)
-    told = models.TextField("what it said")
+    told = models.TextField("result")
     times = models.PositiveIntegerField("times", default=1)
 
     class Meta:
         default_permissions = ("view",)
-        verbose_name = "schedule's run"
-        verbose_name_plural = "schedules' runs"
+        verbose_name = "scheduled run"
+        verbose_name_plural = "scheduled runs"
         indexes: ClassVar = [models.Index(fields=["task", "id"], name="ix_schedule_run_task")]
 
     def __str__(self) -> str:
@@ -230,7 +229,7 @@ class ScheduleRun(models.Model):
 
 
 class SchedulerProcess(models.Model):
-    """A ``manage.py qcluster`` that was heard of lately."""
+    """A ``manage.py qcluster`` process and its last heartbeat."""
 
     cluster_id = models.CharField("cluster", max_length=60, primary_key=True)
     host = models.CharField("host", max_length=200)

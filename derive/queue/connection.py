@@ -1,4 +1,4 @@
-"""Calls of the procedures over one of Django's connections, and what their callers share."""
+"""Calls of the stored procedures over a Django connection."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -25,12 +25,12 @@ class QueueConnection:
 
 
 def status_of(value: str | None) -> JobStatus | None:
-    """Return the state in a row, if any."""
+    """Return the job state in a row, or None."""
     return None if value is None else JobStatus(value)
 
 
 def given(**arguments: Any) -> dict[str, Any]:
-    """Drop None values: the procedure's default applies."""
+    """Drop None values, so that the procedure's defaults apply."""
     return {name: value for name, value in arguments.items() if value is not None}
 
 

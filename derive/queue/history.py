@@ -1,4 +1,4 @@
-"""How the history is sealed, and how the facts of earlier runs are stored."""
+"""Procedures for sealing the history and for storing the facts of earlier runs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ class HistoryQueue(QueueConnection):
     """The procedures that seal the queue's history."""
 
     def seal_horizon(self) -> Horizon:
-        """Return how far the history is settled: no open transaction can still add an event up to there."""
+        """Return how far the history is settled: no open transaction can add events up to there."""
         event_seq, at_utc = self._call(procedures.SEAL_HORIZON, {})[0]
         return Horizon.model_construct(event_seq=event_seq, at_utc=at_utc)
 
@@ -34,7 +34,7 @@ class HistoryQueue(QueueConnection):
         created_utc: datetime,
         seal_json: str,
     ) -> str | None:
-        """Put the next seal on record with its document; return why it was refused, None if it was not. Repeatable."""
+        """Record the next seal with its document; return why it was refused, or None. Repeatable."""
         arguments = {
             "seal_seq": seal_seq,
             "first_event_seq": first_event_seq,
@@ -49,22 +49,22 @@ class HistoryQueue(QueueConnection):
         return None if accepted else str(why)
 
     def mark_seal_stored(self, seal_seq: int, sha256: str) -> bool:
-        """Say that the lake has a seal's document; return whether there is such a seal. Repeatable."""
+        """Mark a seal's document as stored in the lake; return whether the seal exists. Repeatable."""
         return bool(self._call(procedures.MARK_SEAL_STORED, {"seal_seq": seal_seq, "sha256": sha256})[0][0])
 
     def rebuild_facts(self, run_id: UUID, facts: Sequence[JudgedFact], *, actor: str) -> Rebuilt:
-        """Replace the facts of a SUCCEEDED run; any other run is refused. Repeatable.
+        """Replace the facts of a SUCCEEDED run; other runs are refused. Repeatable.
 
-        A fact with the ``fact_index``, value and quote of one that is there keeps that one's id and review.
+        A fact with the same ``fact_index``, value and quote as a stored one keeps its id and review.
         """
         arguments = {"run_id": run_id, "facts_json": payloads.facts_json(facts), "actor": actor}
         stored, fact_count, why = self._call(procedures.REBUILD_FACTS, arguments)[0]
         return Rebuilt(stored=bool(stored), fact_count=fact_count, why=why)
 
     def runs_without_facts(self, *, after_run_seq: int = 0, limit: int = 500) -> list[tuple[int, UUID]]:
-        """Return number and id of SUCCEEDED runs whose facts were never stored, by number, from ``after_run_seq`` on.
+        """Return number and id of SUCCEEDED runs without stored facts, by number, after ``after_run_seq``.
 
-        A run whose answer has no facts is not among them once that was stored.
+        Runs whose answer has no facts are excluded once that was recorded.
         """
         stored = FactSet.objects.using(self._using).filter(run_id=OuterRef("run_id"))
         runs = (

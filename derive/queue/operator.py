@@ -1,4 +1,4 @@
-"""What operators and callers may do to the queue: enqueue, change and purge jobs."""
+"""Procedures for operators and callers: enqueue, change and purge jobs; pause and limit models."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,20 +27,20 @@ from derive.sql.procedures import Procedure
 from derive.states import JobStatus
 
 ENQUEUE_BATCH = 2_000
-"""Jobs per call of ``usp_enqueue_jobs``: more gain nothing and hold their keys longer."""
+"""Jobs per call of ``usp_enqueue_jobs``: larger calls are no faster and hold dedupe keys longer."""
 DELETION_BATCH = 1_000
 """Deletion attempts per call of ``usp_record_lake_deletions``."""
 CHANGE_BATCH = 500
-"""Jobs per call of an operators' procedure: the most that one transaction may lock."""
+"""Jobs per call of an operator procedure: the most that one transaction may lock."""
 
 
 class OperatorQueue(QueueConnection):
-    """The procedures for operators and for code that enqueues."""
+    """Procedures for operators and for code that enqueues."""
 
     def enqueue(self, job: JobInput, *, actor: str | None = None, reason: str | None = None) -> Enqueued:
-        """Queue one job; a dedupe key that is held answers with the job that holds it. Repeatable.
+        """Queue one job; if its dedupe key is held, return the job that holds it. Repeatable.
 
-        ``reason`` stands in the job's first event.
+        ``reason`` is saved to the job's first event.
         """
         values = given(**dict(job))
         values.setdefault("job_id", uuid4())
@@ -51,7 +51,7 @@ class OperatorQueue(QueueConnection):
     def enqueue_many(
         self, jobs: Sequence[JobInput], *, actor: str | None = None, reason: str | None = None
     ) -> list[Enqueued]:
-        """Queue many jobs and answer in their order; each batch of 2,000 is one transaction. Repeatable."""
+        """Queue many jobs and return the answers in order; each batch of 2,000 is one transaction. Repeatable."""
         answers: list[Enqueued] = []
         for batch in batches_of(jobs, ENQUEUE_BATCH):
             answers += _answers(self._call(procedures.ENQUEUE_JOBS, _jobs(batch, actor, reason)))
@@ -65,14 +65,14 @@ class OperatorQueue(QueueConnection):
         reason: str | None = None,
         before_commit: Callable[[list[Enqueued]], object] = lambda _answers: None,
     ) -> list[Enqueued]:
-        """Queue all jobs of the batches, or none, and answer in their order. Repeatable: each job has its id already.
+        """Queue all jobs of the batches, or none; return the answers in order. Repeatable, since each job has an id.
 
-        The batches are staged first, invisible and holding no key, then queued by one call: other writers wait only for
-        that call, however long the batches take to arrive. Batches staged and never queued are removed by a later call.
-        ``before_commit`` receives the answers while everything can still be rolled back; raising in it does that.
+        The batches are staged first, invisible and without holding keys, and then queued by one call, so other writers
+        wait only for that call, however long the batches take to arrive. Batches staged but never queued are removed by
+        a later call. ``before_commit`` receives the answers while everything can still be rolled back, by raising.
 
-        Raises ValueError for a job without an id, and QueueError: nothing is queued then; after CommitUnanswered the
-        outcome is unknown.
+        Raises ValueError for a job without an id, and QueueError: nothing is queued then, except that after
+        CommitUnanswered the outcome is unknown.
         """
         stage_id = uuid4()
         self._call(procedures.STAGE_JOBS, {"stage_id": stage_id})
@@ -86,7 +86,7 @@ class OperatorQueue(QueueConnection):
             )
             return _answers(rows)
         finally:
-            # What cannot be cleared now is cleared a day later by the next caller that stages.
+            # Anything not cleared now is cleared a day later by the next caller that stages.
             with suppress(QueueError):
                 self._call(procedures.STAGE_JOBS, {"stage_id": stage_id})
 
@@ -98,13 +98,13 @@ class OperatorQueue(QueueConnection):
             first_n += len(batch)
 
     def cancel(self, jobs: Sequence[JobRef], *, actor: str, reason: str | None = None) -> list[JobChange]:
-        """Cancel waiting jobs at once and ask running ones to stop."""
+        """Cancel waiting jobs and ask running ones to stop."""
         return self._change(procedures.CANCEL_JOBS, jobs, {"actor": actor}, reason)
 
     def requeue(
         self, jobs: Sequence[JobRef], *, actor: str, available_utc: datetime | None = None, reason: str | None = None
     ) -> list[JobChange]:
-        """Requeue ended jobs with all their attempts, now or from ``available_utc`` on."""
+        """Requeue ended jobs with all their attempts, now or from ``available_utc``."""
         return self._change(
             procedures.REQUEUE_JOBS, jobs, {"actor": actor, **given(available_utc=available_utc)}, reason
         )
@@ -125,7 +125,7 @@ class OperatorQueue(QueueConnection):
     def set_model_hint(
         self, jobs: Sequence[JobRef], *, actor: str, model_hint: str | None, reason: str | None = None
     ) -> list[JobChange]:
-        """Set another model, or with None the worker's own."""
+        """Set another model, or the worker's own with None."""
         return self._change(procedures.SET_MODEL_HINT, jobs, {"actor": actor, "model_hint": model_hint}, reason)
 
     def set_hold(self, jobs: Sequence[JobRef], *, actor: str, hold: bool, reason: str | None = None) -> list[JobChange]:
@@ -133,20 +133,20 @@ class OperatorQueue(QueueConnection):
         return self._change(procedures.SET_HOLD, jobs, {"actor": actor, "hold": hold}, reason)
 
     def pause_model(self, model: str, *, actor: str, reason: str | None = None) -> bool:
-        """Let no claim take jobs of this model any more; return whether it was not paused already.
+        """Stop claims of this model's jobs; return whether it was not already paused.
 
-        Runs that have begun go on. Repeatable, but for what is returned.
+        Running jobs continue. Repeatable, except for the return value.
         """
         return self._set_model(given(model=model, actor=actor, paused=True, reason=reason))
 
     def resume_model(self, model: str, *, actor: str, reason: str | None = None) -> bool:
-        """Let claims take jobs of this model again; return whether it was paused."""
+        """Allow claims of this model's jobs again; return whether it was paused."""
         return self._set_model(given(model=model, actor=actor, paused=False, reason=reason))
 
     def limit_model(self, model: str, limits: ModelLimits, *, actor: str, reason: str | None = None) -> bool:
-        """Set those limits that are given, None removing one; return whether anything changed.
+        """Set the given limits, None removing one; return whether anything changed.
 
-        Exact from the next claim on, whatever the number of workers; runs that have begun go on.
+        Exact from the next claim on, across all workers; running jobs continue.
         """
         values = limits.model_dump(exclude_unset=True)
         unset = [name for name, value in values.items() if value is None]
@@ -185,7 +185,7 @@ class OperatorQueue(QueueConnection):
         dry_run: bool = False,
         reason: str | None = None,
     ) -> list[Purged]:
-        """Delete ended jobs with all their rows, never held ones; the lake's folders are listed for deletion."""
+        """Delete ended jobs with all their rows, except held ones; their lake folders are recorded for deletion."""
         arguments = given(
             finished_before_utc=finished_before_utc,
             statuses_json=payloads.statuses_json(statuses),
@@ -198,7 +198,7 @@ class OperatorQueue(QueueConnection):
         return [Purged(job_id=as_guid(job_id), lake_uri=lake_uri) for job_id, lake_uri in rows]
 
     def record_lake_deletions(self, tries: Sequence[DeletionTry]) -> int:
-        """Record how attempts to delete purged files ended; return how many were still open."""
+        """Record the results of deletion attempts; return how many were still open."""
         recorded = 0
         for batch in batches_of(tries, DELETION_BATCH):
             arguments = {"deletions_json": payloads.deletions_json(batch)}
@@ -206,7 +206,7 @@ class OperatorQueue(QueueConnection):
         return recorded
 
     def record_lake(self, lake_id: UUID | None = None, *, replaces: UUID | None = None) -> UUID | None:
-        """Return the id of the lake on record, if any, having recorded this one where none or ``replaces`` was."""
+        """Return the recorded lake id, if any; records this one if there is none or ``replaces`` is recorded."""
         rows = self._call(procedures.SETTLE_LAKE, given(lake_id=lake_id, replaces=replaces))
         return as_guid(rows[0][0]) if rows else None
 
@@ -240,7 +240,7 @@ def _named(batch: Sequence[JobInput]) -> Sequence[JobInput]:
 
 
 def _answers(rows: Sequence[Row]) -> list[Enqueued]:
-    """Return what ``usp_enqueue_jobs`` answered, in the order of the jobs."""
+    """Return the answers of ``usp_enqueue_jobs`` in the order of the jobs."""
     return [
         Enqueued.model_construct(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
         for _n, job_id, is_duplicate, status in sorted(rows, key=lambda row: int(row[0]))

@@ -1,4 +1,4 @@
-"""What a worker may do to the queue: the procedures of the role ``holocron_worker``."""
+"""Procedures for workers: those of the role ``llm_worker``."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -24,11 +24,11 @@ from derive.states import JobStatus, LeaseState
 
 DEFAULT_LEASE_SECONDS = 120
 ROLL_UP_EVENTS = 50_000
-"""Events counted in one transaction: half a second's work."""
+"""Events counted per transaction: half a second's work."""
 
 
 class WorkerQueue(QueueConnection):
-    """The procedures of a worker: none changes or purges a job that the worker does not hold."""
+    """Procedures for workers; none changes or purges a job that the worker does not hold."""
 
     def claim(
         self,
@@ -40,12 +40,12 @@ class WorkerQueue(QueueConnection):
         except_interrogations: Collection[str] = (),
         server: ModelServer | None = None,
     ) -> list[Claim]:
-        """Claim up to ``max_jobs`` ready jobs under a lease, best first; with ``model`` those that ask for it or none.
+        """Claim up to ``max_jobs`` ready jobs under a lease, best first; with ``model``, those that name it or none.
 
-        With ``server`` all of them are of one model and one priority, and of those that it can serve; see
-        ``usp_claim_next_job`` for the order. Jobs of paused models and of models at a limit are never claimed. Jobs of
-        ``except_interrogations`` (keys) are skipped, one by one. Not repeatable: after DatabaseUnavailable the next
-        heartbeat reports what was claimed as ``stray``.
+        With ``server`` all of them have one model that it can serve, and one priority; see ``usp_claim_next_job`` for
+        the order. Jobs of paused models and of models at a limit are never claimed. Jobs of ``except_interrogations``
+        (keys) are skipped. Not repeatable: after DatabaseUnavailable the next heartbeat reports claimed jobs as
+        ``stray``.
         """
         arguments = given(
             worker_id=worker_id,
@@ -66,9 +66,9 @@ class WorkerQueue(QueueConnection):
         lease_seconds: int = DEFAULT_LEASE_SECONDS,
         facts: WorkerFacts | None = None,
     ) -> list[Lease]:
-        """Renew the leases of these runs and learn the state of each, and of runs the worker did not name.
+        """Renew the leases of these runs; return their states, and those of held runs not named.
 
-        Raises WorkerIdInUse when another live worker uses this id (only with ``facts``).
+        Raises WorkerIdInUse if another live worker uses this id (only with ``facts``).
         """
         arguments = given(
             worker_id=worker_id,
@@ -87,10 +87,10 @@ class WorkerQueue(QueueConnection):
         return _completion(*self._call(procedures.COMPLETE_JOB, arguments)[0])
 
     def complete_all(self, outcomes: Sequence[Outcome]) -> list[Completion]:
-        """Complete several runs in one transaction, each as ``complete`` does; the answers are in order. Repeatable.
+        """Complete several runs in one transaction, each as ``complete`` does; return the answers in order. Repeatable.
 
-        One that is refused by the fence leaves the others be. One that is bad for its content undoes all: whoever
-        called hands each in on its own then.
+        A lost lease affects only its own run. Bad content rolls back all of them: the caller must then complete each
+        alone.
         """
         elements = [
             _completing(outcome, job_id=str(outcome.job_id), run_id=str(outcome.run_id)) for outcome in outcomes
@@ -100,7 +100,7 @@ class WorkerQueue(QueueConnection):
         return [answers[outcome.run_id] for outcome in outcomes]
 
     def release(self, run_id: UUID, *, reason: str | None = None) -> Completion:
-        """Release a job; its attempt does not count. Repeatable."""
+        """Release a job; the attempt is not counted. Repeatable."""
         accepted, final_status = self._call(procedures.RELEASE_JOB, given(run_id=run_id, reason=reason))[0]
         return Completion.model_construct(
             accepted=bool(accepted), final_status=status_of(final_status), available_utc=None
@@ -111,7 +111,7 @@ class WorkerQueue(QueueConnection):
         return int(self._call(procedures.PROMOTE_DUE_JOBS, {"max_rows": max_rows})[0][0])
 
     def reap(self, *, max_rows: int = 500, actor: str | None = None) -> list[Reaped]:
-        """End runs whose lease expired; empty also while another caller reaps."""
+        """End runs whose lease expired; returns an empty list while another caller reaps."""
         rows = self._call(procedures.REAP_EXPIRED_LEASES, given(max_rows=max_rows, actor=actor))
         return [
             Reaped.model_construct(
@@ -121,11 +121,11 @@ class WorkerQueue(QueueConnection):
         ]
 
     def roll_up_hours(self, *, max_events: int = ROLL_UP_EVENTS, max_steps: int = 1_000) -> RolledUp | None:
-        """Count what happened since the last roll-up into ``llm.stat_hour``, in steps of a transaction each.
+        """Roll up new events into ``llm.stat_hour``, in several transactions.
 
-        Returns how many events were counted and how far; None while another caller counts. Not caught up when the
-        steps were not enough, or when a transaction that may hold older events stayed open: the next call continues.
-        Repeatable: each event is counted once.
+        Returns how many events were counted and how far; None while another caller counts. It is not caught up if there
+        were too many, or if an open transaction may hold older events: the next call continues. Repeatable: each event
+        is counted once.
         """
         counted = 0
         answer: RolledUp | None = None
@@ -150,7 +150,7 @@ class WorkerQueue(QueueConnection):
         output_schema_json: str,
         rubric: str,
     ) -> Registration:
-        """Register a definition; a different one under the same key and version is refused. Repeatable."""
+        """Register a definition; refused if another one has the same key and version. Repeatable."""
         arguments = {
             "definition_sha256": definition_sha256,
             "interrogation_key": interrogation_key,
@@ -189,7 +189,7 @@ def _completion(accepted: Any, final_status: str | None, available_utc: Any) -> 
 
 
 def _claim(row: Row, lease: timedelta) -> Claim:
-    """Return the claim in a row; not validated, since the tables' constraints guarantee its shape."""
+    """Return the claim in a row; not validated, since the tables' constraints guarantee its form."""
     values = dict(zip(procedures.CLAIM_NEXT_JOB.columns, row, strict=True))
     for name in ("job_id", "run_id", "repeats_run_id", "previous_run_id"):
         if values[name] is not None:

@@ -34,7 +34,7 @@ class Cron:
             raise BadCron("Write the five fields themselves: 0 0 * * * for @daily.")
         if len(fields) > FIELDS:
             raise BadCron(
-                f"This has {len(fields)} fields: a sixth would be seconds, and nothing here runs more often than once "
+                f"This has {len(fields)} fields: a sixth would be seconds, but nothing runs more often than once "
                 "a minute. Write five: minute, hour, day of the month, month, day of the week."
             )
         if len(fields) < FIELDS or len(text) > MAX_CHARACTERS:
@@ -54,7 +54,7 @@ class Cron:
         try:
             self.after(datetime.now(UTC))
         except CroniterBadDateError:
-            raise BadCron("This never fires: no month has such a day.") from None
+            raise BadCron("This never runs: no month has such a day.") from None
         except (ValueError, KeyError) as error:
             raise BadCron(f"This is not a cron expression: {error}") from None
 

@@ -86,14 +86,16 @@ def _due(plans: list[tuple[str, datetime | None]]) -> list[tuple[str, datetime]]
 def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
     problems = []
     if not health.is_alive:
-        since = "was ever here" if health.heartbeat_age_seconds is None else "is running"
+        since = "has ever run" if health.heartbeat_age_seconds is None else "is running"
         problems.append(f"no scheduler {since}: start manage.py qcluster")
     # One that failed is due still; that it failed says more.
     if health.lag_seconds > OVERDUE_SECONDS and health.waits_longest not in health.failing:
         problems.append(f"{_title(health.waits_longest)} is overdue by {_minutes(health.lag_seconds)}")
     if health.is_alive and abs(skew_seconds) > SKEW_SECONDS:
-        problems.append(f"the scheduler's clock is {skew_seconds:+.0f} s from the database's: set its machine's clock")
-    problems += [f"{_title(name)} failed the last time" for name in health.failing]
+        problems.append(
+            f"the scheduler's clock is off by {skew_seconds:+.0f} s from the database's: correct its machine's clock"
+        )
+    problems += [f"{_title(name)} failed in its last run" for name in health.failing]
     return problems
 
 

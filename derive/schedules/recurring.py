@@ -52,7 +52,7 @@ class NotQueued(HolocronError):
 def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadline) -> TaskResult:
     """Queue the plan's jobs for one of its times; skip it while earlier ones have not ended."""
     if plan.queueing_utc != due_utc and (unfinished := _unfinished(plan)):
-        return TaskResult(TaskOutcome.SKIPPED, f"skipped: {unfinished} of the jobs queued before have not ended yet")
+        return TaskResult(TaskOutcome.SKIPPED, f"skipped: {unfinished} of the jobs queued earlier are still live")
     with RecordSpool() as spool:
         _check(plan, due_utc, spool, records=_records(plan))
         # From here on this time is begun: what is already queued of it is no reason to skip the rest.
@@ -66,9 +66,9 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
                 stop_asked=lambda: deadline.is_over,
             )
         except ImportInterrupted as error:
-            why = error.__cause__ or "it took too long"
-            raise NotQueued(f"queued as far as line {error.progress.last_line or 0}, then: {why}") from error
-    there_already = f", {stored.duplicates} there already" if stored.duplicates else ""
+            why = error.__cause__ or "out of time"
+            raise NotQueued(f"queued up to line {error.progress.last_line or 0}, then: {why}") from error
+    there_already = f", {stored.duplicates} already queued" if stored.duplicates else ""
     return TaskResult(TaskOutcome.DONE, f"{stored.queued} queued{there_already}")
 
 
@@ -146,7 +146,7 @@ def _named(records: Iterator[Record], plan: RecurringInterrogation, due_utc: dat
             continue
         values: dict[str, Any] = {**record.values, "actor": plan.actor}
         if values.get("job_id") is not None:
-            yield Record(record.line, None, "job_id: leave it out, each time has jobs of its own")
+            yield Record(record.line, None, "job_id: leave it out; each run queues new jobs")
             continue
         if values.get("dedupe_key") is None:
             values["dedupe_key"] = f"{plan.actor}:{due_utc:%Y-%m-%dT%H:%MZ}:{record.line}"

@@ -67,7 +67,7 @@ def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> T
             on_seal=watch,
         )
     except _TimeIsUp:
-        out_of_time = "; it took too long, the rest waits for the next time"
+        out_of_time = "; out of time, the rest wait for the next run"
     if report.last_error is not None:
         return TaskResult(TaskOutcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
     if not out_of_time and not report.job_count and not report.files_deleted:
@@ -107,9 +107,7 @@ def seal(deadline: Deadline) -> TaskResult:
     try:
         report = seal_history(open_own_lake(settings.LAKE_URL), on_seal=watch)
     except _TimeIsUp:
-        return TaskResult(
-            TaskOutcome.DONE, f"{plural(seals, 'seal')}; it took too long, the rest waits for the next time"
-        )
+        return TaskResult(TaskOutcome.DONE, f"{plural(seals, 'seal')}; out of time, the rest wait for the next run")
     if not report.seals:
         return TaskResult(TaskOutcome.IDLE)
     return TaskResult(TaskOutcome.DONE, f"{plural(report.events, 'event')} sealed; the head is {report.head_line}")

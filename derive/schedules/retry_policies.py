@@ -70,7 +70,7 @@ def preview_retries(policy: RetryPolicy) -> RetryPreview:
 
 
 @dataclass
-class _Done:
+class _Progress:
     """What became of a policy's jobs so far."""
 
     requeued: int = 0
@@ -82,7 +82,7 @@ class _Done:
 
 def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
     """Requeue at most ``max_jobs`` of the policy's jobs, those that ended first."""
-    most, done = min(policy.max_jobs, MOST_JOBS), _Done()
+    most, done = min(policy.max_jobs, MOST_JOBS), _Progress()
     batch: list[JobRef] = []
     taken = 0
     for match in _matches(policy, database_now()):
@@ -102,10 +102,10 @@ def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> TaskRe
             batch = []
     if batch:
         _requeue(policy, batch, done)
-    return _tell(policy, done)
+    return _result_of(policy, done)
 
 
-def _requeue(policy: RetryPolicy, batch: list[JobRef], done: _Done) -> None:
+def _requeue(policy: RetryPolicy, batch: list[JobRef], done: _Progress) -> None:
     changes = JobQueue().requeue(batch, actor=policy.actor, reason=f"retry policy {policy.name}")
     done.requeued += sum(change.changed for change in changes)
     done.refused += sum(not change.changed for change in changes)
@@ -151,16 +151,16 @@ def _matching(policy: RetryPolicy, now: datetime) -> QuerySet[Any]:
     return jobs
 
 
-def _tell(policy: RetryPolicy, done: _Done) -> TaskResult:
+def _result_of(policy: RetryPolicy, done: _Progress) -> TaskResult:
     text = f"{done.requeued} requeued"
     if done.refused:
         text += f", {done.refused} refused (changed meanwhile, or their dedupe key is held by another job)"
     if done.exhausted:
-        text += f", {done.exhausted} left alone, their limit reached ({policy.max_requeues} by this policy)"
+        text += f", {done.exhausted} left alone: reached the limit ({policy.max_requeues} by this policy)"
     if done.is_out_of_time:
-        return TaskResult(TaskOutcome.DONE, f"{text}; it took too long, the others wait for the next time")
+        return TaskResult(TaskOutcome.DONE, f"{text}; out of time, the rest wait for the next run")
     if done.is_at_cap:
-        return TaskResult(TaskOutcome.DONE, f"{text}; that is the most at a time, the others wait for the next")
+        return TaskResult(TaskOutcome.DONE, f"{text}; maximum per run reached, the rest wait for the next run")
     if done.requeued or done.refused:
         return TaskResult(TaskOutcome.DONE, text)
     return TaskResult(TaskOutcome.SKIPPED, text) if done.exhausted else TaskResult(TaskOutcome.IDLE, "no job matched")

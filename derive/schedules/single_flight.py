@@ -88,7 +88,7 @@ def run_single_flight(
         result = TaskResult(TaskOutcome.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 (the edge where a task ends: everything is recorded, nothing is hidden)
         # Its message may hold a row's values.
-        result = TaskResult(TaskOutcome.FAILED, f"a fault of our own: {places_of(error)}")
+        result = TaskResult(TaskOutcome.FAILED, f"internal error: {places_of(error)}")
     except SystemExit:
         _record(held, TaskResult(TaskOutcome.FAILED, "exceeded its time limit and was stopped; the next run continues"))
         raise
@@ -118,7 +118,7 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     if before.token and before.held_until_utc is not None and not now <= before.held_until_utc <= longest:
         # Whoever had it never came back, or has it by a clock that nobody goes by any more.
         lost = _Held(task, before.token, before.held_by, before.started_utc or now, before.failures)
-        _keep(lost, TaskResult(TaskOutcome.FAILED, "ended without a word: its process died or hung"), now)
+        _keep(lost, TaskResult(TaskOutcome.FAILED, "ended without a result: its process died or hung"), now)
     return _Held(task, token, run_by, now, before.failures)
 
 

@@ -50,7 +50,7 @@ _ALL = (
     SystemTask(
         "reap",
         "Reap expired leases",
-        "Ends the runs of workers that went silent, so that their jobs continue. Live workers do the same.",
+        "Ends runs whose worker stopped sending heartbeats, so their jobs are retried. Live workers do the same.",
         EVERY_MINUTE,
         maintenance.reap,
         seconds=50,
@@ -58,7 +58,7 @@ _ALL = (
     SystemTask(
         "promote",
         "Promote due jobs",
-        "Makes scheduled jobs ready when they are due. Live workers do the same.",
+        "Makes scheduled jobs ready when due. Live workers do the same.",
         EVERY_MINUTE,
         maintenance.promote,
         seconds=50,
@@ -66,7 +66,7 @@ _ALL = (
     SystemTask(
         "retry_policies",
         "Retry policies",
-        "Looks for retry policies that are due, and requeues their jobs.",
+        "Runs retry policies that are due.",
         EVERY_MINUTE,
         partial(run_due, RetryPolicy, retry),
         seconds=240,
@@ -82,7 +82,7 @@ _ALL = (
     SystemTask(
         "recurring_interrogations",
         "Recurring interrogations",
-        "Looks for recurring interrogations that are due, and queues their jobs.",
+        "Runs recurring interrogations that are due.",
         EVERY_MINUTE,
         partial(run_due, RecurringInterrogation, queue_again),
         seconds=240,
@@ -90,7 +90,7 @@ _ALL = (
     SystemTask(
         "retention_policies",
         "Retention policies",
-        "Looks for retention policies that are due, and purges what is old enough.",
+        "Runs retention policies that are due.",
         EVERY_MINUTE,
         partial(run_due, RetentionPolicy, retain),
         seconds=240,
@@ -98,7 +98,7 @@ _ALL = (
     SystemTask(
         "delete_purged_files",
         "Delete purged jobs' files",
-        "Deletes from the lake what a purge could not.",
+        "Deletes lake files that a purge could not delete.",
         "40 * * * *",
         delete_purged_files,
         seconds=240,
@@ -106,7 +106,7 @@ _ALL = (
     SystemTask(
         "seal",
         "Seal the history",
-        "Hashes the history into the chain, whose documents are in the lake.",
+        "Hashes new history into the chain of seals, stored in the lake.",
         "20 * * * *",
         seal,
         seconds=240,
@@ -114,7 +114,7 @@ _ALL = (
     SystemTask(
         "roll_up",
         "Roll up statistics",
-        "Counts what happened by the hour, for the dashboard. Living workers do the same.",
+        "Counts events by the hour for the dashboard. Live workers do the same.",
         "*/5 * * * *",
         maintenance.roll_up,
         seconds=120,
@@ -130,7 +130,7 @@ _ALL = (
     SystemTask(
         "verify_sample",
         "Verify a sample",
-        "Checks some of the newest runs, chosen by chance: bytes, rows, prompts and answers against each other.",
+        "Verifies a random sample of recent runs: rows, files, prompts and answers.",
         "30 3 * * *",
         maintenance.verify_sample,
         seconds=300,
@@ -139,7 +139,7 @@ _ALL = (
     SystemTask(
         "tidy",
         "Tidy up",
-        "Removes old rows of the schedules' own tables.",
+        "Removes old rows from the automation tables.",
         "45 3 * * *",
         maintenance.tidy,
         seconds=120,

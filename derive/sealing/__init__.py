@@ -1,8 +1,8 @@
-"""Sealed history: the events hashed into a chain, so that what was changed, removed or put in afterwards is found.
+"""Sealed history: events hashed into a chain, so that later changes, deletions and insertions are detected.
 
-A seal is a document of a batch of events: each one's own hash, with that of the job it queued, of the run it ended and
-of that run's artifacts; and the head of the seal before. The SHA-256 of its bytes is its head. The document is written
-once into the lake, the head into ``llm.seal``.
+A seal is a document about a batch of events: the hash of each, with those of the job it queued or of the run it ended
+and that run's artifacts; and the head of the previous seal. The SHA-256 of the document is the seal's head. The
+document is written once to the lake, the head to ``llm.seal``.
 
-``rows`` hashes what SQL holds, ``document`` is a seal's form, ``chain`` seals, ``verification`` verifies.
+``rows`` hashes SQL rows, ``document`` defines the format, ``chain`` seals, ``verification`` verifies.
 """

@@ -1,7 +1,7 @@
-"""Seals the history: batch by batch, each into SQL with its document, then into the lake.
+"""Seals the history batch by batch: each seal first into SQL with its document, then into the lake.
 
-Whatever it was interrupted by, the next call goes on: a document that the lake does not have yet waits in SQL, and no
-further seal is begun before it is there. Two at once do no harm: SQL takes one of them.
+After an interruption the next call continues: a document not yet in the lake waits in SQL, and no further seal starts
+before it is stored. Concurrent calls are safe: SQL accepts only one seal of each number.
 """
 
 from collections.abc import Callable
@@ -38,17 +38,17 @@ from derive.sql.reading import reading
 from derive.states import JobEventName, JobStatus
 
 SEAL_EVENTS = 1_000
-"""Events a seal at most: a document of some hundred kilobytes."""
+"""Events per seal: a document of some hundred kilobytes."""
 MAX_REFUSED = 20
 
 
 class ChainBroken(HolocronError):
-    """What stands in SQL and in the lake does not go on as one chain: verify_audit tells more."""
+    """The seals in SQL and in the lake do not form one chain; run verify_audit for details."""
 
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """What one sealing did. ``is_settled`` is false when an open transaction held it back: the next one goes on."""
+    """The result of a sealing. ``is_settled`` is false if an open transaction delayed the rest."""
 
     seals: int
     events: int
@@ -59,16 +59,16 @@ class SealReport:
 
     @property
     def head_line(self) -> str:
-        """The head as it is to be noted: the last seal's number and its SHA-256."""
+        """The head to store elsewhere: the last seal's number and its SHA-256."""
         return f"{self.last_seal_seq}:{self.head}"
 
 
 def seal_history(
     lake: Lake, *, batch_events: int = SEAL_EVENTS, on_seal: Callable[[SealDocument], object] = lambda _: None
 ) -> SealReport:
-    """Seal every event that no open transaction can precede; ``on_seal`` is given each document.
+    """Seal every event that no open transaction can precede; ``on_seal`` receives each document.
 
-    Raises ChainBroken, LakeUnavailable (what was begun is ended by the next call), QueueError.
+    Raises ChainBroken, LakeUnavailable (the next call completes the seal) and QueueError.
     """
     queue = JobQueue()
     horizon = queue.seal_horizon()
@@ -88,7 +88,7 @@ def seal_history(
             seals, events, refused = seals + 1, events + len(batch), 0
             on_seal(document)
         elif (refused := refused + 1) > MAX_REFUSED:
-            # Who seals at the same time is met a few times in a row, and not for ever.
+            # A concurrent sealer wins a few times in a row at most.
             raise ChainBroken(f"seal {document.seal_seq} was refused, again and again: {why}")
     return SealReport(
         seals=seals,
@@ -128,7 +128,7 @@ def _record(queue: JobQueue, document: SealDocument) -> str | None:
 
 
 def _store(queue: JobQueue, lake: Lake, seal: Any) -> None:
-    """Write a seal's document into the lake, and let SQL forget it."""
+    """Write a seal's document to the lake, then clear it in SQL."""
     data = seal.pending_json.encode()
     document = SealDocument.parse(data)
     if document is None or head_of(data) != seal.sha256:
@@ -158,7 +158,7 @@ def _sealed_events(batch: list[tuple[Any, ...]]) -> tuple[SealedEvent, ...]:
 
 
 def ends_a_run(event: dict[str, Any]) -> bool:
-    """Tell whether an event is the one by which a run ended: each run has one, in the transaction that ended it."""
+    """Whether an event ended a run: each run has exactly one, in the transaction that ended it."""
     return (
         event["run_id"] is not None
         and event["from_status"] == JobStatus.RUNNING
@@ -179,7 +179,7 @@ def _sealed_runs(run_ids: list[UUID]) -> dict[UUID, SealedRun]:
 
 
 def sealed_artifact(row: tuple[Any, ...]) -> SealedArtifact:
-    """Return what a seal keeps of an artifact's row."""
+    """Return what a seal records of an artifact row."""
     return SealedArtifact(
         artifact_type=row[ARTIFACT_COLUMNS.index("artifact_type")],
         row_sha256=row_sha256(ARTIFACT_COLUMNS, row),

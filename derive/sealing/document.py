@@ -1,4 +1,4 @@
-"""A seal's document: what stands in the lake, byte for byte as it was hashed."""
+"""A seal's document: the exact bytes that were hashed and stored in the lake."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import rfc8785
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 NO_HEAD = "0" * 64
-"""What the first seal stands on."""
+"""The previous head of the first seal."""
 SEALS_FOLDER = "seals"
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 
@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class SealedArtifact(_Part):
-    """A row of ``llm.artifact``: its hash, and that of the file it tells of."""
+    """A row of ``llm.artifact``: its hash, and the hash of its file."""
 
     artifact_type: str
     row_sha256: Sha256
@@ -29,7 +29,7 @@ class SealedArtifact(_Part):
 
 
 class SealedRun(_Part):
-    """A run that its event ended; ``row_sha256`` is None when its row was not there any more."""
+    """A run that its event ended; ``row_sha256`` is None if its row was already gone."""
 
     run_id: UUID
     row_sha256: Sha256 | None
@@ -37,7 +37,7 @@ class SealedRun(_Part):
 
 
 class SealedEvent(_Part):
-    """An event's own hash. ``job_sha256``: of the job, when this event queued it."""
+    """An event's hash. ``job_sha256``: the hash of the job, if this event queued it."""
 
     event_seq: int
     job_id: UUID
@@ -47,7 +47,7 @@ class SealedEvent(_Part):
 
 
 class SealDocument(_Part):
-    """One link of the chain."""
+    """One seal of the chain."""
 
     version: Literal[1] = 1
     seal_seq: int
@@ -57,24 +57,24 @@ class SealDocument(_Part):
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """Return the document in these bytes, None when they hold none."""
+        """Parse a document; None if it is not one."""
         try:
             return cls.model_validate_json(data)
         except ValidationError:
             return None
 
     def encode(self) -> bytes:
-        """Return the bytes to be stored and hashed."""
+        """Return the bytes to store and hash."""
         return rfc8785.dumps(self.model_dump(mode="json", exclude_none=True))
 
     @property
     def first_event_seq(self) -> int:
-        """The lowest number in it."""
+        """The lowest event number in it."""
         return self.events[0].event_seq
 
     @property
     def last_event_seq(self) -> int:
-        """The highest number in it: the seal covers all from behind the seal before up to here."""
+        """The highest event number in it: the seal covers everything after the previous seal up to it."""
         return self.events[-1].event_seq
 
 
@@ -84,5 +84,5 @@ def head_of(data: bytes) -> Sha256:
 
 
 def seal_place(created_utc: datetime, seal_seq: int) -> tuple[str, str]:
-    """Return folder and name of a seal's file; names sort as their numbers do."""
+    """Return the folder and name of a seal's file; names sort in the order of their numbers."""
     return f"{SEALS_FOLDER}/{created_utc.astimezone(UTC):%Y/%m/%d}", f"{seal_seq:012}.json"

@@ -1,4 +1,4 @@
-"""The files of one sealed run: each with the bytes that were sealed, and no other beside them."""
+"""The files of a sealed run: each must have its sealed bytes, and no others may exist."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from derive.errors import LakeError, LakeFileMissing
 from derive.lake import Lake
 from derive.models import Run
 from derive.sealing.document import SealedRun
-from derive.sealing.findings import AuditFinding, AuditSummary, What
+from derive.sealing.findings import AuditFinding, AuditSummary, FindingKind
 from derive.sealing.rows import ARTIFACT_COLUMNS
 from derive.sql.reading import reading
 
@@ -18,9 +18,9 @@ _SHA256 = ARTIFACT_COLUMNS.index("content_sha256")
 def check_files(
     run: SealedRun, rows: dict[str, tuple[Any, ...]], lake: Lake, summary: AuditSummary, *, quick: bool
 ) -> Iterator[AuditFinding]:
-    """Yield what is wrong with the files of these rows, which are as they were sealed; raises LakeUnavailable.
+    """Yield problems with the files of these rows, which match the seal; raises LakeUnavailable.
 
-    A quick check looks at sizes alone. A run that was purged meanwhile has no findings: its files went with it.
+    A quick check compares only sizes. A run purged in the meantime has no findings: its files went with it.
     """
     if not rows:
         return
@@ -40,29 +40,29 @@ def _check(
         if why is not None:
             yield AuditFinding("file", row[_URI], *why)
     if len(rows) == len(run.artifacts):
-        # With a row missing or changed, its file would be taken for one that nobody sealed.
+        # With a missing or changed row, its file would look unsealed.
         for uri in listed:
-            yield AuditFinding("file", uri, What.INSERTED, "was not sealed with its run")
+            yield AuditFinding("file", uri, FindingKind.INSERTED, "was not sealed with its run")
 
 
 def _fault(
     row: tuple[Any, ...], byte_count: int | None, lake: Lake, summary: AuditSummary, *, quick: bool
-) -> tuple[What, str] | None:
+) -> tuple[FindingKind, str] | None:
     if byte_count is None:
-        return What.MISSING, "is not in the lake"
+        return FindingKind.MISSING, "is not in the lake"
     if byte_count != row[_BYTES]:
-        return What.CHANGED, f"has {byte_count} bytes, sealed were {row[_BYTES]}"
+        return FindingKind.CHANGED, f"has {byte_count} bytes, sealed were {row[_BYTES]}"
     return None if quick else _fault_in_bytes(row, lake, summary)
 
 
-def _fault_in_bytes(row: tuple[Any, ...], lake: Lake, summary: AuditSummary) -> tuple[What, str] | None:
+def _fault_in_bytes(row: tuple[Any, ...], lake: Lake, summary: AuditSummary) -> tuple[FindingKind, str] | None:
     try:
         digest, read = lake.hash_file(row[_URI])
     except LakeFileMissing:
-        return What.MISSING, "is not in the lake"
+        return FindingKind.MISSING, "is not in the lake"
     except LakeError as error:
-        return What.UNREADABLE, str(error)
+        return FindingKind.UNREADABLE, str(error)
     summary.bytes_read += read
     if digest != row[_SHA256]:
-        return What.CHANGED, f"has the SHA-256 {digest}, sealed was {row[_SHA256]}"
+        return FindingKind.CHANGED, f"has the SHA-256 {digest}, sealed was {row[_SHA256]}"
     return None

@@ -1,4 +1,4 @@
-"""What a verification of the sealed history says."""
+"""Findings of a verification of the sealed history, and its summary."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -10,41 +10,41 @@ from derive.plural import plural
 from derive.verify.findings import one_line
 
 
-class What(StrEnum):
-    """What was done to something that was sealed, or should have been."""
+class FindingKind(StrEnum):
+    """What happened to something that was, or should have been, sealed."""
 
     CHANGED = "changed"
     MISSING = "missing"
-    """Gone without a purge that says so."""
+    """Deleted without a purge event."""
     INSERTED = "inserted"
-    """There, though nothing that was sealed tells of it."""
+    """Exists, but was not sealed."""
     UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """One thing that is not as it was sealed. ``thing``: seal, event, job, run, artifact or file; ``name``: which."""
+    """One difference from the sealed history. ``thing``: seal, event, job, run, artifact or file; ``name``: which."""
 
     thing: str
     name: str
-    what: What
+    what: FindingKind
     why: str
     job_id: UUID | None = field(default=None, compare=False)
-    """The job it is about, where it is about one: what follows from one finding is no other."""
+    """The job it concerns, if any: its consequences are not reported again."""
 
     def line(self) -> str:
-        """Return it on one line, fit for a terminal whatever a file is called."""
+        """Format it on one line that is safe for terminals, whatever a file is called."""
         return f"{self.thing} {one_line(self.name)} {self.what.value}: {one_line(self.why)}"
 
     def plain(self) -> dict[str, Any]:
-        """Return what JSON takes."""
+        """Return a JSON-serialisable dict."""
         job_id = None if self.job_id is None else str(self.job_id)
         return {"kind": "finding", **asdict(self), "what": self.what.value, "job_id": job_id}
 
 
 @dataclass
 class AuditSummary:
-    """How much was verified; ``seal_seq`` and ``head`` are the last seal's, to be noted where nobody can change it."""
+    """The amount verified; ``seal_seq`` and ``head`` are the last seal's, to be stored where nobody can change them."""
 
     seal_seq: int = 0
     head: str = "0" * 64
@@ -60,7 +60,7 @@ class AuditSummary:
     by_thing: Counter[str] = field(default_factory=Counter)
 
     def line(self) -> str:
-        """Return the summary on one line."""
+        """Format the summary on one line."""
         return (
             f"verified {plural(self.seals, 'seal')}, {plural(self.events, 'event')}, {plural(self.runs, 'run')}, "
             f"{plural(self.files, 'file')} ({plural(self.bytes_read, 'byte')}) in {self.seconds:.1f} s; "
@@ -69,5 +69,5 @@ class AuditSummary:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return what JSON takes."""
+        """Return a JSON-serialisable dict."""
         return {"kind": "summary", **asdict(self), "seconds": round(self.seconds, 3), "by_thing": dict(self.by_thing)}

@@ -1,8 +1,8 @@
-"""A row's hash, the same on either engine: SHA-256 of canonical JSON (RFC 8785) of its columns.
+"""Row hashes, equal on both engines: SHA-256 of the columns as canonical JSON (RFC 8785).
 
-Text as it is stored, numbers as decimal text, times in UTC to the microsecond, guids with dashes in lower case; null is
-null and differs from empty. The columns are listed here, not taken from the models: a column that is added later leaves
-the hashes of what was sealed before as they are.
+Text as stored, numbers as decimal text, times in UTC with microseconds, GUIDs with dashes in lower case; null differs
+from empty. Columns are listed here rather than taken from the models, so that adding a column does not change existing
+hashes.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from derive.sql.reading import reading
 _T = TypeVar("_T")
 
 BATCH_ROWS: Final = 50
-"""Rows a query that carry documents: inputs, outputs and errors are held in memory."""
+"""Rows per query for rows with documents: inputs, outputs and errors are held in memory."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ JOB_COLUMNS: Final = _words(
     "job_seq job_id created_utc created_by interrogation_key entity_type entity_id input_json evidence_ref_json "
     "max_attempts dedupe_key repeats_run_id"
 )
-"""What never changes once a job is queued; the rest is told by its events."""
+"""Columns that never change once a job is queued; its events record the rest."""
 RUN_COLUMNS: Final = _words(
     "run_seq run_id job_id attempt counted started_utc completed_utc lease_until_utc status worker_id ollama_base_url "
     "model_name model_tag model_digest options_json metrics_json prompt_tokens output_tokens total_ms "
@@ -52,8 +52,8 @@ def row_sha256(columns: Sequence[str], values: Sequence[Any]) -> str:
 def canonical(row: dict[str, Any]) -> bytes:
     """Return a row as canonical JSON in UTF-8.
 
-    Of a flat object without numbers this is what RFC 8785 asks for, and five times as fast as the package for all of
-    it. Halves of surrogate pairs, which SQL Server can hold, are written as they are: a hash, not a text, comes of it.
+    For a flat object without numbers this equals RFC 8785, five times as fast as the full implementation. Unpaired
+    surrogates, which SQL Server can store, are written as they are, since the result is only hashed.
     """
     plain = {name: _plain(value) for name, value in row.items()}
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -71,23 +71,23 @@ def _plain(value: Any) -> str | bool | None:
 
 
 def utc_text(moment: datetime) -> str:
-    """Return a moment in UTC, always with its microseconds."""
+    """Format a time in UTC with microseconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def read_events(*, after: int, up_to: int, limit: int) -> list[tuple[Any, ...]]:
-    """Return events by their numbers, EVENT_COLUMNS each."""
+    """Return events by number, EVENT_COLUMNS each."""
     events = JobEvent.objects.filter(event_seq__gt=after, event_seq__lte=up_to).order_by("event_seq")
     return reading(lambda: list(events.values_list(*EVENT_COLUMNS)[:limit]))
 
 
 def job_hashes(job_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """Return the hashes of those of these jobs that there are."""
+    """Return the hashes of the existing ones of these jobs."""
     return _hashes(Job, "job_id", JOB_COLUMNS, job_ids)
 
 
 def run_hashes(run_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """Return the hashes of those of these runs that there are."""
+    """Return the hashes of the existing ones of these runs."""
     return _hashes(Run, "run_id", RUN_COLUMNS, run_ids)
 
 
@@ -101,7 +101,7 @@ def _hashes(model: type[ReadingModel], key: str, columns: Sequence[str], ids: It
 
 
 def read_artifacts(run_ids: Iterable[UUID]) -> dict[UUID, list[tuple[Any, ...]]]:
-    """Return the artifacts' rows of these runs by run, ARTIFACT_COLUMNS each, in the order of their types."""
+    """Return the artifact rows of these runs by run, ARTIFACT_COLUMNS each, ordered by type."""
     found: dict[UUID, list[tuple[Any, ...]]] = {}
     for some in batches(run_ids, BATCH_ROWS):
         rows = Artifact.objects.filter(run_id__in=some).order_by("artifact_type").values_list(*ARTIFACT_COLUMNS)
@@ -111,7 +111,7 @@ def read_artifacts(run_ids: Iterable[UUID]) -> dict[UUID, list[tuple[Any, ...]]]
 
 
 def batches(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yield the items in lists of so many."""
+    """Yield the items in lists of this size."""
     remaining = iter(items)
     while some := list(islice(remaining, size)):
         yield some

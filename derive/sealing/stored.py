@@ -1,4 +1,4 @@
-"""The chain as it is stored: rows of ``llm.seal`` and documents of the lake, side by side by their numbers."""
+"""The stored chain: rows of ``llm.seal`` and documents in the lake, merged by number."""
 
 import re
 from collections import deque
@@ -17,33 +17,33 @@ _NAME = re.compile(r"([0-9]{12})\.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """One seal: its row, and its files in the lake, of which there should be one."""
+class ChainLink:
+    """One seal: its row, and its files in the lake (normally one)."""
 
     seal_seq: int
     row: Any | None
     uris: tuple[str, ...]
 
 
-def links(lake: Lake) -> Iterator[Link]:
-    """Yield every seal that SQL or the lake knows, by number. Raises LakeUnavailable, QueueError.
+def links(lake: Lake) -> Iterator[ChainLink]:
+    """Yield every seal in SQL or the lake, by number. Raises LakeUnavailable, QueueError.
 
-    Where a file is, is kept for all: some dozen bytes a seal.
+    Keeps all file names in memory: some dozen bytes per seal.
     """
     uris: dict[int, list[str]] = {}
     for uri, seal_seq in _files(lake, SEALS_FOLDER, levels=4):
         uris.setdefault(seal_seq, []).append(uri)
     in_lake = deque(sorted(uris))
     for row in _rows():
-        # What the lake knows and SQL does not comes in its place.
+        # Seals that only the lake has come in their place.
         while in_lake and in_lake[0] < row.seal_seq:
             seal_seq = in_lake.popleft()
-            yield Link(seal_seq, None, tuple(uris[seal_seq]))
+            yield ChainLink(seal_seq, None, tuple(uris[seal_seq]))
         if in_lake and in_lake[0] == row.seal_seq:
             in_lake.popleft()
-        yield Link(row.seal_seq, row, tuple(uris.get(row.seal_seq, ())))
+        yield ChainLink(row.seal_seq, row, tuple(uris.get(row.seal_seq, ())))
     for seal_seq in in_lake:
-        yield Link(seal_seq, None, tuple(uris[seal_seq]))
+        yield ChainLink(seal_seq, None, tuple(uris[seal_seq]))
 
 
 def read_document(lake: Lake, uri: str) -> bytes | str:

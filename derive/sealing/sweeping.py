@@ -1,4 +1,4 @@
-"""Jobs and runs that no event explains: put in, or moved, by somebody who went past the procedures."""
+"""Finds jobs and runs that no event explains: inserted or changed without the procedures."""
 
 from collections.abc import Iterator, Set
 from itertools import chain
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from derive.models import Job, JobEvent, Run
 from derive.sealing.chain import ends_a_run
-from derive.sealing.findings import AuditFinding, What
+from derive.sealing.findings import AuditFinding, FindingKind
 from derive.sql.reading import reading
 from derive.states import JobEventName, RunStatus
 
@@ -16,10 +16,10 @@ _COLUMNS = ("event_seq", "job_id", "run_id", "event", "from_status", "to_status"
 
 
 def unexplained(known: Set[UUID]) -> Iterator[AuditFinding]:
-    """Yield the jobs that no event queued or left where they stand, and the runs that none began or ended.
+    """Yield jobs not queued or left in their state by an event, and runs not started or ended by one.
 
-    Left out are those of jobs that were ``known`` to have been meddled with: what follows from that is told already.
-    What happens meanwhile is looked at again, and no finding. Raises QueueError.
+    Skips jobs already ``known`` to be tampered with, whose consequences are reported. Rows that change during the check
+    are checked again and not reported. Raises QueueError.
     """
     for finding in chain(_walk(Job, "job_seq", _job_faults), _walk(Run, "run_seq", _run_faults)):
         if finding.job_id not in known:
@@ -35,7 +35,7 @@ def _walk(model: Any, sequence: str, faults_of: Any) -> Iterator[AuditFinding]:
             return
         suspects = faults_of(numbers)
         if suspects:
-            # Rows and their events are two queries: what moved between them is in order by now.
+            # Rows and events are two queries: rows that moved in between now match.
             again = faults_of(list(suspects))
             yield from (finding for number, finding in again.items() if suspects.get(number) == finding)
         after = numbers[-1]
@@ -50,11 +50,11 @@ def _job_faults(numbers: list[int]) -> dict[int, AuditFinding]:
         recorded = events.get(job_id, [])
         if not any(event["event"] == JobEventName.ENQUEUED for event in recorded):
             faults[job_seq] = AuditFinding(
-                "job", str(job_id), What.INSERTED, "no event records that it was queued", job_id
+                "job", str(job_id), FindingKind.INSERTED, "no event records that it was queued", job_id
             )
         elif recorded[-1]["to_status"] != status:
             why = f"its status is {status}, its last event left it {recorded[-1]['to_status']}"
-            faults[job_seq] = AuditFinding("job", str(job_id), What.CHANGED, why, job_id)
+            faults[job_seq] = AuditFinding("job", str(job_id), FindingKind.CHANGED, why, job_id)
     return faults
 
 
@@ -67,10 +67,10 @@ def _run_faults(numbers: list[int]) -> dict[int, AuditFinding]:
         recorded = [event for event in events.get(job_id, []) if event["run_id"] == run_id]
         if not any(event["event"] == JobEventName.CLAIMED for event in recorded):
             why = f"no event of job {job_id} tells of its claim"
-            faults[run_seq] = AuditFinding("run", str(run_id), What.INSERTED, why, job_id)
+            faults[run_seq] = AuditFinding("run", str(run_id), FindingKind.INSERTED, why, job_id)
         elif (status == RunStatus.RUNNING) == any(map(ends_a_run, recorded)):
             why = f"its status is {status}, its events differ"
-            faults[run_seq] = AuditFinding("run", str(run_id), What.CHANGED, why, job_id)
+            faults[run_seq] = AuditFinding("run", str(run_id), FindingKind.CHANGED, why, job_id)
     return faults
 
 

@@ -1,4 +1,4 @@
-"""Which copy of a seal is the one that was sealed: its row, its file, and the seal after it, which names its head."""
+"""Decides which copy of a seal is genuine: its row, its file, or the next seal, which names its head."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from typing import Any
 
 from derive.lake import Lake
 from derive.sealing.document import NO_HEAD, SealDocument, head_of, seal_place
-from derive.sealing.findings import AuditFinding, What
+from derive.sealing.findings import AuditFinding, FindingKind
 from derive.sealing.rows import utc_text
-from derive.sealing.stored import Link, links, read_document
+from derive.sealing.stored import ChainLink, links, read_document
 
 
 @dataclass(frozen=True, slots=True)
-class Trusted:
-    """One seal, looked at: what was found, its head, and its document if one can be believed."""
+class CheckedSeal:
+    """One checked seal: its findings, its head, and its document if it can be trusted."""
 
     seal_seq: int
     head: str
@@ -25,16 +25,16 @@ class Trusted:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A link with its document as read; ``head`` is of the bytes read."""
+    """A stored seal with its document; ``head`` is the hash of the bytes read."""
 
-    link: Link
+    link: ChainLink
     document: SealDocument | None
     head: str | None
     why_not: str
 
 
-def trusted_seals(lake: Lake, noted: dict[int, str]) -> Iterator[Trusted]:
-    """Yield every seal in order; ``noted`` are heads by number that somebody wrote down elsewhere.
+def trusted_seals(lake: Lake, noted: dict[int, str]) -> Iterator[CheckedSeal]:
+    """Yield every seal in order; ``noted`` are heads by number that were stored elsewhere.
 
     Raises LakeUnavailable, QueueError.
     """
@@ -46,61 +46,61 @@ def trusted_seals(lake: Lake, noted: dict[int, str]) -> Iterator[Trusted]:
             yield _judge(before, read, noted)
         for missing in range(expected_seq, min(link.seal_seq, expected_seq + 100)):
             why = "neither SQL nor the lake has it"
-            yield Trusted(missing, "", (_finding(missing, What.MISSING, why),), None, 0)
+            yield CheckedSeal(missing, "", (_finding(missing, FindingKind.MISSING, why),), None, 0)
         expected_seq = link.seal_seq + 1
         before = read
     if before is not None:
         yield _judge(before, None, noted)
     for seal_seq in sorted(number for number in noted if number >= expected_seq):
         why = "its head was noted, and neither SQL nor the lake has it"
-        yield Trusted(seal_seq, "", (_finding(seal_seq, What.MISSING, why),), None, 0)
+        yield CheckedSeal(seal_seq, "", (_finding(seal_seq, FindingKind.MISSING, why),), None, 0)
 
 
-def _read(lake: Lake, link: Link) -> _Read:
+def _read(lake: Lake, link: ChainLink) -> _Read:
     data: bytes | str = "the lake does not have its document"
     if link.uris:
         data = read_document(lake, link.uris[0])
     elif link.row is not None and link.row.pending_json is not None:
-        # Not yet in the lake: sealing was interrupted there, and goes on there.
+        # Not in the lake yet: sealing was interrupted and will continue.
         data = link.row.pending_json.encode("utf-8", "surrogatepass")
     elif link.row is not None:
-        # Sealed since the lake was listed.
+        # Sealed after the lake was listed.
         data = read_document(lake, "/".join(seal_place(link.row.created_utc, link.row.seal_seq)))
     if isinstance(data, str):
         return _Read(link, None, None, data)
     return _Read(link, SealDocument.parse(data), head_of(data), "")
 
 
-def _judge(read: _Read, after: _Read | None, noted: dict[int, str]) -> Trusted:
+def _judge(read: _Read, after: _Read | None, noted: dict[int, str]) -> CheckedSeal:
     link, row = read.link, read.link.row
     number = link.seal_seq
     findings: list[AuditFinding] = []
     head = noted.get(number) or _most_common_head(read, after)
     if row is None:
-        findings.append(_finding(number, What.MISSING, "the lake has its document, SQL has no row of it"))
+        findings.append(_finding(number, FindingKind.MISSING, "the lake has its document, SQL has no row of it"))
     elif row.sha256 != head:
-        findings.append(_finding(number, What.CHANGED, f"its row says head {row.sha256}, it was {head}"))
+        findings.append(_finding(number, FindingKind.CHANGED, f"its row says head {row.sha256}, it was {head}"))
     document = read.document if read.head == head else None
     if read.head is None:
-        what = What.UNREADABLE if link.uris else What.MISSING
+        what = FindingKind.UNREADABLE if link.uris else FindingKind.MISSING
         findings.append(_finding(number, what, read.why_not))
     elif document is None:
         findings.append(
-            _finding(number, What.CHANGED, f"its document in the lake has the head {read.head}, it was {head}")
+            _finding(number, FindingKind.CHANGED, f"its document in the lake has the head {read.head}, it was {head}")
         )
     elif row is not None:
-        findings += [_finding(number, What.CHANGED, why) for why in _differences(row, document)]
+        findings += [_finding(number, FindingKind.CHANGED, why) for why in _differences(row, document)]
     findings += [
-        _finding(number, What.INSERTED, f"the lake has a second document of it, {uri}") for uri in link.uris[1:]
+        _finding(number, FindingKind.INSERTED, f"the lake has a second document of it, {uri}") for uri in link.uris[1:]
     ]
     last = document.last_event_seq if document is not None else (row.last_event_seq if row is not None else 0)
-    return Trusted(number, head, tuple(findings), document, last)
+    return CheckedSeal(number, head, tuple(findings), document, last)
 
 
 def _most_common_head(read: _Read, after: _Read | None) -> str:
-    """Return the head that most copies tell of: whoever changed one of them has changed a minority.
+    """Return the head that most copies agree on: changing one copy leaves the others in the majority.
 
-    Of the last seal there are two, and it is enough that they differ.
+    The last seal has only two copies; a difference is reported.
     """
     named = [read.link.row.sha256 if read.link.row is not None else None, read.head]
     if after is not None and after.link.seal_seq == read.link.seal_seq + 1:
@@ -111,7 +111,7 @@ def _most_common_head(read: _Read, after: _Read | None) -> str:
 
 
 def _differences(row: Any, document: SealDocument) -> list[str]:
-    """Return what a row tells otherwise than its document."""
+    """Return the columns in which a row differs from its document."""
     pairs = {
         "first_event_seq": (row.first_event_seq, document.first_event_seq),
         "last_event_seq": (row.last_event_seq, document.last_event_seq),
@@ -126,5 +126,5 @@ def _differences(row: Any, document: SealDocument) -> list[str]:
     return found
 
 
-def _finding(number: int, what: What, why: str) -> AuditFinding:
+def _finding(number: int, what: FindingKind, why: str) -> AuditFinding:
     return AuditFinding("seal", str(number), what, why)

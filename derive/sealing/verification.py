@@ -1,4 +1,4 @@
-"""A verification of the sealed history: the chain, then each seal against SQL and the lake, then what none explains."""
+"""A verification of the sealed history: the chain, each seal against SQL and the lake, then unexplained rows."""
 
 import time
 from collections.abc import Iterator
@@ -13,21 +13,21 @@ from derive.sealing.trusted import trusted_seals
 from derive.sql.reading import reading
 
 MAX_MEDDLED = 100_000
-"""Jobs whose findings are remembered, so that none is told twice."""
+"""Jobs whose findings are remembered, so that none is reported twice."""
 
 
 class AuditVerification:
-    """One verification; ``found`` may be gone through once, ``summary`` counts on the way. Memory: a seal at a time."""
+    """One verification; iterate ``found`` once, then read ``summary``. Holds one seal in memory at a time."""
 
     def __init__(self, lake: Lake, *, quick: bool = False, noted: dict[int, str] | None = None) -> None:
-        """Take the lake. ``noted``: heads by seal number, as they were written down elsewhere."""
+        """Verify against this lake. ``noted``: heads by seal number that were stored elsewhere."""
         self._lake = lake
         self._quick = quick
         self._noted = noted or {}
         self.summary = AuditSummary()
 
     def found(self) -> Iterator[AuditFinding]:
-        """Yield the findings: seal by seal, then jobs and runs that no event explains.
+        """Yield the findings: seal by seal, then unexplained jobs and runs.
 
         Raises LakeUnavailable, QueueError.
         """
@@ -41,7 +41,7 @@ class AuditVerification:
         summary.seconds = time.monotonic() - begun
 
     def _all(self) -> Iterator[AuditFinding]:
-        # From below every number there may be: what stands under the first one was put there.
+        # Below any possible number, so that rows inserted before the first seal are found.
         summary, after, meddled = self.summary, -(2**62), set[UUID]()
         comparison = Comparison(self._lake, summary, self._quick)
         for seal in trusted_seals(self._lake, self._noted):

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
 from derive.errors import CommitUnanswered, DatabaseUnavailable, InsideTransaction
-from derive.sql.faults import CONSEQUENCES, DATABASE_ERRORS, DriverBroke, driver_errors, queue_error, read_fault
+from derive.sql.faults import CONSEQUENCES, DATABASE_ERRORS, DriverFailed, driver_errors, queue_error, read_fault
 from derive.sql.moments import as_utc, without_zone
 from derive.sql.procedures import Procedure
 from derive.sql.sessions import limited
@@ -99,7 +99,7 @@ def call_as_one(
         except Exception as error:
             # Before the commit it is the caller's own.
             if is_committing:
-                raise DriverBroke(f"the driver raised {type(error).__name__}") from error
+                raise DriverFailed(f"the driver raised {type(error).__name__}") from error
             raise
         return rows
 

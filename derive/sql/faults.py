@@ -47,7 +47,7 @@ STRAY_ERRORS = (RuntimeError, SystemError, OSError)
 """What a driver raises past its own errors, where the block holds more than the driver's code."""
 
 
-class DriverBroke(DjangoDatabaseError):
+class DriverFailed(DjangoDatabaseError):
     """A driver raised something other than a database error: its connection must not be used again."""
 
 
@@ -70,7 +70,7 @@ def driver_errors(kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator
     except UnicodeError as error:
         raise NotEncodable("a value cannot be encoded") from error
     except kinds as error:
-        raise DriverBroke(f"the driver raised {type(error).__name__}") from error
+        raise DriverFailed(f"the driver raised {type(error).__name__}") from error
 
 
 # Right behind the driver's brackets: a value that a server repeats in its words cannot pass for one of our codes.
@@ -88,7 +88,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def read_fault(error: BaseException) -> Fault:
     """Return what a driver's error, or Django's around it, means."""
-    if isinstance(error, DriverBroke):
+    if isinstance(error, DriverFailed):
         return Fault(Meaning.LOST, "driver")
     if isinstance(error, NotEncodable):
         return Fault(Meaning.BAD_CONTENT, "encoding")

@@ -1,5 +1,5 @@
-"""Verification: bytes, rows, prompt and output of past runs held against each other.
+"""Verification of past runs: their rows, files, prompt, request, answer and output must agree.
 
-``verification`` goes through the runs; ``checking`` looks at one; ``rows`` holds SQL, manifest and folder together
-(the quick part), ``question`` and ``answer`` look into the files. What they find are ``findings``.
+``verification`` goes through the runs and ``checking`` verifies one: ``rows`` compares SQL, manifest and folder (the
+quick part), ``question`` and ``answer`` the contents of the files. Results are ``findings``.
 """

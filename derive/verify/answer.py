@@ -1,4 +1,4 @@
-"""What a run was answered, made again: the answer from its stream, the judgement, the output, the numbers."""
+"""Rebuilds a run's answer from its stream, judges it again, and compares report, output and row."""
 
 import contextlib
 import json
@@ -25,15 +25,15 @@ from derive.verify.stored import RunState, StoredRun
 from derive.verify.stream_compaction import compact
 
 _MAX_ERROR_CHARACTERS = 2000
-"""How much of an error a row keeps."""
+"""How much of an error a row keeps, in characters."""
 
 
 def check_response(
     run: StoredRun, state: RunState, files: Mapping[str, bytes], findings: Findings
 ) -> ChatAnswer | None:
-    """Put the answer together again from its stream, hold response.json and the row's numbers against it.
+    """Rebuild the answer from its stream and compare it with response.json and the row.
 
-    Return the answer when it is whole and can be believed.
+    Returns the answer if it is complete and can be trusted.
     """
     name = next((one for one in (RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME) if one in files), None)
     stored = files.get("response.json")
@@ -42,7 +42,7 @@ def check_response(
         answer = _answer_in(files[name], name=name, must_be_whole=state.succeeded, findings=findings)
     if stored is not None:
         if answer is None:
-            # One line that ends the answer is an answer too.
+            # A single line that ends the answer is an answer too.
             answer = _answer_in(stored, name="response.json", must_be_whole=True, findings=findings)
         elif not _same_json(answer.response_json, stored):
             findings.add("response.json", Check.RESPONSE, f"put together again from {name}, the answer is another")
@@ -69,19 +69,19 @@ def _answer_in(data: bytes, *, name: str, must_be_whole: bool, findings: Finding
 
 
 def _has_choices(data: bytes) -> bool:
-    """Whether an answer in one piece is of the OpenAI-compatible protocol."""
+    """Whether an answer in one piece uses the OpenAI-compatible protocol."""
     with contextlib.suppress(NotJson):
         return member(read_json(data), "choices") is not None
     return False
 
 
 def _same_json(one: bytes, other: bytes) -> bool:
-    """Tell whether two texts are the same JSON; another version may have written the same answer otherwise."""
+    """Whether two texts are equal JSON; another version may have formatted it differently."""
     return one == other or _as_json(one) == _as_json(other) is not None
 
 
 def _as_json(data: bytes) -> str | None:
-    """Return JSON in one way of writing it, None for what is none."""
+    """Return canonical JSON; None if it is not JSON."""
     try:
         return json.dumps(read_json(data))
     except NotJson:
@@ -122,9 +122,9 @@ def check_judgement(
     answer: ChatAnswer | None,
     output_model: type[BaseModel] | None,
 ) -> None:
-    """Validate the answer again and hold report, output and row against what comes of it.
+    """Validate the answer again and compare the report, output and row with the result.
 
-    Without ``output_model`` (its code has moved on) the schema and the judged facts decide alone.
+    Without ``output_model`` (its code has changed) only the schema and the judged facts are used.
     """
     report = _report(files, findings)
     validation = None
@@ -165,7 +165,7 @@ def _entity(run: StoredRun) -> str:
 
 
 def _terms(report: Any) -> Terms:
-    """Return the terms that an answer was judged on; whether it is the right answer is for its report to say."""
+    """Return the terms an answer was judged by, from its report, whose own truth is checked elsewhere."""
     on_bad_fact = member(report, "on_bad_fact")
     if on_bad_fact not in list(OnBadFact):
         return Terms(OnBadFact.KEEP if report is None else OnBadFact.STRICT)
@@ -173,7 +173,7 @@ def _terms(report: Any) -> Terms:
 
 
 def _is_of_quotes_alone(report: Any) -> bool:
-    """Whether a report is of the time when quotes were looked for and values were not judged."""
+    """Whether a report predates the judging of values: quotes were only searched for."""
     return member(report, "on_bad_fact") is None
 
 
@@ -188,7 +188,7 @@ def _compare_report(run: StoredRun, report: Any, validation: Validation, finding
     stored = _results(report)
     again = {check.name: check.result for check in validation.checks}
     if again.get("model") == "skipped":
-        # The model's code has moved on: what only it could judge is taken as it was judged then.
+        # The output model's code has changed: keep its old verdict where only it could judge.
         if stored.get("model") == "failed":
             return
         stored["model"] = "skipped"

@@ -1,7 +1,7 @@
-"""Several checkers at work at once: threads of this process for few runs, processes for many.
+"""Concurrent checkers: threads for few runs, processes for many.
 
-Hashing and reading overlap in threads; rendering, parsing and judging do not, so that many runs are worth the second
-that starting processes takes. Processes ask no database: what they need of SQL is handed to them with the runs.
+Hashing and reading run in parallel in threads; rendering, parsing and judging do not, so many runs justify the second
+it takes to start processes. Processes do not query the database: they receive the rows with the runs.
 """
 
 import gc
@@ -25,13 +25,13 @@ from derive.verify.findings import RunResult
 from derive.verify.stored import StoredRun
 
 THREADS = 4
-"""Enough that one waits for the lake while another hashes."""
+"""Enough that one can wait for the lake while another hashes."""
 MOST_PROCESSES = 8
 WORTH_PROCESSES = 2_000
-"""Runs from which on processes are started: a few seconds of one thread's work."""
+"""From this many runs on, processes are started: a few seconds of one thread's work."""
 _OBJECTS_BEFORE_COLLECTING = 200_000
 _CHUNKS_EACH = 3
-"""Chunks of runs handed out ahead, for each that works on them."""
+"""Chunks of runs queued per checker."""
 
 
 class CheckersLost(HolocronError):
@@ -39,25 +39,25 @@ class CheckersLost(HolocronError):
 
 
 class Checkers:
-    """Check chunks of runs on an executor; a context that ends it."""
+    """Checks chunks of runs on an executor; a context manager that ends it."""
 
     def __init__(self, executor: Executor, checker: RunChecker | None, *, at_once: int) -> None:
-        """Take the executor; without a checker it is one of processes that have theirs."""
+        """Use the executor; without a checker, its processes have their own."""
         self._executor = executor
         self._checker = checker
         self.ahead = _CHUNKS_EACH * at_once
 
     @classmethod
     def in_threads(cls, checker: RunChecker) -> Self:
-        """Return checkers that are threads of this process."""
+        """Return checkers that run as threads of this process."""
         return cls(ThreadPoolExecutor(THREADS, thread_name_prefix="verify"), checker, at_once=THREADS)
 
     @classmethod
     def in_processes(cls, lake_url: str, interrogations_folder: Path | None, *, quick: bool, processes: int) -> Self:
-        """Return checkers that are processes, each with its own lake and registry."""
+        """Return checkers that run as processes, each with its own lake and registry."""
         executor = ProcessPoolExecutor(
             processes,
-            # Forked, they would share the database's connection.
+            # Forked processes would share the database connection.
             mp_context=get_context("spawn"),
             initializer=_begin_process,
             initargs=(lake_url, interrogations_folder, quick),
@@ -68,23 +68,23 @@ class Checkers:
     def fitting(
         cls, lake_url: str, interrogations_folder: Path | None, *, quick: bool, runs: int, processors: int | None = None
     ) -> Self:
-        """Return threads, or processes where they are worth it. Raises ConfigurationError."""
+        """Return threads, or processes if there are enough runs. Raises ConfigurationError."""
         processes = min(processors or os.cpu_count() or 1, MOST_PROCESSES)
-        # What is in memory is in this process alone.
+        # An in-memory lake exists only in this process.
         if quick or processes < 2 or runs < WORTH_PROCESSES or lake_url.startswith("memory:"):
             checker = RunChecker.of(Lake.open(lake_url), Registry.load(interrogations_folder), quick=quick)
             return cls.in_threads(checker)
         return cls.in_processes(lake_url, interrogations_folder, quick=quick, processes=processes)
 
     def check_all(self, runs: Sequence[StoredRun], definitions: Mapping[str, Definition]) -> "Future[list[RunResult]]":
-        """Have the runs checked; raises CheckersLost when there is nobody left to do it."""
+        """Check the runs; raises CheckersLost if no process is left."""
         if self._checker is None:
             with _alive():
                 return self._executor.submit(_check_here, runs, definitions)
         return self._executor.submit(self._checker.check_all, runs, definitions)
 
     def result_of(self, future: "Future[list[RunResult]]") -> list[RunResult]:
-        """Return the results of one chunk; raises what its checker raised, CheckersLost when that died."""
+        """Return a chunk's results; raises the checker's error, or CheckersLost if its process died."""
         with _alive():
             return future.result()
 
@@ -104,14 +104,14 @@ def _alive() -> Iterator[None]:
 
 
 _checkers_here: list[RunChecker] = []
-"""The one checker of a process that was started to check."""
+"""The single checker of a checking process."""
 
 
 def _begin_process(lake_url: str, interrogations_folder: Path | None, quick: bool) -> None:  # noqa: FBT001 - initargs
-    # Ctrl-C reaches every process of the terminal; who started this one ends it.
+    # Ctrl-C reaches every process of the terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _checkers_here.append(RunChecker.of(Lake.open(lake_url), Registry.load(interrogations_folder), quick=quick))
-    # What is parsed holds no cycles, and looking for them took a seventh of the time (measured).
+    # Parsed data has no cycles, and searching for them took a seventh of the time (measured).
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING)
 

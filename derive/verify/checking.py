@@ -1,4 +1,4 @@
-"""One run, verified: rows, then bytes, then what the bytes say."""
+"""Verifies one run: rows, then files, then their contents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -20,7 +20,7 @@ from derive.verify.stored import StoredRun
 
 
 class RunChecker:
-    """Checks runs against the lake; safe to share between threads. It asks no database."""
+    """Checks runs against the lake; thread-safe. Does not query the database."""
 
     def __init__(self, lake: Lake, *, output_models: Mapping[str, type[BaseModel]], quick: bool) -> None:
         self._lake = lake
@@ -30,24 +30,24 @@ class RunChecker:
 
     @classmethod
     def of(cls, lake: Lake, registry: Registry, *, quick: bool) -> Self:
-        """Return a checker that validates by the output models of the registry, each by its definition's hash."""
+        """Return a checker that validates with the registry's output models, by definition hash."""
         models = {one.definition.definition_sha256: one.output_model for one in registry.all()}
         return cls(lake, output_models=models, quick=quick)
 
     def check_all(self, runs: Sequence[StoredRun], definitions: Mapping[str, Definition]) -> list[RunResult]:
-        """Check several runs, in their order; raise LakeUnavailable when the lake as a whole cannot be read."""
+        """Check several runs, in order; raise LakeUnavailable if the lake as a whole cannot be read."""
         kept = {sha256: self._kept(sha256, definition) for sha256, definition in definitions.items()}
         return [self.check(run, kept) for run in runs]
 
     def _kept(self, sha256: str, definition: Definition) -> Definition:
-        """Return an equal definition that was met before, whose schema has been compiled."""
+        """Return an equal definition seen before, whose schema is already compiled."""
         known = self._definitions.get(sha256)
         if known != definition:
             known = self._definitions[sha256] = definition
         return known
 
     def check(self, run: StoredRun, definitions: Mapping[str, Definition]) -> RunResult:
-        """Check one run, whatever its files and rows hold; raise LakeUnavailable as ``check_all``."""
+        """Check one run, whatever its files and rows contain; raise LakeUnavailable as ``check_all``."""
         findings = Findings(run.run_id)
         files = bytes_read = 0
         try:
@@ -55,7 +55,7 @@ class RunChecker:
                 with open_run_folder(run, self._lake) as opened:
                     files, bytes_read = self._check_folder(run, opened, definitions, findings)
         except LakeUnavailable as error:
-            # Raised here when it is the lake that is away, and not one file that cannot be read.
+            # Raises if the lake is unavailable, rather than a single file unreadable.
             self._lake.list_folder(RUNS_FOLDER)
             findings.add("", Check.UNREADABLE, str(error))
         except Exception as error:  # noqa: BLE001 - one hostile run must not end the verification of the others
@@ -65,7 +65,7 @@ class RunChecker:
     def _check_folder(
         self, run: StoredRun, opened: OpenFolder, definitions: Mapping[str, Definition], findings: Findings
     ) -> tuple[int, int]:
-        """Check a run's folder; return how many files and bytes of it were read."""
+        """Check a run's folder; return the number of files and bytes read."""
         folder = compare_rows(run, opened, findings)
         if folder is None:
             return 0, 0
@@ -82,7 +82,7 @@ class RunChecker:
         definitions: Mapping[str, Definition],
         findings: Findings,
     ) -> int:
-        """Hash every file and make everything again that can be; return how many bytes were read."""
+        """Hash every file and rebuild everything possible; return the number of bytes read."""
         state = folder.state
         with bounded(folder):
             files, bytes_read = read_whole_files(folder, opened, findings)

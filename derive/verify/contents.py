@@ -1,6 +1,6 @@
-"""The files of one run, each read once: hashed, held against what was recorded, and kept when it is to be looked into.
+"""A run's files, each read once: hashed, compared with the record, and kept if its contents are checked.
 
-A file that is not what was recorded is one finding and is built on no further.
+A file that differs from its record is one finding and is not used further.
 """
 
 import hashlib
@@ -13,23 +13,23 @@ from derive.errors import LakeError, LakeFileMissing, LakeFileTooLarge
 from derive.lake_stores.folder import OpenFolder
 from derive.strict_types import parse_json
 from derive.verify.findings import Check, Findings
-from derive.verify.rows import Recorded, RunFolder
+from derive.verify.rows import RecordedFile, RunFolder
 
 MAX_LOOKED_INTO_BYTES = 32 * 1024 * 1024
-"""Twice the longest answer that a worker takes. A larger file is hashed and not looked into, which is said."""
+"""Twice the longest answer a worker accepts. Larger files are only hashed, and reported so."""
 
 _LARGE_BYTES = 2 * 1024 * 1024
 _one_large_run = threading.Lock()
-"""Parsed, a file takes many times its bytes: of the runs with large files one is looked into at a time."""
+"""Parsed files take many times their size in memory, so runs with large files are checked one at a time."""
 
 
 class NotJson(Exception):
-    """A file is not strict JSON in UTF-8; the message says why, without what stands there."""
+    """A file is not strict JSON in UTF-8; the message never repeats its contents."""
 
 
 @contextmanager
 def bounded(folder: RunFolder) -> Iterator[None]:
-    """Hold back runs with large files, so that memory is bounded whatever the runs hold."""
+    """Limits runs with large files, so that memory is bounded."""
     if sum(min(file.byte_count, MAX_LOOKED_INTO_BYTES) for file in folder.files) > _LARGE_BYTES:
         with _one_large_run:
             yield
@@ -38,7 +38,7 @@ def bounded(folder: RunFolder) -> Iterator[None]:
 
 
 def read_whole_files(folder: RunFolder, opened: OpenFolder, findings: Findings) -> tuple[Mapping[str, bytes], int]:
-    """Hash every file; return those that are as recorded, by name, and how many bytes were read.
+    """Hash every file; return the unchanged ones by name, and the number of bytes read.
 
     Raises LakeUnavailable.
     """
@@ -65,11 +65,11 @@ def read_whole_files(folder: RunFolder, opened: OpenFolder, findings: Findings) 
     return whole, bytes_read
 
 
-def _read(file: Recorded, opened: OpenFolder) -> tuple[bytes | None, str, int]:
-    """Return a file's bytes (None when they are too many to be looked into), its SHA-256 and its size."""
+def _read(file: RecordedFile, opened: OpenFolder) -> tuple[bytes | None, str, int]:
+    """Return a file's bytes (None if it is too large to check), its SHA-256 and its size."""
     if file.byte_count <= MAX_LOOKED_INTO_BYTES:
         try:
-            # Bounded by the size recorded, so that no more is allocated.
+            # Limited to the recorded size, so that no more memory is allocated.
             data = opened.read(file.name, max_bytes=file.byte_count)
         except LakeFileTooLarge:
             pass  # it grew since it was listed: hashed below, and found to be another
@@ -80,7 +80,7 @@ def _read(file: Recorded, opened: OpenFolder) -> tuple[bytes | None, str, int]:
 
 
 def read_json(data: bytes) -> Any:
-    """Return the JSON value of a file's bytes; raise NotJson."""
+    """Parse a file as JSON; raise NotJson."""
     try:
         return parse_json(data.decode())
     except UnicodeDecodeError:
@@ -90,7 +90,7 @@ def read_json(data: bytes) -> Any:
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """Return the JSON object of a file's bytes; raise NotJson."""
+    """Parse a file as a JSON object; raise NotJson."""
     value = read_json(data)
     if not isinstance(value, dict):
         raise NotJson("is not a JSON object")
@@ -98,7 +98,7 @@ def read_object(data: bytes) -> dict[str, Any]:
 
 
 def member(value: Any, *path: str | int) -> Any:
-    """Return what stands at a path in a JSON value; None when there is no such place."""
+    """Return the value at a path in JSON; None if there is none."""
     for part in path:
         if isinstance(part, str) and isinstance(value, dict):
             value = value.get(part)
@@ -110,6 +110,6 @@ def member(value: Any, *path: str | int) -> Any:
 
 
 def first_difference(one: str, other: str) -> int:
-    """Return the place of the first character in which two texts differ, counted from 1."""
+    """Return the position, from 1, of the first character in which two texts differ."""
     pairs = zip(one, other, strict=False)
     return next((place for place, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other))) + 1

@@ -1,4 +1,4 @@
-"""The rows of a run's facts against what judging its answer again gives."""
+"""Compares the rows of a run's facts with the result of judging its answer again."""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from derive.verify.stored import FactColumns
 
 MAX_TOLD = 10
 _SHOWN = frozenset({"evidence_id", "quote_start", "quote_end", "occurrences", "proof", "verdict"})
-"""Columns whose values may be told: they repeat nothing of an answer."""
+"""Columns whose values may be shown: they contain nothing of an answer."""
 
 
 def check_facts(
     stored: Sequence[FactColumns] | None, judged: Sequence[JudgedFact], findings: Findings, *, must_be_stored: bool
 ) -> None:
-    """Hold each row against the fact that it is of; None stands for facts that were never stored."""
+    """Compare each row with its fact; None means facts were never stored."""
     if stored is None:
         if must_be_stored:
             findings.add("", Check.FACTS_STORED, f"the answer's facts ({len(judged)}) are not stored")
@@ -47,14 +47,14 @@ def _difference(name: str, row: FactColumns, again: FactColumns) -> str:
 
 
 def as_stored(fact: JudgedFact) -> FactColumns:
-    """Return a fact as its row is read."""
+    """Convert a fact to the form of its row."""
     ids = None if fact.evidence_ids is None else list(fact.evidence_ids)
     values = {name: getattr(fact, name) for name in FactColumns._fields} | {"evidence_ids": ids}
     return FactColumns(**values | {"verdict": fact.verdict.value})
 
 
 def stored_fact(values: Sequence[Any]) -> FactColumns:
-    """Return a row, given as its columns in their order."""
+    """Return a row from its columns in order."""
     row = FactColumns._make(values)
     return row._replace(
         confidence=None if row.confidence is None else float(row.confidence), evidence_ids=_ids(row.evidence_ids)

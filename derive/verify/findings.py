@@ -1,4 +1,4 @@
-"""What a verification says: findings, orphans, and a summary."""
+"""Results of a verification: findings, orphans, and a summary."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -12,49 +12,49 @@ MAX_WHAT_CHARACTERS = 600
 
 
 class Check(StrEnum):
-    """What was looked at when something was found."""
+    """The check that found a problem."""
 
     ROW = "row"
-    """An artifact's row is missing, or is not what the manifest lists."""
+    """An artifact row is missing, or differs from the manifest."""
     FACTS = "facts"
-    """The run's row is not what the manifest says of the run."""
+    """The run's row differs from the manifest."""
     MANIFEST = "manifest"
-    """The manifest is no manifest."""
+    """The manifest is invalid."""
     MISSING = "missing"
-    """A file, or the whole folder, is not in the lake."""
+    """A file, or the whole folder, is missing from the lake."""
     EXTRA = "extra"
-    """A file stands in the folder that nothing lists."""
+    """The folder contains a file that is not listed."""
     SIZE = "size"
-    """A file has more or fewer bytes than recorded."""
+    """A file's size differs from the record."""
     BYTES = "bytes"
-    """A file's bytes do not have the SHA-256 recorded."""
+    """A file's SHA-256 differs from the record."""
     UNREADABLE = "unreadable"
-    """A file could not be read or understood: a link, a right that is missing, a broken disk, not its format."""
+    """A file could not be read or parsed: a link, missing permissions, a broken disk, a wrong format."""
     DEFINITION = "definition"
-    """The definition the run was asked by is gone, or is not what its hash says."""
+    """The run's definition is missing, or does not match its hash."""
     EVIDENCE = "evidence"
-    """The evidence bundle does not hold together, or is not the one the run names."""
+    """The evidence bundle is inconsistent, or not the one the run names."""
     PROMPT = "prompt"
-    """The prompt, rendered again, is another."""
+    """The rendered prompt differs."""
     REQUEST = "request"
-    """What was sent is not what prompt, definition and run say."""
+    """The request does not match the prompt, definition and run."""
     MODEL = "model"
-    """The model's snapshot is not what the run says."""
+    """The model's snapshot does not match the run."""
     RESPONSE = "response"
-    """The answer, put together again from the stream, is another."""
+    """The answer rebuilt from the stream differs."""
     METRICS = "metrics"
-    """The run's numbers are not the answer's."""
+    """The run's metrics differ from the answer's."""
     VALIDATION = "validation"
-    """The answer, validated again, is judged otherwise."""
+    """Validating the answer again gives another result."""
     FACTS_STORED = "fact_rows"
-    """The rows of the run's facts are not what judging the answer again gives: a verdict, an offset, a value."""
+    """The rows of the run's facts differ from judging the answer again: a verdict, an offset, a value."""
     OUTPUT = "output"
-    """The output is not what the answer says, or SQL's is another than the lake's."""
+    """The output differs from the answer, or between SQL and the lake."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that does not hold. ``file`` is a name in the run's folder, empty when it is about the whole run.
+    """One problem. ``file`` is a name in the run's folder, empty if it concerns the whole run.
 
     ``what`` never repeats a prompt, evidence or an answer.
     """
@@ -65,34 +65,34 @@ class Finding:
     what: str
 
     def line(self) -> str:
-        """Return the finding on one line, fit for a terminal whatever a file is called."""
+        """Format it on one line that is safe for terminals, whatever a file is called."""
         return f"{self.run_id} {one_line(self.file) or '-'} {self.check.value}: {one_line(self.what)}"
 
     def plain(self) -> dict[str, Any]:
-        """Return what JSON takes."""
+        """Return a JSON-serialisable dict."""
         return {"kind": "finding", **asdict(self), "run_id": str(self.run_id), "check": self.check.value}
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A run's folder that no manifest row stands for; no fault."""
+    """A run's folder without a manifest row; not a fault."""
 
     run_id: UUID
     folder: str
     why: str
 
     def line(self) -> str:
-        """Return the orphan on one line."""
+        """Format it on one line."""
         return f"{self.run_id} {self.folder}: {one_line(self.why)}"
 
     def plain(self) -> dict[str, Any]:
-        """Return what JSON takes."""
+        """Return a JSON-serialisable dict."""
         return {"kind": "orphan", **asdict(self), "run_id": str(self.run_id)}
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came out of one run: its findings, and how much was looked at."""
+    """The result of one run: its findings, and how much was checked."""
 
     run_id: UUID
     findings: tuple[Finding, ...]
@@ -102,7 +102,7 @@ class RunResult:
 
 @dataclass
 class VerificationSummary:
-    """How much was verified; ``seconds`` is the whole time, orphans included."""
+    """How much was verified; ``seconds`` is the total time, including orphans."""
 
     runs: int = 0
     files: int = 0
@@ -114,16 +114,16 @@ class VerificationSummary:
 
     @property
     def runs_per_second(self) -> float:
-        """Runs verified a second."""
+        """Runs verified per second."""
         return self.runs / self.seconds if self.seconds else 0.0
 
     @property
     def megabytes_per_second(self) -> float:
-        """Millions of bytes read from the lake a second."""
+        """Megabytes read from the lake per second."""
         return self.bytes_read / 1e6 / self.seconds if self.seconds else 0.0
 
     def line(self) -> str:
-        """Return the summary on one line."""
+        """Format the summary on one line."""
         return (
             f"verified {plural(self.runs, 'run')}, {plural(self.files, 'file')}, {plural(self.bytes_read, 'byte')} "
             f"in {self.seconds:.1f} s ({self.runs_per_second:.0f} runs/s, {self.megabytes_per_second:.1f} MB/s): "
@@ -131,7 +131,7 @@ class VerificationSummary:
         )
 
     def plain(self) -> dict[str, Any]:
-        """Return what JSON takes."""
+        """Return a JSON-serialisable dict."""
         return {
             "kind": "summary",
             "runs": self.runs,
@@ -147,24 +147,24 @@ class VerificationSummary:
 
 
 class Findings:
-    """Takes the findings of one run, and remembers which files are not to be built on."""
+    """Collects the findings of one run, and which files must not be used further."""
 
     def __init__(self, run_id: UUID) -> None:
         self.run_id = run_id
         self.found: list[Finding] = []
 
     def add(self, file: str, check: Check, what: str) -> None:
-        """Take one finding."""
+        """Add a finding."""
         self.found.append(Finding(self.run_id, file, check, shortened(what)))
 
 
 def shortened(text: str) -> str:
-    """Return the text, cut where it is too long for a line."""
+    """Shorten the text to fit a line."""
     return text if len(text) <= MAX_WHAT_CHARACTERS else text[: MAX_WHAT_CHARACTERS - 1] + "…"
 
 
 def one_line(text: str) -> str:
-    """Return the text with whatever could end the line or mean something to a terminal escaped."""
+    """Escape line breaks and terminal control characters."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode() for one in text
     )

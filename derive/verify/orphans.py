@@ -1,4 +1,4 @@
-"""Orphans: folders of the lake that no manifest row stands for."""
+"""Orphans: lake folders without a manifest row."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -8,16 +8,16 @@ from uuid import UUID
 from derive.lake import Lake
 from derive.states import RunStatus
 from derive.verify.findings import Orphan
-from derive.verify.reading import Known, known_runs, purged_runs
+from derive.verify.reading import KnownRun, known_runs, purged_runs
 from derive.verify.stored import LEFT_NOTHING
 
 BATCH_FOLDERS = 500
 
 
 def find_orphans(lake: Lake, since: datetime | None) -> Iterator[Orphan]:
-    """Yield every orphan since the UTC day of ``since``, by day; raises LakeUnavailable and QueueError.
+    """Yield all orphans since the UTC day of ``since``, by day; raises LakeUnavailable and QueueError.
 
-    A run that lacks its rows though it handed its files in is a finding of its own, and no orphan.
+    A run that handed in its files but lacks rows is a finding, not an orphan.
     """
     folders = lake.run_folders(since)
     while batch := list(islice(folders, BATCH_FOLDERS)):
@@ -30,7 +30,7 @@ def find_orphans(lake: Lake, since: datetime | None) -> Iterator[Orphan]:
                 yield Orphan(run_id, folder, why)
 
 
-def _why_orphan(folder: str, known: Known | None, *, was_purged: bool) -> str | None:
+def _why_orphan(folder: str, known: KnownRun | None, *, was_purged: bool) -> str | None:
     if known is None:
         return "its job was purged, and the folder waits to be deleted" if was_purged else "SQL does not know this run"
     if known.manifest_uri is not None:

@@ -1,4 +1,4 @@
-"""What a run was asked, made again: definition by its hash, evidence by its hashes, prompt, request, model."""
+"""Rebuilds what a run was asked: definition, evidence, prompt, request and model."""
 
 import json
 import re
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 
 def check_definition(state: RunState, definitions: Mapping[str, Definition], findings: Findings) -> Definition | None:
-    """Return the definition the run was asked by; None when there is none, or it is not what its hash says."""
+    """Return the run's definition; None if it is missing or does not match its hash."""
     sha256 = state.definition_sha256
     if sha256 is None:
         return None
@@ -49,7 +49,7 @@ def check_definition(state: RunState, definitions: Mapping[str, Definition], fin
 
 
 def check_evidence(state: RunState, files: Mapping[str, bytes], findings: Findings) -> EvidenceBundle | None:
-    """Return the evidence bundle; None when it is not there or does not hold together."""
+    """Return the evidence bundle; None if it is missing or inconsistent."""
     data = files.get("evidence.json")
     if data is None:
         return None
@@ -77,9 +77,9 @@ def check_prompt(
     bundle: EvidenceBundle | None,
     was_corrected: bool,
 ) -> frozenset[str]:
-    """Render the prompt again and hold it against prompt.txt; return both, as far as there are both.
+    """Render the prompt again and compare it with prompt.txt; return those of the two that exist.
 
-    ``was_corrected`` says whether the run had a correction, which may have been lost since.
+    ``was_corrected``: whether the run had a correction, which may be lost.
     """
     stored = _stored_prompt(files, findings)
     correction = _correction(files, findings)
@@ -132,9 +132,9 @@ def check_request(
     definition: Definition | None,
     prompts: frozenset[str],
 ) -> Any:
-    """Hold what was sent against prompt, definition and row; return it parsed, None when it cannot be.
+    """Compare the request with prompt, definition and row; return it parsed, or None.
 
-    Its message must be one of ``prompts``: where prompt.txt is not what is rendered again, that is a finding already.
+    Its message must be one of ``prompts``: if prompt.txt differs from the rendered prompt, that is already reported.
     """
     data = files.get("request.json")
     if data is None:
@@ -163,8 +163,8 @@ def check_request(
 def _read_request(data: bytes, prompts: frozenset[str]) -> tuple[Any, str, bool]:
     """Return a request, its format as JSON, and whether its only message is one of the prompts; raise NotJson.
 
-    All but the prompt is the same in run after run: where a prompt stands as a worker writes it, the rest is read
-    without it, and ``messages`` of the request returned is null.
+    Everything but the prompt repeats from run to run: if the prompt is where a worker writes it, the rest is parsed
+    without it, and the returned request has null ``messages``.
     """
     for prompt in prompts:
         rest = _without_message(data, prompt)
@@ -176,13 +176,13 @@ def _read_request(data: bytes, prompts: frozenset[str]) -> tuple[Any, str, bool]
 
 
 def _without_message(data: bytes, prompt: str) -> bytes | None:
-    """Return the request with null for its messages; None when it does not begin with model and this very message.
+    """Return the request with null messages; None unless it starts with the model and exactly this message.
 
-    What is returned is JSON if and only if the request is: what is taken out is a value, and stands where one may.
+    The result is JSON if and only if the request is: only a value was replaced.
     """
     message = [{"role": "user", "content": prompt}]
     try:
-        # In a third of the time that json takes for it.
+        # In a third of the time that json takes.
         written = to_json(message)
     except PydanticSerializationError:
         return None
@@ -192,18 +192,18 @@ def _without_message(data: bytes, prompt: str) -> bytes | None:
 
 @lru_cache(maxsize=64)
 def _request(data: bytes) -> tuple[Any, str]:
-    """Return a request and its format as JSON; raise NotJson."""
+    """Parse a request and its format as JSON; raise NotJson."""
     request = read_object(data)
     return request, json.dumps(shape_of(request).schema(request))
 
 
 def _remembered(read: "_lru_cache_wrapper[_T]", data: bytes) -> _T:
-    """Read data, or return what was read of the very same before; nothing long is kept."""
+    """Parse data, reusing the result for identical short data."""
     return read(data) if len(data) <= _MOST_REMEMBERED_BYTES else read.__wrapped__(data)
 
 
 def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, *, request: Any) -> None:
-    """Hold the model's snapshot against the row, and against what was sent where that is at hand."""
+    """Compare the model's snapshot with the row, and with the request if there is one."""
     data = files.get("model.json")
     if data is None:
         return
@@ -225,7 +225,7 @@ def check_model(run: StoredRun, files: Mapping[str, bytes], findings: Findings, 
 
 @lru_cache(maxsize=64)
 def _snapshot(data: bytes) -> tuple[Any, Any, str]:
-    """Return model, digest and options (as JSON) of a snapshot, the same in run after run; raise NotJson."""
+    """Return a snapshot's model, digest and options (as JSON), the same in run after run; raise NotJson."""
     value = read_object(data)
     return member(value, "model"), member(value, "digest"), json.dumps(member(value, "options"))
 

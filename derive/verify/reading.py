@@ -1,4 +1,4 @@
-"""Reads past runs in the order of their numbers, a batch at a time, however many there are."""
+"""Reads past runs in the order of their numbers, batch by batch, in bounded memory."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from derive.verify.facts import stored_fact
 from derive.verify.stored import FactColumns, StoredArtifact, StoredRun
 
 BATCH_RUNS = 100
-"""Runs a query: their inputs and outputs are held in memory."""
+"""Runs per query: their inputs and outputs are held in memory."""
 
 BATCH_FACTS = 20_000
-"""Facts that are held in memory with their runs; those of one run always are."""
+"""Facts held in memory with their runs; at least those of one run."""
 
 _NOT_OF_RUN = ("interrogation_key", "input_json", "artifacts", "facts")
 _OF_RUN = tuple(name for name in StoredRun._fields if name not in _NOT_OF_RUN)
@@ -30,24 +30,24 @@ _OF_ARTIFACT = StoredArtifact._fields
 
 @dataclass(frozen=True)
 class RunSelection:
-    """Which runs: all, those started since a moment, or one."""
+    """The runs to verify: all, those started since a time, or one."""
 
     since: datetime | None = None
     run_id: UUID | None = None
 
 
 def count_runs(selection: RunSelection) -> int:
-    """Return how many runs there are to verify."""
+    """Return the number of runs to verify."""
     return reading(lambda: int(_selected(selection).count()))
 
 
 def run_status(run_id: UUID) -> str | None:
-    """Return the status of a run; None when SQL does not know it."""
+    """Return a run's status; None if it does not exist."""
     return reading(lambda: Run.objects.filter(run_id=run_id).values_list("status", flat=True).first())
 
 
 def stored_runs(selection: RunSelection) -> Iterator[list[StoredRun]]:
-    """Yield the runs that have ended, by their numbers, in batches; raises QueueError."""
+    """Yield ended runs, by number, in batches; raises QueueError."""
     last_seq = 0
     while True:
         batch = reading(lambda after=last_seq: _read_batch(selection, after))  # type: ignore[misc]  # bound early
@@ -58,7 +58,7 @@ def stored_runs(selection: RunSelection) -> Iterator[list[StoredRun]]:
 
 
 def _with_facts(batch: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:
-    """Yield the runs with their facts, in as many parts as it takes to hold no more than ``BATCH_FACTS`` at a time."""
+    """Yield the runs with their facts, in parts that hold at most ``BATCH_FACTS`` in memory."""
     counts = reading(
         lambda: dict(
             FactSet.objects.filter(run_id__in=[run.run_id for run in batch]).values_list("run_id", "fact_count")
@@ -112,7 +112,7 @@ def _artifacts_of(run_ids: Sequence[UUID]) -> Mapping[UUID, tuple[StoredArtifact
 
 
 def stored_definitions() -> dict[str, Definition]:
-    """Return every definition on record by its hash."""
+    """Return all registered definitions by hash."""
     return {
         row.definition_sha256: Definition(
             interrogation_key=row.interrogation_key,
@@ -126,23 +126,23 @@ def stored_definitions() -> dict[str, Definition]:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What SQL knows of a run that has a folder in the lake; ``manifest_uri`` is None without a manifest's row."""
+class KnownRun:
+    """What SQL records of a run whose folder is in the lake; ``manifest_uri`` is None without a manifest row."""
 
     status: str
     error_kind: str | None
     manifest_uri: str | None
 
 
-def known_runs(run_ids: Sequence[UUID]) -> dict[UUID, Known]:
-    """Return what SQL knows of these runs; those it does not know are left out."""
+def known_runs(run_ids: Sequence[UUID]) -> dict[UUID, KnownRun]:
+    """Return what SQL records of these runs; unknown ones are left out."""
     manifests = reading(
         lambda: dict(
             Artifact.objects.filter(run_id__in=run_ids, artifact_type="manifest").values_list("run_id", "lake_uri")
         )
     )
     runs = reading(lambda: list(Run.objects.filter(run_id__in=run_ids).values_list("run_id", "status", "error_kind")))
-    return {run_id: Known(status, error_kind, manifests.get(run_id)) for run_id, status, error_kind in runs}
+    return {run_id: KnownRun(status, error_kind, manifests.get(run_id)) for run_id, status, error_kind in runs}
 
 
 def purged_runs(run_ids: Sequence[UUID]) -> set[UUID]:

@@ -1,7 +1,7 @@
-"""SQL, manifest and folder of one run against each other: the quick part of a verification.
+"""Compares SQL, manifest and folder of one run: the quick part of a verification.
 
-Each thing that is wrong is found once. The manifest is believed when it has the hash that SQL recorded for it; files
-are then held against the manifest, and the rows of SQL too.
+Each problem is reported once. The manifest is trusted if it has the hash recorded in SQL; files and SQL rows are then
+compared with it.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ _facts = attrgetter(*_FACTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A file as it was recorded, and the size the folder's listing tells, which is the same."""
+class RecordedFile:
+    """A recorded file, with its size, which the folder's listing confirms."""
 
     name: str
     byte_count: int
@@ -53,19 +53,19 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The folder of one run after the quick part.
+    """A run's folder after the quick part.
 
-    ``files`` is what is there, whole as far as its sizes tell; ``recorded`` names what should be.
+    ``files`` are those whose size matches; ``recorded`` names all expected ones.
     """
 
     state: RunState
-    files: tuple[Recorded, ...]
+    files: tuple[RecordedFile, ...]
     recorded: frozenset[str]
     manifest_bytes: int
 
 
 def compare_rows(run: StoredRun, opened: OpenFolder, findings: Findings) -> RunFolder | None:
-    """Hold SQL, manifest and folder together; return what can be looked into further, None when there is nothing.
+    """Compare SQL, manifest and folder; return what can be checked further, or None.
 
     Raises LakeUnavailable.
     """
@@ -90,7 +90,7 @@ def compare_rows(run: StoredRun, opened: OpenFolder, findings: Findings) -> RunF
 
 
 def has_rows(run: StoredRun, findings: Findings) -> bool:
-    """Tell whether the run has handed anything in; that it has not may be a finding."""
+    """Whether the run handed in its files; if it did not, that may be a finding."""
     if not run.artifacts and run.must_have_rows:
         findings.add("", Check.ROW, f"the run ended {_end_of(run)} and has no artifact row")
     return bool(run.artifacts)
@@ -107,7 +107,7 @@ def _name_of(row: StoredArtifact) -> str:
 
 
 def open_run_folder(run: StoredRun, lake: Lake) -> OpenFolder:
-    """Open the run's folder by its start; where nothing is there, by the manifest's row: one of them may be wrong.
+    """Open the run's folder by its start time, or if that is empty, by the manifest row: either may be wrong.
 
     Raises LakeUnavailable.
     """
@@ -128,7 +128,7 @@ def _is_folder_of(folder: str, run_id: UUID) -> bool:
 
 
 def _read_manifest(opened: OpenFolder, row: StoredArtifact | None, findings: Findings) -> tuple[Manifest | None, int]:
-    """Return the manifest, None when it cannot be believed, and how many bytes of it were read."""
+    """Return the manifest, None if it cannot be trusted, and the number of bytes read."""
     try:
         data = opened.read(MANIFEST_NAME, max_bytes=MAX_MANIFEST_BYTES)
     except LakeFileMissing:
@@ -201,21 +201,21 @@ def _find_missing_rows(
         findings.add(name, Check.ROW, f"{why} and has no artifact row")
 
 
-def _recorded(rows: Mapping[str, StoredArtifact], manifest: Manifest | None) -> dict[str, Recorded]:
+def _recorded(rows: Mapping[str, StoredArtifact], manifest: Manifest | None) -> dict[str, RecordedFile]:
     files = manifest.files if manifest is not None else ()
-    recorded = {file.name: Recorded(file.name, file.byte_count, file.content_sha256) for file in files}
+    recorded = {file.name: RecordedFile(file.name, file.byte_count, file.content_sha256) for file in files}
     if manifest is None:
-        recorded = {name: Recorded(name, row.byte_count, row.content_sha256) for name, row in rows.items()}
+        recorded = {name: RecordedFile(name, row.byte_count, row.content_sha256) for name, row in rows.items()}
     recorded.pop(MANIFEST_NAME, None)
     return recorded
 
 
-def _find_extra_files(listed: Mapping[str, Entry], recorded: Mapping[str, Recorded], findings: Findings) -> None:
+def _find_extra_files(listed: Mapping[str, Entry], recorded: Mapping[str, RecordedFile], findings: Findings) -> None:
     for name in sorted(listed.keys() - recorded.keys() - {MANIFEST_NAME}):
         findings.add(name, Check.EXTRA, "is in the run's folder and not listed")
 
 
-def _is_there(file: Recorded, opened: OpenFolder, findings: Findings) -> bool:
+def _is_there(file: RecordedFile, opened: OpenFolder, findings: Findings) -> bool:
     entry = opened.entries.get(file.name)
     if entry is None or entry.is_folder:
         try:
@@ -225,7 +225,7 @@ def _is_there(file: Recorded, opened: OpenFolder, findings: Findings) -> bool:
         except LakeError as error:
             findings.add(file.name, Check.UNREADABLE, str(error))
         else:
-            # It came between the listing and now: whoever put it there, it is looked into.
+            # It appeared after the listing: check it like the others.
             return True
         return False
     if entry.byte_count != file.byte_count:

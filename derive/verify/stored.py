@@ -1,4 +1,4 @@
-"""Past runs as SQL tells of them, free of Django, so that whoever checks them needs no database."""
+"""Past runs as recorded in SQL, without Django, so that checking them needs no database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from derive.errors import ErrorKind
 from derive.states import RunStatus
 
 LEFT_NOTHING = frozenset({ErrorKind.LEASE_EXPIRED.value, ErrorKind.RELEASED.value, ErrorKind.LAKE_UNAVAILABLE.value})
-"""Ends of runs that leave no artifact rows: nobody handed anything in, or the lake took nothing."""
+"""Ends of runs without artifact rows: nothing was handed in, or the lake accepted nothing."""
 
 SUCCESS_LEAVES = frozenset(
     {
@@ -33,7 +33,7 @@ _BEFORE_THE_REQUEST = frozenset({ErrorKind.INVALID_INPUT.value, ErrorKind.INTERN
 
 
 class StoredArtifact(NamedTuple):
-    """A row of ``llm.artifact``; like a run's a tuple, of which a process hands thousands a second to others."""
+    """A row of ``llm.artifact``; a tuple, as runs are, since processes exchange thousands per second."""
 
     artifact_type: str
     media_type: str
@@ -43,7 +43,7 @@ class StoredArtifact(NamedTuple):
 
 
 class FactColumns(NamedTuple):
-    """What a row of ``llm.fact`` keeps of its run's answer: not what people decided, nor conflicts with other runs."""
+    """What a row of ``llm.fact`` records of the answer: no reviews, and no conflicts with other runs."""
 
     fact_index: int
     path: str
@@ -63,9 +63,9 @@ class FactColumns(NamedTuple):
 
 
 class StoredRun(NamedTuple):
-    """A row of ``llm.run`` that has ended, with its artifacts' rows and what its job says of the question.
+    """A row of ``llm.run`` that has ended, with its artifact rows and its job's question.
 
-    ``facts`` is None while those of its answer were never stored.
+    ``facts`` is None if they were never stored.
     """
 
     run_seq: int
@@ -96,15 +96,15 @@ class StoredRun(NamedTuple):
 
     @property
     def must_have_rows(self) -> bool:
-        """Whether a run that ended so has handed in what it left."""
+        """Whether a run that ended this way handed in its files."""
         return self.error_kind not in LEFT_NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """How a run ended and what it was asked by: as its manifest says where that can be believed, else as SQL says.
+    """How a run ended and what it was asked by: from its manifest if trusted, otherwise from SQL.
 
-    A column that was changed is then one finding, and not the cause of others.
+    So a changed column is one finding, and does not cause others.
     """
 
     status: str
@@ -116,7 +116,7 @@ class RunState:
 
     @classmethod
     def of(cls, run: StoredRun, manifest: Manifest | None) -> "RunState":
-        """Return the state of a run by its manifest, or by its row where there is none to believe."""
+        """Return the run's state from its manifest, or from its row without a trusted one."""
         source = run if manifest is None else manifest
         return cls(
             status=str(source.status),
@@ -129,12 +129,12 @@ class RunState:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the run left a valid answer."""
+        """Whether the run has a valid answer."""
         return self.status == RunStatus.SUCCEEDED.value
 
 
 def types_that_must_be(run: StoredRun, state: RunState) -> frozenset[str]:
-    """Return the artifact types that a run which came so far has left, judged by what SQL knows of it."""
+    """Return the artifact types that a run which got this far stored, according to SQL."""
     if state.succeeded:
         return SUCCESS_LEAVES
     left = {"manifest"}

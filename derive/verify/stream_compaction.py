@@ -1,9 +1,9 @@
-"""A stream of single tokens in fewer lines, so that it is put together again in a fraction of the time."""
+"""Compacts a stream of single tokens into fewer lines, so that it is parsed in a fraction of the time."""
 
 import re
 
 _MAX_JOINED_BYTES = 1024 * 1024
-"""Below the longest line that an answer may hold."""
+"""Below the longest line that an answer may contain."""
 
 _PLAIN = rb'[^"\\\x00-\x1f]*+'
 _TEXT = rb'"' + _PLAIN + rb'"'
@@ -13,16 +13,15 @@ _PLAIN_LINE = re.compile(
     rb'\{"role": ?"assistant", ?"content": ?"(' + _PIECE + rb')"\}, ?'
     rb'"done": ?false\}\n)'
 )
-"""What Ollama sends for each token, with or without blanks between members, and nothing more."""
+"""What Ollama sends per token, with or without spaces between members, and nothing else."""
 
 
 def compact(stream: bytes) -> bytes:
-    """Return a stream that gives the same answer in fewer lines; the stream itself where that is not certain.
+    """Return a stream of fewer lines with the same answer, or the stream itself if that is not certain.
 
-    The plain lines at its beginning become one. Model and time of a line that does not end the answer are not kept
-    by ``NdjsonAssembler`` either.
+    Plain lines at the start become one. ``NdjsonAssembler`` does not keep the model and time of such lines either.
     """
-    # All at once: a call for each line costs more than the line. What lies between two of them shows below.
+    # All at once: a call per line costs more than the line. Text between two lines is detected below.
     lines = _PLAIN_LINE.findall(stream)
     if len(lines) < 2:
         return stream
@@ -36,6 +35,6 @@ def compact(stream: bytes) -> bytes:
     try:
         beginning.decode()
     except UnicodeDecodeError:
-        # Also outside the pieces, and with a character's halves in two lines: what is compacted would be cleaner.
+        # Also text outside the pieces, and characters split over two lines, which compacting would repair.
         return stream
     return b'{"message":{"content":"' + joined + b'"},"done":false}\n' + stream[end:]

@@ -1,4 +1,4 @@
-"""A verification from end to end: runs read in batches, checked at several places at once, orphans at the end."""
+"""A verification: reads runs in batches, checks them concurrently, and looks for orphans at the end."""
 
 import time
 from collections import deque
@@ -17,7 +17,7 @@ CHUNK_RUNS = 20
 
 
 class Verification:
-    """One verification of the selected runs; ``found`` may be gone through once, ``summary`` counts on the way."""
+    """One verification of the selected runs; iterate ``found`` once, then read ``summary``."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class Verification:
         self.summary = VerificationSummary()
 
     def found(self) -> Iterator[Finding | Orphan]:
-        """Yield the findings in the order of the runs, then the orphans.
+        """Yield findings in the order of the runs, then orphans.
 
-        Orphans are looked for when more than one run is verified. Raises LakeUnavailable, QueueError, CheckersLost.
+        Orphans are searched only if more than one run is verified. Raises LakeUnavailable, QueueError, CheckersLost.
         """
         begun = time.monotonic()
         summary = self.summary
@@ -57,7 +57,7 @@ class Verification:
         summary.seconds = time.monotonic() - begun
 
     def _results(self) -> Iterator[RunResult]:
-        """Yield the results in order; a bounded number of chunks is under way."""
+        """Yield results in order, with a bounded number of chunks in progress."""
         waiting: deque[Future[list[RunResult]]] = deque()
         try:
             for runs, definitions in self._chunks():
@@ -74,7 +74,7 @@ class Verification:
         definitions = stored_definitions()
         for batch in stored_runs(self._selection):
             if any(run.definition_sha256 and run.definition_sha256 not in definitions for run in batch):
-                # One was registered while this went on.
+                # A definition was registered in the meantime.
                 definitions = stored_definitions()
             for start in range(0, len(batch), CHUNK_RUNS):
                 runs = batch[start : start + CHUNK_RUNS]
@@ -82,7 +82,7 @@ class Verification:
 
 
 def _definitions_of(runs: list[StoredRun], definitions: dict[str, Definition]) -> dict[str, Definition]:
-    """Return the definitions that these runs may have been asked by, whatever was changed in one of their columns."""
+    """Return the definitions these runs may have used, even if one of their columns was changed."""
     keys = {run.interrogation_key for run in runs}
     hashes = {run.definition_sha256 for run in runs}
     return {
@@ -93,7 +93,7 @@ def _definitions_of(runs: list[StoredRun], definitions: dict[str, Definition]) -
 
 
 def _still_true(result: RunResult) -> tuple[Finding, ...]:
-    """Return a run's findings, none when it was purged while it was verified: its files went with it."""
+    """Return a run's findings; none if it was purged in the meantime, since its files went with it."""
     if result.findings and run_status(result.run_id) is None:
         return ()
     return result.findings

@@ -24,10 +24,10 @@ from derive.errors import (
     EvidenceTooLarge,
     InternalError,
     LakeUnavailable,
+    NextStep,
     QueueError,
     RunError,
     SchemaRefused,
-    Then,
     is_out_of_files,
     places_of,
 )
@@ -239,13 +239,13 @@ def _retry_after_seconds(
 ) -> int | None:
     """Return the seconds until the job is tried again, or None when retrying is no use."""
     match error.then:
-        case Then.ASK_AGAIN | Then.GIVE_BACK:
+        case NextStep.ASK_AGAIN | NextStep.GIVE_BACK:
             return 0
-        case Then.BACK_OFF:
+        case NextStep.BACK_OFF:
             return backoff_seconds(claim.attempt_count, _rng)
-        case Then.ASK_LONGER:
+        case NextStep.ASK_LONGER:
             used = (partial.metrics.prompt_eval_count or 0) if partial else 0
             has_room = question is not None and longer_answer(question.request.options, prompt_tokens=used) is not None
             return 0 if has_room or claim.is_last_attempt else None
-        case Then.FAIL | Then.STOP:
+        case NextStep.FAIL | NextStep.STOP:
             return None

@@ -48,12 +48,12 @@ class CircuitBreaker:
             log.info("worker.still_waiting", extra={"worker_id": self._worker_id, "error_kind": kind.value})
         self._kind, self.why = kind, why
 
-    def heed_failure(self, error: RunError) -> None:
+    def record_failure(self, error: RunError) -> None:
         """Stop claims as soon as a run finds a dependency unavailable: other runs would fail the same way."""
         if not error.counted:
             self.close(error.kind, str(error))
 
-    def heed(self, outcome: Outcome) -> None:
+    def record_outcome(self, outcome: Outcome) -> None:
         """Update from how a run ended: stop claims if the lake took nothing of it; a success resets the pauses."""
         if outcome.status is RunStatus.SUCCEEDED:
             self._pause_seconds = FIRST_PAUSE_SECONDS

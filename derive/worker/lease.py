@@ -31,7 +31,7 @@ LEASE_CONNECTION = "lease"
 MAX_CALL_SECONDS = 10.0
 """The whole call: a connection and a heartbeat, each within the settings' limits."""
 MIN_CALL_SECONDS = 2.0
-STRAY_REASON = "claimed in an answer that never arrived"
+STRAY_REASON = "the response to its claim was lost"
 
 
 def call_seconds(lease_seconds: int) -> float:
@@ -122,7 +122,7 @@ class LeaseKeeper(threading.Thread):
         with self._lock:
             self._held.discard(run_id)
 
-    def tell_claiming(self) -> None:
+    def report_claiming(self) -> None:
         """Send a heartbeat at once if ``why_not_claiming`` has changed."""
         if self.has_database and self._not_claiming_why() != self._told:
             self._wake.set()
@@ -219,7 +219,7 @@ class LeaseKeeper(threading.Thread):
         if self.why_away is None:
             log.warning("worker.database_away", extra=self._keys(error=why))
         self.why_away = why
-        self._tell_change()
+        self._report_change()
 
     def _came_back(self) -> None:
         if self.why_away is not None:
@@ -227,11 +227,11 @@ class LeaseKeeper(threading.Thread):
             self._next_reap = time.monotonic() + self._options.heartbeat_seconds
             log.info("worker.database_back", extra=self._keys())
             self.why_away = None
-            self._tell_change()
+            self._report_change()
         elif not self.has_beaten:
-            self._tell_change()
+            self._report_change()
 
-    def _tell_change(self) -> None:
+    def _report_change(self) -> None:
         self.has_beaten = True
         self._on_change()
 

@@ -30,18 +30,18 @@ from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
 from derive.worker.signals import handling_signals
 from derive.worker.slots import Slots, Stage
-from derive.worker.succession import Seat, introduce, seat_of
+from derive.worker.worker_id import WorkerIdLock, lock_worker_id, register_start
 
 log = logging.getLogger(__name__)
 
 FIRST_POLL_SECONDS = 0.02
 AWAY_SECONDS = 1.0
-LAST_WORDS_SECONDS = 3.0
+SHUTDOWN_SECONDS = 3.0
 """Extra time beyond the grace time for runs with an answer to complete, and for the others to be released."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class WorkerReport:
     """What a worker did. ``refusal`` says why nothing could be claimed at the end, if so."""
 
     runs: int
@@ -73,10 +73,10 @@ class Worker:
         self._metrics = WorkerMetrics(self._slots)
         self._keeper = LeaseKeeper(
             options,
-            stop_run=self._hear_stop,
-            give_up=self._note_id_conflict,
+            stop_run=self._on_stop_run,
+            give_up=self._on_id_conflict,
             on_reaped=self._metrics.reaped,
-            on_change=self._hear_change,
+            on_change=self._on_change,
             why_not_claiming=self._why_waiting,
         )
         self._metrics.watch_circuit_breaker(lambda: self._why_not() is None)
@@ -100,21 +100,21 @@ class Worker:
         self._id_conflict: QueueError | None = None
         self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
 
-    async def run(self) -> Report:
+    async def run(self) -> WorkerReport:
         """Work until stopped or, with ``once`` and ``max_jobs``, until enough is done.
 
         Raises WorkerIdInUse when another live worker goes by this id, ConfigurationError when the port for the
         numbers cannot be had.
         """
         self._loop = asyncio.get_running_loop()
-        seat_taken = seat_of(self._options.worker_id, self._options.seats_folder)
+        id_locked = lock_worker_id(self._options.worker_id, self._options.id_locks_folder)
         parent = self._parent.kept(numbers=self._metrics.as_text, on_gone=self.stop)
-        with self._signal_handlers(), self._numbers_served(), parent, seat_taken as seat:
+        with self._signal_handlers(), self._numbers_served(), parent, id_locked as id_lock:
             # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
-            self._keeper.leave(await self._introduce(seat))
+            self._keeper.leave(await self._register_start(id_lock))
             self._keeper.start()
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
-            self._parent.tell_started()
+            self._parent.report_started()
             self._counter.start()
             try:
                 await self._circuit_breaker.check_all(self._stopping)
@@ -125,12 +125,12 @@ class Worker:
                 await self._end_runs()
                 self._counter.end()
                 self._keeper.end()
-                await asyncio.to_thread(self._keeper.join, LAST_WORDS_SECONDS)
-                await asyncio.to_thread(self._counter.join, LAST_WORDS_SECONDS)
+                await asyncio.to_thread(self._keeper.join, SHUTDOWN_SECONDS)
+                await asyncio.to_thread(self._counter.join, SHUTDOWN_SECONDS)
                 log.info("worker.stopped", extra=self._keys(runs=self._claimed))
         if self._id_conflict is not None:
             raise self._id_conflict
-        return Report(
+        return WorkerReport(
             runs=self._claimed,
             last_status=self._runs.last_status,
             refusal=self._refusal,
@@ -139,11 +139,11 @@ class Worker:
     def _numbers_served(self) -> AbstractContextManager[None]:
         return self._metrics.served(self._options.metrics_port, host=self._options.metrics_host)
 
-    async def _introduce(self, seat: Seat) -> frozenset[UUID]:
-        return await introduce(
+    async def _register_start(self, id_lock: WorkerIdLock) -> frozenset[UUID]:
+        return await register_start(
             self._options,
             self._keeper.facts(),
-            seat,
+            id_lock,
             queue=self._queue,
             in_queue_thread=self._runs.in_queue_thread,
             stopping=self._stopping,
@@ -155,7 +155,7 @@ class Worker:
             self._hurrying.set()
         else:
             log.info("worker.stopping", extra=self._keys(active_runs=len(self._runs)))
-            self._loop.call_later(LAST_WORDS_SECONDS, self._give_up_claim)
+            self._loop.call_later(SHUTDOWN_SECONDS, self._give_up_claim)
         self._stopping.set()
         self._slots.nudge()
         self._keeper.announce_stop()
@@ -169,7 +169,7 @@ class Worker:
         poll_seconds = FIRST_POLL_SECONDS
         while not self._stopping.is_set() and self._budget.left > 0:
             refusal = self._why_not()
-            self._keeper.tell_claiming()
+            self._keeper.report_claiming()
             if refusal is not None:
                 if self._options.once and (self._keeper.has_beaten or not self._circuit_breaker.is_open):
                     self._refusal = refusal
@@ -182,7 +182,7 @@ class Worker:
                 continue
             begun_ns = time.time_ns()
             claims = await self._claim(room)
-            link = spans.tell_claim(claims, begun_ns=begun_ns)
+            link = spans.trace_claim(claims, begun_ns=begun_ns)
             for claim in claims:
                 self._runs.start(claim, claim_link=link)
             if claims:
@@ -277,21 +277,21 @@ class Worker:
 
     async def _end_runs(self) -> None:
         self._runs.stop_all(StopReason.RELEASED)
-        if not await self._runs.wait_until_done(LAST_WORDS_SECONDS):
+        if not await self._runs.wait_until_done(SHUTDOWN_SECONDS):
             log.warning("worker.left_runs", extra=self._keys(active_runs=len(self._runs)))
 
     # Heard from the lease keeper's thread.
 
-    def _hear_stop(self, run_id: UUID, reason: StopReason) -> None:
+    def _on_stop_run(self, run_id: UUID, reason: StopReason) -> None:
         # The thread may outlive the loop by a last heartbeat, when nothing is left to stop.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._runs.stop, run_id, reason)
 
-    def _note_id_conflict(self, error: QueueError) -> None:
+    def _on_id_conflict(self, error: QueueError) -> None:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._yield_to, error)
 
-    def _hear_change(self) -> None:
+    def _on_change(self) -> None:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._slots.nudge)
 

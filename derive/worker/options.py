@@ -15,7 +15,7 @@ class WorkerOptions:
     ``model`` asks that model instead of the configured one and leaves jobs that want another alone.
     ``model_affinity`` stays with the model that is served, for ``model_quantum_seconds`` while others wait (None: by
     how long models take to load); without it jobs come in strict order, whatever their models.
-    ``seats_folder`` proves that an earlier worker of this id is gone; None for an id that is never used again.
+    ``id_locks_folder`` proves that an earlier worker of this id is gone; None for an id that is never used again.
     ``max_jobs`` ends the worker after so many runs; ``once`` after one, which then decides the exit code.
     ``parent_descriptor`` is the socket to the process that started this one as one of several, ``budget_descriptor``
     the file with the number of jobs that they may claim together.
@@ -37,7 +37,7 @@ class WorkerOptions:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     started_utc: datetime
-    seats_folder: Path | None = None
+    id_locks_folder: Path | None = None
     parent_descriptor: int | None = None
     budget_descriptor: int | None = None
 

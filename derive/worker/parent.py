@@ -55,7 +55,7 @@ class ParentLink:
         finally:
             loop.remove_reader(link)
 
-    def tell_started(self) -> None:
+    def report_started(self) -> None:
         """Tell the parent that this worker has begun."""
         self._send(STARTED)
 

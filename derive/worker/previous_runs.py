@@ -71,10 +71,10 @@ class PreviousRuns:
         """Return what a run was asked; raise InvalidInput when not enough of it remains."""
         run = self._read(lambda: Run.objects.filter(run_id=run_id).first())
         if run is None:
-            raise InvalidInput(f"run {run_id}, which is to be repeated, is not known")
+            raise InvalidInput(f"run {run_id}, which this job repeats, does not exist")
         stored = self._read(lambda: Interrogation.objects.filter(definition_sha256=run.definition_sha256).first())
         if stored is None or run.options_json is None or run.model_name is None:
-            raise InvalidInput(f"run {run_id} ended before its question was made: there is nothing to repeat")
+            raise InvalidInput(f"run {run_id} ended before its prompt was built: there is nothing to repeat")
         definition = Definition(
             interrogation_key=stored.interrogation_key,
             version=stored.version,
@@ -86,11 +86,11 @@ class PreviousRuns:
             evidence = self._artifact(run_id, "evidence_bundle")
             correction = self._artifact(run_id, "correction")
             if evidence is None:
-                raise InvalidInput(f"run {run_id} left no evidence: there is nothing to repeat")
+                raise InvalidInput(f"run {run_id} stored no evidence: there is nothing to repeat")
             bundle = EvidenceBundle.model_validate_json(evidence)
             faults = bundle_faults(bundle)
             if faults:
-                raise InvalidInput(f"the evidence of run {run_id} is not as it was stored: {faults[0]}")
+                raise InvalidInput(f"the evidence of run {run_id} has changed since it was stored: {faults[0]}")
             return PreviousRun(
                 definition=definition,
                 bundle=bundle,

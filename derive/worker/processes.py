@@ -29,7 +29,7 @@ STEADY_SECONDS = 10.0
 """A child that worked for so long is replaced at once; one that ended sooner after a pause."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-LAST_WORDS_SECONDS = 20.0
+SHUTDOWN_SECONDS = 20.0
 """What children get beyond the grace time before they are killed; more than a worker gives itself."""
 NUMBERS_SECONDS = 1.0
 """What a child may take to tell its numbers: a frozen one is left out."""
@@ -89,7 +89,7 @@ class WorkerProcesses:
         """Have every child stop in good order; said again: without waiting for the model."""
         if not self._stopping.is_set():
             log.info("worker.processes_stopping", extra={"processes": len(self._children)})
-            asyncio.get_running_loop().call_later(self._grace_seconds + LAST_WORDS_SECONDS, self._kill_all)
+            asyncio.get_running_loop().call_later(self._grace_seconds + SHUTDOWN_SECONDS, self._kill_all)
         self._stopping.set()
         self._send_all(signal.SIGTERM)
 

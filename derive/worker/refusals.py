@@ -19,7 +19,7 @@ REFRESH_SECONDS = 15.0
 class Refusals:
     """The refused ones among a worker's own definitions, as SQL keeps them for all workers.
 
-    ``heed`` is called on the event loop; ``record`` and ``keys`` on the thread that owns the queue's connection.
+    ``note`` is called on the event loop; ``record`` and ``keys`` on the thread that owns the queue's connection.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Refusals:
         self._known: frozenset[str] = frozenset()
         self._read_at = float("-inf")
 
-    def heed(self, error: RunError) -> None:
+    def note(self, error: RunError) -> None:
         """Remember a refusal as soon as a run finds it."""
         if isinstance(error, SchemaRefused) and error.definition_sha256 is not None:
             self._unrecorded[error.definition_sha256] = str(error)

@@ -133,10 +133,10 @@ class Runs:
                     self._tools,
                     place=active.place,
                     was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
-                    on_failure=self._heed_failure,
+                    on_failure=self._record_failure,
                 )
                 tell(outcome)
-                self._circuit_breaker.heed(outcome)
+                self._circuit_breaker.record_outcome(outcome)
                 if outcome.error_kind is ErrorKind.SCHEMA_REFUSED:
                     await self.in_queue_thread(self._refusals.record)
                 with spans.step("complete"):
@@ -156,9 +156,9 @@ class Runs:
             del self._active[claim.run_id]
             active.place.leave()
 
-    def _heed_failure(self, error: RunError) -> None:
-        self._circuit_breaker.heed_failure(error)
-        self._refusals.heed(error)
+    def _record_failure(self, error: RunError) -> None:
+        self._circuit_breaker.record_failure(error)
+        self._refusals.note(error)
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
         """Complete the run, however long that takes: accepted, the lease was lost, or its content was refused."""
@@ -182,13 +182,13 @@ class Runs:
             if active.kept_for != str(error):
                 log.warning("run.kept", extra=_keys(active.claim, error=str(error)))
             active.kept_for = str(error)
-            self._keeper.tell_claiming()
+            self._keeper.report_claiming()
 
         try:
             return await until_database_answers(lambda: self._completions.hand_in(outcome), on_failure=keep)
         finally:
             active.kept_for = None
-            self._keeper.tell_claiming()
+            self._keeper.report_claiming()
 
     def _backoff_seconds(self, claim: Claim) -> int:
         return backoff_seconds(claim.attempt_count, self._rng)

@@ -36,7 +36,7 @@ _tokens = _meter.create_histogram("gen_ai.client.token.usage", unit="{token}", d
 _durations = _meter.create_histogram("gen_ai.client.operation.duration", unit="s", description="Seconds of a call.")
 
 
-def tell_claim(claims: list[Claim], *, begun_ns: int) -> Link | None:
+def trace_claim(claims: list[Claim], *, begun_ns: int) -> Link | None:
     """Trace a claim that found jobs; return what its runs link to. Empty claims are not traced."""
     if not claims:
         return None
@@ -96,13 +96,13 @@ def chat(request: ChatRequest, *, base_url: str, provider: str) -> Iterator[Call
     with _quiet(f"chat {request.model}", kind=SpanKind.CLIENT, attributes={**known, **asked}) as span:
         failed: dict[str, str | int | float] = {}
         try:
-            yield lambda answer: _tell_answer(span, answer, known)
+            yield lambda answer: _trace_answer(span, answer, known)
         except RunError as error:
             _fail(span, error.kind.value)
             failed = {"error.type": error.kind.value}
             partial = answer_of(error)
             if partial is not None:
-                _tell_answer(span, partial, known)
+                _trace_answer(span, partial, known)
             raise
         finally:
             _durations.record(time.perf_counter() - begun, {**known, **failed})
@@ -114,7 +114,7 @@ def trace_id() -> str | None:
     return format(context.trace_id, "032x") if context.is_valid and context.trace_flags.sampled else None
 
 
-def _tell_answer(span: Span, answer: ChatAnswer, known: dict[str, str | int | float]) -> None:
+def _trace_answer(span: Span, answer: ChatAnswer, known: dict[str, str | int | float]) -> None:
     read, written = answer.metrics.prompt_eval_count, answer.metrics.eval_count
     counted = {"input": read, "output": written}
     attributes: dict[str, str | int | list[str]] = {

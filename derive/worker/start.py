@@ -22,7 +22,7 @@ from derive.queue.worker import WorkerQueue
 from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
 from derive.worker.call_thread import CallThread
-from derive.worker.loop import Report, Worker
+from derive.worker.loop import Worker, WorkerReport
 from derive.worker.model_turns import ModelTurns
 from derive.worker.options import WorkerOptions
 from derive.worker.previous_runs import PreviousRuns
@@ -51,7 +51,7 @@ def run_worker(
     lake_url: str,
     interrogations_folder: Path | None,
     redaction_file: Path | None = None,
-) -> Report:
+) -> WorkerReport:
     """Run one worker to its end and return what it did.
 
     Raises before anything is claimed: SchemaMismatch when the database's scripts are not this tree's,
@@ -128,7 +128,7 @@ async def _run(
     *,
     threads: ThreadPoolExecutor,
     queue_thread: CallThread,
-) -> Report:
+) -> WorkerReport:
     is_by_model = options.model_affinity and options.model is None
     client = open_client(sources.ollama)
     tools = Tools(

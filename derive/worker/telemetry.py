@@ -13,7 +13,7 @@ from opentelemetry import metrics, trace
 
 from derive.errors import ConfigurationError
 
-LAST_WORDS_SECONDS = 3.0
+SHUTDOWN_SECONDS = 3.0
 """How long sending the last spans may take: an unavailable collector must not keep a worker from ending."""
 
 
@@ -47,7 +47,7 @@ def _end(providers: Sequence[Any]) -> None:
     threads = [threading.Thread(target=provider.shutdown, daemon=True) for provider in providers]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + LAST_WORDS_SECONDS
+    end = time.monotonic() + SHUTDOWN_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
 

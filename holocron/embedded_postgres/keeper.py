@@ -83,9 +83,9 @@ def main() -> None:
     try:
         server, socket_folder = _start(layout)
     except (StartError, AccountError, NoProgramsError, OSError, subprocess.SubprocessError) as error:
-        _tell(report, " ".join(str(error).split())[:1000])
+        _report(report, " ".join(str(error).split())[:1000])
         os._exit(1)
-    _tell(report, "ready")
+    _report(report, "ready")
     os.close(report)
     server.wait()
     _remove_socket(socket_folder)
@@ -95,7 +95,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _tell(report: int, line: str) -> None:
+def _report(report: int, line: str) -> None:
     try:
         os.write(report, f"{line}\n".encode())
     except BrokenPipeError:

@@ -65,4 +65,4 @@ def test_worker_web_and_scheduler_run_until_ctrl_c_and_nothing_after_it(
         process.send_signal(signal.SIGINT)
     assert process.wait(DEADLINE_SECONDS) == 0, said.read_text()
     assert running_in(world.folder) == []
-    assert "56 of 56 samples ended as they should" in said.read_text()
+    assert "56 of 56 samples ended as expected" in said.read_text()

@@ -49,7 +49,7 @@ def test_one_job_is_queued_by_its_options(world: World, database: "psycopg.Conne
     assert (code, answer["status"], answer["is_duplicate"]) == (0, "NEW", False)
     code, printed, _ = world.run("enqueue_jobs", *options, "--dedupe-key", "luke")
     assert code == 0
-    assert f"already there as {answer['job_id']}" in printed
+    assert f"already queued as {answer['job_id']}" in printed
     code, printed, _ = world.run("inspect_jobs", "--job-id", answer["job_id"], "--json")
     story = json.loads(printed)
     assert code == 0
@@ -161,7 +161,7 @@ def test_a_database_that_goes_away_leaves_a_line_to_go_on_with(
         _printed, complained = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 2
     assert killed
-    assert "nothing is stored; continue with --from-line 1 --import-id" in complained
+    assert "nothing was queued; continue with --from-line 1 --import-id" in complained
     assert "Traceback" not in complained
     assert count(database) == 0
 

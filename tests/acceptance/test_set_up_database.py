@@ -25,10 +25,10 @@ def test_it_may_be_repeated_and_says_what_it_found(guarded: GuardedPostgres) -> 
     done = guarded.set_up()
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"database {DATABASE}: there already",
-        "tables and procedures: this version's",
-        "login holocron_worker: can log in, with the rights of llm_worker",
-        "login holocron_web: can log in, with the rights of llm_operator and holocron_site",
+        f"database {DATABASE}: exists already",
+        "tables and procedures: up to date",
+        "login holocron_worker: can log in, with the role llm_worker",
+        "login holocron_web: can log in, with the role llm_operator and holocron_site",
     ]
     assert done.stderr == ""
 
@@ -61,7 +61,7 @@ def test_an_administrator_who_is_no_superuser_is_enough(guarded: GuardedPostgres
             connection.execute(sql.SQL("GRANT {} TO boss WITH ADMIN OPTION").format(sql.Identifier(role)))
     done = guarded.set_up(boss, "b", DATABASE_URL=guarded.url(boss, database=database))
     assert done.returncode == 0, done.stderr
-    assert f"database {database}: made" in done.stdout
+    assert f"database {database}: created" in done.stdout
 
 
 def test_who_may_make_no_logins_is_told_so_in_one_line(guarded: GuardedPostgres) -> None:
@@ -88,17 +88,17 @@ def test_the_first_superuser_is_made_once_and_never_changed(guarded: GuardedPost
     password, found = "First;'{}@%1 of the site", "SELECT username, password, is_superuser FROM auth_user"
     made = guarded.set_up(HOLOCRON_ADMIN_PASSWORD=password)
     try:
-        assert made.stdout.splitlines()[-1] == "superuser admin: made"
+        assert made.stdout.splitlines()[-1] == "superuser admin: created"
         before = rows(guarded, found)
         with serving(guarded, guarded.as_web) as address:
             Browser(address).log_in("admin", password)
         again = guarded.set_up(HOLOCRON_ADMIN_PASSWORD="Another;{}@%2 of the site")
-        assert again.stdout.splitlines()[-1] == "superuser: there already, unchanged"
+        assert again.stdout.splitlines()[-1] == "superuser: exists already, unchanged"
         assert rows(guarded, found) == before
         with guarded.connect("postgres") as connection:
             connection.execute("UPDATE auth_user SET is_superuser = false")
         kept = guarded.set_up(HOLOCRON_ADMIN_PASSWORD=password)
-        assert "none was made, since an account admin is there" in kept.stdout
+        assert "not created, because an account admin exists" in kept.stdout
         assert [one[2] for one in rows(guarded, found)] == [False]
         for said in (made, again, kept):
             assert password not in said.stdout + said.stderr

@@ -69,7 +69,7 @@ def test_orphans_are_listed_apart_and_end_it_with_0(world: World) -> None:
     try:
         code, printed, _ = world.run("verify_runs")
         title, line, summary = printed.splitlines()
-        assert (code, title) == (0, "Orphans, which are not faults:")
+        assert (code, title) == (0, "Orphans (not faults):")
         assert line.startswith(f"{orphan.name} llm_runs/")
         assert line.endswith(": SQL does not know this run")
         assert summary.endswith("0 faults, 1 orphan")

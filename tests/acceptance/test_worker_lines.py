@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Any
 
-from derive.worker.telemetry import LAST_WORDS_SECONDS
+from derive.worker.telemetry import SHUTDOWN_SECONDS
 from tests.acceptance.otlp_collector import attributes_of, collecting
 from tests.acceptance.worker_processes import ProcessWorld
 from tests.fake_ollama import behaviours
@@ -85,5 +85,5 @@ def test_a_collector_that_hangs_costs_no_run_and_keeps_no_worker(world: ProcessW
         world.wait_for(job_id, "SUCCEEDED")
         ended = time.monotonic()
         assert process.exit_code() == 0
-    assert time.monotonic() - ended < LAST_WORDS_SECONDS + 3
+    assert time.monotonic() - ended < SHUTDOWN_SECONDS + 3
     lines_of(process.said())

@@ -19,7 +19,7 @@ from derive.admin.dashboard.health_checks import HealthChecks, check_scheduler
 from derive.admin.dashboard.statistics import SharedStatistics
 from derive.contracts import RunFacts, WorkerFacts
 from derive.errors import ErrorKind
-from derive.health import Part
+from derive.health import ReadinessCheck
 from derive.models import RetryPolicy, SchedulerProcess
 from derive.queue import JobQueue
 from derive.sql import queue_status
@@ -136,7 +136,7 @@ def test_a_backlog_that_nobody_works_off_is_never_done(browse: Browse, queue: Jo
     queued(queue)
     backlog = words(part(shown(browse("viewer")), "backlog"))
     assert "Backlog clears in never" in backlog
-    assert "is a worker running?" in backlog
+    assert "Is a worker running?" in backlog
 
 
 def test_charts_show_outcomes_times_and_speeds_of_the_hours(browse: Browse, queue: JobQueue) -> None:
@@ -176,8 +176,11 @@ def test_workers_are_shown_with_what_they_work_on(browse: Browse, queue: JobQueu
 
 
 def test_health_says_what_is_failing_and_why(browse: Browse, queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check_lake() -> tuple[Part, ...]:
-        return (Part("lake", ok=False, reason=f"cannot be written {HOSTILE}"), Part("database", ok=True))
+    def check_lake() -> tuple[ReadinessCheck, ...]:
+        return (
+            ReadinessCheck("lake", ok=False, reason=f"cannot be written {HOSTILE}"),
+            ReadinessCheck("database", ok=True),
+        )
 
     checks = HealthChecks(checks=(check_lake,))
     checks._look()
@@ -250,7 +253,7 @@ def test_who_may_not_see_jobs_gets_no_numbers(browse: Browse, queue: JobQueue, p
     client = Client()
     client.force_login(guest, backend="django.contrib.auth.backends.ModelBackend")
     html = shown(client)
-    assert "may not see jobs yet" in html
+    assert "do not have access to jobs yet" in html
     assert "data-part" not in html
     assert client.get(reverse("admin:derive_dashboard")).status_code == 403
     guest.user_permissions.add(Permission.objects.get(codename="view_job"))

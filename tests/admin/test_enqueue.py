@@ -128,7 +128,7 @@ def test_an_upload_that_is_no_bounded_text_is_refused_with_the_reason(
         ({"max_attempts": "0"}, "max_attempts"),
         ({"available": "soon"}, "Not before: Write a time"),
         ({"reason": "a\x00b"}, "Reason: "),
-        ({"reason": "x" * 1_001}, "Reason: Say why, in at most 1000"),
+        ({"reason": "x" * 1_001}, "Reason: Give a reason of at most 1000"),
         ({"evidence_ref_json": "{"}, "evidence_ref_json"),
         (evidence(("a\tb", TEXT), ("b", "b")), "evidence_id"),
     ],
@@ -154,7 +154,7 @@ def test_empty_pieces_are_dropped_and_another_piece_adds_room(operator: Client, 
 
 def test_more_pieces_than_a_job_may_carry_are_refused(operator: Client, queue: JobQueue) -> None:
     answer = send(operator, **evidence(*(("", "a") for _ in range(201))))
-    assert answer.context["problems"] == ["evidence: at most 200 pieces"]
+    assert answer.context["problems"] == ["evidence: no more than 200 pieces"]
 
 
 @pytest.mark.parametrize("total", ["", "-1", "many", "9" * 30])

@@ -29,7 +29,7 @@ STAFF = {
     "app_list",
     None,
 }
-MAINTAINERS = ("derive_houseschedule_",)
+MAINTAINERS = ("derive_systemschedule_",)
 # Viewers see what is planned; operators plan.
 PLANNED = ("derive_retrypolicy_", "derive_escalationpolicy_", "derive_recurringinterrogation_")
 PURGING = ("derive_retentionpolicy_",)
@@ -105,11 +105,11 @@ def test_a_stranger_is_sent_to_the_log_in_everywhere(browse: Browse) -> None:
 
 def test_a_refusal_says_what_is_missing_and_leaves_a_line(browse: Browse, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "derive.admin.site.denied"):
-        answer = browse("viewer").get("/admin/derive/houseschedule/")
+        answer = browse("viewer").get("/admin/derive/systemschedule/")
     assert answer.status_code == 403
     (record,) = [one for one in caplog.records if one.message == "access.denied"]
     assert record.__dict__["actor"] == browse.people["viewer"].username
-    assert record.__dict__["path"] == "/admin/derive/houseschedule/"
+    assert record.__dict__["path"] == "/admin/derive/systemschedule/"
 
 
 def test_the_migration_made_the_groups_with_separate_rights(browse: Browse) -> None:

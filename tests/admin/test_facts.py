@@ -304,7 +304,7 @@ def test_superseded_runs_are_shown_on_demand_and_named_so(browse: Browse, lake: 
     ("query", "says"),
     [
         ({}, "Which entity?"),
-        ({"entity": "nobody"}, "Nothing is known about"),
+        ({"entity": "nobody"}, "No facts about"),
         ({"entity": "x" * 401}, "is longer than 400 characters"),
         ({"entity": "tala-venn", "verdict": "MAYBE"}, "is not one of"),
     ],

@@ -15,7 +15,7 @@ from derive.admin.display import template_tags
 from derive.admin.jobs.filters import JobFilter
 from derive.admin.lists import keyset, sequence_for_time
 from derive.admin.lists.keyset import Page, Walk, equals
-from derive.admin.lists.sequence_for_time import Seeker
+from derive.admin.lists.sequence_for_time import SequenceSearch
 from derive.errors import ErrorKind
 from derive.models import Job, Run
 from derive.queue import JobQueue
@@ -135,7 +135,7 @@ def test_a_time_is_found_among_numbers(queue: JobQueue, monkeypatch: pytest.Monk
                 "UPDATE llm.job SET created_utc = %s WHERE job_seq = %s",
                 [keyset.bound(now - timedelta(hours=age)), number],
             )
-    seeker = Seeker(Job, sequence="job_seq", time="created_utc")
+    seeker = SequenceSearch(Job, sequence="job_seq", time="created_utc")
     since = now - timedelta(hours=10, minutes=30)
     assert numbers[30] - 3 <= seeker.first_since(since) <= numbers[30]
     assert numbers[29] <= seeker.last_before(since) <= numbers[29] + 3

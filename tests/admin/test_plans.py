@@ -34,7 +34,7 @@ from tests.contract.scenes import claim_one, failure, in_state, job_of, pass_tim
 from tests.faults.worker_world import KEY, input_json
 
 POLICY, ESCALATION = "derive_retrypolicy", "derive_escalationpolicy"
-RECURRING, SCHEDULE = "derive_recurringinterrogation", "derive_houseschedule"
+RECURRING, SCHEDULE = "derive_recurringinterrogation", "derive_systemschedule"
 
 
 def at(page: str, *args: Any) -> str:
@@ -76,7 +76,7 @@ def test_an_operator_plans_a_retry_and_its_next_time_follows(operator: Client, b
 
 
 BAD_POLICIES: list[tuple[dict[str, Any], str]] = [
-    ({"cron": "0 0 30 2 *"}, "This never fires"),
+    ({"cron": "0 0 30 2 *"}, "This never runs"),
     ({"cron": "* * * * * *"}, "a sixth would be seconds"),
     ({"cron": "sometimes"}, "Write five fields"),
     ({"statuses": ["SUCCEEDED"]}, "SUCCEEDED is not one of the available choices"),
@@ -86,7 +86,7 @@ BAD_POLICIES: list[tuple[dict[str, Any], str]] = [
     ({"max_jobs": 0}, "from 1 to 5000"),
     ({"max_requeues": 0}, "from 1 to 1000"),
     ({"max_age_days": 0}, "from 1 to 3650"),
-    ({"min_age_minutes": 60 * 24, "max_age_days": 1}, "No job ended both"),
+    ({"min_age_minutes": 60 * 24, "max_age_days": 1}, "no job could match"),
     ({"name": "two words"}, "valid “slug”"),
 ]
 
@@ -114,7 +114,7 @@ def test_a_preview_says_when_and_how_many_and_saves_nothing(
     monkeypatch.undo()
     queue.requeue([ref(job)], actor="schedule:nightly")
     queue.complete(failure(claim_one(queue)))
-    says = "It would requeue 2 of 2 jobs that match now, those that ended first. 1 left alone, their limit reached."
+    says = "It would requeue 2 of 2 jobs that match now, oldest first. 1 reached the limit and will be left alone."
     form = policy_form(max_requeues=1)
     assert says in acting_operator.post(at(f"{POLICY}_preview"), form).content.decode()
     # A plan that is being changed has its name in no field.
@@ -124,7 +124,7 @@ def test_a_preview_says_when_and_how_many_and_saves_nothing(
     assert says in acting_operator.post(page.context["preview_url"], form).content.decode()
     policy.delete()
     text = acting_operator.post(at(f"{POLICY}_preview"), policy_form(cron="0 0 30 2 *")).content.decode()
-    assert "This never fires" in text
+    assert "This never runs" in text
     assert not RetryPolicy.objects.exists()
     assert Job.objects.filter(status="FAILED").count() == 3
 
@@ -267,8 +267,8 @@ def test_the_page_of_a_long_file_tells_of_its_beginning_and_says_so(
     (tmp_path / "short.jsonl").write_text(line * 3)
     plan = a_recurring(interrogation_key="", input_json="", lake_path="long.jsonl")
     page = operator.get(at(f"{RECURRING}_change", plan.pk)).content.decode()
-    assert f"first {2048 // len(line)} jobs would be accepted" in page
-    assert "the rest is checked when it runs" in page
+    assert f"first {2048 // len(line)} jobs of the file would be accepted" in page
+    assert "checked when it runs" in page
     RecurringInterrogation.objects.filter(pk=plan.pk).update(lake_path="short.jsonl")
     assert "It would queue 3 jobs each time" in operator.get(at(f"{RECURRING}_change", plan.pk)).content.decode()
 
@@ -285,7 +285,7 @@ def test_a_maintainer_says_how_long_jobs_are_kept_and_sees_how_many_would_go(bro
     client = browse("maintainer")
     form = {"name": "yearly", "enabled": "on", "cron": "0 4 * * *", "max_jobs": 10_000}
     nothing = client.post(at("derive_retentionpolicy_add"), form).content.decode()
-    assert "Write for at least one state" in nothing
+    assert "for at least one state" in nothing
     too_soon = client.post(at("derive_retentionpolicy_add"), {**form, "failed_days": 0}).content.decode()
     assert "from 1 to 3650" in too_soon
     preview = client.post(at("derive_retentionpolicy_preview"), {**form, "failed_days": 90}).content.decode()
@@ -303,7 +303,7 @@ def test_the_page_of_what_runs_by_itself_is_red_while_something_is_wrong(operato
     ScheduleRun.objects.create(task="reap", outcome="done", **told)
     page = operator.get(at("derive_schedulerun_changelist"))
     text = page.content.decode()
-    assert "no scheduler was ever here: start manage.py qcluster" in text
+    assert "no scheduler has ever run: start manage.py qcluster" in text
     assert "retry:nightly is overdue by 10 h" in text
     assert "<script>alert" not in text
     assert len(page.context["runs"]) == 2

@@ -81,7 +81,7 @@ def test_the_script_is_told_step_by_step(maintainer: Client, ended: JobQueue, mo
 @pytest.mark.parametrize(
     ("form", "says"),
     [
-        ({"failed": "5"}, "Say why"),
+        ({"failed": "5"}, "Give a reason"),
         ({"reason": "old"}, "Nothing was purged."),
         ({"failed": "-1", "reason": "old"}, "whole number"),
         ({"failed": "9" * 30, "reason": "old"}, "whole number"),

@@ -91,7 +91,7 @@ def test_what_no_index_serves_stops_at_the_bound_and_says_so(
 ) -> None:
     monkeypatch.setattr(keyset, "LOOK_AT", 2)
     text = browse("viewer").get(reverse("admin:derive_run_changelist"), {"status": RunStatus.SUCCEEDED}).text
-    assert "Looked at 2 rows, then stopped" in text
+    assert "Stopped after 2 rows" in text
     assert "Search further" in text
 
 

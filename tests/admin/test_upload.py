@@ -221,7 +221,7 @@ def test_what_is_no_file_of_lines_is_refused_and_not_kept(sender: Client, upload
         (b"PK\x03\x04" + b"x" * 50, "zip archive"),
         (b"\x1f\x8b\x08", "is compressed"),
         ("{}".encode("utf-16"), "is UTF-16"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "bytes that no text has"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not a text file"),
     ):
         answer = send(sender, content)
         assert (answer.status_code, why in answer.content.decode()) == (400, True)
@@ -336,7 +336,7 @@ def test_two_steps_at_once_are_one_and_a_refusal(sender: Client, uploads: Path) 
 def test_without_a_reason_nothing_is_queued(sender: Client) -> None:
     token = token_of(send(sender, jsonl(row(1))))
     answer = queue_all(sender, token, reason=" ")
-    assert (answer.status_code, "Say why" in answer.content.decode()) == (400, True)
+    assert (answer.status_code, "Give a reason" in answer.content.decode()) == (400, True)
     assert not Job.objects.exists()
 
 

@@ -88,14 +88,14 @@ def test_a_job_that_brings_its_own_id_proves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(kept_upload.Upload, "_keep", undone)
-        assert "Nothing of the file is queued" in queue_all(operator, token).text
+        assert "Nothing was queued" in queue_all(operator, token).text
     queue_all(operator, token)
     assert set(Job.objects.values_list("entity_id", flat=True)) >= {"p2"}
 
 
 def nothing_is_queued_and_the_page_says_so(client: Client, answer: Any) -> None:
     assert answer.status_code == 503
-    assert "Nothing of the file is queued" in answer.text
+    assert "Nothing was queued" in answer.text
     assert "Queue all 6" in answer.text
     assert "asked for" in answer.text, "the reason has to be written again"
     assert not Job.objects.exists()
@@ -190,8 +190,8 @@ def test_when_the_commit_was_not_answered_the_page_promises_neither(
         patch.setattr(JobQueue, "enqueue_whole", unanswered)
         answer = queue_all(operator, in_batches)
     assert answer.status_code == 503
-    assert "Either all of the file is queued or nothing" in answer.text
-    assert "Nothing of the file is queued" not in answer.text
+    assert "Either all of the file was queued or nothing" in answer.text
+    assert "Nothing was queued" not in answer.text
 
 
 def test_a_state_that_cannot_be_written_queues_nothing(

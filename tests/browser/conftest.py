@@ -16,7 +16,7 @@ from derive.admin.dashboard import page as dashboard_page
 from derive.admin.dashboard import statistics
 from derive.admin.dashboard.health_checks import HealthChecks
 from derive.admin.dashboard.statistics import SharedStatistics
-from derive.health import Part
+from derive.health import ReadinessCheck
 from derive.model_servers.settings import ModelSettings
 from tests.browser.chromium import launch
 from tests.contract.conftest import every_history_holds_together
@@ -86,7 +86,9 @@ def visit(chromium: Browser, live_server: LiveServer, empty_queue: None, setting
 @pytest.fixture(autouse=True)
 def fresh_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers read at each look, asked for again at once; health that is not well."""
-    checks = HealthChecks(checks=(lambda: (Part("database", ok=True), Part("ollama", ok=False, reason="it is away")),))
+    checks = HealthChecks(
+        checks=(lambda: (ReadinessCheck("database", ok=True), ReadinessCheck("ollama", ok=False, reason="it is away")),)
+    )
     checks._look()
     monkeypatch.setattr(
         dashboard_page, "STATISTICS", {span: SharedStatistics(days) for span, days in dashboard_page.SPANS.items()}

@@ -62,7 +62,7 @@ def enqueue_with_a_preview(page: Page) -> None:
     page.get_by_label("Id (optional)").fill("e1")
     page.get_by_label("Text", exact=True).fill(PASSAGE)
     page.get_by_role("button", name="Preview").click()
-    preview = page.get_by_role("region", name="What would be asked")
+    preview = page.get_by_role("region", name="Preview")
     expect(preview.locator("pre").first).to_have_text(PASSAGE)
     expect(preview.locator("pre").last).to_contain_text(PASSAGE)
     look(page)

@@ -85,7 +85,7 @@ def test_queueing_is_one_answer_during_which_the_page_is_busy_and_after_a_fault_
 
         patch.setattr(kept_upload.Upload, "_keep", fail)
         assert page.evaluate(CLICK_AND_LOOK) == [True, True]
-        page.wait_for_selector("text=Nothing of the file is queued")
+        page.wait_for_selector("text=Nothing was queued")
     look(page)
     assert page.input_value("textarea[name=reason]") == "all the planets"
     assert not Job.objects.exists()

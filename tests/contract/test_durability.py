@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from derive.errors import DatabaseUnavailable, InsideTransaction
-from derive.models import Job, JobEvent, ReadingSideOnly, Run
+from derive.models import Job, JobEvent, ReadOnlyModelError, Run
 from derive.queue import JobQueue
 from derive.sql import calls
 from derive.sql.calls import Row
@@ -146,7 +146,7 @@ def test_the_models_refuse_to_write(queue: JobQueue) -> None:
         lambda: Job.objects.bulk_update([job], ["priority"]),
     ]
     for write in writes:
-        with pytest.raises(ReadingSideOnly, match="JobQueue"):
+        with pytest.raises(ReadOnlyModelError, match="JobQueue"):
             write()
     assert status_of(job.job_id) == JobStatus.NEW
 

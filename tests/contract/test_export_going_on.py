@@ -18,7 +18,7 @@ from django.core.management import call_command
 
 from derive.contracts import RunFacts
 from derive.export import exporting, horizon, progress, reading
-from derive.management.import_progress import StopOnce
+from derive.management.import_progress import InterruptGuard
 from derive.queue import JobQueue
 from tests.contract.babelfish import Lack, lacks
 from tests.contract.exports import answered, exported, lines_of, number_of
@@ -144,7 +144,7 @@ def test_ctrl_c_stops_between_two_steps_and_is_gone_on_with(
         answered(queue)
     exported(str(tmp_path / "whole.jsonl"))
     with monkeypatch.context() as patch:
-        patch.setattr(StopOnce, "asked", lambda _stop: True)
+        patch.setattr(InterruptGuard, "asked", lambda _stop: True)
         assert exported(str(tmp_path / "out.jsonl")) == 130
     assert "continue with --resume" in capsys.readouterr().err
     assert not (tmp_path / "out.jsonl").exists()
@@ -322,7 +322,7 @@ def test_a_feed_of_something_else_is_refused(
 ) -> None:
     feed()
     assert exported(str(tmp_path / "x.jsonl"), "--facts", "--cursor", str(tmp_path / "cursor")) == 2
-    assert "something else" in capsys.readouterr().err
+    assert "another filter or format" in capsys.readouterr().err
 
 
 def test_a_cursor_that_is_no_cursor_is_reported(

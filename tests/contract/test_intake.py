@@ -12,7 +12,7 @@ import pytest
 from derive import inspection
 from derive.contracts import Enqueued, JobInput
 from derive.errors import DatabaseUnavailable
-from derive.inspection import age_in_words, count_states, list_jobs, tell_story
+from derive.inspection import age_in_words, count_states, list_jobs, read_job_history
 from derive.intake.importing import ImportCounts, ImportInterrupted, check_records, new_import_id, queue_spool
 from derive.intake.line_format import LineFormat
 from derive.intake.records import read_records
@@ -139,7 +139,7 @@ def test_a_job_s_story_has_its_runs_events_and_artifacts(queue: JobQueue) -> Non
     claim = claimed(queue)
     queue.complete(success(claim, artifacts=(an_artifact("prompt_text"), an_artifact("manifest"))))
     queued(queue)
-    story = tell_story(claim.job_id)
+    story = read_job_history(claim.job_id)
     assert story is not None
     assert story.job["status"] == "SUCCEEDED"
     assert [run["run_id"] for run in story.runs] == [claim.run_id]
@@ -148,7 +148,7 @@ def test_a_job_s_story_has_its_runs_events_and_artifacts(queue: JobQueue) -> Non
 
 
 def test_a_job_that_is_not_there_has_no_story(queue: JobQueue) -> None:
-    assert tell_story(uuid4()) is None
+    assert read_job_history(uuid4()) is None
 
 
 def test_states_are_counted_up_to_a_cap(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def listed() -> list[dict[str, Any]]:
 def test_an_empty_queue_has_no_models(queue: JobQueue, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed() == []
     run()
-    assert "no models: no job waits" in capsys.readouterr().out
+    assert "no models: no jobs wait" in capsys.readouterr().out
 
 
 def test_models_are_listed_with_the_jobs_that_wait_for_them(
@@ -46,7 +46,7 @@ def test_models_are_listed_with_the_jobs_that_wait_for_them(
     shown = capsys.readouterr().out
     assert "GPU maintenance" in shown
     assert "max_running 2, num_ctx 4096" in shown
-    assert "(none asked for)" in shown
+    assert "(worker's own)" in shown
 
 
 def test_what_is_so_already_is_reported(queue: JobQueue) -> None:

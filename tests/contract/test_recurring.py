@@ -72,7 +72,7 @@ def test_a_time_is_skipped_and_said_to_be_while_jobs_of_an_earlier_one_have_not_
     again(plan)
     run_recurring()
     assert Job.objects.count() == 1
-    assert told() == "skipped: 1 of the jobs queued before have not ended yet"
+    assert told() == "skipped: 1 of the jobs queued earlier are still live"
     assert ScheduleRun.objects.filter(outcome="skipped").count() == 1
     end_all(queue)
     again(plan)

@@ -93,7 +93,7 @@ def test_a_purge_that_takes_too_long_stops_between_its_batches(
     seal(Deadline(60))
     outcome = retain(policy, database_now(), Deadline(0))
     assert outcome.text.startswith("1 job purged")
-    assert "the rest waits for the next time" in outcome.text
+    assert "the rest wait for the next run" in outcome.text
     assert Job.objects.count() == 2
 
 
@@ -103,9 +103,7 @@ def test_sealing_a_long_history_first_ends_in_time_too(queue: JobQueue) -> None:
     policy = a_retention(failed_days=30)
     said = retain(policy, policy.next_utc, Deadline(0))
     assert said.outcome is TaskOutcome.DONE
-    assert said.text == (
-        "0 jobs purged, 0 files deleted from the lake; it took too long, the rest waits for the next time"
-    )
+    assert said.text == ("0 jobs purged, 0 files deleted from the lake; out of time, the rest wait for the next run")
     assert Seal.objects.count() == Job.objects.count() == 1
     run_retention()
     assert not Job.objects.exists()
@@ -160,9 +158,7 @@ def test_sealing_that_takes_too_long_stops_after_a_seal_and_goes_on_the_next_tim
 ) -> None:
     monkeypatch.setattr(retention_policies, "seal_history", partial(seal_history, batch_events=1))
     in_state(queue, JobStatus.SUCCEEDED)
-    assert seal(Deadline(0)) == TaskResult(
-        TaskOutcome.DONE, "1 seal; it took too long, the rest waits for the next time"
-    )
+    assert seal(Deadline(0)) == TaskResult(TaskOutcome.DONE, "1 seal; out of time, the rest wait for the next run")
     assert Seal.objects.count() == 1
     assert seal(Deadline(60)).text.startswith("2 events sealed")
 

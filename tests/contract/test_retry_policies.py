@@ -66,7 +66,7 @@ def test_a_policy_takes_so_many_at_a_time_and_those_first_that_ended_first(queue
     a_policy(max_jobs=3)
     run_policies()
     assert [status_of(job) for job in jobs] == ["NEW"] * 3 + ["FAILED"] * 2
-    assert "the most at a time" in TaskState.objects.get(name="retry:nightly").told
+    assert "maximum per run reached" in TaskState.objects.get(name="retry:nightly").told
 
 
 def test_a_count_ends_at_its_bound(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ def test_a_job_that_always_ends_the_same_way_is_left_alone_when_its_limit_is_rea
     assert JobEvent.objects.filter(job_id=job.job_id, event="requeued").count() == 2
     assert status_of(job) == JobStatus.FAILED
     told = ScheduleRun.objects.filter(task="retry:nightly").order_by("id").values_list("outcome", "told", "times")
-    assert list(told)[2:] == [("skipped", "0 requeued, 1 left alone, their limit reached (2 by this policy)", 2)]
+    assert list(told)[2:] == [("skipped", "0 requeued, 1 left alone: reached the limit (2 by this policy)", 2)]
     assert preview_retries(policy) == RetryPreview(ready=0, exhausted=1, is_exact=True)
 
 
@@ -170,7 +170,7 @@ def run_again(policy: RetryPolicy) -> None:
 def test_a_policy_whose_time_is_over_says_so_and_leaves_the_rest_for_the_next_time(queue: JobQueue) -> None:
     job = in_state(queue, JobStatus.FAILED)
     outcome = retry(a_policy(), database_now(), Deadline(0))
-    assert outcome.text == "0 requeued; it took too long, the others wait for the next time"
+    assert outcome.text == "0 requeued; out of time, the rest wait for the next run"
     assert status_of(job) == JobStatus.FAILED
     run_policies()
     assert status_of(job) == JobStatus.NEW

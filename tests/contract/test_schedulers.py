@@ -107,7 +107,7 @@ def test_all_is_well_when_a_scheduler_lives_and_nothing_is_overdue(schedules: No
 
 
 def test_a_scheduler_that_was_never_there_or_is_gone_is_reported(schedules: None) -> None:
-    assert scheduler_health().problems == ("no scheduler was ever here: start manage.py qcluster",)
+    assert scheduler_health().problems == ("no scheduler has ever run: start manage.py qcluster",)
     beat(cluster_id="c")
     SchedulerProcess.objects.update(seen_utc=database_now() - timedelta(days=1))
     Schedule.objects.update(next_run=database_now() - timedelta(days=1))
@@ -125,7 +125,7 @@ def test_an_overdue_plan_and_a_task_that_failed_are_reported_unless_they_are_off
     TaskState.objects.create(name="recurring:daily-facts", failures=1, outcome="failed")
     health = scheduler_health()
     assert health.waits_longest == "retry:nightly"
-    assert health.problems == ("retry:nightly is overdue by 10 min", "recurring:daily-facts failed the last time")
+    assert health.problems == ("retry:nightly is overdue by 10 min", "recurring:daily-facts failed in its last run")
     plan.enabled = False
     plan.save()
     assert scheduler_health().failing == ()

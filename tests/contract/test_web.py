@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from derive import health, web
 from derive.contracts import RunFacts, WorkerFacts
-from derive.health import KEPT_SECONDS, Part, Readiness
+from derive.health import KEPT_SECONDS, Readiness, ReadinessCheck
 from derive.metrics.queue_metrics import KEPT_SECONDS as SNAPSHOT_SECONDS
 from derive.metrics.queue_metrics import QueueMetrics
 from derive.queue import JobQueue
@@ -93,9 +93,9 @@ def test_a_lake_that_cannot_be_written_is_reported_without_its_path(
 def test_an_answer_is_kept_two_seconds() -> None:
     clock, looks = Clock(), []
 
-    def check() -> tuple[Part, ...]:
+    def check() -> tuple[ReadinessCheck, ...]:
         looks.append(clock.seconds)
-        return (Part("database", ok=True),)
+        return (ReadinessCheck("database", ok=True),)
 
     readiness = Readiness(check, clock=clock)
     for clock.seconds in (0.0, KEPT_SECONDS - 0.1, KEPT_SECONDS):

@@ -46,7 +46,7 @@ def refused_why() -> Any:
 
 def test_a_schema_that_is_taken_costs_one_token_and_ends_it_with_0(fake: FakeOllama) -> None:
     fake.next(behaviours.truncated())
-    assert check() == (0, "sw_entity_facts_v1 1.1.0: taken\n", "")
+    assert check() == (0, "sw_entity_facts_v1 1.1.0: accepted\n", "")
     (asked,) = fake.chats
     assert asked.json["format"] == BUILT_IN.output_schema
     assert asked.json["options"]["num_predict"] == 1
@@ -96,5 +96,5 @@ def test_without_a_database_people_are_told_all_the_same(fake: FakeOllama, monke
 
     monkeypatch.setattr(JobQueue, "set_schema_refusal", away)
     code, printed, complained = check()
-    assert (code, printed) == (0, "sw_entity_facts_v1 1.1.0: taken\n")
-    assert "the workers could not be informed: away" in complained
+    assert (code, printed) == (0, "sw_entity_facts_v1 1.1.0: accepted\n")
+    assert "the result could not be stored for the workers: away" in complained

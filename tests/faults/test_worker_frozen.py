@@ -99,7 +99,7 @@ def test_a_worker_stops_in_time_though_its_connections_are_frozen(
     monkeypatch.setattr(start, "QUEUE_CALL_SECONDS", 3600)
     monkeypatch.setattr(lease, "MIN_CALL_SECONDS", 3600)
     monkeypatch.setattr(lease, "MAX_CALL_SECONDS", 3600)
-    monkeypatch.setattr(loop, "LAST_WORDS_SECONDS", 0.3)
+    monkeypatch.setattr(loop, "SHUTDOWN_SECONDS", 0.3)
     monkeypatch.setattr(call_thread, "END_SECONDS", 0.3)
     running = world.worker()
     wait_until(lambda: running.worker._keeper.has_beaten, "a heartbeat")

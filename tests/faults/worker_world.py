@@ -26,7 +26,7 @@ from derive.model_servers.settings import ModelSettings
 from derive.models import Artifact, Job, Run
 from derive.queue import JobQueue
 from derive.worker import circuit_breaker, database_retry, lease, loop, options, start
-from derive.worker.loop import Report, Worker
+from derive.worker.loop import Worker, WorkerReport
 from derive.worker.options import WorkerOptions, started_now
 from tests.contract.scenes import pass_time
 from tests.fake_ollama import FakeOllama, behaviours
@@ -81,12 +81,12 @@ class WatchedWorker(Worker):
 class RunningWorker:
     """A worker's thread, and what came of it."""
 
-    def __init__(self, work: Callable[[], Report]) -> None:
+    def __init__(self, work: Callable[[], WorkerReport]) -> None:
         self._work = work
         self._thread = threading.Thread(target=self._run, name="worker under test", daemon=True)
         self._known_before = len(WatchedWorker.started)
         self._error: BaseException | None = None
-        self._report: Report | None = None
+        self._report: WorkerReport | None = None
         self._thread.start()
 
     def _run(self) -> None:
@@ -122,7 +122,7 @@ class RunningWorker:
         self._thread.join(DEADLINE_SECONDS)
         assert self.has_ended, "the worker does not end"
 
-    def report(self) -> Report:
+    def report(self) -> WorkerReport:
         """Wait for the end; return the report, or raise what the worker raised."""
         self.join()
         if self._error is not None:
@@ -193,7 +193,7 @@ class World:
             running.stop()
             running.report()
 
-    def work(self, runs: int = 1, **options: Any) -> Report:
+    def work(self, runs: int = 1, **options: Any) -> WorkerReport:
         """Let a worker make so many runs and end."""
         return self.worker(max_jobs=runs, **options).report()
 

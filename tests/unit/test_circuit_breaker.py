@@ -110,7 +110,7 @@ def test_pauses_are_spread_so_that_workers_do_not_probe_together(monkeypatch: py
 
 def test_a_server_that_answers_probes_but_refuses_work_is_probed_ever_more_rarely(scene: Scene) -> None:
     for _ in range(4):
-        scene.breaker.heed_failure(AWAY)
+        scene.breaker.record_failure(AWAY)
         scene.wait()
         assert scene.breaker.is_open
     assert scene.pauses == [0.5, 1, 2, 4]
@@ -118,10 +118,10 @@ def test_a_server_that_answers_probes_but_refuses_work_is_probed_ever_more_rarel
 
 def test_after_a_run_that_succeeded_pauses_are_short_again(scene: Scene) -> None:
     for outcome in (ended(RunStatus.FAILED, ModelCrashed("crashed")), ended(RunStatus.SUCCEEDED)):
-        scene.breaker.heed_failure(AWAY)
+        scene.breaker.record_failure(AWAY)
         scene.wait()
-        scene.breaker.heed(outcome)
-    scene.breaker.heed_failure(AWAY)
+        scene.breaker.record_outcome(outcome)
+    scene.breaker.record_failure(AWAY)
     scene.wait()
     assert scene.pauses == [0.5, 1, 0.5]
 
@@ -171,18 +171,18 @@ def test_what_was_away_is_logged_with_its_reason_once(scene: Scene, caplog: pyte
     ("error", "is_open"), [(AWAY, False), (ModelCrashed("crashed"), True), (Released("left"), True)]
 )
 def test_only_failures_of_what_can_be_probed_stop_claiming(scene: Scene, error: RunError, is_open: bool) -> None:
-    scene.breaker.heed_failure(error)
+    scene.breaker.record_failure(error)
     assert scene.breaker.is_open is is_open
 
 
 @pytest.mark.parametrize("error", [ModelCrashed("crashed"), AWAY])
 def test_an_outcome_that_the_lake_took_does_not_stop_claiming(scene: Scene, error: RunError) -> None:
-    scene.breaker.heed(ended(RunStatus.FAILED, error))
+    scene.breaker.record_outcome(ended(RunStatus.FAILED, error))
     assert scene.breaker.is_open
 
 
 def test_an_outcome_that_the_lake_did_not_take_stops_claiming(scene: Scene) -> None:
-    scene.breaker.heed(ended(RunStatus.FAILED, LakeUnavailable("read-only file system")))
+    scene.breaker.record_outcome(ended(RunStatus.FAILED, LakeUnavailable("read-only file system")))
     assert (scene.breaker.is_open, scene.breaker.why) == (False, "read-only file system")
 
 

@@ -40,8 +40,8 @@ def test_a_time_itself_is_not_after_itself() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("0 0 30 2 *", "never fires"),
-        ("0 0 31 4,6,9,11 *", "never fires"),
+        ("0 0 30 2 *", "never runs"),
+        ("0 0 31 4,6,9,11 *", "never runs"),
         ("* * * * * *", "seconds"),
         ("0 0 2 * * * 2030", "seconds"),
         ("@daily", "0 0 \\* \\* \\*"),

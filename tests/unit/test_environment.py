@@ -59,7 +59,7 @@ def test_the_example_file_says_what_each_variable_means() -> None:
         ("OLLAMA_BASE_URL", "http://user:sec/ret@host", "percent-encode"),
         ("OLLAMA_BASE_URL", "http://host/?key=1", "without query"),
         ("OLLAMA_BASE_URL", f"http://{'h' * 400}", "at most 400 characters"),
-        ("OLLAMA_API_KEY", "two words", "without blanks"),
+        ("OLLAMA_API_KEY", "two words", "without spaces"),
         ("OLLAMA_API_KEY", "clé", "ASCII"),
         ("OLLAMA_BASE_URL", "http://host:99999", "write an address"),
         ("OLLAMA_BASE_URL", "file:///etc/passwd", "write an address"),

@@ -8,10 +8,10 @@ from pytest_django.fixtures import Settings
 
 from derive.admin.dashboard import health_checks
 from derive.admin.dashboard.health_checks import HealthChecks, check_ollama
-from derive.health import Part
+from derive.health import ReadinessCheck
 from tests.fake_ollama import FakeOllama
 
-WELL = Part("lake", ok=True)
+WELL = ReadinessCheck("lake", ok=True)
 
 
 class Clock:
@@ -24,7 +24,7 @@ class Clock:
 def test_a_look_is_kept_and_made_anew_when_it_is_old() -> None:
     clock, looks = Clock(), 0
 
-    def check() -> Sequence[Part]:
+    def check() -> Sequence[ReadinessCheck]:
         nonlocal looks
         looks += 1
         return (WELL,)
@@ -43,7 +43,7 @@ def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(health_checks, "PATIENCE_SECONDS", 0.001)
     go_on = threading.Event()
 
-    def check() -> Sequence[Part]:
+    def check() -> Sequence[ReadinessCheck]:
         assert go_on.wait(10)
         return (WELL,)
 
@@ -55,12 +55,12 @@ def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_check_that_breaks_is_reported_as_its_failure_and_the_others_are_made() -> None:
-    def check_moon() -> Sequence[Part]:
+    def check_moon() -> Sequence[ReadinessCheck]:
         raise ZeroDivisionError("password=canary")
 
     broken = HealthChecks((check_moon, lambda: (WELL,)))
     moon, lake = _settled(broken)
-    assert (moon.name, moon.ok, moon.reason) == ("moon", False, "ZeroDivisionError; the log says where")
+    assert (moon.name, moon.ok, moon.reason) == ("moon", False, "ZeroDivisionError; see the log")
     assert lake == WELL
 
 
@@ -79,7 +79,7 @@ def test_ollama_is_well_when_it_has_the_model_and_else_the_reason_is_reported(se
     assert "canary" not in part.reason
 
 
-def _settled(looked_at: HealthChecks) -> tuple[Part, ...]:
+def _settled(looked_at: HealthChecks) -> tuple[ReadinessCheck, ...]:
     """Return the parts once no look is under way."""
     looked_at.parts()
     thread = looked_at._looking

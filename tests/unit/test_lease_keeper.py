@@ -211,7 +211,7 @@ def test_a_change_of_why_nothing_is_claimed_is_reported_at_once_and_only_once(sc
     def change(why: str | None) -> Callable[[], None]:
         def act() -> None:
             scene.not_claiming_why = why
-            scene.keeper.tell_claiming()
+            scene.keeper.report_claiming()
 
         return act
 
@@ -223,7 +223,7 @@ def test_a_change_of_why_nothing_is_claimed_is_reported_at_once_and_only_once(sc
 def test_without_a_database_a_change_of_why_nothing_is_claimed_waits_for_the_next_heartbeat(scene: Scene) -> None:
     def change() -> None:
         scene.not_claiming_why = "Ollama is away"
-        scene.keeper.tell_claiming()
+        scene.keeper.report_claiming()
 
     scene.beat_error = AWAY
     scene.run(1, then={0.2: change})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from derive.contracts import Bounds
-from derive.demo.judging import Seen, judge
+from derive.demo.judging import SampleResult, judge
 from derive.demo.rules import find_facts
 from derive.demo.samples import JUDGEMENTS, Sample, SampleInvalid, load_samples, read_samples
 from derive.errors import ErrorKind
@@ -140,9 +140,9 @@ def test_a_sample_that_stands_there_twice_is_refused() -> None:
         read_samples(f"{line}\n\n{line}")
 
 
-def seen_as_expected(sample: Sample) -> Seen:
+def seen_as_expected(sample: Sample) -> SampleResult:
     expect = sample.expect
-    return Seen(
+    return SampleResult(
         state=expect.state,
         error_kind=expect.error_kind,
         runs=expect.runs,
@@ -175,7 +175,7 @@ def test_an_end_as_expected_passes_every_judgement(sample: Sample) -> None:
 )
 def test_another_end_fails_its_judgement_and_no_other(sample_id: str, name: str, changes: dict[str, Any]) -> None:
     sample = SAMPLES[sample_id]
-    seen = Seen(**{**vars(seen_as_expected(sample)), **changes})
+    seen = SampleResult(**{**vars(seen_as_expected(sample)), **changes})
     failed = [judgement for judgement in judge(sample, seen, real_model=False) if not judgement.passed]
     assert [judgement.name for judgement in failed] == [name]
     assert failed[0].why

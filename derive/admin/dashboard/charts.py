@@ -1,4 +1,4 @@
-"""The dashboard's charts: a column an hour, in the viewer's zone."""
+"""The dashboard's charts: one column per hour, in the viewer's time zone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -42,19 +42,19 @@ TIME_MARKS = (
 MAX_MODELS = 5
 _HOURS_OF_A_DAY_NAMED = 6
 LAST_TICK_PERCENT = 92
-"""Beyond it a word would stand over the chart's end."""
+"""Ends beyond this fraction of the chart leave no room for a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Jobs an hour by outcome, and how many of each there were."""
+    """Jobs per hour by outcome, and the total of each outcome."""
 
     chart: Chart
     totals: tuple[tuple[str, str, int], ...]
 
 
 class _Times(NamedTuple):
-    """What one hour's histogram tells: the milliseconds that half and that 95 of 100 did not exceed."""
+    """The p50 and p95 of one hour's histogram, in milliseconds."""
 
     half: float | None
     most: float | None
@@ -63,7 +63,7 @@ class _Times(NamedTuple):
     @staticmethod
     @lru_cache(maxsize=REMEMBERED)
     def of(buckets: tuple[tuple[int, int], ...]) -> "_Times":
-        """Return it of the buckets of an hour."""
+        """Compute them from the buckets of an hour."""
         if not buckets:
             return _Times(None, None, ("none",))
         amounts = dict(buckets)
@@ -81,7 +81,7 @@ def _outcomes_in_words(amounts: tuple[int, ...]) -> tuple[str, ...]:
 
 
 class Charts:
-    """Draws a snapshot's charts over the same hours."""
+    """Draws all charts of a snapshot over the same hours."""
 
     def __init__(self, snapshot: DashboardSnapshot) -> None:
         self._snapshot = snapshot
@@ -90,7 +90,7 @@ class Charts:
         self._hours = [snapshot.since + HOUR * place for place in range(count)]
 
     def outcomes(self) -> Outcomes:
-        """Return the bars of jobs that ended."""
+        """Return the stacked bars of jobs that ended."""
         ended: dict[datetime, list[int]] = defaultdict(lambda: [0] * len(OUTCOMES))
         for one in self._snapshot.hours:
             so_far = ended[one.hour_utc]
@@ -110,7 +110,7 @@ class Charts:
         return Outcomes(chart, tuple(zip(names, words, sums, strict=True)))
 
     def times(self, measure: str) -> Chart:
-        """Return the lines of the time that half the runs and that 95 of 100 did not exceed."""
+        """Return the p50 and p95 lines."""
         histograms = by_hour(self._snapshot.buckets, measure)
         of_hours = [histograms.get(hour, {}) for hour in self._hours]
         times = [_Times.of(tuple(buckets.items())) for buckets in of_hours]
@@ -135,7 +135,7 @@ class Charts:
         return self._chart(self._hits(one.in_words for one in times), scale.ticks(), lines=lines)
 
     def speeds(self) -> Chart:
-        """Return the lines of the tokens a second that each model made while it worked."""
+        """Return one line per model: tokens per second while it generated."""
         hours = [one for one in self._snapshot.hours if one.model_ms and one.hour_utc >= self._snapshot.since]
         tokens: Counter[str] = Counter()
         for one in hours:
@@ -174,7 +174,7 @@ class Charts:
         return Chart(len(self._hours), bars, hits, y_ticks, self._x_ticks, lines, is_empty)
 
     def _hits(self, tooltips: Iterable[tuple[str, ...]]) -> SafeString:
-        """Return what each hour says when pointed at."""
+        """Return the tooltip lines of each hour."""
         return SafeString(
             "".join(
                 hit(place, label, lines)
@@ -191,7 +191,7 @@ class Charts:
 
     @cached_property
     def _x_ticks(self) -> tuple[Tick, ...]:
-        """Name every sixth hour of a day, or the days of a week, where they begin in the viewer's zone."""
+        """Label every sixth hour of a day, or each day of a week, in the viewer's time zone."""
         is_day = len(self._hours) <= 24
         ticks = []
         zone = timezone.get_current_timezone()
@@ -232,7 +232,7 @@ def _number(value: int) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a number in three digits: 950, 1.2 k, 3.4 M."""
+    """Format a number with three digits: 950, 1.2 k, 3.4 M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g} {unit}"

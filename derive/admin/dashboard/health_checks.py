@@ -1,4 +1,4 @@
-"""Health for the dashboard: looked at on a thread of its own, so that a page never waits for what does not answer."""
+"""Health checks for the dashboard. They run on their own thread, so pages never wait for a dependency that hangs."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connections
 
 from derive.errors import ConfigurationError, HolocronError, RunError, places_of
-from derive.health import Part, check_all
+from derive.health import ReadinessCheck, check_all
 from derive.model_clients import open_client
 from derive.models import Interrogation
 from derive.schedules.health import scheduler_health
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 10.0
 PATIENCE_SECONDS = 0.1
-"""What the first page waits for the first look; after that the last one is shown while the next is under way."""
+"""How long the first page waits for the first check; later pages show the last result while the next check runs."""
 PROBE_SECONDS = 2.0
 
-Check = Callable[[], Sequence[Part]]
+Check = Callable[[], Sequence[ReadinessCheck]]
 
 
-def check_ollama() -> Sequence[Part]:
-    """Say whether the configured server answers and has the model; no address but the settings' is ever asked."""
+def check_ollama() -> Sequence[ReadinessCheck]:
+    """Check that the configured server answers and has the model. No other address is ever contacted."""
     try:
         asyncio.run(_probe())
     except (RunError, ConfigurationError) as error:
-        return (Part("ollama", ok=False, reason=str(error)),)
+        return (ReadinessCheck("ollama", ok=False, reason=str(error)),)
     except TimeoutError:
-        return (Part("ollama", ok=False, reason=f"did not answer within {PROBE_SECONDS:.0f} s"),)
-    return (Part("ollama", ok=True, reason=f"has {settings.OLLAMA.model}"),)
+        return (ReadinessCheck("ollama", ok=False, reason=f"did not answer within {PROBE_SECONDS:.0f} s"),)
+    return (ReadinessCheck("ollama", ok=True, reason=f"has {settings.OLLAMA.model}"),)
 
 
 async def _probe() -> None:
@@ -46,22 +46,22 @@ async def _probe() -> None:
         await client.aclose()
 
 
-def check_scheduler() -> Sequence[Part]:
-    """Say whether the schedules fare well."""
+def check_scheduler() -> Sequence[ReadinessCheck]:
+    """Check that the schedules run on time."""
     try:
         problems = scheduler_health().problems
     except HolocronError as error:
-        return (Part("scheduler", ok=False, reason=f"cannot be read ({type(error).__name__})"),)
-    return (Part("scheduler", ok=not problems, reason="; ".join(problems)),)
+        return (ReadinessCheck("scheduler", ok=False, reason=f"cannot be read ({type(error).__name__})"),)
+    return (ReadinessCheck("scheduler", ok=not problems, reason="; ".join(problems)),)
 
 
-def check_interrogations() -> Sequence[Part]:
-    """Name the definitions in use whose schema the model server refuses; nothing is said when there are none."""
+def check_interrogations() -> Sequence[ReadinessCheck]:
+    """Report the definitions in use whose schema the model server refuses; empty when there are none."""
     stored = Interrogation.objects.order_by("interrogation_key", "registered_utc")
     newest = {one.interrogation_key: one for one in stored.defer("prompt_template", "output_schema_json", "rubric")}
     refused = [one for one in newest.values() if one.refused_utc is not None]
     return tuple(
-        Part(
+        ReadinessCheck(
             "interrogations",
             ok=False,
             reason=f"no job of {one} is claimed since {one.refused_utc:%Y-%m-%d %H:%M} UTC: {one.refused_why}",
@@ -74,18 +74,18 @@ CHECKS: tuple[Check, ...] = (check_all, check_ollama, check_scheduler, check_int
 
 
 class HealthChecks:
-    """Keeps the last look at everything; one look at a time."""
+    """Keeps the last results and runs at most one check at a time."""
 
     def __init__(self, checks: Sequence[Check] = CHECKS, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._checks = checks
         self._clock = clock
         self._lock = threading.Lock()
         self._looking: threading.Thread | None = None
-        self._parts: tuple[Part, ...] = ()
+        self._parts: tuple[ReadinessCheck, ...] = ()
         self._until = float("-inf")
 
-    def parts(self) -> tuple[Part, ...]:
-        """Return the last look, and begin another when it is old; none yet: an empty tuple."""
+    def parts(self) -> tuple[ReadinessCheck, ...]:
+        """Return the last results, and start a new check when they are old; an empty tuple before the first one."""
         with self._lock:
             looking = self._looking
             if looking is None and self._clock() >= self._until:
@@ -99,18 +99,20 @@ class HealthChecks:
         try:
             self._parts = tuple(part for check in self._checks for part in _parts_of(check))
         finally:
-            # The thread ends; its connections end with it.
+            # The thread exits; close its connections.
             connections.close_all()
             with self._lock:
                 self._until = self._clock() + KEPT_SECONDS
                 self._looking = None
 
 
-def _parts_of(check: Check) -> Sequence[Part]:
+def _parts_of(check: Check) -> Sequence[ReadinessCheck]:
     try:
         return check()
     except Exception as error:  # noqa: BLE001 (a thread's edge: what a check did not foresee is told as its failure)
         log.error("health_check.failed", extra={"check": check.__name__, "error": places_of(error)})
         return (
-            Part(check.__name__.removeprefix("check_"), ok=False, reason=f"{type(error).__name__}; the log says where"),
+            ReadinessCheck(
+                check.__name__.removeprefix("check_"), ok=False, reason=f"{type(error).__name__}; see the log"
+            ),
         )

@@ -1,7 +1,7 @@
-"""The start page: how the queue stands, what the last hours were like, who works, and what is not well.
+"""The start page: the queue, the last hours, the workers and the health checks.
 
-The page brings the first numbers with it; ``dashboard.js`` asks ``parts`` for the same HTML again and exchanges what
-has changed. Numbers are read for all viewers together, and each is a bounded read (``derive.sql.queue_status``,
+The page is rendered with its first numbers; ``dashboard.js`` then polls ``parts`` for the same HTML and replaces what
+changed. All viewers share one reading of the numbers, and every query is bounded (``derive.sql.queue_status``,
 ``derive.sql.statistics``).
 """
 
@@ -26,7 +26,7 @@ from derive.admin.display.charts import path_of
 from derive.admin.lists.pages import show
 from derive.admin.records.workers import state_of
 from derive.admin.site import permissions
-from derive.health import Part
+from derive.health import ReadinessCheck
 from derive.sql.queue_status import COUNT_CAP
 from derive.sql.statistics import FailureGroup, HourOfModel
 from derive.states import JobStatus
@@ -34,7 +34,7 @@ from derive.states import JobStatus
 SPANS = {"24h": 1, "7d": 7}
 REFRESH_SECONDS = 5
 STATISTICS_LATE = timedelta(minutes=3)
-"""Workers and schedules count every minute at the least; a worker alone four times a minute."""
+"""Workers and schedules update the counts at least every minute; a worker alone four times a minute."""
 MAX_WORKERS_SHOWN = 12
 MAX_JOBS_SHOWN = 6
 MAX_RENDERED = 16
@@ -43,7 +43,7 @@ STATISTICS = {span: SharedStatistics(days) for span, days in SPANS.items()}
 HEALTH_CHECKS = HealthChecks()
 _rendered: dict[tuple[object, ...], str] = {}
 
-# What the sparkline of a state's tile counts: moves into it.
+# What the sparkline of a state's tile counts: jobs that entered the state.
 _INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
     JobStatus.NEW: ("queued", lambda hour: hour.enqueued),
     JobStatus.SCHEDULED: ("retried", lambda hour: hour.retried),
@@ -57,7 +57,7 @@ _INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A state: its jobs, what came into it in a day, against the day before, and its hours as a line."""
+    """A state: its jobs, how many entered it in a day compared with the day before, and a sparkline of its hours."""
 
     status: JobStatus
     address: str
@@ -71,7 +71,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits, for how long, and how long it takes to work off (``drain_seconds``: None when nothing moves)."""
+    """The ready jobs, the longest wait, and the time to clear them (``drain_seconds``; None while nothing is done)."""
 
     jobs: int
     is_capped: bool
@@ -82,7 +82,7 @@ class Backlog:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the dashboard; who may not see jobs is told so."""
+    """Show the dashboard, or an explanation to users who may not see jobs."""
     may_see = permissions.may(request, permissions.VIEW_JOBS)
     span = _span_of(request)
     return show(
@@ -98,7 +98,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def parts(request: HttpRequest) -> HttpResponse:
-    """Answer the dashboard's parts; 304 when they are what the browser has."""
+    """Return the dashboard's parts; 304 if the browser already has them."""
     permissions.demand(request, permissions.VIEW_JOBS)
     html = _parts(request, _span_of(request))
     tag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
@@ -116,7 +116,7 @@ def _span_of(request: HttpRequest) -> str:
 def _parts(request: HttpRequest, span: str) -> str:
     snapshot = STATISTICS[span].snapshot()
     may_see_workers = permissions.may(request, permissions.VIEW_WORKERS)
-    # The same numbers look the same to all who may see as much and live in the same zone.
+    # The numbers look the same to all users with the same permissions and time zone.
     key = (snapshot.read_at, span, may_see_workers, timezone.get_current_timezone_name(), HEALTH_CHECKS.parts())
     html = _rendered.get(key)
     if html is None:
@@ -196,7 +196,7 @@ def _amounts(group: FailureGroup) -> tuple[int, int, int]:
 
 
 def _failure_links(group: FailureGroup, span: str) -> tuple[str, str, str]:
-    """Return the lists of the runs that ended so (a job that succeeded after all tells no error), and of the jobs."""
+    """Return the lists of the failed runs (a job that later succeeded shows no error) and of the jobs."""
     jobs, runs = reverse("admin:derive_job_changelist"), reverse("admin:derive_run_changelist")
     common = {"interrogation": group.interrogation_key, "error_kind": group.error_kind}
     ended = {"ended": span}
@@ -227,15 +227,15 @@ def _workers(snapshot: DashboardSnapshot) -> dict[str, Any]:
     }
 
 
-def _statistics_health(snapshot: DashboardSnapshot) -> Part:
-    """Say whether the hours below are as fresh as they should be."""
+def _statistics_health(snapshot: DashboardSnapshot) -> ReadinessCheck:
+    """Check that the statistics are up to date."""
     through = snapshot.queue.counted_through_utc
     if through is None:
-        return Part("statistics", ok=False, reason="no statistics yet: start a worker or manage.py qcluster")
+        return ReadinessCheck("statistics", ok=False, reason="no statistics yet: start a worker or manage.py qcluster")
     if snapshot.read_at - through > STATISTICS_LATE:
-        return Part(
+        return ReadinessCheck(
             "statistics",
             ok=False,
             reason="statistics are behind: no worker or scheduler is counting, or a transaction is still open",
         )
-    return Part("statistics", ok=True)
+    return ReadinessCheck("statistics", ok=True)

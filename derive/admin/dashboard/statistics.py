@@ -1,4 +1,4 @@
-"""The dashboard's numbers of one moment, read by one thread at a time and shown to everybody for some seconds."""
+"""The dashboard's numbers, read by one thread at a time and shared by all viewers for some seconds."""
 
 import threading
 import time
@@ -17,24 +17,24 @@ from derive.states import JobStatus
 
 KEPT_SECONDS = 4.0
 CAPPED_KEPT_SECONDS = 60.0
-"""A state with more jobs than are counted does not soon have fewer."""
+"""A state whose count is capped is unlikely to fall below the cap soon."""
 HISTORY_KEPT_SECONDS = 1_800.0
-"""At most an hour: until then what was the running hour is still among those read each time."""
+"""At most an hour, so that the hour that was current is still among those read each time."""
 CATCHING_UP_KEPT_SECONDS = 15.0
 FAILURES_KEPT_SECONDS = 15.0
 RECENT = timedelta(hours=1)
-"""Whole hours before the running one that are read each time: late events are counted into them."""
+"""Past hours that are read each time, because late events are still added to them."""
 OLDEST_LOOKED_AT = 200
-"""Ready jobs, the earliest queued first, among which the one that waits longest is looked for."""
+"""How many of the earliest-queued ready jobs are searched for the one that waited longest."""
 MAX_WORKERS = 200
 MAX_RUNNING = 300
 
-Kept = TypeVar("Kept")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class DashboardSnapshot:
-    """Everything the dashboard shows, but for health. ``since`` is the first hour of the history."""
+    """Everything on the dashboard except health. ``since`` is the first hour of the history."""
 
     read_at: datetime
     since: datetime
@@ -48,19 +48,19 @@ class DashboardSnapshot:
     running: tuple[Any, ...]
 
 
-class _Keep(Generic[Kept]):
-    """A value and until when it is good."""
+class _CachedValue(Generic[Value]):
+    """A cached value with its expiry time."""
 
     def __init__(self) -> None:
-        self._value: Kept | None = None
+        self._value: Value | None = None
         self._until = float("-inf")
 
     def is_good(self, now: float) -> bool:
-        """Whether the value need not be read anew."""
+        """Whether the value is still fresh."""
         return self._value is not None and now < self._until
 
-    def get(self, now: float, kept_seconds: float, read: Callable[[], Kept]) -> Kept:
-        """Return the value, read anew when it is too old."""
+    def get(self, now: float, kept_seconds: float, read: Callable[[], Value]) -> Value:
+        """Return the cached value, reading it again if it is too old."""
         if self._value is None or now >= self._until:
             self._value = read()
             self._until = now + kept_seconds
@@ -68,7 +68,7 @@ class _Keep(Generic[Kept]):
 
 
 class SharedStatistics:
-    """Reads snapshots of the last ``days``; while one thread reads, others show the last one."""
+    """Reads snapshots of the last ``days``. While one thread reads, others get the last snapshot."""
 
     def __init__(self, days: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._days = days
@@ -76,12 +76,12 @@ class SharedStatistics:
         self._lock = threading.Lock()
         self._snapshot: DashboardSnapshot | None = None
         self._until = float("-inf")
-        self._history: _Keep[tuple[list[HourOfModel], list[Bucket]]] = _Keep()
-        self._failures: _Keep[list[FailureGroup]] = _Keep()
+        self._history: _CachedValue[tuple[list[HourOfModel], list[Bucket]]] = _CachedValue()
+        self._failures: _CachedValue[list[FailureGroup]] = _CachedValue()
         self._capped_until: dict[JobStatus, float] = {}
 
     def snapshot(self) -> DashboardSnapshot:
-        """Return the numbers, at most KEPT_SECONDS old unless they are just being read. Raises QueueError."""
+        """Return the numbers, at most KEPT_SECONDS old unless another thread is reading. Raises QueueError."""
         known = self._snapshot
         if known is not None and self._clock() < self._until:
             return known
@@ -99,7 +99,7 @@ class SharedStatistics:
     def _read(self) -> DashboardSnapshot:
         now = timezone.now()
         hour = now.replace(minute=0, second=0, microsecond=0)
-        # Twice the span: trends compare it with the one before. For a week the one before would be too much to read.
+        # Twice the span, because trends compare it with the span before. For a week that would be too much to read.
         since = hour - timedelta(hours=24 * self._days - 1)
         queue = self._queue_status(now)
         hours, buckets = self._hours(since if self._days > 1 else since - timedelta(days=1), hour, queue)
@@ -118,7 +118,7 @@ class SharedStatistics:
         )
 
     def _queue_status(self, now: datetime) -> QueueStatus:
-        """Read the states' counts, but for those known to be capped a moment ago."""
+        """Count the jobs of each state, except states recently known to be capped."""
         clock = self._clock()
         asked = [state for state in JobStatus if self._capped_until.get(state, clock) <= clock]
         queue = read_queue_status(asked, now=now)
@@ -133,7 +133,7 @@ class SharedStatistics:
     def _hours(
         self, since: datetime, hour: datetime, queue: QueueStatus
     ) -> tuple[tuple[HourOfModel, ...], tuple[Bucket, ...]]:
-        """Return the history with its last hours read anew: those that are over hardly change."""
+        """Return the history, reading only its last hours again: earlier ones hardly change."""
         recent = hour - RECENT
         through = queue.counted_through_utc
         is_catching_up = through is None or through < recent
@@ -150,9 +150,9 @@ class SharedStatistics:
 
 
 def _oldest_ready() -> Any:
-    """Return the job that is ready for longest, of those queued first."""
-    # Numbers first, which ix_job_status alone gives: asked for whole rows, PostgreSQL walks the table from the start
-    # where the ready jobs are the youngest (1.3 s instead of some milliseconds, of a million jobs).
+    """Return the job that has been ready longest, among those queued first."""
+    # Select job numbers first, which ix_job_status serves alone. Asked for whole rows, PostgreSQL scans the table from
+    # the start when the ready jobs are the newest (1.3 s instead of a few milliseconds with a million jobs).
     ready = Job.objects.filter(status=JobStatus.NEW).order_by("job_seq").values("job_seq")[:OLDEST_LOOKED_AT]
     first = Job.objects.filter(job_seq__in=ready).order_by("available_utc", "job_seq")
     return first.only("job_id", "available_utc", "entity_id", "interrogation_key").first()
@@ -160,12 +160,12 @@ def _oldest_ready() -> Any:
 
 def _running() -> tuple[Any, ...]:
     running = Job.objects.filter(status=JobStatus.RUNNING).order_by("-job_seq")
-    # Rows, no models: hundreds of them at each reading, of which some are shown.
+    # Plain rows instead of models: each reading has hundreds, of which few are shown.
     return tuple(running.values_list("job_id", "locked_by", "locked_utc", "entity_id", named=True)[:MAX_RUNNING])
 
 
 def by_hour(buckets: tuple[Bucket, ...], measure: str) -> dict[datetime, dict[int, int]]:
-    """Return each hour's histogram of one measure."""
+    """Group one measure's buckets into a histogram per hour."""
     found: dict[datetime, dict[int, int]] = defaultdict(dict)
     for bucket in buckets:
         if bucket.measure == measure:

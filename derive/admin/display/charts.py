@@ -1,7 +1,7 @@
-"""Charts for templates: places in percent, so that bars stretch with the page and words do not.
+"""Charts for templates, positioned in percent so that bars stretch with the page and text does not.
 
-What there is of each column, its bar and what it says when pointed at, is drawn here: a week of four charts is
-thousands of elements, and a template takes ten times as long for each.
+The bar and tooltip of each column are rendered here: four charts of a week have thousands of elements, which take a
+template ten times as long.
 """
 
 import math
@@ -14,22 +14,22 @@ from typing import NamedTuple
 from django.utils.safestring import SafeString
 
 REMEMBERED = 4_000
-"""Columns that are drawn once: hours that are over look the same at each refresh, and a week has hundreds."""
+"""How many columns to cache: past hours look the same at each refresh, and a week has hundreds."""
 HEIGHT = 100.0
-"""Of a chart's inner coordinates; a column is 1 wide."""
+"""Height of a chart in its own coordinates; a column is 1 wide."""
 _NICE = (1, 2, 2.5, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A word on an axis, at a place in percent from its beginning."""
+    """A label on an axis, positioned in percent from the start."""
 
     percent: float
     label: str
 
 
-class Piece(NamedTuple):
-    """One part of a stacked bar."""
+class BarSegment(NamedTuple):
+    """One segment of a stacked bar."""
 
     name: str
     y: float
@@ -38,7 +38,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """One series: a path through its points, broken where there is none, dots, and its word in the legend."""
+    """One series: a path with gaps where data is missing, dots for isolated points, and its legend label."""
 
     name: str
     css: str
@@ -48,13 +48,13 @@ class ChartLine:
 
     @classmethod
     def through(cls, values: Sequence[float | None], *, name: str, css: str, total: str) -> "ChartLine":
-        """Return the line through heights in percent, one a column."""
+        """Return the line through heights in percent, one per column."""
         return cls(name, css, path_of(values), dots_of(values), total)
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart ready to be drawn, ``width`` columns wide: ``lines`` over ``bars``, under what is pointed at."""
+    """A chart ready to render, ``width`` columns wide: ``bars``, then ``lines``, then hover areas on top."""
 
     width: int
     bars: SafeString
@@ -66,12 +66,12 @@ class Chart:
 
     @classmethod
     def empty(cls) -> "Chart":
-        """Return the chart of nothing, which is not drawn."""
+        """Return an empty chart, which is not drawn."""
         return cls(0, SafeString(), SafeString(), (), (), is_empty=True)
 
 
 def nice_maximum(value: float) -> float:
-    """Return a round number that is not less: 1, 2, 2.5 or 5 times a power of ten."""
+    """Return the next round number that is not smaller: 1, 2, 2.5 or 5 times a power of ten."""
     if value <= 1:
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))
@@ -79,20 +79,20 @@ def nice_maximum(value: float) -> float:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def stack(amounts: tuple[tuple[str, int], ...], maximum: float) -> tuple[Piece, ...]:
-    """Return the pieces of one bar, the first at the bottom."""
+def stack(amounts: tuple[tuple[str, int], ...], maximum: float) -> tuple[BarSegment, ...]:
+    """Return the segments of one bar, bottom first."""
     pieces, passed = [], 0
     for name, amount in amounts:
         if amount:
             height = HEIGHT * amount / maximum
-            pieces.append(Piece(name, round(HEIGHT - HEIGHT * passed / maximum - height, 2), round(height, 2)))
+            pieces.append(BarSegment(name, round(HEIGHT - HEIGHT * passed / maximum - height, 2), round(height, 2)))
         passed += amount
     return tuple(pieces)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def bar(place: int, pieces: tuple[Piece, ...]) -> SafeString:
-    """Return the drawing of a column's bar. Names of pieces are the charts' own, no stranger's."""
+def bar(place: int, pieces: tuple[BarSegment, ...]) -> SafeString:
+    """Render one column's bar. Segment names are our own constants, never untrusted text."""
     return SafeString(
         "".join(
             f'<rect class="hc-fill-{name}" x="{place}.1" width=".8" y="{y}" height="{height}" />'
@@ -103,7 +103,7 @@ def bar(place: int, pieces: tuple[Piece, ...]) -> SafeString:
 
 @lru_cache(maxsize=REMEMBERED)
 def hit(place: int, label: str, lines: tuple[str, ...]) -> SafeString:
-    """Return what of a column is pointed at: any text, one line each."""
+    """Render one column's hover area with any text, one line each."""
     text = escape("\n".join(lines)).replace("\n", "&#10;")
     return SafeString(
         f'<rect class="hc-hit" x="{place}" width="1" height="100" data-label="{escape(label)}" data-lines="{text}" />'
@@ -111,12 +111,12 @@ def hit(place: int, label: str, lines: tuple[str, ...]) -> SafeString:
 
 
 def ticks_to(maximum: float, label: Callable[[float], str]) -> tuple[Tick, ...]:
-    """Return the ends and the middle of an axis that begins at 0."""
+    """Return the ends and the middle of an axis that starts at 0."""
     return tuple(Tick(100 * part, label(maximum * part)) for part in (0.0, 0.5, 1.0))
 
 
 def path_of(values: Sequence[float | None]) -> str:
-    """Return an SVG path through heights in percent, one a column, at the columns' middles."""
+    """Return an SVG path through heights in percent, one per column, at the columns' centres."""
     steps: list[str] = []
     is_open = False
     for place, value in enumerate(values):
@@ -127,7 +127,7 @@ def path_of(values: Sequence[float | None]) -> str:
 
 
 def dots_of(values: Sequence[float | None]) -> str:
-    """Return an SVG path of the points that no line goes through: lines of no length, which round ends make dots."""
+    """Return an SVG path of isolated points: zero-length lines, which round line caps draw as dots."""
     around = [None, *values, None]
     return "".join(
         f"M{place + 0.5:g} {HEIGHT - value:.2f}h0"
@@ -138,23 +138,23 @@ def dots_of(values: Sequence[float | None]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogScale:
-    """A logarithmic axis over these marks (values with their words), the lowest and the highest its ends."""
+    """A logarithmic axis over these marks (value and label); the lowest and highest are its ends."""
 
     marks: tuple[tuple[float, str], ...]
 
     @classmethod
     def around(cls, values: Sequence[float], marks: Sequence[tuple[float, str]]) -> "LogScale":
-        """Return the axis that holds all the values with as few of the marks as can be, at least two."""
+        """Return the smallest axis, of at least two marks, that holds all values."""
         lowest = max((at for at, (mark, _word) in enumerate(marks[:-1]) if mark <= min(values)), default=0)
         highest = next((at for at, (mark, _word) in enumerate(marks) if mark >= max(values)), len(marks) - 1)
         return cls(tuple(marks[lowest : max(highest, lowest + 1) + 1]))
 
     def percent(self, value: float) -> float:
-        """Return the place of a value, kept within the axis."""
+        """Return the position of a value, clamped to the axis."""
         low, high = self.marks[0][0], self.marks[-1][0]
         bounded = min(max(value, low), high)
         return min(100.0, 100 * math.log(bounded / low) / math.log(high / low))
 
     def ticks(self) -> tuple[Tick, ...]:
-        """Return the marks with their places."""
+        """Return the marks with their positions."""
         return tuple(Tick(round(self.percent(mark), 2), word) for mark, word in self.marks)

@@ -1,4 +1,4 @@
-"""Percentiles out of histograms with fixed buckets."""
+"""Percentiles of histograms with fixed buckets."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -6,13 +6,16 @@ from itertools import pairwise
 from derive.sql.totals import BOUNDS_MS, ENDLESS_MS
 
 LONGEST_MS = BOUNDS_MS[-1]
-"""What is longer is in one bucket without an end: no more is known of it."""
+"""Everything longer falls into one open-ended bucket, so no more is known of it."""
 
 _BELOW = {upper: lower for lower, upper in pairwise((0, *BOUNDS_MS, ENDLESS_MS))}
 
 
 def percentile(buckets: Mapping[int, int], share: float) -> float | None:
-    """Return the milliseconds that a share (0 to 1) did not exceed, evenly spread within its bucket; None: no rows."""
+    """Return the milliseconds that a share (0 to 1) of the values did not exceed, interpolated within its bucket.
+
+    Returns None if there are no values.
+    """
     total = sum(buckets.values())
     if not total:
         return None

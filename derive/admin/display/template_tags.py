@@ -1,4 +1,4 @@
-"""What the templates say texts, times and states with; built in, since every page needs it."""
+"""Template filters and tags for texts, times and states; registered as built-ins, since every page needs them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,20 +20,20 @@ from derive.fact_report.shown import REVIEWS, VERDICTS
 register = template.Library()
 
 _MISSING = (None, "")
-"""What a template hands a filter where there is no figure, and where there is no row to take one from."""
+"""What a template passes to a filter when a value or its row is missing."""
 
 register.filter("moment", units.moment)
 
 
 @register.filter
 def plain(value: object) -> str:
-    """Return a stranger's short text on one line, with nothing in it that hides or reorders; none: a dash."""
+    """Return untrusted short text on one line, without characters that hide or reorder text; a dash if empty."""
     return cell(str(value), 4 * CELL_CHARACTERS) if value not in {None, ""} else "–"
 
 
 @register.filter
 def age(value: datetime | None) -> SafeString:
-    """Return how long ago a moment was."""
+    """Return how long ago a time was."""
     return units.age(value, timezone.now())
 
 
@@ -44,7 +44,7 @@ register.filter("fact_address", fact_address)
 
 @register.inclusion_tag("admin/parts/when.html")
 def when(*, name: str, label: str, value: str | None, typed_in: str = "", required: bool = False) -> dict[str, Any]:
-    """Return a field for a time in the viewer's zone, or in the one it was typed in before."""
+    """Return an input for a time in the viewer's time zone, or in the one it was typed in before."""
     now = timezone.localtime(None, ZoneInfo(typed_in) if typed_in else None)
     return {
         "name": name,
@@ -53,7 +53,7 @@ def when(*, name: str, label: str, value: str | None, typed_in: str = "", requir
         "required": required,
         "field": timezones.FIELD,
         "zone": typed_in or timezone.get_current_timezone_name(),
-        # Without their zones: the template would turn them all into the viewer's.
+        # Naive, or the template would convert them all to the viewer's zone.
         "local": now.replace(tzinfo=None),
         "utc": now.astimezone(UTC).replace(tzinfo=None),
     }
@@ -61,49 +61,49 @@ def when(*, name: str, label: str, value: str | None, typed_in: str = "", requir
 
 @register.filter
 def from_top(percent: float) -> str:
-    """Return a chart's height as SVG counts it, from the top."""
+    """Convert a chart's height to SVG's coordinate, which counts from the top."""
     return f"{100 - percent:g}"
 
 
 @register.filter
 def unsigned(value: int) -> str:
-    """Return a number's size; its direction is told by a sign beside it."""
+    """Return a number without its sign, which an arrow beside it shows."""
     return number(abs(value))
 
 
 @register.filter
 def rate(value: float) -> str:
-    """Return how often something happens in as many digits as say something."""
+    """Return a rate with as many digits as are significant."""
     return f"{value:.2g}" if 0 < value < 10 else number(round(value))
 
 
 @register.filter
 def span(seconds: float | None) -> str:
-    """Return seconds as people read them; nothing for nothing."""
+    """Format seconds for people; empty for None."""
     return "–" if seconds is None else units.duration(seconds)
 
 
 @register.filter
 def milliseconds(value: Any) -> str:
-    """Return milliseconds as people read them."""
+    """Format milliseconds for people."""
     return "–" if value in _MISSING else units.duration(value / 1000)
 
 
 @register.filter
 def bytes_of(value: Any) -> str:
-    """Return a size as people read it."""
+    """Format a size for people."""
     return "–" if value in _MISSING else units.size(value)
 
 
 @register.filter
 def number(value: Any) -> str:
-    """Return a whole number with thin spaces between thousands."""
+    """Format a whole number with thin spaces between thousands."""
     return "–" if value in _MISSING else f"{value:,}".replace(",", "\u202f")
 
 
 @register.filter
 def state(value: str | None) -> SafeString:
-    """Return a state as a badge: its word, and a colour that repeats it."""
+    """Return a state as a badge: its name, and a colour that repeats it."""
     if not value:
         return format_html("{}", "–")
     return format_html('<span class="hc-state hc-state-{}">{}</span>', str(value).lower(), value)
@@ -111,19 +111,19 @@ def state(value: str | None) -> SafeString:
 
 @register.filter
 def verdict(value: str) -> SafeString:
-    """Return a verdict as a badge: its words, and a colour that repeats them."""
+    """Return a verdict as a badge: its name, and a colour that repeats it."""
     return format_html('<b class="fact-verdict is-{}">{}</b>', value.lower(), VERDICTS.get(value, value))
 
 
 @register.filter
 def review(value: str) -> str:
-    """Return the state of a review in words; empty: nobody has to look."""
+    """Return the label of a review status; empty if no review is needed."""
     return REVIEWS.get(value, "")
 
 
 @register.filter
 def entity_link(row: Any) -> SafeString:
-    """Return a link from a row that names an entity to what is known about it; none: a dash."""
+    """Return a link from a row that names an entity to the entity's facts; a dash if it names none."""
     if not row.entity_id:
         return format_html("{}", "–")
     return format_html(
@@ -135,15 +135,15 @@ def entity_link(row: Any) -> SafeString:
 
 @register.filter
 def key_address(row: Any, key: str | None) -> str:
-    """Return the address of what is known about one key of a row's entity."""
+    """Return the URL of the facts for one key of a row's entity."""
     return entity_address(row.entity_id, row.entity_type, key)
 
 
 @register.filter
 def short(value: object) -> str:
-    """Return both ends of an id; the whole stands in the link and title beside it.
+    """Return the start and end of an id; the full id is in the link and title.
 
-    One end would not do: the jobs of one import begin alike and count at their end, as those of the next do.
+    One end is not enough: the ids of one import share their start and count up at their end, as do those of the next.
     """
     text = str(value or "")
     return f"{text[:3]}…{text[-6:]}" if len(text) > 12 else text or "–"
@@ -151,7 +151,7 @@ def short(value: object) -> str:
 
 @register.filter
 def job_link(job_id: object) -> SafeString:
-    """Return a link to a job that shows the ends of its id, with the whole on hover."""
+    """Return a link to a job that shows its shortened id, and the full one on hover."""
     return _link("derive_job", job_id)
 
 

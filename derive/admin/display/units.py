@@ -1,4 +1,4 @@
-"""Times, time spans and sizes as people read them; times in the viewer's zone, with the UTC on hover."""
+"""Times, durations and sizes for people; times in the viewer's time zone, with UTC on hover."""
 
 from datetime import UTC, datetime
 
@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in the two units that matter: ``0.24 s``, ``12 s``, ``4 min 10 s``, ``3 d 4 h``."""
+    """Format a duration in its two most significant units: ``0.24 s``, ``12 s``, ``4 min 10 s``, ``3 d 4 h``."""
     if seconds < 0:
         return f"in {duration(-seconds)}"
     if seconds < 10:
@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
 
 
 def size(byte_count: int) -> str:
-    """Return a size in bytes, KiB, MiB or GiB."""
+    """Format a size in bytes, KiB, MiB or GiB."""
     amount = float(byte_count)
     for unit in ("B", "KiB", "MiB"):
         if amount < 1024:
@@ -32,7 +32,7 @@ def size(byte_count: int) -> str:
 
 
 def moment(value: datetime | None, empty: str = "–") -> SafeString:
-    """Return a moment in the viewer's zone, with the UTC on hover."""
+    """Return a time in the viewer's time zone, with UTC on hover."""
     if value is None:
         return escape(empty)
     utc = value.astimezone(UTC)
@@ -45,7 +45,7 @@ def moment(value: datetime | None, empty: str = "–") -> SafeString:
 
 
 def ago(value: datetime | None) -> SafeString:
-    """Return a moment for ``dashboard.js`` to tell how long ago it was; the text does not change with the second."""
+    """Return a time whose age ``dashboard.js`` displays; the HTML itself does not change every second."""
     if value is None:
         return escape("–")
     utc = value.astimezone(UTC)
@@ -58,7 +58,7 @@ def ago(value: datetime | None) -> SafeString:
 
 
 def age(value: datetime | None, now: datetime) -> SafeString:
-    """Return how long ago a moment was, with the moment itself on hover."""
+    """Return how long ago a time was, with the time itself on hover."""
     if value is None:
         return escape("–")
     utc = value.astimezone(UTC)

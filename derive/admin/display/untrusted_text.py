@@ -1,6 +1,6 @@
-"""Untrusted text on the admin's pages: ``derive.visible_text``, and a block of it.
+"""Untrusted text on admin pages: ``derive.visible_text`` as a block.
 
-Escaping is the templates' work (or ``format_html``'s); nothing here marks a text as safe that came from outside.
+Templates and ``format_html`` escape it; nothing here marks outside text as safe.
 """
 
 from django.utils.html import format_html
@@ -12,7 +12,7 @@ __all__ = ["CELL_CHARACTERS", "block", "cell", "pretty", "visible"]
 
 
 def block(text: str | None, limit: int = PAGE_CHARACTERS) -> SafeString:
-    """Return a text, pretty if it is JSON, as an escaped block of a page."""
+    """Return text, pretty-printed if it is JSON, as an escaped block."""
     if not text:
         return format_html("{}", "–")
     return format_html('<pre class="holocron-text" dir="ltr">{}</pre>', pretty(text, limit))

@@ -1,4 +1,4 @@
-"""Facts: the list across jobs, and what is known about one entity."""
+"""Facts: the list across all jobs, and the page of one entity."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from derive.models import Fact
 
 @admin.register(Fact)
 class FactAdmin(KeysetAdmin):
-    """The facts, those stored last first, paged by key."""
+    """All facts, newest first, paged by key."""
 
     filters = FactFilter
     columns = (
@@ -40,7 +40,7 @@ class FactAdmin(KeysetAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Lead to the fact among the others of its answer, on the page of its job."""
+        """Redirect to the fact within its answer, on its job's page."""
         permissions.demand(request, permissions.VIEW_FACTS)
         guid = as_guid(object_id)
         fact = None if guid is None else Fact.objects.filter(fact_id=guid).first()
@@ -49,7 +49,7 @@ class FactAdmin(KeysetAdmin):
         return HttpResponseRedirect(fact_address(fact))
 
     def entity(self, request: HttpRequest) -> HttpResponse:
-        """Show what is known about one entity; what newer runs have superseded only if asked for."""
+        """Show the facts of one entity; superseded runs only on request."""
         permissions.demand(request, permissions.VIEW_FACTS)
         query = request.GET.copy()
         has_superseded = query.get("superseded") == "yes"
@@ -66,5 +66,5 @@ class FactAdmin(KeysetAdmin):
                 "every_key": without(query, "key"),
                 "paging": paging_of(request.GET, page),
             }
-        title = f"What is known about {entity}" if entity else "What is known about an entity"
+        title = f"Facts about {entity}" if entity else "Facts about an entity"
         return show(request, "admin/facts/entity.html", title=title, **context)

@@ -1,4 +1,4 @@
-"""What is known about one entity: its facts by key and value, each with the runs that say so."""
+"""The facts of one entity, grouped by key and value, each with the runs that support it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from derive.fact_report.stored import StoredFact
 from derive.models import Run
 
 MAX_FACTS = 200
-"""On a page; older facts are a page further."""
+"""Facts per page."""
 _RUN_COLUMNS = ("run_id", "model_name", "model_tag", "interrogation_version", "completed_utc")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A fact, and the run that says so (None: purged meanwhile)."""
+    """A fact and its run (None if it was purged meanwhile)."""
 
     fact: ShownFact
     run: Run | None
@@ -23,20 +23,20 @@ class Statement:
 
 @dataclass(frozen=True)
 class KnownValue:
-    """A value of a key, with everything that says so, newest first."""
+    """A value of a key with all facts that state it, newest first."""
 
     text: str
     statements: tuple[Statement, ...]
 
     @property
     def is_admitted(self) -> bool:
-        """Whether something that says so is admitted."""
+        """Whether any fact that states it is admitted."""
         return any(one.fact.stored.admitted for one in self.statements)
 
 
 @dataclass(frozen=True)
 class KnownKey:
-    """A key and its values, those admitted first."""
+    """A key and its values, admitted ones first."""
 
     name: str
     entity_type: str
@@ -44,16 +44,16 @@ class KnownKey:
 
     @property
     def is_in_conflict(self) -> bool:
-        """Whether facts contradict each other and nobody has decided."""
+        """Whether its facts contradict each other without a decision."""
         return any(one.fact.stored.in_conflict for value in self.values for one in value.statements)
 
 
 def known_of(facts: Sequence[StoredFact]) -> list[KnownKey]:
-    """Return facts, given newest first, by key and value; keys in the order of the alphabet."""
+    """Group facts, given newest first, by key and value; keys in alphabetical order."""
     runs = {
         run.run_id: run for run in Run.objects.filter(run_id__in={fact.run_id for fact in facts}).only(*_RUN_COLUMNS)
     }
-    # Their evidence is not read: a page would open hundreds of files. Each quote leads to its mark.
+    # Evidence is not read, since a page would open hundreds of files. Each quote links to its mark.
     shown = show_facts(facts, {}).facts
     statements = [Statement(fact, runs.get(fact.stored.run_id)) for fact in shown]
     keys: dict[tuple[str, str], list[Statement]] = {}
@@ -66,7 +66,7 @@ def known_of(facts: Sequence[StoredFact]) -> list[KnownKey]:
 
 
 def _values(statements: Iterable[Statement]) -> tuple[KnownValue, ...]:
-    """Return values that are the same as one, however each is written."""
+    """Group values that are equal however they are written."""
     values: dict[str, list[Statement]] = {}
     for one in statements:
         values.setdefault(one.fact.stored.value_key or one.fact.stored.value or "", []).append(one)

@@ -1,7 +1,6 @@
-"""What the list of facts may be filtered by, and the walk that finds those rows.
+"""The filters of the list of facts, and the query that finds the matching rows.
 
-One filter is served by an index, the one that finds the fewest rows; the others are judged row by row, within the
-walk's bound.
+An index serves one filter, the most selective one; the others are checked row by row, within a bound.
 """
 
 from collections.abc import Iterator
@@ -23,24 +22,24 @@ _OF_THE_FACT = {
     "verdict": "verdict",
 }
 _SERVED = ("entity", "key", "conflict", "review", "interrogation", "verdict")
-"""Filters that an index serves in the order of numbers, the one that finds the fewest rows first."""
+"""Filters that an index serves in the order of fact numbers, most selective first."""
 _UNSERVED = {"conflict": "no", "review": "NONE"}
-"""Their values that no index serves: most facts have them."""
+"""Their values that no index serves, because most facts have them."""
 _OF_THE_RUN = {"version": "interrogation_version", "model": "model_name"}
 
 
 class FactFilter(ListFilter):
-    """The filters of the facts."""
+    """The filters of the list of facts."""
 
     rows_of, sequence = Fact, "fact_seq"
     more = frozenset(("entity_type", "interrogation", "version", "model", "current"))
 
-    q = GuidFilter("Search", placeholder="the whole of a run, job, fact or conflict id", is_wide=True)
+    q = GuidFilter("Search", placeholder="a complete run, job, fact or conflict id", is_wide=True)
     entity = TextFilter("Entity id", max_length=400)
     key = TextFilter("Key")
     verdict = ChoiceFilter("Verdict", VERDICTS.items())
     review = ChoiceFilter("Review", [("NONE", "Not needed"), *REVIEWS.items()])
-    conflict = ChoiceFilter("Conflict", [("yes", "in conflict"), ("no", "in none")])
+    conflict = ChoiceFilter("Conflict", [("yes", "in conflict"), ("no", "not in conflict")])
     entity_type = TextFilter("Entity type")
     interrogation = TextFilter("Interrogation", suggest="interrogations")
     version = TextFilter("Version", max_length=40)
@@ -61,12 +60,12 @@ class FactFilter(ListFilter):
             return Condition("conflict_id IS NOT NULL")
         column, value = _OF_THE_FACT[name], self.values[name]
         if name == "review":
-            # A literal, one of our own: a parameter never matches a filtered index on SQL Server.
+            # A literal, one of our own constants: SQL Server cannot match a parameter to a filtered index.
             return Condition(f"{column} = '{value}'")
         return equals(column, value)
 
     def _judged(self, served: str) -> Iterator[Condition]:
-        """Yield the conditions on a row that its range does not hold by itself."""
+        """Yield the conditions that the index range does not already guarantee."""
         for name, column in _OF_THE_FACT.items():
             if self.values[name] and name != served:
                 yield equals(f"t.{column}", self.values[name])

@@ -1,4 +1,4 @@
-"""Jobs: the list, and the page of one."""
+"""Jobs: the list and the detail page."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ ERROR_CHARACTERS = 300
 
 @admin.register(Job)
 class JobAdmin(KeysetAdmin):
-    """The queue, newest first, paged by key."""
+    """All jobs, newest first, paged by key."""
 
     filters = JobFilter
     columns = (
@@ -61,7 +61,7 @@ class JobAdmin(KeysetAdmin):
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Show the newest jobs that match, or lead to the one whose id alone was searched for."""
+        """Show the newest matching jobs, or redirect to the job whose id was the only search term."""
         permissions.demand(request, permissions.VIEW_JOBS)
         wanted = as_guid(request.GET.get("q", "").strip())
         if wanted and len(JobFilter(request.GET).active()) == 1 and Job.objects.filter(job_id=wanted).exists():

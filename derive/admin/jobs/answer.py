@@ -1,4 +1,4 @@
-"""An answer beside its evidence: the facts that are stored, or else what the answer cites."""
+"""An answer beside its evidence: its stored facts, or the citations in the answer if none are stored."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from derive.fact_report.stored import evidence_of
 from derive.models import Fact
 
 MAX_FACTS = 200
-"""On a page; an answer may have thousands, and each is marked in the evidence."""
+"""Facts per page: an answer may have thousands, and each is marked in the evidence."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Some facts of a run beside the evidence, from the place ``first`` of ``count`` on; ``tally``: of all of them.
+    """One page of a run's facts beside the evidence: from index ``first`` of ``count``; ``tally`` covers all of them.
 
-    ``count`` is None when no fact is stored: nothing has judged what is shown.
+    ``count`` is None if no facts are stored, so nothing shown has been judged.
     """
 
     marked: MarkedFacts
@@ -31,22 +31,22 @@ class Answer:
 
     @property
     def last(self) -> int:
-        """The place after the last fact that is shown."""
+        """The index after the last fact shown."""
         return self.first + len(self.marked.facts)
 
     @property
     def earlier(self) -> int | None:
-        """Where the page before begins; None: there is none."""
+        """Where the previous page starts; None if there is none."""
         return max(0, self.first - MAX_FACTS) if self.first else None
 
     @property
     def later(self) -> int | None:
-        """Where the page after begins; None: there is none."""
+        """Where the next page starts; None if there is none."""
         return self.last if self.last < (self.count or 0) else None
 
 
 def answer_of(run_id: UUID, parsed: Any, bundle: Any, *, wanted: int = 0) -> Answer:
-    """Return the page of facts that the wanted one is on; ``parsed`` and ``bundle`` are JSON, whatever they hold."""
+    """Return the page of facts that contains the requested one. ``parsed`` and ``bundle`` are untrusted JSON."""
     evidence = evidence_of(bundle).items
     tally = _tally(run_id)
     if not tally:
@@ -63,7 +63,7 @@ def answer_of(run_id: UUID, parsed: Any, bundle: Any, *, wanted: int = 0) -> Ans
 
 
 def _tally(run_id: UUID) -> Counter[str]:
-    """Return how many facts of a run have each verdict and each state of review."""
+    """Count a run's facts by verdict and by review status."""
     grouped = Fact.objects.filter(run_id=run_id).values_list("verdict", "review_status").annotate(Count("fact_index"))
     tally: Counter[str] = Counter()
     for verdict, review, count in grouped:

@@ -1,4 +1,4 @@
-"""The page of one job: what happened, what the model was asked, and its answer beside the evidence."""
+"""The page of one job: its history, what the model was asked, and its answer beside the evidence."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from derive.admin.display.lake_files import Shown, read_shown
+from derive.admin.display.lake_files import FileText, read_shown
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, pretty, visible
 from derive.admin.jobs.answer import answer_of
@@ -22,8 +22,8 @@ READ = ("evidence_bundle", "prompt_text", "response_json", "validation_report", 
 
 
 @dataclass(frozen=True)
-class Moment:
-    """An event, and how long after the one before it."""
+class TimelineEntry:
+    """An event, and the time since the one before it."""
 
     event: JobEvent
     after: str
@@ -32,7 +32,7 @@ class Moment:
 
 
 def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    """Return what the template of a job is rendered with; payloads only for who may see them."""
+    """Return the template context for a job; payloads only for users who may see them."""
     runs = list(Run.objects.filter(job_id=job.job_id).order_by("-attempt")[:MAX_RUNS])
     sees_payloads = permissions.may(request, permissions.SEE_PAYLOADS)
     context = {
@@ -53,24 +53,24 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     return context
 
 
-def _moments(job: Job) -> list[Moment]:
+def _moments(job: Job) -> list[TimelineEntry]:
     events = list(JobEvent.objects.filter(job_id=job.job_id).order_by("-event_seq")[:MAX_EVENTS])[::-1]
     moments = []
     for place, event in enumerate(events):
         after = _spoken(event.at_utc - events[place - 1].at_utc) if place else ""
-        moments.append(Moment(event, after, cell(event.reason, 500), cell(event.detail_json, 300)))
+        moments.append(TimelineEntry(event, after, cell(event.reason, 500), cell(event.detail_json, 300)))
     return moments
 
 
 def _message_of(run: Run) -> str:
-    """Say who ran it and what it took, as far as that is known yet."""
-    # Which model it is stands there only once the run has ended.
+    """Describe who ran it and what it cost, as far as known."""
+    # A run's model is recorded only once it has ended.
     unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "
     parts = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
     if run.prompt_tokens is not None and run.output_tokens is not None:
         parts.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
     if run.total_ms is not None:
-        parts.append(f"{duration(run.total_ms / 1000)} of the model's time")
+        parts.append(f"{duration(run.total_ms / 1000)} in total")
     return "; ".join(parts)
 
 
@@ -84,7 +84,7 @@ def _spoken(span: timedelta) -> str:
 
 
 def _chosen(runs: list[Run], wanted: str) -> Run | None:
-    """Return the run asked for, else the one that succeeded, else the last."""
+    """Return the requested run, otherwise the one that succeeded, otherwise the last."""
     succeeded = [run for run in runs if run.status == "SUCCEEDED"]
     named = [run for run in runs if str(run.run_id) == wanted]
     return next(iter([*named, *succeeded, *runs]), None)
@@ -93,22 +93,22 @@ def _chosen(runs: list[Run], wanted: str) -> Run | None:
 def _payloads(run: Run, *, wanted: str) -> dict[str, Any]:
     artifacts = {artifact.artifact_type: artifact for artifact in Artifact.objects.filter(run_id=run.run_id)}
     files = {name: read_shown(artifacts[name]) for name in READ if name in artifacts}
-    raw = _raw_answer(files.get("response_json", Shown()).text)
-    # A run that failed has no output; what the model said instead is then held against the evidence.
+    raw = _raw_answer(files.get("response_json", FileText()).text)
+    # A failed run has no output, so its raw answer is shown against the evidence.
     answer = run.output_json or raw
     return {
         "run": run,
         "artifacts": list(artifacts.values()),
         "faults": [visible(file.fault, 500) for file in files.values() if file.fault],
-        "prompt": visible(files.get("prompt_text", Shown()).text),
+        "prompt": visible(files.get("prompt_text", FileText()).text),
         "raw_answer": visible(raw),
         "output": pretty(run.output_json or ""),
-        "correction": pretty(files.get("correction", Shown()).text),
-        "validation": pretty(files.get("validation_report", Shown()).text),
+        "correction": pretty(files.get("correction", FileText()).text),
+        "validation": pretty(files.get("validation_report", FileText()).text),
         "answer": answer_of(
             run.run_id,
             _parsed(answer),
-            _parsed(files.get("evidence_bundle", Shown()).text),
+            _parsed(files.get("evidence_bundle", FileText()).text),
             wanted=int(wanted) if re.fullmatch("[0-9]{1,6}", wanted) else 0,
         ),
     }

@@ -1,7 +1,7 @@
-"""Exporting the answers of the jobs that a filter finds: a page that asks how, and the rows as they are read.
+"""Export of the answers of filtered jobs: a page with options, then the rows as a stream.
 
-However many there are: rows are read some hundred jobs at a time and sent as they come, and nothing is kept. Who
-exported what, by which filter, and how much of it went out, stands in Django's own log (``django_admin_log``).
+Any number of rows: some hundred jobs are read at a time and sent as they come. Who exported what, by which filter, and
+how many rows were sent is recorded in Django's admin log (``django_admin_log``).
 """
 
 import json
@@ -41,7 +41,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is to be exported, as a form says it."""
+    """What to export, from a form."""
 
     filter: str
     rows: Rows
@@ -50,7 +50,7 @@ class ExportRequest:
 
     @classmethod
     def read(cls, form: QueryDict) -> "ExportRequest":
-        """Read a form; raise ValueError for what no form of ours says."""
+        """Parse a form; raise ValueError for values our form cannot send."""
         return cls(
             filter=JobFilter(QueryDict(form.get("filter", ""))).encoded(),
             rows=Rows(form.get("rows", Rows.OUTPUTS)),
@@ -59,11 +59,11 @@ class ExportRequest:
         )
 
     def jobs(self) -> JobFilter:
-        """Return the filter, of succeeded jobs alone: others have no answer."""
+        """Return the filter, restricted to succeeded jobs: others have no answer."""
         return JobFilter(QueryDict(self.filter)).of_succeeded()
 
     def writer(self) -> Writer:
-        """Return what writes the rows; raise ConfigurationError when Parquet's package is missing."""
+        """Return the writer of the rows; raise ConfigurationError if Parquet's package is missing."""
         columns = COLUMNS[self.rows]
         if self.form is FileFormat.PARQUET:
             return ParquetWriter(columns)
@@ -71,7 +71,7 @@ class ExportRequest:
 
 
 def export(request: HttpRequest) -> HttpResponseBase:
-    """Ask how (GET), or send the rows (POST)."""
+    """Show the options (GET), or send the rows (POST)."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.SEE_PAYLOADS)
     if request.method != "POST":
         return _ask(request, JobFilter(request.GET))
@@ -79,7 +79,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
         order = ExportRequest.read(request.POST)
         writer = order.writer()
     except ValueError:
-        return _ask(request, JobFilter(QueryDict()), problem="The form cannot be understood.", status=400)
+        return _ask(request, JobFilter(QueryDict()), problem="The form is invalid.", status=400)
     except ConfigurationError as error:
         return _ask(request, JobFilter(QueryDict(order.filter)), problem=str(error), status=400)
     if problems := order.jobs().problems:
@@ -93,7 +93,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
 
 def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: int = 200) -> HttpResponse:
     count, is_exact = chosen.of_succeeded().walk().count()
-    # Of jobs alone: a group, say, may bear the title too, and its entries tell something else.
+    # Only entries of jobs: other objects may have the same title.
     entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Job), object_repr=TITLE)
     logged = entries.select_related("user").order_by("-action_time")[:MAX_SHOWN]
     return show(
@@ -111,7 +111,7 @@ def _ask(request: HttpRequest, chosen: JobFilter, *, problem: str = "", status: 
 
 
 def _sent(request: HttpRequest, order: ExportRequest, writer: Writer) -> Iterator[bytes]:
-    """Yield the file piece by piece; what went out is logged also when whoever reads it goes away."""
+    """Yield the file in chunks; logs what was sent, even if the client disconnects."""
     entry = LogEntry.objects.create(
         user_id=int(request.user.pk or 0),
         content_type=ContentType.objects.get_for_model(Job),

@@ -1,7 +1,7 @@
-"""What the jobs' list may be filtered by, and the walk that finds those jobs.
+"""The filters of the list of jobs, and the query that finds the matching rows.
 
-A filter that an index serves becomes the arms of the walk, one for each state asked for; creation times become a range
-of numbers; the rest is judged row by row, within the walk's bound.
+A filter that an index serves becomes index ranges, one per requested state; creation times become a range of job
+numbers; the rest is checked row by row, within a bound.
 """
 
 from copy import copy
@@ -19,7 +19,7 @@ from derive.states import ENDED, JobStatus
 
 STATES = tuple(status.value for status in JobStatus)
 
-# The filters that an index serves together with a state, the one that finds the fewest rows first.
+# The filters that an index serves together with a state, most selective first.
 _SERVED = (
     ("entity", "entity_id"),
     ("error_kind", "error_kind"),
@@ -30,7 +30,7 @@ _SERVED = (
 
 
 class JobFilter(ListFilter):
-    """The filters of one list of jobs."""
+    """The filters of a list of jobs."""
 
     rows_of, sequence, time = Job, "job_seq", "created_utc"
     more = frozenset(
@@ -51,13 +51,13 @@ class JobFilter(ListFilter):
     ended_until = MomentFilter("Ended before")
 
     def of_succeeded(self) -> "JobFilter":
-        """Return the same filter, of succeeded jobs alone unless it names a state."""
+        """Return the same filter, restricted to succeeded jobs unless it names a state."""
         other = copy(self)
         other.values = {**self.values, "status": self.values["status"] or JobStatus.SUCCEEDED.value}
         return other
 
     def encoded(self) -> str:
-        """Return the filters alone as a query string."""
+        """Return only the filters as a query string."""
         return urlencode(self.active())
 
     @override
@@ -86,7 +86,7 @@ class JobFilter(ListFilter):
         return Walk(Job, "job_seq", arms=arms, rest=rest, by_time="finished_utc")
 
     def _search(self, common: tuple[Condition, ...]) -> Walk:
-        """Return the walk over what the search box names: a job, a run's job, an entity or a dedupe key."""
+        """Return the query for the search box: a job, a run's job, an entity or a dedupe key."""
         wanted = self.values["q"]
         arms: list[tuple[Condition, ...]] = [(equals("dedupe_key", wanted), *common)]
         arms += [(equals("entity_id", wanted), equals("status", state), *common) for state in STATES]
@@ -95,7 +95,7 @@ class JobFilter(ListFilter):
         return Walk(Job, "job_seq", arms=tuple(arms), rest=self._rest(set()), may_overlap=True)
 
     def _searched(self) -> tuple[Condition, ...]:
-        """Return the search as a condition on a row, for a walk that goes by another key."""
+        """Return the search as a condition on a row, for a query ordered by another key."""
         wanted = self.values["q"]
         if not wanted:
             return ()

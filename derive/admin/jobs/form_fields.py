@@ -1,4 +1,4 @@
-"""Form fields that several of the jobs' pages share."""
+"""Form fields shared by the job pages."""
 
 from datetime import datetime
 from typing import Any
@@ -28,18 +28,18 @@ class StorableField(forms.CharField):
 
 
 class ReasonField(StorableField):
-    """Why somebody acts."""
+    """The reason for an action."""
 
     widget = forms.Textarea(attrs={"rows": 2})
 
     def __init__(self, *, required: bool = True) -> None:
-        why = f"Say why, in at most {MAX_REASON} characters: it is saved to each job's history."
+        why = f"Give a reason of at most {MAX_REASON} characters. It is saved to each job's history."
         problems = {"required": why, "max_length": why}
         super().__init__(label="Reason", required=required, max_length=MAX_REASON, error_messages=problems)
 
 
 class WholeNumberField(forms.IntegerField):
-    """A whole number from 0 to ``most`` in ASCII digits; ``problem`` says so."""
+    """A whole number from 0 to ``most`` in ASCII digits; ``problem`` is the error message."""
 
     def __init__(self, *, most: int, problem: str, **options: Any) -> None:
         problems = dict.fromkeys(("invalid", "required", "min_value", "max_value"), problem)
@@ -54,7 +54,7 @@ class WholeNumberField(forms.IntegerField):
 
 
 class MomentField(forms.Field):
-    """A moment in the zone that is active while the form is read; None where nothing was typed."""
+    """A time in the active time zone; None if empty."""
 
     @override
     def to_python(self, value: Any) -> datetime | None:
@@ -66,5 +66,5 @@ class MomentField(forms.Field):
 
 
 def problems_of(form: forms.BaseForm) -> list[str]:
-    """Return what is wrong with a form, in the order of its fields."""
+    """Return a form's errors, in the order of its fields."""
     return [str(why) for reasons in form.errors.values() for why in reasons]

@@ -1,7 +1,6 @@
-"""The facts of an answer that has none stored: of a run that failed, or from before facts were rows.
+"""Citations of an answer without stored facts: of a failed run, or from before the facts table.
 
-Nothing judges their values here; where each quote stands is found as ``derive.interrogations.grounding`` compares them,
-with typography folded.
+Their values are not judged. Quotes are located as ``derive.interrogations.grounding`` does, with typography folded.
 """
 
 import json
@@ -19,7 +18,7 @@ _NOT_ITS_VALUE = frozenset({"evidence_ids", "quote", "fact_key", "confidence"})
 
 
 def unjudged_facts(answer: Any, evidence: Mapping[str, EvidenceText]) -> list[StoredFact]:
-    """Return the cited facts of an answer, as parsed from JSON, with the first place of each quote in what it cites."""
+    """Return the cited facts of a parsed answer, with the first place of each quote in its evidence."""
     folded = {name: fold(item.text) for name, item in evidence.items()}
     cited = islice(cited_facts(answer), MAX_FACTS)
     return [_unjudged(number, fact, folded) for number, (_path, fact) in enumerate(cited)]

@@ -1,8 +1,8 @@
-"""Actions too long for one answer: a POST does a step, and says where the next begins.
+"""Actions too long for one request: each POST does a step and returns where the next one starts.
 
-Our script (``acting.js``) asks for JSON and calls again with the step's ``cursor`` until there is none. For a browser
-without it, one step goes on for longer and a page tells what became of it. Nothing is kept between the steps but what
-the form says and what stands in the database or on disk, so each step checks everything anew.
+Our script (``acting.js``) requests JSON and repeats with the step's ``cursor`` until it is null. For a browser without
+JavaScript one step takes longer and a page reports the result. No state is kept between steps beyond the form, the
+database and the disk, so each step checks everything again.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,26 +17,26 @@ from derive.admin.site import permissions
 from derive.admin.site.refusals import wants_json
 
 STEP_SECONDS = 1.5
-"""How long a step goes on beginning batches: short enough to show progress."""
+"""How long a step keeps starting batches: short enough to show progress."""
 ALONE_SECONDS = 25.0
-"""So without the script, in one request; then the rest is offered by a button."""
+"""The same without JavaScript, in one request; a button continues with the rest."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did, as the script reads it."""
+    """What one step did, in the form the script reads."""
 
     changed: int = 0
     cursor: str | None = None
-    """Where the next step begins; None: there is nothing left to go on with."""
+    """Where the next step starts; None when done."""
     error: str = ""
-    """The fault that ended the step; what was done before it stands."""
+    """The error that ended the step; what was done before it remains done."""
     refused: tuple[dict[str, Any], ...] = ()
     undo: str = ""
 
 
 class StepRefused(Exception):
-    """Nothing was done; ``problems`` say why, ``status`` is the answer's."""
+    """Nothing was done; ``problems`` says why, ``status`` is the response's."""
 
     def __init__(self, *problems: str, status: int = 400) -> None:
         super().__init__(" ".join(problems))
@@ -44,7 +44,7 @@ class StepRefused(Exception):
 
 
 class LongAction(View):
-    """The view of a long action: who may, what a step does, and the pages for a browser without our script."""
+    """View of a long action: its permission, its step, and its pages for browsers without JavaScript."""
 
     http_method_names = ["post"]  # noqa: RUF012 (Django's own word for it)
     needs: ClassVar[tuple[str, ...]] = (permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
@@ -55,7 +55,7 @@ class LongAction(View):
         return super().dispatch(request, *args, **kwargs)
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
-        """Do a step, and tell of it in the form that was asked for."""
+        """Do a step and return it as JSON or a page, as requested."""
         in_steps = wants_json(request)
         try:
             step = self.step(request, seconds=STEP_SECONDS if in_steps else ALONE_SECONDS)
@@ -66,11 +66,11 @@ class LongAction(View):
         return JsonResponse(asdict(step)) if in_steps else self.done(request, step)
 
     def step(self, request: HttpRequest, *, seconds: float) -> Step:
-        """Act for about so long; raise StepRefused when nothing is done."""
+        """Do a step of about this many seconds; raise StepRefused if nothing is done."""
         raise NotImplementedError
 
     def done(self, request: HttpRequest, step: Step) -> HttpResponseBase:
-        """Return the page that tells of a step."""
+        """Return the page that reports a step."""
         raise NotImplementedError
 
     def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponseBase:

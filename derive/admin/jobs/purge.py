@@ -1,7 +1,7 @@
-"""Purge: ended jobs that are old enough are deleted for good, after a preview of how many they are.
+"""Purge: permanently deletes old ended jobs, after a preview of how many.
 
-The ages are in the address, so that a preview can be repeated and shared; the purge itself is a POST with a reason,
-done in steps by ``acting.js`` or in one go without it.
+The ages are in the URL, so that a preview can be repeated and shared. The purge itself is a POST with a reason, done in
+steps by ``acting.js`` or in one request without it.
 """
 
 import logging
@@ -40,7 +40,7 @@ _NOT_HELD = Condition("t.hold_utc IS NULL")
 
 
 class AgesForm(forms.Form):
-    """After how many days the jobs of each state may go; a state left empty is kept."""
+    """After how many days the jobs of each state are purged; a state left empty is kept."""
 
     def __init__(self, data: Any = None) -> None:
         super().__init__(data, auto_id=False)
@@ -64,24 +64,24 @@ class AgesForm(forms.Form):
 
     @property
     def ages(self) -> dict[JobStatus, timedelta]:
-        """The ages that were written and could be read."""
+        """The ages that could be parsed."""
         days = {status: self.cleaned_data.get(status.value.lower()) for status in STATES} if self.is_bound else {}
         return {status: timedelta(days=count) for status, count in days.items() if count is not None}
 
 
 class PurgeForm(AgesForm):
-    """What a purge is confirmed with."""
+    """The confirmation form of a purge."""
 
     reason = ReasonField()
 
 
 class _TimeIsUp(Exception):
-    """Ends the sealing between two seals."""
+    """Stops the sealing between two seals."""
 
 
 @dataclass(frozen=True)
-class Old:
-    """Jobs of one state that are old enough, as far as they were counted."""
+class OldJobs:
+    """Jobs of one state that are old enough, counted up to a bound."""
 
     status: JobStatus
     days: int
@@ -91,14 +91,14 @@ class Old:
 
 
 def look(request: HttpRequest) -> HttpResponse:
-    """Ask for ages, and say how many jobs are that old."""
+    """Ask for ages and count the jobs that are old enough."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.PURGE_JOBS)
     form = AgesForm(request.GET or None)
     return _page(request, form, problems=problems_of(form))
 
 
 class PurgeAction(LongAction):
-    """Purges a step of what was confirmed, or as much as a page may take for a browser without our script."""
+    """Purges one step, or as much as fits into a request for a browser without JavaScript."""
 
     needs = (permissions.VIEW_JOBS, permissions.PURGE_JOBS)
     form: PurgeForm
@@ -113,7 +113,7 @@ class PurgeAction(LongAction):
 
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponse:
-        left = ["There was not enough time for all of it: purge again to continue."] if step.cursor else []
+        left = ["The time limit was reached: purge again to continue."] if step.cursor else []
         problems = [step.error] if step.error else left
         return _page(request, self.form, problems=problems, purged=step.changed)
 
@@ -123,7 +123,7 @@ class PurgeAction(LongAction):
 
 
 def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seconds: float) -> Step:
-    """Purge for so long."""
+    """Purge until the time is up."""
     until, purged, is_over, fault = time.monotonic() + seconds, 0, False, ""
 
     def watch(_document: SealDocument) -> None:
@@ -140,7 +140,7 @@ def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seco
             if time.monotonic() >= until:
                 break
     except _TimeIsUp:
-        # The history comes first, and may be long: the next step goes on with it.
+        # The history is sealed first, which may take long: the next step continues.
         pass
     except (QueueError, HistoryUnsettled, LakeUnavailable) as error:
         fault = str(error)
@@ -148,7 +148,7 @@ def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seco
     return Step(changed=purged, cursor=None if is_over or fault else "more", error=cell(fault, 500) if fault else "")
 
 
-def _find_old(ages: Mapping[JobStatus, timedelta]) -> list[Old]:
+def _find_old(ages: Mapping[JobStatus, timedelta]) -> list[OldJobs]:
     """Count the jobs that are old enough, each state up to a bound."""
     now, found = database_now(), []
     for status, age in ages.items():
@@ -160,7 +160,7 @@ def _find_old(ages: Mapping[JobStatus, timedelta]) -> list[Old]:
         count, is_exact = Walk(Job, "job_seq", arms=(arm,), rest=(_NOT_HELD,), by_time="finished_utc").count()
         ended = Job.objects.filter(status=status.value, finished_utc__lt=now - age).order_by("finished_utc")
         oldest = ended.values_list("finished_utc", flat=True).first() if count else None
-        found.append(Old(status=status, days=age.days, count=count, is_exact=is_exact, oldest=oldest))
+        found.append(OldJobs(status=status, days=age.days, count=count, is_exact=is_exact, oldest=oldest))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The filters of a list, as a form that reads an address: bounded, typed, and with a word for what it cannot read."""
+"""The filters of a list, as a form that parses the URL: bounded, typed, and with an error for invalid values."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from derive.admin.lists.keyset import Condition, Walk, within
 from derive.admin.lists.query_params import as_guid, read_moment
-from derive.admin.lists.sequence_for_time import Seeker
+from derive.admin.lists.sequence_for_time import SequenceSearch
 from derive.strict_types import check_storable
 
 MAX_CHARACTERS = 400
@@ -23,9 +23,9 @@ TIMES = "today, 24h, 2026-01-31T12:00"
 
 
 class TextFilter(forms.Field):
-    """A text without blanks at its ends; empty when there is none or none that a column could hold.
+    """Text without surrounding spaces; empty if there is none or it could not match any column.
 
-    ``suggest`` names what the page suggests: ``interrogations`` or ``models``.
+    ``suggest`` names the suggestions on the page: ``interrogations`` or ``models``.
     """
 
     empty: ClassVar[Any] = ""
@@ -39,12 +39,12 @@ class TextFilter(forms.Field):
 
     @override
     def __deepcopy__(self, memo: Any) -> "TextFilter":
-        # Nothing of it changes: every form may have the same one.
+        # Immutable, so all forms share one.
         return self
 
     @override
     def to_python(self, value: Any) -> Any:
-        """Return what was asked for; raise ValidationError, saying why it cannot be read."""
+        """Parse the value; raise ValidationError with the reason."""
         text = str(value or "").strip()
         if len(text) > MAX_CHARACTERS:
             raise ValidationError(f"is longer than {MAX_CHARACTERS} characters")
@@ -54,20 +54,20 @@ class TextFilter(forms.Field):
             raise ValidationError(str(error)) from error
 
     def read(self, text: str) -> Any:
-        """Return what a text means; raise ValueError."""
+        """Parse a text; raise ValueError."""
         return text
 
     def shown(self, name: str, typed: str) -> dict[str, Any]:
-        """Return what ``admin/parts/filter.html`` shows, with what was typed."""
+        """Return the context of ``admin/parts/filter.html``, with what was typed."""
         return {"name": name, "label": self.label, "typed": typed, **self.look}
 
     def in_words(self, value: str) -> str:
-        """Return how the page tells a value that is set."""
+        """Return the text of the filter's chip."""
         return value
 
 
 class ChoiceFilter(TextFilter):
-    """One of some values, each with its words; empty when there is none."""
+    """One of some values, each with a label; empty if none is set."""
 
     def __init__(self, label: str, values: Iterable[str | tuple[str, str]], *, any_value: str = "any") -> None:
         super().__init__(label)
@@ -109,7 +109,7 @@ class GuidFilter(TextFilter):
 
 
 class MomentFilter(TextFilter):
-    """A moment: ``today``, ``24h`` (ago), or a date and time in the viewer's zone."""
+    """A time: ``today``, ``24h`` (ago), or a date and time in the viewer's time zone."""
 
     empty = None
 
@@ -124,23 +124,19 @@ class MomentFilter(TextFilter):
 
 
 class ListFilter(forms.Form):
-    """The filters of one list, and the walk over the rows that match; what cannot be read matches nothing.
-
-    A list whose filters are ``since`` and ``until`` and others names what indexes serve in ``arms`` and what is judged
-    row by row in ``rest``.
-    """
+    """The filters of a list, and the query for the matching rows; an invalid filter matches nothing."""
 
     rows_of: ClassVar[type[models.Model]]
     sequence: ClassVar[str]
     time: ClassVar[str]
-    """The column of times, which rise with the sequence."""
+    """The column of times, which ascend with the sequence."""
     more: ClassVar[frozenset[str]] = frozenset()
-    """Filters that the page folds away until one is set."""
+    """Filters that the page hides under "More filters" unless one is set."""
 
     def __init__(self, query: QueryDict) -> None:
         super().__init__(query)
         self.query = query
-        # Also reads the form.
+        # Validates the form.
         faults = self.errors.items()
         self.problems = [f"{self.fields[name].label} {why}" for name, reasons in faults for why in reasons]
         self.values: dict[str, Any] = {
@@ -153,26 +149,26 @@ class ListFilter(forms.Form):
         return {name: str(self.query[name]) for name in self.fields if self.query.get(name)}
 
     def in_words(self) -> list[tuple[str, str]]:
-        """Return them as the page tells them."""
+        """Return the filters that are set, as texts for the page."""
         return [(name, self.fields[name].in_words(value)) for name, value in self.active().items()]  # type: ignore[attr-defined]
 
     def suggested(self) -> list[str]:
-        """Return what is suggested in some field."""
+        """Return the suggestions for all fields that have some."""
         return sorted({field.suggest for field in self.fields.values() if field.suggest})  # type: ignore[attr-defined]
 
     @property
     def is_set(self) -> bool:
-        """Whether anything is filtered at all."""
+        """Whether any filter is set."""
         return bool(self.active())
 
     @property
     def shown(self) -> list[dict[str, Any]]:
-        """The fields that always stand on the page."""
+        """The fields always shown on the page."""
         return self._shown(name for name in self.fields if name not in self.more)
 
     @property
     def folded(self) -> list[dict[str, Any]]:
-        """The others."""
+        """The fields under "More filters"."""
         return self._shown(name for name in self.fields if name in self.more)
 
     def _shown(self, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -180,15 +176,15 @@ class ListFilter(forms.Form):
 
     @property
     def is_unfolded(self) -> bool:
-        """Whether one of the others is set."""
+        """Whether a filter under "More filters" is set."""
         return not self.more.isdisjoint(self.active())
 
     def walk(self) -> Walk:
-        """Return the walk over the rows that match."""
+        """Return the walk over the matching rows."""
         return Walk(self.rows_of, self.sequence, arms=()) if self.problems else self.matching()
 
     def matching(self) -> Walk:
-        """Return the walk by filters that could all be read."""
+        """Return the walk for filters that are all valid."""
         since, until = self.values["since"], self.values["until"]
         numbers = self.numbers(since, until)
         arms = tuple((*arm, *numbers) for arm in self.arms())
@@ -200,12 +196,12 @@ class ListFilter(forms.Form):
         return ((),)
 
     def rest(self) -> Iterable[Condition]:
-        """Return what is judged row by row."""
+        """Return the conditions checked row by row."""
         return ()
 
     def numbers(self, since: datetime | None, until: datetime | None) -> tuple[Condition, ...]:
-        """Return the range of numbers in which times lie."""
-        seeker = Seeker(self.rows_of, sequence=self.sequence, time=self.time)
+        """Return the range of sequence numbers that covers the times."""
+        seeker = SequenceSearch(self.rows_of, sequence=self.sequence, time=self.time)
         low = (Condition(f"{self.sequence} >= %s", (seeker.first_since(since),)),) if since else ()
         high = (Condition(f"{self.sequence} <= %s", (seeker.last_before(until),)),) if until else ()
         return low + high

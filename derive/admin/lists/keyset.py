@@ -1,11 +1,11 @@
-"""Lists over millions of rows, a page at a time by key, whose work is bounded whatever is filtered.
+"""Keyset pagination for tables of millions of rows, with bounded work whatever the filters.
 
-A walk goes down one key (a table's sequence, or a time and the sequence). Its *arms* are ranges that an index serves in
-the key's order, such as the seven states of one interrogation; their newest rows are merged. What no index serves is
-its *rest*: it is judged on at most ``LOOK_AT`` rows, then the page says where it stopped. Nothing is counted to its
-end.
+A walk descends one key (a table's sequence, or a time and the sequence). Its *arms* are ranges that an index serves in
+key order, such as the seven states of one interrogation; their newest rows are merged. Conditions that no index serves
+are its *rest*: they are checked on at most ``LOOK_AT`` rows, then the page says where it stopped. No count is
+unbounded.
 
-The SQL is one text for both engines: ``OFFSET … FETCH`` is the form they share, and in a derived table it is a fence.
+Both engines share the SQL: ``OFFSET … FETCH`` works on both, and in a derived table it is an optimisation fence.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from derive.sql.fields import UtcField
 
 PAGE_ROWS = 50
 LOOK_AT = 10_000
-"""Rows judged by what no index serves before a page is given up: some ten milliseconds."""
+"""Rows checked without an index before a page gives up: a few tens of milliseconds."""
 LOOK_AT_FIRST = 1_000
 COUNT_TO = 10_000
 COUNT_LOOK_AT = 100_000
@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on one row: SQL of our own constants, with its parameters."""
+    """A condition on a row: SQL made of our own constants, with its parameters."""
 
     sql: str
     params: tuple[Any, ...] = ()
@@ -41,43 +41,43 @@ def equals(column: str, value: Any) -> Condition:
 
 
 def within(column: str, *, since: Any = None, until: Any = None) -> tuple[Condition, ...]:
-    """Return the conditions of ``since <= column < until``, leaving out what is None."""
+    """Return the conditions for ``since <= column < until``, omitting bounds that are None."""
     low = (Condition(f"{column} >= %s", (bound(since),)),) if since is not None else ()
     high = (Condition(f"{column} < %s", (bound(until),)),) if until is not None else ()
     return low + high
 
 
 def bound(value: Any) -> Any:
-    """Return a parameter as this engine takes it: moments as the column's type."""
+    """Convert a parameter for this engine: times as the column's type."""
     return UtcField().get_db_prep_value(value, connection) if isinstance(value, datetime) else value
 
 
 def table_of(model: type[models.Model]) -> str:
-    """Return a model's table, quoted for the engine."""
+    """Return a model's table name, quoted for the engine."""
     return str(model._meta.db_table)  # noqa: SLF001 (Django's own word for it)
 
 
 @dataclass(frozen=True)
 class Page:
-    """Keys of one page, newest first, and where its neighbours begin (None: there are none)."""
+    """The keys of one page, newest first, and the cursors of its neighbours (None if there are none)."""
 
     keys: tuple[Key, ...]
     older: str | None
     newer: str | None
     stopped: bool
-    """Whether the walk ended at its bound rather than at the page's or the list's end."""
+    """Whether the walk stopped at its bound rather than at the end of the page or list."""
 
     @property
     def sequences(self) -> list[int]:
-        """The rows' numbers, newest first."""
+        """The rows' sequence numbers, newest first."""
         return [key[-1] for key in self.keys]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """What is walked down: the newest rows of ``arms``, judged by ``rest``. No arms: nothing matches.
+    """A walk over the newest rows of ``arms`` that pass ``rest``. Without arms, nothing matches.
 
-    Columns in ``rest`` bear the table's alias, ``t``.
+    Columns in ``rest`` are prefixed with the table's alias, ``t``.
     """
 
     model: type[models.Model]
@@ -86,7 +86,7 @@ class Walk:
     rest: tuple[Condition, ...] = ()
     by_time: str | None = None
     may_overlap: bool = False
-    """Whether a row may lie in two arms, as in a search by several names."""
+    """Whether a row may be in two arms, as when searching by several columns."""
 
     @property
     def _table(self) -> str:
@@ -94,11 +94,11 @@ class Walk:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The key's columns, the most significant first."""
+        """The key's columns, most significant first."""
         return (self.by_time, self.sequence) if self.by_time else (self.sequence,)
 
     def page(self, *, older: str | None = None, newer: str | None = None, rows: int = PAGE_ROWS) -> Page:
-        """Return the page after the cursor ``older``, before ``newer``, or the first; a bad cursor is none."""
+        """Return the page after cursor ``older``, before ``newer``, or the first one; an invalid cursor is ignored."""
         if newer and (cursor := self._read(newer)) is not None:
             return self._newer(cursor, rows)
         cursor = self._read(older) if older else None
@@ -116,7 +116,7 @@ class Walk:
         return Page(tuple(keys), older=below, newer=more, stopped=stop is not None)
 
     def batches(self, *, rows: int, start: str | None = None) -> Iterator[Page]:
-        """Yield page after page until the list ends, however long; each knows where the next begins."""
+        """Yield all pages; each knows where the next one starts."""
         cursor = start
         while True:
             page = self.page(older=cursor, rows=rows)
@@ -126,12 +126,12 @@ class Walk:
             cursor = page.older
 
     def start(self) -> str:
-        """Return the cursor just above the newest row there is now, so that later ones stay out; empty: no rows."""
+        """Return a cursor just above the newest row, so that later rows are excluded; empty if there are no rows."""
         found = self.page(rows=1).keys
         return self._write((*found[0][:-1], found[0][-1] + 1)) if found else ""
 
     def count(self) -> tuple[int, bool]:
-        """Return how many rows match, and whether that is all of them; more than 10,000 are not counted."""
+        """Return the number of matching rows, up to 10,000, and whether it is exact."""
         if not self.arms:
             return 0, True
         if not self.rest:
@@ -145,13 +145,13 @@ class Walk:
         return counted[0], self._edge(None, COUNT_LOOK_AT, down=True) is None
 
     def _keys(self, cursor: Key | None, rows: int, *, down: bool) -> tuple[list[Key], Key | None]:
-        """Return up to so many keys, and the key at which the walk gave up, if it did."""
+        """Return up to this many keys, and the key at which the walk gave up, if it did."""
         if not self.arms:
             return [], None
         if not self.rest:
             return _all(*self._merged(cursor, rows, down=down)), None
         keys, edge = [], None
-        # What is common is found among the first few; only what is rare is worth looking at all of them.
+        # Common values appear within the first few rows; only rare ones justify checking more.
         for look_at in (min(LOOK_AT_FIRST, LOOK_AT), LOOK_AT):
             keys = _all(*self._judged(cursor, rows, look_at, down=down))
             edge = self._edge(cursor, look_at, down=down) if len(keys) < rows else None
@@ -160,7 +160,7 @@ class Walk:
         return keys, edge
 
     def _merged(self, cursor: Key | None, rows: int, *, down: bool, skip: int = 0) -> tuple[str, list[Any]]:
-        """Return the SQL of the first keys of all arms together, in order."""
+        """Return the SQL for the first keys of all arms, merged in order."""
         columns, order = ", ".join(self.columns), _order(self.columns, down=down)
         parts, params = [], []
         for place, arm in enumerate(self.arms):
@@ -176,7 +176,7 @@ class Walk:
         return sql, params
 
     def _judged(self, cursor: Key | None, rows: int, look_at: int, *, down: bool) -> tuple[str, list[Any]]:
-        """Return the SQL of the first keys that pass the rest, among the first ``look_at``."""
+        """Return the SQL for the first keys that pass the rest, among the first ``look_at``."""
         inner, params = self._merged(cursor, look_at, down=down)
         columns = [f"k.{column}" for column in self.columns]
         rest = " AND ".join(one.sql for one in self.rest)
@@ -188,7 +188,7 @@ class Walk:
         return sql, [*params, *(param for one in self.rest for param in one.params)]
 
     def _edge(self, cursor: Key | None, look_at: int, *, down: bool) -> Key | None:
-        """Return the last key that was looked at, or None when fewer were there."""
+        """Return the last key checked, or None if there were fewer."""
         sql, params = self._merged(cursor, 1, down=down, skip=look_at - 1)
         found = _all(sql, params)
         return found[0] if found else None
@@ -200,7 +200,7 @@ class Walk:
         if self.by_time is None:
             return (Condition(f"{self.sequence} {than} %s", cursor),)
         time, sequence = bound(cursor[0]), cursor[1]
-        # The first half alone gives the index its range; there is no row comparison on SQL Server.
+        # The first condition alone gives the index its range: SQL Server has no row comparison.
         either = f"({self.by_time} {than} %s OR {self.sequence} {than} %s)"
         return (Condition(f"{self.by_time} {than}= %s", (time,)), Condition(either, (time, sequence)))
 
@@ -223,7 +223,7 @@ class Walk:
 
 
 def _beside(cursor: Key, step: int) -> Key:
-    """Return the key next to a cursor: an empty page's neighbour begins with the cursor's own row."""
+    """Return the key next to a cursor: the neighbour of an empty page starts with the cursor's own row."""
     return (*cursor[:-1], max(0, cursor[-1] + step))
 
 

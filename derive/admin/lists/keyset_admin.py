@@ -1,4 +1,4 @@
-"""One view for every list that pages by key: it reads the filters, walks, and shows the rows of one page."""
+"""The view shared by all keyset lists: parses the filters, walks, and shows one page of rows."""
 
 from typing import Any, ClassVar
 
@@ -17,17 +17,17 @@ _SUGGESTED = {"interrogations": suggestions.interrogation_keys, "models": sugges
 
 
 class KeysetAdmin(ReadOnlyAdmin):
-    """A list, newest first, whose template extends ``admin/lists/keyset.html``: it says how a row looks."""
+    """A list, newest first. Its template extends ``admin/lists/keyset.html`` and renders the rows."""
 
     filters: ClassVar[type[ListFilter]]
     columns: ClassVar[tuple[str, ...]]
-    """What is read of each row."""
+    """The columns read for each row."""
     template: ClassVar[str]
     title: ClassVar[str]
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the newest rows that match, a page at a time."""
+        """Show one page of the matching rows, newest first."""
         permissions.demand(request, f"{self.opts.app_label}.view_{self.opts.model_name}")
         query, chosen = request.GET, self.filters(request.GET)
         page = chosen.walk().page(older=query.get("older"), newer=query.get("newer"))
@@ -45,11 +45,11 @@ class KeysetAdmin(ReadOnlyAdmin):
         return show(request, self.template, **context, **(extra_context or {}))
 
     def rows(self, page: Page) -> list[Any]:
-        """Return a page's rows in its order; those that were purged since are left out."""
+        """Return a page's rows in order, without those purged in the meantime."""
         rows = self.listed().filter(**{f"{self.filters.sequence}__in": page.sequences}).only(*self.columns)
         found = {getattr(row, self.filters.sequence): row for row in rows}
         return [found[number] for number in page.sequences if number in found]
 
     def listed(self) -> "QuerySet[Any]":
-        """Return what rows are read from."""
+        """Return the queryset rows are read from."""
         return self.model._default_manager.all()  # noqa: SLF001 (Django's own word for it)

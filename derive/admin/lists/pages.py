@@ -1,4 +1,4 @@
-"""What every page of the admin is rendered with, and the addresses of a list's neighbours."""
+"""The template context of every admin page, and the URLs of a list's neighbouring pages."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CURSORS = ("older", "newer")
 
 
 def show(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
-    """Render a page of the admin; every page knows what its user may do."""
+    """Render an admin page with the user's permissions in its context."""
     may = {
         "see_payloads": permissions.may(request, permissions.SEE_PAYLOADS),
         "act": permissions.may(request, permissions.ACT_ON_JOBS),
@@ -24,7 +24,7 @@ def show(request: HttpRequest, template: str, *, status: int = 200, **context: A
 
 
 def without(query: QueryDict, *names: str, **cursor: str) -> str:
-    """Return the address of the same list without some of its filters, at a cursor or at its beginning."""
+    """Return the URL of the same list without some filters, at a cursor or at its start."""
     changed = query.copy()
     for name in (*names, *CURSORS):
         changed.pop(name, None)
@@ -33,7 +33,7 @@ def without(query: QueryDict, *names: str, **cursor: str) -> str:
 
 
 def paging_of(query: QueryDict, page: keyset.Page) -> dict[str, Any]:
-    """Return what ``admin/parts/paging.html`` shows below a page of a walk."""
+    """Return the context of ``admin/parts/paging.html`` for a page."""
     return {
         "first": without(query),
         "older": without(query, older=page.older) if page.older else None,

@@ -1,4 +1,4 @@
-"""What people and addresses write: ids, and moments in the viewer's zone."""
+"""Parsing of typed values: ids, and times in the viewer's time zone."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -14,14 +14,14 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def as_guid(text: str) -> UUID | None:
-    """Return the guid that a text is, written as one (32 hex digits, dashes or none), or None."""
+    """Parse a GUID (32 hex digits, with or without dashes); None if it is not one."""
     if not re.fullmatch(r"[0-9A-Fa-f]{8}-?([0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}", text):
         return None
     return UUID(text)
 
 
 def read_moment(text: str) -> datetime | None:
-    """Return the moment a text names in the viewer's zone, or None."""
+    """Parse a time in the viewer's time zone; None if it is not one."""
     now = timezone.now()
     if text == "today":
         return timezone.make_aware(datetime.combine(timezone.localdate(), time.min))

@@ -1,6 +1,6 @@
-"""What the pages of the tables have in common: they only read, and a page is bounded work on millions of rows.
+"""The base of pages on ``llm`` tables: read-only, with bounded work on millions of rows.
 
-Nothing is counted beyond ``COUNT_CAP``. What may grow without bound has a list of its own, paged by key (``lists``).
+No count exceeds ``COUNT_CAP``. Tables that grow without bound have keyset lists instead (``keyset_admin``).
 """
 
 from collections.abc import Callable, Sequence
@@ -25,21 +25,21 @@ from derive.admin.site.model_admin import PlainList
 from derive.models import ReadingModel
 
 COUNT_CAP = 5_000
-"""Rows that paging reaches."""
+"""The number of rows that paging reaches."""
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # Django's class takes no argument at run time
-    """Counts no further than the cap, so that a page costs the same whatever stands behind it."""
+    """Counts only up to the cap, so a page's cost does not depend on the table's size."""
 
     @cached_property
     def count(self) -> int:
-        """The number of rows, or the cap."""
+        """The number of rows, at most the cap."""
         rows: Any = self.object_list
         return int(rows[:COUNT_CAP].count()) if isinstance(rows, QuerySet) else len(rows)
 
 
 class OrderedByNumber(PlainList):
-    """A list in the order its admin names and no other: Django would add the key, which no index follows."""
+    """A list in exactly the order its admin names: Django would append the key, which no index follows."""
 
     @override
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
@@ -47,16 +47,16 @@ class OrderedByNumber(PlainList):
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
-    """Lists and shows rows; nobody adds, changes or deletes any."""
+    """Lists and shows rows; they cannot be added, changed or deleted."""
 
     model: type[ReadingModel]
     opts: "Options[Any]"
     admin_site: AdminSite
     ordering: Sequence[str] = ("pk",)
     number: ClassVar[str] = ""
-    """The identity column, by which the list is ordered, newest first; empty: a small table, ordered otherwise."""
+    """The identity column that orders the list, newest first; empty for a small table with another order."""
     payloads: ClassVar[frozenset[str]] = frozenset()
-    """Fields that only somebody with ``derive.see_payloads`` is shown."""
+    """Fields shown only to users with ``derive.see_payloads``."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -82,7 +82,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no type
 
     @override
     def get_urls(self) -> list[Any]:
-        """Route what looks only: there is no form to add, delete or change with, and no history of edits."""
+        """Route only the reading views: there are no add, delete or change forms, and no edit history."""
         closed = ("_add", "_delete", "_history")
         return [url for url in super().get_urls() if not str(getattr(url, "name", "")).endswith(closed)]
 
@@ -101,7 +101,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no type
 
     @override
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """Return the fields a person may see; long texts as bounded blocks, references as links."""
+        """Return the fields a user may see; long texts as bounded blocks, references as links."""
         seen = permissions.may(request, permissions.SEE_PAYLOADS)
         return [
             f"shown_{field.name}" if _is_long(field) or field.is_relation else field.name
@@ -114,7 +114,7 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no type
         return self.get_fields(request, obj)
 
     def __getattr__(self, name: str) -> Callable[[Any], SafeString]:
-        """Return what shows a field as a block or a link: ``shown_<field>``."""
+        """Return the method that shows a field as a block or link: ``shown_<field>``."""
         if not name.startswith("shown_"):
             raise AttributeError(name)
         field: Any = self.opts.get_field(name.removeprefix("shown_"))
@@ -132,7 +132,7 @@ def _is_long(field: Any) -> bool:
 
 
 def link_to(model: str, key: Any, text: str | None = None) -> SafeString:
-    """Return a link to the page of a row of ``derive``'s by its key; a dash without one."""
+    """Return a link to the page of a row by its key; a dash if there is none."""
     if key is None:
         return format_html("{}", "–")
     return format_html(

@@ -1,8 +1,8 @@
-"""Times turned into sequence numbers, so that a range of creation times needs no index of its own.
+"""Converts times to sequence numbers, so that a range of creation times needs no index of its own.
 
-Rows are numbered about in the order of their times (a row waits at most seconds between the two). Their times are
-therefore searched like a sorted list: some probes a query, a few queries whatever the table's size. The answer lies at
-or outside the true edge; the walk still judges each row by its time.
+Rows are numbered roughly in the order of their times (at most seconds apart), so times can be searched like a sorted
+list: several probes per query, and a few queries whatever the table's size. The result is at or beyond the true edge;
+the walk still checks each row's time.
 """
 
 from datetime import datetime, timedelta
@@ -13,14 +13,14 @@ from derive.admin.lists.keyset import bound, table_of
 
 PROBES = 24
 NEAR = 2_000
-"""Rows between the answer and the edge that are left for the walk to judge."""
+"""How many rows between the result and the true edge may be left to the walk."""
 SLACK = timedelta(seconds=60)
-"""How far a row's time may lie from its neighbours'."""
+"""How far a row's time may be out of order."""
 MAX_ROUNDS = 6
 
 
-class Seeker:
-    """Searches one table's times by its sequence; remembers the table's ends."""
+class SequenceSearch:
+    """Searches one table's sequence by time; caches the table's ends."""
 
     def __init__(self, model: type[models.Model], *, sequence: str, time: str) -> None:
         self._table = table_of(model)
@@ -28,11 +28,11 @@ class Seeker:
         self._ends: tuple[int, int] | None = None
 
     def first_since(self, moment: datetime) -> int:
-        """Return a number at or before that of the first row since a moment."""
+        """Return a number at or before the first row since a time."""
         return self._search(moment - SLACK)[0]
 
     def last_before(self, moment: datetime) -> int:
-        """Return a number at or after that of the last row before a moment."""
+        """Return a number at or after the last row before a time."""
         return self._search(moment + SLACK)[1]
 
     def _search(self, moment: datetime) -> tuple[int, int]:
@@ -48,12 +48,12 @@ class Seeker:
                 min([high, *(p for p, is_earlier in earlier if not is_earlier)]),
             )
             if low >= high:
-                # Times that do not rise with the numbers: leave it all to the walk.
+                # Times do not ascend with the numbers: leave everything to the walk.
                 return self._get_ends()
         return low, high
 
     def _earlier(self, probes: list[int], moment: datetime) -> list[tuple[int, bool]]:
-        """Return for each number whether the first row at or after it is earlier than the moment."""
+        """Return, for each number, whether the first row at or after it is earlier than the time."""
         parts = " UNION ALL ".join(
             f"SELECT {probe} AS probe, {self._time} AS at FROM (SELECT {self._time} FROM {self._table} "  # noqa: S608 (our own constants)
             f"WHERE {self._sequence} >= {probe} ORDER BY {self._sequence} OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY) AS p{n}"

@@ -1,4 +1,4 @@
-"""What filters suggest: bounded reads, never a DISTINCT over a table that grows."""
+"""Suggestions for filters: bounded reads, never a DISTINCT over a growing table."""
 
 from functools import lru_cache
 
@@ -13,17 +13,17 @@ MOST = 200
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """Return the interrogations of this process, loaded once."""
+    """Return the interrogations installed in this process, loaded once."""
     return Registry.load(settings.INTERROGATIONS_FOLDER)
 
 
 def interrogation_keys() -> list[str]:
-    """Return the keys of the interrogations that are installed or were ever registered."""
+    """Return the keys of all installed or registered interrogations."""
     recorded = Interrogation.objects.values_list("interrogation_key", flat=True).order_by("interrogation_key")[:MOST]
     return sorted({*recorded, *(one.key for one in registry().all())})
 
 
 def model_names() -> list[str]:
-    """Return the models that recent runs asked, and the configured one."""
+    """Return the models of recent runs, and the configured one."""
     recent = Run.objects.order_by("-run_seq").values_list("model_name", flat=True)[:RECENT_RUNS]
     return sorted({name for name in recent if name} | {settings.OLLAMA.model})

@@ -1,4 +1,4 @@
-"""Artifacts: the files that runs left in the lake."""
+"""Artifacts: the files of runs in the lake."""
 
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from derive.models import Artifact
 
 @admin.register(Artifact)
 class ArtifactAdmin(KeysetAdmin):
-    """The files, newest first, paged by key."""
+    """All artifacts, newest first, paged by key."""
 
     filters = ArtifactFilter
     columns = (
@@ -40,7 +40,7 @@ class ArtifactAdmin(KeysetAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a file as text, with what was recorded of it; its text only to whoever may see payloads."""
+        """Show a file as text with its recorded metadata; the text only to users who may see payloads."""
         permissions.demand(request, permissions.VIEW_ARTIFACTS)
         artifact = _found(as_guid(object_id))
         seen = read_shown(artifact) if permissions.may(request, permissions.SEE_PAYLOADS) else None
@@ -52,7 +52,7 @@ class ArtifactAdmin(KeysetAdmin):
         return show(request, "admin/artifacts/detail.html", title=artifact.artifact_type, **context)
 
     def download(self, request: HttpRequest, key: UUID) -> HttpResponseBase:
-        """Send a file's bytes, held against their hash first; other bytes only to whoever insists."""
+        """Send a file after checking its hash; bytes that differ only on explicit request."""
         permissions.demand(request, permissions.VIEW_ARTIFACTS, permissions.SEE_PAYLOADS)
         artifact = _found(key)
         try:
@@ -67,7 +67,7 @@ class ArtifactAdmin(KeysetAdmin):
             )
         name = artifact.lake_uri.rsplit("/", 1)[-1]
         prefix = "" if matches else "UNVERIFIED-"
-        # Plain bytes to be saved: no type that a browser would show, and nothing it may do should it show them.
+        # Force a download: no type that a browser would render, and a sandbox in case it does.
         answer = FileResponse(
             stream,
             as_attachment=True,

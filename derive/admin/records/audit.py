@@ -1,4 +1,4 @@
-"""Audit: every event of every job, filtered, paged by key, and exported whole."""
+"""Audit: every event of every job, filtered, paged by key, and exported."""
 
 import io
 import json
@@ -25,8 +25,8 @@ ACTS = (
     *("cancel_requested", "cancelled", "requeued", "rescheduled", "reprioritized", "model_changed", "held", "unheld"),
     "purged",
 )
-"""What people do; of millions of events these alone are indexed by number and by actor."""
-# Literals, in the index's own words: a parameter never matches a filtered index.
+"""Events caused by people; only these, of millions, are indexed by number and by actor."""
+# Literals exactly as in the index: a parameter never matches a filtered index.
 _IS_ACT = Condition("event IN ('" + "', '".join(ACTS) + "')")
 EXPORT_BATCH = 1_000
 COLUMNS = (
@@ -36,11 +36,11 @@ COLUMNS = (
 
 
 class EventFilter(ListFilter):
-    """The filters of the audit; by default what people did."""
+    """The filters of the audit; by default only actions by people."""
 
     rows_of, sequence, time = JobEvent, "event_seq", "at_utc"
 
-    who = ChoiceFilter("Whose", [("all", "every event")], any_value="what people did")
+    who = ChoiceFilter("Whose", [("all", "all events")], any_value="actions by people")
     event = ChoiceFilter("Event", JobEventName)
     actor = TextFilter("Actor")
     job = GuidFilter("Job id", is_wide=True)
@@ -49,7 +49,7 @@ class EventFilter(ListFilter):
 
     @property
     def is_everything(self) -> bool:
-        """Whether all events are meant: who names a job or a worker's event wants those."""
+        """Whether all events are meant: filtering by a job or a worker's event implies it."""
         event = self.values["event"]
         return self.values["who"] == "all" or bool(self.query.get("job")) or (bool(event) and event not in ACTS)
 
@@ -69,7 +69,7 @@ class EventFilter(ListFilter):
 
 @admin.register(JobEvent)
 class JobEventAdmin(KeysetAdmin):
-    """The events, newest first."""
+    """All events, newest first."""
 
     filters, columns = EventFilter, COLUMNS
     template, title = "admin/audit/list.html", "Audit"
@@ -80,7 +80,7 @@ class JobEventAdmin(KeysetAdmin):
         return [path("export/<slug:form>/", export, name="derive_jobevent_export"), *super().get_urls()]
 
     def export(self, request: HttpRequest, form: str) -> HttpResponseBase:
-        """Stream every event that matches, as CSV or JSONL; however many, in constant memory."""
+        """Stream every matching event as CSV or JSONL, in constant memory."""
         permissions.demand(request, permissions.VIEW_EVENTS)
         write = {"csv": _as_csv, "jsonl": _as_jsonl}.get(form)
         if write is None:

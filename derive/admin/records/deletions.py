@@ -1,4 +1,4 @@
-"""Lake deletions: folders of purged jobs, gone or still to go."""
+"""Lake deletions: folders of purged jobs, deleted or still to be deleted."""
 
 from django.contrib import admin
 
@@ -10,12 +10,12 @@ from derive.models import LakeDeletion
 
 @admin.register(LakeDeletion)
 class LakeDeletionAdmin(ReadOnlyAdmin):
-    """The deletions, newest first."""
+    """All deletions, newest first."""
 
     number = "deletion_seq"
     list_display = ("deletion_seq", "lake_uri", "requested_utc", "requested_by", "attempts", "fault", "deleted_utc")
 
     @column("last error")
     def fault(self, row: LakeDeletion) -> str:
-        """Return why it did not work yet."""
+        """Return the last error."""
         return cell(row.last_error)

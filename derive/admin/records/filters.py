@@ -1,7 +1,7 @@
-"""What the lists of runs and of artifacts may be filtered by, and the walks that find those rows.
+"""The filters of the lists of runs and artifacts, and the walks over the matching rows.
 
-Ids and times are served by indexes; the rest is judged row by row, within the walk's bound: no index is kept for it,
-since each would be written at every run.
+Indexes serve ids and times. The rest is checked row by row, within the walk's bound: an index would have to be written
+at every run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from derive.states import RunStatus
 
 
 class _RecordFilter(ListFilter):
-    """Finds rows by one of their ids (``q``), and by columns, each the filter's of its name."""
+    """Finds rows by one of their ids (``q``), and by columns, each by the filter of the same name."""
 
     ids: ClassVar[tuple[str, ...]]
     columns: ClassVar[dict[str, str]]
@@ -36,7 +36,7 @@ class _RecordFilter(ListFilter):
 
 
 class RunFilter(_RecordFilter):
-    """The filters of the runs."""
+    """The filters of the list of runs."""
 
     rows_of, sequence, time = Run, "run_seq", "started_utc"
     ids = ("run_id", "job_id")
@@ -47,7 +47,7 @@ class RunFilter(_RecordFilter):
         "worker": "worker_id",
     }
 
-    q = GuidFilter("Search", placeholder="the whole of a run id or job id", is_wide=True)
+    q = GuidFilter("Search", placeholder="a complete run id or job id", is_wide=True)
     status = ChoiceFilter("State", RunStatus)
     error_kind = ChoiceFilter("Error kind", ErrorKind)
     interrogation = TextFilter("Interrogation", suggest="interrogations")
@@ -68,13 +68,13 @@ class RunFilter(_RecordFilter):
 
 
 class ArtifactFilter(_RecordFilter):
-    """The filters of the artifacts."""
+    """The filters of the list of artifacts."""
 
     rows_of, sequence, time = Artifact, "artifact_seq", "created_utc"
     ids = ("artifact_id", "run_id")
     columns: ClassVar = {"type": "artifact_type"}
 
-    q = GuidFilter("Search", placeholder="the whole of a run id or artifact id", is_wide=True)
+    q = GuidFilter("Search", placeholder="a complete run id or artifact id", is_wide=True)
     type = ChoiceFilter("Artifact", dict.fromkeys(artifact_type for artifact_type, _media_type in ARTIFACTS.values()))
     since = MomentFilter("Recorded since", placeholder=TIMES)
     until = MomentFilter("Recorded before")

@@ -1,4 +1,4 @@
-"""Interrogations: every definition on record, what the lint says of it, and how its recent runs went."""
+"""Interrogations: every registered definition, its lint warnings, and statistics of its recent runs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +18,12 @@ from derive.models import Interrogation, Run
 
 MAX_DEFINITIONS = 500
 RECENT_RUNS = 10_000
-"""Runs the figures are of: the newest of all, so that the work is the same however many there are."""
+"""The statistics cover this many of the newest runs, so that their cost is constant."""
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How a definition's recent runs went; tokens and milliseconds a run."""
+class RunStatistics:
+    """Statistics of a definition's recent runs; tokens and milliseconds per run."""
 
     runs: int
     succeeded: int
@@ -39,11 +39,11 @@ class Figures:
 
 @admin.register(Interrogation)
 class InterrogationAdmin(ReadOnlyAdmin):
-    """The definitions, by key, newest first."""
+    """All definitions, by key, newest first."""
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show every version with its figures."""
+        """Show every version with its statistics."""
         permissions.demand(request, permissions.VIEW_INTERROGATIONS)
         stored = Interrogation.objects.defer("prompt_template", "output_schema_json", "rubric")
         figures = recent_figures()
@@ -58,7 +58,7 @@ class InterrogationAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show one definition whole."""
+        """Show one definition in full."""
         permissions.demand(request, permissions.VIEW_INTERROGATIONS)
         one = Interrogation.objects.filter(definition_sha256=object_id[:64].replace("\x00", "")).first()
         if one is None:
@@ -79,11 +79,11 @@ class InterrogationAdmin(ReadOnlyAdmin):
         )
 
 
-def recent_figures() -> dict[str, Figures]:
-    """Return the figures of each definition among the newest runs."""
+def recent_figures() -> dict[str, RunStatistics]:
+    """Return the statistics of each definition among the newest runs."""
     sql = (
         "SELECT r.definition_sha256, COUNT(*), SUM(CASE WHEN r.status = 'SUCCEEDED' THEN 1 ELSE 0 END), "  # noqa: S608 (our own constants)
-        # As bigint: SQL Server sums up in the column's own type.
+        # As bigint: SQL Server sums in the column's own type, which overflows.
         "AVG(CAST(r.prompt_tokens AS bigint)), AVG(CAST(r.output_tokens AS bigint)), AVG(r.total_ms) FROM "
         "(SELECT definition_sha256, status, "
         f"prompt_tokens, output_tokens, total_ms FROM {table_of(Run)} ORDER BY run_seq DESC "
@@ -93,12 +93,12 @@ def recent_figures() -> dict[str, Figures]:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return {
-            sha256: Figures(int(runs), int(succeeded), *(None if one is None else int(one) for one in averages))
+            sha256: RunStatistics(int(runs), int(succeeded), *(None if one is None else int(one) for one in averages))
             for sha256, runs, succeeded, *averages in cursor
         }
 
 
 def _installed(definition_sha256: str) -> Any:
-    """Return the interrogation of this process that has this definition, or None."""
+    """Return the installed interrogation with this definition, or None."""
     found = (one for one in suggestions.registry().all() if one.definition.definition_sha256 == definition_sha256)
     return next(found, None)

@@ -1,4 +1,4 @@
-"""Two runs side by side: facts, options, metrics, output by field, and the difference of their prompts; bounded."""
+"""Two runs side by side: facts, options, metrics, output by field, and a diff of their prompts; bounded."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """One field of both runs; an absent one is empty."""
+    """One field of both runs; empty where absent."""
 
     name: str
     left: str
@@ -30,32 +30,32 @@ class Pair:
 
     @property
     def differs(self) -> bool:
-        """Whether they are not the same."""
+        """Whether the two values differ."""
         return self.left != self.right
 
 
 @dataclass(frozen=True)
 class DiffLine:
-    """One line of a difference: ``kind`` is ``same``, ``gone``, ``new`` or ``skip`` (lines left out)."""
+    """One line of a diff: ``kind`` is ``same``, ``gone``, ``new`` or ``skip`` (lines left out)."""
 
     kind: str
     text: str
 
 
 def facts_of(left: Run, right: Run) -> list[Pair]:
-    """Return the columns that tell how the runs were asked and how they ended."""
+    """Return the columns that describe the runs' requests and outcomes."""
     return [Pair(name.replace("_", " "), _shown(getattr(left, name)), _shown(getattr(right, name))) for name in FACTS]
 
 
 def fields_of(left: str | None, right: str | None) -> list[Pair]:
-    """Return two JSON texts field by field, in the order in which they stand there."""
+    """Return two JSON texts field by field, in document order."""
     both = _flat(left), _flat(right)
     names = list(dict.fromkeys([*both[0], *both[1]]))[:MAX_FIELDS]
     return [Pair(cell(name, 200), both[0].get(name, ""), both[1].get(name, "")) for name in names]
 
 
 def prompt_of(run: Run) -> str:
-    """Return what a run was asked, or why that cannot be shown."""
+    """Return a run's prompt, or why it cannot be shown."""
     artifact = Artifact.objects.filter(run_id=run.run_id, artifact_type="prompt_text").first()
     if artifact is None:
         return ""
@@ -64,10 +64,10 @@ def prompt_of(run: Run) -> str:
 
 
 def difference(left: str, right: str) -> list[DiffLine]:
-    """Return the lines that differ with some around them; of long texts the first lines are compared."""
+    """Return the differing lines with context; only the first lines of long texts are compared."""
     old, new = _lines(left), _lines(right)
     lines: list[DiffLine] = []
-    # autojunk would hide frequent lines from the comparison; the bound above keeps it quick instead.
+    # autojunk would ignore frequent lines; the bound above keeps the diff fast instead.
     for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(CONTEXT_LINES):
         if lines or group[0][1] > 0:
             lines.append(DiffLine("skip", "…"))
@@ -92,7 +92,7 @@ def _flat(text: str | None) -> dict[str, str]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return {"(no JSON)": cell(text, 500)}
+        return {"(not JSON)": cell(text, 500)}
     found: dict[str, str] = {}
     for name, leaf in _leaves(value):
         if len(found) == MAX_FIELDS:

@@ -18,7 +18,7 @@ from derive.models import Run
 
 @admin.register(Run)
 class RunAdmin(KeysetAdmin):
-    """The attempts, newest first, paged by key."""
+    """All runs, newest first, paged by key."""
 
     filters = RunFilter
     columns = (
@@ -34,7 +34,7 @@ class RunAdmin(KeysetAdmin):
         return [path("compare/", compare, name="derive_run_compare"), *super().get_urls()]
 
     def compare(self, request: HttpRequest) -> HttpResponse:
-        """Show two runs side by side; their output and prompts only to whoever may see payloads."""
+        """Show two runs side by side; output and prompts only to users who may see payloads."""
         permissions.demand(request, permissions.VIEW_RUNS)
         named = _two_runs(request.GET)
         asked = [as_guid(one) for one in named]
@@ -56,7 +56,7 @@ class RunAdmin(KeysetAdmin):
 
 
 def _two_runs(query: QueryDict) -> list[str]:
-    """Return the ids of the runs to compare: ``a`` and ``b``, or those ticked in a list, the earlier first."""
+    """Return the ids of the runs to compare, earlier first: ``a`` and ``b``, or those selected in a list."""
     ticked = query.getlist("run")[:2][::-1]
     named = [query.get("a", ""), query.get("b", "")]
     return [one.strip()[:40] for one in (ticked if len(ticked) == 2 else named)]

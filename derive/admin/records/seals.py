@@ -1,4 +1,4 @@
-"""Seals: how far the history is sealed, link by link of its chain."""
+"""Seals: how far the history is sealed."""
 
 from typing import Any
 
@@ -14,27 +14,27 @@ from derive.admin.site import permissions
 from derive.models import JobEvent, Seal, TaskState
 
 SEALING, VERIFYING = "seal", "verify_sample"
-"""What seals and verifies by itself (``derive.schedules.system_tasks``)."""
+"""The tasks that seal and verify on schedule (``derive.schedules.system_tasks``)."""
 
 
 class SealFilter(ListFilter):
-    """The filters of the seals."""
+    """The filters of the list of seals."""
 
     rows_of, sequence, time = Seal, "seal_seq", "created_utc"
 
-    q = TextFilter("Head", placeholder="the whole of a head, 64 digits", max_length=64, is_wide=True)
+    q = TextFilter("Head", placeholder="a complete head, 64 digits", max_length=64, is_wide=True)
     since = MomentFilter("Sealed since", placeholder=TIMES)
     until = MomentFilter("Sealed before")
 
     @override
     def rest(self) -> list[Condition]:
-        # A head is looked for row by row: there is one in a thousand events, and no index beside the key.
+        # A head is searched row by row: there is one per thousand events, and no index on it.
         return [equals("t.sha256", self.values["q"].lower())] if self.values["q"] else []
 
 
 @admin.register(Seal)
 class SealAdmin(KeysetAdmin):
-    """The seals, newest first, paged by key; and how the last sealing and the last verification went."""
+    """All seals, newest first, paged by key, with the last scheduled sealing and verification."""
 
     filters = SealFilter
     columns = ("seal_seq", "first_event_seq", "last_event_seq", "event_count", "sha256", "created_utc", "db_user")
@@ -42,7 +42,7 @@ class SealAdmin(KeysetAdmin):
 
     @override
     def rows(self, page: Page) -> list[Any]:
-        """Return the seals, each with whether the lake has its document; the document itself is not read."""
+        """Return the seals and whether the lake has their documents; the documents are not read."""
         seals = super().rows(page)
         pending = Seal.objects.filter(seal_seq__in=page.sequences, pending_json__isnull=False)
         waiting = set(pending.values_list("seal_seq", flat=True))
@@ -66,13 +66,13 @@ class SealAdmin(KeysetAdmin):
 
 
 def _history(request: HttpRequest) -> str:
-    """Return where all times of the verification are told; empty for who may not see that."""
+    """Return the URL of the verification's history; empty for users who may not see it."""
     if not permissions.may(request, permissions.VIEW_SCHEDULE_RUNS):
         return ""
     return f"{reverse('admin:derive_schedulerun_changelist')}?task={VERIFYING}#runs"
 
 
 def _waits(last: Any) -> bool:
-    """Whether something happened that no seal holds yet."""
+    """Whether there are events not yet sealed."""
     sealed = 0 if last is None else last.last_event_seq
     return JobEvent.objects.filter(event_seq__gt=sealed).exists()

@@ -1,4 +1,4 @@
-"""Workers, as their heartbeats tell of them, and what they work on."""
+"""Workers, as reported by their heartbeats, and their jobs."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from derive.models import Job, Worker
 from derive.states import JobStatus
 
 STALE_AFTER = timedelta(seconds=60)
-"""A worker renews every third of a lease, by default 40 s: one that is late by half of that is worth a look."""
+"""Workers send a heartbeat every third of a lease, by default every 40 s; half an interval late is worth a look."""
 GONE_AFTER = timedelta(seconds=120)
-"""A default lease without a heartbeat: whatever the worker held is taken from it by then."""
+"""The default lease: without a heartbeat for this long, the worker has lost its jobs."""
 MAX_WORKERS = 200
 MAX_JOBS = 1_000
 MAX_JOBS_SHOWN = 20
@@ -25,11 +25,11 @@ MAX_JOBS_SHOWN = 20
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """The workers, last seen first."""
+    """All workers, most recently seen first."""
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show who is there, and the jobs each holds."""
+        """Show the workers and the jobs each holds."""
         permissions.demand(request, permissions.VIEW_WORKERS)
         workers = list(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS])
         held: dict[str, list[Any]] = {worker.worker_id: [] for worker in workers}
@@ -41,7 +41,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 
 def state_of(worker: Worker) -> str:
-    """Return ``alive``, ``stopping``, ``stale`` (a heartbeat is late) or ``gone`` (a whole lease without one)."""
+    """Return ``alive``, ``stopping``, ``stale`` (a heartbeat is late) or ``gone`` (none for a whole lease)."""
     silent = timezone.now() - worker.last_seen_utc
     if silent > GONE_AFTER:
         return "gone"

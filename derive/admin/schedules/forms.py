@@ -1,4 +1,4 @@
-"""The forms of what people plan: a cron in words, lists of choices, a template that its interrogation accepts."""
+"""The forms of plans: a cron expression, lists of choices, a job template that its interrogation accepts."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from unfold.widgets import (
 )
 
 from derive.admin.lists import suggestions
-from derive.errors import ErrorKind, HolocronError, RunError, Then
+from derive.errors import ErrorKind, HolocronError, NextStep, RunError
 from derive.models.schedules import WHEN_HELP, EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
@@ -29,13 +29,13 @@ SHORTEST_WAIT_SECONDS = 60
 """The scheduler looks once a minute."""
 LONGEST_WAIT_SECONDS = 31_536_000
 PAYLOADS = ("input_json", "evidence_ref_json")
-_GIVEN_BACK = {error.kind for error in RunError.__subclasses__() if error.then is Then.GIVE_BACK}
+_GIVEN_BACK = {error.kind for error in RunError.__subclasses__() if error.then is NextStep.GIVE_BACK}
 ENDING_KINDS = tuple(kind.value for kind in ErrorKind if kind not in {*_GIVEN_BACK, ErrorKind.RELEASED})
-"""Kinds that a job can end with: after the others it is ready again."""
+"""Error kinds a job can end with; after the others it becomes ready again."""
 
 
 class Lines(forms.MultipleChoiceField):
-    """Some of a list's values, kept one a line."""
+    """A multiple choice stored as one value per line."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -49,12 +49,12 @@ class Lines(forms.MultipleChoiceField):
 
 
 def as_choices(values: Iterable[str]) -> list[tuple[str, str]]:
-    """Return values as the choices of a field."""
+    """Return values as a field's choices."""
     return [(value, value) for value in values]
 
 
 class CronField(forms.CharField):
-    """A cron expression that fires, and not by the second."""
+    """A valid cron expression that runs at most once a minute."""
 
     widget = UnfoldAdminTextInputWidget
 
@@ -67,7 +67,7 @@ class CronField(forms.CharField):
 
 
 class PlanForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own is not generic when it runs
-    """What both kinds of plans have in common."""
+    """What all plan forms share."""
 
     cron = CronField(label="When", max_length=100, help_text=WHEN_HELP)
 
@@ -96,10 +96,10 @@ class RetryPolicyForm(PlanForm):
         label="Error kinds",
         choices=as_choices(ENDING_KINDS),
         required=False,
-        help_text="None chosen: any error.",
+        help_text="None selected: any error.",
     )
     interrogation_keys = Lines(
-        label="Interrogations", choices=(), required=False, help_text="None chosen: every interrogation."
+        label="Interrogations", choices=(), required=False, help_text="None selected: every interrogation."
     )
 
     class Meta:
@@ -112,7 +112,7 @@ class RetryPolicyForm(PlanForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         keys: Any = self.fields["interrogation_keys"]
-        # What a policy names stays a choice, also when that interrogation is gone.
+        # Keep the policy's interrogations selectable even if they no longer exist.
         stored = lines_of(self.instance.interrogation_keys)
         keys.choices = as_choices(sorted({*suggestions.interrogation_keys(), *stored}))
 
@@ -125,7 +125,7 @@ class RetryPolicyForm(PlanForm):
         self._bound("max_requeues", 1, MOST_REQUEUES)
         youngest, oldest = values.get("min_age_minutes"), values.get("max_age_days")
         if youngest is not None and oldest is not None and youngest >= oldest * 24 * 60:
-            self.add_error("min_age_minutes", f"No job ended both so long ago and within {oldest} days.")
+            self.add_error("min_age_minutes", f"This is more than {oldest} days, so no job could match.")
         return values
 
 
@@ -162,7 +162,7 @@ class EscalationForm(PlanForm):
 
 
 class RetentionForm(PlanForm):
-    """A retention policy; one that keeps everything is none."""
+    """A retention policy; it must purge at least one state."""
 
     class Meta:
         model = RetentionPolicy
@@ -176,16 +176,16 @@ class RetentionForm(PlanForm):
         values = super().clean()
         days = [name for name in self.Meta.fields if name.endswith("_days")]
         for name in days:
-            # A job that has only just ended may still be looked at.
+            # Keep jobs for a while, so that people can look at them.
             self._bound(name, 1, MOST_DAYS)
         self._bound("max_jobs", 1, MOST_PURGED)
         if not self.errors and all(values.get(name) is None for name in days):
-            self.add_error(days[0], "Write for at least one state after how many days its jobs go.")
+            self.add_error(days[0], "Write a number of days for at least one state.")
         return values
 
 
 class RecurringForm(PlanForm):
-    """A recurring interrogation; one that is enabled has to be accepted by its interrogation."""
+    """A recurring interrogation; an enabled one must be accepted by its interrogation."""
 
     interrogation_key = forms.ChoiceField(label="Interrogation", required=False, widget=UnfoldAdminSelectWidget)
 
@@ -215,7 +215,7 @@ class RecurringForm(PlanForm):
         if values.get("lake_path") and template:
             self.add_error("lake_path", "Give either a file or the one job below, not both.")
         elif not values.get("lake_path") and not (values.get("interrogation_key") and values.get("input_json")):
-            self.add_error("interrogation_key", "Choose an interrogation and write its input, or name a file.")
+            self.add_error("interrogation_key", "Choose an interrogation and write its input, or give a file.")
         elif values.get("enabled"):
             self._check_accepted(values)
         return values

@@ -1,4 +1,4 @@
-"""Automation: how the schedules fare, each task's last time, and what was done, skipped or failed lately."""
+"""Automation: the scheduler's health, each task's last run, and the history of runs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing_extensions import override
 from derive.admin.lists.pages import show
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
-from derive.models import HouseSchedule, ScheduleRun, TaskState
+from derive.models import ScheduleRun, SystemSchedule, TaskState
 from derive.models.schedules import TASK_CHARACTERS, Planned
 from derive.schedules.cron import in_words
 from derive.schedules.health import PLANS, scheduler_health
@@ -26,7 +26,7 @@ MAX_PLANS = 200
 
 @dataclass(frozen=True)
 class Row:
-    """One task on the page; ``link`` is empty for who may not edit it."""
+    """One task on the page; ``link`` is empty for users who may not edit it."""
 
     name: str
     title: str
@@ -40,7 +40,7 @@ class Row:
 
 @admin.register(ScheduleRun)
 class ScheduleRunAdmin(ReadOnlyAdmin):
-    """The page of it all; a run has no page of its own."""
+    """The automation page; runs have no pages of their own."""
 
     @override
     def get_urls(self) -> list[Any]:
@@ -48,7 +48,7 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
 
     @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the schedules' health, the tasks, and the latest of their runs."""
+        """Show the scheduler's health, the tasks, and the latest runs."""
         permissions.demand(request, permissions.VIEW_SCHEDULE_RUNS)
         task = request.GET.get("task", "")[:TASK_CHARACTERS]
         runs = ScheduleRun.objects.order_by("-ended_utc", "-id")
@@ -67,7 +67,7 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
 
 
 def title_of(task: str) -> str:
-    """Return what people call a task: a system task by its title, a plan's by the plan's kind and name."""
+    """Return a task's display name: a system task's title, or a plan's kind and name."""
     if task in SYSTEM_TASKS:
         return SYSTEM_TASKS[task].title
     kind, _colon, name = task.partition(":")
@@ -77,12 +77,12 @@ def title_of(task: str) -> str:
 
 def _system_tasks(request: HttpRequest) -> list[Row]:
     states, now = TaskState.objects.in_bulk(list(SYSTEM_TASKS)), database_now()
-    schedules = {one.func: one for one in HouseSchedule.objects.exclude(repeats=0).order_by("-next_run")}
+    schedules = {one.func: one for one in SystemSchedule.objects.exclude(repeats=0).order_by("-next_run")}
     may_edit = permissions.may(request, permissions.CHANGE_SCHEDULES)
     rows = []
     for task in SYSTEM_TASKS.values():
         schedule = schedules.get(task.func)
-        link = reverse("admin:derive_houseschedule_change", args=[schedule.pk]) if may_edit and schedule else ""
+        link = reverse("admin:derive_systemschedule_change", args=[schedule.pk]) if may_edit and schedule else ""
         next_utc = None if schedule is None else schedule.next_run
         when = "off" if schedule is None else in_words(schedule.cron)
         state = states.get(task.name)

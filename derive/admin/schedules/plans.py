@@ -1,4 +1,4 @@
-"""What people plan: retries, recurring interrogations and retention, with what they would do before it is saved."""
+"""Plans: retry policies, recurring interrogations and retention policies, previewed before they are saved."""
 
 import logging
 from typing import Any
@@ -36,7 +36,7 @@ OUTCOMES = {"done": "success", "idle": "default", "skipped": "warning", "failed"
 
 
 class PlanAdmin(GuardedAdmin):
-    """Forms of plans. Who plans acts on jobs, or purges them, so that right is asked for as well."""
+    """Pages of plans. A plan acts on or purges jobs, so editing one also requires the permission to do that."""
 
     list_display = ("name", "enabled", "words", "next_at", "outcome", "told")
     actions = ("run_soon",)
@@ -79,13 +79,13 @@ class PlanAdmin(GuardedAdmin):
         return f"admin:{self.opts.app_label}_{self.opts.model_name}_preview"
 
     def preview_view(self, request: HttpRequest) -> HttpResponse:
-        """Say what the form as it stands would do; nothing is saved."""
+        """Preview what the submitted form would do; nothing is saved."""
         if not (self.has_add_permission(request) or self.has_change_permission(request)):
             raise permissions.Denied(f"derive.change_{self.opts.model_name}")
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         form = self.get_form(request, change=False)(request.POST)
-        # A plan being changed has its name already, in no field.
+        # When editing, the name is read-only and not in the form.
         form.fields["name"].required = False
         form.fields["name"].validators.clear()
         values = form.cleaned_data if form.is_valid() else {}
@@ -95,7 +95,7 @@ class PlanAdmin(GuardedAdmin):
         return render(request, "admin/schedules/preview.html", self._preview(plan, problems, request.POST.get("cron")))
 
     def _name_of(self, key: str) -> str:
-        """Return the name of the plan being changed: what it did before is known by it."""
+        """Return the name of the plan being edited; its earlier requeues are recorded under it."""
         stored = self.model.objects.filter(pk=key).first() if key.isdecimal() and len(key) < 20 else None
         return stored.name if stored is not None else "preview"
 
@@ -115,7 +115,7 @@ class PlanAdmin(GuardedAdmin):
         return {"problems": problems, "words": cron.words, "times": times, "would": would}
 
     def would(self, plan: Any) -> str:
-        """Say what a plan would do now."""
+        """Describe what a plan would do now."""
         raise NotImplementedError
 
     @override
@@ -132,7 +132,7 @@ class PlanAdmin(GuardedAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         now = database_now()
         obj.changed_by, obj.changed_utc = permissions.actor_of(request), now
-        # What was due and is only changed otherwise stays due.
+        # Other changes do not postpone a plan that is due.
         if obj.next_utc is None or {"cron", "enabled"} & set(form.changed_data):
             obj.next_utc = Cron(obj.cron).after(now)
         super().save_model(request, obj, form, change)
@@ -151,19 +151,19 @@ class PlanAdmin(GuardedAdmin):
         super().delete_queryset(request, queryset)
 
     def _forget(self, request: HttpRequest, plans: list[Planned]) -> None:
-        # Another plan of the same name begins anew.
+        # A later plan of the same name starts without this one's state.
         TaskState.objects.filter(name__in=[plan.task for plan in plans]).delete()
         for plan in plans:
             logger.info("plan.deleted", extra={"actor": permissions.actor_of(request), "plan": plan.task})
 
     @admin.action(description="Run at the scheduler's next check", permissions=["change"])
     def run_soon(self, request: HttpRequest, queryset: Any) -> None:
-        """Make plans due now; the scheduler runs them within a minute or two."""
+        """Make the selected plans due now; the scheduler runs them within a minute or two."""
         names = list(queryset.values_list("name", flat=True))
         due = queryset.filter(enabled=True).update(next_utc=database_now())
         TaskState.objects.filter(name__in=[f"{self.model.KIND}:{name}" for name in names]).update(failures=0)
         logger.info("plan.run_soon", extra={"actor": permissions.actor_of(request), "plans": ",".join(names)[:1_000]})
-        self.message_user(request, f"{due} will run within a minute or two; those that are off stay so.")
+        self.message_user(request, f"{plural(due, 'plan')} will run within a minute or two. Disabled ones stay off.")
 
     @column("when (UTC)")
     def words(self, plan: Planned) -> str:
@@ -172,23 +172,23 @@ class PlanAdmin(GuardedAdmin):
 
     @column("next")
     def next_at(self, plan: Planned) -> SafeString:
-        """Return when it is next, in the viewer's zone."""
+        """Return when it runs next, in the viewer's time zone."""
         return moment(plan.next_utc if plan.enabled else None, "off")
 
-    @column("last time", label=OUTCOMES)
+    @column("last run", label=OUTCOMES)
     def outcome(self, plan: Planned) -> str:
-        """Return how it went last."""
+        """Return the outcome of its last run."""
         return getattr(plan, "last_outcome", None) or ""
 
-    @column("what it said")
+    @column("result")
     def told(self, plan: Planned) -> str:
-        """Return what it said last."""
+        """Return the result of its last run."""
         return cell(getattr(plan, "last_told", None))
 
 
 @admin.register(RetryPolicy)
 class RetryPolicyAdmin(PlanAdmin):
-    """Which ended jobs are queued anew, and when."""
+    """Which ended jobs are requeued, and when."""
 
     form = RetryPolicyForm
     fields = RetryPolicyForm.Meta.fields
@@ -196,12 +196,12 @@ class RetryPolicyAdmin(PlanAdmin):
     @override
     def would(self, plan: RetryPolicy) -> str:
         found = preview_retries(plan)
-        left = f" {found.exhausted:,} left alone, their limit reached." if found.exhausted else ""
+        left = f" {found.exhausted:,} reached the limit and will be left alone." if found.exhausted else ""
         if not found.ready:
             return f"{'No job matches' if not left else 'No other job matches'} now: nothing would be requeued.{left}"
         match = "matches" if found.ready == 1 else "match"
         of = f"{'' if found.is_exact else 'more than '}{plural(found.ready, 'job')} that {match}"
-        return f"It would requeue {min(found.ready, plan.max_jobs):,} of {of} now, those that ended first.{left}"
+        return f"It would requeue {min(found.ready, plan.max_jobs):,} of {of} now, oldest first.{left}"
 
 
 @admin.register(EscalationPolicy)
@@ -222,7 +222,7 @@ class EscalationAdmin(PlanAdmin):
 
 @admin.register(RecurringInterrogation)
 class RecurringAdmin(PlanAdmin):
-    """What is asked again and again."""
+    """Jobs that are queued repeatedly."""
 
     form = RecurringForm
     needs = (permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS)
@@ -237,10 +237,10 @@ class RecurringAdmin(PlanAdmin):
         found = check_plan(plan)
         jobs = plural(found.jobs, "job")
         if found.is_whole:
-            return f"It would queue {jobs} each time, unless earlier ones have not ended."
+            return f"It would queue {jobs} each time, unless earlier jobs are still live."
         return (
-            f"The file's first {jobs} would be accepted. Of a file of more than {HEAD_BYTES // 1024} KiB the rest is "
-            "checked when it runs, and one invalid line then keeps all of it out."
+            f"The first {jobs} of the file would be accepted. The rest of a file over {HEAD_BYTES // 1024} KiB is "
+            "checked when it runs; if any line is invalid then, nothing is queued."
         )
 
 
@@ -259,4 +259,4 @@ class RetentionAdmin(PlanAdmin):
             return "No job is old enough now: nothing would be purged."
         are = f"{'is' if count == 1 else 'are'} old enough"
         of = f"{'' if is_exact else 'more than '}{plural(count, 'job')} that {are}"
-        return f"It would purge {min(count, plan.max_jobs):,} of {of} now, for good; held ones stay."
+        return f"It would permanently delete {min(count, plan.max_jobs):,} of {of} now. Held jobs are kept."

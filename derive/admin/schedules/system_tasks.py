@@ -1,13 +1,13 @@
-"""django-q2's schedules: when the system tasks run. Which functions there are is not up to anybody here.
+"""django-q2's schedules: when the system tasks run. Only listed functions can be scheduled.
 
-django-q2 would call any function a row names and unpickle whatever its results hold, so its own pages of results are
-taken away: what became of a task is told by ``derive_schedulerun``.
+django-q2 would call any function a row names and unpickle stored results, so its own admin pages are unregistered;
+``derive_schedulerun`` shows the results of tasks.
 """
 
 import logging
 from typing import Any, ClassVar
 
-import django_q.admin  # noqa: F401 - registers what is taken away below, whoever asks for this module first
+import django_q.admin  # noqa: F401 - must register before its pages are unregistered below
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
@@ -21,7 +21,7 @@ from derive.admin.lists.columns import column
 from derive.admin.schedules.forms import CronField
 from derive.admin.site import permissions
 from derive.admin.site.model_admin import GuardedAdmin
-from derive.models import HouseSchedule
+from derive.models import SystemSchedule
 from derive.models.schedules import WHEN_HELP
 from derive.schedules.cron import Cron, in_words
 from derive.schedules.system_tasks import SYSTEM_TASKS
@@ -36,7 +36,7 @@ _TITLES = {task.func: task.title for task in SYSTEM_TASKS.values()}
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own is not generic when it runs
-    """Which system task, and when; nothing else that django-q2 would take."""
+    """Which system task runs, and when; hides django-q2's other fields."""
 
     func = forms.ChoiceField(label="Task", choices=list(_TITLES.items()), widget=UnfoldAdminSelectWidget)
     cron = CronField(label="When", max_length=100, help_text=WHEN_HELP)
@@ -45,11 +45,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own i
         required=False,
         initial=True,
         widget=UnfoldBooleanSwitchWidget,
-        help_text="While it is off, the task does not run by this schedule.",
+        help_text="If off, this schedule does not run the task.",
     )
 
     class Meta:
-        model = HouseSchedule
+        model = SystemSchedule
         fields = ("name", "func", "cron")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,9 +58,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own i
             self.fields["enabled"].initial = self.instance.repeats != 0
 
 
-@admin.register(HouseSchedule)
+@admin.register(SystemSchedule)
 class ScheduleAdmin(GuardedAdmin):
-    """When the system tasks run; only for those with django-q2's own rights (Maintainer)."""
+    """When the system tasks run; only for users with django-q2's own permissions (Maintainer)."""
 
     form = ScheduleForm
     fields = ("name", "func", "cron", "enabled")
@@ -86,7 +86,7 @@ class ScheduleAdmin(GuardedAdmin):
     @override
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.schedule_type, obj.repeats = Schedule.CRON, -1 if form.cleaned_data["enabled"] else 0
-        # Whatever stood there, perhaps written past this form.
+        # Clear what may have been written without this form.
         obj.args = obj.kwargs = obj.hook = obj.cluster = obj.intended_date_kwarg = None
         obj.next_run = Cron(obj.cron).after(database_now())
         super().save_model(request, obj, form, change)
@@ -101,7 +101,7 @@ class ScheduleAdmin(GuardedAdmin):
     @column("task")
     def runs(self, schedule: Any) -> str:
         """Return what it runs."""
-        return _TITLES.get(schedule.func, "not a system task: it is never run")
+        return _TITLES.get(schedule.func, "not a system task; never run")
 
     @column("when (UTC)")
     def words(self, schedule: Any) -> str:
@@ -110,5 +110,5 @@ class ScheduleAdmin(GuardedAdmin):
 
     @column("next")
     def next_at(self, schedule: Any) -> SafeString:
-        """Return when it is next, in the viewer's zone."""
+        """Return when it runs next, in the viewer's time zone."""
         return moment(schedule.next_run if schedule.repeats else None, "off")

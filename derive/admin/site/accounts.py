@@ -14,12 +14,12 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, GuardedAdmin):  # type: ignore[type-arg]
-    """Users; who may edit them is Django's own permission, which no group has."""
+    """Users; editing them needs Django's own permission, which no group has."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    # Django's pair of boxes is no use on a phone or to a screen reader; a list of choices is.
+    # Django's dual list box does not work on phones or with screen readers; a plain list does.
     filter_horizontal = ()
 
 

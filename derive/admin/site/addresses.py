@@ -1,4 +1,4 @@
-"""Addresses as every page may take them: without U+0000, which no text of the database can hold."""
+"""Removes U+0000, which database texts cannot hold, from every request's query string."""
 
 from collections.abc import Callable
 
@@ -6,17 +6,17 @@ from django.http import Http404, HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 
 REPLACEMENT = "\ufffd"
-"""Django itself puts it where an address holds bytes that are not UTF-8: it equals nothing that is stored."""
+"""Django's own replacement for bytes that are not UTF-8; it matches no stored value."""
 
 
-class CleanAddress:
-    """Replaces U+0000 in a query string, for every list there is, Django's own included; a path with it is a 404."""
+class StripNullMiddleware:
+    """Replaces U+0000 in a query string for every list, including Django's own; a path containing it is a 404."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer the request by its cleaned address."""
+        """Handle the request with its cleaned query string."""
         if "\x00" in request.path:
             raise Http404("There is no such page.")
         if "%00" in request.META.get("QUERY_STRING", ""):

@@ -1,4 +1,4 @@
-"""403: whoever lacks a right, or sends a form from elsewhere, is told why, and the attempt is logged."""
+"""403 responses: users without a permission, and forms from other sites, get an explanation and a log line."""
 
 import logging
 from urllib.parse import urlsplit
@@ -11,21 +11,21 @@ from derive.admin.site.refusals import refuse
 logger = logging.getLogger(__name__)
 
 _WHY = {
-    "owner": "This belongs to somebody else, and only they may see or use it.",
+    "owner": "This belongs to another user; only they may see or use it.",
     "staff": "Your account has no access to this page. Ask an administrator for one of the groups Viewer, Operator or "
     "Maintainer.",
 }
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request whose user may not do this. It is ``handler403``, so every view's refusal comes here."""
+    """Answer a request without permission. Every view's refusal comes here, as ``handler403``."""
     permission = exception.permission if isinstance(exception, Denied) else "staff"
     why = _WHY.get(permission, f"This needs the permission {permission}. Ask an administrator for a group that has it.")
     return _deny(request, permission, why)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a POST that was not sent from a page of ours (``CSRF_FAILURE_VIEW``); say what to set, if anything."""
+    """Answer a POST that failed the CSRF check (``CSRF_FAILURE_VIEW``), naming the setting to change, if any."""
     if reason.startswith(("Origin checking failed", "Referer checking failed")):
         return _deny(request, "csrf", _why_not_trusted(request))
     if reason == "CSRF cookie not set.":
@@ -41,7 +41,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 def _why_not_trusted(request: HttpRequest) -> str:
     sender = urlsplit(request.headers.get("Origin") or request.headers.get("Referer") or "")
     if sender.scheme not in {"http", "https"} or not sender.netloc:
-        return "Your browser did not say which page sent this form. Let it send the Origin or Referer header here."
+        return "Your browser sent no Origin or Referer header. Allow it to send one to this site."
     origin = f"{sender.scheme}://{sender.netloc}"[:200]
     return (
         f"This form was sent from {origin}, which this server does not trust. If that is Holocron's own address, for "

@@ -1,4 +1,4 @@
-"""unfold's ModelAdmin for models that Django itself writes, a little stricter."""
+"""unfold's ModelAdmin for tables that Django itself writes, slightly stricter."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from derive.admin.site.permissions import Denied
 
 
 class PlainList(ChangeList):
-    """A list that is called after what it holds, and says how much that is once, at its foot."""
+    """A list titled after its content, with its count once, at the bottom."""
 
     @override
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -24,22 +24,22 @@ class PlainList(ChangeList):
 
     @override
     def get_filters(self, request: HttpRequest) -> Any:
-        """Filter by what the list offers; Django would take every column with every lookup, also ``name__regex=(``."""
+        """Allow only the list's filters; Django would accept every column with every lookup, even ``name__regex=(``."""
         specs, has_filters, others, has_duplicates, is_active = super().get_filters(request)
         if others:
-            raise IncorrectLookupParameters(f"not a filter of this list: {', '.join(others)}")
+            raise IncorrectLookupParameters(f"unknown filter: {', '.join(others)}")
         return specs, has_filters, others, has_duplicates, is_active
 
     @override
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if not (self.query or self.has_active_filters):
-            # Else unfold's header would offer to show all where all is shown.
+            # Otherwise unfold's header offers to show all when all are shown.
             self.full_result_count = self.result_count
 
 
 class GuardedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
-    """Pages of Django's own forms."""
+    """Pages with Django's own forms."""
 
     show_full_result_count = False
 
@@ -49,19 +49,19 @@ class GuardedAdmin(ModelAdmin):  # type: ignore[misc]  # unfold carries no types
 
     @override
     def response_action(self, request: HttpRequest, queryset: Any) -> Any:
-        """Act on the chosen rows; Django hands their keys to the database before it looks whether they are keys."""
+        """Act on the selected rows, after validating their keys, which Django passes to the database unchecked."""
         try:
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(key)
         except ValidationError as error:
-            raise BadRequest("a chosen row's key is none") from error
+            raise BadRequest("a selected row's key is invalid") from error
         return super().response_action(request, queryset)
 
     @override
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a row's history; Django looks for the row before it asks who wants to know."""
+        """Show a row's history, after checking the permission: Django looks up the row first."""
         if not self.has_view_permission(request):
             raise Denied(f"{self.opts.app_label}.view_{self.opts.model_name}")
         answer: HttpResponse = super().history_view(request, object_id, extra_context)

@@ -1,4 +1,4 @@
-"""The sidebar: the pages a person may see, and the saved views of the jobs."""
+"""The sidebar: the pages a user may see, and saved views of the jobs."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -24,13 +24,13 @@ RECORDS = (
     ("Seals", "verified", "derive_seal", "derive.view_seal"),
     ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
 )
-BY_ITSELF = (
-    ("Automation", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
+AUTOMATION = (
+    ("Tasks and runs", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
     ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
     ("Escalation", "trending_up", "derive_escalationpolicy", "derive.view_escalationpolicy"),
     ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
     ("Retention", "auto_delete", "derive_retentionpolicy", "derive.view_retentionpolicy"),
-    ("Schedules", "schedule", "derive_houseschedule", "django_q.view_schedule"),
+    ("Schedules", "schedule", "derive_systemschedule", "django_q.view_schedule"),
 )
 ADMINISTRATION = (
     ("Users", "person", "auth_user", "auth.view_user"),
@@ -45,7 +45,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": None, "items": [overview]},
         {"title": "Jobs", "items": _job_views(request), "separator": True},
         {"title": "Records", "items": _permitted(request, RECORDS), "separator": True},
-        {"title": "By itself", "items": _permitted(request, BY_ITSELF), "separator": True},
+        {"title": "Automation", "items": _permitted(request, AUTOMATION), "separator": True},
         {"title": "Administration", "items": _permitted(request, ADMINISTRATION), "separator": True},
     ]
     return [group for group in groups if group["items"]]

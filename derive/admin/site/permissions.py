@@ -1,7 +1,7 @@
-"""Who may do what: the names of the permissions, and the one question every page asks.
+"""Permissions: their names, and the check that every page uses.
 
-Looking at a page is ``view_*`` of its model. What lies beyond is checked on the server wherever it is used, also where
-the link to it was hidden.
+Viewing a page needs ``view_*`` of its model. Everything else is checked on the server wherever it is used, even if the
+link to it is hidden.
 """
 
 from django.core.exceptions import PermissionDenied
@@ -20,11 +20,11 @@ VIEW_INTERROGATIONS = "derive.view_interrogation"
 VIEW_SCHEDULE_RUNS = "derive.view_schedulerun"
 VIEW_SEALS = "derive.view_seal"
 CHANGE_SCHEDULES = "django_q.change_schedule"
-"""Whoever may is a maintainer: the row names what is called."""
+"""Effectively makes a user a maintainer: the row names the function to call."""
 
 
 class Denied(PermissionDenied):
-    """Somebody asked for what they may not have; ``permission`` is what they lack."""
+    """The user lacks ``permission``."""
 
     def __init__(self, permission: str) -> None:
         super().__init__(f"needs the permission {permission}")
@@ -32,17 +32,17 @@ class Denied(PermissionDenied):
 
 
 def may(request: HttpRequest, permission: str) -> bool:
-    """Whether the user of this request has a permission."""
+    """Whether the request's user has a permission."""
     return bool(request.user.is_active and request.user.has_perm(permission))
 
 
 def demand(request: HttpRequest, *permissions: str) -> None:
-    """Raise Denied, which becomes a 403 and an audit line, unless the user has all of these permissions."""
+    """Raise Denied, which becomes a 403 and an audit log line, unless the user has all of these permissions."""
     for permission in permissions:
         if not may(request, permission):
             raise Denied(permission)
 
 
 def actor_of(request: HttpRequest) -> str:
-    """Return the name that events are to bear for this user, as long as the column takes it (200 characters)."""
+    """Return the actor recorded in events for this user, limited to the column's 200 characters."""
     return request.user.get_username()[:200]

@@ -1,4 +1,4 @@
-"""How a request is refused: a page in the admin for its users, a bare page for anybody else, JSON for programs."""
+"""Error responses: an admin page for its users, a bare page for others, JSON for programs."""
 
 import logging
 from typing import Any
@@ -15,12 +15,12 @@ MAX_WHY_CHARACTERS = 500
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether the client asks for JSON, as our scripts and other programs do."""
+    """Whether the client asks for JSON, as scripts and programs do."""
     return "application/json" in request.headers.get("Accept", "")
 
 
 def refuse(request: HttpRequest, *, status: int, title: str, why: str) -> HttpResponse:
-    """Answer a request with a status and one sentence that says why; needs no user, session or host."""
+    """Answer a request with a status and a one-sentence reason; needs no user, session or host."""
     why = why[:MAX_WHY_CHARACTERS]
     if wants_json(request):
         return JsonResponse({"error": why}, status=status)
@@ -32,25 +32,25 @@ def refuse(request: HttpRequest, *, status: int, title: str, why: str) -> HttpRe
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a request that cannot be read (``handler400``), with 413 where it is only too large."""
+    """Answer a bad request (``handler400``), with 413 if it is only too large."""
     if isinstance(exception, RequestDataTooBig | TooManyFieldsSent | TooManyFilesSent):
-        why = "The request is larger than this page takes. Nothing was changed."
+        why = "The request is too large for this page. Nothing was changed."
         return refuse(request, status=413, title="Too large", why=why)
-    # What Django says of it may quote the request.
+    # Django's own message may quote the request.
     why = "The server cannot read this request; its log says why. Nothing was changed."
     return refuse(request, status=400, title="Bad request", why=why)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer an address that leads nowhere (``handler404``)."""
+    """Answer an unknown URL (``handler404``)."""
     said = exception.args[0] if exception.args else ""
-    # Django's own resolver raises with a dictionary of all addresses.
+    # Django's resolver raises with a dictionary of all URLs.
     why = said if isinstance(said, str) and said else "There is no such page."
     return refuse(request, status=404, title="Not found", why=why)
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """Answer a request that failed in the server (``handler500``): from a file, since anything else may be broken."""
+    """Answer a failed request (``handler500``) from a static file, since anything else may be broken."""
     why = "The server failed to answer this request; its log says why. Try again."
     if wants_json(request):
         return JsonResponse({"error": why}, status=500)
@@ -58,6 +58,6 @@ def failed(request: HttpRequest) -> HttpResponse:
 
 
 def locked_out(request: HttpRequest, *_details: Any) -> HttpResponse:
-    """Answer a log-in that is locked after too many wrong passwords (``AXES_LOCKOUT_CALLABLE``)."""
-    why = "Five log-ins under this name failed. It is locked from your address for 15 minutes."
+    """Answer a log-in locked after too many wrong passwords (``AXES_LOCKOUT_CALLABLE``)."""
+    why = "Five log-ins with this user name failed. Log-ins from your address are locked for 15 minutes."
     return refuse(request, status=429, title="Too many attempts", why=why)

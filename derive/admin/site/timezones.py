@@ -1,4 +1,4 @@
-"""Times in the viewer's own zone: the browser tells it in a cookie (``holocron.js``), pages are rendered in it."""
+"""Times in the viewer's time zone: the browser sends it in a cookie (``holocron.js``), and pages are rendered in it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 COOKIE = "holocron_zone"
 FIELD = "zone"
-"""Beside each time that is typed (``admin/parts/when.html``): the zone that the page said it would be read in."""
+"""The hidden field beside each typed time (``admin/parts/when.html``) with the zone the page showed."""
 
 
 @lru_cache(maxsize=1)
@@ -20,27 +20,27 @@ def _known() -> frozenset[str]:
 
 
 def zone_of(form: QueryDict) -> str:
-    """Return the zone that a form's times were typed in; empty when it does not say, or nobody knows it."""
+    """Return the time zone a form's times were typed in; empty if missing or unknown."""
     name = form.get(FIELD, "")
     return name if name in _known() else ""
 
 
 def as_typed(form: QueryDict) -> AbstractContextManager[None]:
-    """Read times in the zone that the form said, whatever the viewer's has become since it was shown."""
+    """Parse times in the form's time zone, even if the viewer's has changed since it was shown."""
     name = zone_of(form)
     return timezone.override(ZoneInfo(name)) if name else nullcontext()
 
 
 class ViewerTimeZoneMiddleware:
-    """Activates the zone of the cookie while a request is answered; UTC when there is none or nobody knows it."""
+    """Activates the cookie's time zone for the request; UTC if it is missing or unknown."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer the request in the viewer's zone."""
+        """Handle the request in the viewer's time zone."""
         name = request.COOKIES.get(COOKIE, "").replace("%2F", "/")
-        # A list decides, not ZoneInfo: the name comes from outside and would become a path.
+        # Checked against a list, since ZoneInfo would use the untrusted name as a path.
         if name not in _known():
             return self._get_response(request)
         with timezone.override(ZoneInfo(name)):

@@ -1,4 +1,4 @@
-"""``manage.py check_interrogations``: whether the model server takes the schemas of the interrogations installed."""
+"""``manage.py check_interrogations``: does the model server accept the installed interrogations' schemas?"""
 
 import sys
 from argparse import ArgumentParser
@@ -8,21 +8,21 @@ from derive.management.quick_command import QuickCommand
 
 
 class Command(QuickCommand):
-    """Send each schema with a question of one token, and say what the server makes of it."""
+    """Send each schema in a one-token request and print whether the server accepts it."""
 
     help = (
-        "Asks the model server whether it takes each interrogation's schema, by a question of one token. Workers claim "
-        "no job of a definition that is refused; what is found here, of the configured server, is what they go by. "
-        "Exit codes: 0 all are taken, 1 some are refused, 2 could not start or go on."
+        "Checks whether the model server accepts each interrogation's output schema, by asking for one token. Workers "
+        "do not claim jobs whose schema is refused, and follow the result of this check of the configured server. "
+        "Exit codes: 0 all accepted, 1 some refused, 2 error."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--server", metavar="URL", help="ask this server, and report nothing to the workers")
-        parser.add_argument("--json", action="store_true", help="a line of JSON for each interrogation")
+        parser.add_argument("--server", metavar="URL", help="check this server instead; workers do not see the result")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON per interrogation")
 
     def handle(self, *_args: Any, **given: Any) -> None:
-        """Ask, say what came of it, and exit with the code."""
+        """Run the check and exit with its code."""
         from derive.management.schema_checking import SchemaChecking
 
         sys.exit(SchemaChecking(stdout=self.stdout, stderr=self.stderr).run(given))

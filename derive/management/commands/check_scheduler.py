@@ -12,15 +12,15 @@ AT_WORK, SILENT, COULD_NOT_ASK = 0, 1, 2
 
 
 class Command(QuickCommand):
-    """Look for a fresh heartbeat of this host's scheduler, and exit by it."""
+    """Exit with 0 if this host's scheduler has sent a recent heartbeat."""
 
     help = (
-        "Tells from the database whether a scheduler (manage.py qcluster) of this machine, or container, was heard of "
-        f"within {ALIVE_SECONDS:.0f} s. Exit codes: 0 it was, 1 it was not, 2 the database could not be asked."
+        "Checks whether the scheduler (manage.py qcluster) of this host or container sent a heartbeat within the last "
+        f"{ALIVE_SECONDS:.0f} s. Exit codes: 0 it did, 1 it did not, 2 the database cannot be read."
     )
 
     def handle(self, *_args: Any, **_given: Any) -> None:
-        """Look, say what was seen, and exit with the code."""
+        """Run the check and exit with its code."""
         host = socket.gethostname()
         try:
             age = heartbeat_age_on(host)
@@ -28,12 +28,12 @@ class Command(QuickCommand):
             self.stderr.write(f"check_scheduler: {error}")
             sys.exit(COULD_NOT_ASK)
         if age is None:
-            self.stderr.write(f"check_scheduler: no scheduler of {host} is known: start manage.py qcluster")
+            self.stderr.write(f"check_scheduler: no scheduler on {host}: start manage.py qcluster")
             sys.exit(SILENT)
         if age > ALIVE_SECONDS:
             self.stderr.write(
-                f"check_scheduler: the scheduler of {host} was last heard of {age:.0f} s ago: start manage.py qcluster"
+                f"check_scheduler: last heartbeat from {host} was {age:.0f} s ago: start manage.py qcluster"
             )
             sys.exit(SILENT)
-        self.stdout.write(f"the scheduler of {host} was heard of {age:.0f} s ago")
+        self.stdout.write(f"last heartbeat from {host} was {age:.0f} s ago")
         sys.exit(AT_WORK)

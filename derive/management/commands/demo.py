@@ -11,23 +11,25 @@ from derive.management.quick_command import QuickCommand
 
 OWN_FOLDER = "var/demo"
 LEFT_BEHIND = ("DATABASE_URL", "LAKE_URL")
-"""What would lead out of the demo's own world."""
+"""Settings that would point the demo at another database or lake."""
 
 
 class Command(QuickCommand):
     """Run the sample interrogations from start to end."""
 
     help = (
-        "Runs more than forty sample interrogations and shows each result; then keeps web server, scheduler and "
-        "worker running until Ctrl-C. Lives in var/demo, whatever DATABASE_URL says, unless --here. Asks the Ollama at "
-        "OLLAMA_BASE_URL when it has OLLAMA_MODEL, else a stand-in that answers by rules and says so. "
-        "Exit code 0 when every sample ended as it should."
+        "Runs more than forty sample interrogations and shows each result, then keeps the web server, scheduler and "
+        "worker running until Ctrl-C. Uses its own database and lake in var/demo unless --here is given. Asks the "
+        "Ollama server at OLLAMA_BASE_URL if it has OLLAMA_MODEL, otherwise a rule-based stand-in. "
+        "Exit code 0 if every sample ended as expected."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--once", action="store_true", help="work the samples off and end: no web server")
-        parser.add_argument("--json", action="store_true", help="end with one line of JSON; progress on standard error")
+        parser.add_argument("--once", action="store_true", help="exit after the samples; start no web server")
+        parser.add_argument(
+            "--json", action="store_true", help="print one line of JSON at the end; progress goes to standard error"
+        )
         parser.add_argument("--here", action="store_true", help="use the database and lake of the settings")
         parser.add_argument("--own-world", action="store_true", help=SUPPRESS)
 

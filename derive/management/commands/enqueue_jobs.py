@@ -16,21 +16,21 @@ examples:
   manage.py enqueue_jobs jobs.jsonl --dry-run
   zcat jobs.jsonl.gz | manage.py enqueue_jobs - --skip-invalid
 
-A line of JSONL is an object with the parameters of llm.usp_enqueue_job; input (an object) may stand for input_json,
-evidence_ref for evidence_ref_json:
+Each line of JSONL is an object with the parameters of llm.usp_enqueue_job. Instead of input_json and evidence_ref_json
+it may give objects as input and evidence_ref:
   {"interrogation_key": "sw_entity_facts_v1", "dedupe_key": "luke-1", "input": {"entity_type": "character",
    "entity_id": "luke", "extra_params": {"evidence": [{"evidence_id": "a", "text": "Luke grew up on Tatooine."}]}}}
-The first line of CSV names the same parameters; an empty cell is one that was not given.
+The first line of a CSV file names the same parameters; an empty cell means not given.
 
-exit codes: 0 queued (or, with --dry-run, every line is good), 1 some line was bad (nothing was queued unless
---skip-invalid), 2 could not start or go on, 130 stopped by Ctrl-C
+exit codes: 0 queued (or, with --dry-run, every line is valid), 1 some lines were invalid (nothing was queued unless
+--skip-invalid), 2 error, 130 stopped by Ctrl-C
 """
 
 
 class Command(QuickCommand):
     """Check jobs against the registry and their input contracts, then queue them."""
 
-    help = "Queues one job by options, or many from JSONL or CSV: every line is checked before the first is queued."
+    help = "Queues one job from options, or many from a JSONL or CSV file. Checks every line before queueing any."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -41,30 +41,34 @@ class Command(QuickCommand):
         many.add_argument(
             "--format",
             choices=[form.value for form in LineFormat],
-            help="default: csv for a file called *.csv, else jsonl",
+            help="default: csv for *.csv files, otherwise jsonl",
         )
         many.add_argument("--dry-run", action="store_true", help="check only, queue nothing")
-        many.add_argument("--skip-invalid", action="store_true", help="queue the good lines although others are bad")
-        many.add_argument("--from-line", type=int, default=1, metavar="N", help="continue with line N of the file")
+        many.add_argument(
+            "--skip-invalid", action="store_true", help="queue the valid lines even if others are invalid"
+        )
+        many.add_argument("--from-line", type=int, default=1, metavar="N", help="start at line N of the file")
         many.add_argument(
             "--import-id",
             type=UUID,
             metavar="ID",
-            help="the id an interrupted import named: what it stored already is not stored again",
+            help="resume an interrupted import by the id it printed; lines it already stored are skipped",
         )
         one = parser.add_argument_group("one job")
         one.add_argument("--interrogation", metavar="KEY", help="default: sw_entity_facts_v1")
         one.add_argument("--entity-type", metavar="TYPE", help="character, planet, starship, …")
-        one.add_argument("--entity-id", metavar="ID", help="what the entity is called")
+        one.add_argument("--entity-id", metavar="ID", help="the entity's id")
         one.add_argument("--evidence", action="append", default=[], metavar="TEXT", help="may be repeated")
         one.add_argument("--evidence-file", action="append", default=[], type=Path, metavar="PATH", help="UTF-8 text")
         one.add_argument("--priority", type=int, metavar="N", help="0 or more, higher runs first (default: 100)")
         one.add_argument("--model", metavar="M", help="ask this model (default: the worker's own)")
         one.add_argument("--max-attempts", type=int, metavar="N", help="default: 3")
-        one.add_argument("--available", metavar="TIME", help="not before, like 2030-01-31T12:00:00Z (default: now)")
-        one.add_argument("--dedupe-key", metavar="KEY", help="queue nothing when a live or succeeded job has it")
+        one.add_argument(
+            "--available", metavar="TIME", help="run not before this time, such as 2030-01-31T12:00:00Z (default: now)"
+        )
+        one.add_argument("--dedupe-key", metavar="KEY", help="queue nothing if a live or succeeded job has this key")
         one.add_argument("--input-json", metavar="JSON", help="the complete input, for your own interrogation")
-        parser.add_argument("--json", action="store_true", help="end with one line of JSON on standard output")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Queue and exit with the code."""

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from derive.errors import HolocronError
-from derive.inspection import COUNT_CAP, count_states, list_jobs, tell_story
+from derive.inspection import COUNT_CAP, count_states, list_jobs, read_job_history
 from derive.management.quick_command import QuickCommand
 from derive.states import JobStatus
 
@@ -32,25 +32,30 @@ def _limit(text: str) -> int:
 
 
 class Command(QuickCommand):
-    """Show jobs, one job's whole story, or counts by state; nothing is changed."""
+    """Show jobs, one job's full history, or counts by state. Read-only."""
 
-    help = "Shows the latest jobs, the full history of one, or how many jobs are in each state."
+    help = "Shows the latest jobs, the full history of one job, or the number of jobs in each state."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
         what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--list", action="store_true", help="the jobs queued last, newest first")
+        what.add_argument("--list", action="store_true", help="the latest jobs, newest first")
         what.add_argument("--job-id", metavar="ID", help="one job with its runs, events and artifacts")
         what.add_argument("--stats", action="store_true", help=f"jobs in each state, counted up to {COUNT_CAP}")
         parser.add_argument(
-            "--status", type=str.upper, choices=[status.value for status in JobStatus], help="list only these"
+            "--status",
+            type=str.upper,
+            choices=[status.value for status in JobStatus],
+            help="list only jobs in this state",
         )
         parser.add_argument(
-            "--limit", type=_limit, default=20, metavar="N", help="how many to list (default: %(default)s)"
+            "--limit", type=_limit, default=20, metavar="N", help="list at most N (default: %(default)s)"
         )
-        parser.add_argument("--json", action="store_true", help="one line of JSON; JSON columns stay text, as stored")
+        parser.add_argument(
+            "--json", action="store_true", help="print one line of JSON; JSON columns stay text, as stored"
+        )
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Look and exit with the code."""
@@ -86,7 +91,7 @@ class Command(QuickCommand):
 
     def _look_at_job(self, given: dict[str, Any]) -> int:
         try:
-            story = tell_story(UUID(given["job_id"]))
+            story = read_job_history(UUID(given["job_id"]))
         except ValueError:
             story = None
         if story is None:

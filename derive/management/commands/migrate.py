@@ -18,8 +18,8 @@ class Command(migrate.Command):
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return
-        with migration_lock_held(connections[options["database"]], on_wait=self._tell_of_waiting):
+        with migration_lock_held(connections[options["database"]], on_wait=self._print_waiting):
             super().handle(*args, **options)
 
-    def _tell_of_waiting(self) -> None:
+    def _print_waiting(self) -> None:
         self.stderr.write("migrate: another process is migrating this database; waiting for it to end")

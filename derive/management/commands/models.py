@@ -15,22 +15,22 @@ from derive.sql.scripts import check_schema
 
 DONE, COULD_NOT_START = 0, 2
 LIMITS = {
-    "max_running": "runs of it at a time, over all workers",
-    "max_starts_per_minute": "runs of it that start within a minute, over all workers",
-    "num_ctx": "its context window; tokens",
-    "num_predict": "its longest answer; tokens",
+    "max_running": "most runs at a time, across all workers",
+    "max_starts_per_minute": "most runs started per minute, across all workers",
+    "num_ctx": "context window, in tokens",
+    "num_predict": "longest answer, in tokens",
 }
 _EXAMPLES = """
 examples:
-  manage.py models                                                  what waits for which model
-  manage.py models pause qwen2.5:14b --reason "GPU maintenance"     no run of it starts; those that run go on
+  manage.py models                                                  the jobs waiting for each model
+  manage.py models pause qwen2.5:14b --reason "GPU maintenance"     start no more runs; running ones finish
   manage.py models resume qwen2.5:14b
   manage.py models limit llama3.2 --max-running 2 --reason "one GPU"
-  manage.py models limit llama3.2 --max-running none                without this limit again
+  manage.py models limit llama3.2 --max-running none                remove this limit
 
-Pauses and limits hold from the moment the command ends, whatever the number of workers, and are recorded in
-llm.model_event. Name a model as jobs name it; jobs that name none count as their worker's OLLAMA_MODEL.
-exit codes: 0 done, 2 could not start
+Pauses and limits apply to all workers as soon as the command ends, and are recorded in llm.model_event. Give the
+model's name as jobs give it; jobs that name no model count towards their worker's OLLAMA_MODEL.
+exit codes: 0 done, 2 error
 """
 
 
@@ -50,7 +50,7 @@ def _name(text: str) -> str:
 
 
 class Command(QuickCommand):
-    """List models, or change what operators set for one."""
+    """List models, or pause, resume or limit one."""
 
     help = "Lists the models that jobs wait for; pauses, resumes and limits them."
 
@@ -58,22 +58,24 @@ class Command(QuickCommand):
         """Declare the actions and their options."""
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = _EXAMPLES
-        parser.add_argument("--json", action="store_true", help="one line of JSON")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON")
         actions = parser.add_subparsers(dest="action", metavar="pause | resume | limit")
         for action, help_text in (
-            ("pause", "start no run of a model"),
-            ("resume", "start its runs again"),
-            ("limit", "limit its runs, or set its context"),
+            ("pause", "start no more runs of a model"),
+            ("resume", "start runs of a paused model again"),
+            ("limit", "limit a model's runs, or set its context window"),
         ):
             one = actions.add_parser(action, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
             one.add_argument("model", type=_name, metavar="MODEL")
             one.add_argument("--reason", required=action == "pause", help="saved to the model's history")
-            one.add_argument("--actor", default=None, help="who does it; default: this account")
-            one.add_argument("--json", action="store_true", default=SUPPRESS, help="one line of JSON")
+            one.add_argument("--actor", default=None, help="name recorded as doing it (default: this OS user)")
+            one.add_argument("--json", action="store_true", default=SUPPRESS, help="print one line of JSON")
             if action == "limit":
                 for name, meaning in LIMITS.items():
                     flag = f"--{name.replace('_', '-')}"
-                    one.add_argument(flag, type=_limit, default=..., metavar="N", help=f"{meaning}; none: no limit")
+                    one.add_argument(
+                        flag, type=_limit, default=..., metavar="N", help=f"{meaning}; none removes the limit"
+                    )
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """List or change, and exit with the code."""

@@ -26,11 +26,11 @@ examples:
   manage.py purge --succeeded 365d --failed 90d --deadletter 90d --cancelled 30d --dry-run
   manage.py purge --succeeded 365d --reason "retention policy 4"
   manage.py purge --all 730d --max-jobs 10000
-  manage.py purge                              deletes only what is left in the lake of earlier purges
+  manage.py purge                              only deletes lake files left over from earlier purges
 
-An age counts from the job's end; a state without an age stays. Never taken: jobs that are held or live, and those that
-a live job is to repeat. The history is sealed first, and an event of each purged job stays, so that verify_audit knows.
-exit codes: 0 done, 1 files in the lake wait for the next purge, 2 could not start or go on
+Ages count from the end of the job; jobs in a state without an age are kept. Held jobs, live jobs and jobs that a live
+job will repeat are always kept. The history is sealed first, and one event per purged job is kept for verify_audit.
+exit codes: 0 done, 1 some lake files are left for the next purge, 2 error
 """
 
 
@@ -41,22 +41,24 @@ def _count(text: str) -> int:
 
 
 class Command(QuickCommand):
-    """Purge, tell what went, and exit by whether files wait."""
+    """Purge jobs and their files, and print how many."""
 
-    help = "Purges jobs that ended long enough ago, with their runs, events and files."
+    help = "Purges jobs that ended long ago, with their runs, events and files."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
         for status in sorted(ENDED):
-            parser.add_argument(f"--{status.lower()}", type=age, metavar="AGE", help=f"purge {status} jobs this old")
-        parser.add_argument("--all", type=age, metavar="AGE", help="for the states without an age of their own")
+            parser.add_argument(
+                f"--{status.lower()}", type=age, metavar="AGE", help=f"purge {status} jobs older than this"
+            )
+        parser.add_argument("--all", type=age, metavar="AGE", help="age for the states not given one")
         parser.add_argument("--max-jobs", type=_count, metavar="N", help="at most this many, the oldest first")
         parser.add_argument("--dry-run", action="store_true", help="show what would be purged, and change nothing")
-        parser.add_argument("--actor", default=None, help="who purges; default: this account")
-        parser.add_argument("--reason", default=None, help="why; kept with each purged job's event")
-        parser.add_argument("--json", action="store_true", help="one line of JSON")
+        parser.add_argument("--actor", default=None, help="name recorded as purging (default: this OS user)")
+        parser.add_argument("--reason", default=None, help="saved to each purged job's tombstone event")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Purge, and exit with the code."""
@@ -64,7 +66,7 @@ class Command(QuickCommand):
 
         ages = _ages(given)
         if given["dry_run"] and not ages:
-            raise CommandError("a dry run needs an age, like --succeeded 365d", returncode=COULD_NOT_START)
+            raise CommandError("a dry run needs an age, such as --succeeded 365d", returncode=COULD_NOT_START)
         try:
             check_schema(connection)
             report = purge(
@@ -75,7 +77,7 @@ class Command(QuickCommand):
                 max_rows=given["max_jobs"],
             )
         except KeyboardInterrupt:
-            self.stderr.write("purge: stopped early; what was purged stays purged, and the next run continues")
+            self.stderr.write("purge: stopped early; run it again to continue")
             sys.exit(COULD_NOT_START)
         except HolocronError as error:
             self.stderr.write(f"purge: {error}")
@@ -97,7 +99,7 @@ def _line(report: "PurgeReport") -> str:
         return f"would purge {plural(report.job_count, 'job')} ({jobs}) with {plural(report.files, 'file')}"
     return (
         f"purged {plural(report.job_count, 'job')} ({jobs}) with {plural(report.files, 'file')}; "
-        f"{report.files_deleted} deleted in the lake, {report.files_waiting} waiting"
+        f"{report.files_deleted} deleted from the lake, {report.files_waiting} left"
     )
 
 

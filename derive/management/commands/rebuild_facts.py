@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 DONE, SOME_FAILED, COULD_NOT_START = 0, 1, 2
 _EXAMPLES = """
 examples:
-  manage.py rebuild_facts --dry-run              what judging the earlier runs would give
-  manage.py rebuild_facts                        the facts of every SUCCEEDED run that has none stored
+  manage.py rebuild_facts --dry-run              show what would be stored
+  manage.py rebuild_facts                        store the facts of every SUCCEEDED run that has none
   manage.py rebuild_facts --since 30d --limit 10000
-  manage.py rebuild_facts --again                judge those that are stored again too, as after an update of the rules
+  manage.py rebuild_facts --again                also judge stored facts again, for example after the rules changed
 
-Each run's facts are made from its evidence.json and output.json, whose hashes must be those in SQL, and stored in one
-transaction. Stopped, it goes on where it was when it is started again. Ids and reviews of unchanged facts stay.
-exit codes: 0 all done, 1 the facts of some runs could not be made (each is listed), 2 could not start or go on
+Each run's facts are built from its evidence.json and output.json, whose hashes must match SQL, and stored in one
+transaction. Interrupted, it resumes when run again. Ids and reviews of unchanged facts are kept.
+exit codes: 0 done, 1 the facts of some runs could not be built (each is listed), 2 error
 """
 
 
@@ -41,22 +41,25 @@ def _count(text: str) -> int:
 
 
 class Command(QuickCommand):
-    """Make the facts of earlier runs, say of which they could not be made, and exit by that."""
+    """Rebuild the facts of earlier runs, and list the runs for which that failed."""
 
-    help = "Makes the rows of facts of earlier runs from what they left in SQL and lake."
+    help = "Rebuilds the facts of earlier runs from their rows in SQL and their files in the lake."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = _EXAMPLES
         parser.add_argument(
-            "--since", type=moment, metavar="T", help="runs started since: an ISO time (UTC without a zone), 24h, 7d"
+            "--since",
+            type=moment,
+            metavar="T",
+            help="runs started at or after T: an ISO time (UTC unless it names a zone), 24h, 7d",
         )
         parser.add_argument("--limit", type=_count, metavar="N", help="at most this many runs, the oldest first")
-        parser.add_argument("--again", action="store_true", help="also runs whose facts are stored")
-        parser.add_argument("--dry-run", action="store_true", help="judge, show the verdicts, and store nothing")
-        parser.add_argument("--actor", default=None, help="who stores them; default: this account")
-        parser.add_argument("--json", action="store_true", help="one line of JSON")
+        parser.add_argument("--again", action="store_true", help="include runs whose facts are already stored")
+        parser.add_argument("--dry-run", action="store_true", help="show the verdicts, store nothing")
+        parser.add_argument("--actor", default=None, help="name recorded as storing them (default: this OS user)")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Rebuild, and exit with the code."""

@@ -29,9 +29,10 @@ examples:
   manage.py report_facts --entity character/tala-venn --entity planet/corvessa --output facts.html
   manage.py report_facts --interrogation sw_entity_facts_v1 --output facts.html --overwrite
 
-The file needs no account, no network and no script. It holds evidence and answers: keep it as you keep those.
+The file works offline, without an account or scripts. It contains evidence and answers: protect it as you protect
+those.
 
-exit codes: 0 written, 1 no facts found (nothing is written), 2 could not start or go on, 130 stopped by Ctrl-C
+exit codes: 0 written, 1 no facts found (nothing is written), 2 error, 130 stopped by Ctrl-C
 """
 
 
@@ -61,7 +62,7 @@ def _entity(text: str) -> tuple[str, str]:
 class Command(QuickCommand):
     """Write a report of facts to a file, whole or not at all."""
 
-    help = "Writes facts, their verdicts and the evidence with their places marked as one self-contained HTML file."
+    help = "Writes one self-contained HTML file of facts, their verdicts, and the evidence with each quote marked."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -72,13 +73,15 @@ class Command(QuickCommand):
         which.add_argument(
             "--entity", action="append", type=_entity, metavar="TYPE/ID", help="about this entity; may be repeated"
         )
-        which.add_argument("--interrogation", type=_storable, metavar="KEY", help="of every answer to this question")
-        parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the HTML file to make")
-        parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+        which.add_argument(
+            "--interrogation", type=_storable, metavar="KEY", help="of every answer to this interrogation"
+        )
+        parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the HTML file to write")
+        parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
         parser.add_argument(
             "--superseded",
             action="store_true",
-            help="also facts of answers that newer ones over the same evidence have superseded (with --job: always)",
+            help="include facts superseded by newer answers over the same evidence (always included with --job)",
         )
 
     def handle(self, *_args: Any, **given: Any) -> None:
@@ -111,7 +114,7 @@ class Command(QuickCommand):
         from derive.lake_identity import check_lake_identity
 
         if output.exists() and not overwrite:
-            raise ConfigurationError(f"{output} is there already: choose another name, or --overwrite it")
+            raise ConfigurationError(f"{output} exists already: choose another name, or give --overwrite")
         check_schema(connection)
         lake = Lake.open(settings.LAKE_URL)
         # Of another lake, say that it is one, instead of evidence that is missing in each section.
@@ -120,7 +123,7 @@ class Command(QuickCommand):
             fill(document, selection, lake)
             if not document.fact_count:
                 self.stderr.write(
-                    "report_facts: no facts found; of answers from before there were facts, rebuild_facts makes them"
+                    "report_facts: no facts found; for answers older than the facts table, run rebuild_facts"
                 )
                 return NOTHING_FOUND
             with _whole_or_not_at_all(output) as sink:

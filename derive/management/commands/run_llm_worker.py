@@ -39,7 +39,7 @@ def _number(kind: type[int] | type[float], *, least: float, most: float) -> Call
 
 
 def _processes(text: str) -> int:
-    """Return the number of processes; 0 stands for one a core."""
+    """Return the number of processes; 0 means one per core."""
     return 0 if text == "auto" else int(_number(int, least=1, most=1000)(text))
 
 
@@ -53,18 +53,18 @@ def _child_command(given: dict[str, Any], number: int, slots: int) -> list[str]:
 
 
 class Command(QuickCommand):
-    """Claim jobs, ask the model, keep everything in the lake, and hand the outcomes in."""
+    """Claim jobs, ask the model, store everything in the lake, and record the outcomes."""
 
     help = (
-        "Processes interrogation jobs. SIGTERM, SIGHUP or Ctrl-C stops in good order: what runs gets the grace time, "
-        "the rest goes back to the queue; a second one does not wait. Exit codes with --loop: 0 stopped as told; with "
-        "--once: 0 the run succeeded, 1 it did not, 3 nothing to do; 2 could not start."
+        "Processes interrogation jobs. SIGTERM, SIGHUP or Ctrl-C stops gracefully: running jobs get the grace time, "
+        "the rest go back to the queue; a second signal stops at once. Exit codes with --loop: 0 stopped; with "
+        "--once: 0 the run succeeded, 1 it did not, 3 nothing to do. Either: 2 could not start."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         mode = parser.add_mutually_exclusive_group()
-        mode.add_argument("--once", action="store_true", help="work one job off and end")
+        mode.add_argument("--once", action="store_true", help="process one job, then exit")
         mode.add_argument("--loop", action="store_true", help="run until stopped (the default)")
         parser.add_argument(
             "--concurrency",
@@ -79,7 +79,7 @@ class Command(QuickCommand):
             type=_number(int, least=1, most=86_400),
             default=120,
             metavar="S",
-            help="a run whose worker is silent for so long is tried again elsewhere (default: %(default)s)",
+            help="retry a run elsewhere after its worker has been silent this long (default: %(default)s)",
         )
         parser.add_argument(
             "--poll-seconds",
@@ -93,7 +93,7 @@ class Command(QuickCommand):
             type=_number(float, least=0, most=86_400),
             default=settings.WORKER_GRACE_SECONDS,
             metavar="S",
-            help="what running jobs get at a stop (default: WORKER_GRACE_SECONDS, %(default)s)",
+            help="time for running jobs to finish on shutdown (default: WORKER_GRACE_SECONDS, %(default)s)",
         )
         parser.add_argument(
             "--max-jobs", type=_number(int, least=1, most=10**9), metavar="N", help="stop after this many runs"
@@ -101,30 +101,30 @@ class Command(QuickCommand):
         parser.add_argument(
             "--model",
             metavar="M",
-            help="ask this model, and leave jobs alone that want another (default: OLLAMA_MODEL)",
+            help="use this model, and skip jobs that ask for another (default: OLLAMA_MODEL)",
         )
         parser.add_argument(
             "--metrics-port",
             type=_number(int, least=1, most=65_535),
             metavar="P",
-            help="serve this worker's own numbers for Prometheus on 127.0.0.1:P/metrics",
+            help="serve this worker's Prometheus metrics on 127.0.0.1:P/metrics",
         )
         parser.add_argument(
             "--metrics-host",
             default="127.0.0.1",
             metavar="H",
-            help="serve them on this address instead; 0.0.0.0 is every one of this machine (default: %(default)s)",
+            help="serve metrics on this address instead; 0.0.0.0 for all interfaces (default: %(default)s)",
         )
         parser.add_argument(
             "--processes",
             type=_processes,
             default=1,
             metavar="N",
-            help="split the slots among this many processes, each its own worker; auto: one a core (default: 1)",
+            help="split the slots among this many processes, each its own worker; auto: one per core (default: 1)",
         )
         # Given by the parent of several processes: the socket to it, and the file with the jobs left to claim.
         parser.add_argument("--child-of", default="", help=SUPPRESS)
-        parser.add_argument("--verbose", action="store_true", help="log more of what the worker does")
+        parser.add_argument("--verbose", action="store_true", help="log at debug level")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Run the worker and exit with its code."""
@@ -155,7 +155,7 @@ class Command(QuickCommand):
             metrics_port=given["metrics_port"],
             metrics_host=given["metrics_host"],
             started_utc=started_now(),
-            seats_folder=settings.HOLOCRON_VAR / "workers" if given["worker_id"] else None,
+            id_locks_folder=settings.HOLOCRON_VAR / "workers" if given["worker_id"] else None,
             parent_descriptor=parent,
             budget_descriptor=budget,
         )
@@ -168,7 +168,9 @@ class Command(QuickCommand):
             return COULD_NOT_START
         slots = slots_of(given["concurrency"], given["processes"] or available_cores())
         if len(slots) < given["processes"]:
-            self.stderr.write(f"run_llm_worker: {given['concurrency']} slots, so {len(slots)} processes: --concurrency")
+            self.stderr.write(
+                f"run_llm_worker: {given['concurrency']} slots allow {len(slots)} processes: raise --concurrency"
+            )
         processes = WorkerProcesses(
             lambda number, arguments: [*_child_command(given, number, slots[number - 1]), *arguments],
             processes=len(slots),

@@ -12,18 +12,22 @@ COULD_NOT_START = 2
 
 
 class Command(QuickCommand):
-    """Serve the stand-in until it is told to stop."""
+    """Serve the stand-in until a signal stops it."""
 
     help = (
-        "Serves a stand-in for Ollama on 127.0.0.1: it answers any question by rules, with sentences of the evidence "
-        "as quotes, and calls itself holocron-demo wherever a model is named. For trials, never for answers. "
+        "Serves a stand-in for Ollama on 127.0.0.1. It answers by rules, quoting sentences of the evidence, and calls "
+        "its model holocron-demo. It shows the workflow; its answers are meaningless. "
         "Exit codes: 0 after SIGTERM or Ctrl-C, 2 could not start."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument(
-            "--port", type=int, default=11500, metavar="P", help="where it listens; 0: any (default: %(default)s)"
+            "--port",
+            type=int,
+            default=11500,
+            metavar="P",
+            help="port to listen on; 0: any free one (default: %(default)s)",
         )
 
     def handle(self, *_args: Any, **given: Any) -> None:

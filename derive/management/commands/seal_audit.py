@@ -16,23 +16,23 @@ from derive.sql.scripts import check_schema
 
 SEALED, HELD_BACK, COULD_NOT_START = 0, 1, 2
 EXAMPLES = """
-Run it on a schedule. Interrupted anywhere, the next run goes on; two at once do no harm. Note the head it prints where
-nobody who can write to the database and the lake can change it (docs/sealing.md); verify_audit --head takes it.
+Run it on a schedule. It may be interrupted, and two may run at once. Store the head it prints where nobody with write
+access to the database or the lake can change it (docs/sealing.md), and pass it to verify_audit --head.
 
-exit codes: 0 all is sealed, 1 an open transaction holds the rest back, 2 could not start or go on
+exit codes: 0 everything is sealed, 1 an open transaction delays the rest, 2 error
 """
 
 
 class Command(QuickCommand):
     """Seal the history as far as it is settled."""
 
-    help = "Seals the history: every event, with the jobs, runs and artifacts it tells of, hashed into a chain."
+    help = "Seals the history: hashes every event, with its jobs, runs and artifacts, into a chain."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
-        parser.add_argument("--json", action="store_true", help="one line of JSON")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Seal, print the head, exit with the code."""
@@ -55,5 +55,7 @@ class Command(QuickCommand):
                 f"sealed {plural(report.events, 'event')} in {plural(report.seals, 'seal')}; head {report.head_line}"
             )
         if not report.is_settled:
-            self.stderr.write("seal_audit: an open transaction that may hold older events keeps the rest from its seal")
+            self.stderr.write(
+                "seal_audit: an open transaction may still add older events; the rest is sealed once it ends"
+            )
         sys.exit(SEALED if report.is_settled else HELD_BACK)

@@ -18,15 +18,15 @@ COULD_NOT_SET_UP = 2
 
 
 class Command(QuickCommand):
-    """Make the database, run migrate, and make the logins that the processes use and the first account."""
+    """Create the database, migrate it, and create the processes' logins and the first account."""
 
     help = (
-        "Makes the database that DATABASE_URL names, migrates it, and makes the logins holocron_worker (rights of "
-        "llm_worker) and holocron_web (of llm_operator, and Django's own tables) with the passwords in "
-        "HOLOCRON_WORKER_PASSWORD and HOLOCRON_WEB_PASSWORD; where the site has no superuser, the account admin with "
-        "the password in HOLOCRON_ADMIN_PASSWORD. DATABASE_URL is the administrator's here; nothing else needs "
-        "it. May be repeated: a login gets the password that is set now, an account keeps its own. Exit codes: "
-        "0 ready, 2 not."
+        "Creates and migrates the database that DATABASE_URL names, and creates the logins holocron_worker (role "
+        "llm_worker) and holocron_web (role llm_operator and Django's own tables) with the passwords in "
+        "HOLOCRON_WORKER_PASSWORD and HOLOCRON_WEB_PASSWORD. If the site has no superuser, creates the account admin "
+        "with the password in HOLOCRON_ADMIN_PASSWORD. DATABASE_URL must name an administrator here; no other command "
+        "needs one. Safe to repeat: logins get the passwords set now, an existing account keeps its password. "
+        "Exit codes: 0 ready, 2 error."
     )
 
     def handle(self, *_args: Any, **given: Any) -> None:

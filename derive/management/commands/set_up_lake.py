@@ -14,17 +14,17 @@ COULD_NOT_SET_UP = 2
 
 
 class Command(QuickCommand):
-    """Take the lake at LAKE_URL as it is, or make it."""
+    """Adopt the lake at LAKE_URL as it is, or create it."""
 
     help = (
-        "Makes what stands at LAKE_URL this database's lake, whatever it holds: writes lake.json at its root where "
-        "that is missing, and puts its id on record in SQL. Needed only where a worker refuses the lake, for example "
-        "after files were lost for good; a new lake, and that of an earlier version, are taken without it. Restart "
-        "the workers afterwards. Exit codes: 0 done, 2 not."
+        "Adopts the lake at LAKE_URL as this database's, whatever it contains: writes lake.json at its root if it is "
+        "missing, and records its id in SQL. Needed only when workers refuse the lake, for example after files were "
+        "lost for good; a new lake, or one from an earlier version, is adopted automatically. Restart the workers "
+        "afterwards. Exit codes: 0 done, 2 error."
     )
 
     def handle(self, *_args: Any, **_given: Any) -> None:
-        """Take the lake and exit with the code."""
+        """Adopt the lake and exit with the code."""
         from derive.lake import Lake
         from derive.lake_identity import take_lake
 

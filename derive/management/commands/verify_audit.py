@@ -19,11 +19,11 @@ EXAMPLES = """
 examples:
   manage.py verify_audit                       the chain, every row and every file's bytes
   manage.py verify_audit --quick               files by size only
-  manage.py verify_audit --head 42:9f86d0…     against a head that was noted elsewhere; may be given several times
+  manage.py verify_audit --head 42:9f86d0…     against a head stored elsewhere; may be repeated
 
-A line a finding: what, which, changed, missing or inserted, why. Who can write to the database and to the lake can make
-both agree: only a head noted elsewhere finds that (docs/sealing.md).
-exit codes: 0 all verify, 1 findings, 2 could not start or go on
+Prints one line per finding: what, which, changed, missing or inserted, and why. Someone who can write to both the
+database and the lake can make them agree; only a head stored elsewhere detects that (docs/sealing.md).
+exit codes: 0 everything verifies, 1 findings, 2 error
 """
 
 
@@ -37,9 +37,9 @@ def _head(text: str) -> tuple[int, str]:
 
 
 class Command(QuickCommand):
-    """Verify the sealed history, say what was meddled with, and exit by whether anything was."""
+    """Verify the sealed history and print what was tampered with."""
 
-    help = "Verifies the sealed history: finds what was changed, removed or put in, in SQL and in the lake."
+    help = "Verifies the sealed history: finds what was changed, removed or inserted in SQL and in the lake."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -47,9 +47,9 @@ class Command(QuickCommand):
         parser.epilog = EXAMPLES
         parser.add_argument("--quick", action="store_true", help="check files' sizes, not their bytes")
         parser.add_argument(
-            "--head", type=_head, action="append", default=[], metavar="SEAL:SHA256", help="a head noted elsewhere"
+            "--head", type=_head, action="append", default=[], metavar="SEAL:SHA256", help="a head stored elsewhere"
         )
-        parser.add_argument("--json", action="store_true", help="a line of JSON for each finding, and the summary")
+        parser.add_argument("--json", action="store_true", help="print one line of JSON per finding, then the summary")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Verify, and exit with the code."""
@@ -63,7 +63,7 @@ class Command(QuickCommand):
             for finding in verification.found():
                 self.stdout.write(json.dumps(finding.plain()) if given["json"] else finding.line())
         except KeyboardInterrupt:
-            self.stderr.write("verify_audit: stopped before the end")
+            self.stderr.write("verify_audit: stopped early")
             sys.exit(COULD_NOT_START)
         except HolocronError as error:
             self.stderr.write(f"verify_audit: {error}")

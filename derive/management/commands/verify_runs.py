@@ -18,8 +18,9 @@ _EXAMPLES = """examples:
   manage.py verify_runs --run 0d3f6c1e-…                  one run
   manage.py verify_runs --json | jq 'select(.kind == "finding")'
 
-A line a fault: run id, file, what was checked, what is wrong. Folders of runs that died between lake and SQL are
-listed apart and are no faults. Exit codes: 0 all verify, 1 faults, 2 could not start or go on.
+Prints one line per fault: run id, file, what was checked, what is wrong. Folders of runs that died after writing to
+the lake and before SQL recorded them are listed separately and are not faults.
+Exit codes: 0 everything verifies, 1 faults, 2 error.
 """
 
 
@@ -31,9 +32,9 @@ def _run(text: str) -> UUID:
 
 
 class Command(QuickCommand):
-    """Verify past runs, say what does not hold, and exit by whether all does."""
+    """Verify past runs and print what does not hold."""
 
-    help = "Verifies past runs: SQL, manifests and files against each other, prompts rendered and answers judged again."
+    help = "Verifies past runs: compares SQL, manifests and files, renders prompts and judges answers again."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Keep the examples' lines as they are."""
@@ -45,12 +46,19 @@ class Command(QuickCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--run", type=_run, metavar="ID", help="this run alone")
+        which.add_argument("--run", type=_run, metavar="ID", help="only this run")
         which.add_argument(
-            "--since", type=moment, metavar="T", help="runs started since: an ISO time (UTC without a zone), 24h, 7d"
+            "--since",
+            type=moment,
+            metavar="T",
+            help="runs started at or after T: an ISO time (UTC unless it names a zone), 24h, 7d",
         )
-        parser.add_argument("--quick", action="store_true", help="SQL against manifests and sizes; files are not read")
-        parser.add_argument("--json", action="store_true", help="a line of JSON for each finding, orphan, the summary")
+        parser.add_argument(
+            "--quick", action="store_true", help="compare SQL with manifests and file sizes; read no files"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print one line of JSON per finding and orphan, then the summary"
+        )
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Verify, and exit with the code."""

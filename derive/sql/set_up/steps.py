@@ -33,9 +33,9 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
     if any(login.name == user for login in logins):
         raise ConfigurationError(f"{user} cannot set itself up: let DATABASE_URL name the server's administrator")
     made = _create_database(dialect, connection)
-    yield f"database {name}: {'made' if made else 'there already'}"
+    yield f"database {name}: {'created' if made else 'exists already'}"
     migrate()
-    yield "tables and procedures: this version's"
+    yield "tables and procedures: up to date"
     # Two at once would both find a role missing, and change the same login concurrently.
     with migration_lock_held(connection):
         dialect.put_role(connection, SITE_ROLE)
@@ -44,7 +44,7 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
             dialect.put_login(connection, login)
     for login in logins:
         _log_in(connection, login)
-        yield f"login {login.name}: can log in, with the rights of {' and '.join(login.roles)}"
+        yield f"login {login.name}: can log in, with the role {' and '.join(login.roles)}"
 
 
 def site_tables() -> list[str]:
@@ -90,13 +90,13 @@ def _can_open(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _log_in(connection: BaseDatabaseWrapper, login: Login) -> None:
-    """Look at the database as the login's own processes do first; raise ConfigurationError when they could not."""
+    """Check the schema under the login, as its processes do first; raise ConfigurationError if that fails."""
     own = connection.copy()
     own.settings_dict |= {"USER": login.name, "PASSWORD": login.password}
     try:
         check_schema(own)
     except QueueError as error:
-        raise ConfigurationError(f"the login {login.name} was made, but cannot work: {error}") from error
+        raise ConfigurationError(f"the login {login.name} was created, but does not work: {error}") from error
     except DjangoDatabaseError as error:
         why = queue_error(read_fault(error), "logging in")
         raise ConfigurationError(f"the login {login.name} was made, but cannot work: {why}") from error

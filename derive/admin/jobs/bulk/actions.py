@@ -1,4 +1,4 @@
-"""What an operator can do to jobs: each action's words, its value, and its call of ``JobQueue``."""
+"""What operators can do to jobs: each action's texts, its value, and its ``JobQueue`` call."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -25,7 +25,7 @@ _LIVE = _WAITING | {JobStatus.RUNNING}
 _EVERY = frozenset(JobStatus)
 
 _PRIORITY = WholeNumberField(
-    label="Priority (higher runs first; 100 is usual)",
+    label="Priority (higher runs first; default 100)",
     most=MAX_INT,
     problem=f"Write a priority from 0 to {MAX_INT}; higher runs first.",
     initial=100,
@@ -42,7 +42,7 @@ _MODEL = StorableField(
 
 @dataclass(frozen=True)
 class Action:
-    """One action. ``what`` says what will happen; ``takes`` is the field of the value it asks for."""
+    """One action. ``what`` describes its effect; ``takes`` is the form field of the value it needs."""
 
     name: str
     title: str
@@ -50,15 +50,15 @@ class Action:
     act: Act
     takes: forms.Field | None = None
     undone_by: str | None = None
-    """The event whose earlier value an undo puts back; None: it cannot be undone."""
+    """The event that stores the previous value for undo; None if the action cannot be undone."""
     is_destructive: bool = False
     of: frozenset[JobStatus] = _EVERY
-    """The states whose jobs it changes; the procedures refuse the others."""
+    """The states whose jobs it changes; the procedures refuse jobs in others."""
     of_held: bool | None = None
-    """Of held jobs alone, or of those that are not; None: of both."""
+    """True: only held jobs; False: only jobs not held; None: both."""
 
     def suits(self, job: Job) -> bool:
-        """Whether it would change this job as it stands."""
+        """Whether it would change this job in its current state."""
         return job.status in self.of and self.of_held in {None, job.hold_utc is not None}
 
 
@@ -82,7 +82,7 @@ _ALL = (
     Action(
         "cancel",
         "Cancel",
-        "Waiting jobs are cancelled at once; running ones are asked to stop, which their workers do within seconds. "
+        "Waiting jobs are cancelled at once; running ones are stopped by their workers within seconds. "
         "Ended ones are refused.",
         lambda queue, refs, actor, reason, _value: queue.cancel(refs, actor=actor, reason=reason),
         is_destructive=True,
@@ -148,7 +148,7 @@ ACTIONS = {action.name: action for action in _ALL}
 
 
 class ConfirmForm(forms.Form):
-    """What an action is confirmed with: a reason, and the value that the action asks for."""
+    """The confirmation form: a reason, and the action's value."""
 
     reason = ReasonField()
 
@@ -159,5 +159,5 @@ class ConfirmForm(forms.Form):
 
     @property
     def asks_for_a_time(self) -> bool:
-        """Whether the value is a moment."""
+        """Whether the value is a time."""
         return isinstance(self.fields.get("value"), MomentField)

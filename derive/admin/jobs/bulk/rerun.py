@@ -1,4 +1,4 @@
-"""Run again as new: a new job for each ended one, which repeats its last run."""
+"""Run again as new: for each ended job, queue a new one that repeats its last run."""
 
 import logging
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ CARRIED = (
 
 
 def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: str) -> list[JobChange]:
-    """Queue a repetition for each job, and tell of the old ones: changed when one was queued, else why not."""
+    """Queue a repetition of each job. Reports a job as changed if one was queued, otherwise why not."""
     ids = [ref.job_id for ref in refs]
     jobs = {job.job_id: job for job in Job.objects.filter(job_id__in=ids)}
     runs = _repeatable_runs(ids)
@@ -43,7 +43,7 @@ def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: st
 
 
 def _repeatable_runs(ids: Sequence[UUID]) -> dict[UUID, Any]:
-    """Return each job's run to repeat: the one that succeeded, else the last."""
+    """Return the run of each job to repeat: the one that succeeded, otherwise the last."""
     found: dict[UUID, Any] = {}
     rows = Run.objects.filter(job_id__in=ids).only(
         "run_id", "job_id", "attempt", "status", "model_name", "options_json"
@@ -65,11 +65,11 @@ def _why_not(ref: JobRef, job: Any, run: Any) -> str | None:
     if run is None:
         return "it never ran: requeue it instead"
     if run.model_name is None or run.options_json is None:
-        return "its last run ended before its question was made: requeue it instead"
+        return "its last run ended before its prompt was built: requeue it instead"
     return None
 
 
 def _repetition(job: Any, run: Any) -> JobInput:
-    # Unchecked: what stands in the old row was checked when it was queued.
+    # Not checked again: the old job was checked when it was queued.
     values = {name: getattr(job, name) for name in CARRIED}
     return JobInput.model_construct(**values, model_hint=run.model_name, repeats_run_id=run.run_id)

@@ -1,4 +1,4 @@
-"""Undo: the values that an action's events remember are put back, where nobody has changed them since."""
+"""Undo: restores the values stored in an action's events, unless they were changed since."""
 
 import json
 from collections import defaultdict
@@ -19,7 +19,7 @@ UNDONE = {"reprioritized": "priority", "rescheduled": "available_utc"}
 
 @dataclass(frozen=True)
 class EventSpan:
-    """The events of one step of an action: one actor's, of one kind and reason, between two numbers."""
+    """The events of one step of an action: of one actor, kind and reason, between two event numbers."""
 
     event: str
     actor: str
@@ -28,19 +28,19 @@ class EventSpan:
     until: int
 
     def written(self) -> str:
-        """Return it as a text, to be signed."""
+        """Serialise the span, to be signed."""
         return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, text: str) -> "EventSpan":
-        """Return the span that was written; raise ValueError."""
+        """Parse a serialised span; raise ValueError."""
         span = cls(**json.loads(text))
         if span.event not in UNDONE:
             raise ValueError("cannot be undone")
         return span
 
     def walk(self) -> Walk:
-        """Return the walk over these events, by the index of people's events."""
+        """Return the query for these events, served by the index of people's events."""
         # A literal: a parameter never matches a filtered index.
         arm = (equals("actor", self.actor), Condition(f"event = '{self.event}'"))
         ends = (Condition("event_seq > %s", (self.after,)), Condition("event_seq <= %s", (self.until,)))
@@ -48,7 +48,7 @@ class EventSpan:
 
 
 def put_back(queue: JobQueue, span: EventSpan) -> Iterator[list[JobChange]]:
-    """Put back each job's earlier value, a batch at a time, and yield what became of the jobs."""
+    """Restore each job's previous value, batch by batch, and yield the results."""
     column = UNDONE[span.event]
     for page in span.walk().batches(rows=CHANGE_BATCH):
         events = JobEvent.objects.filter(event_seq__in=page.sequences, reason=span.reason)
@@ -80,7 +80,7 @@ def _batch(
 
 
 def _values(detail_json: str | None, column: str) -> tuple[Any, Any] | None:
-    """Return the value before and after, as an event's details tell them."""
+    """Return the values before and after, from an event's details."""
     detail = json.loads(detail_json or "{}").get(column)
     if not isinstance(detail, dict):
         return None

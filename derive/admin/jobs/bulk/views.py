@@ -1,8 +1,8 @@
-"""Acting on jobs: a page that says how many and what will happen and asks why; then steps, and a report.
+"""Bulk actions on jobs: a confirmation page with the number of jobs and a reason, then steps, then a report.
 
-``derive_job_act`` asks. ``derive_job_act_run`` does a step of some batches and answers where the next begins: the
-page's script calls it until it is done and shows how far it is; without the script the server goes on by itself.
-Nothing is kept between the steps but what the form says, and each step checks all of it anew.
+``derive_job_act`` is the confirmation. ``derive_job_act_run`` does a step of some batches and returns where the next
+one starts: the page's script calls it until it is done and shows the progress; without the script the server does it
+all. No state is kept between steps beyond the form's fields, and each step checks everything again.
 """
 
 import logging
@@ -43,30 +43,30 @@ _REPORT = "admin/jobs/report.html"
 
 
 class InvalidRequest(StepRefused):
-    """The form cannot be acted on; the message says why."""
+    """The form is invalid; the message says why."""
 
 
 @dataclass(frozen=True)
 class BulkRequest:
-    """What is to be done to which jobs, as a form says it."""
+    """An action and the jobs to act on, from a form."""
 
     action: Action
     selected: tuple[JobRef, ...]
     filter: str | None
-    """The query string of the list whose every match is meant; None: the selected ones."""
+    """The query string of the list filter whose matches are acted on; None for selected jobs."""
     cursor: str
-    """Where the next step begins; on the first one, the newest job that was there when the question was put."""
+    """Where the next step starts; on the first step, the newest job when the confirmation was shown."""
 
     @classmethod
     def read(cls, form: QueryDict) -> "BulkRequest":
-        """Read a form; raise InvalidRequest."""
+        """Parse a form; raise InvalidRequest."""
         action = ACTIONS.get(form.get("action", ""))
         if action is None:
             raise InvalidRequest("There is no such action.")
         if form.get("scope") == "matching":
             text = form.get("filter", "")[:4_000]
             if JobFilter(QueryDict(text)).problems:
-                raise InvalidRequest("The filter cannot be understood.")
+                raise InvalidRequest("The filter is invalid.")
             return cls(action, (), text, form.get("cursor", "")[:60])
         refs = [_read_ref(one) for one in form.getlist("job")[: MAX_SELECTED + 1]]
         if not refs or len(refs) > MAX_SELECTED:
@@ -74,13 +74,13 @@ class BulkRequest:
         return cls(action, tuple(refs), None, "")
 
     def count(self) -> tuple[int, bool]:
-        """Return how many jobs are meant, and whether that is exact."""
+        """Return the number of jobs, and whether it is exact."""
         if self.filter is None:
             return len(self.selected), True
         return JobFilter(QueryDict(self.filter)).walk().count()
 
     def batches(self) -> Iterator[tuple[list[JobRef], str | None]]:
-        """Yield batches of jobs with their states as they are now, and where the next begins (None: that was all)."""
+        """Yield batches of jobs with their current states, and where the next batch starts (None after the last)."""
         if self.filter is None:
             yield list(self.selected), None
             return
@@ -95,14 +95,14 @@ class BulkRequest:
 
 @dataclass
 class BulkReport:
-    """What became of the jobs so far."""
+    """The results so far."""
 
     changed: int = 0
     refused: dict[str, list[UUID]] = field(default_factory=dict)
     cursor: str | None = None
 
     def add(self, changes: list[JobChange]) -> None:
-        """Take a batch's answers."""
+        """Add a batch's results."""
         for change in changes:
             if change.changed:
                 self.changed += 1
@@ -110,12 +110,12 @@ class BulkReport:
                 self.refused.setdefault(change.why or "refused", []).append(change.job_id)
 
     def as_step(self, *, error: str = "", undo: str = "") -> Step:
-        """Return what became of them as a step tells it."""
+        """Return the results as a step."""
         refused = tuple(self._refusals_by_reason())
         return Step(changed=self.changed, cursor=self.cursor, error=error, refused=refused, undo=undo)
 
     def _refusals_by_reason(self) -> list[dict[str, Any]]:
-        """Return the refusals by reason, most frequent first, with some jobs and what happened to those last."""
+        """Return refusals by reason, most frequent first, with examples and the last event of each."""
         named = sorted(self.refused.items(), key=lambda item: -len(item[1]))
         examples = [job_id for _why, ids in named for job_id in ids[:3]][:MAX_EXAMPLES]
         last = _last_events(examples)
@@ -134,7 +134,7 @@ class BulkReport:
 
 
 def ask(request: HttpRequest) -> HttpResponse:
-    """Say how many jobs an action is about and what it will do, and ask for the reason."""
+    """Ask for confirmation and a reason, showing how many jobs are affected and how."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -146,7 +146,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 
 
 class BulkAction(LongAction):
-    """Does a step of what was confirmed, or all of it for a browser without our script."""
+    """Does one step of a confirmed action, or all of it for a browser without JavaScript."""
 
     order: BulkRequest
     form: ConfirmForm
@@ -174,12 +174,12 @@ class BulkAction(LongAction):
 
 
 def undo(request: HttpRequest) -> HttpResponse:
-    """Put back what an action of this user changed, where nobody has changed it since."""
+    """Undo an action of this user, except where values have changed since."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
-        # Every step of one action gave a token of its own.
+        # Each step of an action returned its own token.
         spans = [EventSpan.read(Signer(salt="undo").unsign(one)) for one in request.POST.getlist("undo")[:1_000]]
     except (BadSignature, ValueError):
         return _invalid_request(request, InvalidRequest("This can no longer be undone."))
@@ -197,7 +197,7 @@ def undo(request: HttpRequest) -> HttpResponse:
 
 
 def _act(request: HttpRequest, order: BulkRequest, reason: str, value: Value, *, seconds: float) -> Step:
-    """Act on batch after batch for so long."""
+    """Act on batch after batch until the time is up."""
     before = _newest_event()
     report, queue, begun = BulkReport(), JobQueue(), time.monotonic()
     actor = permissions.actor_of(request)
@@ -248,7 +248,7 @@ def _read_ref(text: str) -> JobRef:
     job_id, _tilde, status = text.partition("~")
     guid = as_guid(job_id)
     if guid is None or status not in STATES:
-        raise InvalidRequest("A selected job cannot be understood.")
+        raise InvalidRequest("A selected job's id is invalid.")
     return JobRef(job_id=guid, expected_status=JobStatus(status))
 
 
@@ -266,7 +266,7 @@ def _undo_token(request: HttpRequest, action: Action, reason: str, before: int) 
 
 
 def _last_events(ids: list[UUID]) -> dict[UUID, str]:
-    """Return in words what happened to each job last."""
+    """Describe the last event of each job."""
     last_events: dict[UUID, str] = {}
     for event in JobEvent.objects.filter(job_id__in=ids).order_by("-event_seq")[: 10 * MAX_EXAMPLES]:
         last_events.setdefault(event.job_id, cell(f"last: {event.event} by {event.actor}, now {event.to_status}", 200))

@@ -1,4 +1,4 @@
-"""Evidence typed or uploaded in a form: a formset of bounded texts; an uploaded file becomes one more of them."""
+"""Evidence typed or uploaded in a form: a formset of bounded texts, to which uploaded files are added."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from derive.evidence.references import MAX_TEXT_CHARACTERS
 MAX_ITEMS = 200
 MAX_FILE_BYTES = MAX_TEXT_CHARACTERS
 MAX_TOTAL_CHARACTERS = 2_000_000
-"""The form comes back with all of it: within what a request may hold (DATA_UPLOAD_MAX_MEMORY_SIZE)."""
+"""The whole form is sent back on errors, so this must fit DATA_UPLOAD_MAX_MEMORY_SIZE."""
 
 Piece = dict[str, str]
 """The values of one ``EvidenceForm``."""
 
 
 class EvidenceForm(forms.Form):
-    """One piece of evidence. Nothing is required; the job's own check judges what was typed."""
+    """One piece of evidence. Nothing is required; the job's own check validates it."""
 
     evidence_id = forms.CharField(required=False, widget=forms.TextInput(attrs={"maxlength": 200}))
     source_uri = forms.CharField(required=False, widget=forms.TextInput(attrs={"maxlength": 2_000}))
     text = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 5, "dir": "ltr"}))
 
     def piece(self) -> Piece:
-        """Return what was typed, with plain line ends: browsers send their own."""
+        """Return the input with plain line feeds: browsers send CRLF."""
         return {name: str(self[name].value() or "").replace("\r\n", "\n") for name in self.fields}
 
 
@@ -38,7 +38,7 @@ class _EvidenceForms(BaseFormSet):  # type: ignore[type-arg]  # Django's own is 
 
 
 def evidence_forms(data: Any = None, *, pieces: list[Piece] | None = None, extra: int = 0) -> _EvidenceForms:
-    """Return the forms that were sent, or those that show some pieces and room for ``extra`` more."""
+    """Return the submitted forms, or forms for the given pieces with ``extra`` empty ones."""
     forms_of: Any = formset_factory(
         EvidenceForm, formset=_EvidenceForms, extra=extra, max_num=MAX_ITEMS, absolute_max=MAX_ITEMS + 1
     )
@@ -47,13 +47,13 @@ def evidence_forms(data: Any = None, *, pieces: list[Piece] | None = None, extra
 
 
 def read_evidence(request: HttpRequest) -> tuple[list[Piece], list[str]]:
-    """Return the pieces that were typed and uploaded, and what is wrong with an upload."""
+    """Return the typed and uploaded pieces, and the problems of the uploads."""
     typed = [form.piece() for form in evidence_forms(request.POST)]
     pieces = [one for one in typed if any(value.strip() for value in one.values())]
     uploaded, problems = _uploaded(request)
     pieces = (pieces + uploaded)[: MAX_ITEMS + 1]
     if len(pieces) > MAX_ITEMS:
-        problems.append(f"evidence: at most {MAX_ITEMS} pieces")
+        problems.append(f"evidence: no more than {MAX_ITEMS} pieces")
     if sum(len(one["text"]) for one in pieces) > MAX_TOTAL_CHARACTERS:
         problems.append(
             f"evidence: more than {MAX_TOTAL_CHARACTERS:,} characters in all; put it into the lake and give its "
@@ -64,7 +64,7 @@ def read_evidence(request: HttpRequest) -> tuple[list[Piece], list[str]]:
 
 
 def as_members(pieces: list[Piece]) -> list[dict[str, Any]]:
-    """Return the pieces as the envelope carries them; a piece without an id is numbered."""
+    """Return the pieces as envelope members; pieces without an id are numbered."""
     return [
         {
             "evidence_id": one["evidence_id"].strip() or f"evidence-{place}",

@@ -1,4 +1,4 @@
-"""One job as it is typed: which interrogation, its input, its evidence, and when and how it is to run."""
+"""The form of one job: its interrogation, input, evidence, and when and how it runs."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from derive.strict_types import MAX_INT
 
 
 class SettingsForm(forms.Form):
-    """When and how the job runs. What the job's own check judges is plain text here, so that one rule says why."""
+    """When and how the job runs. Plain text where the job's own check validates, so each rule is reported once."""
 
     priority = forms.CharField(
         required=False, initial="100", widget=forms.NumberInput(attrs={"min": 0, "max": MAX_INT})
@@ -40,11 +40,11 @@ class SettingsForm(forms.Form):
 
 
 class JobForm:
-    """What was typed (POST), or an empty form (GET). ``zone`` is the zone that its time was typed in, or empty."""
+    """A submitted (POST) or empty (GET) form. ``zone`` is the time zone its time was typed in, or empty."""
 
     def __init__(self, request: HttpRequest) -> None:
         typed = request.POST if request.method == "POST" else None
-        # Before an interrogation is chosen, its input was not on the page.
+        # Until an interrogation is chosen, the page has no input fields.
         self._is_whole = request.POST.get("step") in {"more", "preview", "enqueue"}
         self._actor = permissions.actor_of(request)
         self.interrogation = _chosen((request.GET if typed is None else typed).get("interrogation", ""))
@@ -57,21 +57,21 @@ class JobForm:
 
     @property
     def reason(self) -> str | None:
-        """Why the job is queued, if that was said."""
+        """Why the job is queued, if a reason was given."""
         return self.settings.cleaned_data["reason"] or None
 
     def read(self) -> JobInput:
-        """Return the job that was typed; raise ``CannotBeQueued``, which says why it is none."""
+        """Return the job; raise ``InvalidJob`` with the problems."""
         values, unread = self.input.read()
         faults = self.settings.errors.items()
         unread += [f"{self.settings.fields[name].label}: {why}" for name, reasons in faults for why in reasons]
         if problems := [*self._file_problems, *unread]:
-            raise CannotBeQueued(*problems)
+            raise InvalidJob(*problems)
         try:
             job = RecordCheck(registry(), import_id=new_import_id()).check(self._record(values), line=1).job
         except (RecordRefused, ValueError) as error:
-            raise CannotBeQueued(str(error)) from error
-        # Sent twice, the same form with the same content is one job; with another content it is another.
+            raise InvalidJob(str(error)) from error
+        # The same form with the same content sent twice is one job; with other content it is another.
         content = hashlib.sha256(job.model_dump_json(exclude={"job_id"}).encode()).hexdigest()
         return job.model_copy(update={"job_id": uuid5(self.form_id, f"{self._actor} {content}")})
 
@@ -99,8 +99,8 @@ class JobForm:
         }
 
 
-class CannotBeQueued(Exception):
-    """The form describes no job; ``problems`` say why."""
+class InvalidJob(Exception):
+    """The form is not a valid job; ``problems`` says why."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -108,7 +108,7 @@ class CannotBeQueued(Exception):
 
 
 def _chosen(key: str) -> Interrogation:
-    """Return the interrogation that was asked for, else the first there is: the form then shows which."""
+    """Return the requested interrogation, or the first one, which the form then shows."""
     try:
         return registry().get(key)
     except RunError:

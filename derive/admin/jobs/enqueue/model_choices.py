@@ -1,4 +1,4 @@
-"""The models that the Ollama of the settings has, for a form: asked briefly, remembered for a while."""
+"""The models that the configured Ollama server has, for a form: a short call, cached for a while."""
 
 import asyncio
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ModelChoices:
 
 
 def model_choices() -> ModelChoices:
-    """Return the models that the server has, not older than 30 s; a server that is away is asked as seldom."""
+    """Return the server's models, at most 30 s old; an unreachable server is retried as rarely."""
     asked: ModelSettings = settings.OLLAMA
     key = f"model_choices:{hash(asked.base_url)}"
     known: ModelChoices | None = cache.get(key)

@@ -1,4 +1,4 @@
-"""What a job would ask, before it is queued: its evidence bounded and redacted, its prompt, its tokens."""
+"""Preview of a job before it is queued: its bounded and redacted evidence, its prompt and its tokens."""
 
 import logging
 import time
@@ -34,11 +34,11 @@ ITEM_CHARACTERS = 4_000
 
 @dataclass(frozen=True)
 class Preview:
-    """What a worker would make of a job now; its delimiters are drawn anew in each run."""
+    """What a worker would send for this job; each run draws new delimiters."""
 
     bundle: EvidenceBundle
     items: tuple[tuple[str, str, int, str], ...]
-    """Id, source, bytes and text of the first items, fit to be shown."""
+    """Id, source, bytes and text of the first items, sanitised for display."""
     prompt: str
     prompt_characters: int
     tokens: Estimate
@@ -46,22 +46,22 @@ class Preview:
 
     @property
     def room(self) -> int:
-        """Tokens left for the answer, as far as expected."""
+        """Tokens expected to be left for the answer."""
         return self.num_ctx - self.tokens.expected
 
     @property
     def fits(self) -> bool:
-        """Whether a worker would ask it."""
+        """Whether a worker would send it."""
         return self.tokens.low + MIN_ANSWER_TOKENS <= self.num_ctx
 
     @property
     def surely_fits(self) -> bool:
-        """Whether the server will take it, at the most tokens that it may be."""
+        """Whether the server will accept it even at the highest token estimate."""
         return self.tokens.high + MIN_ANSWER_TOKENS <= self.num_ctx
 
 
 def preview_job(job: JobInput) -> Preview:
-    """Return what a job would ask; raises RunError, LakeError, ConfigurationError as its run would end."""
+    """Build the preview. Raises the RunError, LakeError or ConfigurationError that the run would fail with."""
     interrogation = registry().get(job.interrogation_key)
     job_input: dict[str, Any] = parse_json(job.input_json)
     sources = collect_sources(
@@ -86,7 +86,7 @@ def preview_job(job: JobInput) -> Preview:
 
 
 def _rates() -> TokenRates:
-    """Return the rates by the runs of late, read anew every few minutes; without them those that hold for any model."""
+    """Return token rates learned from recent runs, cached for some minutes; generic rates if there are none."""
     return _rates_of(int(time.monotonic() // RATES_KEPT_SECONDS))
 
 

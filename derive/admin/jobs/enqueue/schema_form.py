@@ -1,8 +1,7 @@
-"""A form made from an input contract: a field for each member of its JSON schema, read as the input it stands for.
+"""A form generated from an input contract: one field per member of its JSON schema.
 
-The contract itself is judged later: nothing is required here, and what is no number stays text, so that the contract
-says what it wants instead. Evidence has a place of its own in the form; a member too deep for a simple field is written
-as JSON.
+Validation is left to the contract: no field is required, and text that is not a number stays text, so that the contract
+reports the error. Evidence has its own part of the page; members too complex for a simple field are typed as JSON.
 """
 
 from collections.abc import Mapping
@@ -19,11 +18,11 @@ from derive.strict_types import parse_json
 Kind = Literal["text", "choice", "integer", "number", "yes_no", "lines", "json"]
 PREFIX = "input."
 EVIDENCE_MEMBER = "extra_params"
-_WRITTEN = {"lines": "one a line", "json": "as JSON", "integer": "a whole number", "number": "a number"}
+_WRITTEN = {"lines": "one per line", "json": "as JSON", "integer": "a whole number", "number": "a number"}
 
 
 class Member(forms.Field):
-    """One member of an input; its value is None where nothing was typed."""
+    """One member of an input; None if nothing was typed."""
 
     def __init__(self, member: Mapping[str, Any], shape: Mapping[str, Any], *, is_required: bool) -> None:
         self.kind, choices = _kind(shape)
@@ -51,7 +50,7 @@ class Member(forms.Field):
 
     @override
     def to_python(self, value: Any) -> Any:
-        """Return what was typed as the member's type; raise ValidationError."""
+        """Parse the input as the member's type; raise ValidationError."""
         if self.kind == "yes_no":
             return bool(value)
         typed = str(value or "").replace("\r\n", "\n")
@@ -79,18 +78,18 @@ class InputForm(forms.Form):
         return f"{PREFIX}{field_name}"
 
     def read(self) -> tuple[dict[str, Any], list[str]]:
-        """Return the input that was typed, and what in it could not be understood."""
+        """Return the typed input and its parse errors."""
         problems = [f"{name}: {why}" for name, reasons in self.errors.items() for why in reasons]
         return {name: value for name, value in self.cleaned_data.items() if value is not None}, problems
 
 
 def takes_evidence(model: type[BaseModel]) -> bool:
-    """Whether the input itself carries evidence (``extra_params.evidence``), as the envelope does."""
+    """Whether the input carries its own evidence (``extra_params.evidence``), as the envelope does."""
     return "evidence" in _members_of_extra_params(model.model_json_schema())
 
 
 def input_form(model: type[BaseModel], typed: QueryDict, *, is_whole: bool) -> InputForm:
-    """Return the form of an input; unless all of it was typed, what was not has its default, and nothing is read."""
+    """Return the form of an input. Without complete data, fields show their defaults and nothing is parsed."""
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
     fields = {
@@ -124,7 +123,7 @@ def _kind(shape: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
 
 
 def _resolved(member: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a local reference, and what may be null to what it is otherwise."""
+    """Resolve a local reference, and a nullable schema to its other branch."""
     if reference := member.get("$ref"):
         found: Mapping[str, Any] = schema.get("$defs", {}).get(str(reference).rpartition("/")[2], {})
         return found

@@ -1,4 +1,4 @@
-"""Enqueue: a form made from an interrogation's input contract, a preview of what would be asked, and the job."""
+"""Enqueue: a form generated from an interrogation's input contract, a preview, and the queued job."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs.enqueue.evidence_formset import evidence_forms
-from derive.admin.jobs.enqueue.job_form import CannotBeQueued, JobForm
+from derive.admin.jobs.enqueue.job_form import InvalidJob, JobForm
 from derive.admin.jobs.enqueue.model_choices import model_choices
 from derive.admin.jobs.enqueue.preview import Preview, preview_job
 from derive.admin.lists.pages import show
@@ -18,17 +18,17 @@ from derive.queue import JobQueue
 
 
 def enqueue(request: HttpRequest) -> HttpResponse:
-    """Show the form, preview what it would ask, or queue the job it describes."""
+    """Show the form, preview its job, or queue it."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
     form, step = JobForm(request), request.POST.get("step", "")
     if step == "preview":
         permissions.demand(request, permissions.SEE_PAYLOADS)
     if step not in {"preview", "enqueue"}:
-        # Nothing is judged yet: an interrogation was chosen, or room for more evidence is wanted.
+        # Not validated yet: an interrogation was chosen, or another piece of evidence was requested.
         return _page(request, form, wants_more=step == "more")
     try:
         job = form.read()
-    except CannotBeQueued as error:
+    except InvalidJob as error:
         return _page(request, form, problems=error.problems, status=400)
     return _previewed(request, form, job) if step == "preview" else _queued(request, form, job)
 

@@ -1,4 +1,4 @@
-"""The invalid lines of an upload as CSV that no spreadsheet takes for formulas."""
+"""The invalid lines of an upload as CSV that spreadsheets do not execute as formulas."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from derive.export.forms import csv_writer, without_formula
 
 
 def as_csv(lines: Iterable[tuple[int, str]]) -> Iterator[bytes]:
-    """Yield each line with what is wrong with it, a header first, in pieces of bounded size."""
+    """Yield a header, then each line with its error, in bounded chunks."""
     text = io.StringIO(newline="")
     writer = csv_writer(text)
     writer.writerow(("line", "why"))

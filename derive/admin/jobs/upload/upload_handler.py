@@ -1,4 +1,4 @@
-"""A file that arrives in a request: written to disk as it comes, as long as it is not too long."""
+"""Writes an uploaded file to disk as it arrives, up to a size limit."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from derive.intake.uploads_folder import UploadsFolder
 
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 MAX_REQUEST_BYTES = 10 * MAX_UPLOAD_BYTES
-"""What is still read to its end, so that a browser gets to see why its file is refused."""
+"""How much of a refused file is still read, so that the browser sees the error."""
 FIELD = "file"
 _UNREADABLE = (
     (b"PK\x03\x04", "is a zip archive or a spreadsheet: unpack it, or save it as CSV"),
@@ -22,14 +22,14 @@ _UNREADABLE = (
 
 
 class ReceivedFile(TemporaryUploadedFile):
-    """A file in a folder of ours; whoever moves it away keeps it."""
+    """A file in the upload folder; deleted unless it is moved away."""
 
     def __init__(self, file: Any, name: str | None) -> None:
         UploadedFile.__init__(self, file, name)
 
 
 class UploadHandler(FileUploadHandler):
-    """Writes the file of the one field into the folder of uploads; everything else that is sent is passed over."""
+    """Writes the file of one form field to the upload folder and ignores all other files."""
 
     def __init__(self, request: HttpRequest, *, folder: UploadsFolder) -> None:
         super().__init__(request)
@@ -67,8 +67,8 @@ class UploadHandler(FileUploadHandler):
 
 
 def unreadable(head: bytes) -> str:
-    """Return why a file that begins like this is none of ours; what is wrong with its lines, the lines tell."""
+    """Return why a file with this beginning is not JSONL or CSV. Invalid lines are reported later."""
     if not head:
         return "is empty"
     why = next((why for mark, why in _UNREADABLE if head.startswith(mark)), "")
-    return why or ("holds bytes that no text has: upload JSONL or CSV" if b"\x00" in head else "")
+    return why or ("is not a text file: upload JSONL or CSV" if b"\x00" in head else "")

@@ -1,9 +1,9 @@
-"""Upload: a file of jobs, every line checked and looked at, then queued: all or nothing.
+"""Upload: every line of a file of jobs is checked and shown, then all valid jobs are queued, or none.
 
-``derive_job_act_upload`` takes the file and shows how far it has come. ``derive_job_act_upload_run`` checks for a
-while: the page's script calls it until it is done, without the script a button does. ``derive_job_act_upload_queue``
-queues all valid jobs or none. All that is known of an upload is on disk, so any process may answer the next request,
-and one said twice queues nothing twice.
+``derive_job_act_upload`` receives the file and shows its progress. ``derive_job_act_upload_run`` checks for a while:
+the page's script calls it until it is done; without the script a button does. ``derive_job_act_upload_queue`` queues
+all valid jobs or none. All state of an upload is on disk, so any process can serve the next request, and a repeated one
+queues nothing twice.
 """
 
 import contextlib
@@ -50,20 +50,20 @@ from derive.queue import JobQueue
 logger = logging.getLogger(__name__)
 
 GOOD_SHOWN, BAD_SHOWN = 10, 20
-"""Lines on the page."""
+"""Lines shown per page."""
 _NEEDS = (permissions.VIEW_JOBS, permissions.ACT_ON_JOBS, permissions.SEE_PAYLOADS)
 _SALT = "upload"
 _FORMATS = {"csv": LineFormat.CSV, "jsonl": LineFormat.JSONL, "ndjson": LineFormat.JSONL}
 
 
-class See(HttpResponseRedirectBase):
-    """Leads to a page that can be loaded again without sending anything again."""
+class SeeOther(HttpResponseRedirectBase):
+    """303: redirects to a page that is safe to reload."""
 
     status_code = 303
 
 
 class QueueForm(forms.Form):
-    """What queueing a file is confirmed with."""
+    """The confirmation form for queueing a file."""
 
     reason = ReasonField()
     skip_invalid = forms.BooleanField(required=False)
@@ -71,14 +71,14 @@ class QueueForm(forms.Form):
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """The upload that a request is about, and the token that names it."""
+    """The upload of a request and its token."""
 
     upload: Upload
     token: str
 
     @classmethod
     def read(cls, request: HttpRequest, token: str) -> "UploadRequest":
-        """Return the upload that a token names; raise UploadRefused, and Denied for one of somebody else's."""
+        """Return the upload of a token; raise UploadRefused, or Denied for another user's."""
         try:
             claims = signing.loads(token, salt=_SALT, max_age=2 * KEPT_SECONDS)
             owner, import_id = int(claims["owner"]), UUID(str(claims["import"]))
@@ -90,24 +90,24 @@ class UploadRequest:
 
     @classmethod
     def of(cls, request: HttpRequest, upload: Upload) -> "UploadRequest":
-        """Return an upload of this user's own with a new token."""
+        """Return this user's own upload with a new token."""
         return cls(upload, signing.dumps({"owner": request.user.pk, "import": upload.import_id.hex}, salt=_SALT))
 
     @property
     def query(self) -> str:
-        """What names this upload in an address."""
+        """The query string that names this upload."""
         return urlencode({"upload": self.token})
 
     @property
     def address(self) -> str:
-        """Where the page of this upload is."""
+        """The URL of this upload's page."""
         return f"{reverse('admin:derive_job_act_upload')}?{self.query}"
 
 
-# Django would read the whole body to look for the form's token before it is known who sends it; _received asks for it.
+# Django would read the whole body for the form's token before the sender is known; _received checks it instead.
 @csrf_exempt
 def upload(request: HttpRequest) -> HttpResponseBase:
-    """Take a file (POST); else show one of one's uploads, or the form for the next."""
+    """Receive a file (POST); otherwise show an upload, or the form for a new one."""
     _demand(request)
     if request.method == "POST":
         return _receive(request)
@@ -121,7 +121,7 @@ def upload(request: HttpRequest) -> HttpResponseBase:
 
 
 class UploadCheck(LongAction):
-    """Checks for a while, or to the end for a browser without our script."""
+    """Checks for a while, or to the end for a browser without JavaScript."""
 
     needs = _NEEDS
     asked: UploadRequest | None = None
@@ -141,7 +141,7 @@ class UploadCheck(LongAction):
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponseBase:
         assert self.asked is not None  # noqa: S101 (a step that was done read it)
-        return See(self.asked.address)
+        return SeeOther(self.asked.address)
 
     @override
     def refused(self, request: HttpRequest, refusal: StepRefused) -> HttpResponseBase:
@@ -149,7 +149,7 @@ class UploadCheck(LongAction):
 
 
 def queue(request: HttpRequest) -> HttpResponseBase:
-    """Queue all valid jobs of an upload, or none and say why."""
+    """Queue all valid jobs of an upload, or none with the reason."""
     _demand(request)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -159,11 +159,11 @@ def queue(request: HttpRequest) -> HttpResponseBase:
         _queue(request, asked.upload)
     except (ValueError, QueueError, OSError) as error:
         return _page_with(request, asked, *_why_not_queued(error))
-    return See(asked.address)
+    return SeeOther(asked.address)
 
 
 def bad(request: HttpRequest) -> HttpResponseBase:
-    """Send every invalid line with what is wrong with it, as CSV that no spreadsheet takes for formulas."""
+    """Send every invalid line with its error, as CSV that spreadsheets do not execute as formulas."""
     _demand(request)
     try:
         asked = UploadRequest.read(request, request.GET.get("upload", ""))
@@ -176,7 +176,7 @@ def bad(request: HttpRequest) -> HttpResponseBase:
 
 
 def discard(request: HttpRequest) -> HttpResponseBase:
-    """Delete an upload; what it queued stays queued."""
+    """Delete an upload; jobs it queued stay queued."""
     _demand(request)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
@@ -185,7 +185,7 @@ def discard(request: HttpRequest) -> HttpResponseBase:
     except (UploadRefused, OSError) as error:
         why, status = _fault(error)
         return _page(request, problem=why, status=status)
-    return See(reverse("admin:derive_job_act_upload"))
+    return SeeOther(reverse("admin:derive_job_act_upload"))
 
 
 def _demand(request: HttpRequest) -> None:
@@ -228,18 +228,18 @@ def _received(request: HttpRequest) -> HttpResponse:
         asked = UploadRequest.of(
             request, _folder().keep(file.temporary_file_path(), owner=int(request.user.pk or 0), state=state)
         )
-        # The file is kept: what is wrong with the database, the next step tells.
+        # Keep the file; the next step reports the database's error.
         with contextlib.suppress(QueueError):
             asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=long_action.STEP_SECONDS)
     except UploadRefused as error:
         return _page(request, problem=str(error), status=400)
-    return See(asked.address)
+    return SeeOther(asked.address)
 
 
 def _format(chosen: str, name: str) -> LineFormat:
     form = _FORMATS.get(chosen) or _FORMATS.get(name.rpartition(".")[2].lower())
     if form is None:
-        raise UploadRefused("The file's name ends neither in .jsonl nor in .csv: choose which of the two it is.")
+        raise UploadRefused("The file's name does not end in .jsonl or .csv: choose its format.")
     return form
 
 
@@ -257,7 +257,7 @@ def _queue(request: HttpRequest, upload: Upload) -> None:
 
 
 def _fault(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error, and the answer's code."""
+    """Return an error's message and status code."""
     if isinstance(error, QueueError):
         return f"{cell(str(error), 500)}.", 503
     if isinstance(error, OSError):
@@ -267,12 +267,12 @@ def _fault(error: Exception) -> tuple[str, int]:
 
 
 def _why_not_queued(error: Exception) -> tuple[str, int]:
-    """Return what to say of an error that ended queueing and of the file, and the answer's code."""
+    """Return the message and status code of an error that ended queueing, and of what happened to the file."""
     why, status = _fault(error)
     if isinstance(error, (CommitUnanswered, OSError)):
-        return f"{why} Either all of the file is queued or nothing: queue it again, nothing is queued twice.", status
+        return f"{why} Either all of the file was queued or nothing. It is safe to queue it again.", status
     if isinstance(error, QueueError):
-        return f"Nothing of the file is queued: {why} Queue it again once that is fixed.", status
+        return f"Nothing was queued: {why} Queue the file again once that is fixed.", status
     return why, status
 
 
@@ -293,7 +293,7 @@ def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
 
 
 def _page_with(request: HttpRequest, asked: UploadRequest | None, problem: str, status: int) -> HttpResponse:
-    """Tell a problem on the upload's page, or, where it is no longer kept, on the form's."""
+    """Show a problem on the upload's page, or on the form's if the upload is gone."""
     if asked is not None:
         with contextlib.suppress(UploadRefused):
             return _page_of(request, asked, problem=problem, status=status)

@@ -27,14 +27,14 @@ from derive.worker.options import WorkerOptions
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 """Between two attempts to start under an id whose last holder may be dead."""
 MARGIN_SECONDS = 5.0
 
 InQueueThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
-class Seat:
+class WorkerIdLock:
     """The lock of a worker id on this machine, held as long as its file stays locked."""
 
     def __init__(self, file: BinaryIO | None, *, is_taken: bool) -> None:
@@ -61,36 +61,36 @@ class Seat:
 
 
 @contextmanager
-def seat_of(worker_id: str, folder: Path | None) -> Iterator[Seat]:
+def lock_worker_id(worker_id: str, folder: Path | None) -> Iterator[WorkerIdLock]:
     """Hold the lock of a worker id for the block; without a writable folder nothing is proven."""
     try:
         import fcntl
     except ImportError:  # not on Windows
         folder = None
     if folder is None:
-        yield Seat(None, is_taken=False)
+        yield WorkerIdLock(None, is_taken=False)
         return
     name = hashlib.sha256(worker_id.encode()).hexdigest()[:32]
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (folder / name).open("a+b")
     except OSError as error:
-        log.warning("worker.no_seat", extra={"worker_id": worker_id, "error": str(error)})
-        yield Seat(None, is_taken=False)
+        log.warning("worker.id_not_locked", extra={"worker_id": worker_id, "error": str(error)})
+        yield WorkerIdLock(None, is_taken=False)
         return
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield Seat(None, is_taken=True)
+            yield WorkerIdLock(None, is_taken=True)
         else:
-            yield Seat(file, is_taken=False)
+            yield WorkerIdLock(file, is_taken=False)
 
 
-async def introduce(
+async def register_start(
     options: WorkerOptions,
     facts: WorkerFacts,
-    seat: Seat,
+    id_lock: WorkerIdLock,
     *,
     queue: WorkerQueue,
     in_queue_thread: InQueueThread,
@@ -105,16 +105,16 @@ async def introduce(
     def beat(facts: WorkerFacts) -> list[Lease]:
         return queue.heartbeat(options.worker_id, [], lease_seconds=options.lease_seconds, facts=facts)
 
-    predecessor = seat.predecessor()
+    predecessor = id_lock.predecessor()
     begun, seen = time.monotonic(), None
     left: frozenset[UUID] = frozenset()
     while True:
         try:
             await in_queue_thread(lambda: beat(facts))
-            seat.hold(options.started_utc)
+            id_lock.hold(options.started_utc)
             return left
         except WorkerIdInUse:
-            if seat.is_taken:
+            if id_lock.is_taken:
                 raise
             if predecessor is not None:
                 gone = facts.model_copy(update={"started_utc": predecessor, "stopping": True})
@@ -130,11 +130,11 @@ async def introduce(
                 raise
             if seen is None:
                 seen = last_seen
-            if time.monotonic() - begun < AGAIN_SECONDS:
+            if time.monotonic() - begun < RETRY_SECONDS:
                 log.warning(
                     "worker.id_in_use", extra={"worker_id": options.worker_id, "waits_seconds": options.lease_seconds}
                 )
-            if await pause(AGAIN_SECONDS, unless=stopping):
+            if await pause(RETRY_SECONDS, unless=stopping):
                 raise
 
 
