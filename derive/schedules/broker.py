@@ -1,9 +1,9 @@
-"""django-q2's broker on the database, a little stricter: it calls system tasks only, and knows the time.
+"""django-q2's database broker, made stricter: it runs only system tasks, and uses the database's clock.
 
-django-q2 decides by the clock of the machine it runs on what is due, and writes down by it when the next time is. A
-clock that jumps forward and back would leave rows that are next due in years. So with each heartbeat, a round of its
-guard, the rows are held against the database's clock and put right; what is then called twice finds that it ran
-already (``single_flight``). A row that was written past the admin and that it would refuse is switched off.
+django-q2 decides by its machine's clock what is due and when the next run is. A clock that jumps forward and back would
+leave rows that are next due in years. So at each heartbeat the rows are compared with the database's clock and
+corrected; a task called twice because of that finds that it ran already (``single_flight``). A row written past the
+admin that the admin would refuse is switched off.
 """
 
 import logging
@@ -30,19 +30,19 @@ from derive.sql.clock import database_now
 log = logging.getLogger(__name__)
 
 LEAST_SECONDS = 10.0
-"""Between two heartbeats: while it stops, django-q2 tells of itself ten times a second."""
+"""Time between two heartbeats: while stopping, django-q2 reports ten times a second."""
 TOLERATED = timedelta(seconds=90)
-"""How far a row may be from where the database's clock puts it: django-q2 looks every 30 seconds, once a minute due."""
+"""How far a row may differ from the database's clock: django-q2 checks every 30 seconds for rows due each minute."""
 
 
 class SystemTaskBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
-    """The broker of ``Q_CLUSTER["broker_class"]``."""
+    """The broker for ``Q_CLUSTER["broker_class"]``."""
 
     _beaten = float("-inf")
 
     @override
     def dequeue(self) -> list[tuple[int, Any]] | None:
-        """Return the next task, if it calls a system task's function; drop any other with a line in the log."""
+        """Return the next task if it calls a system task's function; drop and log any other."""
         return [(pk, payload) for pk, payload in super().dequeue() or () if self._may_run(pk, payload)]
 
     def _may_run(self, pk: int, payload: Any) -> bool:
@@ -59,7 +59,7 @@ class SystemTaskBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
 
     @override
     def set_stat(self, key: str, value: Any, timeout: int) -> None:
-        """Tell that this cluster lives; django-q2 calls this in each of its rounds."""
+        """Report that this cluster is alive; django-q2 calls this in each of its rounds."""
         if time.monotonic() - self._beaten < LEAST_SECONDS:
             return
         self._beaten = time.monotonic()
@@ -70,7 +70,7 @@ class SystemTaskBroker(ORM):  # type: ignore[misc]  # django-q2 carries no types
 
 
 def beat(*, cluster_id: str) -> None:
-    """Write a heartbeat, and hold the schedules against the database's clock."""
+    """Write a heartbeat, and correct the schedules by the database's clock."""
     now = database_now()
     skew = timezone.now() - now
     seen = {"seen_utc": now, "skew_seconds": round(skew.total_seconds(), 3)}
@@ -81,7 +81,7 @@ def beat(*, cluster_id: str) -> None:
 
 
 def _repair(now: datetime, skew: timedelta) -> None:
-    """Give each schedule the time that the database's clock says, where django-q2 would miss it."""
+    """Set each schedule's time by the database's clock where django-q2 would miss it."""
     for schedule in Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False):
         if why := _unusable(schedule):
             _switch_off(schedule, why)
@@ -90,25 +90,25 @@ def _repair(now: datetime, skew: timedelta) -> None:
         if schedule.next_run > expected + TOLERATED:
             wanted = expected
         elif schedule.next_run < now - TOLERATED and skew < -TOLERATED:
-            # Due for long, and this machine's clock is too far behind to see it.
+            # Overdue, but this machine's clock is too far behind to see it.
             wanted = timezone.now() - timedelta(seconds=1)
         else:
             continue
-        # Only the row that was read: another scheduler may just have moved it.
+        # Only the row that was read: another scheduler may have moved it.
         if Schedule.objects.filter(pk=schedule.pk, next_run=schedule.next_run).update(next_run=wanted):
             log.warning(
                 "schedule.repaired",
                 extra={"task": schedule.name, "was": schedule.next_run.isoformat(), "now_at": wanted.isoformat()},
             )
-    # A task taken by a clock ahead of the time would not be looked at again before it: it was due, so it is now.
+    # A task taken while the clock was ahead would not be looked at until then: it was due, so it is due now.
     longest = now + timedelta(seconds=Conf.RETRY) + TOLERATED
     OrmQ.objects.using(Conf.ORM).filter(lock__gt=longest).update(lock=now)
 
 
 def _unusable(schedule: Schedule) -> str:
-    """Return why a schedule cannot be one that the admin made; empty when it is fine.
+    """Return why the admin would not have made a schedule; empty if it is valid.
 
-    django-q2 makes all tasks of a round in one transaction, so that one row it stumbles over stops every other.
+    django-q2 creates all tasks of a round in one transaction, so one row that it fails on stops all others.
     """
     if schedule.func not in FUNCS:
         return "names no system task"

@@ -1,4 +1,4 @@
-"""A cron expression: five fields in UTC, said in words, with its next times."""
+"""Cron expressions: five fields in UTC, described in words, with their next times."""
 
 import re
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from croniter import CroniterBadDateError, croniter
 
 FIELDS = 5
 MAX_CHARACTERS = 100
-# What both libraries understand alike: of their extensions the month's last day (L) alone.
+# What both libraries understand alike: of their extensions only the month's last day (L).
 _PART = r"(\*|[0-9]{1,2}|[A-Za-z]{3})(-([0-9]{1,2}|[A-Za-z]{3}))?(/[0-9]{1,2})?"
 _FIELD = re.compile(rf"{_PART}(,{_PART})*|L")
 _IN_WORDS = Options(use_24hour_time_format=True, locale_code="en_US")
 
 
 class BadCron(ValueError):
-    """The expression cannot be used; the message says what to write."""
+    """The expression is invalid; the message says what to write."""
 
 
 @dataclass(frozen=True)
 class Cron:
-    """A checked expression."""
+    """A validated expression."""
 
     expression: str
 
     @classmethod
     def read(cls, text: str) -> "Cron":
-        """Read an expression; raise BadCron for one that is none, fires by the second, or never fires."""
+        """Parse an expression; raise BadCron if it is invalid, has seconds, or never runs."""
         fields = text.split()
         if text.strip().startswith("@"):
             raise BadCron("Write the five fields themselves: 0 0 * * * for @daily.")
@@ -60,21 +60,21 @@ class Cron:
 
     @property
     def words(self) -> str:
-        """What it means, as in ``At 02:00, only on Monday``; times are UTC."""
+        """Its description, as in ``At 02:00, only on Monday``; times are UTC."""
         return str(get_description(self.expression, _IN_WORDS))
 
     def after(self, moment: datetime) -> datetime:
-        """Return the first time after a moment."""
+        """Return the first time after a given time."""
         return self.next_times(moment, 1)[0]
 
     def next_times(self, moment: datetime, count: int) -> list[datetime]:
-        """Return the next times after a moment."""
+        """Return the next times after a given time."""
         times = croniter(self.expression, moment.astimezone(UTC)).all_next(datetime)
         return list(islice(times, count))
 
 
 def in_words(expression: str | None) -> str:
-    """Return what an expression means, or why it means nothing, for rows that may have been written past a form."""
+    """Describe an expression, or say why it is invalid, for rows that may have been written past a form."""
     try:
         return Cron.read(expression or "").words
     except BadCron as error:

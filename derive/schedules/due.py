@@ -1,4 +1,4 @@
-"""What people planned, on its times: each plan once when it is due, however long nobody looked."""
+"""Runs due plans: each once when it is due, however many times were missed."""
 
 import logging
 from collections.abc import Callable
@@ -17,15 +17,15 @@ MOST_AT_ONCE = 200
 PLAN_SECONDS = 240
 LONGEST_PAUSE_MINUTES = 60
 TOLERATED = timedelta(seconds=90)
-"""How far a plan's next time may be after the one that the database's clock says now."""
+"""How far a plan's next time may be after the one computed by the database's clock."""
 
 Plan = TypeVar("Plan", bound=Planned)
 Act = Callable[[Plan, datetime, Deadline], TaskResult]
-"""Does what a plan says for one of its times; done again after a failure or a crash, it ends what it began."""
+"""Runs a plan for one scheduled time; repeated after a failure or crash, it completes what it started."""
 
 
 def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> TaskResult:
-    """Run every enabled plan whose time has come, the longest due first; return how many went how."""
+    """Run every enabled plan that is due, longest overdue first; return the number of each outcome."""
     _repair(model)
     counts = {TaskOutcome.DONE: 0, TaskOutcome.SKIPPED: 0, TaskOutcome.FAILED: 0, TaskOutcome.IDLE: 0}
     for name in _due(model):
@@ -35,22 +35,22 @@ def run_due(model: type[Plan], act: "Act[Plan]", deadline: Deadline) -> TaskResu
         if result is not None:
             counts[result.outcome] += 1
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    # Each plan has its own row that says more.
+    # Each plan has its own row with details.
     return TaskResult(TaskOutcome.IDLE, summary)
 
 
 def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> TaskResult | None:
-    """Run one plan for the time it is due; None when it is not, or is run by somebody else."""
+    """Run one plan for the time it is due; None if it is not due, or another process runs it."""
 
     def once(deadline: Deadline) -> TaskResult:
-        # Read when it is held: whoever had it before has moved its time on.
+        # Read while held: the previous holder has moved its time on.
         plan = reading(lambda: model.objects.filter(name=name, enabled=True).first())  # type: ignore[attr-defined]  # abstract to mypy
         now = database_now()
         if plan is None or plan.next_utc is None or plan.next_utc > now:
             return TaskResult(TaskOutcome.IDLE)
         result = act(plan, plan.next_utc, deadline)
         if result.outcome is not TaskOutcome.FAILED:
-            # After now, not after the time it was due: a day without a scheduler is caught up with once.
+            # After now, not after the missed time: a day without a scheduler is caught up once.
             later = Cron(plan.cron).after(now)
             model.objects.filter(pk=plan.pk, next_utc=plan.next_utc).update(next_utc=later)  # type: ignore[attr-defined]
         return result
@@ -59,14 +59,14 @@ def run_plan(model: type[Plan], name: str, act: "Act[Plan]") -> TaskResult | Non
 
 
 def _repair(model: type[Planned]) -> None:
-    """Bring back plans whose next time was written while the database's clock was ahead of the time."""
+    """Correct plans whose next time was written while the database's clock was ahead."""
     now = database_now()
     waiting = model.objects.filter(enabled=True, next_utc__gt=now + TOLERATED)  # type: ignore[attr-defined]
     for plan in reading(lambda: list(waiting)):
         try:
             expected = Cron(plan.cron).after(now)
         except BadCron:
-            # Written past the admin; it fails when it is due, and is told then.
+            # Written past the admin; it fails when it is due, and is reported then.
             continue
         if plan.next_utc > expected + TOLERATED:
             model.objects.filter(pk=plan.pk, next_utc=plan.next_utc).update(next_utc=expected)  # type: ignore[attr-defined]
@@ -74,7 +74,7 @@ def _repair(model: type[Planned]) -> None:
 
 
 def _due(model: type[Planned]) -> list[str]:
-    """Return the names of the plans to run now; one that failed waits longer each time, up to an hour."""
+    """Return the names of the plans to run now; after failures a plan waits longer each time, up to an hour."""
     now = database_now()
 
     def query() -> tuple[list[str], dict[str, TaskState]]:
@@ -92,5 +92,5 @@ def _pauses(state: TaskState | None, now: datetime) -> bool:
         return False
     minutes = min(2 ** min(state.failures - 1, 10), LONGEST_PAUSE_MINUTES)
     ended: datetime = state.ended_utc
-    # An end in the future says nothing.
+    # An end in the future is not usable.
     return ended <= now < ended + timedelta(minutes=minutes)

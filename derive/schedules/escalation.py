@@ -1,7 +1,7 @@
-"""Escalation policies: raise the priority of jobs that have waited for too long, step by step and to a bound.
+"""Escalation policies: raise the priority of jobs that have waited too long, in steps and up to a limit.
 
-When a job was last raised stands in its row, so a policy that runs every minute raises each job once in the time that
-it names. Two policies that match one job take turns: whichever raises it first starts the time anew.
+The time of the last raise is stored with the job, so a policy that runs every minute raises each job once per interval.
+Two policies that match one job take turns: whichever raises it first restarts the interval.
 """
 
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ COUNT_TO = 10_000
 
 
 def escalate(policy: EscalationPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
-    """Raise the jobs that have waited for too long, from the highest priority below the policy's bound downwards."""
+    """Raise the jobs that have waited too long, from the highest priority below the policy's limit downwards."""
     queue, ageing, raised = JobQueue(), _ageing(policy), 0
     after: AgedPlace | None = None
     while not deadline.is_over:
@@ -35,7 +35,7 @@ def escalate(policy: EscalationPolicy, _due_utc: datetime, deadline: Deadline) -
 
 
 def count_aged(policy: EscalationPolicy) -> tuple[int, bool]:
-    """Return how many jobs the policy would raise now, and whether these are all: 10,000 are counted at most."""
+    """Return how many jobs the policy would raise now (up to 10,000), and whether that is exact."""
     before = database_now() - timedelta(seconds=policy.waiting_seconds)
     jobs = Job.objects.filter(
         Q(escalated_utc__isnull=True) | Q(escalated_utc__lte=before),

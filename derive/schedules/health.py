@@ -1,4 +1,4 @@
-"""Whether all goes as planned: for the dashboard, the metrics and the schedules' own page."""
+"""The scheduler's health, for the dashboard, the metrics and the automation page."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,17 +20,17 @@ from derive.sql.clock import database_now
 from derive.sql.reading import reading
 
 OVERDUE_SECONDS = 180.0
-"""django-q2 looks every 30 seconds, and a task may have to wait for another to end."""
+"""django-q2 checks every 30 seconds, and a task may have to wait for another to end."""
 SKEW_SECONDS = 60.0
 PLANS: tuple[type[Planned], ...] = (RetryPolicy, EscalationPolicy, RecurringInterrogation, RetentionPolicy)
 
 
 @dataclass(frozen=True)
 class SchedulerHealth:
-    """How the schedules fare.
+    """The scheduler's health.
 
-    ``heartbeat_age_seconds`` is None when no scheduler was ever here; ``lag_seconds`` is how long ago the one that
-    waits longest was due (0: none is due); ``problems`` say what is wrong and what to do, none when all is well.
+    ``heartbeat_age_seconds`` is None if no scheduler ever ran; ``lag_seconds`` is how overdue the most overdue schedule
+    is (0: none is due); ``problems`` say what is wrong and what to do, empty if nothing is.
     """
 
     heartbeat_age_seconds: float | None
@@ -41,12 +41,12 @@ class SchedulerHealth:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a scheduler was heard of lately."""
+        """Whether a scheduler sent a recent heartbeat."""
         return self.heartbeat_age_seconds is not None and self.heartbeat_age_seconds <= ALIVE_SECONDS
 
 
 def scheduler_health() -> SchedulerHealth:
-    """Look at heartbeats, due times and last outcomes, seven short queries; raise QueueError."""
+    """Read heartbeats, due times and last outcomes in seven short queries; raise QueueError."""
     return reading(_look)
 
 
@@ -67,7 +67,7 @@ def _look() -> SchedulerHealth:
 
 
 def _plans() -> list[tuple[str, datetime | None]]:
-    """Return the plans that are enabled, each with its next time."""
+    """Return the enabled plans, each with its next time."""
     found: list[tuple[str, datetime | None]] = []
     for model in PLANS:
         plans = model.objects.filter(enabled=True).values_list("name", "next_utc")  # type: ignore[attr-defined]  # abstract to mypy
@@ -76,7 +76,7 @@ def _plans() -> list[tuple[str, datetime | None]]:
 
 
 def _due(plans: list[tuple[str, datetime | None]]) -> list[tuple[str, datetime]]:
-    """Return what has a next time, the broker's schedules first."""
+    """Return everything with a next time, the broker's schedules first."""
     schedules = Schedule.objects.exclude(repeats=0).filter(next_run__isnull=False)
     names = {task.func: task.name for task in SYSTEM_TASKS.values()}
     times = [(names.get(func, func), moment) for func, moment in schedules.values_list("func", "next_run")]
@@ -88,7 +88,7 @@ def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
     if not health.is_alive:
         since = "has ever run" if health.heartbeat_age_seconds is None else "is running"
         problems.append(f"no scheduler {since}: start manage.py qcluster")
-    # One that failed is due still; that it failed says more.
+    # A failed one is still due, and its failure says more.
     if health.lag_seconds > OVERDUE_SECONDS and health.waits_longest not in health.failing:
         problems.append(f"{_title(health.waits_longest)} is overdue by {_minutes(health.lag_seconds)}")
     if health.is_alive and abs(skew_seconds) > SKEW_SECONDS:
@@ -100,7 +100,7 @@ def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
 
 
 def _title(task: str) -> str:
-    """Return what the pages call a task; a plan's is called by its kind and name."""
+    """Return a task's display name; a plan's is its kind and name."""
     return SYSTEM_TASKS[task].title if task in SYSTEM_TASKS else task
 
 

@@ -1,4 +1,4 @@
-"""When schedulers were last heard of."""
+"""The schedulers' last heartbeats."""
 
 from datetime import datetime, timedelta
 
@@ -9,13 +9,13 @@ from derive.sql.clock import database_now
 from derive.sql.reading import reading
 
 ALIVE_SECONDS = 100.0
-"""Three heartbeats: a scheduler that was not heard of for longer is gone."""
+"""Three heartbeats: a scheduler silent for longer is gone."""
 AHEAD = timedelta(seconds=5)
-"""A heartbeat further in the future was written by a database's clock that was put back since: it tells nothing."""
+"""A heartbeat further in the future was written before the database's clock was set back, and is ignored."""
 
 
 def heartbeat_age_on(host: str) -> float | None:
-    """Return how many seconds ago a scheduler of this host was last heard of, None when none is known; QueueError."""
+    """Return the age in seconds of the last heartbeat from this host, None if there is none; raises QueueError."""
 
     def look() -> float | None:
         now = database_now()
@@ -26,11 +26,11 @@ def heartbeat_age_on(host: str) -> float | None:
 
 
 def newest_heartbeat(schedulers: QuerySet[SchedulerProcess], now: datetime) -> SchedulerProcess | None:
-    """Return the scheduler that was heard of last, None when none was."""
+    """Return the scheduler with the latest heartbeat, None if there is none."""
     return schedulers.filter(seen_utc__lte=now + AHEAD).order_by("-seen_utc").first()
 
 
 def age_at(scheduler: SchedulerProcess, now: datetime) -> float:
-    """Return how many seconds before now the scheduler was heard of."""
+    """Return the age of a scheduler's heartbeat in seconds."""
     age: timedelta = now - scheduler.seen_utc
     return max(0.0, age.total_seconds())

@@ -1,4 +1,4 @@
-"""The system tasks' schedules, there after every ``manage.py migrate``; what a maintainer changed in them stays."""
+"""Creates missing schedules of system tasks after every ``manage.py migrate``; keeps maintainers' changes."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from derive.sql.clock import database_now
 
 
 def install_schedules(using: str = "default") -> list[str]:
-    """Make the schedules that are missing, and return their names."""
+    """Create the missing schedules, and return their names."""
     now = database_now()
     schedules = Schedule.objects.using(using)
     made = []
     for task in SYSTEM_TASKS.values():
         values = {"name": task.title, "schedule_type": Schedule.CRON, "cron": task.cron}
-        # One that is there keeps its times, also "never" (repeats 0); two of one function do nothing twice either.
+        # Existing ones keep their times, including "never" (repeats 0). Two schedules of one function are harmless.
         if not schedules.filter(func=task.func).exists():
             schedules.create(func=task.func, next_run=Cron(task.cron).after(now), **values)
             made.append(task.name)
@@ -25,7 +25,7 @@ def install_schedules(using: str = "default") -> list[str]:
 
 
 def install_schedules_after_migrate(*, using: str, verbosity: int = 0, **_signal: Any) -> None:
-    """Install them as ``post_migrate``; a migration that stopped before django-q2's tables installs none."""
+    """Install them as a ``post_migrate`` handler; does nothing before django-q2's tables exist."""
     if Schedule._meta.db_table not in connections[using].introspection.table_names():  # noqa: SLF001 (Django's own word)
         return
     made = install_schedules(using)

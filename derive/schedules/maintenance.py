@@ -1,4 +1,4 @@
-"""System tasks on the queue: reaping, promoting, verifying a sample, tidying up."""
+"""System tasks on the queue: reaping, promoting, statistics, verifying a sample, tidying up."""
 
 import random
 from datetime import timedelta
@@ -21,14 +21,14 @@ from derive.states import RunStatus
 ACTOR = "schedule"
 BATCH = 500
 ROLL_UP_STEPS = 10
-"""Transactions between two looks at the time."""
+"""Transactions between two checks of the time."""
 SAMPLE_RUNS = 50
 SAMPLE_AMONG = 10_000
-"""The newest runs that a sample is drawn from."""
+"""The newest runs that the sample is drawn from."""
 KEPT_RUNS = 200
-"""Rows kept of each task."""
+"""Rows kept per task."""
 KEPT_DAYS = 30
-"""Days that django-q2's own failures are kept, and what deleted plans did."""
+"""Days to keep django-q2's own failures, and the history of deleted plans."""
 MAX_REPORTED_FINDINGS = 3
 
 
@@ -63,12 +63,12 @@ def promote(deadline: Deadline) -> TaskResult:
 
 
 def roll_up(deadline: Deadline) -> TaskResult:
-    """Count what happened by the hour, as far as it has not been counted yet."""
+    """Roll up events into hours, as far as that is still to do."""
     queue, events = JobQueue(), 0
     while not deadline.is_over:
         answer = queue.roll_up_hours(max_steps=ROLL_UP_STEPS)
         if answer is None:
-            # A worker counts just now: it is being done.
+            # A worker is doing it right now.
             break
         events += answer.events
         if answer.is_caught_up or not answer.events:
@@ -79,7 +79,7 @@ def roll_up(deadline: Deadline) -> TaskResult:
 
 
 def measure_loads(_deadline: Deadline) -> TaskResult:
-    """Keep how long each model takes to load, as the newest runs tell."""
+    """Record how long each model takes to load, measured from the newest runs."""
     measured = JobQueue().measure_loads()
     return (
         TaskResult(TaskOutcome.DONE, f"{plural(measured, 'load time')} changed")
@@ -89,8 +89,8 @@ def measure_loads(_deadline: Deadline) -> TaskResult:
 
 
 def verify_sample(deadline: Deadline) -> TaskResult:
-    """Verify some of the newest runs, chosen by chance: their bytes, rows, prompts and answers."""
-    # Here: every command of manage.py imports this module, and few verify.
+    """Verify a random sample of recent runs: files, rows, prompts and answers."""
+    # Imported here: every command of manage.py imports this module, and few verify.
     from derive.verify.checkers import Checkers
     from derive.verify.checking import RunChecker
     from derive.verify.reading import RunSelection
@@ -121,14 +121,14 @@ def verify_sample(deadline: Deadline) -> TaskResult:
 
 
 def _sample() -> list[UUID]:
-    # Out of the runs there are, not of a range of numbers, many of which may be of purged runs.
+    # Sampled from existing runs, not from a range of numbers: many may belong to purged runs.
     ended = Run.objects.exclude(status=RunStatus.RUNNING.value).order_by("-run_seq")
     newest = reading(lambda: list(ended.values_list("run_id", flat=True)[:SAMPLE_AMONG]))
     return random.sample(newest, min(SAMPLE_RUNS, len(newest)))
 
 
 def tidy(deadline: Deadline) -> TaskResult:
-    """Forget what nobody looks at any more: old rows of tasks, of schedulers that are gone, of django-q2."""
+    """Delete old rows of tasks, of schedulers that are gone, and of django-q2."""
     now = database_now()
     long_ago = now - timedelta(days=KEPT_DAYS)
     removed = 0
@@ -138,7 +138,7 @@ def tidy(deadline: Deadline) -> TaskResult:
         rows = ScheduleRun.objects.filter(task=task).order_by("-id").values_list("id", flat=True)
         for newest_to_go in rows[KEPT_RUNS : KEPT_RUNS + 1]:
             removed += ScheduleRun.objects.filter(task=task, id__lte=newest_to_go).delete()[0]
-    # Plans that were deleted: their tasks have no state any more.
+    # Of deleted plans: their tasks have no state any more.
     states = TaskState.objects.values("name")
     removed += ScheduleRun.objects.filter(ended_utc__lt=long_ago).exclude(task__in=states).delete()[0]
     a_day = timedelta(days=1)

@@ -1,8 +1,8 @@
-"""Recurring interrogations: the jobs of a template, or of a file in the lake, queued at each of a plan's times.
+"""Recurring interrogations: queue the jobs of a template, or of a file in the lake, at each scheduled time.
 
-Never doubled: a job's id follows from the plan, the time it was due and the line, so that what is said again after a
-crash, or by a second scheduler, is already there. Never overlapping: while a job of an earlier time has not ended,
-a time is skipped, and said to be. Nothing lost: what cannot be queued stays due and is tried again.
+No duplicates: a job's id is derived from the plan, the scheduled time and the line, so repeating after a crash, or by a
+second scheduler, adds nothing. No overlap: while a job of an earlier time is live, a time is skipped and reported.
+Nothing lost: jobs that cannot be queued stay due and are retried.
 """
 
 from collections.abc import Iterator
@@ -31,15 +31,15 @@ from derive.states import LIVE
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 HEAD_BYTES = 256 * 1024
-"""What a page that tells of a plan reads of its file; some thousand jobs. A run reads it all, and checks it all."""
+"""How much of a plan's file its page reads; some thousand jobs. A run reads and checks all of it."""
 MAX_REPORTED_LINES = 3
 _LINE_BITS = 40
-"""The low bits of a job's id that count the file's lines, as for any import."""
+"""The low bits of a job's id number the file's lines, as for any import."""
 
 
 @dataclass(frozen=True)
 class PlanPreview:
-    """How many jobs a plan would queue; of a long file those of its beginning, which then is not the whole."""
+    """How many jobs a plan would queue; for a long file only those at its start (``is_whole`` is false)."""
 
     jobs: int
     is_whole: bool
@@ -50,12 +50,12 @@ class NotQueued(HolocronError):
 
 
 def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadline) -> TaskResult:
-    """Queue the plan's jobs for one of its times; skip it while earlier ones have not ended."""
+    """Queue the plan's jobs for one scheduled time; skip it while earlier ones are live."""
     if plan.queueing_utc != due_utc and (unfinished := _unfinished(plan)):
         return TaskResult(TaskOutcome.SKIPPED, f"skipped: {unfinished} of the jobs queued earlier are still live")
     with RecordSpool() as spool:
         _check(plan, due_utc, spool, records=_records(plan))
-        # From here on this time is begun: what is already queued of it is no reason to skip the rest.
+        # From here on this time is started, so its own queued jobs are no reason to skip the rest.
         RecurringInterrogation.objects.filter(pk=plan.pk).update(queueing_utc=due_utc)
         try:
             stored = queue_spool(
@@ -73,7 +73,7 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
 
 
 def check_plan(plan: RecurringInterrogation) -> PlanPreview:
-    """Return how many jobs a plan would queue now, looking at no more of a file than its head.
+    """Return how many jobs a plan would queue now, reading only the start of a file.
 
     Raises NotQueued for a plan that would queue none, LakeError.
     """
@@ -85,7 +85,7 @@ def check_plan(plan: RecurringInterrogation) -> PlanPreview:
 
 
 def _head(plan: RecurringInterrogation) -> tuple[Iterator[Record], bool]:
-    """Return the records of the file's head, and whether that is the whole file."""
+    """Return the records at the start of the file, and whether that is the whole file."""
     data, size = Lake.open(settings.LAKE_URL).read_start(plan.lake_path, max_bytes=HEAD_BYTES)
     if size > MAX_FILE_BYTES:
         raise NotQueued(f"nothing was queued: {plan.lake_path} in the lake is larger than {MAX_FILE_BYTES} bytes")
@@ -95,7 +95,7 @@ def _head(plan: RecurringInterrogation) -> tuple[Iterator[Record], bool]:
 
 
 def _all_but_the_last(records: Iterator[Record]) -> Iterator[Record]:
-    """Leave out the record that the end of the head may have cut."""
+    """Drop the record that may be cut off at the end."""
     yield from (before for before, _after in pairwise(records))
 
 
@@ -107,7 +107,7 @@ def _check(
     records: Iterator[Record],
     may_be_empty: bool = False,
 ) -> None:
-    """Put the plan's jobs into the spool; raise NotQueued unless every one is good."""
+    """Write the plan's jobs to the spool; raise NotQueued unless every one is valid."""
     registry = Registry.load(settings.INTERROGATIONS_FOLDER)
     bad: list[str] = []
     count = check_records(
@@ -139,7 +139,7 @@ def _form_of(plan: RecurringInterrogation) -> LineFormat:
 
 
 def _named(records: Iterator[Record], plan: RecurringInterrogation, due_utc: datetime) -> Iterator[Record]:
-    """Give each job its plan's name as actor and, unless it has its own, a dedupe key that tells plan and time."""
+    """Set each job's actor to the plan, and its dedupe key, unless it has one, to the plan and time."""
     for record in records:
         if record.values is None:
             yield record
@@ -163,5 +163,5 @@ def _in_words(plan: RecurringInterrogation, record: Record) -> str:
 
 
 def _unfinished(plan: RecurringInterrogation) -> int:
-    """Count the plan's jobs that have not ended, up to a hundred."""
+    """Count the plan's live jobs, up to a hundred."""
     return reading(Job.objects.filter(created_by=plan.actor, status__in=sorted(LIVE))[:100].count)

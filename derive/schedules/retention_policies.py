@@ -1,4 +1,4 @@
-"""Retention policies: ended jobs that are old enough go, from SQL and then from the lake; and the history is sealed."""
+"""Retention policies: purge old ended jobs from SQL, then from the lake; and seal the history."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,19 +23,19 @@ MOST_JOBS = 100_000
 
 
 class _TimeIsUp(Exception):
-    """Ends a purge or a sealing between two batches; the next run continues."""
+    """Stops a purge or a sealing between two batches; the next run continues."""
 
 
 def ages_of(policy: RetentionPolicy) -> dict[JobStatus, timedelta]:
-    """Return how old jobs of a state have to be; states without an age stay."""
+    """Return the minimum age of each state's jobs; states without an age are kept."""
     days = {status: getattr(policy, f"{status.lower()}_days") for status in sorted(ENDED)}
     return {status: timedelta(days=number) for status, number in days.items() if number is not None}
 
 
 def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
-    """Return how many jobs are old enough now, and whether that is exact: more than 10,000 are not counted.
+    """Return how many jobs are old enough now (up to 10,000), and whether that is exact.
 
-    Jobs that a live one is to repeat are counted here and stay nevertheless.
+    Counts jobs that a live one will repeat, although they are kept.
     """
     now, found = database_now(), 0
     for status, age in ages_of(policy).items():
@@ -47,7 +47,7 @@ def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
 
 
 def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
-    """Purge what the policy says is old; the history is sealed first."""
+    """Purge the policy's old jobs; the history is sealed first."""
     report, out_of_time = PurgeReport(dry_run=False), ""
 
     def watch(so_far: PurgeReport | SealDocument) -> None:
@@ -80,7 +80,7 @@ def _counted(report: PurgeReport) -> str:
 
 
 def delete_purged_files(deadline: Deadline) -> TaskResult:
-    """Delete from the lake what earlier purges left."""
+    """Delete lake files that earlier purges left."""
     report = PurgeReport(dry_run=False)
 
     def watch(_report: PurgeReport) -> None:

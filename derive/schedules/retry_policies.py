@@ -1,7 +1,7 @@
-"""Retry policies: requeue ended jobs by what they are and why they ended, a bounded number of times.
+"""Retry policies: requeue ended jobs by state and error, a limited number of times.
 
-How often a policy has queued a job anew stands in the job's own history, under the policy's name; nothing else has to
-be kept for it. So a job that fails for ever the same way is left alone in the end, and said to be.
+The job's own history records how often a policy requeued it, under the policy's name; no other state is needed. A job
+that always fails the same way is eventually left alone, and reported.
 """
 
 from collections import Counter
@@ -29,16 +29,16 @@ MOST_JOBS = 5_000
 """The most jobs that one policy requeues per run."""
 MOST_REQUEUES = 1_000
 PAGE = 1_000
-"""Jobs that are read at a time, with what was done to them; a statement of SQL Server takes 2,100 parameters."""
+"""Jobs read at a time with their events; a SQL Server statement takes at most 2,100 parameters."""
 
 
 def lines_of(text: str) -> list[str]:
-    """Return the values of a list that holds one a line."""
+    """Return the values of a field with one per line."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 class _Match(NamedTuple):
-    """A job that a policy matches, and how often that policy has requeued it."""
+    """A job that a policy matches, and how often the policy has requeued it."""
 
     finished_utc: datetime
     job_seq: int
@@ -49,12 +49,12 @@ class _Match(NamedTuple):
 
 @dataclass(frozen=True)
 class RetryPreview:
-    """What a policy would find now: jobs to requeue, and those left alone because their limit is reached."""
+    """What a policy would do now: the jobs to requeue, and those left alone at their limit."""
 
     ready: int
     exhausted: int
     is_exact: bool
-    """Whether these are all: more than 10,000 are not looked at."""
+    """Whether these are all: at most 10,000 are examined."""
 
 
 def preview_retries(policy: RetryPolicy) -> RetryPreview:
@@ -71,7 +71,7 @@ def preview_retries(policy: RetryPolicy) -> RetryPreview:
 
 @dataclass
 class _Progress:
-    """What became of a policy's jobs so far."""
+    """A policy's results so far."""
 
     requeued: int = 0
     refused: int = 0
@@ -81,7 +81,7 @@ class _Progress:
 
 
 def retry(policy: RetryPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
-    """Requeue at most ``max_jobs`` of the policy's jobs, those that ended first."""
+    """Requeue at most ``max_jobs`` of the policy's jobs, earliest ended first."""
     most, done = min(policy.max_jobs, MOST_JOBS), _Progress()
     batch: list[JobRef] = []
     taken = 0
@@ -112,8 +112,8 @@ def _requeue(policy: RetryPolicy, batch: list[JobRef], done: _Progress) -> None:
 
 
 def _matches(policy: RetryPolicy, now: datetime) -> Iterator[_Match]:
-    """Yield the policy's jobs, those first that ended first: what fails again keeps no other waiting."""
-    # State by state, since the index of what ended is in this order within one.
+    """Yield the policy's jobs, earliest ended first, so that repeated failures never block the others."""
+    # One state at a time: within a state, the index has this order.
     statuses = [status for status in lines_of(policy.statuses) if status in RETRYABLE]
     return merge(*(_of_status(policy, now, status) for status in statuses))
 

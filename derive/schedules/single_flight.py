@@ -1,9 +1,9 @@
-"""Single flight: a task has one holder in the whole database, on its clock, however many schedulers run.
+"""Single flight: a task has one holder in the whole database, by its clock, however many schedulers run.
 
-A task's row is taken by one statement that finds it free, which the database does for one of many. It is held for the
-task's bound in time, no transaction is open meanwhile, and whoever died with it loses it when that has passed. What a
-task changes goes through procedures that may be said again, so that even a holder that was asleep for longer than its
-bound does no harm; it only writes nothing about itself any more.
+A task's row is taken by one statement that finds it free, which succeeds for only one process. It is held for the
+task's time limit, without an open transaction; a holder that dies loses it when that has passed. Tasks change data only
+through repeatable procedures, so even a holder that was suspended beyond its limit does no harm; it just cannot record
+its result.
 """
 
 import logging
@@ -26,39 +26,39 @@ from derive.sql.clock import database_now
 log = logging.getLogger(__name__)
 
 SLACK_SECONDS = 60
-"""How much longer than its bound a task is held: it stops before another holder may start."""
+"""How much longer than its limit a task is held: it stops before another holder may start."""
 AHEAD_SECONDS = 60
-"""Past the longest that a task can be held: held until then, it was taken by a clock that was put back since."""
+"""Longer than any task can be held: held beyond this, it was taken before the clock was set back."""
 MAX_MESSAGE = 2_000
 
 
 class TaskOutcome(StrEnum):
-    """How a task went."""
+    """The outcome of a task."""
 
     DONE = "done"
     IDLE = "idle"
-    """There was nothing to do: no row is kept."""
+    """There was nothing to do; no row is kept."""
     SKIPPED = "skipped"
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task went, and what it says about it."""
+    """A task's outcome and its message."""
 
     outcome: TaskOutcome
     text: str = ""
 
 
 class Deadline:
-    """A bound in time that a task looks at between its batches."""
+    """A time limit that a task checks between its batches."""
 
     def __init__(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
 
     @property
     def is_over(self) -> bool:
-        """Whether the task has to stop."""
+        """Whether the task must stop."""
         return time.monotonic() >= self._until
 
 
@@ -76,8 +76,8 @@ def run_single_flight(
 ) -> TaskResult | None:
     """Run a task unless it is running or started less than ``not_within_seconds`` ago; then return None.
 
-    A failure is recorded and logged, not raised: the admin shows it. Raises QueueError or Django's own when the
-    database cannot be asked, and whatever ends the process (a time-out), which is recorded first.
+    Failures are recorded and logged, not raised: the admin shows them. Raises QueueError or Django's own errors if the
+    database is unavailable, and anything that ends the process (a time-out), after recording it.
     """
     held = _take(task, seconds=seconds, not_within_seconds=not_within_seconds)
     if held is None:
@@ -87,7 +87,7 @@ def run_single_flight(
     except HolocronError as error:
         result = TaskResult(TaskOutcome.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 (the edge where a task ends: everything is recorded, nothing is hidden)
-        # Its message may hold a row's values.
+        # Its message may contain row values.
         result = TaskResult(TaskOutcome.FAILED, f"internal error: {places_of(error)}")
     except SystemExit:
         _record(held, TaskResult(TaskOutcome.FAILED, "exceeded its time limit and was stopped; the next run continues"))
@@ -103,12 +103,12 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     longest = now + timedelta(seconds=seconds + SLACK_SECONDS + AHEAD_SECONDS)
     free = Q(held_until_utc__isnull=True) | Q(held_until_utc__lt=now)
     if before.held_until_utc is not None and before.held_until_utc > longest:
-        # By a clock that was put back; the same still, as below.
+        # Taken before the clock was set back; it must be unchanged, as below.
         free |= Q(held_until_utc=before.held_until_utc)
     rested = Q(started_utc__isnull=True) | Q(started_utc__lte=now - timedelta(seconds=not_within_seconds))
     if before.started_utc is not None and before.started_utc > now:
-        # Of a database that was put back, or of a row somebody wrote: it stops nothing. It was read before the clock
-        # was, and must be the same still: one that began since, and has ended, began after ``now`` as well.
+        # From before the database's clock was set back, or written by hand: it blocks nothing. It must be the same as
+        # when read: a task started and ended since then would also have started after ``now``.
         rested |= Q(started_utc=before.started_utc)
     taken = TaskState.objects.filter(free, rested, name=task).update(
         token=token, held_by=run_by, held_until_utc=now + timedelta(seconds=seconds + SLACK_SECONDS), started_utc=now
@@ -116,7 +116,7 @@ def _take(task: str, *, seconds: float, not_within_seconds: float) -> _Held | No
     if not taken:
         return None
     if before.token and before.held_until_utc is not None and not now <= before.held_until_utc <= longest:
-        # Whoever had it never came back, or has it by a clock that nobody goes by any more.
+        # The holder died, or holds it by a clock that has been set back.
         lost = _Held(task, before.token, before.held_by, before.started_utc or now, before.failures)
         _keep(lost, TaskResult(TaskOutcome.FAILED, "ended without a result: its process died or hung"), now)
     return _Held(task, token, run_by, now, before.failures)
@@ -144,14 +144,14 @@ def _record(held: _Held, result: TaskResult) -> None:
     }
     if not failed:
         values["succeeded_utc"] = now
-    # Only while it is ours: another process may have taken it over.
+    # Only while we hold it: another process may have taken over.
     TaskState.objects.filter(name=held.task, token=held.token).update(**values)
     if result.outcome is not TaskOutcome.IDLE:
         _keep(held, result, now)
 
 
 def _keep(held: _Held, result: TaskResult, now: datetime) -> None:
-    """Keep a row of it; an equal result is counted in the row before it."""
+    """Store a row for the run; an equal result is counted in the previous row."""
     text = result.text[:MAX_MESSAGE]
     last = ScheduleRun.objects.filter(task=held.task).order_by("-id").first()
     if (

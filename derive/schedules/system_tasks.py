@@ -1,4 +1,4 @@
-"""System tasks: what the scheduler may call, and how often it does unless a maintainer says otherwise."""
+"""System tasks: the functions the scheduler may call, and their default schedules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ EVERY_MINUTE = "* * * * *"
 
 @dataclass(frozen=True)
 class SystemTask:
-    """One task. ``seconds`` bounds it; it begins at most once in ``not_within_seconds``, whatever the scheduler does.
+    """One task. ``seconds`` is its time limit; it starts at most once in ``not_within_seconds``, whoever calls it.
 
-    The latter is by the database's clock: a scheduler whose clock jumps, tasks that piled up while nobody worked
-    them, or a second scheduler make nothing run more often.
+    The latter is by the database's clock, so a scheduler whose clock jumps, a backlog of tasks, or a second scheduler
+    never makes it run more often.
     """
 
     name: str
@@ -35,11 +35,11 @@ class SystemTask:
 
     @property
     def func(self) -> str:
-        """The dotted path that django-q2 calls it by."""
+        """The dotted path by which django-q2 calls it."""
         return f"{TASKS_MODULE}.{self.name}"
 
     def run(self) -> str:
-        """Run it unless it is running; return its result."""
+        """Run it unless it is already running; return its result."""
         result = run_single_flight(
             self.name, self.act, seconds=self.seconds, not_within_seconds=self.not_within_seconds
         )
@@ -148,4 +148,4 @@ _ALL = (
 )
 SYSTEM_TASKS = {task.name: task for task in _ALL}
 FUNCS = frozenset(task.func for task in _ALL)
-"""All that the scheduler may call."""
+"""All tasks that the scheduler may call."""

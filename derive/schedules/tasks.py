@@ -1,4 +1,4 @@
-"""What django-q2 calls, by dotted path: a function for each system task."""
+"""The functions that django-q2 calls by dotted path, one per system task."""
 
 from derive.schedules.system_tasks import SYSTEM_TASKS
 
@@ -9,7 +9,7 @@ def reap() -> str:
 
 
 def promote() -> str:
-    """Promote the jobs whose time has come."""
+    """Make due jobs ready."""
     return SYSTEM_TASKS["promote"].run()
 
 
@@ -54,10 +54,10 @@ def measure_loads() -> str:
 
 
 def verify_sample() -> str:
-    """Verify some of the newest runs."""
+    """Verify a sample of recent runs."""
     return SYSTEM_TASKS["verify_sample"].run()
 
 
 def tidy() -> str:
-    """Remove outdated rows and files."""
+    """Delete outdated rows and files."""
     return SYSTEM_TASKS["tidy"].run()
