@@ -1,7 +1,6 @@
-"""One run, top to bottom: prepared, asked, judged, recorded.
+"""One run from start to end: prepare, ask, judge, record.
 
-``run_attempt`` returns how the run ended, whatever happened; it never touches SQL. A slot is held only while the
-model works.
+``run_attempt`` always returns an outcome and never touches SQL. A slot is held only while the model works.
 """
 
 import asyncio
@@ -56,7 +55,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What every run of a worker shares."""
+    """Dependencies shared by all runs of a worker."""
 
     worker_id: str
     sources: Sources
@@ -68,9 +67,9 @@ class Tools:
     concurrency: int = 1
 
     async def probe_lake(self) -> None:
-        """Return if the lake is this database's and can be written; raise LakeUnavailable if not.
+        """Check that the lake is this database's and writable; raise LakeUnavailable if not.
 
-        As well when this process may open too few files for all its slots.
+        Also raises it if this process may open too few files for all its slots.
         """
         check_open_files(self.concurrency)
         loop = asyncio.get_running_loop()
@@ -90,11 +89,11 @@ async def run_attempt(
     was_cancelled: Callable[[], bool],
     on_failure: Callable[[RunError], None],
 ) -> Outcome:
-    """Work one claim off and return its outcome.
+    """Run one claim and return its outcome.
 
-    Cancelling the task closes the model's connection. It then ends as CANCELLED when ``was_cancelled`` says that
-    an operator wished it; otherwise nothing is kept and the cancellation goes on. ``on_failure`` is told of a failure
-    before anybody can take the place that it frees.
+    Cancelling the task closes the model's connection. The run then ends as CANCELLED if ``was_cancelled`` says that an
+    operator asked for it; otherwise nothing is stored and the cancellation propagates. ``on_failure`` is called with a
+    failure before its slot is free for another run.
     """
     record = RunRecord(claim, lake=tools.lake, worker_id=tools.worker_id)
     question: Question | None = None
@@ -126,7 +125,7 @@ async def run_attempt(
         stopped = Cancelled("an operator asked for this job to be cancelled")
         return await _in_thread(tools, _close_cancelled, stopped, record)
     except Exception as error:  # noqa: BLE001 (said below)
-        # The one edge where a slot must survive its job.
+        # The one boundary where a slot must survive its job's errors.
         if is_out_of_files(error):
             unable = LakeUnavailable(OUT_OF_FILES)
             on_failure(unable)
@@ -141,8 +140,8 @@ async def run_attempt(
 
 
 async def _in_thread(tools: Tools, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
-    """Work on a thread, to the end: who is cancelled meanwhile waits, since the record is the thread's until then."""
-    # In the run's own context, so that the spans begun there are its.
+    """Run work on a thread to its end; a cancelled caller waits, since the thread owns the record until then."""
+    # In the run's own context, so that its spans are children of the run's.
     call = partial(copy_context().run, partial(work, *given, **named))
     future = asyncio.get_running_loop().run_in_executor(tools.threads, call)
     try:
@@ -186,7 +185,7 @@ async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswe
 async def _look_again(
     question: Question, answer: ChatAnswer, snapshot: ModelSnapshot, tools: Tools
 ) -> tuple[AnswerCheck, ...]:
-    """Check that what answered is what was asked; a server that will not tell is no fault of the answer."""
+    """Check that the model that was asked answered; an unreachable server does not invalidate the answer."""
     try:
         loaded = await tools.client.loaded(question.request.model)
     except RunError:
@@ -237,7 +236,7 @@ def _close_cancelled(error: Cancelled, record: RunRecord) -> Outcome:
 def _retry_after_seconds(
     error: RunError, question: Question | None, partial: ChatAnswer | None, claim: Claim
 ) -> int | None:
-    """Return the seconds until the job is tried again, or None when retrying is no use."""
+    """Return the seconds until the job is retried, or None if a retry cannot help."""
     match error.then:
         case NextStep.ASK_AGAIN | NextStep.GIVE_BACK:
             return 0

@@ -1,4 +1,4 @@
-"""How many more jobs may be claimed: by one worker, or by several processes that share one number."""
+"""How many more jobs may be claimed, by one worker or shared by several processes."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _DIGITS = 20
 
 
 class JobBudget:
-    """A worker's own number; without a limit it is never used up."""
+    """A worker's own budget; unlimited by default."""
 
     def __init__(self, limit: int | None) -> None:
         self._left = sys.maxsize if limit is None else limit
@@ -22,7 +22,7 @@ class JobBudget:
         return self._left
 
     def take(self, jobs: int) -> int:
-        """Take up to so many; return how many there were. What is not claimed is given back."""
+        """Take up to this many; return how many were available. Give back those not claimed."""
         taken = min(jobs, self._left)
         self._left -= taken
         return taken
@@ -33,9 +33,9 @@ class JobBudget:
 
 
 class SharedBudget(JobBudget):
-    """A number in a file that all processes of a parent inherit; POSIX only.
+    """A budget in a file inherited by all processes of a parent; POSIX only.
 
-    What a process took and neither claimed nor gave back before it was killed is lost to the others.
+    What a killed process took and did not claim is lost to the others.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -44,17 +44,17 @@ class SharedBudget(JobBudget):
 
     @classmethod
     def write(cls, descriptor: int, limit: int) -> None:
-        """Put the number into a new file."""
+        """Write the number to a new file."""
         os.pwrite(descriptor, f"{limit:{_DIGITS}}".encode(), 0)
 
     @property
     def left(self) -> int:
-        """How many more jobs may be claimed now, by whichever process."""
+        """How many more jobs may be claimed, by any of the processes."""
         with self._locked():
             return self._read()
 
     def take(self, jobs: int) -> int:
-        """As ``JobBudget.take``; no two processes are given the same."""
+        """As ``JobBudget.take``, atomic across processes."""
         with self._locked():
             self._left = self._read()
             taken = super().take(jobs)
@@ -74,7 +74,7 @@ class SharedBudget(JobBudget):
     def _locked(self) -> Iterator[None]:
         import fcntl  # not on Windows
 
-        # A lock of the process: the descriptor is one that all of them inherited.
+        # A lock per process: all of them inherited the same descriptor.
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         try:
             yield
@@ -83,7 +83,7 @@ class SharedBudget(JobBudget):
 
 
 def budget_of(options: WorkerOptions) -> JobBudget:
-    """Return what a worker may claim in its life."""
+    """Return the budget for a worker's lifetime."""
     if options.budget_descriptor is not None:
         return SharedBudget(options.budget_descriptor)
     return JobBudget(1 if options.once else options.max_jobs)

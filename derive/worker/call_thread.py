@@ -1,7 +1,7 @@
 """A thread for database calls, any of which may hang: a call past its time limit is abandoned with its connection.
 
-No driver's own time-out is relied on: mssql_python took 253 s over a call that was to take 5 s at most, when the
-packets of its connection were held back (measured), and psycopg waits for ever for a server that says nothing.
+Drivers' own time-outs are not relied on: mssql_python took 253 s for a call limited to 5 s when its packets were held
+back (measured), and psycopg waits forever for a silent server.
 """
 
 import logging
@@ -21,10 +21,10 @@ from derive.errors import DatabaseUnavailable
 log = logging.getLogger(__name__)
 
 MAX_ABANDONED = 16
-"""Hung threads at a time; at this number no further call is made until one returns."""
+"""At this many hung threads, no further call starts until one returns."""
 END_SECONDS = 3.0
 LOOKS = 10
-"""How often within a call's time limit the watcher checks it."""
+"""How many times within a call's time limit the watcher checks it."""
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -38,11 +38,11 @@ class _Call:
 
 
 class CallThread(Executor):
-    """Makes calls one after the other, each within a time limit.
+    """Makes calls one after another, each within a time limit.
 
-    A call that exceeds it fails with DatabaseUnavailable, and the next one runs on a new thread, so on new connections:
-    Django keeps one per thread. Whether an abandoned call takes effect is unknown; its result is dropped. Its thread
-    closes its connections when it returns, and does not keep the process alive.
+    A call that exceeds it fails with DatabaseUnavailable, and the next one runs on a new thread with new connections,
+    since Django keeps one per thread. Whether an abandoned call takes effect is unknown; its result is dropped. Its
+    thread closes its connections when it returns, and does not keep the process alive.
     """
 
     def __init__(self, name: str, *, seconds: float) -> None:
@@ -72,7 +72,7 @@ class CallThread(Executor):
         return self.submit(work).result()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 (Executor's)
-        """End when the calls so far are done, or abandon those that are not done within three seconds."""
+        """Stop once pending calls are done; abandon those not done within three seconds."""
         with self._changed:
             self._ended.set()
             if cancel_futures:
@@ -87,7 +87,7 @@ class CallThread(Executor):
                     self._fail_waiting("the worker ends")
 
     def _begin(self) -> None:
-        """Start the thread that makes calls and the one that watches it; the lock is held."""
+        """Start the calling thread and its watcher; the lock is held."""
         if self._hand is None:
             self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
             if len(self._abandoned) >= MAX_ABANDONED:

@@ -39,7 +39,7 @@ class CircuitBreaker:
         return self._kind is None
 
     def close(self, kind: ErrorKind, why: str) -> None:
-        """Allow no claim until the probe for this kind of error succeeds; kinds without a probe change nothing."""
+        """Stop claims until the probe for this kind of error succeeds; kinds without a probe change nothing."""
         if kind not in self._probes:
             return
         if self._kind is None:
@@ -54,7 +54,7 @@ class CircuitBreaker:
             self.close(error.kind, str(error))
 
     def record_outcome(self, outcome: Outcome) -> None:
-        """Update from how a run ended: stop claims if the lake took nothing of it; a success resets the pauses."""
+        """Update from a run's outcome: stop claims if the lake was unavailable; a success resets the pauses."""
         if outcome.status is RunStatus.SUCCEEDED:
             self._pause_seconds = FIRST_PAUSE_SECONDS
         elif outcome.error_kind is ErrorKind.LAKE_UNAVAILABLE:
@@ -84,7 +84,7 @@ class CircuitBreaker:
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, or drop it once the event is set: a probe of a silent server can take long."""
+    """Await the work, or drop it once the event is set: a probe of a silent server can take long."""
     tasks = {asyncio.create_task(work), asyncio.create_task(event.wait())}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -96,7 +96,7 @@ async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None
 
 
 async def pause(seconds: float, *, unless: asyncio.Event) -> bool:
-    """Wait so long or until the event is set; return whether it is."""
+    """Wait this long or until the event is set; return whether it is."""
     try:
         async with asyncio.timeout(seconds):
             return await unless.wait()

@@ -1,4 +1,4 @@
-"""Hands outcomes in: those that wait while a call is under way go together in the next one."""
+"""Completes runs in batches: outcomes that arrive during a call go together into the next one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,14 +11,14 @@ from derive.errors import QueueError
 from derive.queue.worker import WorkerQueue
 
 MAX_TOGETHER = 32
-"""Outcomes in one call: a transaction stays short, and a lost answer leaves few to say again."""
+"""Outcomes per call: keeps transactions short, and few to repeat after a lost response."""
 
 _Waiting = tuple[Outcome, "asyncio.Future[Completion]"]
 InQueueThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Completions:
-    """Completes runs, one call at a time. All of it on the event loop; SQL on the queue's own thread."""
+    """Completes runs, one call at a time. Runs on the event loop; SQL on the queue's thread."""
 
     def __init__(self, queue: WorkerQueue, *, in_queue_thread: InQueueThread) -> None:
         self._queue = queue
@@ -43,13 +43,13 @@ class Completions:
             self._calls = None
 
     async def _complete(self, together: list[_Waiting]) -> None:
-        """Give each who waits its answer, or why there is none."""
+        """Give each waiter its answer, or the error."""
         answers: Sequence[Completion | Exception]
         try:
             answers = await self._in_queue_thread(partial(self._call, [outcome for outcome, _ in together]))
         except QueueError as error:
             if len(together) > 1 and error.is_about_content:
-                # One of them is bad for its content: alone, each gets the answer that is its own.
+                # One of them has bad content: complete each alone.
                 for one in together:
                     await self._complete([one])
                 return

@@ -17,12 +17,12 @@ _rng = Random()  # noqa: S311 - spreads retries, guards nothing
 async def until_database_answers(
     call: Callable[[], Awaitable[Result]], *, on_failure: Callable[[QueueError], object] = lambda _: None
 ) -> Result:
-    """Retry a repeatable call until the database answers it; cancelling ends the wait.
+    """Retry a repeatable call until the database answers; cancelling ends the wait.
 
-    Raises a QueueError only for the content that was sent: every other error may pass, whether the database is
-    unavailable, full, slow, being migrated or refuses the login during a password change. ``on_failure`` receives each
-    error. There is no time limit: a lease lost meanwhile shows in the answer, or in the next heartbeat, which cancels a
-    run that has no outcome yet.
+    Raises a QueueError only for bad content: any other error may be temporary, whether the database is unavailable,
+    full, slow, being migrated, or refuses the login during a password change. ``on_failure`` receives each error. There
+    is no time limit: a lost lease shows in the answer, or in the next heartbeat, which cancels a run without an
+    outcome.
     """
     pause_seconds = FIRST_PAUSE_SECONDS
     while True:

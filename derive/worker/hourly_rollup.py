@@ -1,4 +1,4 @@
-"""Rolls events up into hours on a thread of its own; runs never block on it."""
+"""Rolls up events into hours on its own thread; runs never block on it."""
 
 import logging
 import threading
@@ -15,11 +15,11 @@ from derive.worker.lease import LEASE_CONNECTION
 log = logging.getLogger(__name__)
 
 ROLL_UP_SECONDS = 15.0
-"""Between two roll-ups of one worker: an ended hour is complete this soon, and the current one is this fresh."""
+"""Time between two roll-ups: completed hours are final this soon, and the current hour is this fresh."""
 BEHIND_SECONDS = 1.0
 CALL_SECONDS = 30.0
 MAX_EVENTS = 20_000
-"""Per step: some tenths of a second, far below the short time-out of its connection."""
+"""Events per step: some tenths of a second, far below the connection's short time-out."""
 
 
 class HourlyRollup(threading.Thread):
@@ -34,7 +34,7 @@ class HourlyRollup(threading.Thread):
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
 
     def end(self) -> None:
-        """Start no further roll-up."""
+        """Start no more roll-ups."""
         self._ending.set()
 
     def run(self) -> None:
@@ -53,7 +53,7 @@ class HourlyRollup(threading.Thread):
             log.warning("worker.roll_up_failed", extra={"worker_id": self._worker_id, "error": str(error)})
             return False
         except Exception as error:  # noqa: BLE001 (said below)
-            # A thread's edge, as the lease keeper's: the next roll-up counts what this one did not.
+            # A thread's boundary, as the lease keeper's: the next roll-up counts what this one did not.
             log.error("worker.roll_up_failed", extra={"worker_id": self._worker_id, "error": places_of(error)})
             return False
         return answer is not None and answer.events > 0 and not answer.is_caught_up
@@ -63,5 +63,5 @@ def _roll_up() -> RolledUp | None:
     try:
         return WorkerQueue(LEASE_CONNECTION).roll_up_hours(max_events=MAX_EVENTS, max_steps=1)
     finally:
-        # The next one is seconds away: not worth keeping a connection open.
+        # The next one is seconds away: do not keep a connection open for it.
         connections[LEASE_CONNECTION].close()

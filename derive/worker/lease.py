@@ -1,8 +1,8 @@
 """Keeps the leases of a worker's runs, and stops runs whose lease was lost.
 
-It has its own thread and connection: neither a busy event loop nor a slow lake can delay it. Its calls
-are made on a second thread, which is abandoned with its connection when one of them hangs.
-In this order it renews leases, stops runs that are cancelled or lost, releases strays and reaps for all workers.
+It has its own thread and connection, so neither a busy event loop nor a slow lake can delay it. Its calls run on a
+second thread, which is abandoned with its connection when one hangs. In this order it renews leases, stops cancelled
+and lost runs, releases strays and reaps for all workers.
 """
 
 import logging
@@ -24,23 +24,23 @@ from derive.worker.options import WorkerOptions
 log = logging.getLogger(__name__)
 
 REAP_SECONDS = 1.5
-"""Between two reaps; with its jitter below the two seconds that recovery relies on."""
+"""Time between two reaps; with jitter below the two seconds that recovery relies on."""
 RECONNECT_SECONDS = 0.5
 LEASE_CONNECTION = "lease"
-"""The settings' second connection to the same database, with short time-outs: a late heartbeat is as bad as none."""
+"""The second connection to the same database, with short time-outs: a late heartbeat is as bad as none."""
 MAX_CALL_SECONDS = 10.0
-"""The whole call: a connection and a heartbeat, each within the settings' limits."""
+"""Limit of the whole call: a connection and a heartbeat, each within the settings' limits."""
 MIN_CALL_SECONDS = 2.0
 STRAY_REASON = "the response to its claim was lost"
 
 
 def call_seconds(lease_seconds: int) -> float:
-    """Return how long a call may take: a third of the lease, so the next one can still renew it."""
+    """Return a call's time limit: a third of the lease, so the next one can still renew it."""
     return min(MAX_CALL_SECONDS, max(MIN_CALL_SECONDS, lease_seconds / 3))
 
 
 class StopReason(StrEnum):
-    """Why a run is stopped from outside."""
+    """Why a run is stopped by the worker."""
 
     CANCELLED = "cancelled"
     LOST = "lost"
@@ -83,14 +83,14 @@ class LeaseKeeper(threading.Thread):
         self._ending = False
         self._next_reap = 0.0
         self.has_beaten = False
-        """Whether the first heartbeat has ended, successful or not."""
+        """Whether the first heartbeat is over, successful or not."""
         self._told: str | None = None
         """Why nothing is claimed, as of the last heartbeat."""
         self.why_away: str | None = None
-        """Why the last heartbeat or reaping did not reach the database; None when it did."""
+        """Why the last heartbeat or reap did not reach the database; None if it did."""
         self._rng = Random()  # noqa: S311 - spreads calls, guards nothing
 
-    # Called by the event loop.
+    # Called from the event loop.
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
@@ -114,7 +114,7 @@ class LeaseKeeper(threading.Thread):
 
     @property
     def has_database(self) -> bool:
-        """Whether the last heartbeat or reaping reached the database. Without it nothing may be claimed."""
+        """Whether the last heartbeat or reap reached the database. If not, nothing may be claimed."""
         return self.why_away is None
 
     def let_go(self, run_id: UUID) -> None:
@@ -138,10 +138,10 @@ class LeaseKeeper(threading.Thread):
         self._stopping = True
         self._wake.set()
 
-    # The thread.
+    # On the keeper's thread.
 
     def run(self) -> None:
-        """Beat and reap until told to end."""
+        """Send heartbeats and reap until ended."""
         next_beat = 0.0
         is_woken = False
         while not self._ending:
@@ -158,7 +158,7 @@ class LeaseKeeper(threading.Thread):
         self._calls.shutdown()
 
     def _beat(self) -> bool:
-        """Renew everything held; return whether the database answered."""
+        """Renew all held leases; return whether the database answered."""
         with self._lock:
             held = set(self._held)
             begun_before, quiet_before = self._claims_begun, self._claims_begun == self._claims_ended
@@ -175,7 +175,7 @@ class LeaseKeeper(threading.Thread):
             self._went_away(str(error))
             return False
         except Exception as error:  # noqa: BLE001 (said below)
-            # The edge of a thread: a lease keeper that dies silently would cost every run its lease.
+            # A thread's boundary: a lease keeper that dies silently would cost every run its lease.
             self._went_away(places_of(error))
             return False
         self._came_back()
@@ -223,7 +223,7 @@ class LeaseKeeper(threading.Thread):
 
     def _came_back(self) -> None:
         if self.why_away is not None:
-            # The other workers were cut off as well: give them one heartbeat to report in.
+            # The other workers were cut off as well: give them one heartbeat's time.
             self._next_reap = time.monotonic() + self._options.heartbeat_seconds
             log.info("worker.database_back", extra=self._keys())
             self.why_away = None
@@ -239,7 +239,7 @@ class LeaseKeeper(threading.Thread):
         return {"worker_id": self._options.worker_id, **keys}
 
     def _not_claiming_why(self) -> str | None:
-        """Return the reason without characters that a database may refuse: it may quote a server."""
+        """Return the reason without characters that a database may refuse, since it may quote a server."""
         why = self._why_not_claiming()
         return why and "".join(char if char.isprintable() else " " for char in why)
 

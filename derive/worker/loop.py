@@ -1,7 +1,7 @@
-"""The worker's loop: claims what its slots can take, and stops in good order.
+"""The worker's loop: claims as many jobs as its slots allow, and stops gracefully.
 
-Two threads touch the database: the queue's, for every call of the loop, and the lease keeper's; now and then
-a third, which counts events into hours. Each is replaced when a call of it hangs.
+Two threads use the database: the queue's, for the loop's calls, and the lease keeper's; now and then a third rolls up
+statistics. Each is replaced when a call hangs.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 FIRST_POLL_SECONDS = 0.02
 AWAY_SECONDS = 1.0
 SHUTDOWN_SECONDS = 3.0
-"""Extra time beyond the grace time for runs with an answer to complete, and for the others to be released."""
+"""Time beyond the grace time to complete runs with an answer and release the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerReport:
-    """What a worker did. ``refusal`` says why nothing could be claimed at the end, if so."""
+    """What a worker did. ``refusal``: why nothing could be claimed at the end, if so."""
 
     runs: int
     last_status: JobStatus | None
@@ -101,16 +101,16 @@ class Worker:
         self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
 
     async def run(self) -> WorkerReport:
-        """Work until stopped or, with ``once`` and ``max_jobs``, until enough is done.
+        """Work until stopped or, with ``once`` or ``max_jobs``, until that many are done.
 
-        Raises WorkerIdInUse when another live worker goes by this id, ConfigurationError when the port for the
-        numbers cannot be had.
+        Raises WorkerIdInUse if another live worker uses this id, and ConfigurationError if the metrics port is
+        unavailable.
         """
         self._loop = asyncio.get_running_loop()
         id_locked = lock_worker_id(self._options.worker_id, self._options.id_locks_folder)
         parent = self._parent.kept(numbers=self._metrics.as_text, on_gone=self.stop)
         with self._signal_handlers(), self._numbers_served(), parent, id_locked as id_lock:
-            # Refused here when the id is in use; names what a worker of this id left behind, for the lease keeper.
+            # Raises if the id is in use; returns the runs that a killed worker of this id left, for the lease keeper.
             self._keeper.leave(await self._register_start(id_lock))
             self._keeper.start()
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
@@ -121,7 +121,7 @@ class Worker:
                 await self._claim_until_stopped()
                 await self._drain()
             finally:
-                # After a fault of our own as well: what can be given back need not wait for its lease to run out.
+                # Also after a bug: released jobs need not wait for their lease to expire.
                 await self._end_runs()
                 self._counter.end()
                 self._keeper.end()
@@ -150,7 +150,7 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Stop claiming and end in good order; a second call stops waiting for the model."""
+        """Stop claiming and shut down gracefully; a second call stops waiting for the model."""
         if self._stopping.is_set():
             self._hurrying.set()
         else:
@@ -194,7 +194,7 @@ class Worker:
                 poll_seconds = min(poll_seconds * 2, self._options.poll_seconds)
 
     def _why_not(self) -> str | None:
-        """Say why nothing may be claimed now: what it could not be asked, handed in, or kept by a lease."""
+        """Return why nothing may be claimed now: model, outcomes or leases; None if it may."""
         waiting = self._why_waiting()
         if waiting is not None:
             return waiting
@@ -205,7 +205,7 @@ class Worker:
         return None
 
     def _why_waiting(self) -> str | None:
-        """Say what is waited for while the database answers. From any thread."""
+        """Return what claiming waits for, other than the database. Callable from any thread."""
         if not self._circuit_breaker.is_open:
             return self._circuit_breaker.why
         return self._runs.why_outcomes_wait
@@ -217,7 +217,7 @@ class Worker:
             await self._circuit_breaker.wait_and_probe(self._stopping)
 
     async def _claim(self, room: int) -> list[Claim]:
-        """Claim what the slots have room for, within what may still be claimed at all."""
+        """Claim as many jobs as the slots and the budget allow."""
         granted, claims = self._budget.take(room), []
         try:
             claims = await self._claim_some(granted) if granted else []
@@ -246,11 +246,11 @@ class Worker:
                 self._keeper.hold([claim.run_id for claim in claims])
         except asyncio.CancelledError:
             if self._claim_call is not None and self._claim_call.cancelled() and self._stopping.is_set():
-                # What it may still take comes back when its lease runs out.
+                # Jobs it may still claim come back when their lease expires.
                 return []
             raise
         except QueueError as error:
-            # Away, or being migrated, or a right was taken: whatever it is, the runs under way are not to suffer.
+            # Unavailable, being migrated, or missing a permission: running jobs must not suffer from any of these.
             log.warning("worker.claim_failed", extra=self._keys(error=str(error)))
             self._refusal = str(error)
             await pause(AWAY_SECONDS * self._rng.uniform(0.3, 1), unless=self._stopping)
@@ -263,7 +263,7 @@ class Worker:
         return claims
 
     async def _drain(self) -> None:
-        """Let runs end: all of them, or once told to stop those that make it within the grace time."""
+        """Wait for runs to end: all of them, or after a stop only those that finish within the grace time."""
         while len(self._runs) and not self._stopping.is_set():
             await self._slots.wait_for_change()
         if not len(self._runs):
@@ -280,10 +280,10 @@ class Worker:
         if not await self._runs.wait_until_done(SHUTDOWN_SECONDS):
             log.warning("worker.left_runs", extra=self._keys(active_runs=len(self._runs)))
 
-    # Heard from the lease keeper's thread.
+    # Called from the lease keeper's thread.
 
     def _on_stop_run(self, run_id: UUID, reason: StopReason) -> None:
-        # The thread may outlive the loop by a last heartbeat, when nothing is left to stop.
+        # The thread may outlive the loop by one heartbeat, when nothing is left to stop.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._runs.stop, run_id, reason)
 
@@ -296,7 +296,7 @@ class Worker:
             self._loop.call_soon_threadsafe(self._slots.nudge)
 
     def _yield_to(self, conflict: QueueError) -> None:
-        """Another worker uses our id: whatever we hold is lost or will be."""
+        """Another worker uses our id: all our leases are or will be lost."""
         if self._id_conflict is None:
             self._id_conflict = conflict
             self._runs.stop_all(StopReason.LOST)

@@ -1,8 +1,7 @@
-"""Whose turn it is on a model server: how long to stay with the model that is loaded before another is served.
+"""Model affinity: how long a worker stays with the loaded model before it serves another.
 
-Loading a model takes seconds to minutes, so a worker stays with one while it has jobs, for a quantum. Then any other
-model with jobs of the same priority is served first. So each of N models waits for N - 1 quanta at most, whatever
-arrives meanwhile.
+Loading a model takes seconds to minutes, so a worker stays with one for a quantum while it has jobs. Then any other
+model with jobs of the same priority comes first. So each of N models waits at most N - 1 quanta, whatever arrives.
 """
 
 import time
@@ -16,19 +15,19 @@ from derive.contracts import ANY_MODEL, Claim, ModelServer, ServedModel
 SHORTEST_QUANTUM_SECONDS = 60.0
 LONGEST_QUANTUM_SECONDS = 900.0
 QUANTUM_LOADS = 10
-"""A quantum is so many times as long as loading takes: a tenth of the time at most is spent on loading."""
+"""A quantum is this many load times: at most a tenth of the time is spent loading."""
 LEAST_LOAD_SECONDS = 1.0
-"""What is shorter is no loading of a model, but a look at one that is there."""
+"""Anything shorter is not a load, but a check of a loaded model."""
 _LOADS_KEPT = 9
 _MODELS_KEPT = 200
-"""Of which it is known when they were last served: names come from whoever enqueues."""
+"""How many models' last use is remembered: names come from callers."""
 
 
 class ModelTurns:
     """What one worker's model server serves, and whether to stay with it; times in seconds of ``clock``.
 
-    ``quantum_seconds`` None: ten times the load time as measured, between one minute and fifteen; until a load was
-    seen here, as ``load_seconds`` says of the model. ``default`` is what a job without a model is answered by.
+    ``quantum_seconds`` None: ten times the measured load time, between one and fifteen minutes; until a load was
+    measured here, by ``load_seconds`` of the model. ``default`` is the model of jobs that name none.
     """
 
     def __init__(
@@ -50,14 +49,14 @@ class ModelTurns:
 
     @property
     def quantum_seconds(self) -> float:
-        """How long to stay with a model while another one waits."""
+        """How long to stay with a model while jobs for another wait."""
         if self._quantum_seconds is not None:
             return self._quantum_seconds
         load_seconds = median(self._loads) if self._loads else self._load_seconds.get(self._serving or "", 0.0)
         return min(max(QUANTUM_LOADS * load_seconds, SHORTEST_QUANTUM_SECONDS), LONGEST_QUANTUM_SECONDS)
 
     def server(self) -> ModelServer:
-        """Say whom the next claim is for."""
+        """Return the model server's state for the next claim."""
         now = self._clock()
         left = [ServedModel(model=model, idle_seconds=max(now - at, 0)) for model, at in self._left.items()]
         return ModelServer(
@@ -68,7 +67,7 @@ class ModelTurns:
         )
 
     def note_claims(self, claims: Sequence[Claim]) -> None:
-        """Note what a claim took: it is all of one model, which is served from now on."""
+        """Record a claim: all its jobs have one model, which is served from now on."""
         if not claims:
             return
         model = claims[0].model_hint or self._default
@@ -83,6 +82,6 @@ class ModelTurns:
         self._serving, self._since = model, now
 
     def note_load(self, seconds: float) -> None:
-        """Note how long an answer's model took to load."""
+        """Record how long an answer's model took to load."""
         if seconds > LEAST_LOAD_SECONDS:
             self._loads.append(seconds)

@@ -1,18 +1,18 @@
-"""How many files and connections this process may still open: with too few, runs would only be released."""
+"""How many files and connections this process may still open: with too few, every run would be released."""
 
 from pathlib import Path
 
 from derive.errors import OUT_OF_FILES, LakeUnavailable
 
 FILES_PER_RUN = 4
-"""A run's connection to the model, its stream, its folder and one to spare."""
+"""Per run: the connection to the model, its stream, its folder and one to spare."""
 OTHER_FILES = 16
-"""Connections of the database and of probes, and what system libraries open briefly."""
+"""Connections to the database and of probes, and what system libraries open briefly."""
 _OPEN = (Path("/proc/self/fd"), Path("/dev/fd"))
 
 
 def check_open_files(concurrency: int) -> None:
-    """Return if so many runs at a time can open what they need; raise LakeUnavailable, saying what to raise."""
+    """Check that this many concurrent runs can open what they need; raise LakeUnavailable with the limit to raise."""
     spare = _spare_files()
     wanted = FILES_PER_RUN * concurrency + OTHER_FILES
     if spare is not None and spare < wanted:
@@ -20,7 +20,7 @@ def check_open_files(concurrency: int) -> None:
 
 
 def _spare_files() -> int | None:
-    """Return how many more files can be opened; None where the system does not tell."""
+    """Return how many more files can be opened; None if the system does not report it."""
     try:
         import resource
     except ImportError:  # not on Windows, which has no such limit

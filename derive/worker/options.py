@@ -1,24 +1,23 @@
-"""How one worker is to run."""
+"""The options of one worker."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 5.0
-"""The longest time between heartbeats: a cancellation is noticed within it, however long the lease."""
+"""The longest time between heartbeats: cancellations are noticed within it, however long the lease."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """One worker's parameters; times in seconds.
+    """One worker's options; times in seconds.
 
-    ``model`` asks that model instead of the configured one and leaves jobs that want another alone.
-    ``model_affinity`` stays with the model that is served, for ``model_quantum_seconds`` while others wait (None: by
-    how long models take to load); without it jobs come in strict order, whatever their models.
-    ``id_locks_folder`` proves that an earlier worker of this id is gone; None for an id that is never used again.
-    ``max_jobs`` ends the worker after so many runs; ``once`` after one, which then decides the exit code.
-    ``parent_descriptor`` is the socket to the process that started this one as one of several, ``budget_descriptor``
-    the file with the number of jobs that they may claim together.
+    ``model`` replaces the configured model, and skips jobs that name another. ``model_affinity`` stays with the current
+    model, for ``model_quantum_seconds`` while others wait (None: by measured load times); without it jobs come in
+    strict order, whatever their models. ``id_locks_folder`` holds the lock that proves an earlier worker of this id is
+    dead; None for an id that is never reused. ``max_jobs`` ends the worker after this many runs; ``once`` after one,
+    which decides the exit code. ``parent_descriptor`` is the socket to the parent of several processes,
+    ``budget_descriptor`` the file with the number of jobs they may claim together.
     """
 
     worker_id: str
@@ -43,10 +42,10 @@ class WorkerOptions:
 
     @property
     def heartbeat_seconds(self) -> float:
-        """A third of the lease, so that two heartbeats may fail before it runs out."""
+        """A third of the lease, so that two heartbeats may fail before it expires."""
         return min(self.lease_seconds / 3, HEARTBEAT_SECONDS)
 
 
 def started_now() -> datetime:
-    """Return the time that distinguishes this start of a worker from an earlier one with the same id."""
+    """Return the start time that distinguishes this worker from an earlier one with the same id."""
     return datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""The process that started this worker, seen from the worker: told of the start, asked for numbers, missed when gone.
+"""A worker's link to the parent process that started it: reports the start, sends metrics, stops when it is gone.
 
-One pair of sockets. The worker sends a frame when it has started, and one for each byte it receives: its numbers. The
-end of the parent is the end of the stream.
+A socket pair. The worker sends one frame when it has started, and its metrics for each byte it receives. The parent's
+end closes the stream.
 """
 
 import asyncio
@@ -12,23 +12,23 @@ from contextlib import contextmanager, suppress
 LENGTH_BYTES = 4
 SEND_SECONDS = 1.0
 STARTED = b""
-"""The frame that says that the worker may claim."""
+"""The frame that says the worker is ready to claim."""
 
 
 def frame(payload: bytes) -> bytes:
-    """Return the bytes that carry a payload."""
+    """Encode a payload as a frame."""
     return len(payload).to_bytes(LENGTH_BYTES) + payload
 
 
 class ParentLink:
-    """The worker's end; without a descriptor there is no parent, and nothing happens."""
+    """The worker's side; without a descriptor there is no parent, and it does nothing."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._socket = None if descriptor is None else socket.socket(fileno=descriptor)
 
     @contextmanager
     def kept(self, *, numbers: Callable[[], bytes], on_gone: Callable[[], None]) -> Iterator[None]:
-        """Answer the parent in the running loop while the block runs; ``on_gone`` is called once when it has gone."""
+        """Serve the parent in the running loop during the block; ``on_gone`` is called once if it is gone."""
         if self._socket is None:
             yield
             return
@@ -56,13 +56,13 @@ class ParentLink:
             loop.remove_reader(link)
 
     def report_started(self) -> None:
-        """Tell the parent that this worker has begun."""
+        """Report that this worker has started."""
         self._send(STARTED)
 
     def _send(self, payload: bytes) -> None:
         if self._socket is None:
             return
-        # A parent that does not read, or is gone, is no reason to wait longer.
+        # Do not wait for a parent that does not read or is gone.
         self._socket.settimeout(SEND_SECONDS)
         with suppress(OSError):
             self._socket.sendall(frame(payload))

@@ -1,6 +1,6 @@
-"""Results of earlier runs: an output used as evidence, a report to correct by, everything needed to repeat a run.
+"""Earlier runs: an output used as evidence, a report to correct by, everything needed to repeat a run.
 
-Rows are read on the thread that owns the queue's connection; files by whoever asks.
+Rows are read on the thread that owns the queue's connection; files on the caller's.
 """
 
 import logging
@@ -30,7 +30,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class PreviousRun:
-    """What an earlier run was asked, so that it can be repeated; ``correction`` as it was sent."""
+    """What an earlier run was asked, to repeat it; ``correction`` as it was sent."""
 
     definition: Definition
     bundle: EvidenceBundle
@@ -60,7 +60,7 @@ class PreviousRuns:
         return str(output)
 
     def report_of(self, run_id: UUID) -> bytes | None:
-        """Return a run's ``validation.json``; None when there is none that can be read."""
+        """Return a run's ``validation.json``; None if it is missing or unreadable."""
         try:
             return self._artifact(run_id, "validation_report")
         except (LakeError, RunError) as error:
@@ -68,7 +68,7 @@ class PreviousRuns:
             return None
 
     def to_repeat(self, run_id: UUID) -> PreviousRun:
-        """Return what a run was asked; raise InvalidInput when not enough of it remains."""
+        """Return what a run was asked; raise InvalidInput if too little of it is left."""
         run = self._read(lambda: Run.objects.filter(run_id=run_id).first())
         if run is None:
             raise InvalidInput(f"run {run_id}, which this job repeats, does not exist")

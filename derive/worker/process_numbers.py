@@ -1,4 +1,4 @@
-"""The numbers of all children on the parent's port, each with the number of its process as the label ``process``."""
+"""Metrics of all children on the parent's port, labelled with ``process``, the child's number."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +12,13 @@ from derive.worker.processes import WorkerProcesses
 
 
 class ProcessNumbers(Collector):
-    """Asks the children whenever the numbers are asked for; a child that does not answer is left out."""
+    """Collects the children's metrics at each scrape; a child that does not answer is left out."""
 
     def __init__(self, processes: WorkerProcesses) -> None:
         self._processes = processes
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each family once, with the samples of all children."""
+        """Yield each metric family once, with the samples of all children."""
         families: dict[str, Metric] = {}
         for number, text in self._processes.numbers():
             for family in text_string_to_metric_families(text.decode()):
@@ -31,7 +31,7 @@ class ProcessNumbers(Collector):
 
 @contextmanager
 def numbers_served(processes: WorkerProcesses, port: int | None, *, host: str) -> Iterator[None]:
-    """Serve them while the block runs; no port: serve nothing. Raises ConfigurationError as a worker alone does."""
+    """Serve the metrics during the block, if there is a port. Raises ConfigurationError as a worker does."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ProcessNumbers(processes))
     with served(registry, port, host=host):

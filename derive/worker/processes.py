@@ -1,7 +1,8 @@
-"""Several workers under one parent, which owns signals, restarts and the port for numbers, and touches no job.
+"""Several workers under one parent, which handles signals, restarts and the metrics port, and never touches jobs.
 
-Each child is a worker of its own: an interpreter, a row in ``llm.worker``, leases. A child that ends unasked is
-replaced, the jobs of a killed one are reaped as any worker's. When the parent is gone its children stop in good order.
+Each child is a separate worker with its own interpreter, row in ``llm.worker`` and leases. A child that exits
+unexpectedly is replaced, and a killed one's jobs are reaped as any worker's. If the parent dies, its children stop
+gracefully.
 """
 
 import asyncio
@@ -24,28 +25,28 @@ from derive.worker.signals import handling_signals
 log = logging.getLogger(__name__)
 
 DONE, COULD_NOT_START = 0, 2
-"""The exit codes of a child that ended in good order, and of one that cannot work here."""
+"""The exit codes of a child that ended normally, and of one that could not start."""
 STEADY_SECONDS = 10.0
-"""A child that worked for so long is replaced at once; one that ended sooner after a pause."""
+"""A child that ran at least this long is replaced at once; otherwise after a pause."""
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 SHUTDOWN_SECONDS = 20.0
-"""What children get beyond the grace time before they are killed; more than a worker gives itself."""
+"""Time for children beyond the grace time before they are killed; more than a worker takes itself."""
 NUMBERS_SECONDS = 1.0
-"""What a child may take to tell its numbers: a frozen one is left out."""
+"""How long a child may take to send its metrics; a frozen one is left out."""
 
 Command = Callable[[int, list[str]], Sequence[str]]
-"""Makes the command line of the child of a number (from 1), with further arguments."""
+"""Returns the command line of child number N (from 1), with more arguments."""
 
 
 def slots_of(concurrency: int, processes: int) -> list[int]:
-    """Share the slots out; there are never more processes than slots."""
+    """Divide the slots; there are never more processes than slots."""
     processes = min(processes, concurrency)
     return [concurrency // processes + (number < concurrency % processes) for number in range(processes)]
 
 
 def pause_seconds(short_lives: int) -> float:
-    """Return how long to wait before a child is replaced, after so many in a row that ended soon."""
+    """Return how long to wait before replacing a child, after this many early exits in a row."""
     if short_lives == 0:
         return 0.0
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(short_lives - 1, 16))
@@ -54,7 +55,7 @@ def pause_seconds(short_lives: int) -> float:
 
 @dataclass(eq=False)
 class Child:
-    """One place among the processes, whoever holds it."""
+    """One of the process slots and its current process."""
 
     number: int
     process: asyncio.subprocess.Process | None = None
@@ -64,7 +65,7 @@ class Child:
 
 
 class WorkerProcesses:
-    """Runs the children until all are done or told to stop."""
+    """Runs the children until all have ended or were stopped."""
 
     def __init__(self, command: Command, *, processes: int, grace_seconds: float, max_jobs: int | None) -> None:
         self._command = command
@@ -79,14 +80,14 @@ class WorkerProcesses:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self) -> int:
-        """Return the exit code: 0, or 2 when the first children could not start."""
+        """Run; return the exit code: 0, or 2 if the first children could not start."""
         self._loop = asyncio.get_running_loop()
         with handling_signals(self._loop, self.stop), self._shared_budget():
             await asyncio.gather(*(self._hold(child) for child in self._children))
         return self._exit_code
 
     def stop(self) -> None:
-        """Have every child stop in good order; said again: without waiting for the model."""
+        """Stop all children gracefully; called again, without waiting for the model."""
         if not self._stopping.is_set():
             log.info("worker.processes_stopping", extra={"processes": len(self._children)})
             asyncio.get_running_loop().call_later(self._grace_seconds + SHUTDOWN_SECONDS, self._kill_all)
@@ -94,7 +95,7 @@ class WorkerProcesses:
         self._send_all(signal.SIGTERM)
 
     def numbers(self) -> list[tuple[int, bytes]]:
-        """Ask each child for its numbers; return those that answered, by the child's number. From any other thread."""
+        """Return the metrics of the children that answered, by child number. Call from another thread."""
         if self._loop is None:
             return []
         asked = asyncio.run_coroutine_threadsafe(self._ask_all(), self._loop)
@@ -108,7 +109,7 @@ class WorkerProcesses:
         return [(child.number, text) for child, text in zip(self._children, answers, strict=True) if text is not None]
 
     async def _hold(self, child: Child) -> None:
-        """Keep a process in one place until it is done."""
+        """Keep a process running in one slot until it is done."""
         short_lives = 0
         while not self._stopping.is_set():
             begun = time.monotonic()
@@ -133,12 +134,12 @@ class WorkerProcesses:
         return code == DONE and self._budget is not None and self._budget.left <= 0
 
     async def _live(self, child: Child) -> int:
-        """Start a process and return its exit code once it has ended."""
+        """Start a process; return its exit code when it has ended."""
         ours, theirs = socket.socketpair()
         with theirs:
             handed = [theirs.fileno()] + ([] if self._budget_descriptor is None else [self._budget_descriptor])
             arguments = ["--child-of", ",".join(map(str, handed))]
-            # In a session of its own: a terminal's Ctrl-C is the parent's to hand on, once.
+            # In its own session: only the parent receives a terminal's Ctrl-C, and passes it on once.
             child.process = await asyncio.create_subprocess_exec(
                 *self._command(child.number, arguments), pass_fds=handed, start_new_session=True
             )
@@ -167,7 +168,7 @@ class WorkerProcesses:
 
     async def _numbers_of(self, child: Child) -> bytes | None:
         while not child.numbers.empty():
-            # Of a child that was too late, or has been replaced since.
+            # From a child that answered late or was replaced.
             child.numbers.get_nowait()
         if child.writer is None:
             return None

@@ -1,6 +1,6 @@
-"""From a claim to the exact bytes that are sent: definition, evidence, prompt, options.
+"""From a claim to the exact bytes to send: definition, evidence, prompt, options.
 
-A repeated run takes all four from what the run before it left; any other asks its registered interrogation.
+A repeated run takes all four from the run it repeats; any other from its registered interrogation.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT, 
 class Question:
     """What the model is asked in one run. ``body`` is the request's bytes.
 
-    ``entity`` is the name of what it is asked about; ``terms`` say whether an answer stands though some facts do not.
+    ``entity`` is the name of the entity; ``terms`` say whether an answer stands if some facts do not.
     """
 
     definition: Definition
@@ -50,7 +50,7 @@ class Question:
     body: bytes
 
     def validate_and_judge_facts(self, answer: str) -> Validation:
-        """Return the report on the model's answer, with a verdict on each of its facts."""
+        """Return the report on the model's answer, with a verdict on each fact."""
         return self.definition.validate(
             answer, self.bundle, output_model=self.output_model, entity=self.entity, terms=self.terms
         )
@@ -58,7 +58,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where a question's parts come from. What reads may block, and raises what a run may end with."""
+    """Sources of a question's parts. Reading may block, and raises the error a run ends with."""
 
     registry: Registry
     redactor: Redactor
@@ -71,11 +71,11 @@ class Sources:
 def prepare_question(
     claim: Claim, sources: Sources, record: RunRecord, body_of: Callable[[ChatRequest], bytes]
 ) -> Question:
-    """Return what to ask, having told the record all that is known on the way; raises RunError.
+    """Build the question and record what is known on the way; raises RunError.
 
-    ``body_of`` makes a request's bytes, by the server's protocol.
+    ``body_of`` encodes the request in the server's protocol.
 
-    It is asked as most models must be; what is known of this one comes later, see ``fit_to_model``.
+    Built for most models; ``fit_to_model`` later adapts it to this one.
     """
     own_input = _read_input(claim)
     previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
@@ -145,7 +145,7 @@ def prepare_question(
 def fit_to_model(
     question: Question, snapshot: ModelSnapshot, record: RunRecord, body_of: Callable[[ChatRequest], bytes]
 ) -> Question:
-    """Return the question as this model must be asked it; the record keeps what is sent."""
+    """Return the question adapted to this model, and record what is sent."""
     if snapshot.think == question.request.think:
         return question
     request = replace(question.request, think=snapshot.think)
@@ -155,7 +155,7 @@ def fit_to_model(
 
 
 def _read_input(claim: Claim) -> dict[str, Any]:
-    """Parse the input again: what came straight by SQL has been seen by no Python."""
+    """Parse the input again: jobs enqueued by SQL have not been checked in Python."""
     try:
         value = parse_json(check_json_object(claim.input_json))
     except ValueError as error:
@@ -192,19 +192,19 @@ def _correction(claim: Claim, previous_runs: PreviousRuns) -> Correction | None:
 
 
 def _settings_of_model(claim: Claim, ollama: ModelSettings) -> ModelSettings:
-    """Return the settings with the context and the longest answer that operators gave the job's model, if any."""
+    """Return the settings with the operators' context and longest answer for the job's model, if any."""
     given = {"num_ctx": claim.num_ctx, "num_predict": claim.num_predict}
     return ollama.model_copy(update={name: tokens for name, tokens in given.items() if tokens is not None})
 
 
 def _options(claim: Claim, options: ChatOptions, *, prompt_tokens: int) -> ChatOptions:
-    """Give an answer that was cut off more room; room once given stays."""
+    """Give a truncated answer more tokens; once given, they stay."""
     if claim.previous_options_json is None:
         return options
     try:
         before = ChatOptions.model_validate_json(claim.previous_options_json)
     except ValidationError:
-        # Written by another version: its room is not ours to judge.
+        # Written by another version, so ignored.
         return options
     room = before.num_predict
     if claim.previous_error_kind == ErrorKind.TRUNCATED_OUTPUT:
@@ -213,6 +213,6 @@ def _options(claim: Claim, options: ChatOptions, *, prompt_tokens: int) -> ChatO
 
 
 def longer_answer(options: ChatOptions, *, prompt_tokens: int) -> int | None:
-    """Return the doubled ``num_predict`` within what the context has left, or None when there is no more room."""
+    """Return the doubled ``num_predict`` within the rest of the context; None if there is no more room."""
     doubled = min(options.num_predict * 2, options.num_ctx - prompt_tokens)
     return doubled if doubled > options.num_predict else None

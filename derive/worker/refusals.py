@@ -1,4 +1,4 @@
-"""Definitions whose output schema the model server refuses: none of their jobs is claimed, since each would fail."""
+"""Definitions whose output schema the model server refuses: their jobs are not claimed, since each would fail."""
 
 import logging
 import time
@@ -13,11 +13,11 @@ from derive.sql.reading import reading
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 15.0
-"""How soon a worker learns of a refusal that another worker found, or of one that was cleared."""
+"""How soon a worker learns of refusals found, or cleared, by others."""
 
 
 class Refusals:
-    """The refused ones among a worker's own definitions, as SQL keeps them for all workers.
+    """The refused ones among a worker's definitions, shared through SQL.
 
     ``note`` is called on the event loop; ``record`` and ``keys`` on the thread that owns the queue's connection.
     """
@@ -42,7 +42,7 @@ class Refusals:
             self._unrecorded[error.definition_sha256] = str(error)
 
     def record(self) -> None:
-        """Write refusals that this worker found to SQL; what fails now is retried before the next claim."""
+        """Write refusals that this worker found to SQL; failures are retried before the next claim."""
         for sha256, why in list(self._unrecorded.items()):
             try:
                 changed = self._queue.set_schema_refusal(sha256, why=why)
@@ -55,7 +55,7 @@ class Refusals:
             self._unrecorded.pop(sha256, None)
 
     def keys(self) -> frozenset[str]:
-        """Return the keys of interrogations whose jobs are not to be claimed. Raises QueueError."""
+        """Return the keys of interrogations not to claim. Raises QueueError."""
         self.record()
         if self._clock() >= self._read_at + REFRESH_SECONDS:
             refused = Interrogation.objects.filter(refused_utc__isnull=False)

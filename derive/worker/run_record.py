@@ -27,12 +27,12 @@ MAX_ERROR_CHARS = 2000
 try:
     HOLOCRON_VERSION = version("holocron")
 except PackageNotFoundError:
-    # Run from a tree that was not installed, as in a clone.
+    # Not installed: run from a clone.
     HOLOCRON_VERSION = "0.1.0"
 
 
 class RunRecord:
-    """Collects what is known of one run; ``close`` writes it and returns the outcome.
+    """Collects a run's files and columns; ``close`` writes them and returns the outcome.
 
     One stage of the run uses it at a time, on any thread.
     """
@@ -52,16 +52,16 @@ class RunRecord:
         self._files[name] = content.encode() if isinstance(content, str) else content
 
     def know(self, **facts: object) -> None:
-        """Keep facts for ``llm.run``, by the names of RunFacts; a later one replaces an earlier one."""
+        """Record columns of ``llm.run``, by RunFacts' names; later values replace earlier ones."""
         self._facts.update(facts)
 
     def know_model(self, model: str, *, has_tags: bool) -> None:
-        """Keep the model's name and, where the server's models have tags, its tag: without one it is ``latest``."""
+        """Record the model's name and tag; where models have tags, the default is ``latest``."""
         name, tag = split_model(model) if has_tags else (model, None)
         self.know(model_name=name, model_tag=tag)
 
     def know_answer(self, answer: ChatAnswer) -> None:
-        """Keep what the model answered, complete or not."""
+        """Record the model's answer, complete or not."""
         if answer.response_json:
             self.add_file("response.json", answer.response_json)
         self.know(
@@ -71,12 +71,12 @@ class RunRecord:
         )
 
     def open_stream(self, name: str) -> None:
-        """Create the file of this name for the answer's bytes, before a slot waits for it."""
+        """Create the file for the answer's bytes before waiting for a slot."""
         self.abandon()
         self._spool = self._lake.spool(self._folder, name)
 
     def take_bytes(self, chunk: bytes) -> None:
-        """Store bytes of the answer as they arrive; raise LakeUnavailable when the lake accepts no more."""
+        """Store bytes of the answer as they arrive; raise LakeUnavailable if the lake accepts no more."""
         if self._spool is not None:
             self._spool.write(chunk)
 
@@ -88,10 +88,10 @@ class RunRecord:
         retry_after_seconds: int | None = None,
         facts: tuple[JudgedFact, ...] | None = None,
     ) -> Outcome:
-        """Write everything to the lake and return the outcome to hand in; ``facts`` are those of an answer that stands.
+        """Write everything to the lake and return the outcome to complete; ``facts`` are those of a valid answer.
 
-        A lake that cannot be written turns any outcome into ``lake_unavailable``, and one that refuses the files into
-        ``internal``, with no artifacts: what SQL calls an artifact exists.
+        If the lake cannot be written, the outcome becomes ``lake_unavailable``; if it refuses the files, ``internal``,
+        without artifacts: every artifact in SQL exists.
         """
         kind = error.kind if error else None
         message = str(error)[:MAX_ERROR_CHARS] if error else None
@@ -133,7 +133,7 @@ class RunRecord:
         )
 
     def abandon(self) -> None:
-        """Discard what was begun: the run is no longer ours, or is released."""
+        """Discard what was written: the lease was lost, or the job is released."""
         spool, self._spool = self._spool, None
         if spool is not None:
             spool.abandon()
@@ -141,7 +141,7 @@ class RunRecord:
     def _write_files(self, status: RunStatus, kind: ErrorKind | None) -> list[ManifestFile]:
         spool, self._spool = self._spool, None
         if spool is not None and spool.byte_count == 0:
-            # The model was not asked, or said nothing.
+            # The model was not asked, or did not answer.
             spool.abandon()
             spool = None
         return self._lake.write_run(

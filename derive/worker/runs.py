@@ -38,7 +38,7 @@ class _Active:
     has_begun: bool = False
     stop_reason: StopReason | None = None
     kept_for: str | None = None
-    """Why its outcome could not be completed yet."""
+    """Why its outcome is not completed yet."""
     task: "asyncio.Task[None] | None" = None
 
 
@@ -76,7 +76,7 @@ class Runs:
 
     @property
     def why_outcomes_wait(self) -> str | None:
-        """Why outcomes wait for the database; None when none does. Nothing is claimed meanwhile."""
+        """Why outcomes wait for the database; None if none do. Nothing is claimed meanwhile."""
         kept = [why for active in list(self._active.values()) if (why := active.kept_for) is not None]
         return f"{len(kept)} finished runs wait to be handed in: {kept[-1]}" if kept else None
 
@@ -86,7 +86,7 @@ class Runs:
         return sum(active.kept_for is not None for active in list(self._active.values()))
 
     async def in_queue_thread(self, call: Callable[[], Result]) -> Result:
-        """Make a call on the thread that owns the queue's connection."""
+        """Run a call on the thread that owns the queue's connection."""
         return await asyncio.get_running_loop().run_in_executor(self._queue_thread, call)
 
     def start(self, claim: Claim, *, claim_link: Link | None = None) -> None:
@@ -100,7 +100,7 @@ class Runs:
         active.task = asyncio.create_task(self._work(active), name=f"run {claim.run_id}")
 
     def stop(self, run_id: UUID, reason: StopReason) -> None:
-        """Stop a run that is waiting or with the model; one that has its answer is left to complete."""
+        """Stop a run that is waiting or with the model; one that has its answer completes."""
         active = self._active.get(run_id)
         if active is None or active.stop_reason is not None:
             return
@@ -149,7 +149,7 @@ class Runs:
                 self._metrics.lost()
                 log.warning("run.lost", extra=_keys(claim))
         except Exception as error:  # noqa: BLE001 (said below)
-            # The edge of a task: nobody awaits what it raises. Its lease is no longer renewed.
+            # A task's boundary: nobody awaits its errors. Its lease is no longer renewed.
             log.error("run.given_up", extra=_keys(claim, error=places_of(error)))
         finally:
             self._keeper.let_go(claim.run_id)
@@ -161,7 +161,7 @@ class Runs:
         self._refusals.note(error)
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
-        """Complete the run, however long that takes: accepted, the lease was lost, or its content was refused."""
+        """Complete the run, however long that takes: until accepted, its lease is lost, or its content is refused."""
         try:
             completion = await self._complete(active, outcome)
         except QueueError as error:
@@ -172,7 +172,7 @@ class Runs:
             try:
                 completion = await self._complete(active, outcome)
             except QueueError as again:
-                # Not even that was accepted: its lease is no longer renewed.
+                # Refused again: its lease is no longer renewed.
                 log.error("run.given_up", extra=_keys(active.claim, error=str(again)))
                 return
         self._note(active, outcome, completion)
@@ -221,7 +221,7 @@ class Runs:
         try:
             await self.in_queue_thread(lambda: self._queue.release(claim.run_id, reason="the worker is stopping"))
         except QueueError as error:
-            # Its lease runs out, and it is reaped.
+            # Its lease expires, and it is reaped.
             log.warning("run.not_released", extra=_keys(claim, error=str(error)))
         else:
             self._metrics.released()
@@ -229,13 +229,13 @@ class Runs:
 
 
 def _cancel(active: _Active) -> None:
-    """Cancel a run's task; one that has not begun cancels itself, since nothing could end the run before."""
+    """Cancel a run's task; one not started cancels itself, since nothing could end the run before."""
     if active.has_begun and active.task is not None:
         active.task.cancel()
 
 
 def _without_findings(claim: Claim, error: QueueError, *, retry_after_seconds: int) -> Outcome:
-    """Return an outcome that the database has no reason to refuse, for a run whose own it did."""
+    """Return an outcome that the database must accept, for a run whose own it refused."""
     return Outcome(
         job_id=claim.job_id,
         run_id=claim.run_id,

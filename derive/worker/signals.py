@@ -1,4 +1,4 @@
-"""The signals that stop a worker in good order."""
+"""The signals that stop a worker gracefully."""
 
 import signal
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def stopping_signals() -> list[int]:
-    """Return SIGTERM, SIGINT and, where a terminal that closes sends it, SIGHUP, unless ``nohup`` made it ignored."""
+    """Return SIGTERM, SIGINT and, unless ``nohup`` ignores it, SIGHUP, which a closing terminal sends."""
     hang_up = getattr(signal, "SIGHUP", None)
     is_heard = hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([hang_up] if is_heard and hang_up is not None else [])]
@@ -16,10 +16,10 @@ def stopping_signals() -> list[int]:
 
 @contextmanager
 def handling_signals(loop: AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` in the loop at each stopping signal while the block runs."""
+    """Call ``stop`` in the loop at each stop signal during the block."""
     numbers = stopping_signals()
     if sys.platform == "win32":
-        # Its event loop takes no handlers; this one runs between two bytecodes of the main thread.
+        # This event loop has no signal handlers; a plain one runs between bytecodes of the main thread.
         before = {number: signal.getsignal(number) for number in numbers}
         for number in numbers:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))

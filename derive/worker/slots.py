@@ -1,4 +1,4 @@
-"""How many runs may wait for the model, be with it, and be completing."""
+"""Limits how many runs wait for the model, are with it, and are completing."""
 
 import asyncio
 from collections import Counter
@@ -11,13 +11,13 @@ AHEAD_SECONDS = 0.25
 answers take seconds, where a job is better left to other workers until a slot is free."""
 MAX_AHEAD_PER_SLOT = 2
 CLAIMS_AHEAD = 4
-"""In how many claims the prefetched work is fetched."""
+"""In how many claims the prefetched jobs are fetched."""
 MAX_ENDING_PER_SLOT = 2
 _WEIGHT_OF_NEWEST = 0.2
 
 
 class Stage(Enum):
-    """Where a run stands inside the worker."""
+    """A run's stage inside the worker."""
 
     WAITING = "waiting"
     ASKING = "asking"
@@ -25,10 +25,10 @@ class Stage(Enum):
 
 
 class Slots:
-    """Counts a worker's runs by stage, and says how many more may be claimed.
+    """Counts a worker's runs by stage, and how many more may be claimed.
 
-    Runs that have answered and are still being written are bounded as well, so that a slow lake or database
-    slows claiming down instead of filling memory.
+    Runs that are still being written are limited too, so that a slow lake or database slows claiming instead of filling
+    memory.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -55,13 +55,13 @@ class Slots:
         waiting = self._count[Stage.WAITING]
         free = self._concurrency + self.ahead - waiting - self._count[Stage.ASKING]
         if waiting and free < self.ahead // CLAIMS_AHEAD:
-            # The slots have work for now: one larger claim later costs less than many small ones.
+            # The slots are busy for now: one larger claim later costs less than many small ones.
             return 0
         unwritten = MAX_ENDING_PER_SLOT * self._concurrency - self._count[Stage.ENDING]
         return max(0, min(free, unwritten))
 
     def enter(self) -> "Place":
-        """Make a place for a run that has just been claimed."""
+        """Add a newly claimed run."""
         return Place(self)
 
     async def wait_for_change(self) -> None:
@@ -70,11 +70,11 @@ class Slots:
         self._changed.clear()
 
     def nudge(self) -> None:
-        """Wake whoever waits for a change."""
+        """Wake waiters for a change."""
         self._changed.set()
 
     def move(self, before: Stage | None, after: Stage | None) -> None:
-        """Count a run in another stage; None is before its first and after its last."""
+        """Move a run between stages; None is before its first and after its last."""
         if before is not None:
             self._count[before] -= 1
         if after is not None:
@@ -88,11 +88,10 @@ class Slots:
 
 
 class Place:
-    """One run's place among the slots. It begins waiting; its creator must call ``leave``.
+    """One run's place among the slots. It starts waiting; its creator must call ``leave``.
 
-    ``model_seconds`` is how long the model worked, successfully or not; None while it was not asked.
-    ``first_token_seconds`` is how much of that passed before its first token: in the server's queue, loading it, and
-    reading the prompt.
+    ``model_seconds`` is how long the model worked, successfully or not; None if it was not asked.
+    ``first_token_seconds`` is the part before its first token: in the server's queue, loading, and reading the prompt.
     """
 
     def __init__(self, slots: Slots) -> None:
@@ -104,7 +103,7 @@ class Place:
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
-        """Hold a slot while the model works; the run is ending once the block is left."""
+        """Hold a slot while the model works; afterwards the run is ending."""
         slots = self._slots
         async with slots.with_model:
             self._move_to(Stage.ASKING)
@@ -121,7 +120,7 @@ class Place:
         self._move_to(Stage.ENDING)
 
     def leave(self) -> None:
-        """The run is gone."""
+        """The run has ended."""
         self._move_to(None)
 
     def _move_to(self, stage: Stage | None) -> None:

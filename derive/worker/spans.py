@@ -136,9 +136,9 @@ def _fail(span: Span, kind: str) -> None:
 
 
 def _quiet(name: str, **given: object):  # type: ignore[no-untyped-def]  # the API's own return type, a generator's
-    """Begin a span that keeps nothing of an exception: its text may hold what must not leave."""
+    """Start a span that records no exception text, which may contain secrets."""
     if isinstance(_tracer, trace.ProxyTracer) and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        # No SDK: five spans that record nothing would take a twentieth of a run's processor time.
+        # No SDK: five no-op spans would take a twentieth of a run's processor time.
         return _NOWHERE
     return _tracer.start_as_current_span(
         name,

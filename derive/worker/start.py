@@ -1,4 +1,4 @@
-"""Assembles a worker and runs it, after checking its dependencies, so that nothing is claimed in vain."""
+"""Assembles a worker and runs it, after checking its dependencies, so that no job is claimed in vain."""
 
 import asyncio
 import gc
@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 FILE_THREADS = 8
 """Threads that prepare questions, judge answers and write the lake: enough to overlap disk waits."""
 QUEUE_CALL_SECONDS = 30.0
-"""Time limit of a claim, a completion or a read. Longer than any that only waits for locks; a call that hangs on a
-frozen connection is given up then, and a completion is repeated on a new one."""
+"""Time limit of a claim, a completion or a read: longer than any wait for locks. A call that hangs on a frozen
+connection is abandoned then, and a completion repeated on a new one."""
 SWITCH_SECONDS = 0.0005
-"""How long a thread may hold the interpreter. Each system call gives it up, and with Python's own
-5 ms a busy event loop makes every one of a run's file operations wait so long: measured, eight writers beside a loop
-that is busy half the time write 427 runs a second, and 219 with the default."""
+"""How long a thread may hold the interpreter. Each system call releases it, and with Python's default of 5 ms a busy
+event loop delays each of a run's file operations that long: measured, eight writers beside a loop that is busy half
+the time write 427 runs/s, and 219 with the default."""
 OBJECTS_BEFORE_COLLECTING = 10_000
 """Python's own 700 are a few jobs' objects, of which next to none are in cycles."""
 
@@ -52,11 +52,10 @@ def run_worker(
     interrogations_folder: Path | None,
     redaction_file: Path | None = None,
 ) -> WorkerReport:
-    """Run one worker to its end and return what it did.
+    """Run a worker to its end and return its report.
 
-    Raises before anything is claimed: SchemaMismatch when the database's scripts are not this tree's,
-    ConfigurationError for an interrogation or a redaction pattern that cannot be used,
-    DatabaseUnavailable, WorkerIdInUse.
+    Raises before anything is claimed: SchemaMismatch if the database's scripts differ from this tree's,
+    ConfigurationError for an invalid interrogation or redaction pattern, DatabaseUnavailable, WorkerIdInUse.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     # What is loaded by now stays to the end: no collection need look through it.
@@ -86,7 +85,7 @@ def run_worker(
 
 
 def _learn_from_previous_runs(rates: TokenRates, lake: Lake, queue_thread: CallThread) -> None:
-    """Learn from earlier runs in the background; a start neither waits for this nor fails because of it."""
+    """Learn from earlier runs in the background; never delays or fails a start."""
     try:
         prompts = queue_thread.submit(counted_prompts).result()
         learned = learn_from_prompts(rates, prompts, lake)

@@ -1,6 +1,6 @@
-"""Sends spans and GenAI metrics somewhere, when the settings say so and the extra ``otel`` is installed.
+"""Sends spans and GenAI metrics, if configured and the extra ``otel`` is installed.
 
-Where to, how sampled, under which service's name: the SDK reads the standard ``OTEL_*`` variables itself.
+Destination, sampling and service name: the SDK reads the standard ``OTEL_*`` variables itself.
 """
 
 import threading
@@ -19,9 +19,9 @@ SHUTDOWN_SECONDS = 3.0
 
 @contextmanager
 def exporting(where: str) -> Iterator[None]:
-    """Send spans while the block runs: ``otlp``, ``console`` (standard output), or ``none``.
+    """Send spans during the block: to ``otlp``, ``console`` (standard output), or ``none``.
 
-    Raises ConfigurationError when what that takes is not installed.
+    Raises ConfigurationError if a required package is not installed.
     """
     if where == "none":
         yield
@@ -43,7 +43,7 @@ def exporting(where: str) -> Iterator[None]:
 
 
 def _end(providers: Sequence[Any]) -> None:
-    """Send what is left, within the SDK's time limits, which the SDK itself ignores while a collector hangs."""
+    """Send the remaining spans within the SDK's time limits, which it ignores itself while a collector hangs."""
     threads = [threading.Thread(target=provider.shutdown, daemon=True) for provider in providers]
     for thread in threads:
         thread.start()
@@ -61,7 +61,7 @@ def _providers(where: str) -> tuple[Any, Any | None]:
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         # Neither OTEL_SERVICE_NAME nor OTEL_RESOURCE_ATTRIBUTES names it.
         resource = resource.merge(Resource({"service.name": "holocron"}))
-    # Ended by _end alone: at exit each would wait for its collector once more.
+    # Only _end shuts them down: atexit handlers would wait for the collector again.
     spans = TracerProvider(resource=resource, shutdown_on_exit=False)
     if where == "console":
         spans.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter(formatter=_one_line)))

@@ -1,8 +1,8 @@
-"""Starting under the id of an earlier worker: at once if that one is proven dead, otherwise when its lease has expired.
+"""Starting under an earlier worker's id: at once if that worker is proven dead, otherwise when its lease expires.
 
-The proof is a file in the worker's own folder, named after the id and locked by its process for life: the system
-releases the lock however the process ends. A process that gets the lock and finds in the file the start time that the
-database still knows is the successor.
+The proof is a file on this machine, named after the id and locked by its process: the system releases the lock however
+the process ends. A process that gets the lock, and finds in the file the start time recorded in the database, is the
+successor.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from derive.worker.options import WorkerOptions
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-"""Between two attempts to start under an id whose last holder may be dead."""
+"""Time between two attempts to start under an id whose last holder may be dead."""
 MARGIN_SECONDS = 5.0
 
 InQueueThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class WorkerIdLock:
-    """The lock of a worker id on this machine, held as long as its file stays locked."""
+    """The lock of a worker id on this machine, held while the file is locked."""
 
     def __init__(self, file: BinaryIO | None, *, is_taken: bool) -> None:
         self._file = file
@@ -43,7 +43,7 @@ class WorkerIdLock:
         """Whether another live process on this machine holds it."""
 
     def predecessor(self) -> datetime | None:
-        """Return when the last, dead holder started; None when none is known."""
+        """Return when the last, dead holder started; None if unknown."""
         if self._file is None:
             return None
         self._file.seek(0)
@@ -62,7 +62,7 @@ class WorkerIdLock:
 
 @contextmanager
 def lock_worker_id(worker_id: str, folder: Path | None) -> Iterator[WorkerIdLock]:
-    """Hold the lock of a worker id for the block; without a writable folder nothing is proven."""
+    """Hold the lock of a worker id during the block; without a writable folder nothing is proven."""
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -96,10 +96,10 @@ async def register_start(
     in_queue_thread: InQueueThread,
     stopping: asyncio.Event,
 ) -> frozenset[UUID]:
-    """Register this start; return the runs of a killed predecessor, whose leases are left to expire.
+    """Register this start; return the runs of a killed predecessor, whose leases must expire.
 
-    They are not released like strays: a release does not count as an attempt, and a job that kills its worker would do
-    so forever. Waits for the lease of a silent holder. Raises WorkerIdInUse when one is alive.
+    They are not released like strays: a release is not counted as an attempt, so a job that kills its worker would do
+    so forever. Waits for the lease of a silent holder. Raises WorkerIdInUse if one is alive.
     """
 
     def beat(facts: WorkerFacts) -> list[Lease]:
@@ -139,7 +139,7 @@ async def register_start(
 
 
 def _last_seen(worker_id: str) -> datetime | None:
-    """Return the last heartbeat of the id's holder; None where this login may not read it."""
+    """Return the holder's last heartbeat; None if this login may not read it."""
     try:
         seen = reading(
             lambda: Worker.objects.filter(worker_id=worker_id).values_list("last_seen_utc", flat=True).first()
