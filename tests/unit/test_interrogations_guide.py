@@ -102,5 +102,5 @@ def test_the_guides_references_are_understood() -> None:
 
 def test_the_guide_tells_the_bounds_that_hold() -> None:
     bounds = Bounds()
-    told = f"{bounds.max_items} items, {bounds.max_item_bytes:,} bytes each, {bounds.max_total_bytes:,} in all"
+    told = f"{bounds.max_items} items, {bounds.max_item_bytes:,} bytes each, {bounds.max_total_bytes:,} in total"
     assert told in GUIDE
