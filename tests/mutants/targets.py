@@ -52,6 +52,7 @@ _CLAIM = "tests/contract/test_claim.py"
 _CLOCK = "tests/contract/test_clock_put_back.py"
 _COMPLETION = "tests/contract/test_completion.py"
 _DEDUPE = "tests/contract/test_dedupe.py"
+_ENDPOINTS = "tests/contract/test_endpoints.py"
 _ENQUEUE = "tests/contract/test_enqueue.py"
 _LEASES = "tests/contract/test_leases.py"
 _LOCKS = "tests/contract/test_locks.py"
@@ -87,7 +88,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_rebuild_facts": (_FACTS, _FACT_SETTLING, _ADMITTED_FACTS),
     "usp_set_model": (_MODELS,),
     "usp_release_job": (_LEASES, _LOCKS),
-    "usp_heartbeat": (_LEASES, _CLOCK, _LOCKS),
+    "usp_heartbeat": (_LEASES, _CLOCK, _ENDPOINTS, _LOCKS),
     "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
     "usp_promote_due_jobs": (_CLAIM, _LOCKS),
     "usp_enqueue_jobs": (
