@@ -1,12 +1,13 @@
 """The admin: a package for each area an operator opens, above the tools they share.
 
-``dashboard``, ``jobs``, ``facts``, ``records`` and ``schedules`` are pages; ``lists`` pages through tables, ``display``
-formats values, ``site`` holds permissions and navigation. Rows are read through ``derive.models`` and changed only
-through ``JobQueue``. Importing this package registers every page.
+``dashboard``, ``jobs``, ``facts``, ``language_models``, ``records`` and ``schedules`` are pages; ``lists`` pages
+through tables, ``display`` formats values, ``site`` holds permissions and navigation. Rows are read through
+``derive.models`` and changed only through ``JobQueue``. Importing this package registers every page.
 """
 
 from derive.admin.facts import admin as facts
 from derive.admin.jobs import admin as jobs
+from derive.admin.language_models import admin as language_models
 from derive.admin.records import artifacts, audit, deletions, interrogations, runs, seals, workers
 from derive.admin.schedules import overview, plans, system_tasks
 from derive.admin.site import accounts
@@ -19,6 +20,7 @@ __all__ = [
     "facts",
     "interrogations",
     "jobs",
+    "language_models",
     "overview",
     "plans",
     "runs",

@@ -1,12 +1,13 @@
 """What a snapshot looks like to Prometheus: names, labels and meanings of the queue's metrics."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from derive.metrics.snapshot import Snapshot
 from derive.sql.depths import ENDED_CAP, LIVE_CAP, cap_of
+from derive.sql.model_backlogs import COUNT_CAP
 from derive.sql.totals import BOUNDS_MS, MEASURES
 from derive.states import JobStatus
 
@@ -100,7 +101,41 @@ def times(snapshot: Snapshot) -> Iterator[Metric]:
         yield family
 
 
-def _add(family: HistogramMetricFamily, key: str, by_bound: dict[int, int]) -> None:
+def models(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield how each model fares, and how many workers reach each endpoint; the model is empty where none is asked."""
+    waits = HistogramMetricFamily(
+        "holocron_model_wait_seconds", "From when a job was ready until it was claimed, by its model.", labels=["model"]
+    )
+    amounts: dict[str, dict[int, int]] = defaultdict(dict)
+    for (model, bound), amount in snapshot.totals.waits.items():
+        amounts[model][bound] = amount
+    for model, by_bound in sorted(amounts.items()):
+        _add(waits, model, by_bound, label="model")
+    jobs = GaugeMetricFamily(
+        "holocron_model_ready_jobs",
+        f"Ready jobs by the model they ask for; of one model {COUNT_CAP} are counted.",
+        labels=["model"],
+    )
+    load = GaugeMetricFamily(
+        "holocron_model_load_seconds", "How long a model takes to load: the median of its last loads.", labels=["model"]
+    )
+    paused = GaugeMetricFamily("holocron_model_paused", "1 while operators have paused the model.", labels=["model"])
+    for one in snapshot.models.models:
+        name = one.model or ""
+        jobs.add_metric([name], min(one.ready, COUNT_CAP))
+        if one.model is not None:
+            paused.add_metric([name], float(one.is_paused))
+        if one.settings is not None and one.settings.load_ms is not None:
+            load.add_metric([name], one.settings.load_ms / 1000)
+    up = GaugeMetricFamily("holocron_endpoint_up", "Workers that reach the endpoint now.", labels=["endpoint"])
+    reached = Counter({endpoint.row.name: 0 for endpoint in snapshot.models.endpoints})
+    reached.update(endpoint.row.name for endpoint in snapshot.models.endpoints if endpoint.is_up)
+    for name, workers in sorted(reached.items()):
+        up.add_metric([name], workers)
+    yield from (waits, jobs, load, paused, up)
+
+
+def _add(family: HistogramMetricFamily, key: str, by_bound: dict[int, int], *, label: str = "interrogation") -> None:
     below = 0
     buckets: list[tuple[str, float]] = []
     for bound in BOUNDS_MS:
@@ -108,4 +143,4 @@ def _add(family: HistogramMetricFamily, key: str, by_bound: dict[int, int]) -> N
         buckets.append((str(bound / 1000), below))
     count = sum(by_bound.values())
     family.add_metric([key], [*buckets, ("+Inf", count)], sum_value=None)
-    family.add_sample(f"{family.name}_count", {"interrogation": key}, count)
+    family.add_sample(f"{family.name}_count", {label: key}, count)

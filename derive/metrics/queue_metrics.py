@@ -46,6 +46,7 @@ class QueueMetrics(Collector):
         yield from families.depths(snapshot)
         yield from families.totals(snapshot)
         yield from families.times(snapshot)
+        yield from families.models(snapshot)
 
     def _fresh(self) -> Snapshot:
         known = self._snapshot

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from derive.model_status import ModelStatuses, read_model_statuses
 from derive.schedules.health import SchedulerHealth, scheduler_health
 from derive.sql.clock import database_now
 from derive.sql.depths import Depth, WorkersAlive, read_depths, read_workers_alive
@@ -19,10 +20,11 @@ class Snapshot:
     scheduler: SchedulerHealth
     totals: Totals
     counted_seconds_ago: float | None
+    models: ModelStatuses
 
 
 class SnapshotReader:
-    """Reads a snapshot: some ten queries, each bounded. Raises QueueError."""
+    """Reads a snapshot: some twenty queries, each bounded. Raises QueueError."""
 
     def __init__(self) -> None:
         self._totals = TotalsReader()
@@ -38,4 +40,5 @@ class SnapshotReader:
             scheduler=scheduler_health(),
             totals=self._totals.read(),
             counted_seconds_ago=age,
+            models=read_model_statuses(),
         )

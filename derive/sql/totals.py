@@ -37,16 +37,22 @@ class Totals:
     """Sums over all hours.
 
     Events are by (interrogation, error kind, event), tokens by (interrogation, model, which), times by (measure,
-    interrogation, upper bound in milliseconds).
+    interrogation, upper bound in milliseconds), waits by (model, upper bound); model empty: none was asked for.
     """
 
     events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     tokens: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     times: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    waits: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def __add__(self, other: "Totals") -> "Totals":
         """Return both together."""
-        return Totals(self.events + other.events, self.tokens + other.tokens, self.times + other.times)
+        return Totals(
+            self.events + other.events,
+            self.tokens + other.tokens,
+            self.times + other.times,
+            self.waits + other.waits,
+        )
 
 
 class TotalsReader:
@@ -86,6 +92,10 @@ def _read(hours: str) -> Totals:
         "stat_hour_time", "measure, interrogation_key, up_to_ms", "SUM(amount)", hours
     ):
         totals.times[measure, key, int(up_to_ms)] += int(amount)
+    for model, up_to_ms, amount in _grouped(
+        "stat_hour_time", "model, up_to_ms", "SUM(amount)", f"{hours} AND measure = 'wait'"
+    ):
+        totals.waits[model, int(up_to_ms)] += int(amount)
     return totals
 
 

@@ -11,9 +11,10 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from derive import web
-from derive.contracts import RunFacts, WorkerFacts
+from derive.contracts import EndpointFacts, RunFacts, WorkerFacts
 from derive.metrics.queue_metrics import QueueMetrics
 from derive.queue import JobQueue
+from derive.states import EndpointState
 from derive.worker.options import started_now
 from holocron.settings import BASE_DIR
 from tests.contract.scenes import claimed, failure, queued, success
@@ -54,12 +55,19 @@ def labels_in(query: str) -> set[str]:
 def served(queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """Every sample's name with its labels, of the web server and of a worker, once some of everything has happened."""
     monkeypatch.setattr(web, "_numbers", QueueMetrics())
-    run = RunFacts(model_name="llama3.2", prompt_tokens=1, output_tokens=1, metrics_json='{"total_duration":1000000}')
+    run = RunFacts(
+        model_name="llama3.2",
+        prompt_tokens=1,
+        output_tokens=1,
+        metrics_json='{"total_duration":1000000,"load_duration":2000000000}',
+    )
     queue.complete(success(claimed(queue), run=run))
     queue.complete(failure(claimed(queue), run=run))
     queued(queue)
-    facts = WorkerFacts(host="h", pid=1, version="0", started_utc=started_now(), concurrency=1)
+    endpoint = EndpointFacts(name="gpu-1", protocol="ollama", address="http://gpu-1", slots=1, state=EndpointState.UP)
+    facts = WorkerFacts(host="h", pid=1, version="0", started_utc=started_now(), concurrency=1, endpoints=(endpoint,))
     queue.heartbeat("one", [], facts=facts)
+    queue.measure_loads()
     queue.roll_up_hours()
     found = sample_names(of_a_worker())
     found |= sample_names(text_string_to_metric_families(client.get("/metrics").content.decode()))

@@ -10,12 +10,28 @@ from derive.contracts import Completion, Outcome, RunFacts
 from derive.errors import ErrorKind
 from derive.metrics import families
 from derive.metrics.snapshot import Snapshot
+from derive.model_status import ModelEndpoint, ModelStatus, ModelStatuses
+from derive.models import Endpoint, LanguageModel
 from derive.schedules.health import SchedulerHealth
 from derive.sql.depths import Depth, WorkersAlive
 from derive.sql.totals import Totals
 from derive.states import JobStatus, RunStatus
 from derive.worker.metrics import WorkerMetrics
 from derive.worker.slots import Slots
+
+A_MODEL = ModelStatus(
+    model="model",
+    settings=LanguageModel(model="model", load_ms=1_000),
+    ready=1,
+    delayed=0,
+    running=0,
+    tokens_per_second=None,
+    waits={},
+    ended_per_second=0.0,
+    serving_on=(),
+    resident_on=(),
+    is_served=True,
+)
 
 
 def of_the_queue() -> list[Metric]:
@@ -29,10 +45,12 @@ def of_the_queue() -> list[Metric]:
             Counter({("key", "", "claimed"): 1}),
             Counter({("key", "model", "prompt_tokens"): 1}),
             Counter({(measure, "key", 10): 1 for measure in ("wait", "run", "model")}),
+            Counter({("model", 10): 1}),
         ),
         counted_seconds_ago=1.0,
+        models=ModelStatuses((A_MODEL,), (ModelEndpoint(Endpoint(name="gpu-1", state="UP"), True, None, None),)),
     )
-    parts = (families.depths, families.totals, families.times)
+    parts = (families.depths, families.totals, families.times, families.models)
     return [*families.moment(snapshot, age_seconds=0), *(metric for part in parts for metric in part(snapshot))]
 
 

@@ -137,6 +137,7 @@ def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool) ->
             "tiles": _tiles(snapshot),
             "cap": COUNT_CAP,
             "backlog": _backlog(snapshot),
+            "notices": snapshot.notices,
             "outcomes": charts.outcomes(),
             "times": [("Wait", charts.times("wait"), "until claimed"), ("Run", charts.times("run"), "until ended")],
             "speeds": charts.speeds(),

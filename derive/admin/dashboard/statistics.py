@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from django.utils import timezone
 
+from derive.model_status import read_notices
 from derive.models import Job, Worker
 from derive.sql.queue_status import COUNT_CAP, QueueStatus, estimate_ready, read_queue_status
 from derive.sql.statistics import Bucket, FailureGroup, HourOfModel, read_buckets, read_failures, read_hours
@@ -46,6 +47,8 @@ class DashboardSnapshot:
     failures: tuple[FailureGroup, ...]
     workers: tuple[Any, ...]
     running: tuple[Any, ...]
+    notices: tuple[str, ...]
+    """Why jobs wait: their model is paused, or nobody has it."""
 
 
 class _CachedValue(Generic[Value]):
@@ -115,6 +118,7 @@ class SharedStatistics:
             failures=tuple(self._failures.get(self._clock(), FAILURES_KEPT_SECONDS, lambda: read_failures(since))),
             workers=tuple(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS]),
             running=_running() if queue.jobs[JobStatus.RUNNING] else (),
+            notices=tuple(read_notices(now)) if queue.jobs[JobStatus.NEW] else (),
         )
 
     def _queue_status(self, now: datetime) -> QueueStatus:

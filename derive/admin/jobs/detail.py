@@ -67,6 +67,8 @@ def _message_of(run: Run) -> str:
     # A run's model is recorded only once it has ended.
     unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "
     parts = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
+    if run.ollama_base_url:
+        parts[0] += f", answered by {cell(run.ollama_base_url)}"
     if run.prompt_tokens is not None and run.output_tokens is not None:
         parts.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
     if run.total_ms is not None:

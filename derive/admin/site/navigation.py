@@ -19,6 +19,7 @@ RECORDS = (
     ("Facts", "format_quote", "derive_fact", "derive.view_fact"),
     ("Artifacts", "draft", "derive_artifact", "derive.view_artifact"),
     ("Workers", "memory", "derive_worker", "derive.view_worker"),
+    ("Models", "neurology", "derive_languagemodel", "derive.view_languagemodel"),
     ("Interrogations", "quiz", "derive_interrogation", "derive.view_interrogation"),
     ("Audit", "fact_check", "derive_jobevent", "derive.view_jobevent"),
     ("Seals", "verified", "derive_seal", "derive.view_seal"),

@@ -1,0 +1,235 @@
+"""How each model fares: what waits for it, what runs, who serves it, and why nothing does. Bounded reads.
+
+Everything here raises QueueError.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from derive.models import Endpoint, LanguageModel
+from derive.plural import plural
+from derive.sql import model_backlogs
+from derive.sql.clock import database_now
+from derive.sql.model_backlogs import COUNT_CAP, HourOfServing
+from derive.sql.reading import reading
+from derive.states import EndpointState
+
+KEPT_SECONDS = 4.0
+ENDPOINT_ALIVE = timedelta(seconds=120)
+"""A default lease: an endpoint whose worker was silent for longer serves nobody."""
+ENDPOINT_SHOWN = timedelta(days=1)
+MAX_ENDPOINTS = 200
+MAX_SETTINGS = 500
+STATISTICS_HOURS = 24
+RATE_HOURS = 1
+"""Whole hours before the running one, over which a model's rate is taken."""
+NO_MODEL = "no model asked for"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEndpoint:
+    """A model server of a worker; ``is_alive``: its worker's heartbeat is recent. None: not known."""
+
+    row: Endpoint
+    is_alive: bool
+    resident: tuple[str, ...] | None
+    models: tuple[str, ...] | None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it serves jobs."""
+        return self.is_alive and self.row.state == EndpointState.UP
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """One model; ``model`` None stands for jobs that ask for none. Times as named, None where nothing is known."""
+
+    model: str | None
+    settings: LanguageModel | None
+    ready: int
+    """Up to COUNT_CAP + 1."""
+    delayed: int
+    running: int
+    tokens_per_second: float | None
+    waits: dict[int, int]
+    ended_per_second: float
+    serving_on: tuple[str, ...]
+    resident_on: tuple[str, ...]
+    is_served: bool
+    """False only where every live endpoint says what it has, and this is not among it."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return self.model or NO_MODEL
+
+    @property
+    def is_ready_capped(self) -> bool:
+        """Whether more are ready than are counted."""
+        return self.ready > COUNT_CAP
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether operators paused it."""
+        return self.settings is not None and self.settings.paused_utc is not None
+
+    @property
+    def drain_seconds(self) -> float | None:
+        """How long its ready jobs take at the last hours' rate; None when none ended."""
+        return self.ready / self.ended_per_second if self.ended_per_second else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatuses:
+    """All models and endpoints, of one moment."""
+
+    models: tuple[ModelStatus, ...]
+    endpoints: tuple[ModelEndpoint, ...]
+
+    def notices(self) -> list[str]:
+        """Say in words which jobs wait because of operators, or because nobody has their model."""
+        said = (
+            _notice(one.model, one.ready, one.settings, is_served=one.is_served) for one in self.models if one.model
+        )
+        return [text for text in said if text]
+
+
+def read_notices(now: datetime) -> list[str]:
+    """Say in words which jobs wait because of operators, or because nobody has their model; counts only those."""
+    alive = [endpoint for endpoint in _endpoints(now) if endpoint.is_alive]
+    paused = LanguageModel.objects.filter(paused_utc__isnull=False).order_by("model")[:MAX_SETTINGS]
+    settings = {row.model: row for row in reading(lambda: list(paused))}
+    # The models that jobs ask for are of interest only where every endpoint says what it has.
+    asked = model_backlogs.read_asked_models() if alive and all(one.models is not None for one in alive) else []
+    unserved = {model for model in asked if not _is_served(model, alive)}
+    ready = model_backlogs.count_ready(sorted({*settings, *unserved}))
+    said = (
+        _notice(model, amount, settings.get(model or ""), is_served=model not in unserved)
+        for model, amount in ready.items()
+    )
+    return [text for text in said if text]
+
+
+def read_model_statuses() -> ModelStatuses:
+    """Read how all models fare now; a dozen short queries, and two more for each model that jobs wait for."""
+    now = database_now()
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    endpoints = _endpoints(now)
+    settings = {row.model: row for row in reading(lambda: list(LanguageModel.objects.all()[:MAX_SETTINGS]))}
+    running, delayed = model_backlogs.count_running(), model_backlogs.count_delayed()
+    named = {*settings, *model_backlogs.read_asked_models(), *(name for name in (*running, *delayed) if name)}
+    ready = model_backlogs.count_ready([None, *sorted(named)])
+    day = model_backlogs.read_serving(hour - timedelta(hours=STATISTICS_HOURS))
+    lately = model_backlogs.read_serving(hour - timedelta(hours=RATE_HOURS))
+    waits = model_backlogs.read_waits(hour - timedelta(hours=STATISTICS_HOURS))
+    through = model_backlogs.read_counted_through() or now
+    seconds = max((min(through, now) - hour + timedelta(hours=RATE_HOURS)).total_seconds(), 60.0)
+    statuses = []
+    for model, amount in ready.items():
+        key = model or ""
+        if model is None and not (amount or running[None] or delayed[None]):
+            continue
+        at = lately.get(key)
+        statuses.append(
+            ModelStatus(
+                model=model,
+                settings=settings.get(key),
+                ready=amount,
+                delayed=delayed[model],
+                running=running[model],
+                tokens_per_second=_speed(day.get(key)),
+                waits=waits.get(key, {}),
+                # Jobs without a model end under the one that answered: they are told by their claims.
+                ended_per_second=(at.ended if model else at.claimed) / seconds if at else 0.0,
+                serving_on=tuple(_names(e for e in endpoints if e.is_up and _is_same(e.row.serving_model, key))),
+                resident_on=tuple(_names(e for e in endpoints if e.is_alive and _has(e.resident or (), key))),
+                is_served=_is_served(key, [e for e in endpoints if e.is_alive]),
+            )
+        )
+    return ModelStatuses(tuple(statuses), tuple(endpoints))
+
+
+class SharedModelStatuses:
+    """The last look at all models, shown to everybody for some seconds; one thread looks, others show the last one."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: ModelStatuses | None = None
+        self._until = float("-inf")
+
+    def get(self) -> ModelStatuses:
+        """Return the statuses, at most KEPT_SECONDS old unless they are just being read."""
+        known = self._known
+        if known is not None and self._clock() < self._until:
+            return known
+        if not self._lock.acquire(blocking=known is None):
+            assert known is not None  # noqa: S101 (a blocking acquire never fails)
+            return known
+        try:
+            if self._known is None or self._clock() >= self._until:
+                self._known = read_model_statuses()
+                self._until = self._clock() + KEPT_SECONDS
+            return self._known
+        finally:
+            self._lock.release()
+
+    def forget(self) -> None:
+        """Read anew the next time: something was changed just now."""
+        self._until = float("-inf")
+
+
+def _notice(model: str | None, ready: int, settings: LanguageModel | None, *, is_served: bool) -> str | None:
+    if not ready:
+        return None
+    jobs = f"more than {plural(COUNT_CAP, 'job')}" if ready > COUNT_CAP else plural(ready, "job")
+    wait = "waits" if ready == 1 else "wait"
+    if settings is not None and settings.paused_utc is not None:
+        reason = f": {settings.pause_reason}" if settings.pause_reason else ""
+        return f"{jobs} {wait} because {model} is paused by {settings.paused_by}{reason}"
+    return None if is_served else f"{jobs} {wait} for {model}, which no live endpoint lists"
+
+
+def _endpoints(now: datetime) -> list[ModelEndpoint]:
+    rows = Endpoint.objects.filter(last_seen_utc__gte=now - ENDPOINT_SHOWN).order_by("name", "worker_id")
+    return [
+        ModelEndpoint(
+            row=row,
+            is_alive=now - row.last_seen_utc <= ENDPOINT_ALIVE,
+            resident=_list(row.resident_models_json),
+            models=_list(row.models_json),
+        )
+        for row in reading(lambda: list(rows[:MAX_ENDPOINTS]))
+    ]
+
+
+def _list(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(name for name in json.loads(text) if isinstance(name, str))
+
+
+def _names(endpoints: Iterable[ModelEndpoint]) -> list[str]:
+    return sorted({endpoint.row.name for endpoint in endpoints})
+
+
+def _speed(hours: HourOfServing | None) -> float | None:
+    return 1000 * hours.output_tokens / hours.model_ms if hours and hours.model_ms else None
+
+
+def _is_served(model: str, alive: Sequence[ModelEndpoint]) -> bool:
+    return not alive or any(endpoint.models is None or _has(endpoint.models, model) for endpoint in alive)
+
+
+def _has(names: Iterable[str], model: str) -> bool:
+    return any(_is_same(name, model) for name in names)
+
+
+def _is_same(name: str | None, model: str) -> bool:
+    """Whether a server means the model that jobs name: Ollama lists ``llama3.2`` as ``llama3.2:latest``."""
+    return name is not None and name.removesuffix(":latest") == model.removesuffix(":latest")
