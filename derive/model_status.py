@@ -116,7 +116,7 @@ def read_notices(now: datetime) -> list[str]:
 
 
 def read_model_statuses() -> ModelStatuses:
-    """Read how all models fare now; a dozen short queries, and two more for each model that jobs wait for."""
+    """Read how all models fare now; a dozen short queries, and one more for each model that jobs ask for."""
     now = database_now()
     hour = now.replace(minute=0, second=0, microsecond=0)
     endpoints = _endpoints(now)

@@ -17,6 +17,8 @@ from derive.sql.tables import Engine, engine_of, quoted_table
 
 COUNT_CAP = 10_000
 """Ready jobs of one model that are counted, and delayed and running ones of all together."""
+ARMS = 50
+"""Models that are counted by one statement."""
 MAX_MODELS = 100
 """Models that ready jobs ask for, by name; a queue that asks for more is told of these."""
 
@@ -50,15 +52,17 @@ def read_asked_models() -> list[str]:
 def count_ready(models: Sequence[str | None]) -> dict[str | None, int]:
     """Count the ready jobs of each model, up to COUNT_CAP + 1; None: those that ask for no model."""
     ready: dict[str | None, int] = {}
-    for model in models:
-        asks = "model_hint IS NULL" if model is None else "model_hint = %s"
-        rows = _rows(
-            f"SELECT COUNT(*) FROM (SELECT job_seq FROM {_jobs()} WHERE status = {_text('NEW')} AND {asks}"  # noqa: S608 (constants)
+    for start in range(0, len(models), ARMS):
+        some = models[start : start + ARMS]
+        arms = [
+            f"SELECT {place} AS place, COUNT(*) AS jobs FROM (SELECT job_seq FROM {_jobs()}"  # noqa: S608 (constants)
+            f" WHERE status = {_text('NEW')} AND {'model_hint IS NULL' if model is None else 'model_hint = %s'}"
             " ORDER BY model_hint, priority DESC, available_utc, job_seq"
-            f" OFFSET 0 ROWS FETCH NEXT {COUNT_CAP + 1} ROWS ONLY) AS d",
-            [] if model is None else [model],
-        )
-        ready[model] = int(rows[0][0])
+            f" OFFSET 0 ROWS FETCH NEXT {COUNT_CAP + 1} ROWS ONLY) AS d"
+            for place, model in enumerate(some)
+        ]
+        rows = _rows(" UNION ALL ".join(arms), [model for model in some if model is not None])
+        ready.update({some[int(place)]: int(jobs) for place, jobs in rows})
     return ready
 
 
