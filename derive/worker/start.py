@@ -22,6 +22,7 @@ from derive.queue.worker import WorkerQueue
 from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
 from derive.worker.call_thread import CallThread
+from derive.worker.load_times import known_load_seconds
 from derive.worker.loop import Worker, WorkerReport
 from derive.worker.model_turns import ModelTurns
 from derive.worker.options import WorkerOptions
@@ -129,6 +130,7 @@ async def _run(
     queue_thread: CallThread,
 ) -> WorkerReport:
     is_by_model = options.model_affinity and options.model is None
+    load_seconds = await asyncio.wrap_future(queue_thread.submit(known_load_seconds)) if is_by_model else {}
     client = open_client(sources.ollama)
     tools = Tools(
         worker_id=options.worker_id,
@@ -137,7 +139,9 @@ async def _run(
         lake=lake,
         threads=threads,
         queue_thread=queue_thread,
-        turns=ModelTurns(sources.ollama.model, quantum_seconds=options.model_quantum_seconds) if is_by_model else None,
+        turns=ModelTurns(sources.ollama.model, quantum_seconds=options.model_quantum_seconds, load_seconds=load_seconds)
+        if is_by_model
+        else None,
         concurrency=options.concurrency,
     )
     try:

@@ -13,6 +13,7 @@ from derive.queue import JobQueue
 from derive.schedules.maintenance import measure_loads
 from derive.schedules.single_flight import Deadline, TaskOutcome
 from derive.sql import procedures
+from derive.worker.load_times import known_load_seconds
 from tests.contract.scenes import ACTOR, claimed, failure, said, success
 
 
@@ -84,6 +85,14 @@ def test_a_model_without_a_recent_load_keeps_its_time(queue: JobQueue) -> None:
 def test_how_far_to_look_is_bounded(queue: JobQueue, max_runs: int) -> None:
     with pytest.raises(BadArgument, match="HC047"):
         said(procedures.MEASURE_LOADS, max_runs=max_runs)
+
+
+def test_a_worker_that_starts_knows_what_was_measured(queue: JobQueue) -> None:
+    assert known_load_seconds() == {}
+    queue.pause_model("unmeasured", actor=ACTOR)
+    ran(queue, "m", 4.5)
+    queue.measure_loads()
+    assert known_load_seconds() == {"m": 4.5}
 
 
 def test_the_list_of_models_has_their_load_times(queue: JobQueue, capsys: pytest.CaptureFixture[str]) -> None:
