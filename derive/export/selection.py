@@ -9,6 +9,7 @@ from pydantic import Field
 from derive.export.columns import COLUMNS, Rows
 from derive.model_servers.models import split_model
 from derive.sql.fields import GuidField, UtcField
+from derive.sql.tables import engine_of, quoted_table
 from derive.strict_types import Frozen, Key200, Utc
 
 MAX_JOBS = 1_000
@@ -49,9 +50,16 @@ class ExportSelection(Frozen):
         asked = [(text, value) for text, value in parts if value is not None]
         texts, values = [text for text, _value in asked], [value for _text, value in asked]
         if self.jobs:
-            texts.append(f"{sql['job_id']} IN ({', '.join(['%s'] * len(self.jobs))})")
+            texts.append(self._of_jobs(sql["job_id"], f"({', '.join(['%s'] * len(self.jobs))})"))
             values += [_guid(job_id) for job_id in self.jobs]
         return "".join(f" AND {text}" for text in texts), values
+
+    def _of_jobs(self, column: str, ids: str) -> str:
+        if self.rows is Rows.OUTPUTS:
+            return f"{column} IN {ids}"
+        # Facts are indexed by their run alone.
+        run = quoted_table(engine_of(connection), "run")
+        return f"f.run_id IN (SELECT of_job.run_id FROM {run} AS of_job WHERE of_job.job_id IN {ids})"  # noqa: S608 (constants)
 
 
 def _moment(value: Any) -> Any:

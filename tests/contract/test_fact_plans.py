@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
 from pytest_django.plugin import DjangoDbBlocker
 
+from derive.admin.facts.filters import FactFilter
 from derive.models import Fact
 from derive.sql.tables import Engine, engine_of
 
@@ -33,7 +36,6 @@ ID = "SELECT {}::text FROM llm.fact WHERE fact_index = 7 ORDER BY fact_seq LIMIT
 LISTS: list[tuple[str, dict[str, Any]]] = [
     ("ux_fact_seq", {}),
     ("ux_fact_seq", {"verdict": "SUPPORTED"}),
-    ("ix_fact_not_supported", {"verdict": "REFUTED"}),
     ("ix_fact_review", {"review_status": "OPEN"}),
     ("ix_fact_key", {"fact_key": "key-7"}),
     ("ix_fact_interrogation", {"interrogation_key": "question-7"}),
@@ -79,7 +81,6 @@ def test_a_page_of_a_list_is_read_in_the_order_of_its_index(
 
 OF_ONE: list[tuple[str, str, Callable[[str], dict[str, Any]]]] = [
     ("ux_fact_run", "run_id", lambda value: {"run_id": value}),
-    ("ix_fact_job", "job_id", lambda value: {"job_id": value}),
     ("pk_fact", "fact_id", lambda value: {"fact_id": value}),
     ("ix_fact_conflict", "md5('c7')::uuid", lambda value: {"conflict_id": value}),
 ]
@@ -100,3 +101,24 @@ def test_the_facts_of_one_are_found_by_their_index(
 def test_the_conflicts_are_listed_by_their_own_index(many_facts: None) -> None:
     plan = plan_of(Fact.objects.filter(conflict_id__isnull=False).order_by("-fact_seq")[:PAGE])
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("verdict=REFUTED", "ix_fact_review"),
+        ("review=OPEN", "ix_fact_review"),
+        ("conflict=yes", "ix_fact_in_conflict"),
+        ("q=7b0f8f0c-6a0e-4a55-9d6f-3f3c1d1f0a55", "ux_fact_run"),
+    ],
+)
+def test_a_filter_that_few_facts_pass_reads_no_others(many_facts: None, query: str, index: str) -> None:
+    with CaptureQueriesContext(connection) as asked:
+        FactFilter(QueryDict(query)).walk().page()
+    plans = []
+    with connection.cursor() as cursor:
+        for one in asked.captured_queries:
+            cursor.execute(f"EXPLAIN {one['sql']}")
+            plans.append("\n".join(line for (line,) in cursor.fetchall()))
+    assert index in plans[0]
+    assert not any("Seq Scan on fact" in plan for plan in plans)

@@ -4,6 +4,7 @@ An index serves one filter, the most selective one; the others are checked row b
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from typing_extensions import override
 
@@ -11,8 +12,9 @@ from derive.admin.lists.filters import ChoiceFilter, GuidFilter, ListFilter, Tex
 from derive.admin.lists.keyset import Condition, Walk, equals, table_of
 from derive.fact_report.shown import REVIEWS, VERDICTS
 from derive.models import Fact, Run
+from derive.states import Verdict
 
-_IDS = ("run_id", "job_id", "fact_id", "conflict_id")
+_IDS = ("run_id", "fact_id", "conflict_id")
 _OF_THE_FACT = {
     "entity": "entity_id",
     "entity_type": "entity_type",
@@ -23,7 +25,7 @@ _OF_THE_FACT = {
 }
 _SERVED = ("entity", "key", "conflict", "review", "interrogation", "verdict")
 """Filters that an index serves in the order of fact numbers, most selective first."""
-_UNSERVED = {"conflict": "no", "review": "NONE"}
+_UNSERVED = {"conflict": "no", "review": "NONE", "verdict": Verdict.SUPPORTED.value}
 """Their values that no index serves, because most facts have them."""
 _OF_THE_RUN = {"version": "interrogation_version", "model": "model_name"}
 
@@ -49,20 +51,24 @@ class FactFilter(ListFilter):
     @override
     def matching(self) -> Walk:
         if wanted := self.values["q"]:
-            arms = tuple((equals(name, wanted),) for name in _IDS)
+            arms = (*((equals(name, wanted),) for name in _IDS), (_of_job(wanted),))
             return Walk(Fact, "fact_seq", arms=arms, rest=tuple(self._judged("")), may_overlap=True)
         served = next((name for name in _SERVED if self.values[name] not in {"", _UNSERVED.get(name)}), "")
-        arm = (self._arm(served),) if served else ()
-        return Walk(Fact, "fact_seq", arms=(arm,), rest=tuple(self._judged(served)))
+        # The review index serves verdicts: whatever is not supported has or had a review to do.
+        judged = self._judged("" if served == "verdict" else served)
+        return Walk(Fact, "fact_seq", arms=tuple(self._arms(served)), rest=tuple(judged))
 
-    def _arm(self, name: str) -> Condition:
-        if name == "conflict":
-            return Condition("conflict_id IS NOT NULL")
-        column, value = _OF_THE_FACT[name], self.values[name]
-        if name == "review":
-            # A literal, one of our own constants: SQL Server cannot match a parameter to a filtered index.
-            return Condition(f"{column} = '{value}'")
-        return equals(column, value)
+    def _arms(self, served: str) -> Iterator[tuple[Condition, ...]]:
+        if served == "conflict":
+            yield (Condition("conflict_id IS NOT NULL"),)
+        elif served == "review":
+            yield (_under_review(self.values[served]),)
+        elif served == "verdict":
+            yield from ((_under_review(status),) for status in REVIEWS)
+        elif served:
+            yield (equals(_OF_THE_FACT[served], self.values[served]),)
+        else:
+            yield ()
 
     def _judged(self, served: str) -> Iterator[Condition]:
         """Yield the conditions that the index range does not already guarantee."""
@@ -79,3 +85,12 @@ class FactFilter(ListFilter):
                     f"EXISTS (SELECT 1 FROM {table_of(Run)} AS r WHERE r.run_id = t.run_id AND r.{column} = %s)",  # noqa: S608 (our own constants)
                     (self.values[name],),
                 )
+
+
+def _under_review(status: str) -> Condition:
+    # Literals, our own constants: SQL Server cannot match a parameter to a filtered index.
+    return Condition(f"review_status = '{status}' AND review_status <> 'NONE'")
+
+
+def _of_job(job_id: Any) -> Condition:
+    return Condition(f"run_id IN (SELECT r.run_id FROM {table_of(Run)} AS r WHERE r.job_id = %s)", (job_id,))  # noqa: S608 (our own constants)

@@ -170,7 +170,12 @@ BEGIN
                     JOIN llm.artifact AS a ON a.run_id = r.run_id
                     WHERE r.job_id = j.job_id
                 ),
-                (SELECT count(*) FROM llm.fact AS f WHERE f.job_id = j.job_id)
+                (
+                    SELECT count(*)
+                    FROM llm.run AS r
+                    JOIN llm.fact AS f ON f.run_id = r.run_id
+                    WHERE r.job_id = j.job_id
+                )
             )
         FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
         JOIN llm.job AS j ON j.job_id = chosen.job_id

@@ -23,10 +23,11 @@ DECLARE
     v_id text := settle_facts.entity_id;
     v_newest bigint;
     v_sets bigint;
+    -- Looked for first, here and below: an update is costly to start, and nearly always there is nothing to change.
+    v_disagreeing text[];
 BEGIN
     IF v_type IS NULL OR v_id IS NULL THEN
-        -- Materialized, here and below: planned for one fact, it would be grouped again for each.
-        WITH disagreeing AS MATERIALIZED (
+        v_disagreeing := ARRAY(
             SELECT one.fact_key
             FROM llm.fact AS one
             WHERE one.run_id = settle_facts.run_id
@@ -34,14 +35,15 @@ BEGIN
                 AND one.review_status <> 'REJECTED'
             GROUP BY one.fact_key
             HAVING min(one.value_key) <> max(one.value_key)
-        )
-        UPDATE llm.fact AS f
-        SET conflict_id = llm.conflict_id_of('run', settle_facts.run_id::text, f.fact_key)
-        FROM disagreeing
-        WHERE f.run_id = settle_facts.run_id
-            AND f.fact_key = disagreeing.fact_key
-            AND f.value_key IS NOT NULL
-            AND f.conflict_id IS NULL;
+        );
+        IF v_disagreeing <> '{}' THEN
+            UPDATE llm.fact AS f
+            SET conflict_id = llm.conflict_id_of('run', settle_facts.run_id::text, f.fact_key)
+            WHERE f.run_id = settle_facts.run_id
+                AND f.fact_key = ANY (v_disagreeing)
+                AND f.value_key IS NOT NULL
+                AND f.conflict_id IS NULL;
+        END IF;
         RETURN;
     END IF;
 
@@ -68,7 +70,7 @@ BEGIN
         END IF;
     END IF;
 
-    WITH disagreeing AS MATERIALIZED (
+    v_disagreeing := ARRAY(
         SELECT one.fact_key
         FROM llm.fact AS one
         WHERE one.entity_id = v_id
@@ -78,16 +80,17 @@ BEGIN
             AND one.review_status <> 'REJECTED'
         GROUP BY one.fact_key
         HAVING min(one.value_key) <> max(one.value_key)
-    )
-    UPDATE llm.fact AS f
-    SET conflict_id = llm.conflict_id_of(v_type, v_id, f.fact_key)
-    FROM disagreeing
-    WHERE f.entity_id = v_id
-        AND f.entity_type = v_type
-        AND f.fact_key = disagreeing.fact_key
-        AND f.is_current
-        AND f.value_key IS NOT NULL
-        AND f.conflict_id IS NULL;
+    );
+    IF v_disagreeing <> '{}' THEN
+        UPDATE llm.fact AS f
+        SET conflict_id = llm.conflict_id_of(v_type, v_id, f.fact_key)
+        WHERE f.entity_id = v_id
+            AND f.entity_type = v_type
+            AND f.fact_key = ANY (v_disagreeing)
+            AND f.is_current
+            AND f.value_key IS NOT NULL
+            AND f.conflict_id IS NULL;
+    END IF;
 END;
 $$;
 
@@ -120,8 +123,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_first_id uuid := gen_random_uuid();
+    v_kept integer[] := '{}';
     v_count integer;
-    v_fits boolean;
 BEGIN
     PERFORM 1
     FROM llm.entity_lock AS l
@@ -168,54 +171,48 @@ BEGIN
                 END
             FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) AS n
             WHERE f.run_id = store_facts.run_id AND f.fact_index = n.fact_index;
+
+            v_kept := ARRAY(SELECT f.fact_index FROM llm.fact AS f WHERE f.run_id = store_facts.run_id);
         END IF;
 
-        WITH stored AS (
-            INSERT INTO llm.fact (
-                fact_id, run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value,
-                value_key, quote, evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof,
-                verdict, why, is_current, review_status
-            )
-            SELECT
-                -- One random id a call, its last two bytes counting: neighbours in the index, not strangers.
-                (left(v_first_id::text, 32) || lpad(to_hex(n.ordinality), 4, '0'))::uuid,
-                store_facts.run_id, store_facts.job_id, n.fact_index, n.path, store_facts.interrogation_key,
-                store_facts.entity_type, store_facts.entity_id, n.fact_key, n.value, n.value_key, n.quote,
-                n.evidence_id, CASE WHEN n.evidence_ids LIKE '[%' THEN n.evidence_ids END,
-                n.quote_start, n.quote_end, n.occurrences, n.confidence, n.proof, n.verdict, n.why, TRUE,
-                CASE WHEN n.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END
-            FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) WITH ORDINALITY AS n
-            WHERE store_facts.is_new
-                OR NOT EXISTS (
-                    SELECT 1
-                    FROM llm.fact AS kept
-                    WHERE kept.run_id = store_facts.run_id AND kept.fact_index = n.fact_index
-                )
-            RETURNING fact_index, evidence_id, quote_start, quote_end, occurrences, confidence
+        INSERT INTO llm.fact (
+            fact_id, run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value,
+            value_key, quote, evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof,
+            verdict, why, is_current, review_status
         )
         SELECT
-            count(*),
-            -- The same as in check_facts, which has to judge what is not stored.
-            bool_and(
-                s.fact_index >= 0 AND s.occurrences >= 0 AND coalesce(s.confidence BETWEEN 0 AND 100, TRUE)
-                AND CASE
-                    WHEN s.evidence_id IS NULL THEN s.quote_start IS NULL AND s.quote_end IS NULL
-                    ELSE coalesce(s.quote_start >= 0 AND s.quote_end >= s.quote_start, FALSE)
-                END
-            )
-        INTO v_count, v_fits
-        FROM stored AS s;
+            -- One random id a call, its last two bytes counting: neighbours in the index, not strangers.
+            (left(v_first_id::text, 32) || lpad(to_hex(n.ordinality), 4, '0'))::uuid,
+            store_facts.run_id, store_facts.job_id, n.fact_index, n.path, store_facts.interrogation_key,
+            store_facts.entity_type, store_facts.entity_id, n.fact_key, n.value, n.value_key, n.quote,
+            n.evidence_id, CASE WHEN n.evidence_ids LIKE '[%' THEN n.evidence_ids END,
+            n.quote_start, n.quote_end, n.occurrences, n.confidence, n.proof,
+            -- What is out of bounds has no verdict, and so violates a constraint. The same as in check_facts, which has
+            -- to judge what is not stored.
+            CASE
+                WHEN n.fact_index >= 0 AND n.occurrences >= 0 AND coalesce(n.confidence BETWEEN 0 AND 100, TRUE)
+                    AND CASE
+                        WHEN n.evidence_id IS NULL THEN n.quote_start IS NULL AND n.quote_end IS NULL
+                        ELSE coalesce(n.quote_start >= 0 AND n.quote_end >= n.quote_start, FALSE)
+                    END
+                    THEN n.verdict
+            END,
+            n.why, TRUE, CASE WHEN n.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END
+        FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) WITH ORDINALITY AS n
+        WHERE (n.fact_index = ANY (v_kept)) IS NOT TRUE;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
     EXCEPTION
-        WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
+        WHEN not_null_violation THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC012', MESSAGE = 'facts_json is malformed: a member is missing or out of bounds';
+        WHEN data_exception OR check_violation OR unique_violation THEN
             RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'facts_json is malformed: ' || SQLERRM;
     END;
     IF NOT store_facts.is_new THEN
         v_count := json_array_length(store_facts.facts_json::json);
     END IF;
-    IF v_count > 10000 OR NOT v_fits THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'HC012',
-            MESSAGE = 'facts_json is malformed: a member is out of bounds, or there are more than 10000 facts';
+    IF v_count > 10000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC012', MESSAGE = 'facts_json is malformed: there are more than 10000 facts';
     END IF;
 
     IF NOT store_facts.is_new THEN

@@ -94,8 +94,10 @@ def read_catalogue() -> Catalogue:
             tables[altered_table] = replace(tables[altered_table], columns=columns)
             # A check that was dropped may be added anew with other words: the last one stands.
             for gone in re.findall(r"DROP CONSTRAINT IF EXISTS (\w+)", _code(altered)):
-                checks = {key: check for key, check in tables[altered_table].checks.items() if key != gone}
-                tables[altered_table] = replace(tables[altered_table], checks=checks)
+                table = tables[altered_table]
+                checks = {key: check for key, check in table.checks.items() if key != gone}
+                keys = {key: foreign for key, foreign in table.foreign_keys.items() if key != gone}
+                tables[altered_table] = replace(table, checks=checks, foreign_keys=keys)
             for added in altered.get_children("table_constraint"):
                 check = _last_name(added.get_child("object_reference"))
                 checks = {**tables[altered_table].checks, check: _check(check, added)}
