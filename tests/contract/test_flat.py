@@ -44,6 +44,11 @@ def test_many_jobs_of_other_models_do_not_hide_a_workers_own(empty_queue: None) 
 KEPT = 6_000
 
 
+def pages_of_a_purge() -> int:
+    """Return the least of some calls: one reads the catalogue too when the server has just analysed a table."""
+    return min(pages_read_by_a_dry_purge("FAILED") for _ in range(4))
+
+
 def kept(**values: str) -> None:
     """Queue jobs that ended long ago and that no purge of what FAILED may take."""
     JobQueue().enqueue_many([a_job() for _ in range(KEPT)], actor=ACTOR)
@@ -62,11 +67,9 @@ def test_a_purge_reads_as_little_with_many_jobs_kept_for_ever_as_with_none(
     queue.enqueue_many([a_job() for _ in range(20)], actor=ACTOR)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE llm.job SET status = 'FAILED', finished_utc = '2024-01-01'")
-    pages_read_by_a_dry_purge("FAILED")
-    few = pages_read_by_a_dry_purge("FAILED")
+    few = pages_of_a_purge()
     kept(finished_utc="2020-01-01", **values)
-    pages_read_by_a_dry_purge("FAILED")
-    many = pages_read_by_a_dry_purge("FAILED")
+    many = pages_of_a_purge()
     assert many <= 1.3 * few + 30, f"{few} pages with nothing kept, {many} with {KEPT} jobs"
 
 
