@@ -15,4 +15,4 @@ def block(text: str | None, limit: int = PAGE_CHARACTERS) -> SafeString:
     """Return text, pretty-printed if it is JSON, as an escaped block."""
     if not text:
         return format_html("{}", "–")
-    return format_html('<pre class="holocron-text" dir="ltr">{}</pre>', pretty(text, limit))
+    return format_html('<pre class="holocron-text" dir="ltr" tabindex="0">{}</pre>', pretty(text, limit))
