@@ -10,7 +10,7 @@ import pytest
 from derive.interrogations import sw_entity_facts_v1
 from derive.models import Fact
 from tests.fake_ollama import behaviours
-from tests.faults.worker_world import JUDGED, KEY, PASSAGE, SUCCEEDED, World
+from tests.faults.worker_world import JUDGED, KEY, PASSAGE, SUCCEEDED, World, wait_until
 
 
 def a_fact(key: str, value: str, quote: str) -> dict[str, Any]:
@@ -121,13 +121,15 @@ def test_an_answer_without_facts_is_valid(world: World) -> None:
     assert (world.job(job_id).status, facts_of(world, job_id)) == ("SUCCEEDED", [])
 
 
-def test_a_thousand_facts_of_one_answer_are_stored(world: World, tmp_path: Path) -> None:
-    key = another_interrogation(world, tmp_path, max_facts=1_000)
-    world.fake.next(answering(*(GOOD | {"value": f"Corvessa {n}"} if n % 50 else GOOD for n in range(1_000))))
+def test_ten_thousand_facts_of_one_answer_are_stored(world: World, tmp_path: Path) -> None:
+    key = another_interrogation(world, tmp_path, max_facts=10_000)
+    world.fake.next(answering(*(GOOD | {"value": f"Corvessa {n}"} if n % 50 else GOOD for n in range(10_000))))
     job_id = world.enqueue(interrogation_key=key, max_attempts=1)
-    world.work()
+    running = world.worker(max_jobs=1)
+    wait_until(lambda: running.has_ended, "the answer is stored", seconds=150)
+    running.report()
     run = world.run(job_id)
     assert (run.status, run.error) == ("SUCCEEDED", None)
-    assert Fact.objects.filter(run_id=run.run_id).count() == 1_000
+    assert Fact.objects.filter(run_id=run.run_id).count() == 10_000
     report = json.loads(world.file(run, "validation.json"))
-    assert (sum(report["verdicts"].values()), len(report["facts"])) == (1_000, 1_000)
+    assert (sum(report["verdicts"].values()), len(report["facts"])) == (10_000, 1_000)
