@@ -97,7 +97,13 @@ def _proofs() -> Iterator[Result]:
 def _facts() -> Iterator[Result]:
     from tests.bench import facts
 
-    yield from facts.measure()
+    yield facts.measure()
+
+
+def _fact_pages() -> Iterator[Result]:
+    from tests.bench import fact_pages
+
+    yield from fact_pages.measure()
 
 
 def _flat() -> Iterator[Result]:
@@ -121,6 +127,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "admin": _admin,
     "proofs": _proofs,
     "facts": _facts,
+    "fact-pages": _fact_pages,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }
