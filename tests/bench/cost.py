@@ -18,7 +18,7 @@ def measure() -> dict[str, Any]:
     empty_queue()
     with fake_ollama(latency_ms=LATENCY_MS, slots=SLOTS) as base_url:
         short, long = _of_worker(base_url, SHORT), _of_worker(base_url, LONG)
-        bare = _of_bare_loop(base_url)
+        bare = of_bare_loop(base_url, LONG)
     user, system = ((b - a) / (LONG - SHORT) * 1000 for a, b in zip(short, long, strict=True))
     job, request = user + system, sum(bare)
     return {
@@ -47,9 +47,9 @@ def _of_worker(base_url: str, jobs: int) -> tuple[float, float]:
     return after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
 
 
-def _of_bare_loop(base_url: str) -> tuple[float, float]:
+def of_bare_loop(base_url: str, requests: int) -> tuple[float, float]:
     """Return this process's milliseconds a request, user's and system's, for the bodies that the worker sent."""
-    bodies = request_bodies(LONG)
+    bodies = request_bodies(requests)
     before = resource.getrusage(resource.RUSAGE_SELF)
     asyncio.run(run_bare(base_url, bodies))
     after = resource.getrusage(resource.RUSAGE_SELF)
