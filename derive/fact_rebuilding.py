@@ -1,4 +1,4 @@
-"""Makes the facts of earlier runs from what they left: their evidence and output in the lake, hash-checked."""
+"""Rebuilds the facts of earlier runs from their evidence and output in the lake, after checking the hashes."""
 
 import hashlib
 from collections import Counter
@@ -29,17 +29,17 @@ from derive.verify.reading import stored_definitions
 
 BATCH_RUNS = 100
 MAX_FILE_BYTES = 32 * 1024 * 1024
-"""Twice the longest answer that a worker takes."""
+"""Twice the longest answer that a worker accepts."""
 _COLUMNS = ("run_seq", "run_id", "definition_sha256", "evidence_sha256", "job__input_json")
 
 
 class CannotRebuild(Exception):
-    """A run's facts cannot be made; the message says why, without what its files hold."""
+    """A run's facts cannot be rebuilt; the message never repeats its files' contents."""
 
 
 @dataclass(frozen=True)
 class RebuildSelection:
-    """Which SUCCEEDED runs: those started since a moment, at most ``limit``; ``again``: also those that have facts."""
+    """Which SUCCEEDED runs: started since a time, at most ``limit``; ``again`` includes those with stored facts."""
 
     since: datetime | None = None
     limit: int | None = None
@@ -48,7 +48,7 @@ class RebuildSelection:
 
 @dataclass
 class RebuildReport:
-    """How far a rebuild is. ``failed`` says for each run why its facts were not made."""
+    """A rebuild's progress. ``failed`` gives for each run why its facts were not rebuilt."""
 
     runs: int = 0
     facts: int = 0
@@ -57,7 +57,7 @@ class RebuildReport:
 
 
 def count_to_rebuild(selection: RebuildSelection) -> int:
-    """Return how many runs are selected; raises QueueError."""
+    """Return the number of selected runs; raises QueueError."""
     count = reading(lambda: int(_selected(selection).count()))
     return count if selection.limit is None else min(count, selection.limit)
 
@@ -70,10 +70,10 @@ def rebuild_facts(
     dry_run: bool = False,
     on_progress: Callable[[RebuildReport], None] = lambda _: None,
 ) -> RebuildReport:
-    """Judge the answers of the selected runs, by their numbers, and store their facts, a run a transaction.
+    """Judge the answers of the selected runs, by number, and store their facts, one transaction per run.
 
-    Stopped, it goes on where it was when it is called again: whose facts are stored is selected no more. Ids and
-    reviews of unchanged facts stay. Raises QueueError, LakeUnavailable.
+    Interrupted, it resumes when called again, since runs with stored facts are no longer selected. Ids and reviews of
+    unchanged facts are kept. Raises QueueError, LakeUnavailable.
     """
     queue = JobQueue()
     report = RebuildReport()
@@ -108,7 +108,7 @@ def _selected(selection: RebuildSelection) -> Any:
 
 
 def _runs(selection: RebuildSelection) -> Iterator[tuple[Any, ...]]:
-    """Yield the selected runs by their numbers, a page at a time."""
+    """Yield the selected runs by number, one page at a time."""
     last_seq, left = 0, selection.limit
     while left is None or left > 0:
         size = BATCH_RUNS if left is None else min(BATCH_RUNS, left)
@@ -148,7 +148,7 @@ def _judged(lake: Lake, definition: Definition | None, row: tuple[Any, ...]) -> 
 
 
 def _files(lake: Lake, run_id: UUID) -> dict[str, bytes]:
-    """Return evidence and output of a run by their artifact types, each with the hash that SQL recorded."""
+    """Return a run's evidence and output by artifact type, after checking their recorded hashes."""
     wanted = ("evidence_bundle", "parsed_output")
     rows = reading(
         lambda: list(

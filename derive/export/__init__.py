@@ -1,1 +1,1 @@
-"""Answers as data: what succeeded runs found, written out as rows with their lineage, in the order of run numbers."""
+"""Exports: answers of succeeded runs, or their facts, as rows with their lineage, ordered by run number."""

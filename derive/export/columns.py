@@ -1,4 +1,4 @@
-"""What an exported row holds, column by column: the one list that queries, forms and documentation share."""
+"""The columns of exported rows: the single list behind queries, file formats and documentation."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,16 +6,16 @@ from typing import Final
 
 
 class Rows(StrEnum):
-    """What one row is."""
+    """What one row holds."""
 
     OUTPUTS = "outputs"
     FACTS = "facts"
     ALL_FACTS = "all_facts"
-    """Also those that are not admitted."""
+    """Including facts that are not admitted."""
 
 
 class Kind(StrEnum):
-    """What a column holds; JSON is text as it was stored, which JSONL shows as what it is."""
+    """The type of a column; JSON is stored as text, which JSONL writes as JSON."""
 
     GUID = "guid"
     TEXT = "text"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of an export: its name, the SQL that reads it, what it holds and what that means."""
+    """One column of an export: its name, the SQL that reads it, its type and its meaning."""
 
     name: str
     sql: str

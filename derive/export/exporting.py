@@ -1,7 +1,7 @@
-"""An export from begin to end: into a partial file, which gets its name when it is whole.
+"""One export: rows are written to a partial file, which is renamed when it is complete.
 
-Whatever happens in between (Ctrl-C, a full disk, a lost database, a killed process), the file that other programs read
-is there whole or not at all, and the next try goes on behind the last rows that are surely on the disk.
+Whatever happens in between (Ctrl-C, a full disk, a lost database, a killed process), other programs see the complete
+file or none, and the next attempt continues after the last rows that are safely on disk.
 """
 
 import os
@@ -22,13 +22,13 @@ from derive.export.reading import Batch, last_number, read_ahead, read_range
 from derive.sql.clock import database_now
 
 SAVE_SECONDS = 1.0
-"""Between two notes of how far it has come; what was written since is written again by who goes on."""
+"""How often progress is saved; rows written since then are written again after a crash."""
 
 Show = Callable[[ExportCheckpoint], object]
 
 
 class ExportStopped(HolocronError):
-    """The export ended before its end and can be gone on with; ``progress`` is what is kept."""
+    """The export stopped early and can be resumed; ``progress`` is what was saved."""
 
     def __init__(self, message: str, progress: ExportCheckpoint) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class ExportStopped(HolocronError):
 
 
 class Export:
-    """One file that is being made. ``cursor`` names a feed's file; without one the progress lies beside the file."""
+    """One file being written. ``cursor``: the file of an incremental export; otherwise progress is stored beside it."""
 
     def __init__(self, order: ExportOrder, out: Path, *, cursor: Path | None = None) -> None:
         self._order = order
@@ -47,7 +47,7 @@ class Export:
         self.writer = writer_of(order)
 
     def begin(self, *, overwrite: bool = False) -> ExportCheckpoint:
-        """Return the progress of a new export; raises ConfigurationError when one was begun here or by its feed."""
+        """Return the progress of a new export; raises ConfigurationError if one was started here or with its cursor."""
         known = load(self._state)
         if known is not None and known.out is not None:
             known = self._left_behind(known)
@@ -69,7 +69,7 @@ class Export:
         return progress
 
     def resumed(self) -> ExportCheckpoint:
-        """Return the progress of the export that was begun here; raises ConfigurationError when there is none."""
+        """Return the progress of the export started here; raises ConfigurationError if there is none."""
         known = load(self._state)
         if known is None or known.out != str(self._out.absolute()) or not self._partial.exists():
             raise ConfigurationError(f"there is no export to {self._out} to continue: omit --resume")
@@ -84,7 +84,7 @@ class Export:
         return known
 
     def run(self, progress: ExportCheckpoint, *, show: Show, is_stopping: Callable[[], bool]) -> ExportCheckpoint:
-        """Write all rows from there on and give the file its name; raises ExportStopped, QueueError."""
+        """Write the remaining rows and rename the file; raises ExportStopped, QueueError."""
         try:
             with self._partial.open("ab", buffering=0) as file, _locked(file, self._partial):
                 file.truncate(progress.byte_count)
@@ -148,7 +148,7 @@ class Export:
             save(self._state, progress.model_copy(update={"out": None}))
 
     def _left_behind(self, known: ExportCheckpoint) -> ExportCheckpoint | None:
-        """Return what is true of an export that the state calls unfinished, if it is finished or never began."""
+        """Return the real state of an export recorded as unfinished, if it is finished or never started."""
         out = Path(known.out or "")
         if out.with_name(f"{out.name}.partial").exists():
             raise ConfigurationError(f"an export to {out} was started and has not ended: continue it with --resume")
@@ -161,7 +161,7 @@ class Export:
 def export_to_stream(
     order: ExportOrder, sink: BinaryIO, *, cursor: Path | None, show: Show, is_stopping: Callable[[], bool]
 ) -> ExportCheckpoint:
-    """Write all rows to a stream and then move the feed's cursor, if there is one; raises as ``Export.run`` does.
+    """Write all rows to a stream, then move the cursor, if any; raises as ``Export.run``.
 
     A stream cannot be rewound, so it cannot be resumed: the cursor moves once everything is written.
     """
@@ -189,7 +189,7 @@ def export_to_stream(
 def _planned(order: ExportOrder, known: ExportCheckpoint | None, *, is_feed: bool) -> ExportCheckpoint:
     after = known.through if known else 0
     through = settled_number(after=after) if is_feed else last_number()
-    # The clock is read last: what the numbers reach had begun before it.
+    # Read the clock last: runs with these numbers had started before it.
     return ExportCheckpoint(
         order=order, after=after, through=max(after, through), ended_by=database_now(), position=after
     )
@@ -202,7 +202,7 @@ def _batches(order: ExportOrder, progress: ExportCheckpoint) -> Iterator[tuple[i
 
 
 def _append(file: RawIOBase, content: bytes) -> int:
-    """Write all of it: a disk that is about to be full takes a part first."""
+    """Write everything: a nearly full disk accepts only a part first."""
     waiting = memoryview(content)
     while waiting:
         waiting = waiting[file.write(waiting) or 0 :]
@@ -210,7 +210,7 @@ def _append(file: RawIOBase, content: bytes) -> int:
 
 
 def writer_of(order: ExportOrder) -> Writer:
-    """Return what writes an order's rows; raises ConfigurationError when Parquet's package is missing."""
+    """Return the writer for an order; raises ConfigurationError if Parquet's package is missing."""
     columns = COLUMNS[order.selection.rows]
     if order.form is FileFormat.JSONL:
         return JsonLines(columns)
@@ -221,7 +221,7 @@ def writer_of(order: ExportOrder) -> Writer:
 
 @contextmanager
 def _locked(file: RawIOBase, path: Path) -> Iterator[None]:
-    """Hold a file against another export to the same name; where the system has no such lock, hope."""
+    """Lock a file against another export to the same name, where the system has such locks."""
     try:
         import fcntl
     except ImportError:

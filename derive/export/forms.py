@@ -1,4 +1,4 @@
-"""JSONL and CSV, a batch of rows at a time; what stands in a row is data in each of them, whatever it looks like."""
+"""JSONL and CSV, one batch of rows at a time; cell contents are never interpreted."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from derive.export.columns import Column, Kind
 
 
 class FileFormat(StrEnum):
-    """How a file is written."""
+    """The format of a file."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -22,18 +22,18 @@ class FileFormat(StrEnum):
 
 
 class Writer(Protocol):
-    """Turns batches of rows into the bytes of a file."""
+    """Encodes batches of rows."""
 
     def head(self) -> bytes:
-        """Return what the file begins with."""
+        """Return the start of the file."""
         ...
 
     def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
-        """Return the bytes of these rows; appended to what came before."""
+        """Return the bytes to append for these rows."""
         ...
 
     def tail(self) -> bytes:
-        """Return what the file ends with."""
+        """Return the end of the file."""
         ...
 
 
@@ -43,11 +43,11 @@ _UTC_END = "+00:00"
 _ROWS_AT_ONCE = 50
 
 Values = Sequence[Any]
-"""One column of a batch: columns are written at once, since a call for each cell costs more than the cell."""
+"""One column of a batch: columns are encoded at once, since a call per cell costs more than the cell."""
 
 
 def time_text(value: datetime | str) -> str:
-    """Return a moment as every form but Parquet shows it: UTC, microseconds, Z; a text of one is that already."""
+    """Format a time for all formats but Parquet: UTC, microseconds, Z; text already has this form."""
     if isinstance(value, str):
         return value
     text = value.isoformat("T", "microseconds")
@@ -59,12 +59,12 @@ def time_text(value: datetime | str) -> str:
 
 
 def guid_text(value: Any) -> str:
-    """Return a guid in lower case with dashes, whatever the driver gave."""
+    """Return a GUID in lower case with dashes, whatever the driver returned."""
     return str(value).lower()
 
 
 def _one_line(text: str) -> str:
-    """Return JSON in one line: between two tokens a line's end is a blank; inside a string JSON has none."""
+    """Return JSON on one line: line breaks between tokens become spaces; strings cannot contain any."""
     return _LINE_ENDS.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
@@ -79,7 +79,7 @@ _JSON_TEXT: dict[Kind, Callable[[Any], str]] = {
 
 
 class JsonLines:
-    """An object a line, UTF-8. A JSON column is that JSON, number by number as it was stored."""
+    """One object per line, UTF-8. JSON columns are copied, with numbers exactly as stored."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._texts = [_JSON_TEXT[column.kind] for column in columns]
@@ -90,7 +90,7 @@ class JsonLines:
         return b""
 
     def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
-        """Return a line for each row."""
+        """Return one line per row."""
         columns = [
             ["null" if value is None else text(value) for value in values]
             for text, values in zip(self._texts, zip(*batch, strict=True), strict=False)
@@ -107,14 +107,14 @@ _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
 def without_formula(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection); a plain number stays one."""
+    """Escape a cell that a spreadsheet would run as a formula (OWASP, CSV injection); numbers stay numbers."""
     if isinstance(cell, str) and cell[:1] in _FORMULA_SIGNS and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
 
 
 def csv_writer(text: io.StringIO) -> Any:
-    """Return a writer that quotes every text: a spreadsheet that separates by ``;`` or tabs would split others."""
+    """Return a writer that quotes every text: spreadsheets with other separators would split unquoted ones."""
     return csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
 
 
@@ -153,7 +153,7 @@ class Csv:
         return (",".join(self._names) + "\r\n").encode()
 
     def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
-        """Return a record for each row."""
+        """Return one record per row."""
         columns = [cells(values) for cells, values in zip(self._cells, zip(*batch, strict=True), strict=False)]
         return _written(zip(*columns, strict=True))
 
@@ -165,7 +165,7 @@ class Csv:
 def _written(rows: Iterable[Iterable[Any]]) -> bytes:
     text, waiting = io.StringIO(newline=""), iter(rows)
     writer = csv_writer(text)
-    # In C without a break, no other thread gets on: the next rows' reader would wait at each of its steps.
+    # A long call in C would block other threads: the next rows' reader would wait at each of its steps.
     while portion := list(islice(waiting, _ROWS_AT_ONCE)):
         writer.writerows(portion)
     return text.getvalue().encode(errors="replace")

@@ -1,7 +1,7 @@
-"""How far a feed may go so that no run is ever missed: run numbers are given at the claim, answers come later.
+"""How far an incremental export may go without missing a run: numbers are assigned at the claim, answers come later.
 
-A feed goes on where the one before it ended, by run numbers. It may only pass a number whose run has ended, or which
-nobody will ever use.
+It continues by run number where the previous one ended. It may only pass a number whose run has ended, or that will
+never be used.
 """
 
 from datetime import datetime, timedelta
@@ -12,12 +12,12 @@ from derive.sql.reading import reading
 from derive.states import JobStatus
 
 SETTLING = timedelta(seconds=60)
-"""A number that is missing among runs claimed more lately may be a claim that has not been committed yet."""
+"""A missing number among runs claimed more recently may be a claim that is not yet committed."""
 MAX_RECENT = 100_000
 
 
 def settled_number(*, after: int) -> int:
-    """Return the highest run number, ``after`` or more, up to which every run has ended.
+    """Return the highest run number, at least ``after``, up to which every run has ended.
 
     The order of the reads matters: a run claimed after the first of them has a higher number than is returned.
     """
@@ -38,9 +38,9 @@ def settled_number(*, after: int) -> int:
 
 
 def _recent(since: datetime) -> list[int]:
-    """Return, in order, a number up to which nothing is missing any more, and those of all runs after it.
+    """Return, in order, a number up to which none is missing any more, and the numbers of all later runs.
 
-    It is the last run's that was claimed before the moment; where none was, everything from 1 on is as recent.
+    It is that of the last run claimed before the given time; if there is none, all numbers from 1 are recent.
     """
     newest = Run.objects.order_by("-run_seq").values_list("run_seq", "started_utc")
 

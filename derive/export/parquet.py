@@ -1,7 +1,7 @@
-"""Parquet, by pyarrow, which is an extra.
+"""Parquet, by pyarrow, which is an optional dependency.
 
-A Parquet file is nothing until its end is written, so an interrupted one could not be continued. The rows are therefore
-first gathered in Arrow's stream form, which is: a schema, then batch after batch, each whole by itself.
+A Parquet file is unusable until its end is written, so an interrupted one could not be resumed. Rows are therefore
+first collected in Arrow's stream format: a schema, then batches that are each complete.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,13 @@ _VALUE: dict[Kind, Callable[[Any], Any]] = {
     Kind.BOOLEAN: bool,
     Kind.TEXT: lambda value: _whole(str(value)),
     Kind.JSON: lambda value: _whole(str(value)),
-    # As ``time_text`` shows it, or what it is.
+    # In the form of ``time_text``, or already a time.
     Kind.TIME: lambda value: datetime.fromisoformat(value) if isinstance(value, str) else value,
 }
 
 
 def pyarrow() -> ModuleType:
-    """Return the package; raises ConfigurationError that says how to get it."""
+    """Return the package; raises ConfigurationError that says how to install it."""
     try:
         import pyarrow as package
     except ImportError as error:
@@ -40,7 +40,7 @@ def pyarrow() -> ModuleType:
 
 
 class ArrowStream:
-    """Rows as batches of Arrow's stream form; guids, texts and JSON are strings, times are UTC microseconds."""
+    """Rows as batches of Arrow's stream format; GUIDs, texts and JSON are strings, times are UTC microseconds."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._arrow = arrow = pyarrow()
@@ -53,7 +53,7 @@ class ArrowStream:
         self._values = [_VALUE.get(column.kind) for column in columns]
 
     def head(self) -> bytes:
-        """Return the schema's message."""
+        """Return the schema message."""
         return self.schema.serialize().to_pybytes()  # type: ignore[no-any-return]
 
     def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
@@ -61,7 +61,7 @@ class ArrowStream:
         return self.batch(batch).serialize().to_pybytes() if batch else b""
 
     def tail(self) -> bytes:
-        """Return nothing: a reader takes the stream's end for its end."""
+        """Return nothing: the end of the stream is the end of the data."""
         return b""
 
     def batch(self, rows: Sequence[Sequence[Any]]) -> Any:
@@ -75,7 +75,7 @@ class ArrowStream:
 
 
 class ParquetWriter:
-    """Rows as a Parquet file that is made while it is sent, and so cannot be gone on with."""
+    """Rows as a Parquet file that is sent while it is written, and so cannot be resumed."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._stream = ArrowStream(columns)
@@ -87,11 +87,11 @@ class ParquetWriter:
         self._made = Made(self._sink, self._stream.schema, compression="zstd")
 
     def head(self) -> bytes:
-        """Return how the file begins."""
+        """Return the start of the file."""
         return self._sink.take()
 
     def rows(self, batch: Sequence[Sequence[Any]]) -> bytes:
-        """Return a group of rows, when enough have come together for one."""
+        """Return a row group once enough rows are collected."""
         if batch:
             self._waiting.append(self._stream.batch(batch))
             self._row_count += len(batch)
@@ -100,7 +100,7 @@ class ParquetWriter:
         return self._sink.take()
 
     def tail(self) -> bytes:
-        """Return the last group and the file's end."""
+        """Return the last row group and the end of the file."""
         self._write_group()
         self._made.close()
         return self._sink.take()
@@ -112,7 +112,7 @@ class ParquetWriter:
 
 
 class _Sink(RawIOBase):
-    """Holds what is written until it is taken."""
+    """A buffer that is emptied after each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class _Sink(RawIOBase):
         return len(piece)
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return what was written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
@@ -145,12 +145,12 @@ def _readied(value: Any, ready: Callable[[Any], Any] | None) -> Any:
 
 
 def _whole(text: str) -> str:
-    """Return a text with nothing in it that is no character."""
+    """Return text without unpaired surrogates."""
     return text.encode(errors="replace").decode()
 
 
 def write_parquet(stream: Path, parquet: Path) -> None:
-    """Write a file of Arrow's stream form as Parquet, a group of rows at a time; raises OSError."""
+    """Convert a file of Arrow's stream format to Parquet, one row group at a time; raises OSError."""
     arrow = pyarrow()
     from pyarrow.parquet import ParquetWriter
 

@@ -1,6 +1,6 @@
-"""How far an export has come, in a file beside it: what it takes to go on exactly where it stopped.
+"""An export's progress, in a file beside it: everything needed to resume exactly where it stopped.
 
-The same file is a feed's cursor, when it is kept: the next export begins where the last one ended.
+The same file serves as the cursor of incremental exports: the next one starts where the last one ended.
 """
 
 import os
@@ -17,7 +17,7 @@ from derive.strict_types import Frozen, Utc
 
 
 class ExportOrder(Frozen):
-    """What is exported and how."""
+    """What is exported and in which format."""
 
     selection: ExportSelection
     form: FileFormat
@@ -25,10 +25,10 @@ class ExportOrder(Frozen):
 
 
 class ExportCheckpoint(Frozen):
-    """The state of an export, or of a feed between two of them (``out`` is None).
+    """The state of an export, or of an incremental one between two runs (``out`` is None).
 
-    Rows of runs with ``after < run_seq <= through`` that ended by ``ended_by`` belong to it; those up to ``position``
-    are the first ``byte_count`` bytes of the partial file.
+    It covers rows of runs with ``after < run_seq <= through`` that ended by ``ended_by``; those up to ``position`` are
+    the first ``byte_count`` bytes of the partial file.
     """
 
     version: Literal[1] = 1
@@ -43,12 +43,12 @@ class ExportCheckpoint(Frozen):
 
     @property
     def is_read(self) -> bool:
-        """Whether every row is in the partial file."""
+        """Whether all rows are in the partial file."""
         return self.position >= self.through
 
 
 def load(path: Path) -> ExportCheckpoint | None:
-    """Return what a file says, None where there is none; raises ConfigurationError for one that is something else."""
+    """Read a progress file, None if it does not exist; raises ConfigurationError if it is something else."""
     try:
         return ExportCheckpoint.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -59,7 +59,7 @@ def load(path: Path) -> ExportCheckpoint | None:
 
 
 def save(path: Path, progress: ExportCheckpoint) -> None:
-    """Replace the file by a whole new one, on the disk before this returns; raises OSError."""
+    """Replace the file atomically and durably; raises OSError."""
     beside = path.with_name(f".{path.name}.new")
     try:
         with beside.open("wb") as file:
@@ -75,7 +75,7 @@ def save(path: Path, progress: ExportCheckpoint) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can."""
+    """Sync a folder's entries to disk, where the system supports it."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

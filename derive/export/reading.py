@@ -1,4 +1,4 @@
-"""Reads rows by ranges of run numbers: each range is bounded work, and what is in memory is bounded too.
+"""Reads rows by ranges of run numbers, with bounded work per range and bounded memory.
 
 Raises QueueError.
 """
@@ -21,13 +21,12 @@ from derive.sql.reading import read_rows
 from derive.sql.tables import Engine, engine_of, quoted_table
 
 WINDOW_RUNS = 1_000
-"""Run numbers a query, matching or not: few enough that each one's job and file are looked up by their keys, and no
-whole table is read for them."""
+"""Run numbers per query, matching or not: few enough that jobs and files are looked up by key, without a table scan."""
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
-"""Of answers in one query; a range that holds more is halved until it fits, or is one run."""
+"""Limit of the answers in one query; a range above it is halved until it fits, or is one run."""
 FETCH_ROWS = 1_000
 _STEPS_AHEAD = 3
-"""A range's last step is no work: with one step ahead, the next query would begin when all is written."""
+"""The last step of a range is empty: with one step ahead, the next query would start only when all is written."""
 _NO_NUMBER = 2**63
 
 _FROM = {
@@ -42,7 +41,7 @@ _ORDER = {Rows.OUTPUTS: "r.run_seq", Rows.FACTS: "f.run_seq, f.fact_index", Rows
 _BYTES = {Engine.POSTGRESQL: "octet_length(output_json)", Engine.SQLSERVER: "DATALENGTH(output_json)"}
 _TEXT_OF = {
     Kind.GUID: "{}::text",
-    # The form of ``time_text``, whatever the session's zone and style.
+    # The form of ``time_text``, whatever the session's time zone and date style.
     Kind.TIME: """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
 }
 
@@ -53,10 +52,10 @@ _T = TypeVar("_T")
 def read_range(
     selection: ExportSelection, *, after: int, through: int, ended_by: datetime
 ) -> Iterator[tuple[int, Batch]]:
-    """Yield rows in order, with the run number up to which everything has then been given.
+    """Yield rows in order, each batch with the run number up to which everything has been yielded.
 
-    Covers ``after < run_seq <= through`` and runs that ended by a moment. A run's rows may come in several batches;
-    only the last of a range moves the number.
+    Covers ``after < run_seq <= through`` and runs that ended by a given time. A run's rows may span several batches;
+    only the last batch of a range advances the number.
     """
     chosen = selection.model_copy(update={"until": min(filter(None, (selection.until, ended_by)))})
     first = after
@@ -67,14 +66,14 @@ def read_range(
             for batch in _rows(chosen, f"{_NUMBER[chosen.rows]} > {first} AND {_NUMBER[chosen.rows]} <= {last}"):
                 yield first, batch
         if is_empty:
-            # Over the numbers of purged runs at one stride, however many they were.
+            # Skips the numbers of purged runs in one step, however many they are.
             last = min(through, _number_after(last) - 1)
         yield last, []
         first = last
 
 
 def read_ahead(steps: Iterator[_T]) -> Iterator[_T]:
-    """Yield the steps, read while those before them are worked on; on a thread with a connection of its own."""
+    """Yield the steps, read ahead on a thread with its own connection."""
     with ThreadPoolExecutor(1, thread_name_prefix="export") as reader:
         coming: deque[Future[_T | None]] = deque(reader.submit(next, steps, None) for _ in range(_STEPS_AHEAD))
         try:
@@ -88,7 +87,7 @@ def read_ahead(steps: Iterator[_T]) -> Iterator[_T]:
 
 
 def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
-    """Yield the rows of these jobs' successful runs, in the order of run numbers."""
+    """Yield the rows of these jobs' succeeded runs, by run number."""
     if not job_numbers:
         return
     engine = engine_of(connection)
@@ -102,13 +101,13 @@ def read_jobs(rows: Rows, job_numbers: Sequence[int]) -> Iterator[Batch]:
 
 
 def last_number() -> int:
-    """Return the highest run number there is; 0 without runs."""
+    """Return the highest run number; 0 without runs."""
     found = read_rows(f"SELECT MAX(run_seq) FROM {quoted_table(engine_of(connection), 'run')}")  # noqa: S608 (constants)
     return int(found[0][0] or 0)
 
 
 def _fitting(first: int, last: int) -> tuple[int, bool]:
-    """Return the end of a range that fits in memory, and whether nothing is in it."""
+    """Return the end of a range that fits in memory, and whether it is empty."""
     engine = engine_of(connection)
     while True:
         ((runs, size),) = read_rows(
@@ -121,14 +120,14 @@ def _fitting(first: int, last: int) -> tuple[int, bool]:
 
 
 def _number_after(number: int) -> int:
-    """Return the next run number that there is; one past any range when there is none."""
+    """Return the next existing run number; beyond any range if there is none."""
     table = quoted_table(engine_of(connection), "run")
     found = read_rows(f"SELECT MIN(run_seq) FROM {table} WHERE run_seq > {number}")  # noqa: S608 (a number, our own)
     return int(found[0][0] or _NO_NUMBER)
 
 
 def _portions(sized: Batch) -> Iterator[list[int]]:
-    """Yield the numbers in portions whose answers fit in memory."""
+    """Yield the numbers in parts whose answers fit in memory."""
     portion: list[int] = []
     size = 0
     for number, byte_count in sized:
@@ -163,9 +162,9 @@ def _rows(selection: ExportSelection, where: str) -> Iterator[Batch]:
 
 
 def _fetch(cursor: Any, sql: str, values: Sequence[Any]) -> Iterator[Batch]:
-    """Yield what a query answers, as it comes: an answer of very many facts is never in memory at once.
+    """Stream a query's rows: an answer with very many facts is never in memory as a whole.
 
-    SQL Server's driver streams by itself. PostgreSQL's is told to: a cursor named on the server would be the session's,
+    SQL Server's driver streams by default. PostgreSQL's needs its own cursor: a named one would belong to the session,
     which a pooler does not keep.
     """
     if engine_of(connection) is Engine.SQLSERVER:
@@ -179,5 +178,5 @@ def _fetch(cursor: Any, sql: str, values: Sequence[Any]) -> Iterator[Batch]:
 
 
 def _column(column: Column, engine: Engine) -> str:
-    # As text already: UUIDs and moments made for each row only to be written are half of an export (measured).
+    # Already as text: creating UUIDs and datetimes only to write them takes half of an export (measured).
     return _TEXT_OF.get(column.kind, "{}").format(column.sql) if engine is Engine.POSTGRESQL else column.sql

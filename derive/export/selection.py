@@ -1,4 +1,4 @@
-"""Which answers are exported, and the conditions that say so in SQL."""
+"""Which answers are exported, as SQL conditions."""
 
 from typing import Any
 from uuid import UUID
@@ -13,13 +13,13 @@ from derive.sql.tables import engine_of, quoted_table
 from derive.strict_types import Frozen, Key200, Utc
 
 MAX_JOBS = 1_000
-"""Job ids one export may name: SQL Server takes 2,100 parameters."""
+"""Job ids per export: SQL Server accepts 2,100 parameters."""
 
 
 class ExportSelection(Frozen):
-    """Which answers; what is None narrows nothing. Times are of the run's end: ``since <= completed_utc < until``.
+    """Which answers; None does not filter. Times are of the run's end: ``since <= completed_utc < until``.
 
-    ``model`` without a tag is any tag of it.
+    ``model`` without a tag matches any tag.
     """
 
     rows: Rows = Rows.OUTPUTS
@@ -33,7 +33,7 @@ class ExportSelection(Frozen):
     jobs: tuple[UUID, ...] = Field(default=(), max_length=MAX_JOBS)
 
     def conditions(self) -> tuple[str, list[Any]]:
-        """Return SQL that begins with `` AND`` (or is empty), and its parameters."""
+        """Return SQL that starts with `` AND`` (or is empty), and its parameters."""
         sql = {column.name: column.sql for column in COLUMNS[self.rows]}
         name, tag = split_model(self.model) if self.model else (None, None)
         has_tag = self.model is not None and ":" in self.model.rpartition("/")[2]

@@ -1,1 +1,1 @@
-"""Facts beside their proof: evidence with marked places, and a report of facts as one HTML file."""
+"""Facts beside their evidence: marked texts, and a report as one HTML file."""

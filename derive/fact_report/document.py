@@ -1,4 +1,4 @@
-"""The report as one HTML file: no script, nothing from elsewhere, every text escaped; written run by run."""
+"""The report as one HTML file: no script, no external resources, every text escaped; written run by run."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ from derive.fact_report.shown import VERDICTS, MarkedFacts
 from derive.visible_text import cell
 
 MAX_CONTENTS = 500
-"""Runs a table of contents names; a report of more has none."""
+"""Runs listed in a table of contents; a report of more has none."""
 _STYLE = Path(__file__).with_name("report.css").read_text("utf-8")
 _TITLE_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class RunSection:
-    """A run as the report tells it; texts as they are stored. ``fault``: why its evidence is not shown."""
+    """A run in the report; texts as stored. ``fault``: why its evidence is not shown."""
 
     heading: str
     interrogation: str
@@ -37,7 +37,7 @@ class RunSection:
 
 
 class ReportDocument:
-    """A report that is being made: its runs lie in a file without a name until ``write_to`` knows all their numbers."""
+    """A report in progress: its runs are in an unnamed file until ``write_to`` knows the totals."""
 
     def __init__(self, title: str) -> None:
         self._title = cell(title, _TITLE_CHARACTERS)
@@ -54,7 +54,7 @@ class ReportDocument:
         self._runs.close()
 
     def add(self, run: RunSection) -> None:
-        """Write a run behind those before it."""
+        """Append a run."""
         self.run_count += 1
         self.fact_count += len(run.marked.facts)
         anchor = f"run-{self.run_count}"
@@ -77,7 +77,7 @@ class ReportDocument:
 
     def write_to(self, sink: BinaryIO, *, made_utc: datetime) -> None:
         """Write the whole file."""
-        # Drawn by chance, so that no text of the report can be taken for the place of the runs.
+        # Random, so that no text in the report can be mistaken for the placeholder.
         place = secrets.token_hex(16)
         words = {"all": "All", **{verdict.lower(): words for verdict, words in VERDICTS.items()}}
         words |= {"conflict": "In conflict", "review": "To review", "admitted": "Admitted"}
@@ -101,6 +101,6 @@ class ReportDocument:
 
 
 def _policy() -> str:
-    """Return a policy under which nothing runs, nothing is fetched, and no style holds but the report's own."""
+    """Return a content security policy that allows only the report's own styles."""
     style = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"

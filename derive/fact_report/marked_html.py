@@ -1,4 +1,4 @@
-"""Marked texts as HTML that needs no script: a fact leads to its mark, and a mark's number back to its fact."""
+"""Marked texts as HTML without scripts: facts link to their marks, and marks' numbers back to their facts."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ from django.utils.safestring import SafeString
 from derive.fact_report.marking import Segment
 
 MAX_NUMBERS = 5
-"""Of facts that end at one place; a thousand facts may have one proof."""
+"""Numbers shown where facts end at the same place; a thousand facts may have the same quote."""
 
 
 def marked_paragraph(segments: Iterable[Segment], prefix: str = "") -> SafeString:
     """Return a paragraph of escaped text with a ``mark`` for each segment that belongs to facts.
 
-    Where the place of fact 3 begins is ``id="{prefix}mark-3"``; its number, shown from 1, leads to ``{prefix}fact-3``.
-    Numbers are attributes, which the style shows: what the paragraph says is the evidence and nothing else.
+    The place of fact 3 starts at ``id="{prefix}mark-3"``; its number, shown from 1, links to ``{prefix}fact-3``.
+    Numbers are attributes displayed by the style: the paragraph's text is only the evidence.
     """
     pieces = ((_piece(segment, prefix),) for segment in segments)
     return format_html('<p class="fact-text" dir="ltr">{}</p>', format_html_join("", "{}", pieces))
@@ -45,6 +45,6 @@ def _piece(segment: Segment, prefix: str) -> str | SafeString:
 
 
 def _classes(segment: Segment) -> str:
-    """Return the class of the worst verdict, by which a mark is coloured, and one for each that it has."""
+    """Return the CSS class of the worst verdict, which colours a mark, and one class per verdict."""
     verdicts = [verdict.lower() for verdict in segment.verdicts] or ["unjudged"]
     return " ".join([f"is-{verdicts[0]}", *(f"has-{verdict}" for verdict in verdicts)])

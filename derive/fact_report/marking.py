@@ -1,4 +1,4 @@
-"""Marks the places of facts in a text: overlapping places become segments that do not overlap."""
+"""Marks the places of facts in a text: overlapping places become non-overlapping segments."""
 
 from bisect import insort
 from collections.abc import Iterator, Sequence
@@ -9,14 +9,14 @@ from derive.proofs import Verdict
 from derive.visible_text import visible
 
 MAX_STRETCH_CHARACTERS = 8_000
-"""Of a text between two edges of places: a longer stretch is shown by its beginning and its end."""
+"""Longest stretch between two places shown in full; a longer one is shown by its start and end."""
 _EDGE_CHARACTERS = MAX_STRETCH_CHARACTERS // 2
 _WORST_FIRST = (Verdict.REFUTED.value, Verdict.NOT_ENOUGH_INFO.value, Verdict.SUPPORTED.value)
 
 
 @dataclass(frozen=True)
 class ProofPlace:
-    """Where the proof of a fact stands in a text: code points, end exclusive; ``verdict`` empty: not judged."""
+    """The place of a fact's quote in a text: code points, end exclusive; ``verdict`` is empty if not judged."""
 
     fact: int
     start: int
@@ -26,11 +26,10 @@ class ProofPlace:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a text, fit to be shown, with the facts it belongs to in ascending order; none: it proves nothing.
+    """A stretch of text, safe for display, with the facts it belongs to, ascending; none if no quote covers it.
 
-    ``verdicts`` are those facts', the worst first, each once. ``begins`` and ``ends`` are the facts whose places begin
-    or end with it.
-    A segment that stands for characters left out has their number in ``left_out``, and no text.
+    ``verdicts`` are those facts', worst first, without repeats. ``begins`` and ``ends`` are the facts whose places
+    start or end here. A segment for omitted characters has their number in ``left_out``, and no text.
     """
 
     text: str
@@ -42,15 +41,15 @@ class Segment:
 
     @property
     def numbers(self) -> str:
-        """The facts, with a blank between, for an attribute of a page."""
+        """The facts, separated by spaces, for an HTML attribute."""
         return " ".join(map(str, self.facts))
 
 
 def mark_text(text: str, places: Sequence[ProofPlace]) -> tuple[Segment, ...]:
-    """Cut a text at the edges of all places and return the pieces in order.
+    """Split a text at the edges of all places and return the segments in order.
 
-    A place that does not lie in the text (``lies_in``) marks nothing. The work grows with the square of the number of
-    places that overlap: callers bound it.
+    A place outside the text (``lies_in``) marks nothing. The work grows with the square of the number of overlapping
+    places: callers limit it.
     """
     places = [place for place in places if lies_in(text, place)]
     segments: list[Segment] = []
@@ -60,12 +59,12 @@ def mark_text(text: str, places: Sequence[ProofPlace]) -> tuple[Segment, ...]:
 
 
 def lies_in(text: str, place: ProofPlace) -> bool:
-    """Whether a place is one of this text."""
+    """Whether a place lies within this text."""
     return 0 <= place.start < place.end <= len(text)
 
 
 def _pieces(length: int, places: Sequence[ProofPlace]) -> Iterator[tuple[int, int, list[ProofPlace]]]:
-    """Yield each stretch between two edges, with the places it lies in, ordered by fact."""
+    """Yield each stretch between two edges with the places that cover it, ordered by fact."""
     begins: dict[int, list[ProofPlace]] = {}
     ends: dict[int, list[ProofPlace]] = {}
     for place in places:
@@ -81,7 +80,7 @@ def _pieces(length: int, places: Sequence[ProofPlace]) -> Iterator[tuple[int, in
 
 
 def _shown(piece: str, places: list[ProofPlace], *, start: int, end: int) -> list[Segment]:
-    """Return a stretch as one segment, or as its beginning, a gap and its end."""
+    """Return a stretch as one segment, or as its start, a gap and its end."""
     facts = tuple(place.fact for place in places)
     held = {place.verdict for place in places}
     verdicts = tuple(one for one in _WORST_FIRST if one in held)

@@ -1,4 +1,4 @@
-"""Reads facts as they are stored, with whether each is admitted."""
+"""Reads stored facts, with whether each is admitted."""
 
 import json
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ _UNDECIDED = frozenset({ReviewStatus.NONE.value, ReviewStatus.OPEN.value})
 
 
 def facts_of_run(run_id: UUID, *, first: int = 0, most: int) -> list[StoredFact]:
-    """Return up to so many facts of a run from a place of its answer on, in the order of the answer."""
+    """Return up to this many facts of a run from an index on, in the order of the answer."""
     rows = Fact.objects.filter(run_id=run_id, fact_index__gte=first).order_by("fact_index")
     return _read(rows[:most])
 
 
 def facts_numbered(numbers: Sequence[int]) -> list[StoredFact]:
-    """Return the facts with these numbers, newest first; those that were purged since are left out."""
+    """Return the facts with these numbers, newest first; purged ones are left out."""
     return _read(Fact.objects.filter(fact_seq__in=numbers).order_by("-fact_seq"))
 
 
@@ -38,7 +38,7 @@ def _read(rows: Any) -> list[StoredFact]:
 
 
 def _admitted(numbers: Sequence[int]) -> set[int]:
-    """Return which of these facts are admitted, by the one view that says so."""
+    """Return which of these facts are admitted, according to the one view that defines it."""
     if not numbers:
         return set()
     view = quoted_table(engine_of(connection), "v_admitted_fact")

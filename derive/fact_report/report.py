@@ -1,4 +1,4 @@
-"""Which answers a report is of, and each of them as a section of it."""
+"""Selects the answers of a report, and writes a section for each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from derive.sql.reading import reading
 from derive.states import RunStatus
 
 MAX_FACTS = 1_000
-"""Of one answer: each is marked in the evidence, and a thousand may overlap."""
+"""Facts per answer: each is marked in the evidence, and a thousand may overlap."""
 _BATCH_RUNS = 500
 _RUN_COLUMNS = (
     *("run_id", "job_id", "interrogation_version", "model_name", "model_tag", "completed_utc"),
@@ -27,9 +27,9 @@ _RUN_COLUMNS = (
 
 @dataclass(frozen=True)
 class ReportSelection:
-    """Answers of these jobs, about these entities (type and id), or to this interrogation; one of the three.
+    """Answers of these jobs, about these entities (type and id), or to this interrogation; exactly one of the three.
 
-    Facts that newer answers over the same evidence have superseded are left out, but for jobs that are named.
+    Facts superseded by newer answers over the same evidence are left out, except for named jobs.
     """
 
     jobs: tuple[UUID, ...] = ()
@@ -39,7 +39,7 @@ class ReportSelection:
 
     @property
     def title(self) -> str:
-        """What the report is called."""
+        """The report's title."""
         if self.interrogation:
             return f"Facts of {self.interrogation}"
         if self.entities:
@@ -48,7 +48,7 @@ class ReportSelection:
         return f"Facts of job {self.jobs[0]}" if len(self.jobs) == 1 else f"Facts of {plural(len(self.jobs), 'job')}"
 
     def run_ids(self) -> Iterator[UUID]:
-        """Yield the runs whose facts are stored: as the jobs or entities are named, else newest first."""
+        """Yield the runs with stored facts: in the order of the named jobs or entities, otherwise newest first."""
         for job_id in self.jobs:
             runs = Run.objects.filter(job_id=job_id, status=RunStatus.SUCCEEDED.value)
             yield from reading(lambda runs=runs: list(runs.values_list("run_id", flat=True)))  # type: ignore[misc]
@@ -59,7 +59,7 @@ class ReportSelection:
 
 
 def _walked(**conditions: str) -> Iterator[UUID]:
-    """Yield the runs of fact sets that match, newest first, a batch in memory at a time."""
+    """Yield the runs of matching fact sets, newest first, with one batch in memory."""
     below: dict[str, int] = {}
     while True:
         found = FactSet.objects.filter(fact_count__gt=0, **conditions, **below).order_by("-fact_set_seq")
@@ -71,7 +71,7 @@ def _walked(**conditions: str) -> Iterator[UUID]:
 
 
 def fill(document: ReportDocument, selection: ReportSelection, lake: Lake) -> None:
-    """Add a section for each run of a selection that has facts; raises QueueError, LakeUnavailable."""
+    """Add a section for each selected run that has facts; raises QueueError, LakeUnavailable."""
     takes_superseded = selection.with_superseded or bool(selection.jobs)
     for run_id in selection.run_ids():
         facts = reading(lambda run_id=run_id: facts_of_run(run_id, most=MAX_FACTS + 1))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Facts and their evidence fit to be shown: bounded, sanitised, each fact with its place in words and as a mark."""
+"""Facts and their evidence prepared for display: bounded, sanitised, each fact with its place as text and as a mark."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _WHY_CHARACTERS = 1_000
 
 @dataclass(frozen=True)
 class ShownFact:
-    """A fact with its texts fit to be shown; ``stored`` has what needs no sanitising."""
+    """A fact with sanitised texts; ``stored`` has the fields that need no sanitising."""
 
     stored: StoredFact
     key: str
@@ -30,22 +30,22 @@ class ShownFact:
 
     @property
     def number(self) -> int:
-        """Its place in the answer, from 0, by which marks name it."""
+        """Its index in the answer, from 0, which identifies its mark."""
         return self.stored.fact_index
 
     @property
     def verdict_words(self) -> str:
-        """The verdict as people say it."""
+        """The verdict's label."""
         return VERDICTS.get(self.stored.verdict, "Not judged" if self.is_marked else "Ungrounded")
 
     @property
     def css(self) -> str:
-        """The class that repeats the verdict as a colour."""
+        """The CSS class that repeats the verdict as a colour."""
         return f"is-{(self.stored.verdict or ('unjudged' if self.is_marked else 'ungrounded')).lower()}"
 
     @property
     def classes(self) -> str:
-        """The classes by which a page can choose among facts."""
+        """The CSS classes by which a page filters facts."""
         stored = self.stored
         marks = {
             "is-conflict": stored.in_conflict,
@@ -56,7 +56,7 @@ class ShownFact:
 
     @property
     def tags(self) -> list[str]:
-        """What else is to be said of it in a word or two each."""
+        """Other notes about it, in a word or two each."""
         stored = self.stored
         tags = {
             "In conflict": stored.in_conflict,
@@ -68,7 +68,7 @@ class ShownFact:
 
     @property
     def review_words(self) -> str:
-        """The state of its review as people say it; empty: nobody has to look at it."""
+        """The label of its review status; empty if no review is needed."""
         return REVIEWS.get(self.stored.review_status, "")
 
 
@@ -83,7 +83,7 @@ class MarkedItem:
 
 @dataclass(frozen=True)
 class MarkedFacts:
-    """Facts beside their evidence; ``items_left_out``: of the evidence, beyond ``MAX_ITEMS``."""
+    """Facts beside their evidence; ``items_left_out``: evidence items beyond ``MAX_ITEMS``."""
 
     facts: tuple[ShownFact, ...] = ()
     items: tuple[MarkedItem, ...] = ()
@@ -91,7 +91,7 @@ class MarkedFacts:
 
 
 def show_facts(facts: Sequence[StoredFact], evidence: Mapping[str, EvidenceText]) -> MarkedFacts:
-    """Return facts and evidence fit to be shown; items in which a fact stands come first if not all are."""
+    """Prepare facts and evidence for display; items with facts come first if not all are shown."""
     places: dict[str, list[ProofPlace]] = {}
     shown = []
     for fact in facts:
@@ -137,7 +137,7 @@ def _shown(fact: StoredFact, *, is_marked: bool, is_known: bool) -> ShownFact:
 
 
 def _in_words(fact: StoredFact, *, is_marked: bool, is_known: bool) -> str:
-    """Say where the quote stands, or why no place is marked."""
+    """Describe where the quote is, or why no place is marked."""
     if fact.evidence_id is None or fact.quote_start is None:
         return f"The quote does not stand in {cell(', '.join(fact.cites), 200) or 'any evidence'}."
     words = f"{cell(fact.evidence_id, 100)}, characters {fact.quote_start:,}–{fact.quote_end:,}"

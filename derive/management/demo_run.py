@@ -1,4 +1,4 @@
-"""What ``manage.py demo`` does once it is in its own world; the exit codes are those of the command."""
+"""Runs ``manage.py demo`` in its own instance; exit codes as in the command."""
 
 import json
 import signal
@@ -30,13 +30,13 @@ from derive.states import JobStatus
 ACTOR = "demo"
 POLL_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 120
-"""Without one more sample ended. A real model gets its own whole-call limit for each answer on top."""
+"""Longest wait for another sample to end. With a real model, its longest call is added."""
 
 
 def run_demo(given: dict[str, Any]) -> int:
-    """Run the demo with the command's options; return its exit code, having told what went wrong."""
+    """Run the demo with the command's options; return its exit code. Prints errors."""
     console = Console(stderr=given["json"])
-    # Whoever ends the demo from outside wants what Ctrl-C does: nothing left running.
+    # A SIGTERM from outside should do what Ctrl-C does: leave nothing running.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
     try:
@@ -50,7 +50,7 @@ def run_demo(given: dict[str, Any]) -> int:
 
 
 def _interrupt_once(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Begin to stop, which nothing may interrupt again: it is bounded in time, and leaves nothing running."""
+    """Start stopping and ignore further signals: stopping is bounded in time, and leaves nothing running."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -103,7 +103,7 @@ class _Demo:
         )
 
     def _watch(self, jobs: dict[UUID, Sample], worker: Program, model: ModelInUse) -> None:
-        """Show progress until all samples have ended; raise HolocronError when they do not."""
+        """Show progress until all samples have ended; raise HolocronError if they do not."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         longest_seconds = LONGEST_WAIT_SECONDS + (settings.OLLAMA.timeout_seconds if model.is_real else 0)
         ended, changed = 0, time.monotonic()
@@ -178,7 +178,7 @@ def _ended(program: Program) -> str:
 
 
 def _wait_for_web(web: Program, port: int) -> None:
-    """Return when the server takes connections; raise HolocronError when it ends instead."""
+    """Return once the server accepts connections; raise HolocronError if it exits."""
     while web.exit_code is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -1,4 +1,4 @@
-"""What ``manage.py enqueue_jobs`` does once its options are read; the exit codes are those of the command."""
+"""Runs ``manage.py enqueue_jobs`` with parsed options; exit codes as in the command."""
 
 import getpass
 import json

@@ -1,4 +1,4 @@
-"""What an export shows on standard error while it runs."""
+"""Progress of an export on standard error."""
 
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,7 @@ from derive.export.progress import ExportCheckpoint
 
 
 class ExportProgress:
-    """A bar over the run numbers, with the rows so far; on anything but a terminal only what is said."""
+    """A bar over the run numbers, with the rows so far; without a terminal only messages are printed."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -35,7 +35,7 @@ class ExportProgress:
         self._bar.update(self._task, total=total, completed=done, rows=f"{exported.row_count:,}")
 
     def say(self, words: str) -> None:
-        """Print a line above the bar; nothing in it is taken for markup, nothing reaches the terminal unprinted."""
+        """Print a line above the bar, without interpreting markup or control characters."""
         plain = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
         self._console.print(Text(plain))
 

@@ -1,4 +1,4 @@
-"""What ``manage.py export_outputs`` does once its options are read; the exit codes are those of the command."""
+"""Runs ``manage.py export_outputs`` with parsed options; exit codes as in the command."""
 
 import json
 import os
@@ -31,14 +31,14 @@ _FORM_OF = {
 
 
 class Exporting:
-    """One call of the command: exports what its options name."""
+    """One call of the command: exports what its options select."""
 
     def __init__(self, *, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
         self.stdout = stdout
         self.stderr = stderr
 
     def run(self, given: dict[str, Any]) -> int:
-        """Export; return the exit code, having told on standard error what went wrong."""
+        """Export; return the exit code. Prints errors to standard error."""
         with ExportProgress() as shown, InterruptGuard() as stop:
             try:
                 order = _order(given)

@@ -20,9 +20,9 @@ def check_admin_password(password: str) -> None:
 
 
 def make_first_superuser(password: str) -> str:
-    """Make the superuser ``admin`` where there is no superuser at all; return in words what was found or made.
+    """Create the superuser ``admin`` if there is no superuser; return a message with the result.
 
-    An account that exists is never changed: whoever has lost a password uses ``manage.py changepassword``.
+    An existing account is never changed: to reset a lost password, use ``manage.py changepassword``.
     """
     users = get_user_model().objects
     if users.filter(is_superuser=True).exists():
@@ -33,6 +33,6 @@ def make_first_superuser(password: str) -> str:
     try:
         users.create_superuser(USERNAME, password=password)
     except IntegrityError:
-        # Somebody was faster.
+        # Another process created it first.
         return taken
     return f"superuser {USERNAME}: created"

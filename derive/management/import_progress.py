@@ -1,4 +1,4 @@
-"""What an import shows on standard error while it runs, and how Ctrl-C stops it in good order."""
+"""Progress of an import on standard error, and its graceful stop on Ctrl-C."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ _SHOW_EVERY_BYTES = 256 * 1024
 
 
 class ImportProgress:
-    """A bar for each of the two passes; on anything but a terminal only what is said."""
+    """A bar for each of the two passes; without a terminal only messages are printed."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -30,28 +30,28 @@ class ImportProgress:
         self._unshown = 0
 
     def start_checking(self, size_bytes: int | None) -> None:
-        """Begin the first pass over so many bytes, if that is known."""
+        """Start the first pass over this many bytes, if known."""
         self._task = self._bars.add_task("checking (bytes)", total=size_bytes)
 
     def start_queueing(self, count: int) -> None:
-        """Begin the second pass over so many jobs."""
+        """Start the second pass over this many jobs."""
         self.advance(0, now=True)
         self._task = self._bars.add_task("queueing (jobs)", total=count)
 
     def advance(self, amount: int, *, now: bool = False) -> None:
-        """Tell of bytes read; shown from time to time."""
+        """Add bytes read; the display is updated now and then."""
         self._unshown += amount
         if self._task is not None and (now or self._unshown > _SHOW_EVERY_BYTES):
             self._bars.advance(self._task, self._unshown)
             self._unshown = 0
 
     def reach(self, done: int) -> None:
-        """Tell how many jobs are stored."""
+        """Show the number of stored jobs."""
         if self._task is not None:
             self._bars.update(self._task, completed=done)
 
     def say(self, words: str) -> None:
-        """Print a line above the bars; nothing in it is taken for markup, nothing reaches the terminal unprinted."""
+        """Print a line above the bars, without interpreting markup or control characters."""
         plain = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in words)
         self._console.print(Text(plain))
 
@@ -66,9 +66,9 @@ class ImportProgress:
 
 
 class InterruptGuard:
-    """Makes the first Ctrl-C a question that is looked at between batches; the second one interrupts at once.
+    """Turns the first Ctrl-C into a flag checked between batches; the second interrupts at once.
 
-    While ``watch`` reads, the first one interrupts too: nothing is stored yet.
+    During ``watch`` the first one interrupts too, since nothing is stored yet.
     """
 
     def __init__(self) -> None:
@@ -77,11 +77,11 @@ class InterruptGuard:
         self._before: Any = None
 
     def asked(self) -> bool:
-        """Tell whether it is time to stop."""
+        """Whether to stop."""
         return self._asked
 
     def watch(self, items: Iterable[_T]) -> Iterator[_T]:
-        """Yield the items, to be broken off by the first Ctrl-C."""
+        """Yield the items; the first Ctrl-C interrupts."""
         self._watching = True
         try:
             yield from items

@@ -1,4 +1,4 @@
-"""Jobs as tables for people. Whatever comes from the database is shown as plain text: no markup, no control codes."""
+"""Jobs as tables for people. Database values are shown as plain text, without markup or control codes."""
 
 import sys
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ _COLOURS = {
     "CANCELLED": "dim",
 }
 _WIDTH_OF_A_PIPE = 200
-"""Columns when the output is no terminal: ids stay whole."""
+"""Width when the output is not a terminal: ids are not wrapped."""
 _MAX_SHOWN = 400
-"""Characters of one value: the whole of it is in ``--json``."""
+"""Characters shown per value; ``--json`` has all of it."""
 _LIMITS = ("max_running", "max_starts_per_minute", "num_ctx", "num_predict")
 _JOB_FIRST = ("job_id", "status", "interrogation_key", "entity_type", "entity_id", "priority")
 

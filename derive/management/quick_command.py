@@ -2,10 +2,10 @@ from django.core.management.base import BaseCommand
 
 
 class QuickCommand(BaseCommand):
-    """A command that starts at once, whatever state the database is in.
+    """A command that starts fast, whatever the state of the database.
 
-    Django's checks would load every page and address first, which takes as long again as all else that a command needs
-    to start. They are of the tree: ``manage.py check`` looks at it once for all commands.
+    Django's system checks would load every page and URL first, which doubles the start time. They only concern the
+    tree: ``manage.py check`` runs them once for all commands.
     """
 
     requires_system_checks = ()

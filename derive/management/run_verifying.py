@@ -1,4 +1,4 @@
-"""What ``manage.py verify_runs`` does once its options are read; the exit codes are those of the command."""
+"""Runs ``manage.py verify_runs`` with parsed options; exit codes as in the command."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ ALL_VERIFY, FAULTS, COULD_NOT_START = 0, 1, 2
 
 
 class RunVerifying:
-    """One call of the command: verifies the runs that its options name."""
+    """One call of the command: verifies the selected runs."""
 
     def __init__(self, *, stdout: OutputWrapper, stderr: OutputWrapper) -> None:
         self.stdout = stdout
@@ -39,7 +39,7 @@ class RunVerifying:
             self._check_run(selection)
             runs = count_runs(selection)
             lake = Lake.open(settings.LAKE_URL)
-            # Of another lake, say that it is one, instead of a fault for each run.
+            # A different lake is one error, instead of a fault per run.
             check_lake_identity(lake)
             checkers = Checkers.fitting(
                 settings.LAKE_URL, settings.INTERROGATIONS_FOLDER, quick=given["quick"], runs=runs

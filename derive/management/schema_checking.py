@@ -1,4 +1,4 @@
-"""What ``manage.py check_interrogations`` does once its options are read; the exit codes are those of the command."""
+"""Runs ``manage.py check_interrogations`` with parsed options; exit codes as in the command."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Ages and moments as commands take them: 12h, 30d, 2w; 2026-01-31T12:00:00Z."""
+"""Ages and times as command options: 12h, 30d, 2w; 2026-01-31T12:00:00Z."""
 
 import re
 from argparse import ArgumentTypeError
@@ -9,7 +9,7 @@ _AGE = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
 def age(text: str) -> timedelta:
-    """Return how long an age is; raise ArgumentTypeError with what to write instead."""
+    """Parse an age; raise ArgumentTypeError with what to write instead."""
     match = _AGE.fullmatch(text)
     if match is None:
         raise ArgumentTypeError(f"{text!r} is not an age: write a number and s, m, h, d or w, like 12h, 30d, 2w")
@@ -17,7 +17,7 @@ def age(text: str) -> timedelta:
 
 
 def moment(text: str) -> datetime:
-    """Return the moment of an ISO time, in UTC where it names no zone, or of an age before now; raise as ``age``."""
+    """Parse an ISO time, UTC unless it names a zone, or an age before now; raise as ``age``."""
     try:
         if _AGE.fullmatch(text):
             return datetime.now(UTC) - age(text)

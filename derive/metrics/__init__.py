@@ -1,1 +1,1 @@
-"""The queue's numbers for Prometheus, read from SQL."""
+"""The queue's Prometheus metrics, read from SQL."""

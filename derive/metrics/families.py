@@ -1,4 +1,4 @@
-"""What a snapshot looks like to Prometheus: names, labels and meanings of the queue's metrics."""
+"""Converts a snapshot to Prometheus metrics: names, labels and help texts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SAYS = {
 
 
 def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
-    """Yield what is true at the snapshot's moment."""
+    """Yield gauges of the snapshot's time."""
     scheduler, workers = snapshot.scheduler, snapshot.workers
     measured: list[tuple[str, str, float | None]] = [
         ("holocron_snapshot_age_seconds", "Age of the numbers read from the database.", age_seconds),
@@ -46,7 +46,7 @@ def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
 
 
 def depths(snapshot: Snapshot) -> Iterator[Metric]:
-    """Yield how many jobs are where, and how old the oldest is."""
+    """Yield the number of jobs by state, and the age of the oldest."""
     labels = ["status", "interrogation"]
     jobs = GaugeMetricFamily(
         "holocron_jobs",
@@ -69,7 +69,7 @@ def depths(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def totals(snapshot: Snapshot) -> Iterator[Metric]:
-    """Yield what has happened since the queue began."""
+    """Yield totals since the queue began."""
     events = CounterMetricFamily(
         "holocron_events",
         "What happened to jobs: claimed, succeeded, failed, retried, lease_expired (reaped), …; error_kind is empty "
@@ -89,7 +89,7 @@ def totals(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def times(snapshot: Snapshot) -> Iterator[Metric]:
-    """Yield how long waiting, runs and the model took; sums were not kept, so there is no ``_sum``."""
+    """Yield histograms of waiting, run and model time; sums are not stored, so there is no ``_sum``."""
     for measure in MEASURES:
         family = HistogramMetricFamily(f"holocron_{measure}_seconds", _SAYS[measure], labels=["interrogation"])
         amounts: dict[str, dict[int, int]] = defaultdict(dict)

@@ -1,7 +1,7 @@
-"""The queue's numbers, out of a snapshot that is some seconds old and tells its age.
+"""The queue's metrics, from a snapshot some seconds old that reports its age.
 
-Gauges tell of the snapshot's moment. Counters and histograms are totals since the queue began: every web process tells
-the same ones, and none goes down from one scrape to the next, as long as scrapes lie ``KEPT_SECONDS`` apart.
+Gauges describe the time of the snapshot. Counters and histograms are totals since the queue began: every web process
+returns the same, and none decreases between scrapes at least ``KEPT_SECONDS`` apart.
 """
 
 import threading
@@ -16,11 +16,11 @@ from derive.metrics import families
 from derive.metrics.snapshot import Snapshot, SnapshotReader
 
 KEPT_SECONDS = 5.0
-"""How long a snapshot is shown: however often it is asked, SQL is read so often."""
+"""How long a snapshot is reused: SQL is read at most this often."""
 
 
 class QueueMetrics(Collector):
-    """Reads a snapshot when the last one is too old; while one thread reads, others show the old one."""
+    """Reads a snapshot if the last one is too old; while one thread reads, others use the old one."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,11 +31,11 @@ class QueueMetrics(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        """Return Prometheus's text format. Raises QueueError when the database cannot be read."""
+        """Return Prometheus's text format. Raises QueueError if the database cannot be read."""
         return generate_latest(self._registry)
 
     def describe(self) -> list[Metric]:
-        """Describe nothing beforehand: registering must not read the database."""
+        """Return nothing: registering must not read the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -52,7 +52,7 @@ class QueueMetrics(Collector):
         known = self._snapshot
         if known is not None and self._clock() - known.read_at < KEPT_SECONDS:
             return known
-        # Whoever has nothing to show waits; whoever has something shows it, old as it is.
+        # Wait only if there is no snapshot yet; otherwise show the old one.
         if not self._lock.acquire(blocking=known is None):
             assert known is not None  # noqa: S101 (a blocking acquire never fails)
             return known

@@ -1,4 +1,4 @@
-"""All of the queue's numbers, as read at one moment."""
+"""All of the queue's numbers at one time."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from derive.states import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All numbers of one moment; ``read_at`` is the clock's, in seconds. Counted is what happened before so long."""
+    """All numbers of one time (``read_at``, seconds). Totals cover events older than ``counted_seconds_ago``."""
 
     read_at: float
     depths: tuple[Depth, ...]
@@ -24,13 +24,13 @@ class Snapshot:
 
 
 class SnapshotReader:
-    """Reads a snapshot: some twenty queries, each bounded. Raises QueueError."""
+    """Reads a snapshot with some twenty bounded queries. Raises QueueError."""
 
     def __init__(self) -> None:
         self._totals = TotalsReader()
 
     def read(self, now: float) -> Snapshot:
-        """Return the numbers as they are now."""
+        """Read the current numbers."""
         counted_until = read_counted_until()
         age = None if counted_until is None else max(0.0, (database_now() - counted_until).total_seconds())
         return Snapshot(

@@ -1,4 +1,4 @@
-"""``manage.py check_scheduler``: whether the scheduler of this machine, or container, is at work."""
+"""``manage.py check_scheduler``: is this machine's or container's scheduler running?"""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""``manage.py demo``: sample questions go through queue, model and lake, before one's eyes."""
+"""``manage.py demo``: runs sample questions through queue, model and lake."""
 
 import os
 import subprocess
@@ -43,22 +43,22 @@ class Command(QuickCommand):
 
 
 def _own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the demo's own world, whatever database and lake the given one names."""
+    """Return the environment of the demo's own instance, without the given database and lake."""
     return {name: value for name, value in environment.items() if name not in LEFT_BEHIND} | {
         "HOLOCRON_VAR": OWN_FOLDER
     }
 
 
 def _run_in_own_world(arguments: list[str]) -> NoReturn:
-    """Become this command again where its database and lake are its own."""
+    """Run this command again with its own database and lake."""
     command, environment = [sys.executable, *arguments, "--own-world"], _own_environment(os.environ)
     if os.name == "posix":
-        # In this very process, so that whatever signal is sent to it arrives.
+        # In this same process, so that signals sent to it arrive.
         os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)
     child = subprocess.Popen(command, env=environment)
     while True:
         try:
             sys.exit(child.wait())
         except KeyboardInterrupt:
-            # The console has told the child as well, which stops in its own order.
+            # The terminal has interrupted the child too, which shuts down by itself.
             continue

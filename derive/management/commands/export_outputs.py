@@ -1,4 +1,4 @@
-"""``manage.py export_outputs``: what succeeded runs found, as JSONL, CSV or Parquet."""
+"""``manage.py export_outputs``: exports answers or facts as JSONL, CSV or Parquet."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
@@ -36,7 +36,7 @@ def _job(text: str) -> UUID:
 
 
 class Command(QuickCommand):
-    """Write answers or facts with their lineage to a file, whole or not at all."""
+    """Write answers or facts with their lineage to a file, complete or not at all."""
 
     help = (
         "Exports the answers of succeeded runs with their lineage as JSONL, CSV or Parquet: one row per answer or fact."

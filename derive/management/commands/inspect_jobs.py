@@ -1,4 +1,4 @@
-"""``manage.py inspect_jobs``: looks at the queue, for people as tables, for programs as JSON."""
+"""``manage.py inspect_jobs``: shows jobs as tables, or as JSON for programs."""
 
 import json
 import sys

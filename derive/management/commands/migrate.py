@@ -10,11 +10,11 @@ from derive.sql.migration_lock import migration_lock_held
 
 
 class Command(migrate.Command):
-    """Django's migrate; whoever comes second waits, and then finds nothing left to do."""
+    """Django's migrate; a second process waits, and then finds nothing to do."""
 
     @override
     def handle(self, *args: Any, **options: Any) -> None:
-        """Migrate as the only one in the whole database."""
+        """Migrate under a lock of the whole database."""
         if options["plan"] or options["check_unapplied"]:
             super().handle(*args, **options)
             return

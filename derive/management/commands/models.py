@@ -1,4 +1,4 @@
-"""``manage.py models``: which models jobs wait for, and what operators set for them."""
+"""``manage.py models``: the models that jobs wait for, with their limits and pauses."""
 
 import json
 import sys

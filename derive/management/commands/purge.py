@@ -1,4 +1,4 @@
-"""``manage.py purge``: removes what ended long enough ago, from SQL and then from the lake."""
+"""``manage.py purge``: deletes old ended jobs from SQL, and then their files from the lake."""
 
 import json
 import sys

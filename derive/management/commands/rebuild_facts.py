@@ -1,4 +1,4 @@
-"""``manage.py rebuild_facts``: makes the rows of ``llm.fact`` of runs from before there were any."""
+"""``manage.py rebuild_facts``: stores facts of runs older than the facts table, or judges again."""
 
 import json
 import sys
@@ -115,7 +115,7 @@ def _plain(report: "RebuildReport", dry_run: bool) -> dict[str, Any]:  # noqa: F
 
 @contextmanager
 def _progress(runs: int) -> "Iterator[Callable[[RebuildReport], None]]":
-    """Yield what shows a report as a bar on standard error; without a terminal nothing is shown."""
+    """Yield a function that shows a report as a progress bar on standard error; without a terminal it does nothing."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""``manage.py report_facts``: facts beside their evidence, as one HTML file for people without an account."""
+"""``manage.py report_facts``: facts beside their evidence, as one HTML file that needs no account."""
 
 import os
 import secrets
@@ -60,7 +60,7 @@ def _entity(text: str) -> tuple[str, str]:
 
 
 class Command(QuickCommand):
-    """Write a report of facts to a file, whole or not at all."""
+    """Write a report of facts to a file, complete or not at all."""
 
     help = "Writes one self-contained HTML file of facts, their verdicts, and the evidence with each quote marked."
 
@@ -117,7 +117,7 @@ class Command(QuickCommand):
             raise ConfigurationError(f"{output} exists already: choose another name, or give --overwrite")
         check_schema(connection)
         lake = Lake.open(settings.LAKE_URL)
-        # Of another lake, say that it is one, instead of evidence that is missing in each section.
+        # A different lake is one error, instead of missing evidence in each section.
         check_lake_identity(lake)
         with ReportDocument(selection.title) as document:
             fill(document, selection, lake)
@@ -135,7 +135,7 @@ class Command(QuickCommand):
 
 @contextmanager
 def _whole_or_not_at_all(output: Path) -> Iterator[BinaryIO]:
-    """Yield a file that gets its name once it is whole and on the disk."""
+    """Yield a file that is renamed into place once it is complete and on disk."""
     partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.partial")
     try:
         with partial.open("xb") as file:

@@ -1,4 +1,4 @@
-"""``manage.py run_llm_worker``: works jobs off, once or until told to stop."""
+"""``manage.py run_llm_worker``: processes jobs, once or until stopped."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from derive.worker.processes import WorkerProcesses
 
 _HANDED_ON = ("lease_seconds", "poll_seconds", "grace_seconds", "model")
-"""Options that a child is given as its parent was."""
+"""Options that children inherit from their parent."""
 DONE, NOT_SUCCEEDED, COULD_NOT_START, NOTHING_TO_DO = 0, 1, 2, 3
 
 
@@ -122,7 +122,7 @@ class Command(QuickCommand):
             metavar="N",
             help="split the slots among this many processes, each its own worker; auto: one per core (default: 1)",
         )
-        # Given by the parent of several processes: the socket to it, and the file with the jobs left to claim.
+        # Set by the parent of several processes: the socket to it, and the file with the number of jobs left to claim.
         parser.add_argument("--child-of", default="", help=SUPPRESS)
         parser.add_argument("--verbose", action="store_true", help="log at debug level")
 

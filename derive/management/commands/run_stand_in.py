@@ -1,4 +1,4 @@
-"""``manage.py run_stand_in``: the demo's model server on its own, for who wants to try a question without a model."""
+"""``manage.py run_stand_in``: the demo's model server on its own, to try an interrogation without a model."""
 
 import signal
 import sys

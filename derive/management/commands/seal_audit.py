@@ -1,4 +1,4 @@
-"""``manage.py seal_audit``: hashes what happened since the last seal into the chain, and tells the chain's head."""
+"""``manage.py seal_audit``: hashes new events into the chain of seals, and prints its head."""
 
 import json
 import sys

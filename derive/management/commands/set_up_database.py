@@ -1,4 +1,4 @@
-"""``manage.py set_up_database``: makes a server ready; what needs an administrator is done here, and only here."""
+"""``manage.py set_up_database``: prepares a database server; the only command that needs an administrator."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""``manage.py set_up_lake``: makes what stands at LAKE_URL this database's lake, because an operator says so."""
+"""``manage.py set_up_lake``: adopts the lake at LAKE_URL on an operator's request."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""``manage.py verify_audit``: the sealed history against what SQL and the lake hold now."""
+"""``manage.py verify_audit``: compares the sealed history with SQL and the lake."""
 
 import json
 import re

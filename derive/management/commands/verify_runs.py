@@ -1,4 +1,4 @@
-"""``manage.py verify_runs``: past runs, their files and their rows against each other."""
+"""``manage.py verify_runs``: verifies the rows and files of past runs."""
 
 import argparse
 import sys
@@ -37,7 +37,7 @@ class Command(QuickCommand):
     help = "Verifies past runs: compares SQL, manifests and files, renders prompts and judges answers again."
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Keep the examples' lines as they are."""
+        """Keep the line breaks of the examples."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.epilog = _EXAMPLES
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
