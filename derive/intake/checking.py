@@ -1,4 +1,4 @@
-"""One record to one job: the parameters of ``usp_enqueue_job``, checked as far as can be known before it runs."""
+"""Turns one record into one job: the parameters of ``usp_enqueue_job``, checked as far as possible before it runs."""
 
 import re
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _MAX_ACTOR_CHARACTERS = 200
 
 
 class RecordRefused(ValueError):
-    """The record is not a job that can be queued; the message says why, without values."""
+    """The record is not a valid job; the message says why, without its values."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedJob:
-    """A job that may be queued, and who the record says queues it.
+    """A valid job, and the actor its record names.
 
-    ``lacks_evidence``: a run of it would end with ``evidence_missing``, whatever the lake holds.
+    ``lacks_evidence``: its run would end with ``evidence_missing``, whatever the lake contains.
     """
 
     job: JobInput
@@ -78,7 +78,7 @@ class RecordCheck:
 
 
 def _lacks_evidence(job: JobInput, read: BaseModel) -> bool:
-    """Whether there is neither text nor anything to look one up by; a repetition has its run's own evidence."""
+    """Whether there is no text and no reference to any; a repetition has its run's evidence."""
     if job.repeats_run_id is not None:
         return False
     for ref in parse_evidence_refs(job.evidence_ref_json).items:
@@ -89,12 +89,12 @@ def _lacks_evidence(job: JobInput, read: BaseModel) -> bool:
     try:
         return not any(one.text.strip() for one in inline_sources(parse_json(job.input_json)))
     except RunError:
-        # What an interrogation of somebody's own calls evidence is judged when it runs.
+        # What a custom interrogation calls evidence is only known when it runs.
         return False
 
 
 def _without_stand_ins(given: dict[str, Any]) -> dict[str, Any]:
-    """Put the JSON text in the place of ``input`` and ``evidence_ref``; refuse any other unknown name."""
+    """Replace ``input`` and ``evidence_ref`` by their JSON texts; refuse any unknown name."""
     named: dict[str, Any] = {}
     for name, value in given.items():
         parameter = STANDS_FOR.get(name, name)
@@ -114,7 +114,7 @@ def _hint(name: str) -> str:
 
 
 def _json_text(name: str, value: Any) -> str:
-    """Return an object as JSON text; text (a cell of CSV) must be JSON already."""
+    """Return an object as JSON text; text (a CSV cell) must already be JSON."""
     if isinstance(value, str):
         return value
     if not isinstance(value, dict):

@@ -14,11 +14,11 @@ from derive.intake.spool import Batch, RecordSpool
 from derive.interrogations.registry import Registry
 
 _LINE_BITS = 40
-"""The low bits of an import's job ids that count its lines."""
+"""The low bits of an import's job ids, which number its lines."""
 
 
 class Queue(Protocol):
-    """What queues: ``derive.queue.JobQueue``."""
+    """Something that queues jobs: ``derive.queue.JobQueue``."""
 
     def enqueue_many(
         self, jobs: list[JobInput], *, actor: str | None = None, reason: str | None = None
@@ -29,7 +29,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True)
 class ImportCounts:
-    """How far the second pass has come: jobs stored, those of them that another job's key answered, the last line."""
+    """Progress of the second pass: jobs stored, duplicates among them, the last line."""
 
     queued: int = 0
     duplicates: int = 0
@@ -37,12 +37,12 @@ class ImportCounts:
 
     @property
     def stored(self) -> int:
-        """Jobs answered so far, duplicates among them."""
+        """Jobs stored so far, including duplicates."""
         return self.queued + self.duplicates
 
 
 class ImportInterrupted(Exception):
-    """The second pass ended before its end: ``progress`` is stored, ``next_line`` is where to go on."""
+    """The second pass stopped early: ``progress`` is stored, ``next_line`` is where to continue."""
 
     def __init__(self, progress: ImportCounts, *, next_line: int) -> None:
         super().__init__(f"stored up to line {progress.last_line}; continue with line {next_line}")
@@ -51,12 +51,12 @@ class ImportInterrupted(Exception):
 
 
 def new_import_id() -> UUID:
-    """Return a random id from which an import's jobs get theirs."""
+    """Return a random id from which an import's job ids are derived."""
     return UUID(int=uuid4().int >> _LINE_BITS << _LINE_BITS)
 
 
 def is_of_import(job_id: UUID, import_id: UUID) -> bool:
-    """Whether a job got its id from this import, and did not bring it along."""
+    """Whether a job's id was derived from this import."""
     return job_id.int >> _LINE_BITS == import_id.int >> _LINE_BITS
 
 
@@ -69,9 +69,9 @@ def check_records(
     on_bad: Callable[[Record], object],
     sender: str | None = None,
 ) -> int:
-    """First pass: put every valid job into the spool, tell of every bad record, and return how many were bad.
+    """First pass: write every valid job to the spool, report every invalid record, and return how many were invalid.
 
-    With a ``sender``, a record that names another actor is bad.
+    With a ``sender``, records that name another actor are invalid.
     """
     check = RecordCheck(registry, import_id=import_id, sender=sender)
     bad = 0
@@ -97,12 +97,11 @@ def queue_spool(
     on_stored: Callable[[ImportCounts], object] = lambda _: None,
     stop_asked: Callable[[], bool] = lambda: False,
 ) -> ImportCounts:
-    """Second pass: queue the spool, each batch in one transaction, and return what became of all of it.
+    """Second pass: queue the spool, one transaction per batch, and return the totals.
 
-    ``actor`` stands for jobs whose record names none, ``reason`` in the first event of each; ``stop_asked`` is looked
-    at between batches. Raises ImportInterrupted when it said so, or, from its QueueError, when the queue could not go
-    on. A batch whose answer was lost may be stored nevertheless: the same lines said again under the same import id
-    store nothing twice.
+    ``actor`` is used for jobs whose record names none, ``reason`` is saved to each first event; ``stop_asked`` is
+    checked between batches. Raises ImportInterrupted when it returns true, or from a QueueError. A batch whose answer
+    was lost may still be stored: repeating its lines under the same import id stores nothing twice.
     """
     progress = ImportCounts()
     for batch in _read_ahead(spool.batches()):
@@ -123,7 +122,7 @@ def queue_spool(
 
 
 def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Read the next batch while the database works on this one; only one is ever ahead."""
+    """Read the next batch while the database works on this one, at most one ahead."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as reader:
         coming: Future[Batch | None] = reader.submit(next, batches, None)
         while (batch := coming.result()) is not None:

@@ -1,6 +1,6 @@
-"""Look up the dedupe keys of a file before it is queued: which are held, and which occur twice.
+"""Looks up a file's dedupe keys before it is queued: which are held, and which repeat.
 
-A prediction: what is held may change until the file is queued; only the queue's answers are final.
+A prediction: held keys may change before the file is queued; only the queue's answers are final.
 """
 
 from array import array
@@ -13,11 +13,11 @@ from derive.contracts import JobInput
 from derive.sql.held_keys import MOST_KEYS, held_keys
 
 _MARK_BYTES = 8
-"""Of a key that is free: in a file of half a million, two unlike keys have one mark once in a hundred million files."""
+"""Length of a key's hash: in a file of half a million, two keys collide once in a hundred million files."""
 
 
 class KeyLookup:
-    """Takes jobs as they are checked; ``held`` counts those whose key is held. Marks of the free keys go into a file.
+    """Takes jobs as they are checked; ``held`` counts those whose key is held. Hashes of free keys go to a file.
 
     Raises QueueError.
     """
@@ -28,7 +28,7 @@ class KeyLookup:
         self._waiting: dict[str, list[str]] = defaultdict(list)
 
     def add(self, job: JobInput) -> None:
-        """Take a job."""
+        """Add a job."""
         if job.dedupe_key is None:
             return
         waiting = self._waiting[job.interrogation_key]
@@ -37,7 +37,7 @@ class KeyLookup:
             self._look(job.interrogation_key)
 
     def end(self) -> None:
-        """Look at what was added last."""
+        """Look up the keys added last."""
         for interrogation_key in list(self._waiting):
             self._look(interrogation_key)
 
@@ -50,7 +50,7 @@ class KeyLookup:
 
 
 def count_repeated(marks: BinaryIO) -> int:
-    """Return how many of the free keys stand behind an equal one."""
+    """Return how many free keys repeat an earlier one."""
     marks.seek(0)
     numbers = array("Q", marks.read())
     ordered = sorted(numbers)

@@ -2,7 +2,7 @@ from enum import StrEnum
 
 
 class LineFormat(StrEnum):
-    """How a file holds its jobs."""
+    """The format of a file of jobs."""
 
     JSONL = "jsonl"
     CSV = "csv"

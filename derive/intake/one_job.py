@@ -1,4 +1,4 @@
-"""One job put together from what somebody typed: the envelope with its evidence, or an input given as JSON."""
+"""One job from typed options: the envelope with its evidence, or an input given as JSON."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class TypedJob:
     input_json: str | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """Return the parameters as a line of JSONL gives them; raise RecordRefused when they do not go together."""
+        """Return the options as a record; raise RecordRefused if they contradict each other."""
         if self.input_json is not None and (self.evidence or self.evidence_files):
             raise RecordRefused("--input-json holds its own evidence: give either it or --evidence and --evidence-file")
         return {

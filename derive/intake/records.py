@@ -1,6 +1,6 @@
-"""Records out of a stream of bytes: JSONL or CSV with a header, one at a time, in bounded memory.
+"""Reads records from a byte stream of JSONL or CSV with a header, one at a time, in bounded memory.
 
-No content of a file raises: an unreadable record says why.
+File contents never raise: an unreadable record has a reason.
 """
 
 import csv
@@ -12,13 +12,13 @@ from derive.intake.line_format import LineFormat
 from derive.strict_types import parse_json
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""The longest line of JSONL, and the longest cell of CSV: 200 inline items of evidence fit well."""
+"""The longest line of JSONL and the longest CSV cell: 200 inline items of evidence fit well."""
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The values of one record, or why there are none; ``line`` is where it begins, counted from 1."""
+    """The values of one record, or why there are none; ``line`` is where it starts, from 1."""
 
     line: int
     values: dict[str, Any] | None
@@ -28,16 +28,16 @@ class Record:
 def read_records(
     stream: BinaryIO, line_format: LineFormat, *, from_line: int = 1, on_bytes: Callable[[int], object] | None = None
 ) -> Iterator[Record]:
-    """Yield the records that begin at ``from_line`` or later; blank lines are none.
+    """Yield the records that start at ``from_line`` or later; blank lines are skipped.
 
-    ``on_bytes`` is told the size of each line as it is read.
+    ``on_bytes`` receives the size of each line as it is read.
     """
     lines = _lines(stream, on_bytes)
     yield from _csv_records(lines, from_line) if line_format is LineFormat.CSV else _json_records(lines, from_line)
 
 
 def _lines(stream: BinaryIO, on_bytes: Callable[[int], object] | None) -> Iterator[bytes]:
-    """Yield the lines; of one that is too long just so much that this can be seen."""
+    """Yield the lines, each only a little beyond the limit if it is too long."""
     first = True
     while line := stream.readline(MAX_LINE_BYTES + 2):
         rest = line
@@ -83,7 +83,7 @@ def _csv_records(lines: Iterator[bytes], from_line: int) -> Iterator[Record]:
         except csv.Error as error:
             yield Record(line, None, f"is not CSV: {error}")
             if header is None or "field larger" in str(error):
-                # Without a header, or lost in a cell that never ends, every further record would be misread.
+                # Without a header, or inside a cell that never ends, every further record would be misread.
                 return
             continue
         if header is None:

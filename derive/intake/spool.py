@@ -17,7 +17,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Jobs that are queued in one call, with the lines they came from, all by one actor."""
+    """Jobs queued in one call, with their lines, all by one actor."""
 
     lines: tuple[int, ...]
     jobs: tuple[JobInput, ...]
@@ -25,10 +25,10 @@ class Batch:
 
 
 class RecordSpool:
-    """A temporary file of checked jobs, gone when it is closed. ``count`` is how many were added.
+    """A temporary file of checked jobs, deleted on close. ``count`` is the number added.
 
-    ``file`` is one to keep instead, open at its end; the spool closes it. ``on_add`` is told of each job that is added,
-    ``without_evidence`` counts those that carry none.
+    ``file`` is a permanent one instead, open at its end; the spool closes it. ``on_add`` receives each job added,
+    ``without_evidence`` counts jobs without any.
     """
 
     def __init__(self, file: IO[bytes] | None = None, *, on_add: Callable[[JobInput], object] | None = None) -> None:
@@ -38,7 +38,7 @@ class RecordSpool:
         self._file = file or TemporaryFile(prefix="holocron-intake-")  # noqa: SIM115  closed by close()
 
     def add(self, line: int, checked: CheckedJob) -> None:
-        """Keep a job."""
+        """Add a job."""
         head = f"{line}\t{'' if checked.actor is None else checked.actor.encode().hex()}\t"
         self._file.write(f"{head}{checked.job.model_dump_json(exclude_none=True)}\n".encode())
         self.count += 1
@@ -47,7 +47,7 @@ class RecordSpool:
             self._on_add(checked.job)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield all jobs in the order of their lines, read one batch at a time."""
+        """Yield all jobs in line order, one batch in memory."""
         self._file.seek(0)
         lines: list[int] = []
         jobs: list[JobInput] = []
@@ -65,7 +65,7 @@ class RecordSpool:
             yield _batch(lines, jobs, batch_actor)
 
     def close(self) -> None:
-        """Close the file; a temporary one is gone."""
+        """Close the file; a temporary one is deleted."""
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -1,12 +1,12 @@
-"""One uploaded file of jobs: checked in steps of bounded time, then queued as a whole, by any process.
+"""One uploaded file of jobs: checked in time-limited steps, then queued as a whole, by any process.
 
-Its folder holds the file, the valid jobs (a spool), the invalid lines and ``state.json``, which is replaced whole:
-nothing else is remembered. What a step that was killed left beyond the state is cut off by the next one.
+Its folder holds the file, the valid jobs (a spool), the invalid lines and ``state.json``, which is replaced atomically;
+there is no other state. Anything a killed step wrote beyond the state is cut off by the next one.
 
-Queueing stages the jobs in parts, which nobody sees, and then publishes all of them by one call. Whatever breaks it,
-nothing of the file is queued and all of it can be tried again. The next state is written to its own file before the
-publishing call commits and replaces ``state.json`` afterwards. A try that was killed between the two has left a job by
-which the next one sees that all was done, and what came of it.
+Queueing stages the jobs in invisible parts, and then publishes all of them by one call. If anything fails, nothing is
+queued and it can be retried. The next state is written to its own file before the publishing call commits, and replaces
+``state.json`` afterwards. If the process is killed in between, the next attempt recognises by one of its jobs that
+everything was queued, and with what result.
 """
 
 import json
@@ -33,32 +33,32 @@ from derive.sql.reading import reading
 FILE, GOOD, BAD, MARKS, LOCK = "file", "good", "bad", "marks", "lock"
 STATE, NEXT_STATE = "state.json", "next-state.json"
 MAX_HOLDERS = 20
-"""Duplicates that are shown with the job that holds their key."""
+"""Duplicates shown with the job that holds their key."""
 
 
 class Upload:
-    """An upload in its folder. Every step is repeatable, by any process; of two at once one is refused."""
+    """An upload in its folder. Every step is repeatable, by any process; one of two concurrent steps is refused."""
 
     def __init__(self, folder: Path, *, import_id: UUID) -> None:
         self.folder = folder
         self.import_id = import_id
 
     def begin(self, state: UploadState, file: str) -> None:
-        """Take a file over, so that it is gone where it was."""
+        """Move a file into the upload's folder."""
         self.folder.mkdir(mode=0o700)
         Path(file).replace(self.folder / FILE)
         (self.folder / FILE).chmod(0o600)
         self._write(state)
 
     def state(self) -> UploadState:
-        """Return its progress; raise UploadRefused when it is gone."""
+        """Return its progress; raise UploadRefused if it is gone."""
         try:
             return UploadState.model_validate_json((self.folder / STATE).read_bytes())
         except FileNotFoundError:
             raise UploadRefused("This upload is no longer kept: upload the file again.") from None
 
     def check(self, registry: Registry, *, sender: str, seconds: float) -> UploadState:
-        """Check lines for so long, at least one; return how far that came. Raises QueueError: what it did is undone."""
+        """Check lines for this many seconds, at least one; return the progress. A QueueError undoes the step."""
         with self.locked():
             before = self.state()
             if before.is_checked:
@@ -127,7 +127,7 @@ class Upload:
         self._write(state.model_copy(update=told), name=NEXT_STATE)
 
     def _was_committed(self) -> bool:
-        """Whether an earlier try published the jobs and was ended before it replaced the state."""
+        """Whether an earlier attempt published the jobs but died before replacing the state."""
         try:
             proof = UploadState.model_validate_json((self.folder / NEXT_STATE).read_bytes()).proof
         except FileNotFoundError:
@@ -145,7 +145,7 @@ class Upload:
         return [] if batch is None else list(zip(batch.lines, batch.jobs, strict=True))[:limit]
 
     def bad_lines(self, limit: int | None = None) -> Iterator[tuple[int, str]]:
-        """Yield the invalid lines, each with what is wrong."""
+        """Yield the invalid lines, each with the reason."""
         try:
             file = _open(self.folder / BAD)
         except FileNotFoundError:
@@ -157,7 +157,7 @@ class Upload:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold this upload against every other step; raise UploadRefused where one is held already."""
+        """Lock this upload against other steps; raise UploadRefused if it is locked."""
         import fcntl  # not on Windows, where the server does not run
 
         if not self.folder.is_dir():
@@ -177,7 +177,7 @@ class Upload:
 
 
 class _RecordReader:
-    """The records of one step: from where the last one ended until its time is over, or there are too many."""
+    """The records of one step: from the end of the last one until its time is over or there are too many."""
 
     def __init__(
         self, rows: BinaryIO, before: UploadState, *, seconds: float, spool: RecordSpool, bad: BinaryIO
@@ -197,7 +197,7 @@ class _RecordReader:
             if end is not None and (time.monotonic() > end or self._counted().gave_up):
                 self._next_line = record.line
                 return
-            # Rereading what was checked before does not count, so that every step makes progress.
+            # Rereading checked lines does not count, so that every step makes progress.
             end = end or time.monotonic() + self._seconds
             yield record
 
@@ -236,7 +236,7 @@ def _held(spool: RecordSpool, answers: Sequence[Enqueued]) -> tuple[HeldKey, ...
 
 
 def _open(path: Path, *, cut_at: int | None = None) -> BinaryIO:
-    """Open a file to be read, or, cut at so many bytes, to be written on; only this account may look into it."""
+    """Open a file for reading, or, truncated to this many bytes, for appending; private to this account."""
     if cut_at is None:
         return path.open("rb")
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")

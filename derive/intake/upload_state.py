@@ -4,7 +4,7 @@ from derive.intake.line_format import LineFormat
 from derive.strict_types import Frozen, Guid, Utc
 
 MAX_BAD = 10_000
-"""Invalid lines after which checking stops: whoever has so many fixes the file before anything else."""
+"""Checking stops after this many invalid lines: fix the file first."""
 MAX_JOBS = 20_000
 """Valid jobs that are queued as a whole, in one request: staged in parts, then published by one call.
 
@@ -16,7 +16,7 @@ a few seconds, below every time-out; ``enqueue_jobs`` queues more of them, a tra
 
 
 class UploadRefused(ValueError):
-    """What was asked for cannot be done with this upload; the message says why and what to do."""
+    """The request is not possible for this upload; the message says why and what to do."""
 
 
 class HeldKey(Frozen):
@@ -28,13 +28,13 @@ class HeldKey(Frozen):
 
 
 class UploadState(Frozen):
-    """How far an upload has come. Lines count from 1; ``…_bytes`` is what each of its files holds.
+    """The progress of an upload. Lines count from 1; ``…_bytes`` are the sizes of its files.
 
-    ``good`` beyond MAX_JOBS: there are too many, and the lines from ``next_line`` on were not looked at.
-    ``proof`` is a job that is there if, and only if, the file was queued.
+    ``good`` above MAX_JOBS: there are too many, and the lines from ``next_line`` on were not checked. ``proof`` is a
+    job that exists if, and only if, the file was queued.
 
-    ``held_before`` and ``repeated`` predict ``duplicates``: valid jobs whose dedupe key somebody held when
-    they were checked, and those whose free key an earlier line has.
+    ``held_before`` and ``repeated`` predict ``duplicates``: valid jobs whose dedupe key was held when they were
+    checked, and those whose free key an earlier line has.
     """
 
     name: str
@@ -61,16 +61,16 @@ class UploadState(Frozen):
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the file holds more jobs than are queued as a whole."""
+        """Whether the file has more jobs than can be queued as a whole."""
         return self.good > MAX_JOBS
 
     @property
     def gave_up(self) -> bool:
-        """Whether checking ended at too many jobs or invalid lines, so that the rest is unknown."""
+        """Whether checking stopped at too many jobs or invalid lines, so the rest is unknown."""
         return self.is_too_long or self.bad >= MAX_BAD
 
     def why_not(self, *, skip_invalid: bool) -> str:
-        """Return why nothing can be queued; empty when it can."""
+        """Return why nothing can be queued; empty if it can."""
         if not self.is_checked:
             return "The file is not checked to its end yet."
         if self.is_too_long:

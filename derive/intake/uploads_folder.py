@@ -1,6 +1,6 @@
-"""The uploads that are kept: each in a folder below its owner's, for a day.
+"""The folder of uploads: each in a subfolder of its owner's, for a day.
 
-Only numbers and ids ever become part of a path; file names are shown, never used.
+Paths are made only of numbers and ids; file names are displayed, never used.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from derive.intake.upload import STATE, Upload
 from derive.intake.upload_state import UploadRefused, UploadState
 
 KEPT_SECONDS = 24 * 3600
-"""After the last step; what was queued stays queued."""
+"""After the last step; queued jobs stay queued."""
 MAX_KEPT = 10
-"""Uploads of one owner: with the bound of a file, a bound of the disk."""
+"""Uploads per owner: with the limit per file, this limits disk use."""
 _ARRIVING = "arriving-"
 
 
 class UploadsFolder:
-    """Keeps uploads by owner (the id of a user) and import."""
+    """Stores uploads by owner (a user's id) and import id."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -35,7 +35,7 @@ class UploadsFolder:
         return NamedTemporaryFile(dir=self._root, prefix=_ARRIVING)
 
     def keep(self, file: str, *, owner: int, state: UploadState) -> Upload:
-        """Take over a file that arrived; raise UploadRefused when its owner has too many."""
+        """Take over a received file; raise UploadRefused if its owner has too many."""
         self.sweep()
         kept = self.of(owner)
         while len(kept) >= MAX_KEPT:
@@ -51,7 +51,7 @@ class UploadsFolder:
         return upload
 
     def find(self, owner: int, import_id: UUID) -> Upload:
-        """Return an owner's upload; raise UploadRefused when it is no longer kept."""
+        """Return an owner's upload; raise UploadRefused if it is gone."""
         upload = Upload(self._place(owner, import_id), import_id=import_id)
         if _is_over(upload.folder):
             raise UploadRefused("This upload is no longer kept: upload the file again.")
@@ -89,13 +89,13 @@ class UploadsFolder:
 
 
 def _folders(parent: Path) -> Iterator[Path]:
-    # A folder that cannot be read has nothing to show; why not is told when something is to be written there.
+    # An unreadable folder has nothing to show; the next write reports the reason.
     with contextlib.suppress(OSError):
         yield from [one for one in parent.iterdir() if one.is_dir() and not one.is_symlink()]
 
 
 def _is_over(folder: Path) -> bool:
-    """Whether nothing was done with an upload for its time; one without a state is judged by its folder."""
+    """Whether an upload has expired; without a state, the folder's age counts."""
     for path in (folder / STATE, folder):
         with contextlib.suppress(FileNotFoundError):
             return _age(path) > KEPT_SECONDS
