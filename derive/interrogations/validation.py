@@ -7,9 +7,9 @@ from pydantic import BaseModel, ValidationError
 
 from derive.errors import InvalidOutput
 from derive.evidence.contracts import EvidenceBundle
+from derive.facts.acceptance import check_acceptance
 from derive.facts.judging import judge_facts
 from derive.facts.rules import FactRules
-from derive.facts.standing import standing_of
 from derive.facts.terms import Terms
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.grounding import is_cited_fact
@@ -61,7 +61,7 @@ def validate_answer(
     except _Refused as refused:
         return _refuse(checks, refused.details, terms)
     judged = judge_facts(value, bundle, fact_rules, entity=entity)
-    fact_checks, error = standing_of(judged, terms)
+    fact_checks, error = check_acceptance(judged, terms)
     return Validation(
         checks=(*checks, *fact_checks),
         value=value,

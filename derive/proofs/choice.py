@@ -18,7 +18,7 @@ def judge_choice(value: str, quote: str, context: Context) -> Judgement:
     wanted = value.strip()
     choices = dict(list(context.choices.items())[:_MOST])
     choices.setdefault(wanted, ())
-    found = _standing(reading, choices)
+    found = _choices_in(reading, choices)
     asserted = {choice for choice, _, is_asserted in found if is_asserted}
     if wanted in asserted:
         rivals = asserted - {wanted}
@@ -37,7 +37,7 @@ def judge_choice(value: str, quote: str, context: Context) -> Judgement:
     return _by_class(reading, wanted, context)
 
 
-def _standing(reading: Reading, choices: dict[str, tuple[str, ...]]) -> list[tuple[str, tuple[int, int], bool]]:
+def _choices_in(reading: Reading, choices: dict[str, tuple[str, ...]]) -> list[tuple[str, tuple[int, int], bool]]:
     """Return each choice that stands in the quote, where, and whether it is asserted; a longer one hides a shorter."""
     stems = [stem(word) for word in reading.low]
     found: list[tuple[str, tuple[int, int]]] = []

@@ -15,7 +15,7 @@ from derive.proofs.number import judge_number
 from derive.proofs.polarity import judge_polarity, truth_of
 from derive.proofs.quantities import quantities
 from derive.proofs.reading import MAX_CHARACTERS, read
-from derive.proofs.standing import GRAMMAR
+from derive.proofs.word_matching import GRAMMAR
 from derive.proofs.words import judge_words
 
 Rule = Callable[[str, str, Context], Judgement]

@@ -8,7 +8,7 @@ from derive.proofs.keys import Key, key_of
 from derive.proofs.quantities import quantities
 from derive.proofs.quantity import Quantity
 from derive.proofs.reading import Reading, read
-from derive.proofs.standing import excluding_word, missing_words
+from derive.proofs.word_matching import excluding_word, missing_words
 
 _EARLIER = frozenset(
     "previous prior old initial start former original baseline last before from earlier starting".split()

@@ -13,8 +13,8 @@ from derive.proofs.polarity import truth_of
 from derive.proofs.quantities import quantities
 from derive.proofs.quantity import Quantity
 from derive.proofs.reading import MAX_CHARACTERS, read
-from derive.proofs.standing import GRAMMAR
 from derive.proofs.stems import stem
+from derive.proofs.word_matching import GRAMMAR
 
 
 def same_value(first: object, second: object, context: Context = Context()) -> bool:  # noqa: B008 (frozen)

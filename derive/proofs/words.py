@@ -9,8 +9,8 @@ from derive.proofs.number import judge_number
 from derive.proofs.polarity import is_denied, is_negation
 from derive.proofs.quantities import quantities
 from derive.proofs.reading import Reading, read
-from derive.proofs.standing import GRAMMAR, excluding_word, place_of, stems_of
 from derive.proofs.stems import stem
+from derive.proofs.word_matching import GRAMMAR, excluding_word, place_of, stems_of
 
 _NAME_KEYS = frozenset("name alias full_name fullname title person called nickname known".split())
 _PLACE_KEYS = frozenset("country nationality citizenship continent".split())

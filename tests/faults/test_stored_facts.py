@@ -100,7 +100,7 @@ def test_an_answer_that_was_judged_by_its_quotes_alone_verifies_and_gets_its_fac
 ) -> None:
     with monkeypatch.context() as then:
         grounding = ValidationCheck(name="grounding", result="passed")
-        then.setattr("derive.interrogations.validation.standing_of", lambda _judged, _terms: ((grounding,), None))
+        then.setattr("derive.interrogations.validation.check_acceptance", lambda _judged, _terms: ((grounding,), None))
         then.setattr(Validation, "report", report_of_then)
         (run,) = scene.work(behaviours.answer(TWO))
     assert run.status == "SUCCEEDED"

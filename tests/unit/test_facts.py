@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from derive.contracts import JudgedFact
 from derive.errors import ErrorKind
 from derive.evidence.contracts import EvidenceBundle
+from derive.facts.acceptance import is_bad, is_grounded
 from derive.facts.judging import judge_facts
 from derive.facts.rules import FactRules
-from derive.facts.standing import is_bad, is_grounded
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.correction import MAX_DETAILS_CHARACTERS, correction_after
 from derive.proofs import Verdict

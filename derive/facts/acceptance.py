@@ -1,4 +1,4 @@
-"""Decides whether an answer stands with the facts it has."""
+"""Decides whether an answer is accepted with the facts it has."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,7 +14,7 @@ Checks = tuple[ValidationCheck, ValidationCheck]
 
 
 def is_grounded(fact: JudgedFact) -> bool:
-    """Whether the fact's quote stands in the evidence it cites."""
+    """Whether the evidence that the fact cites contains its quote."""
     return fact.evidence_id is not None
 
 
@@ -23,8 +23,8 @@ def is_bad(fact: JudgedFact) -> bool:
     return not is_grounded(fact) or fact.verdict is Verdict.REFUTED
 
 
-def standing_of(judged: Judged, terms: Terms) -> tuple[Checks, RunError | None]:
-    """Return the checks ``grounding`` and ``proof`` of an answer, and the error that it ends with unless it stands."""
+def check_acceptance(judged: Judged, terms: Terms) -> tuple[Checks, RunError | None]:
+    """Return the checks ``grounding`` and ``proof`` of an answer, and its error unless it is accepted."""
     ungrounded = sum(not is_grounded(fact) for fact in judged.facts)
     refuted = [fact for fact in judged.facts if fact.verdict is Verdict.REFUTED]
     stands = terms.admit(bad=ungrounded + len(refuted), facts=len(judged.facts))

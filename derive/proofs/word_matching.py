@@ -1,4 +1,4 @@
-"""Which words of a value stand in a quote, inflection, spelling, synonyms and demonyms aside."""
+"""Which words of a value occur in a quote, ignoring inflection, spelling, synonyms and demonyms."""
 
 from collections.abc import Collection, Sequence
 
