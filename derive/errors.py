@@ -184,6 +184,8 @@ class ModelCrashed(RunError):
 
     kind = ErrorKind.MODEL_CRASHED
     then = NextStep.BACK_OFF
+    connection_broke: bool = False
+    """Whether the connection broke, rather than that the server said something wrong."""
 
 
 class InternalError(RunError):

@@ -247,6 +247,13 @@ VARIABLES: tuple[Variable, ...] = (
         "where artifacts are stored: a folder, s3://bucket/path or abfs://container/path; empty: lake in HOLOCRON_VAR",
     ),
     _declare(
+        "HOLOCRON_ENDPOINTS",
+        "",
+        _path,
+        "a TOML file of model servers, Ollama's or OpenAI-compatible, all used by one worker (docs/endpoints.md); "
+        "relative to the project's folder; empty: the one server at OLLAMA_BASE_URL, with WORKER_CONCURRENCY slots",
+    ),
+    _declare(
         "OLLAMA_BASE_URL",
         "http://127.0.0.1:11434",
         _base_url,

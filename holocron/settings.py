@@ -19,6 +19,7 @@ from holocron.ollama_access import read_api_key, read_ollama_access
 from holocron.secret_key import MIN_CHARACTERS, read_or_make_secret_key
 
 if TYPE_CHECKING:
+    from derive.model_servers.endpoints import EndpointSettings
     from derive.model_servers.settings import ModelSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -83,6 +84,17 @@ def _ollama_settings() -> "ModelSettings":
 
 # Made when it is first read: its checks bring Pydantic along, which most commands start without.
 OLLAMA: Any = SimpleLazyObject(_ollama_settings)
+ENDPOINTS_FILE: Path | None = BASE_DIR / _values["HOLOCRON_ENDPOINTS"] if _values["HOLOCRON_ENDPOINTS"] else None
+
+
+def _endpoints() -> "tuple[EndpointSettings, ...]":
+    from derive.model_servers.endpoints import read_endpoints
+
+    return () if ENDPOINTS_FILE is None else read_endpoints(ENDPOINTS_FILE, environment=os.environ, defaults=OLLAMA)
+
+
+# The model servers of the file; none without one. Reading it raises ConfigurationError, for whoever needs a server.
+ENDPOINTS: Any = SimpleLazyObject(_endpoints)
 # What `set_up_database` makes logins, and the first superuser, with; empty: none.
 HOLOCRON_WORKER_PASSWORD: str = _values["HOLOCRON_WORKER_PASSWORD"]
 HOLOCRON_WEB_PASSWORD: str = _values["HOLOCRON_WEB_PASSWORD"]

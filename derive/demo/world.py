@@ -37,12 +37,12 @@ class ModelInUse:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the demo's programs get beside its own environment; empty where they ask the Ollama of the settings."""
+        """What the demo's programs get beside its own environment: they ask one server, the one that was found."""
         if self.is_real:
-            return {}
+            return {"HOLOCRON_ENDPOINTS": ""}
         stand_in = {"OLLAMA_BASE_URL": self.base_url, "OLLAMA_MODEL": self.model}
         # Credentials are for the server that they belong to.
-        return stand_in | {"OLLAMA_API_KEY": "", "OLLAMA_API_KEY_FILE": ""}
+        return stand_in | {"OLLAMA_API_KEY": "", "OLLAMA_API_KEY_FILE": "", "HOLOCRON_ENDPOINTS": ""}
 
     @property
     def is_real(self) -> bool:

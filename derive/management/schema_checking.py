@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import OutputWrapper
 
+from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import HolocronError, QueueError
 from derive.interrogations.registry import Interrogation, Registry
 from derive.model_clients import open_client
@@ -27,12 +28,16 @@ class SchemaChecking:
 
     def run(self, given: dict[str, Any]) -> int:
         """Check the schemas and print the results; return the exit code."""
-        ollama = settings.OLLAMA
-        if given["server"]:
-            ollama = ollama.model_copy(update={"base_url": given["server"]})
         try:
+            servers = [endpoint.server for endpoint in endpoints_in_use()]
+            if given["server"]:
+                servers = [settings.OLLAMA.model_copy(update={"base_url": given["server"]})]
             interrogations = Registry.load(settings.INTERROGATIONS_FOLDER).all()
-            refused = asyncio.run(self._check_all(interrogations, ollama, as_json=given["json"]))
+            refused: dict[str, str | None] = {}
+            for server in servers:
+                found = asyncio.run(self._check_all(interrogations, server, as_json=given["json"]))
+                # Refused by one server is refused: its jobs may go to any.
+                refused = {sha256: refused.get(sha256) or why for sha256, why in found.items()}
             if not given["server"]:
                 self._notify_workers(refused)
         except HolocronError as error:
@@ -41,17 +46,22 @@ class SchemaChecking:
         return REFUSED if any(refused.values()) else ALL_TAKEN
 
     async def _check_all(
-        self, interrogations: tuple[Interrogation, ...], ollama: ModelSettings, *, as_json: bool
+        self, interrogations: tuple[Interrogation, ...], server: ModelSettings, *, as_json: bool
     ) -> dict[str, str | None]:
         refused: dict[str, str | None] = {}
-        async for one, why in _tried(interrogations, ollama):
+        at = {} if server.endpoint is None else {"endpoint": server.endpoint}
+        async for one, why in _tried(interrogations, server):
             refused[one.definition.definition_sha256] = why
             warnings = [str(warning) for warning in one.warnings]
             if as_json:
                 fields = {"interrogation": one.key, "version": one.version, "taken": why is None, "why": why}
-                self.stdout.write(json.dumps(fields | {"warnings": warnings}, ensure_ascii=False))
+                self.stdout.write(json.dumps(fields | at | {"warnings": warnings}, ensure_ascii=False))
             else:
-                lines = [f"{one.definition}: {'accepted' if why is None else f'refused: {why}'}", *warnings]
+                where = f" by endpoint '{server.endpoint}'" if server.endpoint else ""
+                lines = [
+                    f"{one.definition}: {f'accepted{where}' if why is None else f'refused{where}: {why}'}",
+                    *warnings,
+                ]
                 self.stdout.write("\n  ".join(lines))
         return refused
 
@@ -65,11 +75,11 @@ class SchemaChecking:
 
 
 async def _tried(
-    interrogations: tuple[Interrogation, ...], ollama: ModelSettings
+    interrogations: tuple[Interrogation, ...], server: ModelSettings
 ) -> AsyncIterator[tuple[Interrogation, str | None]]:
-    client = open_client(ollama)
+    client = open_client(server)
     try:
-        trial = SchemaTrial(client, ollama)
+        trial = SchemaTrial(client, server)
         for one in interrogations:
             yield one, await trial.why_refused(one.definition.output_schema)
     finally:

@@ -105,7 +105,9 @@ def failure_of_exception(error: Exception, *, names: ServerNames) -> RunError:
         return ModelUnavailable(f"no connection to {server} ({why}): {names.start}, or set {names.url}")
     if isinstance(error, httpx.TimeoutException):
         return ModelTimeout(f"{server} stopped reading or sending ({type(error).__name__})")
-    return ModelCrashed(f"the connection to {server} broke ({why})")
+    broke = ModelCrashed(f"the connection to {server} broke ({why})")
+    broke.connection_broke = True
+    return broke
 
 
 def failure_of_status(

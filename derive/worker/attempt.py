@@ -20,9 +20,12 @@ from derive.contracts import Claim, Outcome
 from derive.errors import (
     OUT_OF_FILES,
     Cancelled,
+    ErrorKind,
     EvidenceTooLarge,
     InternalError,
     LakeUnavailable,
+    ModelCrashed,
+    ModelUnavailable,
     NextStep,
     QueueError,
     RunError,
@@ -47,6 +50,8 @@ from derive.worker.slots import Place
 from derive.worker.token_history import model_key
 
 log = logging.getLogger(__name__)
+GONE_SECONDS = 2.0
+"""How long a server that broke an answer off is asked whether it is there."""
 _rng = Random()  # noqa: S311 - spreads retries, guards nothing
 
 Given = ParamSpec("Given")
@@ -65,6 +70,8 @@ class Tools:
     queue_thread: Executor
     turns: ModelTurns | None = None
     concurrency: int = 1
+    others_can_answer: bool = False
+    """Whether the worker has other endpoints, which may take the job of one that goes away."""
 
     async def probe_lake(self) -> None:
         """Check that the lake is this database's and writable; raise LakeUnavailable if not.
@@ -106,7 +113,11 @@ async def run_attempt(
         snapshot = await _know_snapshot(question, tools, record)
         question = fit_to_model(question, snapshot, record, tools.client.body)
         async with place.asking():
-            answer = await _ask(question, tools, record)
+            try:
+                answer = await _ask(question, tools, record)
+            except ModelCrashed as error:
+                await _give_back_if_server_is_gone(error, claim, tools)
+                raise
             if answer.time_to_first_token_ms is not None:
                 place.first_token_seconds = answer.time_to_first_token_ms / 1000
             if tools.turns is not None:
@@ -180,6 +191,25 @@ async def _ask(question: Question, tools: Tools, record: RunRecord) -> ChatAnswe
             raise too_large from error
         tell(answer)
     return answer
+
+
+async def _give_back_if_server_is_gone(error: ModelCrashed, claim: Claim, tools: Tools) -> None:
+    """Raise ModelUnavailable when the server broke off because it went away, and others can answer.
+
+    Not twice in a row for one job: it may be what takes servers down, and is counted then.
+    """
+    was_given_back = claim.previous_error_kind == ErrorKind.MODEL_UNAVAILABLE
+    if not (tools.others_can_answer and error.connection_broke) or was_given_back:
+        return
+    try:
+        async with asyncio.timeout(GONE_SECONDS):
+            await tools.client.probe()
+    except ModelUnavailable as gone:
+        given_back = ModelUnavailable(f"{error}; and now {gone}")
+        given_back.partial_answer = error.partial_answer
+        raise given_back from error
+    except TimeoutError:
+        return
 
 
 async def _look_again(

@@ -7,13 +7,15 @@ from random import Random
 from typing import Any
 
 from derive.contracts import Outcome
-from derive.errors import ErrorKind, RunError
+from derive.errors import ErrorKind, ModelAccessRefused, ModelOverloaded, RunError
 from derive.states import RunStatus
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+"""A server that wants to be left alone for longer is probed all the same."""
 
 Probe = Callable[[], Awaitable[None]]
 
@@ -25,13 +27,21 @@ class CircuitBreaker:
     probes but refuses work is not flooded.
     """
 
-    def __init__(self, probes: Mapping[ErrorKind, Probe], *, worker_id: str) -> None:
+    def __init__(self, probes: Mapping[ErrorKind, Probe], *, worker_id: str, endpoint: str | None = None) -> None:
         self._probes = probes
-        self._worker_id = worker_id
+        self._keys = {"worker_id": worker_id} | ({"endpoint": endpoint} if endpoint else {})
         self._kind: ErrorKind | None = None
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._rng = Random()  # noqa: S311 - spreads probes, guards nothing
+        self._retry_after_seconds = 0.0
         self.why = ""
+        self.is_access_refused = False
+        """Whether the server refuses our credentials, so that somebody has to change a setting."""
+
+    @property
+    def kind(self) -> ErrorKind | None:
+        """What kind of error stopped claims; None while they are allowed."""
+        return self._kind
 
     @property
     def is_open(self) -> bool:
@@ -43,15 +53,21 @@ class CircuitBreaker:
         if kind not in self._probes:
             return
         if self._kind is None:
-            log.warning("worker.waiting", extra={"worker_id": self._worker_id, "error_kind": kind.value, "error": why})
+            log.warning("worker.waiting", extra={**self._keys, "error_kind": kind.value, "error": why})
         else:
-            log.info("worker.still_waiting", extra={"worker_id": self._worker_id, "error_kind": kind.value})
+            log.info("worker.still_waiting", extra={**self._keys, "error_kind": kind.value})
         self._kind, self.why = kind, why
 
     def record_failure(self, error: RunError) -> None:
         """Stop claims as soon as a run finds a dependency unavailable: other runs would fail the same way."""
         if not error.counted:
-            self.close(error.kind, str(error))
+            self._close_for(error)
+
+    def _close_for(self, error: RunError) -> None:
+        self.close(error.kind, str(error))
+        self.is_access_refused = isinstance(error, ModelAccessRefused)
+        if isinstance(error, ModelOverloaded) and error.retry_after_seconds is not None:
+            self._retry_after_seconds = min(error.retry_after_seconds, LONGEST_RETRY_AFTER_SECONDS)
 
     def record_outcome(self, outcome: Outcome) -> None:
         """Update from a run's outcome: stop claims if the lake was unavailable; a success resets the pauses."""
@@ -66,8 +82,10 @@ class CircuitBreaker:
 
     async def wait_and_probe(self, stopping: asyncio.Event) -> None:
         """Pause, then probe, and allow claims when the probe succeeds; return at once when stopping."""
-        if self._kind is None or await pause(self._pause_seconds * self._rng.uniform(0.7, 1.3), unless=stopping):
+        seconds = max(self._pause_seconds * self._rng.uniform(0.7, 1.3), self._retry_after_seconds)
+        if self._kind is None or await pause(seconds, unless=stopping):
             return
+        self._retry_after_seconds = 0.0
         self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
         await _unless(stopping, self._probe_all())
 
@@ -76,11 +94,12 @@ class CircuitBreaker:
             try:
                 await probe()
             except RunError as error:
-                self.close(error.kind, str(error))
+                self._close_for(error)
                 return
+        self.is_access_refused = False
         if self._kind is not None:
             self._kind, self.why = None, ""
-            log.info("worker.going_on", extra={"worker_id": self._worker_id})
+            log.info("worker.going_on", extra=self._keys)
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

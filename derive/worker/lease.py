@@ -14,7 +14,7 @@ from enum import StrEnum
 from random import Random
 from uuid import UUID
 
-from derive.contracts import Lease, WorkerFacts
+from derive.contracts import EndpointFacts, Lease, WorkerFacts
 from derive.errors import QueueError, WorkerIdInUse, places_of
 from derive.queue.worker import WorkerQueue
 from derive.states import LeaseState
@@ -51,7 +51,8 @@ class LeaseKeeper(threading.Thread):
     """Renews leases until stopped.
 
     ``stop_run(run_id, reason)``, ``give_up(error)``, ``on_reaped(runs)`` and ``on_change()``, which reports that
-    ``why_away`` changed, are called on this thread and must return at once; so is ``why_not_claiming()``.
+    ``why_away`` changed, are called on this thread and must return at once; so are
+    ``why_not_claiming()`` and ``endpoints()``.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LeaseKeeper(threading.Thread):
         on_reaped: Callable[[int], None] = lambda _: None,
         on_change: Callable[[], None] = lambda: None,
         why_not_claiming: Callable[[], str | None] = lambda: None,
+        endpoints: Callable[[], tuple[EndpointFacts, ...] | None] = lambda: None,
     ) -> None:
         super().__init__(name="lease-keeper", daemon=True)
         self._options = options
@@ -71,6 +73,7 @@ class LeaseKeeper(threading.Thread):
         self._on_reaped = on_reaped
         self._on_change = on_change
         self._why_not_claiming = why_not_claiming
+        self._endpoints = endpoints
         self._queue = WorkerQueue(LEASE_CONNECTION)
         self._calls = CallThread("lease-calls", seconds=call_seconds(options.lease_seconds))
         self._lock = threading.Lock()
@@ -255,4 +258,5 @@ class LeaseKeeper(threading.Thread):
             concurrency=options.concurrency,
             stopping=self._stopping,
             not_claiming_why=self._told,
+            endpoints=self._endpoints(),
         )

@@ -7,20 +7,23 @@ statistics. Each is replaced when a call hangs.
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 from uuid import UUID
 
-from derive.contracts import Claim, ModelServer
-from derive.errors import ErrorKind, QueueError
+from derive.errors import QueueError
+from derive.model_servers.endpoints import EndpointSettings
 from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools
-from derive.worker.budget import budget_of
-from derive.worker.circuit_breaker import CircuitBreaker, pause
+from derive.worker.circuit_breaker import pause
+from derive.worker.claiming import Claiming
+from derive.worker.endpoint import WorkerEndpoint
 from derive.worker.hourly_rollup import HourlyRollup
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.metrics import WorkerMetrics
@@ -29,13 +32,12 @@ from derive.worker.parent import ParentLink
 from derive.worker.refusals import Refusals
 from derive.worker.runs import Runs
 from derive.worker.signals import handling_signals
-from derive.worker.slots import Slots, Stage
+from derive.worker.slots import Stage
 from derive.worker.worker_id import WorkerIdLock, lock_worker_id, register_start
 
 log = logging.getLogger(__name__)
 
 FIRST_POLL_SECONDS = 0.02
-AWAY_SECONDS = 1.0
 SHUTDOWN_SECONDS = 3.0
 """Time beyond the grace time to complete runs with an answer and release the others."""
 
@@ -52,25 +54,23 @@ class WorkerReport:
 class Worker:
     """Processes jobs until stopped; one instance per process."""
 
-    def __init__(self, options: WorkerOptions, tools: Tools, *, queue_thread: Executor) -> None:
+    def __init__(
+        self, options: WorkerOptions, endpoints: Sequence[tuple[EndpointSettings, Tools]], *, queue_thread: Executor
+    ) -> None:
         self._options = options
         self._queue = WorkerQueue()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
-        self._slots = Slots(options.concurrency)
-        self._turns = tools.turns
-        self._in_strict_order = ModelServer(default=tools.sources.ollama.model)
-        self._circuit_breaker = CircuitBreaker(
-            {
-                ErrorKind.MODEL_UNAVAILABLE: tools.client.probe,
-                ErrorKind.MODEL_OVERLOADED: tools.client.probe,
-                ErrorKind.LAKE_UNAVAILABLE: tools.probe_lake,
-            },
-            worker_id=options.worker_id,
-        )
-        self._refusals = Refusals((one.definition for one in tools.sources.registry.all()), queue=self._queue)
+        _, any_tools = endpoints[0]
+        self._lake_probe = any_tools.probe_lake
+        self._lake_lock = asyncio.Lock()
+        self._endpoints = [
+            WorkerEndpoint(settings, tools, probe_lake=self._probe_lake, is_only=len(endpoints) == 1)
+            for settings, tools in endpoints
+        ]
+        self._refusals = Refusals((one.definition for one in any_tools.sources.registry.all()), queue=self._queue)
         self._counter = HourlyRollup(options.worker_id)
-        self._metrics = WorkerMetrics(self._slots)
+        self._metrics = WorkerMetrics(*(endpoint.slots for endpoint in self._endpoints))
         self._keeper = LeaseKeeper(
             options,
             stop_run=self._on_stop_run,
@@ -78,25 +78,31 @@ class Worker:
             on_reaped=self._metrics.reaped,
             on_change=self._on_change,
             why_not_claiming=self._why_waiting,
+            endpoints=lambda: tuple(endpoint.facts() for endpoint in self._endpoints),
         )
-        self._metrics.watch_circuit_breaker(lambda: self._why_not() is None)
+        self._metrics.watch_circuit_breaker(self._may_claim)
         self._metrics.watch_database(lambda: self._keeper.has_database)
         self._runs = Runs(
-            tools,
+            self._endpoints,
             queue=self._queue,
             queue_thread=queue_thread,
-            slots=self._slots,
-            circuit_breaker=self._circuit_breaker,
             refusals=self._refusals,
             keeper=self._keeper,
             metrics=self._metrics,
         )
         self._metrics.watch_outcomes(lambda: self._runs.outcomes_waiting)
         self._parent = ParentLink(options.parent_descriptor)
-        self._budget = budget_of(options)
-        self._claimed = 0
-        self._claim_call: asyncio.Future[list[Claim]] | None = None
-        self._refusal: str | None = None
+        self._claiming = Claiming(
+            options,
+            queue=self._queue,
+            in_queue_thread=self._runs.in_queue_thread,
+            refusals=self._refusals,
+            keeper=self._keeper,
+            metrics=self._metrics,
+            stopping=self._stopping,
+        )
+        self._enough = asyncio.Event()
+        """Set when nothing more is to be claimed."""
         self._id_conflict: QueueError | None = None
         self._rng = Random()  # noqa: S311 - spreads polls, guards nothing
 
@@ -116,25 +122,31 @@ class Worker:
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
             self._parent.report_started()
             self._counter.start()
+            looking = [asyncio.create_task(one.keep_looking(self._stopping)) for one in self._endpoints]
             try:
-                await self._circuit_breaker.check_all(self._stopping)
                 await self._claim_until_stopped()
                 await self._drain()
             finally:
+                for task in looking:
+                    task.cancel()
                 # Also after a bug: released jobs need not wait for their lease to expire.
                 await self._end_runs()
                 self._counter.end()
                 self._keeper.end()
                 await asyncio.to_thread(self._keeper.join, SHUTDOWN_SECONDS)
                 await asyncio.to_thread(self._counter.join, SHUTDOWN_SECONDS)
-                log.info("worker.stopped", extra=self._keys(runs=self._claimed))
+                log.info("worker.stopped", extra=self._keys(runs=self._claiming.jobs))
         if self._id_conflict is not None:
             raise self._id_conflict
         return WorkerReport(
-            runs=self._claimed,
+            runs=self._claiming.jobs,
             last_status=self._runs.last_status,
-            refusal=self._refusal,
+            refusal=self._refusal_of_all(),
         )
+
+    def _refusal_of_all(self) -> str | None:
+        """Return why nothing could be claimed for any endpoint at the end."""
+        return _all_reasons((endpoint.name, endpoint.refusal) for endpoint in self._endpoints)
 
     def _numbers_served(self) -> AbstractContextManager[None]:
         return self._metrics.served(self._options.metrics_port, host=self._options.metrics_host)
@@ -155,47 +167,65 @@ class Worker:
             self._hurrying.set()
         else:
             log.info("worker.stopping", extra=self._keys(active_runs=len(self._runs)))
-            self._loop.call_later(SHUTDOWN_SECONDS, self._give_up_claim)
+            self._loop.call_later(SHUTDOWN_SECONDS, self._claiming.give_up)
         self._stopping.set()
-        self._slots.nudge()
+        self._enough.set()
+        self._nudge_all()
         self._keeper.announce_stop()
 
-    def _give_up_claim(self) -> None:
-        """Stop waiting for a claim that hangs."""
-        if self._claim_call is not None:
-            self._claim_call.cancel()
+    def _nudge_all(self) -> None:
+        for endpoint in self._endpoints:
+            endpoint.slots.nudge()
 
     async def _claim_until_stopped(self) -> None:
+        """Claim for every endpoint, until stopped or until enough is claimed."""
+        claiming = [asyncio.create_task(self._claim_for(endpoint)) for endpoint in self._endpoints]
+        try:
+            await asyncio.gather(*claiming)
+        finally:
+            for task in claiming:
+                task.cancel()
+
+    async def _claim_for(self, endpoint: WorkerEndpoint) -> None:
         poll_seconds = FIRST_POLL_SECONDS
-        while not self._stopping.is_set() and self._budget.left > 0:
-            refusal = self._why_not()
+        await endpoint.circuit_breaker.check_all(self._enough)
+        await endpoint.look_first()
+        while not self._is_enough():
+            refusal = self._why_not(endpoint)
             self._keeper.report_claiming()
             if refusal is not None:
-                if self._options.once and (self._keeper.has_beaten or not self._circuit_breaker.is_open):
-                    self._refusal = refusal
+                if self._options.once and (self._keeper.has_beaten or not endpoint.circuit_breaker.is_open):
+                    endpoint.refusal = refusal
                     return
-                await self._wait_to_claim()
+                await self._wait_to_claim(endpoint)
                 continue
-            room = self._slots.room()
+            room = endpoint.slots.room()
             if room == 0:
-                await self._slots.wait_for_change()
+                await endpoint.slots.wait_for_change()
                 continue
             begun_ns = time.time_ns()
-            claims = await self._claim(room)
+            claims = await self._claiming.claim(endpoint, room)
             link = spans.trace_claim(claims, begun_ns=begun_ns)
             for claim in claims:
-                self._runs.start(claim, claim_link=link)
+                self._runs.start(claim, endpoint, claim_link=link)
             if claims:
                 poll_seconds = FIRST_POLL_SECONDS
             elif self._options.once:
                 return
             else:
-                await pause(poll_seconds * self._rng.uniform(0.7, 1.3), unless=self._stopping)
+                await pause(poll_seconds * self._rng.uniform(0.7, 1.3), unless=self._enough)
                 poll_seconds = min(poll_seconds * 2, self._options.poll_seconds)
 
-    def _why_not(self) -> str | None:
+    def _is_enough(self) -> bool:
+        """Whether nothing more is to be claimed: stopping, or the budget is spent and no claim may give of it back."""
+        if not self._enough.is_set() and self._claiming.is_budget_spent:
+            self._enough.set()
+            self._nudge_all()
+        return self._enough.is_set()
+
+    def _why_not(self, endpoint: WorkerEndpoint) -> str | None:
         """Return why nothing may be claimed now: model, outcomes or leases; None if it may."""
-        waiting = self._why_waiting()
+        waiting = self._why_waiting_for(endpoint)
         if waiting is not None:
             return waiting
         if not self._keeper.has_beaten:
@@ -204,76 +234,37 @@ class Worker:
             return f"no lease could be kept: {self._keeper.why_away}"
         return None
 
-    def _why_waiting(self) -> str | None:
+    def _may_claim(self) -> bool:
+        return any(self._why_not(endpoint) is None for endpoint in self._endpoints)
+
+    def _why_waiting_for(self, endpoint: WorkerEndpoint) -> str | None:
         """Return what claiming waits for, other than the database. Callable from any thread."""
-        if not self._circuit_breaker.is_open:
-            return self._circuit_breaker.why
+        if not endpoint.circuit_breaker.is_open:
+            return endpoint.circuit_breaker.why
         return self._runs.why_outcomes_wait
 
-    async def _wait_to_claim(self) -> None:
-        if self._circuit_breaker.is_open:
-            await self._slots.wait_for_change()
+    def _why_waiting(self) -> str | None:
+        """Say why no endpoint may be claimed for while the database answers. From any thread."""
+        return _all_reasons((endpoint.name, self._why_waiting_for(endpoint)) for endpoint in self._endpoints)
+
+    async def _wait_to_claim(self, endpoint: WorkerEndpoint) -> None:
+        if endpoint.circuit_breaker.is_open:
+            await endpoint.slots.wait_for_change()
         else:
-            await self._circuit_breaker.wait_and_probe(self._stopping)
+            await endpoint.circuit_breaker.wait_and_probe(self._enough)
 
-    async def _claim(self, room: int) -> list[Claim]:
-        """Claim as many jobs as the slots and the budget allow."""
-        granted, claims = self._budget.take(room), []
-        try:
-            claims = await self._claim_some(granted) if granted else []
-        finally:
-            self._budget.give_back(granted - len(claims))
-        return claims
-
-    async def _claim_some(self, max_jobs: int) -> list[Claim]:
-        options = self._options
-        server = self._in_strict_order if self._turns is None else self._turns.server()
-        try:
-            with self._keeper.claiming():
-                self._claim_call = asyncio.ensure_future(
-                    self._runs.in_queue_thread(
-                        lambda: self._queue.claim(
-                            options.worker_id,
-                            lease_seconds=options.lease_seconds,
-                            max_jobs=max_jobs,
-                            model=options.model,
-                            except_interrogations=self._refusals.keys(),
-                            server=server if options.model is None else None,
-                        )
-                    )
-                )
-                claims = await self._claim_call
-                self._keeper.hold([claim.run_id for claim in claims])
-        except asyncio.CancelledError:
-            if self._claim_call is not None and self._claim_call.cancelled() and self._stopping.is_set():
-                # Jobs it may still claim come back when their lease expires.
-                return []
-            raise
-        except QueueError as error:
-            # Unavailable, being migrated, or missing a permission: running jobs must not suffer from any of these.
-            log.warning("worker.claim_failed", extra=self._keys(error=str(error)))
-            self._refusal = str(error)
-            await pause(AWAY_SECONDS * self._rng.uniform(0.3, 1), unless=self._stopping)
-            return []
-        self._refusal = None
-        self._claimed += len(claims)
-        if self._turns is not None:
-            self._turns.note_claims(claims)
-        self._metrics.claimed(len(claims))
-        return claims
+    async def _probe_lake(self) -> None:
+        """Probe the lake that all endpoints share, one at a time: the first settles which lake it is."""
+        async with self._lake_lock:
+            await self._lake_probe()
 
     async def _drain(self) -> None:
         """Wait for runs to end: all of them, or after a stop only those that finish within the grace time."""
-        while len(self._runs) and not self._stopping.is_set():
-            await self._slots.wait_for_change()
+        await _first_of(self._runs.wait_until_done(None), self._stopping.wait())
         if not len(self._runs):
             return
         self._runs.stop_all(StopReason.RELEASED, only=Stage.WAITING)
-        grace = asyncio.create_task(self._runs.wait_until_done(self._options.grace_seconds))
-        hurry = asyncio.create_task(self._hurrying.wait())
-        await asyncio.wait({grace, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        grace.cancel()
+        await _first_of(self._runs.wait_until_done(self._options.grace_seconds), self._hurrying.wait())
 
     async def _end_runs(self) -> None:
         self._runs.stop_all(StopReason.RELEASED)
@@ -293,7 +284,7 @@ class Worker:
 
     def _on_change(self) -> None:
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._slots.nudge)
+            self._loop.call_soon_threadsafe(self._nudge_all)
 
     def _yield_to(self, conflict: QueueError) -> None:
         """Another worker uses our id: all our leases are or will be lost."""
@@ -307,3 +298,19 @@ class Worker:
 
     def _keys(self, **keys: object) -> dict[str, object]:
         return {"worker_id": self._options.worker_id, **keys}
+
+
+def _all_reasons(reasons: Iterable[tuple[str, str | None]]) -> str | None:
+    """Return the reasons of all endpoints as one, None when one has none; a lone endpoint's as it is."""
+    said = list(reasons)
+    if any(why is None for _, why in said):
+        return None
+    return said[0][1] if len(said) == 1 else "; ".join(f"{name}: {why}" for name, why in said)
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is done, and no longer for the others."""
+    tasks = [asyncio.create_task(one) for one in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

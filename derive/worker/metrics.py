@@ -1,6 +1,6 @@
 """A worker's own metrics for Prometheus; the queue's metrics come from SQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
@@ -18,7 +18,7 @@ MODEL_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280)
 class WorkerMetrics:
     """Counts what a worker does; ``served`` exposes it, otherwise nothing listens."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, *slots: Slots) -> None:
         self._registry = registry = CollectorRegistry()
         self._claims = Counter("holocron_worker_claims", "Jobs claimed.", registry=registry)
         self._completions = Counter(
@@ -57,7 +57,7 @@ class WorkerMetrics:
         self._output_tokens = Counter("holocron_worker_output_tokens", "Tokens of answers.", registry=registry)
         active = Gauge("holocron_worker_active_runs", "Runs under way, by stage.", ["stage"], registry=registry)
         for stage in Stage:
-            active.labels(stage.value).set_function(partial(slots.count, stage))
+            active.labels(stage.value).set_function(partial(_count, slots, stage))
 
     def claimed(self, jobs: int) -> None:
         """Count jobs that were claimed."""
@@ -118,6 +118,10 @@ class WorkerMetrics:
     def served(self, port: int | None, *, host: str) -> AbstractContextManager[None]:
         """Serve the metrics while the block runs, as ``served`` does."""
         return served(self._registry, port, host=host)
+
+
+def _count(slots: Sequence[Slots], stage: Stage) -> float:
+    return sum(one.count(stage) for one in slots)
 
 
 @contextmanager

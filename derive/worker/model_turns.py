@@ -6,7 +6,8 @@ model with jobs of the same priority comes first. So each of N models waits at m
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from statistics import median
 from types import MappingProxyType
 
@@ -44,8 +45,14 @@ class ModelTurns:
         self._clock = clock
         self._serving: str | None = None
         self._since = 0.0
+        self.serving_since_utc: datetime | None = None
         self._left: dict[str, float] = {}
         self._loads: deque[float] = deque(maxlen=_LOADS_KEPT)
+
+    @property
+    def serving(self) -> str | None:
+        """The model that is served; None before the first claim."""
+        return self._serving
 
     @property
     def quantum_seconds(self) -> float:
@@ -55,14 +62,18 @@ class ModelTurns:
         load_seconds = median(self._loads) if self._loads else self._load_seconds.get(self._serving or "", 0.0)
         return min(max(QUANTUM_LOADS * load_seconds, SHORTEST_QUANTUM_SECONDS), LONGEST_QUANTUM_SECONDS)
 
-    def server(self) -> ModelServer:
-        """Return the model server's state for the next claim."""
+    def server(self, models: Collection[str] | None = None) -> ModelServer:
+        """Return the model server's state for the next claim; ``models``: the only ones it may serve, None: any."""
         now = self._clock()
-        left = [ServedModel(model=model, idle_seconds=max(now - at, 0)) for model, at in self._left.items()]
+        left = {model: ServedModel(model=model, idle_seconds=max(now - at, 0)) for model, at in self._left.items()}
+        if models is None:
+            served = (ServedModel(model=ANY_MODEL), *left.values())
+        else:
+            served = tuple(left.get(model) or ServedModel(model=model) for model in models)
         return ModelServer(
             default=self._default,
             serving=self._serving,
-            models=(ServedModel(model=ANY_MODEL), *left),
+            models=served,
             stay=now - self._since < self.quantum_seconds,
         )
 
@@ -80,6 +91,7 @@ class ModelTurns:
         while len(self._left) > _MODELS_KEPT:
             del self._left[min(self._left, key=lambda left: self._left[left])]
         self._serving, self._since = model, now
+        self.serving_since_utc = datetime.now(UTC)
 
     def note_load(self, seconds: float) -> None:
         """Record how long an answer's model took to load."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from random import Random
@@ -17,14 +17,14 @@ from derive.errors import ErrorKind, QueueError, RunError, places_of
 from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus, RunStatus
 from derive.worker import spans
-from derive.worker.attempt import Tools, run_attempt
-from derive.worker.circuit_breaker import CircuitBreaker
+from derive.worker.attempt import run_attempt
 from derive.worker.completions import Completions
 from derive.worker.database_retry import until_database_answers
+from derive.worker.endpoint import WorkerEndpoint
 from derive.worker.lease import LeaseKeeper, StopReason
 from derive.worker.metrics import WorkerMetrics
 from derive.worker.refusals import Refusals
-from derive.worker.slots import Place, Slots, Stage
+from derive.worker.slots import Place, Stage
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -33,6 +33,7 @@ Result = TypeVar("Result")
 @dataclass(eq=False)
 class _Active:
     claim: Claim
+    endpoint: WorkerEndpoint
     place: Place
     claim_link: Link | None = None
     has_begun: bool = False
@@ -47,21 +48,17 @@ class Runs:
 
     def __init__(
         self,
-        tools: Tools,
+        endpoints: Sequence[WorkerEndpoint],
         *,
         queue: WorkerQueue,
         queue_thread: Executor,
-        slots: Slots,
-        circuit_breaker: CircuitBreaker,
         refusals: Refusals,
         keeper: LeaseKeeper,
         metrics: WorkerMetrics,
     ) -> None:
-        self._tools = tools
+        self._endpoints = endpoints
         self._queue = queue
         self._queue_thread = queue_thread
-        self._slots = slots
-        self._circuit_breaker = circuit_breaker
         self._refusals = refusals
         self._keeper = keeper
         self._metrics = metrics
@@ -89,13 +86,13 @@ class Runs:
         """Run a call on the thread that owns the queue's connection."""
         return await asyncio.get_running_loop().run_in_executor(self._queue_thread, call)
 
-    def start(self, claim: Claim, *, claim_link: Link | None = None) -> None:
-        """Start running a claim; its span links to the claim's."""
+    def start(self, claim: Claim, endpoint: WorkerEndpoint, *, claim_link: Link | None = None) -> None:
+        """Start running a claim that was made for the endpoint; its span links to the claim's."""
         log.info(
             "job.claimed",
             extra=_keys(claim, attempt=claim.attempt, interrogation=claim.interrogation_key),
         )
-        active = _Active(claim, self._slots.enter(), claim_link)
+        active = _Active(claim, endpoint, endpoint.slots.enter(), claim_link)
         self._active[claim.run_id] = active
         active.task = asyncio.create_task(self._work(active), name=f"run {claim.run_id}")
 
@@ -130,13 +127,14 @@ class Runs:
             with spans.run(claim, active.claim_link) as tell:
                 outcome = await run_attempt(
                     claim,
-                    self._tools,
+                    active.endpoint.tools,
                     place=active.place,
                     was_cancelled=lambda: active.stop_reason is StopReason.CANCELLED,
-                    on_failure=self._record_failure,
+                    on_failure=lambda error: self._record_failure(active.endpoint, error),
                 )
                 tell(outcome)
-                self._circuit_breaker.record_outcome(outcome)
+                for endpoint in self._concerned(active.endpoint, outcome.error_kind):
+                    endpoint.circuit_breaker.record_outcome(outcome)
                 if outcome.error_kind is ErrorKind.SCHEMA_REFUSED:
                     await self.in_queue_thread(self._refusals.record)
                 with spans.step("complete"):
@@ -156,9 +154,14 @@ class Runs:
             del self._active[claim.run_id]
             active.place.leave()
 
-    def _record_failure(self, error: RunError) -> None:
-        self._circuit_breaker.record_failure(error)
+    def _record_failure(self, endpoint: WorkerEndpoint, error: RunError) -> None:
+        for concerned in self._concerned(endpoint, error.kind):
+            concerned.circuit_breaker.record_failure(error)
         self._refusals.note(error)
+
+    def _concerned(self, endpoint: WorkerEndpoint, kind: ErrorKind | None) -> Sequence[WorkerEndpoint]:
+        """Return the endpoints that a failure stops: all share the lake."""
+        return self._endpoints if kind is ErrorKind.LAKE_UNAVAILABLE else (endpoint,)
 
     async def _hand_in(self, active: _Active, outcome: Outcome) -> None:
         """Complete the run, however long that takes: until accepted, its lease is lost, or its content is refused."""
@@ -187,6 +190,10 @@ class Runs:
         try:
             return await until_database_answers(lambda: self._completions.hand_in(outcome), on_failure=keep)
         finally:
+            if active.kept_for is not None:
+                # Every endpoint's claims wait for an outcome that is kept.
+                for endpoint in self._endpoints:
+                    endpoint.slots.nudge()
             active.kept_for = None
             self._keeper.report_claiming()
 

@@ -4,7 +4,10 @@ import asyncio
 import gc
 import logging
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from derive.evidence.tokens import TokenRates
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.model_clients import open_client
+from derive.model_servers.endpoints import EndpointSettings, only_endpoint
 from derive.model_servers.settings import ModelSettings
 from derive.queue.worker import WorkerQueue
 from derive.sql.scripts import check_schema
@@ -49,11 +53,12 @@ def run_worker(
     options: WorkerOptions,
     *,
     ollama: ModelSettings,
+    endpoints: Sequence[EndpointSettings] = (),
     lake_url: str,
     interrogations_folder: Path | None,
     redaction_file: Path | None = None,
 ) -> WorkerReport:
-    """Run a worker to its end and return its report.
+    """Run a worker to its end and return its report; without ``endpoints`` it uses the one server of ``ollama``.
 
     Raises before anything is claimed: SchemaMismatch if the database's scripts differ from this tree's,
     ConfigurationError for an invalid interrogation or redaction pattern, DatabaseUnavailable, WorkerIdInUse.
@@ -62,8 +67,8 @@ def run_worker(
     # What is loaded by now stays to the end: no collection need look through it.
     gc.freeze()
     gc.set_threshold(OBJECTS_BEFORE_COLLECTING)
-    if options.model is not None:
-        ollama = ollama.model_copy(update={"model": options.model})
+    asked = _endpoints_of(options, endpoints or (only_endpoint(ollama, slots=options.concurrency),))
+    options = replace(options, concurrency=sum(endpoint.slots for endpoint in asked))
     registry = Registry.load(interrogations_folder)
     redactor = read_redactor(redaction_file)
     lake = Lake.open(lake_url)
@@ -77,12 +82,27 @@ def run_worker(
         sources = Sources(
             registry=registry,
             redactor=redactor,
-            ollama=ollama,
+            ollama=asked[0].server,
             read_lake=partial(_read_evidence, lake),
             previous_runs=PreviousRuns(lake, queue_thread=queue_thread),
             token_rates=rates,
         )
-        return asyncio.run(_run(options, sources, lake, threads=threads, queue_thread=queue_thread))
+        return asyncio.run(_run(options, asked, sources, lake, threads=threads, queue_thread=queue_thread))
+
+
+def _endpoints_of(options: WorkerOptions, endpoints: Sequence[EndpointSettings]) -> list[EndpointSettings]:
+    """Return the endpoints that serve the one model the options name; all of them when they name none."""
+    model = options.model
+    if model is None:
+        return list(endpoints)
+    serving = [
+        replace(endpoint, server=endpoint.server.model_copy(update={"model": model}))
+        for endpoint in endpoints
+        if endpoint.serves(model)
+    ]
+    if not serving:
+        raise ConfigurationError(f"--model {model}: no endpoint of HOLOCRON_ENDPOINTS has it among its models")
+    return serving
 
 
 def _learn_from_previous_runs(rates: TokenRates, lake: Lake, queue_thread: CallThread) -> None:
@@ -123,6 +143,7 @@ def _check_database(registry: Registry) -> None:
 
 async def _run(
     options: WorkerOptions,
+    endpoints: Sequence[EndpointSettings],
     sources: Sources,
     lake: Lake,
     *,
@@ -131,20 +152,24 @@ async def _run(
 ) -> WorkerReport:
     is_by_model = options.model_affinity and options.model is None
     load_seconds = await asyncio.wrap_future(queue_thread.submit(known_load_seconds)) if is_by_model else {}
-    client = open_client(sources.ollama)
-    tools = Tools(
-        worker_id=options.worker_id,
-        sources=sources,
-        client=client,
-        lake=lake,
-        threads=threads,
-        queue_thread=queue_thread,
-        turns=ModelTurns(sources.ollama.model, quantum_seconds=options.model_quantum_seconds, load_seconds=load_seconds)
-        if is_by_model
-        else None,
-        concurrency=options.concurrency,
-    )
-    try:
-        return await Worker(options, tools, queue_thread=queue_thread).run()
-    finally:
-        await client.aclose()
+    async with AsyncExitStack() as clients:
+        asked = []
+        for endpoint in endpoints:
+            client = open_client(endpoint.server)
+            clients.push_async_callback(client.aclose)
+            turns = ModelTurns(
+                endpoint.server.model, quantum_seconds=options.model_quantum_seconds, load_seconds=load_seconds
+            )
+            tools = Tools(
+                worker_id=options.worker_id,
+                sources=replace(sources, ollama=endpoint.server),
+                client=client,
+                lake=lake,
+                threads=threads,
+                queue_thread=queue_thread,
+                turns=turns if is_by_model else None,
+                concurrency=options.concurrency,
+                others_can_answer=len(endpoints) > 1,
+            )
+            asked.append((endpoint, tools))
+        return await Worker(options, asked, queue_thread=queue_thread).run()

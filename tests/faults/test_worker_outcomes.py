@@ -73,14 +73,14 @@ def test_nothing_is_claimed_while_outcomes_wait(world: World) -> None:
     with completions_raise("53100"):
         running = world.worker(max_jobs=2)
         wait_until(lambda: keeps_an_outcome(running), "the outcome is kept")
-        claims = running.worker._claimed
+        claims = running.worker._claiming.jobs
         wait_until(lambda: len(world.fake.chats) == claims, "what was claimed before is asked")
         seen = world.fake.count("/api/chat")
         wait_until(lambda: running.worker._runs.why_outcomes_wait, "the reason is told")
         assert "no disk" in str(running.worker._runs.why_outcomes_wait)
         wait_until(lambda: "no disk" in str(Worker.objects.get().not_claiming_why), "the worker's row tells it")
         pass_time(1)
-        assert running.worker._claimed == claims
+        assert running.worker._claiming.jobs == claims
         assert world.fake.count("/api/chat") == seen
     running.report()
     assert Worker.objects.get().not_claiming_why is None

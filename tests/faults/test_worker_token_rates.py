@@ -41,7 +41,7 @@ def test_prompts_that_are_gone_from_the_lake_are_passed_over(world: World) -> No
 def test_a_worker_knows_at_its_start_and_learns_from_its_own_runs(world: World) -> None:
     make_up = make_up_of(in_a_world_that_counts(world, 1_700))
     with world.working() as running:
-        rates = running.worker._runs._tools.sources.token_rates
+        rates = running.worker._endpoints[0].tools.sources.token_rates
         wait_until(lambda: is_near(rates.estimate(make_up, model=MODEL), 1_700), "the worker knows")
         world.fake.always(behaviours.answer(GOOD_ANSWER, prompt_eval_count=1_400))
         for _ in range(8):
@@ -54,7 +54,7 @@ def test_a_prompt_that_the_model_is_known_to_count_too_high_is_not_asked(world: 
     longer = input_json(text=PASSAGE + " They say the ship is old." * 160)
     assert TokenRates().estimate(make_up_of(in_a_world_that_counts(world, 2_000) + longer), model=MODEL).low < 2_700
     with world.working() as running:
-        rates = running.worker._runs._tools.sources.token_rates
+        rates = running.worker._endpoints[0].tools.sources.token_rates
         wait_until(lambda: rates._models, "the worker knows")
         asked = len(world.fake.chats)
         job_id = world.enqueue(input_json=longer)

@@ -15,7 +15,7 @@ from tests.unit.lake.scene import fail_with
 
 
 def is_waiting(running: RunningWorker) -> Callable[[], bool]:
-    return lambda: not running.worker._circuit_breaker.is_open
+    return lambda: not running.worker._endpoints[0].circuit_breaker.is_open
 
 
 def test_nothing_is_claimed_while_the_model_server_is_absent(world: World) -> None:

@@ -22,10 +22,11 @@ from django.db import connections
 
 from derive.contracts import JobInput, JobRef
 from derive.lake import ARTIFACTS, Lake
+from derive.model_servers.endpoints import EndpointSettings
 from derive.model_servers.settings import ModelSettings
 from derive.models import Artifact, Job, Run
 from derive.queue import JobQueue
-from derive.worker import circuit_breaker, database_retry, lease, loop, options, start
+from derive.worker import circuit_breaker, claiming, database_retry, lease, options, start
 from derive.worker.loop import Worker, WorkerReport
 from derive.worker.options import WorkerOptions, started_now
 from tests.contract.scenes import pass_time
@@ -133,12 +134,13 @@ class RunningWorker:
 
 @dataclass
 class World:
-    """All that a worker stands on; ``ollama`` are the settings it is given."""
+    """All that a worker stands on; ``ollama`` are the settings it is given, unless it is given ``endpoints``."""
 
     fake: FakeOllama
     lake_root: Path
     queue: JobQueue = field(default_factory=JobQueue)
     ollama: dict[str, Any] = field(default_factory=dict)
+    endpoints: tuple[EndpointSettings, ...] = ()
     interrogations_folder: Path | None = None
     started: list[RunningWorker] = field(default_factory=list)
 
@@ -168,6 +170,7 @@ class World:
             lambda: start.run_worker(
                 WorkerOptions(**given),
                 ollama=settings,
+                endpoints=self.endpoints,
                 lake_url=str(self.lake_root),
                 interrogations_folder=self.interrogations_folder,
             )
@@ -273,7 +276,7 @@ def a_hurried_world(lake_root: Path, patch: pytest.MonkeyPatch) -> Iterator[Worl
     patch.setattr(lease, "RECONNECT_SECONDS", 0.05)
     patch.setattr(circuit_breaker, "FIRST_PAUSE_SECONDS", 0.02)
     patch.setattr(circuit_breaker, "LONGEST_PAUSE_SECONDS", 0.1)
-    patch.setattr(loop, "AWAY_SECONDS", 0.05)
+    patch.setattr(claiming, "AWAY_SECONDS", 0.05)
     patch.setattr(database_retry, "FIRST_PAUSE_SECONDS", 0.02)
     patch.setattr(database_retry, "LONGEST_PAUSE_SECONDS", 0.05)
     with FakeOllama() as fake:

@@ -13,7 +13,7 @@ from tests.profile.clock import StepClock
 
 STEPS: dict[str, tuple[str, ...]] = {
     "claim": (
-        "derive.worker.loop:Worker._claim",
+        "derive.worker.claiming:Claiming.claim",
         "derive.queue.worker:WorkerQueue.claim",
         "derive.worker.runs:Runs.start",
     ),

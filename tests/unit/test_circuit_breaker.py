@@ -9,7 +9,16 @@ from uuid import uuid4
 import pytest
 
 from derive.contracts import Outcome
-from derive.errors import ErrorKind, LakeUnavailable, ModelCrashed, ModelUnavailable, Released, RunError
+from derive.errors import (
+    ErrorKind,
+    LakeUnavailable,
+    ModelAccessRefused,
+    ModelCrashed,
+    ModelOverloaded,
+    ModelUnavailable,
+    Released,
+    RunError,
+)
 from derive.states import RunStatus
 from derive.worker import circuit_breaker
 from derive.worker.circuit_breaker import CircuitBreaker, pause
@@ -98,6 +107,32 @@ def test_pauses_double_from_half_a_second_up_to_fifteen_while_probes_fail(scene:
     assert scene.pauses == [0.5, 1, 2, 4, 8, 15, 15]
     assert scene.model.probes == 7
     assert (scene.breaker.is_open, scene.breaker.why) == (False, "connection refused")
+
+
+def test_a_server_is_left_alone_for_as_long_as_it_says_and_five_minutes_at_most(scene: Scene) -> None:
+    busy = ModelOverloaded("slow down")
+    for said, expected in ((7.0, 7.0), (0.1, 0.5), (9_999.0, 300.0)):
+        busy.retry_after_seconds = said
+        scene.breaker.record_failure(busy)
+        scene.wait()
+        assert scene.pauses.pop() == expected
+        scene.breaker.record_outcome(ended(RunStatus.SUCCEEDED))
+    scene.model.error = AWAY
+    scene.breaker.record_failure(AWAY)
+    scene.wait()
+    assert scene.pauses == [0.5]
+
+
+def test_a_refused_key_is_told_from_a_server_that_is_away(scene: Scene) -> None:
+    refused = ModelAccessRefused("401")
+    scene.breaker.record_failure(refused)
+    told: list[tuple[ErrorKind | None, bool]] = [(scene.breaker.kind, scene.breaker.is_access_refused)]
+    for error in (refused, AWAY, None):
+        scene.model.error = error
+        scene.wait()
+        told.append((scene.breaker.kind, scene.breaker.is_access_refused))
+    unavailable = ErrorKind.MODEL_UNAVAILABLE
+    assert told == [(unavailable, True), (unavailable, True), (unavailable, False), (None, False)]
 
 
 def test_pauses_are_spread_so_that_workers_do_not_probe_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from django.conf import settings
 from django.db import connections
 
+from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import ConfigurationError, HolocronError, RunError, places_of
 from derive.health import ReadinessCheck, check_all
 from derive.model_clients import open_client
+from derive.model_servers.endpoints import EndpointSettings
+from derive.model_servers.settings import ModelSettings
 from derive.models import Interrogation
 from derive.schedules.health import scheduler_health
 
@@ -25,20 +27,34 @@ PROBE_SECONDS = 2.0
 Check = Callable[[], Sequence[ReadinessCheck]]
 
 
-def check_ollama() -> Sequence[ReadinessCheck]:
-    """Check that the configured server answers and has the model. No other address is ever contacted."""
+def check_model_servers() -> Sequence[ReadinessCheck]:
+    """Check that each configured server answers and has the model. No other address is ever contacted."""
     try:
-        asyncio.run(_probe())
+        endpoints = endpoints_in_use()
+    except ConfigurationError as error:
+        return (ReadinessCheck("endpoints", ok=False, reason=str(error)),)
+    return asyncio.run(_probe_all(endpoints))
+
+
+async def _probe_all(endpoints: Sequence[EndpointSettings]) -> Sequence[ReadinessCheck]:
+    return await asyncio.gather(*(_look_at(endpoint) for endpoint in endpoints))
+
+
+async def _look_at(endpoint: EndpointSettings) -> ReadinessCheck:
+    server = endpoint.server
+    name = "ollama" if server.endpoint is None else f"endpoint {server.endpoint}"
+    try:
+        await _probe(server)
     except (RunError, ConfigurationError) as error:
-        return (ReadinessCheck("ollama", ok=False, reason=str(error)),)
+        return ReadinessCheck(name, ok=False, reason=str(error))
     except TimeoutError:
-        return (ReadinessCheck("ollama", ok=False, reason=f"did not answer within {PROBE_SECONDS:.0f} s"),)
-    return (ReadinessCheck("ollama", ok=True, reason=f"has {settings.OLLAMA.model}"),)
+        return ReadinessCheck(name, ok=False, reason=f"did not answer within {PROBE_SECONDS:.0f} s")
+    return ReadinessCheck(name, ok=True, reason=f"has {server.model}")
 
 
-async def _probe() -> None:
+async def _probe(server: ModelSettings) -> None:
     limits = {"connect_seconds": PROBE_SECONDS, "first_byte_seconds": PROBE_SECONDS}
-    client = open_client(settings.OLLAMA.model_copy(update=limits))
+    client = open_client(server.model_copy(update=limits))
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await client.probe()
@@ -70,7 +86,7 @@ def check_interrogations() -> Sequence[ReadinessCheck]:
     )
 
 
-CHECKS: tuple[Check, ...] = (check_all, check_ollama, check_scheduler, check_interrogations)
+CHECKS: tuple[Check, ...] = (check_all, check_model_servers, check_scheduler, check_interrogations)
 
 
 class HealthChecks:

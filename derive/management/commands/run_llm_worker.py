@@ -69,9 +69,9 @@ class Command(QuickCommand):
         parser.add_argument(
             "--concurrency",
             type=_number(int, least=1, most=1000),
-            default=settings.WORKER_CONCURRENCY,
             metavar="N",
-            help="answers streamed at the same time (default: WORKER_CONCURRENCY, %(default)s)",
+            help="answers streamed at the same time, where there is no file of HOLOCRON_ENDPOINTS, whose slots count "
+            f"(default: WORKER_CONCURRENCY, {settings.WORKER_CONCURRENCY})",
         )
         parser.add_argument("--worker-id", default=settings.WORKER_ID, metavar="ID", help="default: host:pid:random")
         parser.add_argument(
@@ -130,9 +130,16 @@ class Command(QuickCommand):
         """Run the worker and exit with its code."""
         if given["verbose"]:
             logging.getLogger("derive").setLevel(logging.DEBUG)
+        if settings.ENDPOINTS_FILE is not None and (given["concurrency"] is not None or given["processes"] != 1):
+            self.stderr.write(
+                "run_llm_worker: --concurrency and --processes cannot be used with HOLOCRON_ENDPOINTS: give each "
+                "endpoint its slots, and start several workers"
+            )
+            sys.exit(COULD_NOT_START)
+        given["concurrency"] = given["concurrency"] or settings.WORKER_CONCURRENCY
         if given["processes"] != 1 and not given["once"] and not given["child_of"]:
             sys.exit(self._run_processes(given))
-        sys.exit(self._run(self._options(given)))
+        sys.exit(self._run(given))
 
     def _options(self, given: dict[str, Any]) -> WorkerOptions:
         from derive.worker.run_record import HOLOCRON_VERSION
@@ -192,15 +199,17 @@ class Command(QuickCommand):
             self.stderr.write(f"run_llm_worker: {error}")
             return COULD_NOT_START
 
-    def _run(self, options: WorkerOptions) -> int:
+    def _run(self, given: dict[str, Any]) -> int:
         from derive.worker.start import run_worker
         from derive.worker.telemetry import exporting
 
+        options = self._options(given)
         try:
             with exporting(settings.TRACES_EXPORTER):
                 report = run_worker(
                     options,
                     ollama=settings.OLLAMA,
+                    endpoints=tuple(settings.ENDPOINTS),
                     lake_url=settings.LAKE_URL,
                     interrogations_folder=settings.INTERROGATIONS_FOLDER,
                     redaction_file=settings.REDACTION_FILE,

@@ -1,12 +1,13 @@
-"""The models that the configured Ollama server has, for a form: a short call, cached for a while."""
+"""The models that the configured servers have, for a form: a short call, cached for a while."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.core.cache import cache
 
 from derive.admin.display.untrusted_text import cell
+from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import ConfigurationError, RunError
 from derive.model_clients import open_client
 from derive.model_servers.settings import ModelSettings
@@ -26,26 +27,39 @@ class ModelChoices:
 
 
 def model_choices() -> ModelChoices:
-    """Return the server's models, at most 30 s old; an unreachable server is retried as rarely."""
-    asked: ModelSettings = settings.OLLAMA
-    key = f"model_choices:{hash(asked.base_url)}"
+    """Return the servers' models, at most 30 s old; an unreachable server is retried as rarely."""
+    try:
+        servers = [endpoint.server for endpoint in endpoints_in_use()]
+    except ConfigurationError as error:
+        return ModelChoices(why_not=cell(str(error), 300))
+    key = f"model_choices:{hash(tuple(server.base_url for server in servers))}"
     known: ModelChoices | None = cache.get(key)
     if known is None:
-        known = _ask(asked)
+        known = asyncio.run(_ask_all(servers))
         cache.set(key, known, KEEP_SECONDS)
     return known
 
 
-def _ask(asked: ModelSettings) -> ModelChoices:
-    hurried = asked.model_copy(update={"connect_seconds": CONNECT_SECONDS, "first_byte_seconds": WHOLE_SECONDS})
-    try:
-        return ModelChoices(names=asyncio.run(_names(hurried))[:MOST])
-    except (RunError, ConfigurationError) as error:
-        return ModelChoices(why_not=cell(str(error), 300))
+async def _ask_all(servers: Sequence[ModelSettings]) -> ModelChoices:
+    answers = await asyncio.gather(*map(_names, servers), return_exceptions=True)
+    names: set[str] = set()
+    refusals = []
+    for answer in answers:
+        if isinstance(answer, (RunError, ConfigurationError)):
+            refusals.append(str(answer))
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            names.update(answer)
+    if names or not refusals:
+        return ModelChoices(names=tuple(sorted(names)[:MOST]))
+    return ModelChoices(why_not=cell("; ".join(refusals), 300))
 
 
-async def _names(asked: ModelSettings) -> tuple[str, ...]:
-    client = open_client(asked)
+async def _names(server: ModelSettings) -> tuple[str, ...]:
+    client = open_client(
+        server.model_copy(update={"connect_seconds": CONNECT_SECONDS, "first_byte_seconds": WHOLE_SECONDS})
+    )
     try:
         return await client.models()
     finally:
