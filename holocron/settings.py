@@ -4,6 +4,7 @@ Each variable is declared in ``holocron.environment`` and explained in ``.env.ex
 stops the start with one line and exit code 2, whatever program was starting.
 """
 
+import hmac
 import os
 import sys
 from datetime import timedelta
@@ -51,6 +52,8 @@ except SettingsError as _error:
     raise SystemExit(2) from None
 
 # What the other layers are handed: they never read the environment.
+# Fences evidence in prompts by marks that nobody who writes evidence can know.
+DELIMITER_KEY: bytes = hmac.digest(SECRET_KEY.encode(), b"holocron.evidence.delimiter", "sha256")
 LAKE_URL: str = _values["LAKE_URL"] or str(HOLOCRON_VAR / "lake")
 if "://" not in LAKE_URL:
     LAKE_URL = str(BASE_DIR / LAKE_URL)

@@ -1,6 +1,6 @@
 """What the stand-in reads in a prompt: the fenced evidence, and whether an earlier answer was refused.
 
-A prompt announces the random mark its evidence is fenced with; only lines that begin with exactly that mark count
+A prompt announces the mark its evidence is fenced with; only lines that begin with exactly that mark count
 (``derive.interrogations.rendering`` writes them). A prompt of another make has no evidence the stand-in can find.
 """
 

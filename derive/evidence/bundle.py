@@ -9,10 +9,11 @@ return become a space each: they mean nothing to a reader and something to a ter
 """
 
 import hashlib
+import hmac
 import re
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count as count_up
 from typing import Literal
 
 from pydantic_core import to_json
@@ -25,8 +26,8 @@ from derive.evidence.sources import SourceText
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _HASHED = tuple(sorted(EvidenceItem.model_fields))
-_DELIMITER_BYTES = 8
-"""64 random bits in hexadecimal: an author of evidence cannot guess them, and they cost few tokens."""
+_DELIMITER_DIGITS = 16
+"""64 bits in hexadecimal: no author of evidence can guess them, and they cost few tokens."""
 
 NO_EVIDENCE = (
     "there is no evidence to ask about: give text in extra_params.evidence or in evidence_ref_json "
@@ -41,8 +42,10 @@ class _Shown:
     redactions: tuple[EvidenceRedaction, ...]
 
 
-def build_bundle(sources: Iterable[SourceText], *, bounds: Bounds, redactor: Redactor) -> EvidenceBundle:
-    """Build the bundle of these sources; the same sources in any order give the same items and hash.
+def build_bundle(
+    sources: Iterable[SourceText], *, bounds: Bounds, redactor: Redactor, delimiter_key: bytes
+) -> EvidenceBundle:
+    """Build the bundle of these sources; the same sources in any order give the same items, hash and delimiter.
 
     Items are ordered by id (by code point), and the bounds are spent in that order. Equal items under
     one id are merged and recorded as a cut. Raises InvalidInput for different texts under one id, EvidenceMissing
@@ -68,13 +71,14 @@ def build_bundle(sources: Iterable[SourceText], *, bounds: Bounds, redactor: Red
             used_bytes += _size(shown.item.text)
     if not items:
         raise EvidenceMissing(NO_EVIDENCE)
+    sha256 = hash_items(items)
     return EvidenceBundle(
         items=tuple(items),
         bounds=bounds,
         cuts=tuple(cuts),
         redactions=tuple(redactions),
-        delimiter=new_delimiter(items),
-        sha256=hash_items(items),
+        delimiter=delimiter_of(items, sha256=sha256, key=delimiter_key),
+        sha256=sha256,
     )
 
 
@@ -84,13 +88,16 @@ def hash_items(items: Iterable[EvidenceItem]) -> str:
     return hashlib.sha256(to_json([{name: getattr(item, name) for name in _HASHED} for item in items])).hexdigest()
 
 
-def new_delimiter(items: Iterable[EvidenceItem]) -> str:
-    """Return random hexadecimal digits that occur in no item."""
+def delimiter_of(items: Iterable[EvidenceItem], *, sha256: str, key: bytes) -> str:
+    """Return hexadecimal digits that occur in no item: a hash of the items' hash under a secret key.
+
+    Equal items give equal digits, so a server's prompt cache knows a document again; without the key, nobody who
+    writes evidence can tell them beforehand.
+    """
     texts = [text for item in items for text in (item.evidence_id, item.text)]
-    while True:
-        delimiter = secrets.token_hex(_DELIMITER_BYTES)
-        if not any(delimiter in text for text in texts):
-            return delimiter
+    tried = (hmac.new(key, f"{sha256}/{attempt}".encode(), "sha256").hexdigest() for attempt in count_up())
+    delimiters = (digest[:_DELIMITER_DIGITS] for digest in tried)
+    return next(delimiter for delimiter in delimiters if not any(delimiter in text for text in texts))
 
 
 def bundle_faults(bundle: EvidenceBundle) -> tuple[str, ...]:

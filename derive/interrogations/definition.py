@@ -9,24 +9,40 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import rfc8785
 from pydantic import BaseModel
 
 from derive.errors import ConfigurationError
 from derive.evidence.contracts import EvidenceBundle
-from derive.evidence.tokens import KnownLines
+from derive.evidence.tokens import KnownLines, TokenRates, make_up_of
 from derive.facts.rules import FactRules
 from derive.facts.terms import Terms
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.correction import Correction, correction_after
-from derive.interrogations.rendering import render_prompt
+from derive.interrogations.rendering import constant_beginning, render_prompt
 from derive.interrogations.report import Detail, Validation, ValidationCheck
 from derive.interrogations.validation import validate_answer
 from derive.strict_types import parse_json
 
 __all__ = ["Correction", "Definition", "Detail", "Validation", "ValidationCheck", "correction_after"]
+
+
+class ConstantTokens(NamedTuple):
+    """Estimated tokens: of what every prompt of a definition begins with, and of all its template, schema, rubric.
+
+    A server reads the first once and finds it in its prompt cache for the next job; the rest of its own text it
+    reads again for each.
+    """
+
+    beginning: int
+    own: int
+
+    @property
+    def share(self) -> float:
+        """The share of its own text that comes first, 0 to 1."""
+        return min(1.0, self.beginning / self.own) if self.own else 1.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,13 @@ class Definition:
         return KnownLines(self.prompt_template, self.rubric.strip(), self.canonical_schema_json)
 
     @cached_property
+    def constant_tokens(self) -> ConstantTokens:
+        """How much of its prompts a model server can keep from one job to the next."""
+        beginning = constant_beginning(self.prompt_template, schema_json=self.canonical_schema_json, rubric=self.rubric)
+        own = f"{self.prompt_template}\n{self.rubric}\n{self.canonical_schema_json}"
+        return ConstantTokens(beginning=_estimated_tokens(beginning), own=_estimated_tokens(own))
+
+    @cached_property
     def answer_schema(self) -> AnswerSchema:
         """The schema compiled, once a definition."""
         return AnswerSchema(self.output_schema)
@@ -141,3 +164,7 @@ class Definition:
 
     def __str__(self) -> str:
         return f"{self.interrogation_key} {self.version}"
+
+
+def _estimated_tokens(text: str) -> int:
+    return TokenRates().estimate(make_up_of(text), model="").expected

@@ -15,6 +15,7 @@ from derive.interrogations.rendering import RESERVED
 from derive.interrogations.schema_rules import SUBSCHEMA_LISTS, SUBSCHEMA_MAPS, SUBSCHEMAS, Problem, problems_of
 
 MAX_PROMPT_CHARACTERS = 50_000
+LEAST_CONSTANT_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,21 @@ def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[LintFindi
             _prompt_error(1, f"over {MAX_PROMPT_CHARACTERS} characters", "shorten it: it goes with every job")
         )
     return tuple(findings)
+
+
+def lint_order(constant_tokens: int, own_tokens: int) -> tuple[LintFinding, ...]:
+    """Return a warning if less than half of a prompt's own text comes before what differs between jobs."""
+    if constant_tokens >= LEAST_CONSTANT_SHARE * own_tokens:
+        return ()
+    return (
+        LintFinding(
+            path="prompt.md",
+            level="warning",
+            problem=f"only about {constant_tokens} of its own {own_tokens} tokens come before what differs between "
+            "jobs: the server reads the others again for each job",
+            instead="put rules, $rubric and $schema first, then the entity, then $evidence",
+        ),
+    )
 
 
 def _prompt_error(line: int, problem: str, instead: str) -> LintFinding:

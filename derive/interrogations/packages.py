@@ -29,7 +29,7 @@ from derive.interrogations.definition import Definition
 from derive.interrogations.envelope import EntityInput
 from derive.interrogations.fact_lint import lint_facts
 from derive.interrogations.interrogation import Interrogation
-from derive.interrogations.lint import LintFinding, lint_prompt, lint_schema
+from derive.interrogations.lint import LintFinding, lint_order, lint_prompt, lint_schema
 from derive.interrogations.patterns import wire_pattern
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
@@ -115,7 +115,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
         output_model=output_model,
         bounds=bounds,
         on_bad_fact=_on_bad_fact(module, folder),
-        warnings=findings,
+        warnings=(*findings, *lint_order(*definition.constant_tokens)),
         where=where,
     )
 

@@ -1,8 +1,8 @@
 """Renders a prompt: the template's placeholders, the fenced evidence, the schema, the rubric, a correction.
 
 The placeholders are replaced in one pass, so that a value that looks like a placeholder stays as it is. The evidence
-is fenced by lines that begin with the bundle's random delimiter, which no author of evidence can know; wherever else
-that delimiter might stand (an input, an earlier answer) it is taken out.
+is fenced by lines that begin with the bundle's delimiter, which no author of evidence can know; wherever else that
+delimiter might stand (an input, an earlier answer) it is taken out.
 """
 
 import json
@@ -53,6 +53,20 @@ def render_prompt(
     if correction is not None:
         sections.append(correction.in_words(bundle.delimiter))
     return "\n\n".join(sections) + "\n"
+
+
+def constant_beginning(template: str, *, schema_json: str, rubric: str) -> str:
+    """Return the text that every prompt of a definition begins with: up to the first placeholder that differs."""
+    constant = {"schema": schema_json, "rubric": rubric.strip()}
+    pieces, end = list[str](), 0
+    for match in Template.pattern.finditer(template):
+        pieces.append(template[end : match.start()])
+        end = match.end()
+        name = match["named"] or match["braced"]
+        if name is not None and name not in constant:
+            return "".join(pieces)
+        pieces.append(match.group() if match["invalid"] is not None else "$" if name is None else constant[name])
+    return "".join([*pieces, template[end:]])
 
 
 @lru_cache(maxsize=64)

@@ -55,6 +55,7 @@ class SchemaChecking:
             warnings = [str(warning) for warning in one.warnings]
             if as_json:
                 fields = {"interrogation": one.key, "version": one.version, "taken": why is None, "why": why}
+                fields |= {"constant_tokens": one.definition.constant_tokens.beginning}
                 self.stdout.write(json.dumps(fields | at | {"warnings": warnings}, ensure_ascii=False))
             else:
                 where = f" by endpoint '{server.endpoint}'" if server.endpoint else ""

@@ -62,6 +62,7 @@ class Sources:
 
     registry: Registry
     redactor: Redactor
+    delimiter_key: bytes
     ollama: ModelSettings
     read_lake: ReadLake
     previous_runs: PreviousRuns
@@ -91,7 +92,9 @@ def prepare_question(
             read_lake=sources.read_lake,
             read_run_output=sources.previous_runs.output_of,
         )
-        bundle = build_bundle(items, bounds=registered.bounds, redactor=sources.redactor)
+        bundle = build_bundle(
+            items, bounds=registered.bounds, redactor=sources.redactor, delimiter_key=sources.delimiter_key
+        )
     else:
         definition, bundle = previous.definition, previous.bundle
         interrogation = sources.registry.with_definition(definition.definition_sha256)

@@ -56,6 +56,7 @@ def run_worker(
     endpoints: Sequence[EndpointSettings] = (),
     lake_url: str,
     interrogations_folder: Path | None,
+    delimiter_key: bytes,
     redaction_file: Path | None = None,
 ) -> WorkerReport:
     """Run a worker to its end and return its report; without ``endpoints`` it uses the one server of ``ollama``.
@@ -82,6 +83,7 @@ def run_worker(
         sources = Sources(
             registry=registry,
             redactor=redactor,
+            delimiter_key=delimiter_key,
             ollama=asked[0].server,
             read_lake=partial(_read_evidence, lake),
             previous_runs=PreviousRuns(lake, queue_thread=queue_thread),

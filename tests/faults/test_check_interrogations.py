@@ -46,7 +46,7 @@ def refused_why() -> Any:
 
 def test_a_schema_that_is_taken_costs_one_token_and_ends_it_with_0(fake: FakeOllama) -> None:
     fake.next(behaviours.truncated())
-    assert check() == (0, "sw_entity_facts_v1 1.1.0: accepted\n", "")
+    assert check() == (0, "sw_entity_facts_v1 1.2.0: accepted\n", "")
     (asked,) = fake.chats
     assert asked.json["format"] == BUILT_IN.output_schema
     assert asked.json["options"]["num_predict"] == 1
@@ -56,7 +56,7 @@ def test_a_refusal_is_told_to_people_and_workers_until_the_schema_is_taken(fake:
     fake.next(behaviours.bad_schema())
     code, printed, _ = check()
     assert code == 1
-    assert "sw_entity_facts_v1 1.1.0: refused: " in printed
+    assert "sw_entity_facts_v1 1.2.0: refused: " in printed
     assert "invalid JSON schema in format" in printed
     assert "invalid JSON schema in format" in refused_why()
     assert check()[0] == 0
@@ -96,5 +96,5 @@ def test_without_a_database_people_are_told_all_the_same(fake: FakeOllama, monke
 
     monkeypatch.setattr(JobQueue, "set_schema_refusal", away)
     code, printed, complained = check()
-    assert (code, printed) == (0, "sw_entity_facts_v1 1.1.0: accepted\n")
+    assert (code, printed) == (0, "sw_entity_facts_v1 1.2.0: accepted\n")
     assert "the result could not be stored for the workers: away" in complained

@@ -51,7 +51,7 @@ def test_input_against_its_contract(given: str, says: str, world: World) -> None
     job_id = world.enqueue(input_json=given)
     world.work()
     assert says in has_failed(world, job_id, "invalid_input", NOTHING)
-    assert world.run(job_id).interrogation_version == "1.1.0"
+    assert world.run(job_id).interrogation_version == "1.2.0"
 
 
 @pytest.mark.parametrize(

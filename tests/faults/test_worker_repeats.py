@@ -31,9 +31,9 @@ def move_on(world: World) -> None:
     prompt.write_text("Everything is different now.\n\n" + prompt.read_text())
     output = folder / "output.py"
     text = output.read_text()
-    assert 'VERSION = "1.1.0"' in text
+    assert 'VERSION = "1.2.0"' in text
     assert "MAX_FACTS = 24" in text
-    output.write_text(text.replace('VERSION = "1.1.0"', 'VERSION = "2.0.0"').replace("MAX_FACTS = 24", "MAX_FACTS = 3"))
+    output.write_text(text.replace('VERSION = "1.2.0"', 'VERSION = "2.0.0"').replace("MAX_FACTS = 24", "MAX_FACTS = 3"))
 
 
 def asked(world: World, run: Any) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_evidence_prompt_options_model_and_definition_are_those_of_the_run_repea
     own.work()
     second = own.run(second_job)
     assert (first.status, second.status) == ("SUCCEEDED", "SUCCEEDED")
-    assert (second.interrogation_version, second.definition_sha256) == ("1.1.0", first.definition_sha256)
+    assert (second.interrogation_version, second.definition_sha256) == ("1.2.0", first.definition_sha256)
     assert second.evidence_sha256 == first.evidence_sha256
     assert (second.model_name, second.model_tag) == (first.model_name, first.model_tag)
     assert json.loads(second.options_json) == json.loads(first.options_json)
@@ -113,4 +113,4 @@ def test_evidence_that_was_changed_since_is_not_repeated(own: World) -> None:
     second_job = repeat(own, first.run_id)
     own.work()
     assert (own.job(second_job).status, own.job(second_job).error_kind) == ("FAILED", "invalid_input")
-    assert "not as it was stored" in own.job(second_job).last_error
+    assert "has changed since it was stored" in own.job(second_job).last_error

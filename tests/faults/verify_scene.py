@@ -68,6 +68,7 @@ class Scene:
             ),
             ollama=ModelSettings(base_url=self.fake.url, model="llama3.2", protocol=self.protocol),
             lake_url=str(self.root),
+            delimiter_key=b"key",
             interrogations_folder=None,
         )
         return list(Run.objects.filter(job_id=job_id).order_by("attempt"))

@@ -172,6 +172,7 @@ class World:
                 ollama=settings,
                 endpoints=self.endpoints,
                 lake_url=str(self.lake_root),
+                delimiter_key=b"key",
                 interrogations_folder=self.interrogations_folder,
             )
         )

@@ -40,7 +40,9 @@ def source(evidence_id: str, text: str, source_uri: str | None = None) -> Source
 
 def bundle_of(**texts: str) -> EvidenceBundle:
     sources = [source(name, text) for name, text in texts.items()]
-    return build_bundle(sources, bounds=Bounds(max_total_bytes=100_000, max_item_bytes=50_000), redactor=PLAIN)
+    return build_bundle(
+        sources, bounds=Bounds(max_total_bytes=100_000, max_item_bytes=50_000), redactor=PLAIN, delimiter_key=b"key"
+    )
 
 
 def definition(prompt_template: str = "Ask about $entity_id.\n$evidence\n", **changes: Any) -> Definition:

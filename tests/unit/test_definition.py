@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from derive.errors import ConfigurationError, ErrorKind
 from derive.evidence.contracts import EvidenceBundle
 from derive.interrogations.definition import Correction, correction_after
+from derive.interrogations.rendering import constant_beginning
 from tests.unit.evidence_samples import SCHEMA, bundle_of, definition
 
 RUN = UUID("3f2504e0-4f89-11d3-9a0c-0305e82c3301")
@@ -70,6 +71,26 @@ def test_a_prompt_is_rendered_as_it_always_was() -> None:
         hashlib.sha256(prompt.encode()).hexdigest()
         == "c5ffc90e42b36d9de6da884e2298dc65843c6f72342db64a7bb8b652366f6276"
     )
+
+
+@given(
+    st.lists(
+        st.sampled_from(["$rubric", "${schema}", "$$", "Rules. ", "$entity_id", "$evidence", "${input}", "$ 5", "\n"])
+    )
+)
+def test_the_constant_beginning_is_what_prompts_of_two_jobs_share(pieces: list[str]) -> None:
+    asked = definition("".join(pieces))
+    beginning = constant_beginning(asked.prompt_template, schema_json=asked.canonical_schema_json, rubric=asked.rubric)
+    prompts = [
+        asked.render(input={"entity_id": name}, bundle=bundle_of(a=name)) for name in ("luke", "Leia of Alderaan")
+    ]
+    assert all(prompt.startswith(beginning.rstrip()) for prompt in prompts)
+
+
+def test_a_prompt_that_begins_with_what_is_the_same_for_each_job_is_nearly_all_constant() -> None:
+    rules = "Be exact. " * 50
+    assert definition(f"{rules}$rubric $schema $entity_id $evidence").constant_tokens.share > 0.9
+    assert definition(f"$entity_id {rules}$rubric $schema $evidence").constant_tokens.beginning == 0
 
 
 def test_a_template_that_places_schema_and_rubric_has_them_once() -> None:

@@ -36,7 +36,7 @@ def bundle_of(sample: Sample) -> EvidenceBundle:
         read_run_output=nothing,
     )
     bounds = REGISTRY.get(sample.job.interrogation_key).bounds
-    return build_bundle(sources, bounds=bounds, redactor=Redactor())
+    return build_bundle(sources, bounds=bounds, redactor=Redactor(), delimiter_key=b"key")
 
 
 def definition_of(sample: Sample) -> Definition:

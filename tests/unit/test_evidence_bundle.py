@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from derive.contracts import Bounds
 from derive.errors import EvidenceMissing, InvalidInput
-from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes, hash_items
+from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes, delimiter_of, hash_items
 from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
@@ -34,7 +34,7 @@ BOUNDS = st.builds(
 
 
 def build(sources: list[SourceText], **bounds: int) -> EvidenceBundle:
-    return build_bundle(sources, bounds=Bounds(**bounds), redactor=Redactor())
+    return build_bundle(sources, bounds=Bounds(**bounds), redactor=Redactor(), delimiter_key=b"key")
 
 
 @given(SOURCES, BOUNDS, st.randoms(use_true_random=False))
@@ -43,7 +43,7 @@ def test_a_bundle_keeps_its_bounds_and_accounts_for_every_byte(
     sources: list[SourceText], bounds: Bounds, rng: random.Random
 ) -> None:
     try:
-        bundle = build_bundle(sources, bounds=bounds, redactor=PLAIN)
+        bundle = build_bundle(sources, bounds=bounds, redactor=PLAIN, delimiter_key=b"key")
     except EvidenceMissing:
         for one in sources:
             # A control character becomes a blank, of which evidence cannot consist.
@@ -64,7 +64,7 @@ def test_a_bundle_keeps_its_bounds_and_accounts_for_every_byte(
             assert cut.kept_bytes == kept_bytes
             assert cut.kept_bytes + cut.dropped_bytes in {size, len(one.text.encode())}
     rng.shuffle(sources)
-    again = build_bundle(sources, bounds=bounds, redactor=PLAIN)
+    again = build_bundle(sources, bounds=bounds, redactor=PLAIN, delimiter_key=b"key")
     assert again.items == bundle.items
     assert again.sha256 == bundle.sha256
 
@@ -72,7 +72,7 @@ def test_a_bundle_keeps_its_bounds_and_accounts_for_every_byte(
 @given(SOURCES, BOUNDS)
 def test_a_stored_bundle_is_read_back_exactly(sources: list[SourceText], bounds: Bounds) -> None:
     try:
-        bundle = build_bundle(sources, bounds=bounds, redactor=PLAIN)
+        bundle = build_bundle(sources, bounds=bounds, redactor=PLAIN, delimiter_key=b"key")
     except EvidenceMissing:
         return
     stored = bundle.model_dump_json()
@@ -98,7 +98,6 @@ def test_the_hash_is_of_the_items_as_canonical_json(name: str, text: str, uri: s
 
 def test_the_hash_covers_the_items_alone() -> None:
     one, two = bundle_of(a="Luke", b="Leia"), bundle_of(b="Leia", a="Luke")
-    assert one.delimiter != two.delimiter
     assert one.sha256 == two.sha256
     plain = [
         {"evidence_id": name, "source_uri": None, "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}
@@ -108,10 +107,27 @@ def test_the_hash_covers_the_items_alone() -> None:
     assert one.sha256 != bundle_of(a="Luke", b="Leia.").sha256
 
 
-def test_a_delimiter_that_stands_in_the_evidence_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = iter(["1138", "94-7", "free"])
-    monkeypatch.setattr("derive.evidence.bundle.secrets.token_hex", lambda _: next(drawn))
-    assert build([source("a", "THX 1138"), source("94-7", "Luke")]).delimiter == "free"
+def an_item(text: str, *, name: str = "a") -> EvidenceItem:
+    return EvidenceItem(evidence_id=name, source_uri=None, text=text, sha256="ab" * 32)
+
+
+@pytest.mark.parametrize("hostile", [{"text": "THX {}"}, {"text": "Luke", "name": "{}-7"}], ids=["text", "id"])
+def test_a_delimiter_that_stands_in_the_evidence_is_not_used(hostile: dict[str, str]) -> None:
+    known = delimiter_of([an_item("Luke")], sha256="5a", key=b"key")
+    item = an_item(**{name: value.format(known) for name, value in hostile.items()})
+    other = delimiter_of([item], sha256="5a", key=b"key")
+    assert other != known
+    assert other not in item.text + item.evidence_id
+
+
+def test_the_same_document_has_the_same_delimiter_which_only_the_key_tells() -> None:
+    """The same, so that a model server's prompt cache knows the document again."""
+    items = [source("a", "Luke"), source("b", "Leia")]
+    one, again = build(items), build(items[::-1])
+    assert one.delimiter == again.delimiter
+    assert one.delimiter != build([source("a", "Luke"), source("b", "Leia.")]).delimiter
+    other_key = build_bundle(items, bounds=Bounds(), redactor=PLAIN, delimiter_key=b"another")
+    assert one.delimiter != other_key.delimiter
 
 
 def test_items_stand_in_the_order_of_their_ids_and_the_first_get_the_room() -> None:
@@ -218,7 +234,7 @@ def test_each_bound_of_a_stored_bundle_holds(bounds: dict[str, int], passes: boo
     assert faults == (() if passes else ("the items pass the bounds recorded with them",))
 
 
-def test_a_delimiter_is_64_random_bits() -> None:
+def test_a_delimiter_is_64_bits() -> None:
     assert len(bytes.fromhex(bundle_of(a="Luke").delimiter)) == 8
 
 

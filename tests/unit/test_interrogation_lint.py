@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derive.interrogations.answer_schema import AnswerSchema
-from derive.interrogations.lint import LintFinding, lint_prompt, lint_schema
+from derive.interrogations.lint import LintFinding, lint_order, lint_prompt, lint_schema
 from derive.interrogations.patterns import refused_escapes, wire_pattern
 
 
@@ -181,6 +181,13 @@ def test_an_answer_that_is_no_object_is_an_error(schema: Any) -> None:
 def test_a_finding_in_a_definition_names_its_place() -> None:
     (finding,) = lint_schema(closed({}, **{"$defs": {"a/b": {"type": "number"}}}))
     assert finding.path == "#/$defs/a~1b"
+
+
+@pytest.mark.parametrize(("beginning", "is_good"), [(49, False), (50, True), (100, True)])
+def test_a_prompt_whose_smaller_half_comes_before_what_differs_is_warned_of(beginning: int, is_good: bool) -> None:
+    found = lint_order(beginning, 100)
+    assert (found == ()) is is_good
+    assert all(one.level == "warning" and "$schema first" in one.instead for one in found)
 
 
 def test_a_good_prompt_has_no_findings() -> None:

@@ -45,8 +45,9 @@ def job(key: str = "sw_entity_facts_v1", **members: Any) -> JobInput:
 def test_the_built_in_interrogation_is_there_without_a_finding() -> None:
     (built_in,) = Registry.load(None).all()
     assert built_in.key == "sw_entity_facts_v1"
-    assert built_in.version == "1.1.0"
+    assert built_in.version == "1.2.0"
     assert built_in.warnings == ()
+    assert built_in.definition.constant_tokens.share > 0.9
     fact = built_in.definition.output_schema["$defs"]["Fact"]["properties"]
     assert set(fact) == {"fact_key", "value", "confidence", "evidence_ids", "quote"}
     assert "title" not in built_in.definition.output_schema_json
@@ -60,7 +61,7 @@ def test_the_built_in_definition_is_the_one_its_version_stands_for() -> None:
     """
     (built_in,) = Registry.load(None).all()
     assert {built_in.version: built_in.definition.definition_sha256} == {
-        "1.1.0": "431ec42006e29ef4a379f1d14f5565c43d40c2de316a8c1a982383e2b87da069"
+        "1.2.0": "e25ce0aab597977df34ac6a1e85e671d3850b10643fc97c474c5fca2d5178801"
     }
 
 
@@ -148,8 +149,8 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_of_one_key_and_version_are_refused(tmp_path: Path) -> None:
-    package(tmp_path, "sw_entity_facts_v1", output_py=OUTPUT.replace("1.0.0", "1.1.0"))
-    with pytest.raises(ConfigurationError, match=r"two interrogations are sw_entity_facts_v1 1\.1\.0"):
+    package(tmp_path, "sw_entity_facts_v1", output_py=OUTPUT.replace("1.0.0", "1.2.0"))
+    with pytest.raises(ConfigurationError, match=r"two interrogations are sw_entity_facts_v1 1\.2\.0"):
         Registry.load(tmp_path)
 
 

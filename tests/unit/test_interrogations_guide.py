@@ -35,9 +35,9 @@ def test_the_guides_interrogation_loads_without_a_finding_and_judges_an_answer(f
     job_input = {"entity_type": "planet", "entity_id": "hoth"}
     registry.check(JobInput(interrogation_key="planet_climate", input_json='{"entity_type":"planet","entity_id":"x"}'))
     sources = [SourceText(evidence_id="e1", source_uri=None, text="Hoth is a world of ice, and its days are short.")]
-    bundle = build_bundle(sources, bounds=climate.bounds, redactor=Redactor())
+    bundle = build_bundle(sources, bounds=climate.bounds, redactor=Redactor(), delimiter_key=b"key")
     prompt = climate.definition.render(input=job_input, bundle=bundle)
-    assert prompt.startswith('Which climate does the planet "hoth" have?')
+    assert 'The planet is the planet "hoth".' in prompt
     assert "$" not in prompt.replace(climate.definition.canonical_schema_json, "")
     good = '{"climates":[{"climate":"ice","confidence":95,"evidence_ids":["e1"],"quote":"a world of ice"}]}'
     assert climate.definition.validate(good, bundle, output_model=climate.output_model).valid
@@ -63,7 +63,7 @@ def test_the_guides_declarations_say_how_facts_are_judged(folder: Path) -> None:
     definition = Registry.load(folder).get("planet_climate").definition
     assert set(definition.fact_rules.proofs["ships", "*"]) == {"length", "status"}
     evidence = SourceText(evidence_id="e1", source_uri=None, text="The 1.2 km long Lantern was destroyed at Hoth.")
-    bundle = build_bundle([evidence], bounds=Bounds(), redactor=Redactor())
+    bundle = build_bundle([evidence], bounds=Bounds(), redactor=Redactor(), delimiter_key=b"key")
     quote = "1.2 km long Lantern was destroyed"
     ship = {"confidence": 90, "evidence_ids": ["e1"], "length": 1200, "quote": quote, "remark": "", "status": "lost"}
     verdicts = []

@@ -73,6 +73,7 @@ class InterrogationAdmin(ReadOnlyAdmin):
             recent_runs=RECENT_RUNS,
             installed=installed,
             findings=installed.warnings if installed else (),
+            constant=installed.definition.constant_tokens if installed else None,
             prompt=visible(one.prompt_template),
             schema=pretty(one.output_schema_json),
             rubric=visible(one.rubric),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from derive.interrogations.envelope import EntityInput
 
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 
 MAX_FACTS = 24
 

@@ -212,6 +212,7 @@ class Command(QuickCommand):
                     endpoints=tuple(settings.ENDPOINTS),
                     lake_url=settings.LAKE_URL,
                     interrogations_folder=settings.INTERROGATIONS_FOLDER,
+                    delimiter_key=settings.DELIMITER_KEY,
                     redaction_file=settings.REDACTION_FILE,
                 )
         except HolocronError as error:

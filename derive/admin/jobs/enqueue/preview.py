@@ -34,7 +34,7 @@ ITEM_CHARACTERS = 4_000
 
 @dataclass(frozen=True)
 class Preview:
-    """What a worker would send for this job; each run draws new delimiters."""
+    """What a worker would send for this job."""
 
     bundle: EvidenceBundle
     items: tuple[tuple[str, str, int, str], ...]
@@ -70,7 +70,9 @@ def preview_job(job: JobInput) -> Preview:
         read_lake=lambda uri: lake().read(uri, max_bytes=MAX_SOURCE_BYTES),
         read_run_output=_output_of,
     )
-    bundle = build_bundle(sources, bounds=interrogation.bounds, redactor=_redactor())
+    bundle = build_bundle(
+        sources, bounds=interrogation.bounds, redactor=_redactor(), delimiter_key=settings.DELIMITER_KEY
+    )
     prompt = interrogation.definition.render(input=job_input, bundle=bundle)
     return Preview(
         bundle=bundle,
