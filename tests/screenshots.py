@@ -142,7 +142,7 @@ def take_preview(page: Page) -> None:
     page.get_by_label("Id (optional)").fill("service-record")
     page.get_by_label("Text", exact=True).fill(EVIDENCE)
     page.get_by_role("button", name="Preview").click()
-    expect(page.get_by_role("region", name="What would be asked")).to_be_visible()
+    expect(page.get_by_role("region", name="Preview")).to_be_visible()
     take(page, "enqueue-preview")
 
 

@@ -152,7 +152,7 @@ def test_a_startup_parameter_that_the_pooler_refuses_is_named_in_one_line(
     url = pooled["DATABASE_URL"] + "&options=-c%20statement_timeout%3D5s"
     done = manage(pooled | {"DATABASE_URL": url}, "inspect_jobs", "--list")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "take options= out of DATABASE_URL" in done.stderr
+    assert "remove options= from DATABASE_URL" in done.stderr
 
 
 def test_limits_leave_nothing_behind_for_whoever_shares_the_connection(

@@ -152,7 +152,7 @@ def test_who_died_with_a_task_loses_it_when_its_time_has_passed_and_that_is_repo
     age("t", seconds=200)
     assert run_single_flight("t", done, seconds=60) is not None
     assert list(ScheduleRun.objects.order_by("id").values_list("outcome", flat=True)) == ["failed", "done"]
-    assert "without a word" in ScheduleRun.objects.earliest("id").told
+    assert "without a result" in ScheduleRun.objects.earliest("id").told
 
 
 def test_who_comes_back_too_late_writes_nothing_over_its_successor() -> None:
@@ -176,7 +176,7 @@ def test_a_task_held_by_a_clock_that_was_put_back_is_free() -> None:
         run_single_flight("t", dying, seconds=60)
     age("t", days=-900)
     assert run_single_flight("t", done, seconds=60, not_within_seconds=60) is not None
-    assert "without a word" in ScheduleRun.objects.earliest("id").told
+    assert "without a result" in ScheduleRun.objects.earliest("id").told
     assert TaskState.objects.get(name="t").outcome == "done"
 
 
@@ -216,7 +216,7 @@ def test_only_a_task_held_for_longer_than_any_can_be_is_taken_for_one_of_a_clock
     assert run_single_flight("t", done, seconds=30) is None
     clock.seconds = -60.001
     assert run_single_flight("t", done, seconds=30) is not None
-    assert "without a word" in ScheduleRun.objects.earliest("id").told
+    assert "without a result" in ScheduleRun.objects.earliest("id").told
 
 
 def test_a_task_may_begin_again_at_the_moment_it_ended(clock: Clock) -> None:
