@@ -163,9 +163,12 @@ def _write(row: models.Model, values: dict[Any, Any]) -> None:
     assert key is not None
     settings = ", ".join(f"{field.column} = %s" for field in values)
     parameters = [field.get_db_prep_save(value, connection) for field, value in values.items()]
-    parameters.append(key.get_db_prep_save(row.pk, connection))
+    # A worker beside the test may have changed the row since it was read: then it is left as it is.
+    known = {key: row.pk} | {field: getattr(row, field.attname) for field in values}
+    parameters += [field.get_db_prep_save(value, connection) for field, value in known.items()]
+    condition = " AND ".join(f"{field.column} = %s" for field in known)
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {row._meta.db_table} SET {settings} WHERE {key.column} = %s", parameters)
+        cursor.execute(f"UPDATE {row._meta.db_table} SET {settings} WHERE {condition}", parameters)
 
 
 def said(procedure: Procedure, **arguments: Any) -> Sequence[tuple[Any, ...]]:
