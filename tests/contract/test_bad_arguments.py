@@ -46,6 +46,7 @@ SEAL = {
     "created_utc": NOW,
     "seal_json": "{}",
 }
+AGED = {"actor": "ada", "waiting_seconds": 60, "raise_by": 10, "max_priority": 200}
 BEAT = {"worker_id": "w", "run_ids_json": "[]"}
 
 REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
@@ -76,6 +77,14 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (30, procedures.RECORD_SEAL, {**SEAL, "sha256": "AB" * 32}),
     (30, procedures.RECORD_SEAL, {**SEAL, "previous_sha256": "ab"}),
     (30, procedures.RECORD_SEAL, {**SEAL, "seal_json": "[]"}),
+    (3, procedures.ESCALATE_AGED_JOBS, {**AGED, "max_rows": 501}),
+    (14, procedures.ESCALATE_AGED_JOBS, {**AGED, "actor": " "}),
+    (45, procedures.ESCALATE_AGED_JOBS, {**AGED, "waiting_seconds": 0}),
+    (45, procedures.ESCALATE_AGED_JOBS, {**AGED, "waiting_seconds": None}),
+    (46, procedures.ESCALATE_AGED_JOBS, {**AGED, "raise_by": 0}),
+    (46, procedures.ESCALATE_AGED_JOBS, {**AGED, "max_priority": None}),
+    (47, procedures.MEASURE_LOADS, {"max_runs": 0}),
+    (47, procedures.MEASURE_LOADS, {"max_runs": 100_001}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": "no"}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": None}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": '[{"error": "x"}]'}),
@@ -147,6 +156,7 @@ WITH_A_TIME: list[tuple[Procedure, str, dict[str, Any]]] = [
     (procedures.HEARTBEAT, "started_utc", BEAT),
     (procedures.PURGE_JOBS, "finished_before_utc", PURGE),
     (procedures.RECORD_SEAL, "created_utc", SEAL),
+    (procedures.ESCALATE_AGED_JOBS, "after_utc", AGED),
 ]
 
 

@@ -56,6 +56,9 @@ BEGIN
     IF coalesce(usp_escalate_aged_jobs.raise_by < 1 OR usp_escalate_aged_jobs.max_priority < 1, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC046', MESSAGE = 'raise_by or max_priority is missing or less than 1';
     END IF;
+    IF usp_escalate_aged_jobs.after_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'after_utc is not in the years 2000 to 9000';
+    END IF;
     IF coalesce(usp_escalate_aged_jobs.max_rows NOT BETWEEN 1 AND 500, TRUE) THEN
         RAISE EXCEPTION USING ERRCODE = 'HC003', MESSAGE = 'max_rows is not between 1 and 500';
     END IF;

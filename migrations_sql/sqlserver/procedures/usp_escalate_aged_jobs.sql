@@ -56,6 +56,8 @@ BEGIN
         THROW 51045, N'HC045: waiting_seconds is not between 1 and 31536000', 1;
     IF @raise_by IS NULL OR @raise_by < 1 OR @max_priority IS NULL OR @max_priority < 1
         THROW 51046, N'HC046: raise_by or max_priority is missing or less than 1', 1;
+    IF @after_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: after_utc is not in the years 2000 to 9000', 1;
     IF @max_rows IS NULL OR @max_rows NOT BETWEEN 1 AND 500
         THROW 51003, N'HC003: max_rows is not between 1 and 500', 1;
 
