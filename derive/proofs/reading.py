@@ -26,7 +26,10 @@ _LINE_END_HYPHEN = re.compile(r"-\s{0,8}[\n\r]")
 
 
 class Reading:
-    """The tokens of a text: as written, in small letters, and where they stand."""
+    """The tokens of a text: as written, in small letters, and where they stand.
+
+    Shared by the threads that judge: what is made later is kept only once it is whole.
+    """
 
     __slots__ = ("_roots", "_starts", "_stems", "low", "raw", "text")
 
@@ -46,12 +49,13 @@ class Reading:
     def starts(self) -> list[int]:
         """Where each token begins."""
         if self._starts is None:
-            self._starts = starts = []
+            starts: list[int] = []
             end, find = 0, self.text.find
             for token in self.raw:
                 start = find(token, end)
                 end = start + len(token)
                 starts.append(start)
+            self._starts = starts  # whole: another thread may read it at once
         return self._starts
 
     @property
