@@ -209,9 +209,12 @@ def _endpoints(now: datetime) -> list[ModelEndpoint]:
 
 
 def _list(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
+    """Return the names of a stored list; None where it is no list: a row may have been written by hand."""
+    try:
+        names = json.loads(text or "null")
+    except (ValueError, RecursionError):
         return None
-    return tuple(name for name in json.loads(text) if isinstance(name, str))
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else None
 
 
 def _names(endpoints: Iterable[ModelEndpoint]) -> list[str]:

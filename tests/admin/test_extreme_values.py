@@ -18,7 +18,19 @@ from pytest_django.fixtures import Settings
 
 from derive.admin.display.fact_links import entity_address, fact_address
 from derive.contracts import JobRef
-from derive.models import Artifact, Fact, Interrogation, Job, JobEvent, LakeDeletion, Run, Seal, Worker
+from derive.models import (
+    Artifact,
+    Endpoint,
+    Fact,
+    Interrogation,
+    Job,
+    JobEvent,
+    LakeDeletion,
+    LanguageModel,
+    Run,
+    Seal,
+    Worker,
+)
 from derive.queue import JobQueue
 from derive.sql.fields import GuidField, UtcField
 from derive.states import JobStatus
@@ -34,6 +46,8 @@ MOMENTS = {
     "microsoft": ("0001-01-01", "0001-01-01", "9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999"),
 }
 TEXTS = ("", " ", "\u202e\ud7ff</td><script>", "x" * 40, "{}", '{"facts": [1e999, null, [[]], "\\u0000"]}')
+WITHOUT_PAGES = (Endpoint, LanguageModel)
+"""Those that one page shows together."""
 KEPT = {"locked_by", "worker_id", "status", "definition_sha256", "pending_json", "sha256", "previous_sha256"} | {
     "first_event_seq",
     "last_event_seq",
@@ -48,7 +62,7 @@ def extremes(request: pytest.FixtureRequest, people: Any, settings: Settings, tm
     settings.LAKE_URL = str(tmp_path)
     run("set_up_lake")
     a_row_of_everything()
-    for model in MODELS:
+    for model in (*MODELS, *WITHOUT_PAGES):
         for row in model.objects.all():
             make_extreme(row, request.param)
 
@@ -78,6 +92,11 @@ def a_row_of_everything() -> None:
         rubric="r",
     )
     with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO llm.model (model) VALUES ('llama3.2')")
+        cursor.execute(
+            "INSERT INTO llm.endpoint (worker_id, name, protocol, address, slots, state, last_seen_utc)"
+            " SELECT worker_id, 'gpu', 'ollama', 'http://gpu', 1, 'UP', last_seen_utc FROM llm.worker"
+        )
         ended = Run.objects.order_by("run_seq")[0]
         cursor.execute(
             "INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by)"
@@ -91,15 +110,17 @@ def a_row_of_everything() -> None:
 def make_extreme(row: Any, place: int) -> None:
     """Write an extreme value into each of a row's columns that takes one."""
     table = row._meta.db_table
+    keys = row._meta.pk_fields
+    where = " AND ".join(f"{key.column} = %s" for key in keys)
     for field in row._meta.fields:
-        if field.primary_key or field.column in KEPT or isinstance(field, GuidField | models.ForeignKey):
+        if field in keys or field.column in KEPT or isinstance(field, GuidField | models.ForeignKey):
             continue
         for value in extreme_values(field, place):
             try:
                 with transaction.atomic(), connection.cursor() as cursor:
                     cursor.execute(
-                        f"UPDATE {table} SET {field.column} = %s WHERE {row._meta.pk.column} = %s",
-                        [value, row.pk],
+                        f"UPDATE {table} SET {field.column} = %s WHERE {where}",
+                        [value, *(getattr(row, key.attname) for key in keys)],
                     )
             except Error:
                 continue
@@ -144,12 +165,28 @@ def test_every_admin_page_loads(extremes: None, browse: Browse) -> None:
         name = model._meta.model_name
         addresses.append(reverse(f"admin:derive_{name}_changelist"))
         addresses += [reverse(f"admin:derive_{name}_change", args=[one]) for one in ids(model)[:8]]
+    addresses.append(reverse("admin:derive_languagemodel_changelist"))
     addresses += [reverse("admin:derive_jobevent_export", args=[form]) for form in ("csv", "jsonl")]
     addresses += [f"{reverse('admin:derive_run_compare')}?run={run}" for run in ids(Run)]
     addresses += [entity_address(fact.entity_id or "x", fact.entity_type) for fact in Fact.objects.all()]
     addresses += [fact_address(fact) for fact in Fact.objects.all()]
     addresses += ["/admin/derive/job/?o=created_utc", "/admin/derive/run/?o=-1", "/healthz", "/readyz", "/metrics"]
     assert [(address, code) for address in addresses if (code := status_of(client, address)) not in {200, 302}] == []
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "5", "[1, [], null]", "[" * 100_000], ids=range(len(TEXTS) + 3))
+def test_a_list_of_models_that_is_none_breaks_no_page(text: str, empty_queue: None, browse: Browse) -> None:
+    JobQueue().heartbeat("worker-1", [])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO llm.endpoint (worker_id, name, protocol, address, slots, state, last_seen_utc, models_json,"
+            " resident_models_json) SELECT worker_id, 'gpu', 'ollama', 'http://gpu', 1, 'UP', last_seen_utc, %s, %s"
+            " FROM llm.worker",
+            [text, text],
+        )
+    client = browse("superuser")
+    addresses = [reverse(f"admin:{name}") for name in ("derive_languagemodel_changelist", "derive_dashboard")]
+    assert [status_of(client, address) for address in [*addresses, "/metrics"]] == [200] * 3
 
 
 def status_of(client: Client, address: str) -> int:
