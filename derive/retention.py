@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from derive.contracts import DeletionTry
+from derive.deadline import NO_DEADLINE, Deadline
 from derive.errors import HolocronError, LakeError, LakePathRefused, LakeUnavailable
 from derive.lake import Lake
 from derive.lake_identity import open_own_lake
@@ -21,7 +22,6 @@ from derive.lake_stores.paths import is_run_folder
 from derive.models import Artifact, Job, LakeDeletion, Run
 from derive.queue import JobQueue
 from derive.sealing.chain import seal_history
-from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import ENDED, LIVE, JobStatus
@@ -30,8 +30,6 @@ from derive.strict_types import EARLIEST
 BATCH_JOBS = 100
 """Jobs per transaction: some thousand rows, locked for some hundredths of a second."""
 BATCH_FILES = 500
-COUNTING_STEPS = 10
-"""Roll-up transactions between two calls of ``on_batch``."""
 MAX_ERROR_CHARACTERS = 500
 
 
@@ -52,6 +50,8 @@ class PurgeReport:
     files_waiting: int = 0
     """Files that could not be deleted; the next purge retries them. ``last_error`` says why."""
     last_error: str | None = None
+    is_finished: bool = True
+    """False if the deadline stopped it; the next purge continues."""
 
     @property
     def job_count(self) -> int:
@@ -69,16 +69,16 @@ def purge(
     reason: str | None = None,
     dry_run: bool = False,
     max_rows: int | None = None,
+    deadline: Deadline = NO_DEADLINE,
     on_batch: OnBatch = lambda _: None,
-    on_seal: Callable[[SealDocument], object] = lambda _: None,
     lake: Lake | None = None,
 ) -> PurgeReport:
     """Purge jobs that ended longer ago than their state's age; states without an age are kept.
 
     ``max_rows`` limits the jobs of this call (None: no limit); a dry run only counts. Held jobs, live jobs and jobs
-    that a live one will repeat are never purged. Files are deleted after the rows, those of earlier purges first; files
-    that cannot be deleted are retried next time. ``on_seal`` receives each seal of the history, which comes first and
-    may take long.
+    that a live one will repeat are never purged. The history is sealed first and the hours are counted; files are
+    deleted after the rows, those of earlier purges first; files that cannot be deleted are retried next time. Once
+    ``deadline`` is over, the purge stops after the step it is in, whichever that is, and the report says so.
 
     Raises HistoryUnsettled, LakeUnavailable (nothing was purged), QueueError, and ValueError for a state that is not an
     end state.
@@ -90,16 +90,31 @@ def purge(
         _count_rows(ages, database_now(), report, max_rows=max_rows)
         return report
     lake = open_own_lake(settings.LAKE_URL) if lake is None else lake
-    sealed = seal_history(lake, on_seal=on_seal)
+    sealed = seal_history(lake, deadline=deadline)
+    if not sealed.is_finished:
+        report.is_finished = False
+        return report
     if not sealed.is_settled:
         raise HistoryUnsettled(
             "nothing was purged: an open transaction prevents sealing the history; end it, or try again later"
         )
-    settled_utc = sealed.settled_utc
-    _count_hours(report, on_batch=on_batch)
-    _purge_rows(ages, settled_utc, report, actor=actor, reason=reason, max_rows=max_rows, on_batch=on_batch)
-    delete_files(lake, report, on_batch=on_batch)
-    if report.jobs:
+    is_over = sealed.seals > 0 and deadline.is_over
+    if is_over or not _count_hours(report, deadline=deadline, on_batch=on_batch):
+        report.is_finished = False
+        return report
+    _purge_rows(
+        ages,
+        sealed.settled_utc,
+        report,
+        actor=actor,
+        reason=reason,
+        max_rows=max_rows,
+        deadline=deadline,
+        on_batch=on_batch,
+    )
+    if report.is_finished:
+        delete_files(lake, report, deadline=deadline, on_batch=on_batch)
+    if report.jobs and not deadline.is_over:
         try:
             seal_history(lake)
         except LakeUnavailable as error:
@@ -111,28 +126,30 @@ def purge(
 def _count_rows(
     ages: Mapping[JobStatus, timedelta], now_utc: datetime, report: PurgeReport, *, max_rows: int | None
 ) -> None:
-    """Count what a purge would delete, by the same conditions.
-
-    With ``max_rows``, the files of all old jobs are counted.
-    """
+    """Count what a purge would delete, by the same conditions and, with ``max_rows``, in the same order."""
     to_be_repeated = Job.objects.filter(status__in=sorted(LIVE), repeats_run_id__isnull=False).values("repeats_run_id")
     for status, age in sorted(ages.items()):
         jobs = Job.objects.filter(status=status, finished_utc__lt=now_utc - age, hold_utc__isnull=True).exclude(
             runs__run_id__in=to_be_repeated
         )
-        files = Artifact.objects.filter(run__job__in=jobs)
+        if max_rows is not None:
+            jobs = jobs.order_by("finished_utc", "job_seq")[: max_rows - report.job_count]
+        files = Artifact.objects.filter(run__job__in=jobs.values("job_id"))
         count, file_count = reading(lambda jobs=jobs, files=files: (jobs.count(), files.count()))  # type: ignore[misc]  # bound early
-        report.jobs[status] += count if max_rows is None else min(count, max_rows - report.job_count)
+        report.jobs[status] += count
         report.files += file_count
 
 
-def _count_hours(report: PurgeReport, *, on_batch: OnBatch) -> None:
-    """Roll up the statistics, since jobs that are not counted cannot be purged."""
+def _count_hours(report: PurgeReport, *, deadline: Deadline, on_batch: OnBatch) -> bool:
+    """Roll up the statistics, since jobs that are not counted cannot be purged; return whether that was finished."""
     queue = JobQueue()
-    while answer := queue.roll_up_hours(max_steps=COUNTING_STEPS):
+    while answer := queue.roll_up_hours(max_steps=1):
         if answer.is_caught_up or not answer.events:
-            return
+            break
         on_batch(report)
+        if deadline.is_over:
+            return False
+    return True
 
 
 def _purge_rows(
@@ -143,6 +160,7 @@ def _purge_rows(
     actor: str,
     reason: str | None,
     max_rows: int | None,
+    deadline: Deadline,
     on_batch: OnBatch,
 ) -> None:
     queue = JobQueue()
@@ -162,22 +180,39 @@ def _purge_rows(
             if not jobs:
                 break
             on_batch(report)
+            if deadline.is_over:
+                report.is_finished = False
+                return
 
 
-def delete_files(lake: Lake, report: PurgeReport, *, on_batch: OnBatch = lambda _: None) -> None:
+def delete_files(
+    lake: Lake,
+    report: PurgeReport,
+    *,
+    deadline: Deadline = NO_DEADLINE,
+    on_batch: OnBatch = lambda _: None,
+) -> None:
     """Delete the files that purges left, and record the results; raises QueueError.
 
-    Stops if the lake as a whole is unavailable: the rest is left for the next purge.
+    Stops once the deadline is over, after at least one file, and if the lake as a whole is unavailable: the rest is
+    left for the next purge.
     """
     queue = JobQueue()
+    tries: list[DeletionTry] = []
     for batch in _open_deletions():
-        tries, is_lake_away = _delete_batch(lake, batch)
+        if tries and deadline.is_over:
+            report.is_finished = False
+            return
+        tries, is_lake_away = _delete_batch(lake, batch, deadline)
         queue.record_lake_deletions(tries)
         failed = [one.error for one in tries if one.error is not None]
         report.files_deleted += len(tries) - len(failed)
         report.files_waiting += len(failed)
         report.last_error = failed[-1] if failed else report.last_error
         on_batch(report)
+        if len(tries) < len(batch) and not is_lake_away:
+            report.is_finished = False
+            return
         if is_lake_away:
             report.files_waiting = reading(lambda: LakeDeletion.objects.filter(deleted_utc__isnull=True).count())
             return
@@ -195,13 +230,18 @@ def _open_deletions() -> Iterator[list[Any]]:
         after = batch[-1].deletion_seq
 
 
-def _delete_batch(lake: Lake, batch: list[Any]) -> tuple[list[DeletionTry], bool]:
-    """Delete the folders of a batch, each once; return each row's result, and whether the lake is unavailable."""
+def _delete_batch(lake: Lake, batch: list[Any], deadline: Deadline) -> tuple[list[DeletionTry], bool]:
+    """Delete the folders of a batch, each once; return each row's result, and whether the lake is unavailable.
+
+    Once the deadline is over, the remaining rows have no result.
+    """
     run_ids = {row.run_id for row in batch}
     alive = reading(lambda: set(Run.objects.filter(run_id__in=run_ids).values_list("run_id", flat=True)))
     errors: dict[str, str | None] = {}
     tries: list[DeletionTry] = []
     for row in batch:
+        if tries and deadline.is_over:
+            break
         folder = row.lake_uri if is_run_folder(row.lake_uri) else row.lake_uri.rpartition("/")[0]
         if folder not in errors:
             try:

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from derive.contracts import AgedPlace, Ageing
+from derive.deadline import Deadline
 from derive.models import Job
 from derive.models.schedules import EscalationPolicy
 from derive.plural import plural
 from derive.queue import JobQueue
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import JobStatus

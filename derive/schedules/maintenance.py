@@ -7,13 +7,14 @@ from uuid import UUID
 from django.conf import settings
 from django_q.models import Task
 
+from derive.deadline import Deadline
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.models import Run
 from derive.models.schedules import SchedulerProcess, ScheduleRun, TaskState
 from derive.plural import plural
 from derive.queue import JobQueue
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import RunStatus

@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.conf import settings
 
+from derive.deadline import Deadline
 from derive.errors import HolocronError
 from derive.intake.importing import ImportInterrupted, check_records, queue_spool
 from derive.intake.line_format import LineFormat
@@ -25,7 +26,7 @@ from derive.lake import Lake
 from derive.models import Job
 from derive.models.schedules import RecurringInterrogation
 from derive.queue import JobQueue
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sql.reading import reading
 from derive.states import LIVE
 

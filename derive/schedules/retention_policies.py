@@ -1,18 +1,17 @@
 """Retention policies: purge old ended jobs from SQL, then from the lake; and seal the history."""
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from derive.deadline import Deadline
 from derive.lake_identity import open_own_lake
 from derive.models import Job
 from derive.models.schedules import RetentionPolicy
 from derive.plural import plural
 from derive.retention import PurgeReport, delete_files, purge
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sealing.chain import seal_history
-from derive.sealing.document import SealDocument
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import ENDED, JobStatus
@@ -20,10 +19,7 @@ from derive.states import ENDED, JobStatus
 COUNT_TO = 10_000
 MOST_JOBS = 100_000
 """The most jobs that one policy purges per run."""
-
-
-class _TimeIsUp(Exception):
-    """Stops a purge or a sealing between two batches; the next run continues."""
+OUT_OF_TIME = "; out of time, the rest wait for the next run"
 
 
 def ages_of(policy: RetentionPolicy) -> dict[JobStatus, timedelta]:
@@ -48,66 +44,38 @@ def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
 
 def retain(policy: RetentionPolicy, _due_utc: datetime, deadline: Deadline) -> TaskResult:
     """Purge the policy's old jobs; the history is sealed first."""
-    report, out_of_time = PurgeReport(dry_run=False), ""
-
-    def watch(so_far: PurgeReport | SealDocument) -> None:
-        nonlocal report
-        if isinstance(so_far, PurgeReport):
-            report = so_far
-        if deadline.is_over:
-            raise _TimeIsUp
-
-    try:
-        report = purge(
-            ages=ages_of(policy),
-            actor=policy.actor,
-            reason=f"retention policy {policy.name}",
-            max_rows=min(policy.max_jobs, MOST_JOBS),
-            on_batch=watch,
-            on_seal=watch,
-        )
-    except _TimeIsUp:
-        out_of_time = "; out of time, the rest wait for the next run"
-    if report.last_error is not None:
-        return TaskResult(TaskOutcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
-    if not out_of_time and not report.job_count and not report.files_deleted:
+    report = purge(
+        ages=ages_of(policy),
+        actor=policy.actor,
+        reason=f"retention policy {policy.name}",
+        max_rows=min(policy.max_jobs, MOST_JOBS),
+        deadline=deadline,
+    )
+    if report.is_finished and report.last_error is None and not report.job_count and not report.files_deleted:
         return TaskResult(TaskOutcome.IDLE, "no job was old enough")
-    return TaskResult(TaskOutcome.DONE, _counted(report) + out_of_time)
-
-
-def _counted(report: PurgeReport) -> str:
-    return f"{plural(report.job_count, 'job')} purged, {plural(report.files_deleted, 'file')} deleted from the lake"
+    return _result(report)
 
 
 def delete_purged_files(deadline: Deadline) -> TaskResult:
     """Delete lake files that earlier purges left."""
     report = PurgeReport(dry_run=False)
+    delete_files(open_own_lake(settings.LAKE_URL), report, deadline=deadline)
+    is_idle = report.last_error is None and not report.files_deleted
+    return TaskResult(TaskOutcome.IDLE) if is_idle else _result(report)
 
-    def watch(_report: PurgeReport) -> None:
-        if deadline.is_over:
-            raise _TimeIsUp
 
-    with suppress(_TimeIsUp):
-        delete_files(open_own_lake(settings.LAKE_URL), report, on_batch=watch)
+def _result(report: PurgeReport) -> TaskResult:
+    counted = f"{plural(report.job_count, 'job')} purged, {plural(report.files_deleted, 'file')} deleted from the lake"
     if report.last_error is not None:
-        return TaskResult(TaskOutcome.FAILED, f"{_counted(report)}; {report.files_waiting} wait: {report.last_error}")
-    return TaskResult(TaskOutcome.DONE, _counted(report)) if report.files_deleted else TaskResult(TaskOutcome.IDLE)
+        return TaskResult(TaskOutcome.FAILED, f"{counted}; {report.files_waiting} wait: {report.last_error}")
+    return TaskResult(TaskOutcome.DONE, counted if report.is_finished else counted + OUT_OF_TIME)
 
 
 def seal(deadline: Deadline) -> TaskResult:
     """Seal the history as far as it is settled."""
-    seals = 0
-
-    def watch(_document: object) -> None:
-        nonlocal seals
-        seals += 1
-        if deadline.is_over:
-            raise _TimeIsUp
-
-    try:
-        report = seal_history(open_own_lake(settings.LAKE_URL), on_seal=watch)
-    except _TimeIsUp:
-        return TaskResult(TaskOutcome.DONE, f"{plural(seals, 'seal')}; out of time, the rest wait for the next run")
+    report = seal_history(open_own_lake(settings.LAKE_URL), deadline=deadline)
+    if not report.is_finished:
+        return TaskResult(TaskOutcome.DONE, plural(report.seals, "seal") + OUT_OF_TIME)
     if not report.seals:
         return TaskResult(TaskOutcome.IDLE)
     return TaskResult(TaskOutcome.DONE, f"{plural(report.events, 'event')} sealed; the head is {report.head_line}")

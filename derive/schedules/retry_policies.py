@@ -15,10 +15,11 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from derive.contracts import JobRef
+from derive.deadline import Deadline
 from derive.models import Job, JobEvent
 from derive.models.schedules import RetryPolicy
 from derive.queue import CHANGE_BATCH, JobQueue
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import REQUEUEABLE, JobStatus

@@ -9,7 +9,6 @@ its result.
 import logging
 import os
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from uuid import uuid4
 
 from django.db.models import Q
 
+from derive.deadline import Deadline
 from derive.errors import HolocronError, places_of
 from derive.models.schedules import ScheduleRun, TaskState
 from derive.sql.clock import database_now
@@ -48,18 +48,6 @@ class TaskResult:
 
     outcome: TaskOutcome
     text: str = ""
-
-
-class Deadline:
-    """A time limit that a task checks between its batches."""
-
-    def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the task must stop."""
-        return time.monotonic() >= self._until
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from derive.deadline import Deadline
 from derive.models.schedules import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules import maintenance
 from derive.schedules.due import run_due
@@ -11,7 +12,7 @@ from derive.schedules.escalation import escalate
 from derive.schedules.recurring import queue_again
 from derive.schedules.retention_policies import delete_purged_files, retain, seal
 from derive.schedules.retry_policies import retry
-from derive.schedules.single_flight import Deadline, TaskResult, run_single_flight
+from derive.schedules.single_flight import TaskResult, run_single_flight
 
 TASKS_MODULE = "derive.schedules.tasks"
 EVERY_MINUTE = "* * * * *"

@@ -4,12 +4,12 @@ After an interruption the next call continues: a document not yet in the lake wa
 before it is stored. Concurrent calls are safe: SQL accepts only one seal of each number.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from derive.deadline import NO_DEADLINE, Deadline
 from derive.errors import HolocronError, LakeConflict
 from derive.lake import Lake
 from derive.models import Seal
@@ -48,13 +48,16 @@ class ChainBroken(HolocronError):
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """The result of a sealing. ``is_settled`` is false if an open transaction delayed the rest."""
+    """The result of a sealing."""
 
     seals: int
     events: int
     last_seal_seq: int
     head: str
     is_settled: bool
+    """False if an open transaction delayed the rest."""
+    is_finished: bool
+    """False if the deadline stopped it; the next call continues."""
     settled_utc: datetime
 
     @property
@@ -63,16 +66,15 @@ class SealReport:
         return f"{self.last_seal_seq}:{self.head}"
 
 
-def seal_history(
-    lake: Lake, *, batch_events: int = SEAL_EVENTS, on_seal: Callable[[SealDocument], object] = lambda _: None
-) -> SealReport:
-    """Seal every event that no open transaction can precede; ``on_seal`` receives each document.
+def seal_history(lake: Lake, *, batch_events: int = SEAL_EVENTS, deadline: Deadline = NO_DEADLINE) -> SealReport:
+    """Seal every event that no open transaction can precede; stops after a seal once the deadline is over.
 
     Raises ChainBroken, LakeUnavailable (the next call completes the seal) and QueueError.
     """
     queue = JobQueue()
     horizon = queue.seal_horizon()
     seals = events = refused = 0
+    is_finished = True
     while True:
         last = _last_seal()
         if last is not None and last.pending_json is not None:
@@ -82,11 +84,13 @@ def seal_history(
         batch = read_events(after=after, up_to=horizon.event_seq or 0, limit=batch_events)
         if not batch:
             break
+        if seals and deadline.is_over:
+            is_finished = False
+            break
         document = _next_document(last, batch)
         why = _record(queue, document)
         if why is None:
             seals, events, refused = seals + 1, events + len(batch), 0
-            on_seal(document)
         elif (refused := refused + 1) > MAX_REFUSED:
             # A concurrent sealer wins a few times in a row at most.
             raise ChainBroken(f"seal {document.seal_seq} was refused, again and again: {why}")
@@ -96,6 +100,7 @@ def seal_history(
         last_seal_seq=last.seal_seq if last else 0,
         head=last.sha256 if last else NO_HEAD,
         is_settled=horizon.event_seq is not None or not read_events(after=after, up_to=2**62, limit=1),
+        is_finished=is_finished,
         settled_utc=horizon.at_utc,
     )
 

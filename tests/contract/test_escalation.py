@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from derive.contracts import AgedPlace, Ageing
+from derive.deadline import Deadline
 from derive.errors import BadArgument
 from derive.models import EscalationPolicy, JobEvent, ScheduleRun
 from derive.queue import JobQueue
 from derive.schedules.due import run_due
 from derive.schedules.escalation import count_aged, escalate
-from derive.schedules.single_flight import Deadline, TaskOutcome
+from derive.schedules.single_flight import TaskOutcome
 from derive.sql import procedures
 from derive.sql.clock import database_now
 from derive.states import JobStatus

@@ -7,11 +7,12 @@ import pytest
 from django.core.management import call_command
 
 from derive.contracts import RunFacts
+from derive.deadline import Deadline
 from derive.errors import BadArgument
 from derive.models import LanguageModel
 from derive.queue import JobQueue
 from derive.schedules.maintenance import measure_loads
-from derive.schedules.single_flight import Deadline, TaskOutcome
+from derive.schedules.single_flight import TaskOutcome
 from derive.sql import procedures
 from derive.worker.load_times import known_load_seconds
 from tests.contract.scenes import ACTOR, claimed, failure, said, success

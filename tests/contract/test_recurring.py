@@ -8,6 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from derive.contracts import JobRef
+from derive.deadline import Deadline
 from derive.errors import DatabaseUnavailable
 from derive.lake import Lake
 from derive.models import Job, JobEvent, RecurringInterrogation, ScheduleRun, TaskState
@@ -15,7 +16,7 @@ from derive.queue import JobQueue
 from derive.schedules import recurring
 from derive.schedules.due import run_due, run_plan
 from derive.schedules.recurring import NotQueued, PlanPreview, check_plan, queue_again
-from derive.schedules.single_flight import Deadline, TaskResult
+from derive.schedules.single_flight import TaskResult
 from derive.sql.clock import database_now
 from tests.contract.plans import a_recurring
 from tests.contract.scenes import at_once

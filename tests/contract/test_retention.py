@@ -2,18 +2,23 @@
 
 import shutil
 from datetime import UTC, datetime, timedelta
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
+from derive import retention
+from derive.deadline import Deadline
 from derive.errors import LakeUnavailable
 from derive.lake import Lake, artifact_facts
 from derive.models import Job, JobEvent, LakeDeletion, Run, Seal
 from derive.queue import JobQueue
-from derive.retention import HistoryUnsettled, PurgeReport, purge
+from derive.retention import HistoryUnsettled, PurgeReport, delete_files, purge
+from derive.sealing.chain import seal_history
 from derive.sealing.verification import AuditVerification
+from derive.sql.clock import database_now
 from derive.states import ENDED, JobStatus
 from tests.contract.scenes import ACTOR, claimed, in_state, pass_time, queued, ref, success
 from tests.contract.test_sealing import OpenTransaction
@@ -74,7 +79,6 @@ def test_the_hours_are_counted_before_anything_goes(
     monkeypatch.setattr(
         JobQueue, "roll_up_hours", lambda own, max_steps: counted(own, max_events=2, max_steps=max_steps)
     )
-    monkeypatch.setattr("derive.retention.COUNTING_STEPS", 1)
     for _job in range(4):
         in_state(queue, JobStatus.CANCELLED)
     seen: list[int] = []
@@ -113,6 +117,68 @@ def test_a_dry_run_counts_what_a_purge_takes_and_changes_nothing(queue: JobQueue
     purged = purge_all(lake)
     assert (counted.job_count, counted.files) == (purged.job_count, purged.files) == (2, 4)
     assert verified(lake) == []
+
+
+def test_a_bounded_dry_run_counts_the_files_of_the_jobs_that_a_bounded_purge_takes(queue: JobQueue, lake: Lake) -> None:
+    answered(queue, lake)
+    claim = claimed(queue)
+    queue.complete(success(claim))
+    for _ in range(2):
+        in_state(queue, JobStatus.FAILED)
+    for most in (1, 3):
+        counted = purge_all(lake, dry_run=True, max_rows=most)
+        purged = purge_all(lake, max_rows=most)
+        assert (counted.jobs, counted.files) == (purged.jobs, purged.files)
+
+
+class OverAfter(Deadline):
+    """A deadline that is over once it was asked so many times."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(60)
+        self._asked = asked
+
+    @property
+    def is_over(self) -> bool:
+        self._asked -= 1
+        return self._asked < 0
+
+
+@pytest.mark.parametrize("batch", ["BATCH_JOBS", "BATCH_FILES", "SEAL_EVENTS", "ROLL_UP_EVENTS"])
+def test_a_purge_in_many_short_calls_does_the_same_and_loses_no_count(
+    queue: JobQueue, lake: Lake, root: Path, monkeypatch: pytest.MonkeyPatch, batch: str
+) -> None:
+    """Sealing, counting, rows and files: each of them is the long one once."""
+    folders = [answered(queue, lake) for _ in range(3)]
+    patch = {
+        "BATCH_JOBS": lambda: monkeypatch.setattr(retention, "BATCH_JOBS", 1),
+        "BATCH_FILES": lambda: None,
+        "SEAL_EVENTS": lambda: monkeypatch.setattr(retention, "seal_history", partial(seal_history, batch_events=2)),
+        "ROLL_UP_EVENTS": lambda: monkeypatch.setattr(
+            JobQueue, "roll_up_hours", partialmethod(JobQueue.roll_up_hours, max_events=2)
+        ),
+    }
+    patch[batch]()
+    reports: list[PurgeReport] = []
+    while not reports or not reports[-1].is_finished:
+        reports.append(purge_all(lake, deadline=Deadline(0)))
+        assert len(reports) < 100
+    assert len(reports) > 2
+    assert sum(report.job_count for report in reports) == 3
+    assert sum(report.files_deleted for report in reports) == 6
+    assert not any((root / folder).exists() for folder in folders)
+    assert (Job.objects.count(), LakeDeletion.objects.filter(deleted_utc=None).count()) == (0, 0)
+    seal_history(lake)
+    assert verified(lake) == []
+
+
+def test_a_purge_looks_at_the_clock_after_each_file_and_not_only_after_each_batch(queue: JobQueue, lake: Lake) -> None:
+    for _ in range(3):
+        answered(queue, lake)
+    queue.purge(finished_before_utc=database_now(), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
+    report = PurgeReport(dry_run=False)
+    delete_files(lake, report, deadline=OverAfter(1))
+    assert (report.files_deleted, report.is_finished) == (2, False)
 
 
 def test_a_bounded_purge_takes_no_more_and_goes_on_with_the_next(queue: JobQueue, lake: Lake) -> None:

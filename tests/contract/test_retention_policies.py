@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
+from derive.deadline import Deadline
 from derive.lake import Lake, artifact_facts
 from derive.models import Job, LakeDeletion, RetentionPolicy, ScheduleRun, Seal, TaskState
 from derive.queue import JobQueue
 from derive.schedules import retention_policies
 from derive.schedules.due import run_due
 from derive.schedules.retention_policies import count_old, delete_purged_files, retain, seal
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus

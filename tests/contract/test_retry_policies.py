@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
+from derive.deadline import Deadline
 from derive.errors import ErrorKind
 from derive.models import Job, JobEvent, RetryPolicy, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import due, retry_policies
 from derive.schedules.due import run_due, run_plan
 from derive.schedules.retry_policies import RetryPreview, preview_retries, retry
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.contract.plans import a_policy

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from django_q.signing import SignedPackage
 
+from derive.deadline import Deadline
 from derive.models import Run, SchedulerProcess, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import maintenance
@@ -16,7 +17,7 @@ from derive.schedules.broker import SystemTaskBroker, beat
 from derive.schedules.health import scheduler_health
 from derive.schedules.heartbeats import heartbeat_age_on
 from derive.schedules.installing import install_schedules
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult
+from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 from derive.states import JobStatus

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from derive.deadline import Deadline
 from derive.errors import QueueError
 from derive.models import ScheduleRun, TaskState
 from derive.schedules import single_flight
-from derive.schedules.single_flight import Deadline, TaskOutcome, TaskResult, run_single_flight
+from derive.schedules.single_flight import TaskOutcome, TaskResult, run_single_flight
 from derive.sql.clock import database_now
 from tests.contract.scenes import THREAD_SECONDS, at_once
 

@@ -5,7 +5,6 @@ steps by ``acting.js`` or in one request without it.
 """
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,10 +22,10 @@ from derive.admin.jobs.long_action import LongAction, Step, StepRefused
 from derive.admin.lists.keyset import Condition, Walk, equals, within
 from derive.admin.lists.pages import show
 from derive.admin.site import permissions
+from derive.deadline import Deadline
 from derive.errors import LakeUnavailable, QueueError
 from derive.models import Job
-from derive.retention import HistoryUnsettled, purge
-from derive.sealing.document import SealDocument
+from derive.retention import HistoryUnsettled, PurgeReport, purge
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 STATES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED)
 MOST_DAYS = 36_500
-STEP_JOBS = 500
 NO_AGE = "Write a number of days for at least one state: 30 means jobs that ended more than 30 days ago."
 _NOT_HELD = Condition("t.hold_utc IS NULL")
 
@@ -73,10 +71,6 @@ class PurgeForm(AgesForm):
     """The confirmation form of a purge."""
 
     reason = ReasonField()
-
-
-class _TimeIsUp(Exception):
-    """Stops the sealing between two seals."""
 
 
 @dataclass(frozen=True)
@@ -123,29 +117,21 @@ class PurgeAction(LongAction):
 
 
 def _purge(ages: Mapping[JobStatus, timedelta], actor: str, reason: str, *, seconds: float) -> Step:
-    """Purge until the time is up."""
-    until, purged, is_over, fault = time.monotonic() + seconds, 0, False, ""
+    """Purge until the time is up: the history is sealed first, which may take long, and files are deleted last."""
+    report, fault = PurgeReport(dry_run=False), ""
 
-    def watch(_document: SealDocument) -> None:
-        if time.monotonic() >= until:
-            raise _TimeIsUp
+    def watch(so_far: PurgeReport) -> None:
+        nonlocal report
+        report = so_far
 
     try:
-        # Run at least once so every step makes progress, if only with the history.
-        while not is_over:
-            report = purge(ages=ages, actor=actor, reason=reason, max_rows=STEP_JOBS, on_seal=watch)
-            purged += report.job_count
-            is_over = report.job_count < STEP_JOBS
-            fault = f"Files still to be deleted: {report.last_error}" if report.last_error else ""
-            if time.monotonic() >= until:
-                break
-    except _TimeIsUp:
-        # The history is sealed first, which may take long: the next step continues.
-        pass
+        report = purge(ages=ages, actor=actor, reason=reason, deadline=Deadline(seconds), on_batch=watch)
+        fault = f"Files still to be deleted: {report.last_error}" if report.last_error else ""
     except (QueueError, HistoryUnsettled, LakeUnavailable) as error:
         fault = str(error)
-    logger.info("jobs.purged", extra={"actor": actor, "jobs": purged})
-    return Step(changed=purged, cursor=None if is_over or fault else "more", error=cell(fault, 500) if fault else "")
+    logger.info("jobs.purged", extra={"actor": actor, "jobs": report.job_count})
+    is_over = report.is_finished or bool(fault)
+    return Step(changed=report.job_count, cursor=None if is_over else "more", error=cell(fault, 500) if fault else "")
 
 
 def _find_old(ages: Mapping[JobStatus, timedelta]) -> list[OldJobs]:

@@ -25,11 +25,12 @@ EXAMPLES = """
 examples:
   manage.py purge --succeeded 365d --failed 90d --deadletter 90d --cancelled 30d --dry-run
   manage.py purge --succeeded 365d --reason "retention policy 4"
-  manage.py purge --all 730d --max-jobs 10000
+  manage.py purge --all 730d --max-jobs 10000 --reason "disk is full" --yes
   manage.py purge                              only deletes lake files left over from earlier purges
 
 Ages count from the end of the job; jobs in a state without an age are kept. Held jobs, live jobs and jobs that a live
 job will repeat are always kept. The history is sealed first, and one event per purged job is kept for verify_audit.
+At a terminal the command shows what it would purge and asks first, unless --yes is given.
 exit codes: 0 done, 1 some lake files are left for the next purge, 2 error
 """
 
@@ -57,25 +58,38 @@ class Command(QuickCommand):
         parser.add_argument("--max-jobs", type=_count, metavar="N", help="at most this many, the oldest first")
         parser.add_argument("--dry-run", action="store_true", help="show what would be purged, and change nothing")
         parser.add_argument("--actor", default=None, help="name recorded as purging (default: this OS user)")
-        parser.add_argument("--reason", default=None, help="saved to each purged job's tombstone event")
+        parser.add_argument(
+            "--reason", default=None, help="saved to each purged job's tombstone event; required to purge jobs"
+        )
+        parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
         parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Purge, and exit with the code."""
-        from derive.retention import purge
+        from derive.retention import PurgeReport, purge
 
         ages = _ages(given)
         if given["dry_run"] and not ages:
             raise CommandError("a dry run needs an age, such as --succeeded 365d", returncode=COULD_NOT_START)
-        try:
-            check_schema(connection)
-            report = purge(
+        if ages and not given["dry_run"] and not (given["reason"] or "").strip():
+            raise CommandError(
+                "give a --reason: it stays in the audit when the jobs are gone", returncode=COULD_NOT_START
+            )
+
+        def run(*, dry_run: bool) -> PurgeReport:
+            return purge(
                 ages=ages,
                 actor=given["actor"] or getuser(),
                 reason=given["reason"],
-                dry_run=given["dry_run"],
+                dry_run=dry_run,
                 max_rows=given["max_jobs"],
             )
+
+        try:
+            check_schema(connection)
+            if ages and not given["dry_run"] and not given["yes"] and sys.stdin.isatty():
+                self._confirm(run(dry_run=True))
+            report = run(dry_run=given["dry_run"])
         except KeyboardInterrupt:
             self.stderr.write("purge: stopped early; run it again to continue")
             sys.exit(COULD_NOT_START)
@@ -86,6 +100,15 @@ class Command(QuickCommand):
         if report.last_error is not None:
             self.stderr.write(f"purge: {report.last_error}")
         sys.exit(FILES_WAIT if report.files_waiting else DONE)
+
+    def _confirm(self, found: "PurgeReport") -> None:
+        """Show what would be purged; exit if the answer is not yes."""
+        self.stderr.write(_line(found))
+        self.stderr.write("Purge them permanently? [y/N] ", ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            self.stderr.write("purge: nothing was purged")
+            sys.exit(COULD_NOT_START)
 
 
 def _ages(given: dict[str, Any]) -> dict[JobStatus, timedelta]:
