@@ -36,7 +36,7 @@ class JobInput(Frozen):
     available_utc: BoundedUtc | None = None
     dedupe_key: Key400 | None = None
     entity_type: Key200 | None = None
-    entity_id: Key200 | None = None
+    entity_id: Key400 | None = None
     repeats_run_id: Guid | None = None
     job_id: Guid | None = None
 

@@ -1,21 +1,31 @@
 """The account the demo's visitor logs in with."""
 
+import base64
 import secrets
 
 from django.contrib.auth import get_user_model
+from django.utils.crypto import salted_hmac
 
 USERNAME = "operator"
 PASSWORD_BYTES = 9
 
 
-def make_account(*, renew_password: bool) -> str | None:
-    """Make the operator's account and return its new password; None when it exists and keeps its own."""
+def make_account(*, own_world: bool) -> str | None:
+    """Make the operator's account if there is none, and return its password; None if it has one that somebody set.
+
+    In the demo's own instance the password follows from the instance's secret key, so each start tells the same one.
+    """
     rights = {"is_staff": True, "is_superuser": True}
     # Another demo may make it at the same moment.
     user, is_new = get_user_model().objects.get_or_create(username=USERNAME, defaults=rights)
-    if not is_new and not renew_password:
-        return None
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
-    user.set_password(password)
-    user.save()
-    return password
+    password = _lasting_password() if own_world else secrets.token_urlsafe(PASSWORD_BYTES)
+    if is_new:
+        user.set_password(password)
+        user.save()
+        return password
+    return password if own_world and user.check_password(password) else None
+
+
+def _lasting_password() -> str:
+    digest = salted_hmac("holocron.demo", USERNAME, algorithm="sha256").digest()
+    return base64.urlsafe_b64encode(digest[:PASSWORD_BYTES]).decode()

@@ -20,14 +20,13 @@ from rich.table import Table
 
 from derive.demo.account import USERNAME, make_account
 from derive.demo.outcomes import SampleOutcome, count_ended, read_outcomes
+from derive.demo.queueing import queue_samples
 from derive.demo.samples import Sample, load_samples
 from derive.demo.world import ModelInUse, Program, free_port, model_in_use
 from derive.errors import HolocronError
 from derive.lake import Lake
-from derive.queue import JobQueue
 from derive.states import JobStatus
 
-ACTOR = "demo"
 POLL_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 120
 """Longest wait for another sample to end. With a real model, its longest call is added."""
@@ -67,11 +66,13 @@ class _Demo:
         begun = time.monotonic()
         self._console.print("[bold]Holocron[/bold]: preparing the database …")
         call_command("migrate", verbosity=0, interactive=False)
-        password = make_account(renew_password=self._own_world)
+        password = make_account(own_world=self._own_world)
         lake = Lake.open(settings.LAKE_URL)
         with model_in_use(settings.OLLAMA) as model:
             self._print_model(model)
-            jobs = _enqueue(load_samples())
+            jobs, known = queue_samples(load_samples(), model=model.model)
+            if known:
+                self._console.print(f"{known} of {len(jobs)} samples are there from an earlier start; only others run.")
             worker = Program(
                 *("run_llm_worker", "--loop", "--concurrency", str(model.slots)),
                 log_file=self._logs / "worker.log",
@@ -155,7 +156,7 @@ class _Demo:
         scheduler = Program("qcluster", log_file=self._logs / "qcluster.log", environment=environment)
         try:
             _wait_for_web(web, port)
-            known = f"password [bold]{escape(password)}[/bold]" if password else "with its existing password"
+            known = f"password [bold]{escape(password)}[/bold]" if password else "with the password it has"
             self._console.print(f"\nAdmin:  [bold]http://127.0.0.1:{port}/admin/[/bold]   user {USERNAME}, {known}")
             if self._own_world:
                 self._console.print("Set HOLOCRON_VAR=var/demo to use other commands on this demo.")
@@ -187,12 +188,6 @@ def _wait_for_web(web: Program, port: int) -> None:
         else:
             return
     raise HolocronError(_ended(web))
-
-
-def _enqueue(samples: tuple[Sample, ...]) -> dict[UUID, Sample]:
-    """Queue every sample without checks, as plain SQL would."""
-    answers = JobQueue().enqueue_many([sample.job for sample in samples], actor=ACTOR)
-    return {answer.job_id: sample for answer, sample in zip(answers, samples, strict=True)}
 
 
 def _summary(outcomes: list[SampleOutcome], model: ModelInUse, seconds: float) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Acting on jobs: one, the selected, and all that match."""
 
+import re
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import Client
@@ -220,6 +221,20 @@ def test_run_again_queues_a_repetition_and_leaves_the_old_job(
     assert new.created_by == browse.people["operator"].username
     assert JobEvent.objects.get(job_id=new.job_id).reason == "as asked"
     assert status_of(claim) is JobStatus.SUCCEEDED
+
+
+def test_run_again_sent_twice_queues_each_repetition_once(operator: Client, queue: JobQueue) -> None:
+    queued(queue)
+    claim = claim_one(queue)
+    facts = RunFacts(model_name="tiny", options_json="{}", output_json="{}")
+    queue.complete(Outcome(job_id=claim.job_id, run_id=claim.run_id, status=RunStatus.SUCCEEDED, run=facts))
+    asked = operator.post(reverse(ASK), {"action": "again", "job": chosen(_as_is(claim.job_id))})
+    (form_id,) = re.findall(r'name="form_id" value="([^"]+)"', asked.text)
+    for _ in range(2):
+        assert act(operator, "again", _as_is(claim.job_id), form_id=form_id).json()["changed"] == 1
+    assert Job.objects.filter(repeats_run_id=claim.run_id).count() == 1
+    act(operator, "again", _as_is(claim.job_id), form_id=uuid4())
+    assert Job.objects.filter(repeats_run_id=claim.run_id).count() == 2
 
 
 @pytest.mark.parametrize("status", [JobStatus.NEW, JobStatus.CANCELLED])

@@ -6,8 +6,10 @@ import subprocess
 from collections.abc import Iterable
 
 import pytest
+from annotated_types import MaxLen
 from django.db import connection
 
+from derive.contracts import JobInput
 from derive.sql import procedures as known_procedures
 from derive.sql.calls import render_call
 from derive.sql.scripts import PROCEDURES, SCRIPTS_FOLDER, TABLES, Script, read_scripts, split_batches
@@ -65,6 +67,20 @@ def test_both_engines_have_the_same_tables_and_procedures(live: Catalogue, parse
 @pytest.mark.parametrize("table", TABLE_NAMES)
 def test_a_table_has_the_same_columns_in_the_same_order(live: Catalogue, parsed: Catalogue, table: str) -> None:
     assert parsed.tables[table].columns == live.tables[table].columns
+
+
+def test_a_jobs_texts_are_as_long_in_python_as_in_their_columns(parsed: Catalogue) -> None:
+    """Shorter in Python, rows that plain SQL wrote could not be queued again; longer, the database would refuse."""
+    columns = {column.name: column.type for column in parsed.tables["job"].columns}
+    limits = {
+        name: limit.max_length
+        for name, field in JobInput.model_fields.items()
+        for limit in field.metadata
+        if isinstance(limit, MaxLen)
+    }
+    assert limits
+    for name, limit in limits.items():
+        assert f"({limit})" in columns[name], f"{name}: {limit} characters in Python, {columns[name]} in SQL"
 
 
 def test_the_views_have_the_same_columns_in_the_same_order(live: Catalogue) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID, uuid4
 
 from django import forms
 
@@ -16,8 +16,18 @@ from derive.queue import JobQueue
 from derive.states import JobStatus
 from derive.strict_types import MAX_INT
 
-Value = int | str | datetime | None
-Act = Callable[[JobQueue, Sequence[JobRef], str, str, Any], list[JobChange]]
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What a user confirmed: who, why, the action's value, and the id of the form, the same if it is sent twice."""
+
+    actor: str
+    reason: str
+    value: Any = None
+    form_id: UUID = field(default_factory=uuid4)
+
+
+Act = Callable[[JobQueue, Sequence[JobRef], Confirmed], list[JobChange]]
 
 _WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
 _GIVEN_UP = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
@@ -67,7 +77,7 @@ _ALL = (
         "requeue",
         "Requeue",
         "Failed, dead-lettered and cancelled jobs are requeued with all their attempts. Others are refused.",
-        lambda queue, refs, actor, reason, _value: queue.requeue(refs, actor=actor, reason=reason),
+        lambda queue, refs, by: queue.requeue(refs, actor=by.actor, reason=by.reason),
         of=_GIVEN_UP,
     ),
     Action(
@@ -75,7 +85,7 @@ _ALL = (
         "Retry at a time",
         "Failed, dead-lettered and cancelled jobs are requeued with all their attempts, ready at the time written "
         "below. Others are refused.",
-        lambda queue, refs, actor, reason, value: queue.requeue(refs, actor=actor, reason=reason, available_utc=value),
+        lambda queue, refs, by: queue.requeue(refs, actor=by.actor, reason=by.reason, available_utc=by.value),
         takes=_WHEN,
         of=_GIVEN_UP,
     ),
@@ -84,7 +94,7 @@ _ALL = (
         "Cancel",
         "Waiting jobs are cancelled at once; running ones are stopped by their workers within seconds. "
         "Ended ones are refused.",
-        lambda queue, refs, actor, reason, _value: queue.cancel(refs, actor=actor, reason=reason),
+        lambda queue, refs, by: queue.cancel(refs, actor=by.actor, reason=by.reason),
         is_destructive=True,
         of=_LIVE,
     ),
@@ -92,9 +102,7 @@ _ALL = (
         "priority",
         "Set priority",
         "Jobs get the priority written below; higher runs first. Succeeded ones are refused.",
-        lambda queue, refs, actor, reason, value: queue.reprioritize(
-            refs, actor=actor, reason=reason, priority=int(value)
-        ),
+        lambda queue, refs, by: queue.reprioritize(refs, actor=by.actor, reason=by.reason, priority=int(by.value)),
         takes=_PRIORITY,
         undone_by="reprioritized",
         of=_LIVE | _GIVEN_UP,
@@ -103,9 +111,7 @@ _ALL = (
         "reschedule",
         "Reschedule",
         "Waiting jobs become ready at the time written below. Running and ended ones are refused.",
-        lambda queue, refs, actor, reason, value: queue.reschedule(
-            refs, actor=actor, reason=reason, available_utc=value
-        ),
+        lambda queue, refs, by: queue.reschedule(refs, actor=by.actor, reason=by.reason, available_utc=by.value),
         takes=_WHEN,
         undone_by="rescheduled",
         of=_WAITING,
@@ -115,9 +121,7 @@ _ALL = (
         "Change model",
         "Jobs ask for the model written below from their next attempt on; left empty, for the worker's own. "
         "Succeeded ones are refused.",
-        lambda queue, refs, actor, reason, value: queue.set_model_hint(
-            refs, actor=actor, reason=reason, model_hint=value
-        ),
+        lambda queue, refs, by: queue.set_model_hint(refs, actor=by.actor, reason=by.reason, model_hint=by.value),
         takes=_MODEL,
         of=_LIVE | _GIVEN_UP,
     ),
@@ -125,14 +129,14 @@ _ALL = (
         "hold",
         "Hold",
         "Held jobs are never purged. They are worked as before.",
-        lambda queue, refs, actor, reason, _value: queue.set_hold(refs, actor=actor, reason=reason, hold=True),
+        lambda queue, refs, by: queue.set_hold(refs, actor=by.actor, reason=by.reason, hold=True),
         of_held=False,
     ),
     Action(
         "unhold",
         "End hold",
         "Jobs may be purged again when they are old enough.",
-        lambda queue, refs, actor, reason, _value: queue.set_hold(refs, actor=actor, reason=reason, hold=False),
+        lambda queue, refs, by: queue.set_hold(refs, actor=by.actor, reason=by.reason, hold=False),
         of_held=True,
     ),
     Action(
@@ -140,7 +144,7 @@ _ALL = (
         "Run again as new",
         "For each ended job a new one is queued, with the evidence, options, model and definition of its last run. "
         "The old job stays as it is.",
-        lambda queue, refs, actor, reason, _value: run_again(queue, refs, actor=actor, reason=reason),
+        lambda queue, refs, by: run_again(queue, refs, actor=by.actor, reason=by.reason, form_id=by.form_id),
         of=_GIVEN_UP | {JobStatus.SUCCEEDED},
     ),
 )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from derive.contracts import JobChange, JobInput, JobRef
 from derive.models import Job, Run
@@ -23,8 +23,11 @@ CARRIED = (
 )
 
 
-def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: str) -> list[JobChange]:
-    """Queue a repetition of each job. Reports a job as changed if one was queued, otherwise why not."""
+def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: str, form_id: UUID) -> list[JobChange]:
+    """Queue a repetition of each job. Reports a job as changed if one was queued, otherwise why not.
+
+    The same form sent twice by the same actor queues each repetition once.
+    """
     ids = [ref.job_id for ref in refs]
     jobs = {job.job_id: job for job in Job.objects.filter(job_id__in=ids)}
     runs = _repeatable_runs(ids)
@@ -33,7 +36,8 @@ def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: st
         job = jobs.get(ref.job_id)
         why = _why_not(ref, job, runs.get(ref.job_id))
         if why is None and job is not None:
-            wanted.append(_repetition(job, runs[ref.job_id]))
+            run = runs[ref.job_id]
+            wanted.append(_repetition(job, run, job_id=uuid5(form_id, f"{actor} {run.run_id}")))
         status = JobStatus(job.status) if job else None
         answers.append(JobChange(job_id=ref.job_id, changed=why is None, from_status=status, to_status=status, why=why))
     if wanted:
@@ -69,7 +73,7 @@ def _why_not(ref: JobRef, job: Any, run: Any) -> str | None:
     return None
 
 
-def _repetition(job: Any, run: Any) -> JobInput:
+def _repetition(job: Any, run: Any, *, job_id: UUID) -> JobInput:
     # Not checked again: the old job was checked when it was queued.
     values = {name: getattr(job, name) for name in CARRIED}
-    return JobInput.model_construct(**values, model_hint=run.model_name, repeats_run_id=run.run_id)
+    return JobInput.model_construct(job_id=job_id, **values, model_hint=run.model_name, repeats_run_id=run.run_id)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from derive.admin.display.template_tags import short
 from derive.admin.display.untrusted_text import cell
-from derive.admin.jobs.bulk.actions import ACTIONS, Action, ConfirmForm, Value
+from derive.admin.jobs.bulk.actions import ACTIONS, Action, Confirmed, ConfirmForm
 from derive.admin.jobs.bulk.undo import EventSpan, put_back
 from derive.admin.jobs.filters import STATES, JobFilter
 from derive.admin.jobs.form_fields import problems_of
@@ -56,6 +56,8 @@ class BulkRequest:
     """The query string of the list filter whose matches are acted on; None for selected jobs."""
     cursor: str
     """Where the next step starts; on the first step, the newest job when the confirmation was shown."""
+    form_id: UUID
+    """The same in all steps, and if the form is sent twice."""
 
     @classmethod
     def read(cls, form: QueryDict) -> "BulkRequest":
@@ -63,15 +65,16 @@ class BulkRequest:
         action = ACTIONS.get(form.get("action", ""))
         if action is None:
             raise InvalidRequest("There is no such action.")
+        form_id = as_guid(form.get("form_id", "")) or uuid4()
         if form.get("scope") == "matching":
             text = form.get("filter", "")[:4_000]
             if JobFilter(QueryDict(text)).problems:
                 raise InvalidRequest("The filter is invalid.")
-            return cls(action, (), text, form.get("cursor", "")[:60])
+            return cls(action, (), text, form.get("cursor", "")[:60], form_id)
         refs = [_read_ref(one) for one in form.getlist("job")[: MAX_SELECTED + 1]]
         if not refs or len(refs) > MAX_SELECTED:
             raise InvalidRequest(f"Select 1 to {MAX_SELECTED} jobs, or act on all that match the filter.")
-        return cls(action, tuple(refs), None, "")
+        return cls(action, tuple(refs), None, "", form_id)
 
     def count(self) -> tuple[int, bool]:
         """Return the number of jobs, and whether it is exact."""
@@ -159,7 +162,13 @@ class BulkAction(LongAction):
             if problems := problems_of(self.form):
                 raise StepRefused(*problems)
         confirmed = self.form.cleaned_data
-        return _act(request, self.order, confirmed["reason"], confirmed.get("value"), seconds=seconds)
+        by = Confirmed(
+            actor=permissions.actor_of(request),
+            reason=confirmed["reason"],
+            value=confirmed.get("value"),
+            form_id=self.order.form_id,
+        )
+        return _act(self.order, by, seconds=seconds)
 
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponse:
@@ -196,16 +205,15 @@ def undo(request: HttpRequest) -> HttpResponse:
     return show(request, _REPORT, title="Undo", step=report.as_step(error=fault), order=None)
 
 
-def _act(request: HttpRequest, order: BulkRequest, reason: str, value: Value, *, seconds: float) -> Step:
+def _act(order: BulkRequest, by: Confirmed, *, seconds: float) -> Step:
     """Act on batch after batch until the time is up."""
     before = _newest_event()
     report, queue, begun = BulkReport(), JobQueue(), time.monotonic()
-    actor = permissions.actor_of(request)
     fault = ""
     report.cursor = order.cursor or None
     try:
         for refs, following in order.batches():
-            report.add(order.action.act(queue, refs, actor, reason, value) if refs else [])
+            report.add(order.action.act(queue, refs, by) if refs else [])
             report.cursor = following
             if time.monotonic() - begun > seconds:
                 break
@@ -217,9 +225,9 @@ def _act(request: HttpRequest, order: BulkRequest, reason: str, value: Value, *,
         "refused": sum(map(len, report.refused.values())),
     }
     logger.info(
-        "jobs.acted", extra={"actor": actor, **said, "scope": "selected" if order.filter is None else "matching"}
+        "jobs.acted", extra={"actor": by.actor, **said, "scope": "selected" if order.filter is None else "matching"}
     )
-    return report.as_step(error=fault, undo=_undo_token(request, order.action, reason, before))
+    return report.as_step(error=fault, undo=_undo_token(order.action, by, before))
 
 
 def _question(request: HttpRequest, order: BulkRequest, form: ConfirmForm, problem: str = "") -> HttpResponse:
@@ -256,12 +264,10 @@ def _newest_event() -> int:
     return int(JobEvent.objects.order_by("-event_seq").values_list("event_seq", flat=True).first() or 0)
 
 
-def _undo_token(request: HttpRequest, action: Action, reason: str, before: int) -> str:
+def _undo_token(action: Action, by: Confirmed, before: int) -> str:
     if action.undone_by is None:
         return ""
-    span = EventSpan(
-        event=action.undone_by, actor=permissions.actor_of(request), reason=reason, after=before, until=_newest_event()
-    )
+    span = EventSpan(event=action.undone_by, actor=by.actor, reason=by.reason, after=before, until=_newest_event())
     return Signer(salt="undo").sign(span.written())
 
 
