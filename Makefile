@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo check check-lint check-units test test-contract chaos mutants bench profile bench-admin screenshots lint format sql docs requirements
+.PHONY: help setup environment demo check check-lint check-units test test-contract coverage chaos mutants bench profile bench-admin screenshots lint format sql docs docs-site requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -49,6 +49,11 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: setup ## Run every test on the embedded PostgreSQL, or on DATABASE_URL
 	$(RUN) -m pytest -m "not bench" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# Slower by half: every line says that it was reached. Started processes are not counted.
+coverage: setup ## Run every test, and show which lines and branches they reach (var/coverage)
+	$(RUN) -m pytest -m "not bench" -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report term:skip-covered \
+		--cov-report html:var/coverage $(ARGS)
+
 test-contract: setup ## Run the queue's promises and the admin's queries, on the engine that DATABASE_URL names
 	$(RUN) -m pytest tests/contract tests/admin $(ARGS)
 
@@ -83,9 +88,17 @@ lint: setup ## Run all that CI lints
 	$(foreach folder,$(SQL_FOLDERS),$(RUN) -m sqlfluff lint $(folder) &&) true
 	$(if $(TSQL_CHECK),find migrations_sql/sqlserver -name '*.sql' -exec "$(TSQL_CHECK)" {} +)
 	$(RUN) manage.py makemigrations --check --dry-run
+	$(BUILD_SITE)
 
-docs: setup ## Write docs/reference.md anew, from the code and a migrated test database
-	DATABASE_URL= WRITE_REFERENCE=1 $(RUN) -m pytest -q tests/unit/test_reference.py
+# A warning is an error: a link that leads nowhere, a page that is in no list.
+BUILD_SITE := $(RUN) -m sphinx --fail-on-warning --nitpicky --quiet --builder html --conf-dir docs . var/site
+
+docs-site: setup ## Build the documentation as a searchable site in var/site, and check its links
+	$(BUILD_SITE)
+	@echo "open var/site/docs/index.html"
+
+docs: setup ## Write what is generated in docs/ anew, from the code and a migrated test database
+	DATABASE_URL= WRITE_REFERENCE=1 $(RUN) -m pytest -q tests/unit/test_reference.py tests/unit/test_docs.py
 
 sql: setup ## Render the procedures that have a template in migrations_sql/templates
 	$(RUN) -m tests.rendered_sql
