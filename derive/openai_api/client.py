@@ -73,7 +73,7 @@ class OpenAIClient(ModelClient):
         return None
 
     async def _check_access(self, model: str) -> None:
-        """Raise ModelAccessRefused while the server refuses the key; llama.cpp's lists its models without one.
+        """Raise ModelAccessRefused while the server refuses the key, which some do not want for their listing.
 
         A question without a message, which every server refuses as well, once it has accepted the key.
         """
