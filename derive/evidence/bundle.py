@@ -1,11 +1,13 @@
 """The evidence bundle: what a model sees, bounded, redacted and hashed.
 
-Order of work: sorted by id, duplicates merged, control characters replaced, redacted, cut, hashed. Redaction comes
-before the cut, so that no half-cut secret escapes it, and before the hash, so that no hash depends on a secret.
+Sources are sorted by id, duplicates are merged, control characters are replaced, and the text is redacted, cut and
+hashed, in that order. Redaction runs before the cut so that a secret cut in half cannot slip through, and before the
+hash so that no hash depends on a secret.
 
-The text is otherwise kept exactly as it came (line ends, composed and decomposed characters, typographic marks):
-a quote is held against it character by character. Only control characters other than tab, line feed and carriage
-return become a space each: they mean nothing to a reader and something to a terminal. U+0000 was refused before.
+The text is otherwise kept exactly as received (line endings, composed and decomposed characters, typographic marks),
+because quotes are compared with it character by character. Control characters other than tab, line feed and carriage
+return are each replaced by a space: they mean nothing to a reader but may mean something to a terminal. U+0000 is
+rejected earlier.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ from derive.evidence.sources import SourceText
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _HASHED = tuple(sorted(EvidenceItem.model_fields))
 _DELIMITER_DIGITS = 16
-"""64 bits in hexadecimal: no author of evidence can guess them, and they cost few tokens."""
+"""64 bits in hexadecimal: enough that no author of evidence can guess them, and cheap in tokens."""
 
 NO_EVIDENCE = (
     "there is no evidence to ask about: give text in extra_params.evidence or in evidence_ref_json "
@@ -45,11 +47,11 @@ class _Shown:
 def build_bundle(
     sources: Iterable[SourceText], *, bounds: Bounds, redactor: Redactor, delimiter_key: bytes
 ) -> EvidenceBundle:
-    """Build the bundle of these sources; the same sources in any order give the same items, hash and delimiter.
+    """Build the bundle from the sources; the same sources in any order give the same items, hash and delimiter.
 
-    Items are ordered by id (by code point), and the bounds are spent in that order. Equal items under
-    one id are merged and recorded as a cut. Raises InvalidInput for different texts under one id, EvidenceMissing
-    when nothing but white space remains.
+    Items are ordered by id (by code point), and the size limits are applied in that order. Identical items with the
+    same id are merged and recorded as a cut. Raises InvalidInput for different texts with the same id, and
+    EvidenceMissing when nothing but white space remains.
     """
     items: list[EvidenceItem] = []
     cuts: list[EvidenceCut] = []
@@ -84,15 +86,15 @@ def build_bundle(
 
 def hash_items(items: Iterable[EvidenceItem]) -> str:
     """Return the SHA-256 of the items alone, as RFC 8785 canonical JSON."""
-    # Of texts, nulls and names in this order, this writes what RFC 8785 wants (a test holds them together), and fast.
+    # For strings, nulls and these names in this order, this is the RFC 8785 form (a test compares them), but faster.
     return hashlib.sha256(to_json([{name: getattr(item, name) for name in _HASHED} for item in items])).hexdigest()
 
 
 def delimiter_of(items: Iterable[EvidenceItem], *, sha256: str, key: bytes) -> str:
-    """Return hexadecimal digits that occur in no item: a hash of the items' hash under a secret key.
+    """Return hexadecimal digits that occur in no item: the items' hash, hashed with a secret key.
 
-    Equal items give equal digits, so a server's prompt cache knows a document again; without the key, nobody who
-    writes evidence can tell them beforehand.
+    Equal items give equal digits, so a server's prompt cache recognises a repeated document. Without the key, an
+    author of evidence cannot predict them.
     """
     texts = [text for item in items for text in (item.evidence_id, item.text)]
     tried = (hmac.new(key, f"{sha256}/{attempt}".encode(), "sha256").hexdigest() for attempt in count_up())
@@ -101,9 +103,9 @@ def delimiter_of(items: Iterable[EvidenceItem], *, sha256: str, key: bytes) -> s
 
 
 def bundle_faults(bundle: EvidenceBundle) -> tuple[str, ...]:
-    """Rehash every item and check the bundle against itself; return each fault.
+    """Rehash every item of a stored bundle, check the bundle's own totals, and return every fault found.
 
-    For a bundle that was stored (``EvidenceBundle.model_validate_json`` of ``evidence.json``).
+    Load the bundle with ``EvidenceBundle.model_validate_json`` from ``evidence.json``.
     """
     faults = [
         f"item {item.evidence_id!r}: its text does not have the SHA-256 recorded for it"
@@ -128,7 +130,7 @@ def bundle_faults(bundle: EvidenceBundle) -> tuple[str, ...]:
 
 
 def _without_duplicates(sources: Iterable[SourceText], cuts: list[EvidenceCut]) -> Iterator[SourceText]:
-    """Yield the sources by id, one each; the copies left out are added to ``cuts``."""
+    """Yield one source per id, in order of id; record the dropped copies in ``cuts``."""
     previous: SourceText | None = None
     for source in sorted(sources, key=lambda source: (source.evidence_id, source.source_uri or "", source.text)):
         if previous is None or source.evidence_id != previous.evidence_id:
@@ -141,7 +143,7 @@ def _without_duplicates(sources: Iterable[SourceText], cuts: list[EvidenceCut]) 
 
 
 def _show(source: SourceText, *, room: int, bounds: Bounds, redactor: Redactor) -> _Shown:
-    """Clean, redact, cut and hash one source for the room that is left in the bundle."""
+    """Clean, redact, cut and hash one source so that it fits the space left in the bundle."""
     name = source.evidence_id
     cleaned, controls = _CONTROL.subn(" ", source.text)
     redacted = redactor.redact(cleaned)
@@ -179,7 +181,7 @@ def _show(source: SourceText, *, room: int, bounds: Bounds, redactor: Redactor) 
 
 
 def cut_to_bytes(text: str, max_bytes: int) -> str:
-    """Return the longest beginning of the text that is at most ``max_bytes`` of UTF-8, never half a character."""
+    """Return the longest prefix of at most ``max_bytes`` of UTF-8 that does not split a character."""
     encoded = text.encode()
     return text if len(encoded) <= max_bytes else encoded[:max_bytes].decode(errors="ignore")
 

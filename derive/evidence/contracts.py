@@ -1,4 +1,4 @@
-"""The bundle of evidence that a run may use, and what was left out of it."""
+"""The evidence bundle a run may use, and the record of what was left out of it."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class EvidenceItem(Frozen):
 
 
 class EvidenceCut(Frozen):
-    """What was left out of the bundle, and why."""
+    """Text that was left out of the bundle, and why."""
 
     evidence_id: str
     why: Literal["item_too_long", "bundle_full", "too_many_items", "duplicate", "empty"]
@@ -25,7 +25,7 @@ class EvidenceCut(Frozen):
 
 
 class EvidenceRedaction(Frozen):
-    """How often a pattern was replaced in an item; never the replaced text."""
+    """The number of times a pattern was replaced in an item; never the replaced text."""
 
     evidence_id: str
     pattern: str
@@ -33,7 +33,7 @@ class EvidenceRedaction(Frozen):
 
 
 class EvidenceBundle(Frozen):
-    """What the model sees. ``sha256`` covers only the items: equal evidence has an equal hash."""
+    """What the model sees. ``sha256`` covers only the items, so equal evidence has an equal hash."""
 
     items: tuple[EvidenceItem, ...]
     bounds: Bounds

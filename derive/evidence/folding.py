@@ -1,9 +1,9 @@
-"""Normalises typography for comparison, and maps each character back to its source.
+"""Normalises typography for comparison, and maps each character back to its position in the source.
 
-A model that copies a passage writes its plain form: ``fi`` for a ligature, ``"`` for a typographic quote, a word that
-was hyphenated over a line end in one piece. Folding both sides makes such a copy equal to its source. It changes how
-characters are written and what separates words, never case, letters, digits or the words themselves: superscripts,
-fractions and circled numbers stay as they are, since ``10²`` is not ``102``.
+A model that copies a passage tends to write it plainly: ``fi`` for a ligature, ``"`` for a typographic quote, and a
+word that was hyphenated across lines as one word. Folding both sides makes such a copy equal to its source. Folding
+changes only how characters are written and what separates words, never case, letters, digits or words: superscripts,
+fractions and circled numbers are kept, since ``10²`` is not ``102``.
 """
 
 import re
@@ -15,7 +15,8 @@ from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 
 _MAX_CLUSTER_CHARACTERS = 32
-"""A letter with its marks; normalising takes quadratic time, and no real letter carries so many (UAX #15: 30)."""
+"""Longest letter with combining marks that is normalised as one, because normalising takes quadratic time. No real
+letter has this many marks (UAX #15 allows 30)."""
 
 _PLAIN = {
     **dict.fromkeys("‘’‚‛′‵ʹʼʻ`´‹›", "'"),
@@ -24,7 +25,7 @@ _PLAIN = {
     "․": ".",
 }
 _SAME_CHARACTER = frozenset({"<wide>", "<narrow>", "<small>", "<initial>", "<medial>", "<final>", "<isolated>"})
-"""Unicode decompositions to another form of the same characters; ``<compat>`` is taken where it yields letters."""
+"""Unicode decompositions that only change a character's form. ``<compat>`` is applied only where it yields letters."""
 
 _INVISIBLE = frozenset(
     map(
@@ -50,27 +51,27 @@ _LINE_END = r"\n\r\v\f\x85\u2028\u2029"
 _TOKEN = re.compile(
     rf"(?P<hyphen>[-\u2010\u00ad]\s*[{_LINE_END}]\s*)"
     r"|(?P<space>\s+)"
-    # Not the last one before something that is not ASCII, which may be an accent of it.
+    # Excludes the last ASCII character before a non-ASCII one, which may be its accent.
     r"|(?P<plain>[!-,.-_a-~]+(?=[\x00-\x7f]|\Z))"
     r"|(?P<cluster>.)",
     re.DOTALL,
 )
 _BREAK = "\u00ad"
-"""Stands for a break inside a word while searching; folded text holds no soft hyphen of its own."""
+"""Marks a line break inside a word while searching; folded text contains no soft hyphens of its own."""
 _BETWEEN_LETTERS = frozenset({"-", " ", _BREAK})
 _LETTERS_ONLY = str.maketrans(dict.fromkeys(_BETWEEN_LETTERS, ""))
 _MAX_TRIES = 50
-"""Candidate places, with the right letters but other hyphens, checked per quote: hostile text may consist of nothing
-else."""
+"""Candidate places per quote that have the right letters but different hyphens. Hostile text may contain nothing
+else, so the number checked is limited."""
 
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """A folded text. ``starts[n]`` and ``ends[n]`` are where in the original its code point ``n`` came from.
+    """A folded text. Code point ``n`` came from ``starts[n]`` to ``ends[n]`` of the original.
 
-    Indexes are code points, ends exclusive. ``breaks`` are the indexes in ``text`` before which a word was broken
-    over a line end: ``exam-`` / ``ple`` is folded to ``example``, and also found as ``exam-ple`` and ``exam- ple``;
-    beside a digit the hyphen stays (``1939-1945``).
+    Indexes count code points; ends are exclusive. ``breaks`` are the indexes in ``text`` before which a word was
+    hyphenated across lines: ``exam-`` / ``ple`` folds to ``example`` and is also found as ``exam-ple`` and
+    ``exam- ple``. A hyphen next to a digit is kept (``1939-1945``).
     """
 
     text: str
@@ -87,7 +88,7 @@ class Folded:
         return next(self.find_all(quote), None)
 
     def find_all(self, quote: "str | Folded") -> Iterator[tuple[int, int]]:
-        """Yield every slice of the original that folds to the quote, none overlapping; an empty quote has none."""
+        """Yield every non-overlapping slice of the original that folds to the quote; an empty quote has none."""
         wanted = fold(quote) if isinstance(quote, str) else quote
         if not wanted.text:
             return
@@ -101,13 +102,13 @@ class Folded:
             place = self.text.find(wanted.text, end)
 
     def _find_across_breaks(self, wanted: "Folded") -> Iterator[tuple[int, int]]:
-        """Find equal letters first: that is linear, and rarely a false match."""
+        """Search by letters alone first, which takes linear time and rarely gives a false match."""
         marked, marks = self._marked
         letters, places = self._letters
         wanted_letters = wanted.text.translate(_LETTERS_ONLY)
         found, tries, done = letters.find(wanted_letters) if wanted_letters else -1, 0, 0
         if found < 0:
-            # Most quotes that do not occur end here, before a pattern is compiled.
+            # Most quotes that do not occur are rejected here, before a pattern is compiled.
             return
         pattern = _pattern(wanted)
         while found >= 0 and tries < _MAX_TRIES:
@@ -125,14 +126,14 @@ class Folded:
 
     @cached_property
     def _marked(self) -> tuple[str, list[int]]:
-        """The text with its breaks marked, and where in it the marks stand."""
+        """The text with its breaks marked, and the positions of the marks."""
         edges = [0, *self.breaks, len(self.text)]
         pieces = [self.text[start:end] for start, end in pairwise(edges)]
         return _BREAK.join(pieces), [place + before for before, place in enumerate(self.breaks)]
 
     @cached_property
     def _letters(self) -> tuple[str, list[int]]:
-        """The marked text without hyphens, spaces and breaks, and where in it each character stands."""
+        """The marked text without hyphens, spaces and breaks, and each remaining character's position in it."""
         marked, _ = self._marked
         places = [place for place, char in enumerate(marked) if char not in _BETWEEN_LETTERS]
         return "".join([marked[place] for place in places]), places
@@ -141,9 +142,9 @@ class Folded:
 def fold(text: str) -> Folded:
     """Return the text folded for comparison; folding it again changes nothing.
 
-    Canonically composed (NFC); ligatures, full-width, half-width and presentation forms as the plain letters;
-    typographic quotes and dashes as ``'``, ``"`` and ``-``; ``…`` as three dots; white space as one space, none at the
-    ends; without soft hyphens and characters that cannot be seen.
+    The result is canonically composed (NFC). Ligatures and full-width, half-width and presentation forms become plain
+    letters; typographic quotes and dashes become ``'``, ``"`` and ``-``; ``…`` becomes three dots. Runs of white space
+    become one space, and none at either end. Soft hyphens and invisible characters are removed.
     """
     folding = _Folding(text)
     for match in _TOKEN.finditer(text):
@@ -161,7 +162,7 @@ def fold(text: str) -> Folded:
 
 
 def count_word_characters(text: str) -> int:
-    """Return how many letters and digits can be seen in the text, of any script."""
+    """Return the number of visible letters and digits in the text, in any script."""
     return sum(char.isalnum() and char not in _INVISIBLE for char in text)
 
 
@@ -182,7 +183,7 @@ class _Folding:
         self._ends.extend(ends)
 
     def take_space(self, start: int, end: int) -> None:
-        """Take one space, unless nothing or a space stands before it."""
+        """Add one space, unless the folded text is empty or already ends with a space."""
         if not self._characters:
             return
         if self._characters[-1] == " ":
@@ -191,7 +192,7 @@ class _Folding:
             self.take(" ", (start,), (end,))
 
     def take_break(self, start: int, end: int) -> bool:
-        """Take a hyphen at a line end as a break of the word around it; return False if only space is left to take."""
+        """Treat a hyphen at a line end as a break inside a word; return False if only a space should be added."""
         original = self._original
         before = original[start - 1] if start else ""
         after = original[end] if end < len(original) else ""
@@ -204,7 +205,7 @@ class _Folding:
         return True
 
     def take_cluster(self, start: int) -> None:
-        """Take one character with the marks on it; one that cannot be seen is dropped."""
+        """Add one character with its combining marks, or drop it if it is invisible."""
         original = self._original
         if original[start] in _INVISIBLE:
             return
@@ -254,13 +255,13 @@ def _plain_form(char: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _joins_the_one_before(char: str) -> bool:
-    """Whether the character may compose with one before it: a mark, or a Hangul vowel or final consonant."""
+    """Whether the character may compose with the previous one: a mark, or a Hangul vowel or final consonant."""
     first = _plain_form(char)[0]
     return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
 
 
 def _pattern(wanted: Folded) -> re.Pattern[str]:
-    """Return what finds a text among marked breaks: each may have been copied as nothing, a hyphen, or with a space."""
+    """Return a pattern that finds the text although a break was copied as nothing, as a hyphen or with a space."""
     pieces: list[str] = []
     breaks = frozenset(wanted.breaks)
     for place, char in enumerate(wanted.text):

@@ -1,7 +1,7 @@
-r"""Redacts what no model, lake or page should see: addresses, keys, tokens, telephone numbers.
+r"""Redacts what no model, lake or page should see: addresses, keys, tokens and telephone numbers.
 
-The patterns are a tuple to be extended or replaced: ``Redactor((*DEFAULT_PATTERNS, Pattern("badge", r"TK-\d{3}")))``.
-The patterns themselves, and what they take care to leave alone, are in ``redaction_patterns``.
+Extend or replace the default patterns by passing your own:
+``Redactor((*DEFAULT_PATTERNS, Pattern("badge", r"TK-\d{3}")))``. The defaults are in ``redaction_patterns``.
 """
 
 import re
@@ -16,22 +16,22 @@ from derive.evidence.redaction_patterns import DEFAULT_PATTERNS, Pattern
 __all__ = ["DEFAULT_PATTERNS", "Pattern", "Redacted", "Redactor"]
 
 _MAX_PASSES = 4
-"""A replacement may bring together what then matches; it hardly ever takes more than the second, verifying pass."""
+"""A replacement can create a new match, so passes repeat until nothing changes. The second is usually the last."""
 
 
 @dataclass(frozen=True)
 class Redacted:
-    """A redacted text, and how often each pattern was replaced; never the replaced text."""
+    """A redacted text with the number of replacements per pattern; never the replaced text."""
 
     text: str
     counts: Mapping[str, int]
 
 
 class Redactor:
-    """Replaces every match of its patterns, in their order.
+    """Replaces every match of its patterns, in the order given.
 
-    Redacting twice changes nothing more. Raises ConfigurationError for a pattern that does not compile,
-    matches the empty text, or shares its name with another.
+    Redacting a second time changes nothing. Raises ConfigurationError for a pattern that does not compile, matches
+    the empty string, or has the same name as another.
     """
 
     def __init__(self, patterns: tuple[Pattern, ...] = DEFAULT_PATTERNS) -> None:
@@ -42,7 +42,7 @@ class Redactor:
             raise ConfigurationError(f"two redaction patterns are called {twice[0]!r}")
 
     def redact(self, text: str) -> Redacted:
-        """Return the text with every match replaced, in time that grows with the text's length alone."""
+        """Return the text with every match replaced, in time linear in its length."""
         counts: Counter[str] = Counter()
         for _ in range(_MAX_PASSES):
             before, lowered = text, text.lower()
@@ -60,7 +60,7 @@ class Redactor:
 def _compile(pattern: Pattern) -> re.Pattern[str]:
     try:
         regex = re.compile(pattern.regex)
-        regex.sub(pattern.written_instead, "")  # a reference to a group that is not there shows at once
+        regex.sub(pattern.written_instead, "")  # fails now if it refers to a group that does not exist
     except (re.error, IndexError) as error:
         raise ConfigurationError(f"redaction pattern {pattern.name!r}: {error}") from error
     if regex.match(""):

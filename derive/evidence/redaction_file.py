@@ -2,12 +2,12 @@
 
 For example::
 
-    leave_out = ["phone"]           # default patterns not to use
+    leave_out = ["phone"]           # default patterns to disable
 
-    [[pattern]]                     # one more, or another in place of the default one of that name
+    [[pattern]]                     # adds a pattern, or replaces the default one with the same name
     name = "badge"
-    regex = 'TK-[0-9]{3}'           # Python's re; between single quotes a backslash is a backslash
-    replacement = "[badge]"         # optional; [redacted:badge] otherwise
+    regex = 'TK-[0-9]{3}'           # Python re syntax; single quotes keep backslashes as they are
+    replacement = "[badge]"         # optional; defaults to [redacted:badge]
 """
 
 import tomllib
@@ -34,10 +34,10 @@ class _RedactionFile(Frozen):
 
 
 def read_redactor(file: Path | None) -> Redactor:
-    """Return the redactor with the default patterns, changed as the file says; without one, the default.
+    """Return a redactor with the default patterns, as changed by the file if there is one.
 
-    Raises ConfigurationError, naming the file and what is wrong in it. The run time of a custom pattern on hostile
-    evidence is its author's responsibility: nested repeats can take forever.
+    Raises ConfigurationError that names the file and the fault. A custom pattern is not checked for its run time on
+    hostile evidence: nested repeats can take forever.
     """
     if file is None:
         return Redactor()

@@ -1,9 +1,9 @@
-"""What is redacted from evidence by default.
+"""The patterns that are redacted from evidence by default.
 
-Each expression works in linear time: runs are bounded or possessive (``++``, ``*+``), and a run is entered at its
-beginning only (the look-behind), so that a megabyte of one letter costs no more than a megabyte of prose.
-Each leaves alone what evidence is full of: years, dates, times, coordinates, populations, hull numbers and droids
-("94-7", "R2-D2", "THX-1138"), hashes and GUIDs.
+Each expression runs in linear time: repeats are bounded or possessive (``++``, ``*+``), and a look-behind lets a run
+match only from its beginning, so a megabyte of one letter takes no longer than a megabyte of prose. None matches
+what is common in evidence: years, dates, times, coordinates, populations, designations ("94-7", "R2-D2",
+"THX-1138"), hashes and GUIDs.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pattern:
-    r"""A named expression (Python's ``re``) and what is written instead of a match, where ``\g<1>`` keeps a group.
+    r"""A named expression (Python's ``re``) and its replacement, in which ``\g<1>`` keeps a group.
 
-    Without ``replacement`` it is ``[redacted:NAME]``. With ``needs`` (small letters) the expression is tried only on
-    texts in which one of them stands, in whatever case: looking for a word is a hundred times cheaper.
+    ``replacement`` defaults to ``[redacted:NAME]``. With ``needs`` (lower case), the expression is tried only on texts
+    that contain one of those words in any case, because searching for a word is a hundred times cheaper.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Pattern:
 PRIVATE_KEY = Pattern(
     "private_key",
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----))*+"
-    # A key without its end is redacted to the end of the text: better too much than half a key.
+    # A key without an end marker is redacted to the end of the text: too much is better than half a key.
     r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
     needs=("private key",),
 )
@@ -70,7 +70,7 @@ SLACK_TOKEN = Pattern(
 API_KEY = Pattern(
     "api_key",
     r"(?<![A-Za-z0-9_-])(?:"
-    r"sk-(?=[A-Za-z_-]*+[0-9])[A-Za-z0-9_-]{20,}+"  # OpenAI, Anthropic and those that speak like them
+    r"sk-(?=[A-Za-z_-]*+[0-9])[A-Za-z0-9_-]{20,}+"  # OpenAI, Anthropic and compatible services
     r"|[rsp]k_(?:live|test)_[A-Za-z0-9]{10,}+"  # Stripe
     r"|AIza[A-Za-z0-9_-]{30,}+"  # Google
     r"|glpat-[A-Za-z0-9_-]{20,}+"  # GitLab
@@ -83,7 +83,7 @@ API_KEY = Pattern(
 
 BEARER = Pattern(
     "bearer_token",
-    # "ring bearer Frodo" is prose: a token is long and holds a digit, unless the header's name stands before it.
+    # "ring bearer Frodo" is prose, so a token must be long and contain a digit unless it follows the header's name.
     r"(?i)(?<![\w-])(authorization[\"']?[ \t]{0,5}[:=][ \t]{0,5}[\"']?(?:bearer|basic|token)[ \t]{1,5})"
     r"[A-Za-z0-9._~+/=-]{4,}+",
     r"\g<1>[redacted:bearer_token]",
@@ -97,7 +97,7 @@ BARE_BEARER = Pattern(
     needs=("bearer",),
 )
 
-# In quotation marks (however long, a text without its end is taken up to the next blank), or up to the next blank.
+# Quoted, or up to the next white space. An unterminated quote also ends at the next white space.
 _VALUE = r"(?![\"']?\[redacted:)(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'|[\"']?[^\s\"',;]{MIN,}+)"
 
 PASSWORD = Pattern(
@@ -110,12 +110,12 @@ PASSWORD = Pattern(
 
 SECRET = Pattern(
     "secret",
-    # After "=" or in quotation marks a value is taken as it is; after a mere colon ("the secret: Vader was …")
-    # only when it looks like a token: eight characters or more, with a digit among them.
+    # After "=" or in quotation marks any value matches. After a colon alone ("the secret: Vader was …"), it must look
+    # like a token: at least eight characters, one of them a digit.
     r"(?i)((?:api[_ -]?key|access[_ -]?key|secret|token|credentials?|private[_ -]?key|auth[_ -]?key)"
     r"(?:[_-][\w-]{0,30}+)?[\"']?[ \t]{0,5})"
     r"(?:((?::=|=>|=|:(?=[ \t]{0,5}[\"']))[ \t]{0,5})" + _VALUE.replace("MIN", "4") + r"|(:[ \t]{0,5})(?!\[redacted:)"
-    # A designation ("token: THX-1138-B") is short groups between hyphens.
+    # A designation ("token: THX-1138-B") consists of short groups between hyphens and is no secret.
     r"(?!(?:[a-z0-9]{1,6}-){1,3}[a-z0-9]{1,6}(?![\w-]))"
     r"(?=[^\s\"',;0-9]{0,100}+[0-9])[^\s\"',;]{8,}+)",
     r"\g<1>\g<2>\g<3>[redacted:secret]",
@@ -130,8 +130,8 @@ EMAIL = Pattern(
 
 HIGH_ENTROPY = Pattern(
     "high_entropy",
-    # Forty characters and more that mix digits, capitals and small letters (at least four of each) are a key.
-    # Hexadecimal digests and GUIDs have no capitals beside small letters, paths have dots, dashes or underscores.
+    # Forty or more characters that mix digits, upper-case and lower-case letters (at least four of each) are a key.
+    # Hexadecimal digests and GUIDs do not mix cases; paths contain dots, dashes or underscores.
     r"(?<![A-Za-z0-9+/_.-])(?=(?:[A-Za-z+/]*+[0-9]){4})(?=(?:[a-z0-9+/]*+[A-Z]){4})(?=(?:[A-Z0-9+/]*+[a-z]){4})"
     r"[A-Za-z0-9+/]{40,}+={0,2}",
 )
@@ -142,18 +142,18 @@ _END = r"(?![\w-]|[.,:][0-9])"
 PHONE = Pattern(
     "phone",
     r"(?<![\w.+,:/-])(?:"
-    # International: +, then 7 to 15 digits; a signed decimal number ("+34.0522", a coordinate) is none.
+    # International: + and 7 to 15 digits, but not a signed decimal number ("+34.0522" is a coordinate).
     r"\+(?![0-9]+\.[0-9]{1,8}(?![0-9.]))[0-9](?:[ .()/-]{0,3}[0-9]){6,14}"
-    # North American: 555-123-4567, 555.123.4567, (555) 123-4567, with or without a 1 before it.
+    # North American: 555-123-4567, 555.123.4567, (555) 123-4567, with or without a leading 1.
     r"|(?:1[-. ])?(?:\([0-9]{3}\)[ -]?[0-9]{3}[-. ]|[0-9]{3}-[0-9]{3}-|[0-9]{3}\.[0-9]{3}\.)[0-9]{4}"
-    # National with a trunk 0: 020 7946 0958, 030/1234567, 01 23 45 67 89.
+    # National with a leading 0: 020 7946 0958, 030/1234567, 01 23 45 67 89.
     rf"|(?!{_DATE})(?<![0-9] )0(?:0?[1-9][0-9]{{0,3}})[ /-](?:[ /-]?[0-9]){{6,9}}"
     rf"){_END}",
 )
 
 ANNOUNCED_PHONE = Pattern(
     "announced_phone",
-    # A number that says what it is may have any form.
+    # A number that is labelled as a telephone number may have any form.
     r"(?i)(?<![A-Za-z])((?:tele)?phone|tel|fax|mobile|cell|whatsapp)"
     r"((?:[ ]?(?:number|no))?[.:]{0,2}[ ]{0,3}(?:is |at )?)"
     rf"(?!{_DATE})\+?\(?[0-9](?:[ .()/-]{{0,2}}[0-9]){{6,14}}{_END}",
@@ -178,4 +178,4 @@ DEFAULT_PATTERNS: tuple[Pattern, ...] = (
     PHONE,
     ANNOUNCED_PHONE,
 )
-"""In this order: the narrow before the wide, so that a count names what was found."""
+"""Ordered from narrow to broad, so that a replacement is counted under the most specific pattern."""

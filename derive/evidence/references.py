@@ -1,7 +1,7 @@
-"""The shape of ``evidence_ref_json``: ``{"items": […]}``, each item pointing to a piece of evidence.
+"""The contract of ``evidence_ref_json``: ``{"items": […]}``, where each item refers to one piece of evidence.
 
 An item is exactly one of: inline ``text``; a lake file (``lake_uri``, relative to the lake's root); the output of
-an earlier run (``run_id``); or mere provenance (``url``, ``document_id``), which is kept and never fetched.
+an earlier run (``run_id``); or provenance only (``url``, ``document_id``), which is stored but never fetched.
 """
 
 import re
@@ -14,14 +14,14 @@ from derive.strict_types import Frozen, Guid, check_storable
 
 MAX_REFERENCES = 200
 MAX_TEXT_CHARACTERS = 1_000_000
-"""Of one inline text. What exceeds the bundle's bounds is cut later; this only bounds a job's row."""
+"""Limit of one inline text, to bound the size of a job's row. The bundle's own limits are applied later."""
 
 _MAX_PROBLEMS = 10
 _DRIVE_OR_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def check_one_line(text: str) -> str:
-    """Return the text, or raise ValueError unless it is one line of printable characters without blanks at its ends."""
+    """Return the text if it is one line of printable characters without outer white space; else raise ValueError."""
     if text != text.strip():
         raise ValueError("has blanks at an end")
     if not text.isprintable():
@@ -30,9 +30,9 @@ def check_one_line(text: str) -> str:
 
 
 def check_lake_uri(uri: str) -> str:
-    """Return the URI, or raise ValueError unless it is a plain path under the lake's root.
+    """Return the URI if it is a plain path under the lake's root; else raise ValueError.
 
-    A first judgement by the name alone; the lake itself also refuses what a symbolic link would lead out of it.
+    Only the name is checked here; the lake itself also refuses symbolic links that lead outside its root.
     """
     check_one_line(uri)
     if "\\" in uri or "%" in uri:
@@ -59,7 +59,7 @@ class InlineEvidence(Frozen):
 
 
 class EvidenceRef(Frozen):
-    """One item of ``evidence_ref_json``; without ``evidence_id`` it is called ``ref-N`` by its place, from 1."""
+    """One item of ``evidence_ref_json``; ``evidence_id`` defaults to ``ref-N``, its position counted from 1."""
 
     evidence_id: EvidenceId | None = None
     text: EvidenceText | None = None
@@ -80,7 +80,7 @@ class EvidenceRef(Frozen):
 
     @property
     def provenance(self) -> str | None:
-        """Where the text comes from, if known."""
+        """The source of the text, if known."""
         if self.source_uri or self.url:
             return self.source_uri or self.url
         if self.document_id:
@@ -91,13 +91,13 @@ class EvidenceRef(Frozen):
 
 
 class EvidenceRefs(Frozen):
-    """All of ``evidence_ref_json``."""
+    """The whole of ``evidence_ref_json``."""
 
     items: Annotated[tuple[EvidenceRef, ...], Field(max_length=MAX_REFERENCES)] = ()
 
 
 def problems_in_words(error: ValidationError) -> str:
-    """Return what Pydantic found, field by field, without the values; at most ten problems."""
+    """Return at most ten of Pydantic's findings as text, field by field, without the values."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     said = [f"{_field(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in found]
     more = [f"and {len(said) - _MAX_PROBLEMS} more"] if len(said) > _MAX_PROBLEMS else []
@@ -112,7 +112,7 @@ def _field(location: tuple[int | str, ...]) -> str:
 
 
 def parse_evidence_refs(evidence_ref_json: str | None) -> EvidenceRefs:
-    """Read ``evidence_ref_json``; None is no references. Raises InvalidInput with each field and reason."""
+    """Parse ``evidence_ref_json``; None means no references. Raises InvalidInput with each field and reason."""
     if evidence_ref_json is None:
         return EvidenceRefs()
     try:

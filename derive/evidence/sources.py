@@ -1,7 +1,7 @@
-"""Where evidence comes from: the job's own input, inline references, lake files, outputs of earlier runs.
+"""Collects evidence from a job's input, its inline references, lake files and outputs of earlier runs.
 
-Nothing is fetched from a network: a URL or a document id is provenance. The readers of the lake and of earlier runs are
-passed in, so this layer depends on neither.
+Nothing is fetched from a network: URLs and document ids are provenance only. The functions that read the lake and
+earlier runs are passed in, so this layer depends on neither.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,18 +20,18 @@ from derive.evidence.references import (
 from derive.strict_types import Frozen, check_storable
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
-"""Of one lake file or output: far above any bundle's bounds, and redacted in well under a second."""
+"""Limit of one lake file or output: far above any bundle's limits, and redacted in well under a second."""
 
 ReadLake = Callable[[str], bytes]
-"""Gives a lake file's bytes; raises LakeFileMissing, LakePathRefused or LakeUnavailable."""
+"""Returns a lake file's bytes; raises LakeFileMissing, LakePathRefused or LakeUnavailable."""
 ReadRunOutput = Callable[[UUID], str]
-"""Gives the validated output of an earlier run; raises EvidenceMissing or LookupError where there is none."""
+"""Returns the validated output of an earlier run; raises EvidenceMissing or LookupError if there is none."""
 
 _INLINE = TypeAdapter(tuple[InlineEvidence, ...])
 
 
 class SourceText(Frozen):
-    """One piece of evidence as read: not yet redacted, bounded or hashed."""
+    """One piece of evidence as read, not yet redacted, cut or hashed."""
 
     evidence_id: str
     source_uri: str | None
@@ -45,10 +45,10 @@ def collect_sources(
     read_lake: ReadLake,
     read_run_output: ReadRunOutput,
 ) -> tuple[SourceText, ...]:
-    """Collect what a job's input holds inline and what its references point to, in that order.
+    """Collect the evidence in a job's input, then the evidence its references point to.
 
-    Raises InvalidInput for a reference that is malformed, leads out of the lake or is not text; EvidenceMissing
-    for one that points to what does not exist; whatever else the readers raise (LakeUnavailable) goes through.
+    Raises InvalidInput for a reference that is malformed, leads outside the lake or is not text, and EvidenceMissing
+    for one whose target does not exist. Other errors of the readers (such as LakeUnavailable) are not caught.
     """
     found = list(inline_sources(job_input))
     for place, ref in enumerate(parse_evidence_refs(evidence_ref_json).items, start=1):
@@ -60,9 +60,9 @@ def collect_sources(
 
 
 def inline_sources(job_input: Mapping[str, Any]) -> tuple[SourceText, ...]:
-    """Return the evidence of the input envelope (``extra_params.evidence``); an input without it has none.
+    """Return the evidence in the input envelope (``extra_params.evidence``), empty if there is none.
 
-    Raises InvalidInput when what stands there is no list of ``{"evidence_id", "source_uri", "text"}``.
+    Raises InvalidInput unless it is a list of ``{"evidence_id", "source_uri", "text"}``.
     """
     extra_params = job_input.get("extra_params")
     if not isinstance(extra_params, Mapping) or extra_params.get("evidence") is None:

@@ -1,4 +1,4 @@
-"""Token estimates of a prompt by its scripts, corrected by what models counted."""
+"""Estimates a prompt's tokens from its scripts, and corrects the estimates by the counts models report."""
 
 import re
 import threading
@@ -11,17 +11,17 @@ from math import ceil, exp, log
 from derive.errors import EvidenceTooLarge
 
 MIN_ANSWER_TOKENS = 256
-"""Room for an answer of two or three facts. With less, an answer would be cut off."""
+"""Space for an answer of two or three facts. With less, the answer would be cut off."""
 MIN_OBSERVATIONS = 3
 MIN_LEARNED_BYTES = 2_000
-"""Of a script: with less of it seen, its learned rate says little."""
+"""Bytes of a script to have seen before its learned rate is trusted."""
 _WEIGHT_OF_NEWEST = 0.2
 _LEAST_ERROR = 0.05
-"""Relative: prompts differ from one another even where the rates are known well."""
+"""Relative error that always remains: prompts differ even when the rates are well known."""
 
 
 class TextKind(Enum):
-    """What a stretch of text is made of, as far as tokenisers tell it apart."""
+    """Kinds of text that tokenisers treat differently."""
 
     LATIN = "latin"
     """Words of ASCII letters, their spaces and punctuation."""
@@ -29,14 +29,14 @@ class TextKind(Enum):
     """Words with any other letter: accented Latin, Cyrillic, Greek, Arabic, Devanagari …"""
     CJK = "cjk"
     CODE = "code"
-    """Digits, hexadecimal, identifiers with digits, symbols, words too long to be one."""
+    """Digits, hexadecimal, identifiers with digits, symbols, and strings too long to be a word."""
     EMOJI = "emoji"
     """Emoji, arrows, box drawing and other pictures."""
 
 
 @dataclass(frozen=True)
 class _Rate:
-    """Tokens a byte of UTF-8 that today's vocabularies come to: the fewest, what is usual, the most."""
+    """Tokens per byte of UTF-8 with current vocabularies: lowest, typical, highest."""
 
     low: float
     usual: float
@@ -44,21 +44,21 @@ class _Rate:
 
 
 _RATES = {
-    # English prose 0.25; German 0.37 and rare names 0.45, which letters alone do not tell from it.
+    # English prose takes 0.25, German 0.37 and rare names 0.45; the letters alone do not distinguish them.
     TextKind.LATIN: _Rate(0.22, 0.26, 0.45),
     TextKind.ALPHABET: _Rate(0.25, 0.43, 0.65),
     TextKind.CJK: _Rate(0.25, 0.58, 0.8),
     TextKind.CODE: _Rate(0.25, 0.75, 1.05),
     TextKind.EMOJI: _Rate(0.25, 0.73, 1.05),
 }
-"""Measured on Ollama with prompts of each script: against 0.25 for English, Russian and German come to 1.3 and 1.5
-times the estimate of four characters or three bytes a token, code, JSON, Japanese, Chinese and names to 1.7 to 1.9,
-emoji to 2.2, digits and hexadecimal to 3.7 to 4."""
+"""Measured on Ollama with prompts in each script. Relative to the usual estimate of four characters or three bytes per
+token, which suits English (0.25), Russian and German take 1.3 and 1.5 times as many tokens; code, JSON, Japanese,
+Chinese and names 1.7 to 1.9; emoji 2.2; digits and hexadecimal 3.7 to 4."""
 
 _CJK = "\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _EMOJI = "\u2190-\u2bff\ufe00-\ufe0f\u200d\U0001f000-\U0001faff"
 _OTHER = f"^\\x00-\\x7f{_CJK}{_EMOJI}"
-# Each begins with a class of its own, so that text without it is passed over at once.
+# Each alternative begins with a distinct character class, so text without it is skipped quickly.
 _CODED = re.compile(r"[0-9][A-Za-z0-9]*")
 _SYMBOLS = rb"{}[]<>/\=_@#$%&*+~^|`"
 _LONGEST_WORD = 40
@@ -69,12 +69,12 @@ _NOT_ASCII = {
 }
 
 MakeUp = Mapping[TextKind, int]
-"""How many bytes of UTF-8 of a text belong to each script."""
+"""The number of bytes of UTF-8 in a text by script."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """How many tokens a text is: what is expected, and the range it lies in."""
+    """A text's number of tokens: the expected value, and the range it lies in."""
 
     expected: int
     low: int
@@ -90,16 +90,16 @@ def make_up_of(text: str) -> MakeUp:
 
 
 class KnownLines:
-    """The make-up of lines that occur in prompt after prompt, counted once: most of a prompt is its definition's.
+    """The make-up of lines that every prompt of a definition repeats, counted only once.
 
-    A text's make-up is the sum of its lines' make-ups, since no stretch of a script goes past a line end.
+    A text's make-up is the sum of its lines' make-ups, since no match continues past a line end.
     """
 
     def __init__(self, *texts: str) -> None:
         self._by_line = {line: _count(line) for text in texts for line in text.split("\n")}
 
     def make_up_of(self, text: str) -> MakeUp:
-        """Return the bytes of the text by script, as the function of this name does."""
+        """Return the bytes of the text by script, as the function of the same name does."""
         known, others = [], []
         for line in text.split("\n"):
             counted = self._by_line.get(line)
@@ -116,7 +116,7 @@ _COUNTED = (TextKind.CODE, *_NOT_ASCII)
 
 
 def _count(text: str) -> tuple[int, ...]:
-    """Return the bytes of the text of all scripts but Latin, which is the rest, in the order of ``_COUNTED``."""
+    """Return the bytes of the text by script in the order of ``_COUNTED``; the rest of the text is Latin."""
     encoded = text.encode(errors="replace")
     code = sum(map(len, _CODED.findall(text))) + len(encoded) - len(encoded.translate(None, _SYMBOLS))
     words = text.split()
@@ -136,26 +136,26 @@ _NOTHING_KNOWN = KnownLines()
 
 
 class TokenRates:
-    """Tokens a byte by model and script, learned from what models counted. Safe to share between threads."""
+    """Tokens per byte by model and script, learned from the counts models report. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._models: dict[str, _Learned] = {}
 
     def estimate(self, make_up: MakeUp, *, model: str) -> Estimate:
-        """Estimate a text by its make-up; of a model that is not known yet, the range holds for all that are."""
+        """Estimate the tokens of a text from its make-up; for an unknown model, the range covers all vocabularies."""
         with self._lock:
             return self._models.get(model, _Learned()).estimate(make_up)
 
     def learn(self, make_up: MakeUp, tokens: int, *, model: str) -> None:
-        """Learn that the model counted so many tokens (``prompt_eval_count``) in a text of this make-up."""
+        """Learn from the model's count of tokens (``prompt_eval_count``) for a text of this make-up."""
         if tokens > 0 and sum(make_up.values()) > 0:
             with self._lock:
                 self._models.setdefault(model, _Learned()).learn(make_up, tokens)
 
 
 class _Learned:
-    """One model's rates. Each count corrects the rates of the scripts that the text is made of, by their shares."""
+    """One model's rates. Each count corrects the rates of the text's scripts in proportion to their shares."""
 
     def __init__(self) -> None:
         self._rates = {script: rate.usual for script, rate in _RATES.items()}
@@ -179,20 +179,20 @@ class _Learned:
         expected = sum(parts.values())
         off = log(tokens / expected)
         for script, part in parts.items():
-            # One surprising count, say of a cut prompt, must not push a rate beyond what any vocabulary has.
+            # One odd count (of a truncated prompt, say) must not push a rate beyond that of any vocabulary.
             learned = self._rates[script] * exp(off * part / expected)
             self._rates[script] = min(max(learned, _RATES[script].low / 2), _RATES[script].high * 1.5)
             self._seen[script] += make_up[script]
-        # What the first one was off says how unlike the usual this model is, not how well it is known.
+        # The first count's error shows how far this model is from typical, not how well its rates are known.
         if self._observations:
             self._error += _WEIGHT_OF_NEWEST * (abs(off) - self._error)
         self._observations += 1
 
 
 def check_fits(estimate: Estimate, num_ctx: int, *, answer_tokens: int = MIN_ANSWER_TOKENS) -> None:
-    """Raise EvidenceTooLarge when even at its fewest tokens the prompt leaves no room for an answer in ``num_ctx``.
+    """Raise EvidenceTooLarge if even the lowest estimate leaves no space for an answer in ``num_ctx``.
 
-    What may fit is sent: the server, with ``truncate: false``, decides.
+    A prompt that may fit is sent, and the server decides (``truncate: false``).
     """
     if estimate.low + answer_tokens > num_ctx:
         raise EvidenceTooLarge(
