@@ -1,1 +1,1 @@
-"""Interrogations: versioned questions, each with its prompt, its output model and its rubric."""
+"""Interrogations: versioned questions, each with a prompt, an output model and a rubric."""

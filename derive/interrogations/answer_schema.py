@@ -1,4 +1,4 @@
-"""A JSON schema (Draft 2020-12), compiled once, that judges answers in bounded time and says what is wrong briefly."""
+"""A compiled JSON schema (Draft 2020-12) that checks answers in bounded time and describes their faults briefly."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,24 +11,24 @@ from derive.interrogations.report import Detail, excerpt_of, path_of
 
 MAX_PROBLEMS = 10
 MAX_BACKTRACKS = 100_000
-"""Of a pattern that looks around or back, some milliseconds; every other pattern takes time linear in the text."""
+"""Limit for patterns with look-around or backreferences (a few milliseconds). Other patterns run in linear time."""
 _MAX_RULE_CHARACTERS = 200
 
 
 class AnswerSchema:
-    """A compiled schema. Only references inside it are followed, never one to a file or an address.
+    r"""A compiled schema. Only references within it are followed, never one to a file or an address.
 
-    Patterns are those of ECMA 262, as the model server reads them: ``$`` is the text's end, a digit is an ASCII one.
-    Raises ConfigurationError for what is no schema, or refers to something that is not in it.
+    Patterns follow ECMA 262, as the model server reads them: ``$`` matches only the end of the text, ``\d`` only ASCII
+    digits. Raises ConfigurationError if the schema is invalid or refers to something outside itself.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._validator = _compile(dict(schema))
 
     def find_faults(self, answer: Any) -> tuple[Detail, ...]:
-        """Return what in the answer breaks the schema, at most ten problems.
+        """Return at most ten ways in which the answer breaks the schema.
 
-        Of an array with too many items that alone is said.
+        For an array with too many items, only that is reported.
         """
         if self._validator.is_valid(answer):
             return ()
@@ -50,7 +50,7 @@ def _compile(schema: dict[str, Any]) -> Draft202012Validator:
     except ValidationError:
         pass
     try:
-        # A pattern may look around or back; whatever else is wrong is raised again.
+        # Patterns with look-around or backreferences need the backtracking engine; other faults fail again here.
         return Draft202012Validator(
             schema, offline=True, pattern_options=FancyRegexOptions(backtrack_limit=MAX_BACKTRACKS)
         )

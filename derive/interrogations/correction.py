@@ -1,4 +1,4 @@
-"""What a run is told about the invalid answer of the run before it (``correction.json``)."""
+"""What a run's prompt says about the invalid answer of the previous run (``correction.json``)."""
 
 import json
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ MAX_ERROR_CHARACTERS = 1_000
 MAX_DETAILS = 24
 MAX_DETAIL_CHARACTERS = 300
 MAX_DETAILS_CHARACTERS = 2_400
-"""Of all details together: they go into a prompt that has to fit."""
+"""Limit for all details together, because they become part of a prompt that has to fit."""
 
 
 class Correction(Frozen):
-    """Why the run before was refused. It may quote the answer, so it is as untrusted as the answer was."""
+    """Why the previous run's answer was rejected. It may quote the answer, so it is as untrusted as the answer."""
 
     previous_run_id: Guid
     error_kind: ErrorKind
@@ -28,7 +28,7 @@ class Correction(Frozen):
     ] = ()
 
     def in_words(self, delimiter: str) -> str:
-        """Return the last section of a prompt that asks again, its untrusted part between delimiters."""
+        """Return the last section of the retry's prompt, with its untrusted part between delimiters."""
         problems = self.details or (self.what_was_wrong,)
         listed = "\n".join(f"- {_one_line(problem, delimiter)}" for problem in problems)
         return (
@@ -45,9 +45,9 @@ class Correction(Frozen):
 def correction_after(
     *, previous_run_id: Any, error_kind: str, error: str | None, report_json: str | bytes | None = None
 ) -> Correction:
-    """Make the correction from what the claim tells of the run before, and its ``validation.json`` if at hand.
+    """Build the correction from the claim's record of the previous run, and its ``validation.json`` if available.
 
-    Whatever is too long is shortened; a report that cannot be read is done without.
+    Texts that are too long are shortened; an unreadable report is left out.
     """
     return Correction(
         previous_run_id=previous_run_id,
@@ -58,7 +58,7 @@ def correction_after(
 
 
 def shorten(text: str, max_characters: int) -> str:
-    """Return the text in at most ``max_characters``, with an ellipsis where it was cut; always storable."""
+    """Return the text cut to ``max_characters``, with an ellipsis if it was cut; the result can always be stored."""
     storable = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
     return storable if len(storable) <= max_characters else storable[: max_characters - 1] + "…"
 

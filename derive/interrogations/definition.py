@@ -1,7 +1,7 @@
-"""A definition: one version of an interrogation, by its hash.
+"""A definition: one version of an interrogation, identified by its hash.
 
-It is made from a registered interrogation or from a stored row of ``llm.interrogation``, so that old runs can be
-rendered and validated again when their code is long gone.
+A definition is built from a registered interrogation or from a stored row of ``llm.interrogation``, so that old runs
+can be rendered and validated again long after their code is gone.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ __all__ = ["Correction", "Definition", "Detail", "Validation", "ValidationCheck"
 
 
 class ConstantTokens(NamedTuple):
-    """Estimated tokens: of what every prompt of a definition begins with, and of all its template, schema, rubric.
+    """Estimated tokens of the text that begins every prompt of a definition, and of all its own text.
 
-    A server reads the first once and finds it in its prompt cache for the next job; the rest of its own text it
-    reads again for each.
+    The definition's own text is its template, schema and rubric. A server finds the common beginning in its prompt
+    cache for the next job, and reads the rest again for each job.
     """
 
     beginning: int
@@ -41,16 +41,16 @@ class ConstantTokens(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The share of its own text that comes first, 0 to 1."""
+        """The share of the definition's own text that is in the common beginning, 0 to 1."""
         return min(1.0, self.beginning / self.own) if self.own else 1.0
 
 
 @dataclass(frozen=True)
 class Definition:
-    """What is asked, in which form the answer is wanted, and by which rules.
+    """The question, the form of its answer, and the rules for answering.
 
-    Members are the columns of ``llm.interrogation``. What cannot be a definition raises ConfigurationError where it
-    is first used: a schema that is not one, numbers that canonical JSON does not have.
+    The members are the columns of ``llm.interrogation``. An invalid schema, or numbers that canonical JSON cannot
+    represent, raise ConfigurationError on first use.
     """
 
     interrogation_key: str
@@ -61,7 +61,7 @@ class Definition:
 
     @cached_property
     def output_schema(self) -> dict[str, Any]:
-        """The JSON schema that is sent as ``format``, its members in the order of ``output_schema_json``."""
+        """The JSON schema sent as ``format``, with its members in the order of ``output_schema_json``."""
         try:
             schema = parse_json(self.output_schema_json)
         except ValueError as error:
@@ -72,7 +72,7 @@ class Definition:
 
     @cached_property
     def plain_schema_json(self) -> str:
-        """The schema as Python's json writes it, its members in their order."""
+        """The schema as Python's ``json`` writes it, with its members in their own order."""
         return json.dumps(self.output_schema)
 
     @cached_property
@@ -94,36 +94,36 @@ class Definition:
 
     @cached_property
     def canonical_schema_json(self) -> str:
-        """The schema as a prompt shows it: what the hash covers, whatever became of the white space in a column."""
+        """The schema as prompts show it and the hash covers it, whatever white space the column has."""
         return rfc8785.dumps(self.output_schema).decode()
 
     @cached_property
     def known_lines(self) -> KnownLines:
-        """The lines of its own that its prompts hold, for estimates of their tokens."""
+        """The definition's own lines in its prompts, for estimates of their tokens."""
         return KnownLines(self.prompt_template, self.rubric.strip(), self.canonical_schema_json)
 
     @cached_property
     def constant_tokens(self) -> ConstantTokens:
-        """How much of its prompts a model server can keep from one job to the next."""
+        """How much of each prompt a model server can keep in its cache from one job to the next."""
         beginning = constant_beginning(self.prompt_template, schema_json=self.canonical_schema_json, rubric=self.rubric)
         own = f"{self.prompt_template}\n{self.rubric}\n{self.canonical_schema_json}"
         return ConstantTokens(beginning=_estimated_tokens(beginning), own=_estimated_tokens(own))
 
     @cached_property
     def answer_schema(self) -> AnswerSchema:
-        """The schema compiled, once a definition."""
+        """The compiled schema; compiled once per definition."""
         return AnswerSchema(self.output_schema)
 
     def render(
         self,
         *,
-        input: Mapping[str, Any],  # noqa: A002 - called as the template calls it
+        input: Mapping[str, Any],  # noqa: A002 - named as in the template
         bundle: EvidenceBundle,
         correction: Correction | None = None,
     ) -> str:
-        """Return the prompt: equal arguments give equal text, byte for byte.
+        """Return the prompt; equal arguments give equal text, byte for byte.
 
-        ``input`` is the parsed ``input_json``, named as the template's ``$input`` is.
+        ``input`` is the parsed ``input_json``, named after the template's ``$input``.
         """
         return render_prompt(
             template=self.prompt_template,
@@ -136,7 +136,7 @@ class Definition:
 
     @cached_property
     def fact_rules(self) -> FactRules:
-        """How the facts of its answers are judged, as the schema declares it."""
+        """The rules the schema declares for judging the facts of an answer."""
         return FactRules.of_schema(self.output_schema)
 
     def validate(
@@ -148,9 +148,9 @@ class Definition:
         entity: str = "",
         terms: Terms = Terms(),  # noqa: B008 (frozen)
     ) -> Validation:
-        """Return the report on an answer, its facts judged; nothing the model can write makes this raise.
+        """Return the report on an answer and its facts; nothing a model can write makes this raise.
 
-        ``entity`` is the name of what the answer is about; ``terms`` say whether it stands though some facts do not.
+        ``entity`` names the subject of the answer; ``terms`` decide whether the answer is kept although facts failed.
         """
         return validate_answer(
             content,

@@ -1,4 +1,4 @@
-"""The input envelope: what a job says about the entity it asks for, and the evidence it carries along."""
+"""The input envelope: the entity a job asks about, and the evidence it carries."""
 
 from typing import Annotated
 
@@ -13,15 +13,15 @@ EntityName = Annotated[str, StringConstraints(min_length=1, max_length=200), Aft
 
 
 class ExtraParams(Frozen):
-    """What goes with the question: so far the evidence."""
+    """Material that accompanies the question; currently only evidence."""
 
     evidence: Annotated[tuple[InlineEvidence, ...], Field(max_length=MAX_INLINE_ITEMS)] = ()
 
 
 class EntityInput(Frozen):
     """``{"entity_type", "entity_id", "source_refs": [], "extra_params": {"evidence": [{"evidence_id", "source_uri",
-    "text"}]}}``: the input of every interrogation that declares none of its own. Other members are refused.
-    """  # noqa: D205 - the envelope is one literal, and is found by searching for it
+    "text"}]}}``: the input of every interrogation that does not declare its own. Other members are rejected.
+    """  # noqa: D205 - the envelope is one literal so that it can be searched for
 
     model_config = ConfigDict(allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""Lints what an output model declares about the proof of its facts: a misspelt rule would judge nothing, silently."""
+"""Lints the proof rules an output model declares for its facts; a misspelt rule would silently check nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from derive.proofs.units import unit_named
 
 
 def lint_facts(schema: Any) -> tuple[LintFinding, ...]:
-    """Return what is wrong with the declarations ``proof``, ``unit`` and ``synonyms`` in an output schema."""
+    """Return the faults of the declarations ``proof``, ``unit`` and ``synonyms`` in an output schema."""
     return tuple(
         LintFinding(path=path, level="error", problem=problem, instead=instead)
         for path, node in schema_nodes(schema, "#")

@@ -1,9 +1,9 @@
-"""Finds where the quotes of an answer stand in the evidence they cite.
+"""Locates the quotes of an answer in the evidence they cite.
 
-A cited fact is any object, anywhere in the answer, that has both ``evidence_ids`` and ``quote``. Each id must exist,
-and the quote must be a slice of at least one item it cites, white space normalised. A quote that is none is compared
-once more with typography folded on both sides (``derive.evidence.folding``). A quote needs two letters or digits,
-unless the item itself has fewer.
+A cited fact is any object in the answer that has both ``evidence_ids`` and ``quote``. Each id must exist, and the
+quote must occur in at least one of the cited items once white space is normalised. If it does not, it is compared
+again with typography folded on both sides (``derive.evidence.folding``). A quote needs two letters or digits, unless
+the item itself has fewer.
 """
 
 import re
@@ -17,9 +17,9 @@ from derive.evidence.folding import Folded, count_word_characters, fold
 from derive.interrogations.report import Detail, excerpt_of, path_of
 
 MIN_WORD_CHARACTERS = 2
-"""Of a quote: one letter stands in nearly any text, so it proves nothing."""
+"""Minimum for a quote: a single letter occurs in nearly any text, so it proves nothing."""
 MAX_LOOKED_FOR_ELSEWHERE = 20
-"""Of the quotes that do not stand where they should: each is looked for in every item."""
+"""Quotes not found in the items they cite that are searched for in all other items, which is expensive."""
 _MAX_IDS_SHOWN = 10
 _MAX_ID_CHARACTERS = 60
 _WORD = re.compile(r"\S+")
@@ -28,9 +28,10 @@ Path = tuple[int | str, ...]
 
 
 class QuotePlace(NamedTuple):
-    """Where a quote stands: the first cited item that has it, and the first of its ``occurrences`` there.
+    """Where a quote was found: the first cited item that contains it, and the first of its ``occurrences`` there.
 
-    ``start`` and ``end`` (exclusive) are code points of the item's text. ``is_folded``: only once typography is folded.
+    ``start`` and ``end`` (exclusive) count code points of the item's text. ``is_folded`` means the quote was found
+    only with typography folded.
     """
 
     evidence_id: str
@@ -41,12 +42,12 @@ class QuotePlace(NamedTuple):
 
 
 def is_cited_fact(value: dict[str, Any]) -> bool:
-    """Whether an object of an answer cites evidence for what it says."""
+    """Whether an object of an answer cites evidence."""
     return "evidence_ids" in value and "quote" in value
 
 
 def cited_facts(answer: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield every cited fact with its path, in the answer's order and without recursion."""
+    """Yield every cited fact with its path, in the answer's order, without recursion."""
     waiting: list[tuple[Path, Any]] = [((), answer)]
     while waiting:
         path, value = waiting.pop()
@@ -59,14 +60,14 @@ def cited_facts(answer: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 class Grounds:
-    """The evidence of one answer, in which its quotes are looked for."""
+    """The evidence of one answer, which is searched for its quotes."""
 
     def __init__(self, bundle: EvidenceBundle) -> None:
         self._texts = {item.evidence_id: _Text(item.text) for item in bundle.items}
         self._looks_left = MAX_LOOKED_FOR_ELSEWHERE
 
     def place_of(self, fact: dict[str, Any], path: Path) -> QuotePlace | Detail:
-        """Return where a cited fact's quote stands, or what is wrong with it."""
+        """Return where a cited fact's quote occurs, or what is wrong with it."""
         ids, texts = fact["evidence_ids"], self._texts
         if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
             return Detail(path=path_of((*path, "evidence_ids")), problem="must name the evidence the quote stands in")
@@ -77,7 +78,7 @@ class Grounds:
         return self._place_of_quote(fact["quote"], ids, path)
 
     def text_of(self, evidence_id: str) -> str:
-        """Return the text of an item that exists."""
+        """Return the text of an item, which must exist."""
         return self._texts[evidence_id].text
 
     def _place_of_quote(self, written: Any, ids: list[str], path: Path) -> QuotePlace | Detail:
@@ -112,7 +113,7 @@ class Grounds:
 
 
 class _Quote:
-    """A quote as written, with white space normalised, and folded if that is asked for."""
+    """A quote as written, with white space normalised, and folded on demand."""
 
     def __init__(self, written: str) -> None:
         self._written = written
@@ -128,12 +129,12 @@ class _Quote:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to be seen in it."""
+        """Whether the quote has no visible characters."""
         return not self.word_characters and not self.folded.text
 
 
 class _Text:
-    """An item's text, with its white space normalised; it is folded only for a quote that does not stand there."""
+    """An item's text with white space normalised; folded only when a quote is not found in it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -149,7 +150,7 @@ class _Text:
 
     @cached_property
     def _words(self) -> tuple[list[int], list[int]]:
-        """Where each word begins: with white space normalised, and in the text."""
+        """Where each word begins, in the normalised text and in the original."""
         starts, ends = zip(*(match.span() for match in _WORD.finditer(self.text)), strict=True)
         spaced, place = [], 0
         for start, end in zip(starts, ends, strict=True):
@@ -158,7 +159,7 @@ class _Text:
         return spaced, list(starts)
 
     def place_of(self, quote: _Quote) -> tuple[int, int, int] | None:
-        """Return where the quote stands first (start, end) and how often, white space normalised."""
+        """Return the quote's first place (start, end) and number of occurrences, with white space normalised."""
         wanted = quote.spaced
         start = self._spaced.find(wanted)
         if start < 0:
@@ -167,7 +168,7 @@ class _Text:
         return self._in_text(start), self._in_text(start + len(wanted) - 1) + 1, occurrences
 
     def _in_text(self, place: int) -> int:
-        """Return where in the text a character stands that is no white space."""
+        """Return the position in the original text of a character that is not white space."""
         if len(self._spaced) == len(self.text):
             return place
         spaced, starts = self._words
@@ -175,12 +176,12 @@ class _Text:
         return starts[word] + place - spaced[word]
 
     def folded_place_of(self, quote: _Quote) -> tuple[int, int, int] | None:
-        """Return where the quote stands first (start, end) and how often, once typography is folded."""
+        """Return the quote's first place (start, end) and number of occurrences, with typography folded."""
         found = list(self._folded.find_all(quote.folded))
         return (*found[0], len(found)) if found else None
 
     def is_proven_by(self, quote: _Quote) -> bool:
-        """Whether the quote holds enough to prove anything of this text."""
+        """Whether the quote is long enough to prove anything about this text."""
         return quote.word_characters >= MIN_WORD_CHARACTERS or quote.word_characters >= self._word_characters
 
 

@@ -1,4 +1,4 @@
-"""An interrogation as it is registered: a definition with the code that belongs to it."""
+"""An interrogation as registered: a definition together with its code."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from derive.interrogations.lint import LintFinding
 
 @dataclass(frozen=True)
 class Interrogation:
-    """A definition, the models of its input and output, how much evidence it looks at, what it does about bad facts.
+    """A definition with its input and output models, evidence limits and policy for bad facts.
 
-    ``warnings`` is what the lint found and let pass; ``where`` is the package or folder it came from.
+    ``warnings`` are the lint findings that do not prevent its use; ``where`` is the package or folder it came from.
     """
 
     definition: Definition
@@ -27,10 +27,10 @@ class Interrogation:
 
     @property
     def key(self) -> str:
-        """The name jobs ask for it by."""
+        """The name that jobs refer to it by."""
         return self.definition.interrogation_key
 
     @property
     def version(self) -> str:
-        """Its version, like ``1.0.0``."""
+        """The version, such as ``1.0.0``."""
         return self.definition.version

@@ -1,9 +1,9 @@
-"""Lints schemas against what Ollama's grammar really enforces, and prompts against what rendering fills in.
+"""Lints schemas against what Ollama's grammar enforces, and prompts against what rendering fills in.
 
-Measured on Ollama of 2026-08 with llama.cpp b10434: part of JSON Schema is enforced while the model writes, part is
-silently not enforced (validation finds it only afterwards, at the price of an attempt), part is refused with a 400.
-A schema that the server refuses, or that makes an answer we cannot keep, is an error; what is merely not enforced is
-a warning. ``schema_rules`` holds the table.
+Measured on Ollama of 2026-08 with llama.cpp b10434: some of JSON Schema is enforced while the model writes, some is
+silently ignored (validation finds it only afterwards, at the cost of an attempt), and some is rejected with a 400.
+A schema that the server rejects, or whose answers cannot be stored, is an error; a keyword that is not enforced is a
+warning. ``schema_rules`` has the table.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ LEAST_CONSTANT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class LintFinding:
-    """What a lint found: where (a JSON pointer, or ``prompt.md line N``), how bad, what, and what to do instead."""
+    """One finding: its place (a JSON pointer or ``prompt.md line N``), severity, description and suggested fix."""
 
     path: str
     level: Literal["error", "warning"]
@@ -32,7 +32,7 @@ class LintFinding:
 
 
 def lint_schema(schema: Any) -> tuple[LintFinding, ...]:
-    """Return what is wrong with an output schema, in its order."""
+    """Return the faults of an output schema, in the order of the schema."""
     if not isinstance(schema, Mapping) or not _is_object(schema, schema, frozenset()):
         return (
             LintFinding(
@@ -50,7 +50,7 @@ def lint_schema(schema: Any) -> tuple[LintFinding, ...]:
 
 
 def _is_object(node: Any, root: Mapping[str, Any], followed: frozenset[str]) -> bool:
-    """Whether only objects fit: said by its type, by properties, by what it refers to, or by each of its forms."""
+    """Whether only objects match: by its type, its properties, its reference, or all of its alternatives."""
     if not isinstance(node, Mapping):
         return False
     reference = node.get("$ref")
@@ -63,7 +63,7 @@ def _is_object(node: Any, root: Mapping[str, Any], followed: frozenset[str]) -> 
 
 
 def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[LintFinding, ...]:
-    """Return what is wrong with a prompt template whose input has members of these names."""
+    """Return the faults of a prompt template whose input has members with these names."""
     names = sorted(input_names)
     findings = [
         _prompt_error(1, f"the input's member {name!r} is called like a placeholder of every prompt", "rename it")
@@ -93,7 +93,7 @@ def lint_prompt(template: str, *, input_names: Iterable[str]) -> tuple[LintFindi
 
 
 def lint_order(constant_tokens: int, own_tokens: int) -> tuple[LintFinding, ...]:
-    """Return a warning if less than half of a prompt's own text comes before what differs between jobs."""
+    """Return a warning if less than half of a prompt's own text precedes the first part that differs between jobs."""
     if constant_tokens >= LEAST_CONSTANT_SHARE * own_tokens:
         return ()
     return (
@@ -112,7 +112,7 @@ def _prompt_error(line: int, problem: str, instead: str) -> LintFinding:
 
 
 def schema_nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield every schema in a schema, itself first, with its JSON pointer."""
+    """Yield the schema itself and then every schema inside it, each with its JSON pointer."""
     yield path, node
     if not isinstance(node, Mapping):
         return
@@ -145,7 +145,7 @@ def _reference_problems(node: Any, root: Mapping[str, Any]) -> Iterator[Problem]
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
-    """Return what a local reference names; None when there is no such thing."""
+    """Return the target of a local reference, or None if it does not exist."""
     if not reference.startswith("#/"):
         return root if reference == "#" else None
     node: Any = root

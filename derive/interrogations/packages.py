@@ -1,8 +1,8 @@
 """Loads one interrogation from its package: ``prompt.md``, ``output.py``, ``rubric.md``.
 
 ``output.py`` declares ``VERSION = "1.0.0"`` and ``class Output(BaseModel)``; optionally ``class Input(BaseModel)``
-(without it: the envelope), ``BOUNDS = Bounds(…)``, ``ON_BAD_FACT = "ask_again"`` and ``MANY = {"alias"}``. Whatever is
-wrong is a ConfigurationError that names the file.
+(the envelope by default), ``BOUNDS = Bounds(…)``, ``ON_BAD_FACT = "ask_again"`` and ``MANY = {"alias"}``. Every fault
+raises ConfigurationError that names the file.
 """
 
 import hashlib
@@ -38,19 +38,19 @@ _MAX_VERSION_CHARACTERS = 40
 
 
 class _NoBytecodeLoader(SourceFileLoader):
-    """Writes no ``__pycache__`` into a folder that is not ours; a stale one could outlive a change, too."""
+    """Does not write ``__pycache__`` into the user's folder, where a stale file could also hide a change."""
 
     def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
-        """Keep nothing."""
+        """Discard the bytecode."""
 
 
 def load_from_module(name: str) -> Interrogation:
-    """Load the package of that dotted name; its last part is the interrogation's key."""
+    """Load the package with this dotted name; the name's last part is the interrogation's key."""
     return _build(name.rpartition(".")[2], files(_import(name, where=name)), _import(f"{name}.output", where=name))
 
 
 def load_from_folder(folder: Path) -> Interrogation:
-    """Load a folder that is no part of an installed package; its name is the interrogation's key."""
+    """Load a folder that is not part of an installed package; its name is the interrogation's key."""
     output_file = folder / "output.py"
     if not output_file.is_file():
         raise ConfigurationError(f"interrogation {folder.name!r}: {output_file} is missing")
@@ -65,7 +65,7 @@ def load_from_folder(folder: Path) -> Interrogation:
     sys.modules[module_name] = module
     try:
         loader.exec_module(module)
-    except Exception as error:  # somebody's own code runs here: whatever it raises is said, not thrown
+    except Exception as error:  # runs the user's code, which may raise anything
         del sys.modules[module_name]
         raise _broken(str(output_file), error) from error
     return _build(folder.name, folder, module)
@@ -74,7 +74,7 @@ def load_from_folder(folder: Path) -> Interrogation:
 def _import(name: str, *, where: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # somebody's own code runs here: whatever it raises is said, not thrown
+    except Exception as error:  # runs the user's code, which may raise anything
         raise _broken(where, error) from error
 
 
@@ -96,7 +96,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
     schema = _schema(output_model, folder)
     many = _many(module, folder)
     if many:
-        # In the schema, because that is what a run keeps of its definition.
+        # Kept in the schema because a run stores its definition's schema, not its code.
         schema[MANY] = many
     prompt_findings = lint_prompt(prompt, input_names=input_model.model_fields)
     findings = (*lint_schema(schema), *lint_facts(schema), *prompt_findings)
@@ -108,7 +108,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
         output_schema_json=_canonical(schema, folder),
         rubric=_read(folder, "rubric.md"),
     )
-    _ = definition.answer_schema, definition.definition_sha256  # what is wrong with them shows now, not at a job
+    _ = definition.answer_schema, definition.definition_sha256  # raises now if they are invalid, not when a job runs
     return Interrogation(
         definition=definition,
         input_model=input_model,
@@ -123,7 +123,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
 def _read(folder: Traversable, name: str) -> str:
     file = folder / name
     try:
-        # Read as text, every line end becomes a line feed: the hash must not depend on how a checkout writes it.
+        # Reading as text normalises line endings, so the hash does not depend on how a checkout writes them.
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigurationError(f"{file} is missing") from None
@@ -157,7 +157,7 @@ def _on_bad_fact(module: ModuleType, folder: Traversable) -> OnBadFact:
 
 
 def _many(module: ModuleType, folder: Traversable) -> list[str]:
-    """Return the fact keys that may have several values, in the alphabet's order."""
+    """Return the fact keys that may have several values, in alphabetical order."""
     given: object = getattr(module, "MANY", ())
     if not isinstance(given, set | frozenset | list | tuple) or not all(isinstance(key, str) and key for key in given):
         raise ConfigurationError(f"{folder / 'output.py'}: MANY must be a set of fact keys, not {given!r}")
@@ -172,9 +172,9 @@ def _schema(output_model: type[BaseModel], folder: Traversable) -> Any:
 
 
 def _for_the_wire(node: Any, *, names: bool = False) -> Any:
-    r"""Drop the titles Pydantic writes, which each prompt would pay for, and write patterns as the server takes them.
+    r"""Drop the titles Pydantic adds, which would cost tokens in each prompt, and rewrite patterns for the server.
 
-    A property called ``title`` or ``pattern`` stays. ``\d`` becomes ``[0-9]``.
+    A property named ``title`` or ``pattern`` is kept. ``\d`` becomes ``[0-9]``.
     """
     if isinstance(node, list):
         return [_for_the_wire(member) for member in node]
@@ -190,9 +190,11 @@ def _for_the_wire(node: Any, *, names: bool = False) -> Any:
 
 
 def _canonical(schema: Any, folder: Traversable) -> str:
-    """Return the schema as canonical JSON: members by the alphabet, as one of Ollama's paths sorts them anyway, so
-    that the hash covers exactly what is sent and the model writes in one order on every path.
-    """  # noqa: D205 - one sentence
+    """Return the schema as canonical JSON, with its members sorted.
+
+    One of Ollama's code paths sorts them anyway. Sorting here makes the hash cover exactly what is sent, and the model
+    write in the same order on every path.
+    """
     try:
         return rfc8785.dumps(schema).decode()
     except rfc8785.CanonicalizationError as error:

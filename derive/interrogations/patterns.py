@@ -1,8 +1,8 @@
-r"""Patterns as the grammar behind ``format`` takes them: which escapes it knows, and how to write the others.
+r"""Rewrites patterns for the grammar behind ``format``, which supports only a few escapes.
 
-Source: measured on llama.cpp b10434 (2026-08), and its ``json-schema-to-grammar`` and ``llama-grammar`` for what
-follows from it. A text outside a class becomes a literal, a class is taken as it stands; in both the grammar knows few
-escapes, and refuses the schema for any other.
+Source: measured on llama.cpp b10434 (2026-08), and the code of its ``json-schema-to-grammar`` and ``llama-grammar``.
+Text outside a class becomes a literal, and a class is copied as it is; in both, the grammar supports few escapes and
+rejects the schema for any other.
 """
 
 import re
@@ -20,10 +20,10 @@ _COUNTS = re.compile(r"(?<!\\)\{(\d+)(?:,(\d*))?\}")
 
 
 def wire_pattern(pattern: str) -> str:
-    r"""Return a pattern that matches the same, without the escapes that the grammar refuses where there is a way.
+    r"""Return an equivalent pattern without the escapes that the grammar rejects, as far as possible.
 
-    A digit and a letter are those of ECMA 262, as JSON Schema says: ``\d`` is ``[0-9]``, ``\w`` is ``[A-Za-z0-9_]``.
-    ``\/`` is ``/``; a ``\-`` inside a class goes to the end of it. ``\s``, ``\b`` and the like are left as they are.
+    Classes are those of ECMA 262, as JSON Schema requires: ``\d`` becomes ``[0-9]`` and ``\w`` ``[A-Za-z0-9_]``.
+    ``\/`` becomes ``/``, and ``\-`` moves to the end of its class. ``\s``, ``\b`` and the like are not rewritten.
     """
     written: list[str] = []
     ends_with_hyphen = False
@@ -40,7 +40,7 @@ def wire_pattern(pattern: str) -> str:
 
 
 def refused_escapes(pattern: str) -> list[str]:
-    """Return the escapes in a pattern that the grammar refuses, each once, in their order."""
+    """Return the escapes in a pattern that the grammar rejects, each once, in order of occurrence."""
     return list(
         dict.fromkeys(
             piece
@@ -51,7 +51,7 @@ def refused_escapes(pattern: str) -> list[str]:
 
 
 def most_repetitions(pattern: str) -> int:
-    """Return the largest count that a pattern repeats anything by; 0 without any."""
+    """Return the largest repetition count in a pattern, or 0 if there is none."""
     counts = [int(count) for counts in _COUNTS.findall(pattern) for count in counts if count]
     return max(counts, default=0)
 
@@ -67,7 +67,7 @@ def _rewritten(piece: str, escaped: str, *, in_class: bool) -> str:
 
 
 def _pieces(pattern: str) -> Iterator[tuple[str, bool]]:
-    """Yield each character or escape, and whether it belongs to a class; its ``]`` does, its ``[`` does not."""
+    """Yield each character or escape, and whether it is inside a class; ``]`` counts as inside, ``[`` does not."""
     in_class = False
     for match in _PIECE.finditer(pattern):
         piece = match[0]

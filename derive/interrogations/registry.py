@@ -1,4 +1,4 @@
-"""The registry: every interrogation this process knows, and the check of a job against it."""
+"""The registry of the interrogations this process knows, which also checks a job's input against them."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -24,9 +24,9 @@ _MAX_KEYS_SHOWN = 20
 
 
 class Registry:
-    """Interrogations by key; of several versions of one, a job gets the highest.
+    """Interrogations by key. A job gets the highest version of its key.
 
-    Raises ConfigurationError when two have one key and one version.
+    Raises ConfigurationError if two have the same key and version.
     """
 
     def __init__(self, interrogations: Iterable[Interrogation]) -> None:
@@ -37,16 +37,16 @@ class Registry:
                     f"two interrogations are {one.definition}: {one.where} and {next_one.where}: "
                     "raise the version of one, or rename it"
                 )
-        # Sorted by version: the last of a key wins.
+        # Sorted by version, so the last one of a key wins.
         self._by_key: Mapping[str, Interrogation] = MappingProxyType({one.key: one for one in self._all})
 
     @classmethod
     def load(cls, folder: Path | None) -> Self:
-        """Load the built-in ones, those of installed packages, and those in a folder.
+        """Load the built-in interrogations, those of installed packages, and those in a folder.
 
-        An entry point of the group ``holocron.interrogations`` names a package that holds the three files; each
-        folder inside ``folder`` is one interrogation. Raises ConfigurationError, naming file and reason, for
-        the first that is broken.
+        An entry point of the group ``holocron.interrogations`` names a package that contains the three files; each
+        subfolder of ``folder`` is one interrogation. Raises ConfigurationError, with the file and the reason, for the
+        first one that is broken.
         """
         found = [*_built_in()]
         found += [_load_entry_point(entry_point) for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP))]
@@ -55,11 +55,11 @@ class Registry:
         return cls(found)
 
     def all(self) -> tuple[Interrogation, ...]:
-        """Return every interrogation in every version, by key and version."""
+        """Return all versions of every interrogation, ordered by key and version."""
         return self._all
 
     def get(self, key: str) -> Interrogation:
-        """Return the highest version of an interrogation; raise UnknownInterrogation, naming those there are."""
+        """Return the highest version of an interrogation; raise UnknownInterrogation, which lists the known keys."""
         found = self._by_key.get(key)
         if found is not None:
             return found
@@ -70,13 +70,13 @@ class Registry:
         raise UnknownInterrogation(f"there is no interrogation {key[:200]!r}{hint} (known: {known or 'none'})")
 
     def with_definition(self, definition_sha256: str) -> Interrogation | None:
-        """Return the interrogation that has this definition; None when its code has moved on."""
+        """Return the interrogation with this definition, or None if its code has since changed."""
         return next((one for one in self._all if one.definition.definition_sha256 == definition_sha256), None)
 
     def check(self, job: JobInput) -> BaseModel:
-        """Return a job's input as its interrogation's model, or raise InvalidInput with each field and reason.
+        """Return a job's input as its interrogation's model; raise InvalidInput with each field and reason.
 
-        Also raises UnknownInterrogation. Evidence is not looked for: whether it is there is known when the job runs.
+        Raises UnknownInterrogation too. Evidence is not read, since it may only exist by the time the job runs.
         """
         interrogation = self.get(job.interrogation_key)
         parse_evidence_refs(job.evidence_ref_json)
@@ -92,7 +92,7 @@ def _order(interrogation: Interrogation) -> tuple[str, tuple[int, ...]]:
 
 @cache
 def _built_in() -> tuple[Interrogation, ...]:
-    """Load those of this package once a process, in which they do not change; a task or a page may ask often."""
+    """Load the built-in interrogations once per process: they do not change, and pages and tasks ask often."""
     return tuple(load_from_module(name) for name in _BUILT_IN)
 
 

@@ -1,8 +1,8 @@
-"""Renders a prompt: the template's placeholders, the fenced evidence, the schema, the rubric, a correction.
+"""Renders a prompt from the template, the fenced evidence, the schema, the rubric and a correction.
 
-The placeholders are replaced in one pass, so that a value that looks like a placeholder stays as it is. The evidence
-is fenced by lines that begin with the bundle's delimiter, which no author of evidence can know; wherever else that
-delimiter might stand (an input, an earlier answer) it is taken out.
+Placeholders are replaced in one pass, so a value that looks like a placeholder is left as it is. The evidence is
+fenced by lines that begin with the bundle's delimiter, which no author of evidence can know; the delimiter is removed
+wherever else it occurs (in an input or an earlier answer).
 """
 
 import json
@@ -15,11 +15,11 @@ from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.interrogations.correction import Correction
 
 RESERVED = ("evidence", "schema", "rubric", "input")
-"""Placeholders of every template; the others are the members of the input."""
+"""Placeholders available to every template; all others are members of the input."""
 
 
 class _Values(dict[str, str]):
-    """An optional member of the input that was not given is rendered as nothing."""
+    """Renders an optional member of the input that was not given as an empty string."""
 
     def __missing__(self, key: str) -> str:
         return ""
@@ -34,9 +34,9 @@ def render_prompt(
     bundle: EvidenceBundle,
     correction: Correction | None,
 ) -> str:
-    """Return the prompt: a function of its arguments alone, so that it can be rendered again byte for byte.
+    """Return the prompt, which depends only on the arguments and so can be rendered again byte for byte.
 
-    Where the template places no ``$schema`` or ``$rubric``, they follow at its end; a correction is always last.
+    If the template does not place ``$schema`` or ``$rubric``, they are appended; a correction always comes last.
     """
     shown_input = without_evidence(job_input)
     values = _Values({name: _as_text(value) for name, value in shown_input.items()})
@@ -56,7 +56,7 @@ def render_prompt(
 
 
 def constant_beginning(template: str, *, schema_json: str, rubric: str) -> str:
-    """Return the text that every prompt of a definition begins with: up to the first placeholder that differs."""
+    """Return the text that begins every prompt of a definition, up to the first placeholder that varies."""
     constant = {"schema": schema_json, "rubric": rubric.strip()}
     pieces, end = list[str](), 0
     for match in Template.pattern.finditer(template):
@@ -71,12 +71,12 @@ def constant_beginning(template: str, *, schema_json: str, rubric: str) -> str:
 
 @lru_cache(maxsize=64)
 def _placed(template: str) -> frozenset[str]:
-    """Return the placeholders of a template, which is the same in run after run."""
+    """Return the placeholders of a template; cached, since runs share their template."""
     return frozenset(Template(template).get_identifiers())
 
 
 def fence(bundle: EvidenceBundle) -> str:
-    """Return the evidence between delimiters, with a word on how to read it before and after."""
+    """Return the evidence between delimiters, with instructions on how to read it before and after."""
     mark = f"[[{bundle.delimiter}]]"
     items = "\n".join(_fenced_item(item, mark) for item in bundle.items)
     return (
@@ -90,12 +90,12 @@ def fence(bundle: EvidenceBundle) -> str:
 
 
 def _fenced_item(item: EvidenceItem, mark: str) -> str:
-    # The id is quoted as JSON: no id can close its line. The source is left out: it costs tokens and proves nothing.
+    # The id is quoted as JSON so that it cannot end its line. The source is omitted: it costs tokens, proves nothing.
     return f"{mark} evidence_id: {json.dumps(item.evidence_id, ensure_ascii=False)}\n{item.text}"
 
 
 def without_evidence(job_input: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the input without its inline evidence, which a prompt shows only bounded, redacted and fenced."""
+    """Return the input without its inline evidence, which a prompt may show only cut, redacted and fenced."""
     shown = dict(job_input)
     extra_params = shown.get("extra_params")
     if isinstance(extra_params, Mapping):

@@ -1,7 +1,7 @@
-"""The report on one answer (``validation.json``): named checks with their results, and what an error would say.
+"""The report on one answer (``validation.json``): named checks with their results, and the message of an error.
 
-Details carry a short excerpt of what was wrong, for a correction and for who may see payloads. The error's message
-carries none: it goes into rows and logs.
+Details contain a short excerpt of the faulty value, for the correction and for users who may see payloads. The error
+message contains no excerpt, because it is written to rows and logs.
 """
 
 import json
@@ -26,9 +26,9 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
 
 class Detail(Frozen):
-    """One thing that is wrong: where, what, and the beginning of what stands there.
+    """One fault: its place, a description, and the beginning of the faulty value.
 
-    ``why`` is a rule's reason in words, which may repeat the answer.
+    ``why`` is the reason a rule gives, which may repeat parts of the answer.
     """
 
     path: str
@@ -38,9 +38,9 @@ class Detail(Frozen):
 
 
 class ValidationCheck(Frozen):
-    """One named check and its result; a check that an earlier failure made pointless is skipped.
+    """One named check and its result; checks after a failed one are skipped where they would be pointless.
 
-    ``kept``: some facts failed it, and the answer stands without them.
+    The result ``kept`` means that some facts failed and the answer is kept without them.
     """
 
     name: Literal["json", "schema", "model", "grounding", "proof"]
@@ -50,10 +50,10 @@ class ValidationCheck(Frozen):
 
 @dataclass(frozen=True)
 class Validation:
-    """What was made of an answer: its checks, its facts, and either its value or the error to end the run with.
+    """The result of validating an answer: its checks, its facts, and either its value or the error that ends the run.
 
-    ``folded_quotes`` are the paths of quotes that stand in the evidence only once typography is folded. ``facts`` are
-    those of any answer that has the form it should have, whether it stands or not.
+    ``folded_quotes`` are the paths of quotes that were found only with typography folded. ``facts`` are present for
+    every answer that matches the schema, whether it is kept or not.
     """
 
     checks: tuple[ValidationCheck, ...]
@@ -70,13 +70,13 @@ class Validation:
 
     @property
     def output_json(self) -> str | None:
-        """The valid answer as compact JSON in the members' own order (``output.json``, ``run.output_json``)."""
+        """The valid answer as compact JSON, its members in their own order (``output.json``, ``run.output_json``)."""
         return json.dumps(self.value, ensure_ascii=False, separators=(",", ":")) if self.valid else None
 
     def report(self) -> dict[str, Any]:
-        """Return what ``validation.json`` holds; ``folded_quotes`` only where there are some.
+        """Return the content of ``validation.json``; ``folded_quotes`` is present only if there are any.
 
-        Of at most a thousand facts the verdict is told, and of a hundred folded quotes the path.
+        It lists the verdicts of at most 1,000 facts and the paths of at most 100 folded quotes.
         """
         report = {
             "valid": self.valid,
@@ -96,12 +96,12 @@ class Validation:
 
 
 def message_of(details: tuple[Detail, ...]) -> str:
-    """Return the problems in one line without any excerpt, bounded."""
+    """Return the problems as one line of limited length, without excerpts."""
     return shorten("; ".join(f"{detail.path} {detail.problem}" for detail in details), MAX_MESSAGE_CHARACTERS)
 
 
 def path_of(parts: tuple[int | str, ...]) -> str:
-    """Return ``facts[2].quote``; a name that no schema of ours would have is not repeated."""
+    """Return a path such as ``facts[2].quote``; unusual names are not repeated, since the model chose them."""
     path = ""
     for part in parts:
         if isinstance(part, int):
@@ -112,10 +112,10 @@ def path_of(parts: tuple[int | str, ...]) -> str:
 
 
 def excerpt_of(value: Any) -> str | None:
-    """Return the beginning of a scalar as JSON; of an array or object nothing."""
+    """Return the beginning of a scalar as JSON, and nothing for an array or object."""
     if isinstance(value, str):
         return json.dumps(shorten(value, _MAX_EXCERPT_CHARACTERS), ensure_ascii=False)
     if value is None or isinstance(value, bool | float):
         return json.dumps(value)
-    # An integer may have thousands of digits.
+    # An integer can have thousands of digits.
     return str(value) if isinstance(value, int) and abs(value) < 10**30 else None

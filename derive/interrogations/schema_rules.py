@@ -1,4 +1,4 @@
-"""The table behind the schema lint: which keywords the grammar enforces, ignores or refuses, and what to use instead.
+"""The table behind the schema lint: which keywords the grammar enforces, ignores or rejects, and the alternatives.
 
 Source: 91 schemas sent to Ollama of 2026-08 with llama.cpp b10434, and some more to b11549 (see ``lint``).
 """
@@ -17,14 +17,14 @@ SUBSCHEMAS = frozenset(
 
 MAX_ENFORCED_LENGTH = 1999
 REFUSED_LENGTH = 2000
-"""Exactly this many characters are refused; more are not enforced."""
+"""The grammar rejects a maximum length of exactly this many characters and does not enforce a greater one."""
 MAX_ENFORCED_ITEMS = 1998
 REFUSED_ITEMS = range(1999, 2002)
 _ENFORCED_FORMATS = frozenset({"date-time", "date", "time", "uuid"})
 _NOTES = frozenset({"title", "description", "default", "examples", "$defs", "definitions", "$schema", "$comment"})
 
 _NOT_ENFORCED = {
-    "uniqueItems": "leave it out, and let the output model or the reader drop what stands twice",
+    "uniqueItems": "leave it out, and let the output model or the reader drop duplicates",
     "if": "use anyOf of closed objects",
     "then": "use anyOf of closed objects",
     "else": "use anyOf of closed objects",
@@ -45,7 +45,7 @@ _LOOK_AROUND = re.compile(r"(?<!\\)\(\?(?!:)")
 
 
 class Problem(NamedTuple):
-    """One finding before it has a path."""
+    """A finding without its path."""
 
     level: Literal["error", "warning"]
     what: str
@@ -53,7 +53,7 @@ class Problem(NamedTuple):
 
 
 def problems_of(node: Any) -> Iterator[Problem]:
-    """Yield what is wrong with one schema itself, not with those in it."""
+    """Yield the faults of one schema itself, not those of the schemas inside it."""
     if isinstance(node, bool):
         yield Problem("error", f"the schema {str(node).lower()} is refused by the server", "say what is allowed")
         return
@@ -90,7 +90,7 @@ def _reference_problems(node: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _impossible(node: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what no answer can meet; the server refuses it, writes what is never valid, or ends."""
+    """Yield requirements that no answer can meet; the server rejects them, writes invalid answers, or crashes."""
     for least, most in (("minItems", "maxItems"), ("minLength", "maxLength")):
         if _number(node, least, 0) > _number(node, most, float("inf")):
             yield Problem("error", f"{least} over {most} takes the server's runner down", "correct the bounds")

@@ -1,4 +1,4 @@
-"""Validates one answer: JSON, schema, model, in this order; the first that fails ends it. Then its facts are judged."""
+"""Validates one answer as JSON, against its schema and by its model, up to the first failure; then judges its facts."""
 
 import math
 from typing import Any
@@ -18,9 +18,9 @@ from derive.strict_types import parse_json
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
-"""Of one answer: some hundred times the largest that is asked for, and judged within seconds."""
+"""Limit per answer: about a hundred times the largest expected one, and still judged within seconds."""
 MAX_FACTS = 10_000
-"""Of one answer: so many are judged within a second, and stored in one call."""
+"""Limit per answer: this many facts are judged within a second and stored in one call."""
 _MAX_PROBLEMS = 10
 _MAX_PROBLEM_CHARACTERS = 200
 _NAMES = ("json", "schema", "model", "grounding", "proof")
@@ -42,9 +42,9 @@ def validate_answer(
     entity: str,
     terms: Terms,
 ) -> Validation:
-    """Return the report on an answer; whatever the model wrote, this raises nothing.
+    """Return the report on an answer; nothing the model can write makes this raise.
 
-    Without ``output_model`` (an old definition whose code is gone) the check ``model`` is skipped.
+    Without ``output_model`` (an old definition whose code is gone), the check ``model`` is skipped.
     """
     checks: list[ValidationCheck] = []
     value: Any = None
@@ -100,7 +100,7 @@ def _parse(content: str) -> Any:
 
 
 def _check_values(answer: Any) -> None:
-    """Refuse what is JSON but cannot be kept or worked with; without recursion, however deep the answer is."""
+    """Reject valid JSON that cannot be stored or processed; does not recurse, since answers may be deeply nested."""
     waiting: list[tuple[Any, tuple[int | str, ...]]] = [(answer, ())]
     seen = facts = 0
     while waiting:
@@ -126,7 +126,7 @@ def _check_values(answer: Any) -> None:
 
 
 def _check_object(value: dict[str, Any], path: tuple[int | str, ...]) -> bool:
-    """Refuse names that cannot be kept; return whether it is a fact."""
+    """Reject names that cannot be stored; return whether the object is a fact."""
     for name in value:
         _check_text(name, path)
     return is_cited_fact(value)
