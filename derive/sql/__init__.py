@@ -1,1 +1,1 @@
-"""The database, from the names of its tables to the rows of its procedures."""
+"""Database access: table names, scripts, sessions, and calls of the stored procedures."""

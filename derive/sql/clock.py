@@ -1,4 +1,4 @@
-"""The database's clock: the reference wherever several machines have to agree on the time."""
+"""The database's clock, the reference wherever several machines have to agree on the time."""
 
 from datetime import datetime
 

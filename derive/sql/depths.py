@@ -1,4 +1,4 @@
-"""The queue's depths by bounded reads: of a million jobs only the first rows of an index are read.
+"""Reads the queue's depths with bounded queries, which read a limited number of index rows however long the queue is.
 
 Everything here raises QueueError.
 """
@@ -12,14 +12,14 @@ from derive.sql.tables import Engine, engine_of, quoted_table
 from derive.states import LIVE, JobStatus
 
 LIVE_CAP = 5_000
-"""Jobs of one state that are counted, the longest waiting first."""
+"""Maximum number of jobs counted per state, the longest waiting first."""
 ENDED_CAP = 1_000
-"""The same for states in which jobs stay: what matters is whether there are any, and how fast they arrive."""
+"""The same for final states, where it matters only whether there are any and how fast they arrive."""
 
 WORKER_ALIVE_SECONDS = 120
-"""A worker is alive whose last heartbeat is younger: the default lease."""
+"""A worker counts as alive if its last heartbeat is more recent than this, the default lease."""
 
-# Constants alone stand in these texts: mssql-django rewrites parameters in SQL with GROUP BY.
+# These texts contain only constants, because mssql-django rewrites parameters in SQL with GROUP BY.
 _AGE = {
     Engine.POSTGRESQL: "EXTRACT(EPOCH FROM clock_timestamp() - MIN(d.created_utc))",
     Engine.SQLSERVER: "DATEDIFF(second, MIN(d.created_utc), SYSUTCDATETIME())",
@@ -32,7 +32,7 @@ _ALIVE_SINCE = {
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Jobs of one state and interrogation, as far as counted; the oldest one's age in seconds since it was queued."""
+    """The counted jobs of one state and interrogation, and the seconds since the oldest one was queued."""
 
     status: JobStatus
     interrogation_key: str
@@ -51,15 +51,15 @@ class WorkersAlive:
 
 
 def cap_of(status: JobStatus) -> int:
-    """Return how many jobs of a state are counted at most."""
+    """Return the maximum number of jobs of a state that are counted."""
     return LIVE_CAP if status in LIVE else ENDED_CAP
 
 
 def read_depths(status: JobStatus) -> list[Depth]:
-    """Count so many jobs of a state at most, the earliest queued first, by interrogation."""
+    """Count the jobs of a state by interrogation, the earliest queued first, up to ``cap_of(state)`` jobs."""
     engine = engine_of(connection)
-    # With "=" and by number alone, a planner may walk the jobs of every state by their numbers until it has found so
-    # many of this one: 55,000 rows for 5,000, three times the time (measured), and all there are for a rare state.
+    # With "=" and an order by number alone, a planner may scan jobs of all states by number until it has found enough
+    # of this one: 55,000 rows for 5,000 and three times the time (measured), or the whole table for a rare state.
     rows = read_rows(
         f"SELECT d.interrogation_key, COUNT(*), {_AGE[engine]}"  # noqa: S608 (constants)
         f" FROM (SELECT interrogation_key, created_utc FROM {quoted_table(engine, 'job')}"

@@ -1,4 +1,4 @@
-"""What each engine's error codes mean: SQLSTATEs, SQL Server's numbers, and words where a driver gives neither.
+"""The meaning of each engine's error codes: SQLSTATEs, SQL Server's numbers, and messages if a driver gives neither.
 
 Sources: https://www.postgresql.org/docs/current/errcodes-appendix.html, SQL Server's ``sys.messages`` (English) and
 https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-errors-issues.
@@ -9,23 +9,23 @@ from enum import StrEnum
 
 
 class Meaning(StrEnum):
-    """What an error says about the call, whichever engine raised it."""
+    """What an error means for the call, independently of the engine."""
 
     BAD_ARGUMENT = "bad_argument"
     """One of our own errors, HC0nn."""
     WORKER_ID_IN_USE = "worker_id_in_use"
     BAD_CONTENT = "bad_content"
-    """A constraint, a type or a size refuses the values: a retry cannot help."""
+    """A constraint, type or size limit rejects the values; a retry cannot help."""
     CONTENDED = "contended"
-    """Chosen as deadlock victim, or waited too long for a lock: everything was rolled back, the call can be retried."""
+    """Deadlock victim or lock time-out: everything was rolled back and the call can be retried."""
     LOST = "lost"
-    """The connection is gone: whether the call took effect is unknown."""
+    """The connection broke; it is unknown whether the call took effect."""
     CROWDED = "crowded"
-    """No connection available: the server, the database or the login has reached its limit."""
+    """No connection is available because the server, the database or the login has reached its limit."""
     TIMED_OUT = "timed_out"
-    """The statement took longer than it may: nothing was done."""
+    """The statement exceeded its time limit; nothing was done."""
     EXHAUSTED = "exhausted"
-    """The server has no disk, log, memory or locks left for it: nothing was done."""
+    """The server ran out of disk, log, memory or locks; nothing was done."""
     NO_DATABASE = "no_database"
     LOGIN_REFUSED = "login_refused"
     DENIED = "denied"
@@ -73,7 +73,7 @@ _NUMBERS = {
     Meaning.NO_DATABASE: (4060, 4064, 924, 942, 945),
     Meaning.LOGIN_REFUSED: (18450, 18452, 18456, 18470, 18486, 18487, 18488),
     Meaning.CROWDED: (17809,),
-    # 8145: a parameter the procedure does not have, 201: one that it expects; another version's.
+    # 8145: an unknown parameter, 201: a missing one; the procedure is of another version.
     Meaning.NOT_INSTALLED: (201, 208, 2812, 8145),
     # Constraints and nulls, then conversions, truncation, and text that is not JSON.
     Meaning.BAD_CONTENT: (
@@ -95,8 +95,8 @@ _NUMBERS = {
 }
 BY_NUMBER = {number: meaning for meaning, numbers in _NUMBERS.items() for number in numbers}
 
-# mssql_python gives no number: the server's own words, and the driver's for a SQLSTATE. A PostgreSQL that speaks T-SQL
-# has PostgreSQL's words. The first that fits counts.
+# mssql_python gives no number, only the server's message and its own text for a SQLSTATE. Babelfish uses PostgreSQL's
+# messages. The first match counts.
 _WORDS = (
     (
         Meaning.CONTENDED,
@@ -156,7 +156,7 @@ _WORDS = (
         (
             "is not currently available",
             "Communication link failure",
-            # The driver restores an idle connection that broke; where it cannot, it says so in states of its own.
+            # The driver reconnects a broken idle connection; if it cannot, it reports states of its own.
             "SQLSTATE code: (08|IMC)",
             "connection is broken",
             "in the kill state",
@@ -180,7 +180,7 @@ _WORDS = (
     ),
     (
         Meaning.TIMED_OUT,
-        # Behind the locks' and the login's time-outs, whose words hold these.
+        # Must follow the lock and login time-outs, whose messages contain these words.
         ("[Tt]imeout expired", "due to statement timeout", "due to user request", "Operation canceled"),
     ),
     (

@@ -1,9 +1,9 @@
-"""What a database's error means to the queue, decided in one place for every driver.
+"""Maps database errors to the queue's errors, in one place for every driver.
 
 PostgreSQL's driver gives a SQLSTATE. pyodbc ends its text with the server's number in brackets. mssql_python gives
-neither number nor SQLSTATE, only its own words for the SQLSTATE and the server's text (mssql_python/exceptions.py);
-so the texts of our own errors begin with their code (``HC001: …``), and the server's are known by their words.
-``fault_codes`` holds the codes.
+neither a number nor a SQLSTATE, only its own text for the SQLSTATE and the server's message
+(mssql_python/exceptions.py). Therefore the messages of our own errors begin with their code (``HC001: …``), and the
+server's errors are recognised by their messages. ``fault_codes`` has the codes.
 """
 
 import re
@@ -32,7 +32,7 @@ WORKER_ID_IN_USE = 20
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A database's error, read. ``number`` is that of our own errors, 1 to 99; ``code`` the engine's own."""
+    """A parsed database error. ``number`` identifies our own errors, 1 to 99; ``code`` is the engine's own."""
 
     meaning: Meaning
     code: str
@@ -44,7 +44,7 @@ DATABASE_ERRORS = (psycopg.Error, DjangoDatabaseError)
 
 
 STRAY_ERRORS = (RuntimeError, SystemError, OSError)
-"""What a driver raises past its own errors, where the block holds more than the driver's code."""
+"""Exceptions besides its own that a driver may raise, for blocks that also contain other code."""
 
 
 class DriverFailed(DjangoDatabaseError):
@@ -57,11 +57,11 @@ class NotEncodable(DjangoDatabaseError):
 
 @contextmanager
 def driver_errors(kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
-    """Turn whatever a driver raises in the block into a database error; of other exceptions only ``kinds``.
+    """Raise encoding errors and exceptions of the listed ``kinds`` in the block as database errors.
 
-    SQL Server's driver raises a bare RuntimeError after some time-outs and broken connections (measured), and C++'s
-    other exceptions come as ValueError, IndexError or MemoryError. ImproperlyConfigured, a driver that cannot be loaded
-    at all, is raised unchanged.
+    SQL Server's driver raises a bare RuntimeError after some time-outs and broken connections (measured), and C++
+    exceptions surface as ValueError, IndexError or MemoryError. ImproperlyConfigured (the driver cannot be loaded) is
+    raised unchanged.
     """
     try:
         yield
@@ -73,13 +73,13 @@ def driver_errors(kinds: tuple[type[Exception], ...] = (Exception,)) -> Iterator
         raise DriverFailed(f"the driver raised {type(error).__name__}") from error
 
 
-# Right behind the driver's brackets: a value that a server repeats in its words cannot pass for one of our codes.
+# Only directly after the driver's brackets, so that a value repeated in a server's message cannot pass for our code.
 _OWN_ERROR = re.compile(r"\]HC0(\d\d): ?(.*?)(?: \(\d+\) \(SQL|[\r\n]|$)")
 _SERVER_NUMBER = re.compile(r"\((\d{2,6})\) \(SQL")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and its causes: Django wraps the drivers' errors."""
+    """Yield the error and its causes, because Django wraps the drivers' errors."""
     current: BaseException | None = error
     while current is not None:
         yield current
@@ -87,7 +87,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def read_fault(error: BaseException) -> Fault:
-    """Return what a driver's error, or Django's around it, means."""
+    """Return the meaning of a driver's error, or of Django's error around it."""
     if isinstance(error, DriverFailed):
         return Fault(Meaning.LOST, "driver")
     if isinstance(error, NotEncodable):
@@ -108,13 +108,13 @@ def _by_text(text: str, kinds: set[str]) -> Fault:
     if number and int(number[1]) in BY_NUMBER:
         return Fault(BY_NUMBER[int(number[1])], number[1])
     if kinds & {"IntegrityError", "DataError"}:
-        # Before any words: those of such an error repeat the values that were sent.
+        # Checked before any message is read, because this error's message repeats the values that were sent.
         return Fault(Meaning.BAD_CONTENT, "bad content")
     words = next((meaning for pattern, meaning in BY_WORDS if pattern.search(text)), None)
     if words is not None:
         return Fault(words, words.replace("_", " "))
     if kinds & {"OperationalError", "InterfaceError"}:
-        # No code at all: libpq and ODBC say so of a connection that could not be made or broke.
+        # libpq and ODBC give no code for a connection that failed or broke.
         return Fault(Meaning.LOST, "connection")
     return Fault(Meaning.OTHER, number[1] if number else "unknown")
 
@@ -133,11 +133,11 @@ def _own(number: int, text: str) -> Fault:
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What one meaning leads to.
+    """The consequence of one meaning.
 
-    ``error`` is raised with ``words``. ``drops_connection``: the next call makes a new one. ``is_retried``: the call
-    itself tries again at once, a few times, ``always`` or only a ``repeatable`` procedure. Whether a worker keeps a
-    run's outcome and hands it in again is the error's own: ``QueueError.is_about_content``.
+    ``error`` is raised with ``words``. With ``drops_connection`` the next call opens a new one. ``is_retried`` says
+    whether the call itself is retried a few times: ``always``, or only a ``repeatable`` procedure. Whether a worker
+    keeps a run's outcome and submits it again depends on the error (``QueueError.is_about_content``).
     """
 
     error: type[QueueError]
@@ -168,7 +168,7 @@ CONSEQUENCES: dict[Meaning, Consequence] = {
         drops_connection=True,
         is_retried="repeatable",
     ),
-    # What a driver leaves after a time-out may still hold half an answer.
+    # After a time-out, the connection may still hold part of an answer.
     Meaning.TIMED_OUT: Consequence(
         DatabaseUnavailable,
         "the database cancelled the call, which took too long; check its load and its statement time-out",
@@ -200,7 +200,7 @@ CONSEQUENCES: dict[Meaning, Consequence] = {
 
 
 def queue_error(fault: Fault, doing: str) -> QueueError:
-    """Return the error to raise for a fault met while ``doing`` something; its text holds no value of a call."""
+    """Return the error to raise for a fault that occurred while ``doing``; its text contains no parameter values."""
     consequence = CONSEQUENCES[fault.meaning]
     if fault.meaning is Meaning.BAD_ARGUMENT:
         return BadArgument(f"{doing}: {fault.text or consequence.words} ({fault.code})", number=fault.number or 0)

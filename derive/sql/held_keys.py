@@ -1,4 +1,4 @@
-"""Which dedupe keys are held, by live or succeeded jobs."""
+"""Finds the dedupe keys that are held by live or succeeded jobs."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from derive.sql.reading import reading
 from derive.sql.tables import Engine, engine_of, quoted_table
 
 MOST_KEYS = 500
-"""In one query: SQL Server takes 2,100 parameters."""
+"""Maximum per query; SQL Server allows 2,100 parameters."""
 
 
 _HOLDING = ("NEW", "SCHEDULED", "RUNNING", "SUCCEEDED")
 
 
 def held_keys(interrogation_key: str, dedupe_keys: Sequence[str]) -> set[str]:
-    """Return those of at most ``MOST_KEYS`` keys that a job holds now; raises QueueError."""
+    """Return the keys that a job currently holds, out of at most ``MOST_KEYS``; raises QueueError."""
     sql = held_keys_sql(engine_of(connection), len(dedupe_keys))
 
     def query() -> set[str]:
@@ -27,10 +27,10 @@ def held_keys(interrogation_key: str, dedupe_keys: Sequence[str]) -> set[str]:
 
 
 def held_keys_sql(engine: Engine, keys: int) -> str:
-    """Return the query for so many keys, after the interrogation's.
+    """Return the query for this number of keys; its first parameter is the interrogation's key.
 
-    Its states are literals, of the type that they have in the filter of ``ux_job_dedupe``: a parameter never matches a
-    filtered index, and on SQL Server neither does a literal of another type.
+    States are literals of the same type as in the filter of ``ux_job_dedupe``, because SQL Server uses a filtered
+    index neither for parameters nor for literals of another type.
     """
     prefix = "N" if engine is Engine.SQLSERVER else ""
     states = ", ".join(f"{prefix}'{state}'" for state in _HOLDING)

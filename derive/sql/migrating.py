@@ -1,4 +1,4 @@
-"""What ``manage.py migrate`` does beyond Django: run the script that a migration names, and update procedures."""
+"""Extends ``manage.py migrate``: runs the script that a migration names, and updates the procedures."""
 
 import sys
 from importlib import import_module
@@ -38,13 +38,13 @@ class TableScript(Operation):
 
     @override
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Change nothing: Django's state knows only the unmanaged models."""
+        """Change nothing: Django's state contains only the unmanaged models."""
 
     @override
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
-        """Run the script and record its hash; for ``sqlmigrate`` only show it."""
+        """Run the script and record its hash; for ``sqlmigrate``, only print it."""
         connection: BaseDatabaseWrapper = schema_editor.connection
         if schema_editor.collect_sql:
             schema_editor.collected_sql.append(read_script(engine_of(connection), f"{TABLES}/{self.name}.sql").text)
@@ -61,7 +61,7 @@ class TableScript(Operation):
 
 
 def reading_model(name: str, *, table: str, key: tuple[str, "models.Field[Any, Any]"], plural: str) -> CreateModel:
-    """Return the operation that tells Django's state of an unmanaged model; other columns are not Django's."""
+    """Return the operation that adds an unmanaged model to Django's state, with only the columns the models read."""
     options = {
         "managed": False,
         "abstract": False,
@@ -74,20 +74,20 @@ def reading_model(name: str, *, table: str, key: tuple[str, "models.Field[Any, A
 
 
 def install_procedures_after_migrate(*, using: str, verbosity: int = 0, **_signal: Any) -> None:
-    """Bring the procedures to this tree's text; as ``post_migrate`` it serves test databases too."""
+    """Install procedures that differ from this tree's; a ``post_migrate`` receiver, so that test databases get them."""
     try:
         names = install_procedures(connections[using])
         _refuse_lost_records(connections[using])
     except SchemaMismatch as error:
         raise CommandError(str(error)) from error
     if notice := missing_roles_notice(connections[using]):
-        print(notice, file=sys.stderr)  # noqa: T201 (of use also where migrate is told to be quiet)
+        print(notice, file=sys.stderr)  # noqa: T201 (needed even with --verbosity 0)
     if names and verbosity >= 1:
-        print(f"  Installed {len(names)} procedure scripts.")  # noqa: T201 (migrate tells its progress on standard output)
+        print(f"  Installed {len(names)} procedure scripts.")  # noqa: T201 (migrate reports progress on standard output)
 
 
 def _refuse_lost_records(connection: BaseDatabaseWrapper) -> None:
-    """Raise SchemaMismatch where a migration ran whose script is not on record: migrate would have nothing to do."""
+    """Raise SchemaMismatch if an applied migration's script is not on record, since migrate would not rerun it."""
     unrecorded = {s.name for s in read_scripts(engine_of(connection), TABLES)} - recorded_hashes(connection).keys()
     if not unrecorded:
         return
@@ -101,7 +101,7 @@ def _refuse_lost_records(connection: BaseDatabaseWrapper) -> None:
 
 
 def _scripts_of(migration: str) -> list[str]:
-    """Return the scripts that a migration of this tree runs; none of one that only a newer tree has."""
+    """Return the scripts that a migration runs; empty for a migration that this tree does not have."""
     try:
         steps = import_module(f"derive.migrations.{migration}").Migration.operations
     except ModuleNotFoundError:

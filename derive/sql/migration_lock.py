@@ -1,4 +1,4 @@
-"""A lock under which one process at a time changes a database's schema; the others wait."""
+"""A lock that lets only one process at a time change a database's schema; others wait for it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +10,9 @@ from derive.sql.tables import Engine, engine_of
 
 POLL_SECONDS = 0.25
 
-# Locks of a transaction: a pooler keeps it on one connection, and they end with the process, however that ends. They
-# are polled, so that no login's time-out ends the wait and Ctrl-C is heard. The number is arbitrary, and the one that
-# earlier versions locked while they ran a script.
+# Transaction-level locks: a pooler keeps a transaction on one connection, and the lock ends with the process, however
+# that ends. The lock is polled, so that no time-out of the login ends the wait and Ctrl-C works. The number is
+# arbitrary; earlier versions locked the same one while they ran a script.
 _TRY_SQL = {
     Engine.POSTGRESQL: "SELECT CASE WHEN pg_try_advisory_xact_lock(4871023596102) THEN 1 ELSE 0 END",
     Engine.SQLSERVER: (
@@ -21,7 +21,7 @@ _TRY_SQL = {
         "SELECT CASE WHEN @granted >= 0 THEN 1 ELSE 0 END;"
     ),
 }
-# Begun by hand: SQL Server begins none for a call of sp_getapplock alone. It is idle while the other connection works.
+# Begun explicitly, because sp_getapplock does not begin a transaction. It is idle while the other connection works.
 _BEGIN_SQL = {
     Engine.POSTGRESQL: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0",
     Engine.SQLSERVER: "BEGIN TRANSACTION",
@@ -35,9 +35,9 @@ def migration_lock_held(
     on_wait: Callable[[], object] = lambda: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[None]:
-    """Hold the database's one lock for changes of its schema, on a connection of its own, for the block.
+    """Hold the database's lock for schema changes during the block, on a connection of its own.
 
-    ``on_wait`` is called once when another process holds it. Raises what Django makes of the driver's errors.
+    ``on_wait`` is called once if another process holds the lock. Raises Django's database errors.
     """
     engine = engine_of(connection)
     holder = connection.copy()

@@ -1,4 +1,4 @@
-"""What waits for each model, by bounded reads: of a million jobs only the ends of index ranges are read.
+"""Reads each model's backlog with bounded queries, which touch only the ends of index ranges.
 
 Everything here raises QueueError.
 """
@@ -16,16 +16,16 @@ from derive.sql.reading import read_rows, reading
 from derive.sql.tables import Engine, engine_of, quoted_table
 
 COUNT_CAP = 10_000
-"""Ready jobs of one model that are counted, and delayed and running ones of all together."""
+"""Maximum number of jobs counted: ready ones per model, delayed and running ones in total."""
 ARMS = 50
-"""Models that are counted by one statement."""
+"""Models counted per statement."""
 MAX_MODELS = 100
-"""Models that ready jobs ask for, by name; a queue that asks for more is told of these."""
+"""Maximum number of models read, in order of name."""
 
 
 @dataclass(frozen=True, slots=True)
 class HourOfServing:
-    """What runs of one model did in the hours that were read."""
+    """Totals of one model's runs in the hours that were read."""
 
     claimed: int
     ended: int
@@ -34,7 +34,7 @@ class HourOfServing:
 
 
 def read_asked_models() -> list[str]:
-    """Return the models that ready jobs ask for, one look into the index each."""
+    """Return the models that ready jobs ask for, with one index seek per model."""
     found: list[str] = []
     while len(found) < MAX_MODELS:
         more = "model_hint > %s" if found else "model_hint IS NOT NULL"
@@ -50,7 +50,7 @@ def read_asked_models() -> list[str]:
 
 
 def count_ready(models: Sequence[str | None]) -> dict[str | None, int]:
-    """Count the ready jobs of each model, up to COUNT_CAP + 1; None: those that ask for no model."""
+    """Count the ready jobs of each model, up to COUNT_CAP + 1; None stands for jobs that ask for no model."""
     ready: dict[str | None, int] = {}
     for start in range(0, len(models), ARMS):
         some = models[start : start + ARMS]
@@ -67,7 +67,7 @@ def count_ready(models: Sequence[str | None]) -> dict[str | None, int]:
 
 
 def count_delayed() -> Counter[str | None]:
-    """Count the next COUNT_CAP delayed jobs, by the model that they ask for."""
+    """Count the next COUNT_CAP delayed jobs by the model they ask for."""
     rows = read_rows(
         f"SELECT d.model_hint, COUNT(*) FROM (SELECT model_hint FROM {_jobs()} WHERE status = {_text('SCHEDULED')}"  # noqa: S608 (constants)
         f" ORDER BY available_utc, job_seq OFFSET 0 ROWS FETCH NEXT {COUNT_CAP} ROWS ONLY) AS d GROUP BY d.model_hint"
@@ -76,7 +76,7 @@ def count_delayed() -> Counter[str | None]:
 
 
 def count_running() -> Counter[str | None]:
-    """Count the running jobs by the model that they ask for, or else by the one that their run was claimed for."""
+    """Count the running jobs by the model they ask for, or else the model their run was claimed for."""
     runs = quoted_table(engine_of(connection), "run")
     rows = read_rows(
         f"SELECT d.model, COUNT(*) FROM (SELECT COALESCE(j.model_hint, r.model_name) AS model FROM {_jobs()} AS j"  # noqa: S608 (constants)
@@ -87,7 +87,7 @@ def count_running() -> Counter[str | None]:
 
 
 def read_serving(since: datetime) -> dict[str, HourOfServing]:
-    """Return what each model's runs did in the hours from ``since`` on."""
+    """Return the totals of each model's runs from the hour ``since`` on."""
     sums = ", ".join(
         f"CAST(SUM({what}) AS bigint)" for what in ("claimed", "succeeded + failed", "output_tokens", "model_ms")
     )
@@ -98,7 +98,7 @@ def read_serving(since: datetime) -> dict[str, HourOfServing]:
 
 
 def read_waits(since: datetime) -> dict[str, dict[int, int]]:
-    """Return how long jobs waited for each model (empty: those that asked for none), in buckets of milliseconds."""
+    """Return how long jobs waited for each model, in buckets of milliseconds; "" stands for no requested model."""
     rows = read_rows(
         f"SELECT model, up_to_ms, CAST(SUM(amount) AS bigint) FROM {_table('stat_hour_time')}"  # noqa: S608 (constants)
         f" WHERE hour_utc >= {literal(since)} AND measure = 'wait' GROUP BY model, up_to_ms"
@@ -110,7 +110,7 @@ def read_waits(since: datetime) -> dict[str, dict[int, int]]:
 
 
 def read_counted_through() -> datetime | None:
-    """Return how far events are counted into hours."""
+    """Return the time up to which events are rolled up into hours."""
     rows = read_rows(f"SELECT through_utc FROM {_table('stat_mark')} WHERE stat_name = 'stat_hour'")  # noqa: S608 (constants)
     return as_utc(rows[0][0]) if rows and rows[0][0] is not None else None
 
@@ -125,7 +125,7 @@ def _rows(sql: str, parameters: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 
 def _text(state: str) -> str:
-    # As in the filter of the index: on SQL Server a literal of another type never matches it.
+    # Same type as in the index's filter, which on SQL Server a literal of another type never matches.
     return f"N'{state}'" if engine_of(connection) is Engine.SQLSERVER else f"'{state}'"
 
 

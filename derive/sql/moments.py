@@ -1,8 +1,8 @@
-"""Moments as the two drivers give and take them: aware in Python, always UTC; ``datetime2`` knows no zone.
+"""Converts moments for the two drivers: aware and in UTC in Python; ``datetime2`` has no zone.
 
-The tables can hold moments that Python cannot (PostgreSQL knows ``infinity``, the year 294276 and 4713 BC), or cannot
-show in every time zone (the first and last day of its calendar). Such a row must not break its reader: a moment outside
-``FIRST`` and ``LAST`` is read as the nearer of the two.
+The tables can contain moments that Python cannot represent (PostgreSQL has ``infinity``, the year 294276 and 4713 BC)
+or cannot show in every time zone (the first and last day of its calendar). So that such a row does not break its
+reader, a moment before ``FIRST`` or after ``LAST`` is read as ``FIRST`` or ``LAST``.
 """
 
 from datetime import UTC, datetime
@@ -22,19 +22,19 @@ LAST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 def within_calendar(value: datetime) -> datetime:
-    """Return an aware moment, or the nearest one that can be shown in every time zone."""
+    """Return the aware moment, or the nearest one that can be shown in every time zone."""
     return FIRST if value < FIRST else LAST if value > LAST else value
 
 
 def as_utc(value: datetime) -> datetime:
-    """Return a moment as either driver gives it, aware, in UTC and within the calendar."""
+    """Return a moment from either driver as aware, in UTC and within the calendar."""
     if value.tzinfo is None:
         return within_calendar(value.replace(tzinfo=UTC))
     return within_calendar(value).astimezone(UTC)
 
 
 class _TextLoader(BaseTzLoader):  # type: ignore[misc]  # untyped in Django's stubs
-    """Django's loader, for any moment that PostgreSQL can tell."""
+    """Django's loader, extended to every moment that PostgreSQL can represent."""
 
     timezone = UTC
 
@@ -49,7 +49,7 @@ class _TextLoader(BaseTzLoader):  # type: ignore[misc]  # untyped in Django's st
 
 
 class _BinaryLoader(TimestamptzBinaryLoader):
-    """The driver's loader, for any moment that PostgreSQL can tell."""
+    """The driver's loader, extended to every moment that PostgreSQL can represent."""
 
     @override
     def load(self, data: Buffer) -> datetime:
@@ -60,7 +60,7 @@ class _BinaryLoader(TimestamptzBinaryLoader):
 
 
 def read_every_moment(adapters: AdaptersMap) -> None:
-    """Let a connection to PostgreSQL read every moment that a table can hold."""
+    """Make a connection to PostgreSQL able to read every moment that a table can contain."""
     adapters.register_loader("timestamptz", _TextLoader)
     adapters.register_loader("timestamptz", _BinaryLoader)
 
@@ -71,6 +71,6 @@ def without_zone(value: datetime) -> datetime:
 
 
 def literal(value: datetime) -> str:
-    """Return an aware moment as SQL: mssql-django rewrites parameters in SQL with GROUP BY, so there are none."""
+    """Return an aware moment as an SQL literal, because mssql-django rewrites parameters in SQL with GROUP BY."""
     text = f"'{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"
     return f"CAST({text}' AS datetime2(6))" if engine_of(connection) is Engine.SQLSERVER else f"timestamptz {text}+00'"

@@ -1,4 +1,4 @@
-"""The JSON texts that procedures take: arrays of objects whose members bear the columns' names."""
+"""The JSON parameters of procedures: arrays of objects whose members are named after columns."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ _SERVED = TypeAdapter(tuple[ServedModel, ...])
 def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
     """Return the array for ``usp_enqueue_jobs``; ``n`` counts from ``first_n``.
 
-    A job without a ``job_id`` gets one here, so the call can be retried after a lost answer. The members
-    ``n`` and ``job_id`` are put in front of what Pydantic writes: a dict a job would cost four times as much.
+    A job without a ``job_id`` gets one here, so that the call can be retried if its answer is lost. The members ``n``
+    and ``job_id`` are prepended to Pydantic's output, because building a dict per job would take four times as long.
     """
     elements = []
     for n, job in enumerate(jobs, start=first_n):
@@ -50,7 +50,7 @@ def refs_json(refs: Sequence[JobRef]) -> str:
 
 
 def server_arguments(server: ModelServer) -> dict[str, Any]:
-    """Return the arguments of a claim that say whom it is for; what is None is left out."""
+    """Return the arguments of a claim that describe its model server, without those that are None."""
     arguments: dict[str, Any] = {"default_model": server.default, "stay": server.stay}
     if server.serving is not None:
         arguments["serving_model"] = server.serving
@@ -60,7 +60,7 @@ def server_arguments(server: ModelServer) -> dict[str, Any]:
 
 
 def worker_arguments(facts: WorkerFacts) -> dict[str, Any]:
-    """Return the arguments of a heartbeat that say how the worker and its model servers are."""
+    """Return the arguments of a heartbeat that report the status of the worker and its model servers."""
     arguments = {name: getattr(facts, name) for name in WorkerFacts.model_fields if name != "endpoints"}
     if facts.endpoints is not None:
         arguments["endpoints_json"] = _ENDPOINTS.dump_json(facts.endpoints, exclude_none=True).decode()
@@ -73,7 +73,7 @@ def run_ids_json(run_ids: Iterable[UUID]) -> str:
 
 
 def run_json(run: RunFacts) -> str:
-    """Return a run's columns as far as they are known; the ``*_json`` members are strings that hold JSON."""
+    """Return the known columns of a run; the ``*_json`` members are strings that contain JSON."""
     return run.model_dump_json(exclude_none=True)
 
 
@@ -93,5 +93,5 @@ def statuses_json(statuses: Iterable[JobStatus]) -> str:
 
 
 def deletions_json(tries: Sequence[DeletionTry]) -> str:
-    """Return the array of tries to delete purged files."""
+    """Return the array of attempts to delete purged files."""
     return _TRIES.dump_json(list(tries), exclude_none=True).decode()

@@ -1,4 +1,4 @@
-"""The stored procedures as both engines know them: parameters in order, result columns, repeatability."""
+"""The stored procedures of both engines: parameters in order, result columns, repeatability."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Procedure:
     """One procedure of the schema ``llm``.
 
-    ``is_repeatable`` says whether a repeated call has no further effect, so it may be retried when the connection broke
-    before the answer.
+    ``is_repeatable`` means that repeating a call has no further effect, so it may be retried if the connection breaks
+    before the answer arrives.
     """
 
     name: str
@@ -44,7 +44,7 @@ CLAIM_NEXT_JOB = Procedure(
         "model_hint repeats_run_id lease_expires_utc previous_run_id previous_error_kind previous_error "
         "previous_options_json num_ctx num_predict"
     ),
-    # A second claim takes other jobs; the first ones come back as strays of the next heartbeat.
+    # A second claim takes other jobs; the first ones are returned as strays by the next heartbeat.
     is_repeatable=False,
 )
 HEARTBEAT = Procedure(
@@ -72,10 +72,10 @@ REAP_EXPIRED_LEASES = Procedure(
     "usp_reap_expired_leases",
     _words("max_rows actor"),
     _words("job_id run_id final_status available_utc"),
-    # The answer lists what this call reaped: a second call would miss what the lost answer named.
+    # The answer lists what this call reaped; a second call would omit what the lost answer listed.
     is_repeatable=False,
 )
-# A repeated call counts what arrived meanwhile: each event is counted once.
+# A repeated call counts only what has arrived since; each event is counted once.
 ROLL_UP_HOURS = Procedure(
     "usp_roll_up_hours", _words("max_events with_answer"), _words("events through_utc is_caught_up")
 )
@@ -92,7 +92,7 @@ RESCHEDULE_JOBS = Procedure(
 SET_MODEL_HINT = Procedure(
     "usp_set_model_hint", _words("jobs_json actor model_hint reason"), _CHANGES, is_repeatable=False
 )
-# Said again it changes nothing, but answers that nothing changed.
+# Repeating it changes nothing, but the answer then says that nothing changed.
 SET_MODEL = Procedure(
     "usp_set_model",
     _words("model actor paused max_running max_starts_per_minute num_ctx num_predict unset_json reason"),
@@ -107,7 +107,7 @@ ESCALATE_AGED_JOBS = Procedure(
         "reason"
     ),
     _words("raised priority available_utc job_seq"),
-    # What was raised once is not due again; the lost answer's count is lost.
+    # What was escalated once is not due again; only the count in the lost answer is lost.
     is_repeatable=False,
 )
 SET_HOLD = Procedure("usp_set_hold", _words("jobs_json actor hold reason"), _CHANGES, is_repeatable=False)
@@ -139,7 +139,7 @@ RECORD_LAKE_DELETIONS = Procedure(
     is_repeatable=False,
 )
 
-# A repeated call finds what it recorded.
+# A repeated call finds what the first one recorded.
 SETTLE_LAKE = Procedure("usp_settle_lake", _words("lake_id replaces"), _words("lake_id recorded_utc"))
 
 PROCEDURES = (

@@ -1,4 +1,4 @@
-"""The queue's current status, each number from a bounded range of an index.
+"""Reads the queue's current status, each number from a bounded range of an index.
 
 Everything here raises QueueError.
 """
@@ -15,7 +15,7 @@ from derive.sql.tables import Engine, engine_of, quoted_table
 from derive.states import JobStatus
 
 COUNT_CAP = 10_000
-"""Jobs of one state that are counted; beyond it only "more" is reported."""
+"""Maximum number of jobs counted per state; beyond it only "more" is reported."""
 ENDED_CAP = 2_000
 RATE_WINDOW = timedelta(minutes=5)
 
@@ -23,7 +23,7 @@ _MARK = "mark"
 _ENDED = "ended"
 _WORKED_OFF = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER)
 
-# The engine's own statistics of the index of ready jobs: as old as the last vacuum; current on SQL Server.
+# The engine's own statistics on the index of ready jobs: as of the last vacuum on PostgreSQL, current on SQL Server.
 _READY_ESTIMATE = {
     Engine.POSTGRESQL: "SELECT c.reltuples FROM pg_class AS c WHERE c.oid = to_regclass('llm.ix_job_ready')",
     Engine.SQLSERVER: (
@@ -36,7 +36,7 @@ _READY_ESTIMATE = {
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """Jobs by state as far as counted, recent throughput per second, and how far events are rolled up into hours."""
+    """Counted jobs by state, recent throughput per second, and how far events are rolled up into hours."""
 
     jobs: dict[JobStatus, int]
     ended_per_second: float
@@ -44,7 +44,7 @@ class QueueStatus:
 
 
 def read_queue_status(states: Collection[JobStatus], *, now: datetime) -> QueueStatus:
-    """Count up to COUNT_CAP + 1 jobs of each state, and up to ENDED_CAP recently ended ones; one statement."""
+    """Count up to COUNT_CAP + 1 jobs of each state and up to ENDED_CAP recently ended ones, in one statement."""
     engine = engine_of(connection)
     jobs, mark = quoted_table(engine, "job"), quoted_table(engine, "stat_mark")
     nothing = "CAST(NULL AS datetime2(6))" if engine is Engine.SQLSERVER else "CAST(NULL AS timestamptz)"
@@ -70,13 +70,13 @@ def read_queue_status(states: Collection[JobStatus], *, now: datetime) -> QueueS
 
 
 def estimate_ready() -> int | None:
-    """Return about how many jobs are ready, from what the engine keeps about their index; None when it does not say."""
+    """Return the approximate number of ready jobs from the engine's index statistics, or None if it has none."""
     rows = read_rows(_READY_ESTIMATE[engine_of(connection)])
     return int(rows[0][0]) if rows and rows[0][0] is not None and rows[0][0] > COUNT_CAP else None
 
 
 def _rate(amount: int, earliest: datetime | None, now: datetime) -> float:
-    """Return jobs a second; where not all were counted, over the time that the counted ones took."""
+    """Return jobs per second; if not all were counted, over the period the counted ones span."""
     if amount < ENDED_CAP or earliest is None:
         return amount / RATE_WINDOW.total_seconds()
     return amount / max((now - as_utc(earliest)).total_seconds(), 0.001)

@@ -1,4 +1,4 @@
-"""Read rows with the queue's errors: whatever the driver raises becomes a QueueError."""
+"""Reads rows and raises every driver error as a QueueError."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 def reading(query: Callable[[], Result]) -> Result:
-    """Run a query of the models and return its result, which must be read already (a list, a row, a number).
+    """Run a query of the models and return its result, which must be fully read (a list, a row or a number).
 
-    A deadlock's victim is retried a few times: on SQL Server, where rows are not versioned, a reader may be one too.
-    Raises QueueError; where ``faults.CONSEQUENCES`` says so the next call makes a new connection.
+    Deadlocks are retried a few times, because on SQL Server without row versions a reader can be the victim. Raises
+    QueueError; depending on ``faults.CONSEQUENCES``, the next call opens a new connection.
     """
     tries = 0
     while True:

@@ -1,4 +1,4 @@
-"""The three roles that the scripts grant rights to, where the migrating login may not create them."""
+"""Handles migrating with a login that may not create the three roles to which the scripts grant rights."""
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -18,7 +18,7 @@ _MAY_MAKE_SQL = {
     ),
     Engine.SQLSERVER: "SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE ROLE')",
 }
-# A role created after the scripts ran has no rights yet.
+# A role that was created after the scripts ran has no rights yet.
 _WITHOUT_RIGHTS_SQL = (
     "SELECT count(*) FROM pg_catalog.pg_roles "
     "WHERE rolname IN (%s, %s, %s) AND NOT has_schema_privilege(oid, 'llm', 'USAGE')"
@@ -26,7 +26,7 @@ _WITHOUT_RIGHTS_SQL = (
 
 
 def missing_roles_notice(connection: BaseDatabaseWrapper) -> str:
-    """Return in one sentence which roles an administrator has to make; empty when nobody has to."""
+    """Return a sentence with the roles that an administrator has to create, or "" if there are none."""
     engine = engine_of(connection)
     with connection.cursor() as cursor:
         cursor.execute(_THERE_SQL[engine], ROLES)
@@ -43,9 +43,9 @@ def missing_roles_notice(connection: BaseDatabaseWrapper) -> str:
 
 
 def has_roles_without_rights(connection: BaseDatabaseWrapper) -> bool:
-    """Whether a role was made after the scripts had granted what there was to grant; never on SQL Server.
+    """Whether a role was created after the scripts that grant its rights had run.
 
-    There the scripts do not run without the roles.
+    Always false on SQL Server, where the scripts do not run without the roles.
     """
     if engine_of(connection) is Engine.SQLSERVER:
         return False

@@ -1,8 +1,8 @@
 """The scripts of ``migrations_sql``: which exist, which a database has, and how they are run.
 
-A script is known by its path below the engine's folder (``tables/0002_job.sql``) and the SHA-256 of its text
-with LF line ends. ``llm.schema_script`` records what was run. Tables' scripts run once, in order, each from its
-Django migration; procedures are run again whenever their hash differs from the record.
+A script is identified by its path below the engine's folder (``tables/0002_job.sql``) and the SHA-256 of its text
+with LF line endings. ``llm.schema_script`` records what was run. Table scripts run once, in order, each from its
+Django migration; procedure scripts are rerun whenever their hash differs from the record.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ GRANTS = (
     f"{TABLES}/0037_model.sql",
     f"{TABLES}/0038_endpoint.sql",
 )
-"""Scripts that grant reads, and can be rerun for a role created later."""
+"""Scripts that grant read access and can be rerun for a role created later."""
 
-# Only what begins a line: a comment may speak of it.
+# Only at the beginning of a line, because a comment may mention it.
 _CREATE_OR_ALTER = re.compile(r"^CREATE\s+OR\s+ALTER\s+PROCEDURE\s+(?P<name>[\w.]+)", re.MULTILINE)
 _GO = re.compile(r"^[ \t]*GO[ \t]*;?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
@@ -38,7 +38,7 @@ _RECORD_TABLE_SQL = {
     Engine.POSTGRESQL: "SELECT to_regclass('llm.schema_script') IS NOT NULL",
     Engine.SQLSERVER: "SELECT CASE WHEN OBJECT_ID(N'llm.schema_script', N'U') IS NULL THEN 0 ELSE 1 END",
 }
-# The database decides whether a script is on record: how many rows a driver says were changed depends on NOCOUNT.
+# The database decides whether a script is on record, because the row count a driver reports depends on NOCOUNT.
 _RECORD_SQL = {
     Engine.POSTGRESQL: (
         "INSERT INTO llm.schema_script AS r (script_name, sha256, applied_utc) VALUES (%s, %s, clock_timestamp()) "
@@ -64,7 +64,7 @@ class Script:
 
 
 def read_script(engine: Engine, name: str, folder: Path = SCRIPTS_FOLDER) -> Script:
-    """Read one script; line ends become LF, so that a checkout on Windows has the same hash."""
+    """Read one script; line endings become LF, so that a checkout on Windows has the same hash."""
     text = (folder / engine / name).read_bytes().decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     return Script(name=name, text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
 
@@ -76,14 +76,14 @@ def read_scripts(engine: Engine, kind: str, folder: Path = SCRIPTS_FOLDER) -> tu
 
 
 def split_batches(engine: Engine, text: str) -> tuple[str, ...]:
-    """Return the batches to send: GO belongs to sqlcmd, not T-SQL; PostgreSQL takes a script whole."""
+    """Return the batches to send: T-SQL is split at GO, which only sqlcmd understands; PostgreSQL takes one script."""
     if engine is Engine.POSTGRESQL:
         return (text,)
     return tuple(batch for batch in _GO.split(text) if batch.strip())
 
 
 def recorded_hashes(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """Return script name → SHA-256 as the database records them; empty where nothing was ever installed."""
+    """Return the recorded SHA-256 by script name; empty if nothing was ever installed."""
     engine = engine_of(connection)
     with connection.cursor() as cursor:
         cursor.execute(_RECORD_TABLE_SQL[engine])
@@ -95,7 +95,7 @@ def recorded_hashes(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def compare(wanted: Mapping[str, str], recorded: Mapping[str, str]) -> list[str]:
-    """Return one line for each script that differs, is missing, or is recorded and not in this tree."""
+    """Return one line for each script that differs, is missing, or is recorded but not in this tree."""
     lines = [f"{name}: not installed" for name in wanted if name not in recorded]
     lines += [f"{name}: differs" for name in wanted if name in recorded and recorded[name] != wanted[name]]
     lines += [f"{name}: installed, but not in this tree" for name in recorded if name not in wanted]
@@ -115,10 +115,10 @@ def check_schema(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_FOLDER)
 
 
 def apply_table_script(connection: BaseDatabaseWrapper, name: str, folder: Path = SCRIPTS_FOLDER) -> None:
-    """Run one script of the folder ``tables`` and record it; to be called inside the migration's transaction.
+    """Run one script of the folder ``tables`` and record it; call it inside the migration's transaction.
 
-    Whoever changes a schema does so alone: see ``migration_lock``. Raises AccessDenied, before anything is changed,
-    where SQL Server has not the roles that its scripts grant to, and this login may not make them.
+    The caller must hold the ``migration_lock``. Raises AccessDenied before changing anything if SQL Server lacks the
+    roles that its scripts grant to and this login may not create them.
     """
     engine = engine_of(connection)
     if engine is Engine.SQLSERVER and (notice := missing_roles_notice(connection)):
@@ -128,15 +128,14 @@ def apply_table_script(connection: BaseDatabaseWrapper, name: str, folder: Path 
 
 
 def install_procedures(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_FOLDER) -> list[str]:
-    """Run every procedure whose hash differs from the record, in one transaction; return their names.
+    """Run every procedure script whose hash differs from the record, in one transaction; return their names.
 
-    All of them, and the grants, where a role was made after they had run.
-
-    Does nothing while tables are still to be migrated, as in ``migrate derive 0001``. Nothing is ever removed:
-    a procedure goes by a table's script that drops it and its record.
+    If a role was created after they ran, all of them and the grants are rerun. Does nothing while table scripts are
+    still to be migrated, as in ``migrate derive 0001``. Nothing is ever removed: a procedure is dropped by a table
+    script that also deletes its record.
 
     Raises:
-        SchemaMismatch: a table's script was changed after it ran, or the database is newer than this tree.
+        SchemaMismatch: a table script was changed after it ran, or the database is newer than this tree.
     """
     engine = engine_of(connection)
     tables = _hashes(read_scripts(engine, TABLES, folder))
@@ -157,7 +156,7 @@ def install_procedures(connection: BaseDatabaseWrapper, folder: Path = SCRIPTS_F
 
 
 def _refuse_other_history(tables: Mapping[str, str], wanted: Mapping[str, str], recorded: Mapping[str, str]) -> None:
-    """Raise SchemaMismatch where running this tree's procedures could do harm."""
+    """Raise SchemaMismatch if running this tree's procedures could do harm."""
     changed = [name for name in tables if recorded[name] != tables[name]]
     foreign = [name for name in recorded if name not in wanted]
     if changed:
@@ -177,7 +176,7 @@ def _hashes(scripts: tuple[Script, ...]) -> dict[str, str]:
 
 
 def _apply(connection: BaseDatabaseWrapper, script: Script) -> None:
-    """Run a script and record it; raise SchemaMismatch, and so undo the transaction, where the record does not take."""
+    """Run a script and record it; raise SchemaMismatch, which rolls back, if it could not be recorded."""
     engine = engine_of(connection)
     for batch in split_batches(engine, script.text):
         _run(connection, _in_words_of(connection, batch) if engine is Engine.SQLSERVER else batch)
@@ -190,7 +189,7 @@ def _apply(connection: BaseDatabaseWrapper, script: Script) -> None:
 
 
 def _in_words_of(connection: BaseDatabaseWrapper, batch: str) -> str:
-    """Return a T-SQL batch with CREATE or ALTER where CREATE OR ALTER stands, which not every server knows."""
+    """Return a T-SQL batch with CREATE or ALTER instead of CREATE OR ALTER, which not every server supports."""
     found = _CREATE_OR_ALTER.search(batch)
     if found is None:
         return batch
@@ -202,13 +201,13 @@ def _in_words_of(connection: BaseDatabaseWrapper, batch: str) -> str:
 
 
 def _run(connection: BaseDatabaseWrapper, text: str) -> None:
-    """Send a text as it stands, below Django's cursors: mssql-django rewrites ``%s`` in SQL with GROUP BY."""
+    """Send a text unchanged, bypassing Django's cursors: mssql-django rewrites ``%s`` in SQL with GROUP BY."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
         cursor: Any = connection.connection.cursor()
         try:
             cursor.execute(text)
-            # Errors after the first result stay unseen on SQL Server until the results are drained.
+            # On SQL Server, errors after the first result only appear once the remaining results are read.
             while cursor.nextset():
                 pass
         finally:

@@ -1,7 +1,7 @@
-"""Setup of each new connection, so that one behind a pooler works like a direct one.
+"""Prepares each new connection so that one behind a pooler works like a direct one.
 
-Nothing that outlives a transaction is kept in a session, but for the parameters below: PgBouncer passes those on to
-whichever server connection a client is given (its ``client_encoding``, ``DateStyle``, ``TimeZone``,
+Nothing is kept in a session beyond a transaction except the parameters below, which PgBouncer applies to whichever
+server connection a client is given (``client_encoding``, ``DateStyle``, ``TimeZone``,
 ``standard_conforming_strings`` and ``application_name``).
 """
 
@@ -19,19 +19,19 @@ from derive.sql.moments import read_every_moment
 from derive.sql.tables import Engine, engine_of
 
 PREPARE_THRESHOLD = 2
-"""Calls of one form before psycopg prepares it on the server; never behind a pooler, where the next call may meet
-another server connection, on which the name is unknown or another client's."""
+"""Executions before psycopg prepares a statement on the server. Never used behind a pooler, where the next call may
+get another server connection that does not know the name or knows another client's."""
 
 LIMITS = "CALL_LIMITS"
-"""In an entry of DATABASES: parameters of PostgreSQL and their values, for each ``limited`` block."""
+"""Key in an entry of DATABASES: PostgreSQL parameters to set for each ``limited`` block."""
 
 _ENCODING = "UTF8"
 _WANTED = {"standard_conforming_strings": "on", "DateStyle": "ISO, MDY"}
-"""Scripts hold backslashes in plain strings, and the driver reads dates in ISO form only."""
+"""Scripts contain backslashes in plain strings, and the driver reads dates only in ISO format."""
 
-# ``user options`` and a login's language are the server's to choose: with NOCOUNT Django does not learn how many rows
-# it changed; filtered indexes want NUMERIC_ROUNDABORT OFF; the driver hands on errors as words, which are known in
-# English. A language brings its own order of dates and its own first day of the week, which the backend had set before.
+# The server's ``user options`` and the login's language may differ from what is needed. With NOCOUNT, Django does not
+# learn how many rows it changed; filtered indexes need NUMERIC_ROUNDABORT OFF; errors are recognised by their English
+# messages. Setting the language resets the date order and first weekday that the backend set, so they are set again.
 _SQLSERVER_SESSION = """
 DECLARE @datefirst int = @@DATEFIRST;
 SET NOCOUNT OFF;
@@ -46,7 +46,8 @@ def prepare_session(*, connection: BaseDatabaseWrapper, **_signal: Any) -> None:
     """Prepare a new connection, as ``connection_created``.
 
     Raises:
-        NotSupportedError: the database or the pooler cannot be worked with; in one line what to do. It is closed.
+        NotSupportedError: the database or the pooler is unsuitable; says in one line what to do. The connection is
+            closed.
     """
     try:
         if engine_of(connection) is Engine.SQLSERVER:
@@ -62,7 +63,7 @@ def prepare_session(*, connection: BaseDatabaseWrapper, **_signal: Any) -> None:
 def _prepare_postgresql(connection: BaseDatabaseWrapper) -> None:
     raw: psycopg.Connection[Any] = connection.connection
     encoding = raw.info.parameter_status("server_encoding")
-    # The server's own database, from which others are made, may have any.
+    # The maintenance database, from which others are created, may have any encoding.
     if encoding != _ENCODING and connection.alias != NO_DB_ALIAS:
         raise NotSupportedError(
             f"this database is encoded in {encoding}, which cannot hold what models write: let DATABASE_URL name one "
@@ -77,7 +78,7 @@ def _prepare_postgresql(connection: BaseDatabaseWrapper) -> None:
 
 
 def _is_pooled(raw: "psycopg.Connection[Any]") -> bool:
-    """Whether there is a pooler in between: it reports a process id that is not the server's."""
+    """Whether there is a pooler in between, which reports a process id that is not the server's."""
     ((pid,),) = raw.execute("SELECT pg_backend_pid()").fetchall()
     if pid == raw.info.backend_pid:
         return False
@@ -95,9 +96,9 @@ def _is_pooled(raw: "psycopg.Connection[Any]") -> bool:
 
 @contextmanager
 def limited(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Run the block as one transaction whose statements end within the connection's limits, where it has any.
+    """Run the block as one transaction with the connection's limits, if any, applied to its statements.
 
-    On SQL Server the driver's time-out for each call is the limit. Raises what Django makes of the driver's errors.
+    On SQL Server the limit is the driver's time-out for each call. Raises Django's database errors.
     """
     limits: dict[str, str] = connection.settings_dict.get(LIMITS, {})
     if not limits:

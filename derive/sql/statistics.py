@@ -1,4 +1,4 @@
-"""Statistics of the last hours from ``llm.stat_hour`` and its histograms; cost grows with hours, not with jobs.
+"""Statistics of recent hours from ``llm.stat_hour`` and its histograms; cost grows with hours, not with jobs.
 
 Everything here raises QueueError.
 """
@@ -14,10 +14,10 @@ from derive.sql.reading import read_rows
 from derive.sql.tables import engine_of, quoted_table
 
 MAX_FAILURES = 12
-"""Groups of failures that are read, the largest first."""
+"""Maximum number of failure groups read, the largest first."""
 
 _NO_FAILURES = "('', 'cancelled', 'released')"
-"""Kinds of error that were requested: not failures."""
+"""Error kinds that an operator or worker requested and that are therefore not failures."""
 
 _MOVES = (
     *("enqueued", "claimed", "succeeded", "failed", "dead_lettered", "retried", "cancelled"),
@@ -26,7 +26,7 @@ _MOVES = (
 
 
 class HourOfModel(NamedTuple):
-    """An hour's moves of one model (empty: none), its tokens, and the milliseconds in which it made them."""
+    """One model's transitions, tokens and run time in an hour; the model is "" if there is none."""
 
     hour_utc: datetime
     model: str
@@ -43,7 +43,7 @@ class HourOfModel(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """A bucket of an hour's histogram: so many took at most ``up_to_ms`` and more than the bucket below."""
+    """A bucket of an hour's histogram: ``amount`` took at most ``up_to_ms`` and more than the previous bucket's."""
 
     hour_utc: datetime
     measure: str
@@ -53,7 +53,7 @@ class Bucket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Runs that failed with one kind of error in one interrogation, by what became of their jobs."""
+    """Failed runs of one error kind and interrogation, by what happened to their jobs."""
 
     error_kind: str
     interrogation_key: str
@@ -73,7 +73,7 @@ def read_hours(since: datetime) -> list[HourOfModel]:
 
 
 def read_buckets(since: datetime) -> list[Bucket]:
-    """Return the histograms of the hours from ``since`` on, of all interrogations and models together."""
+    """Return the histograms of the hours from ``since`` on, over all interrogations and models."""
     rows = read_rows(
         f"SELECT hour_utc, measure, up_to_ms, CAST(SUM(amount) AS bigint) FROM {_table('stat_hour_time')}"  # noqa: S608 (constants)
         f" WHERE hour_utc >= {literal(since)} AND measure IN ('wait', 'run') GROUP BY hour_utc, measure, up_to_ms"
@@ -82,7 +82,7 @@ def read_buckets(since: datetime) -> list[Bucket]:
 
 
 def read_failures(since: datetime) -> list[FailureGroup]:
-    """Return the largest groups of failures from ``since`` on. An expired lease is retried, or a dead letter."""
+    """Return the largest failure groups from ``since`` on; an expired lease counts as retried or dead-lettered."""
     again = "SUM(CASE WHEN error_kind = 'lease_expired' THEN lease_expired - dead_lettered ELSE retried END)"
     rows = read_rows(
         f"SELECT error_kind, interrogation_key, SUM(failed), SUM(dead_lettered), {again}"  # noqa: S608 (constants)

@@ -1,8 +1,8 @@
-"""Which engine this process knows, and how its tables in the schema ``llm`` are named.
+"""The engine this process uses, and the names of its tables in the schema ``llm``.
 
-Django 5.2 has no option for a schema. Both backends leave a name alone that is already quoted, so the
-quoted pair goes into ``db_table``; models and migrations both take it from here, which keeps
-``makemigrations --check`` quiet on either engine.
+Django 5.2 has no option for a schema. Both backends leave a quoted name as it is, so ``db_table`` contains the quoted
+schema and table. Models and migrations both take it from here, so ``makemigrations --check`` finds no difference on
+either engine.
 """
 
 from enum import StrEnum
@@ -14,7 +14,7 @@ SCHEMA = "llm"
 
 
 class Engine(StrEnum):
-    """The engines, by the names of their folders in ``migrations_sql``."""
+    """The engines, named after their folders in ``migrations_sql``."""
 
     POSTGRESQL = "postgresql"
     SQLSERVER = "sqlserver"

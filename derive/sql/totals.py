@@ -1,6 +1,6 @@
-"""Totals since the queue began, from the hours that ``usp_roll_up_hours`` counts and nothing deletes.
+"""Totals since the queue was created, from the hours that ``usp_roll_up_hours`` counts and nothing deletes.
 
-A total never decreases: hours only grow, and they outlive their jobs. Raises QueueError.
+A total never decreases, because hours only grow and are kept when their jobs are purged. Raises QueueError.
 """
 
 from collections import Counter
@@ -23,21 +23,22 @@ EVENTS = (
 TOKENS = ("prompt_tokens", "output_tokens")
 MEASURES = ("wait", "run", "model")
 BOUNDS_MS: tuple[int, ...] = (*(step * 10**power for power in range(1, 8) for step in (1, 2, 5)), 10**8)
-"""Upper bounds of the times that are counted."""
+"""Upper bounds of the time buckets, in milliseconds."""
 ENDLESS_MS = 10**9
-"""The bucket of what took longer than the last of them."""
+"""The bucket for times above the last bound."""
 RECENT = timedelta(days=1)
-"""Hours that are read each time; earlier ones no longer change, except for very late commits."""
+"""Hours that are reread each time; earlier ones no longer change, except through very late commits."""
 OLD_KEPT = timedelta(hours=1)
-"""How long the sum of the hours before is kept."""
+"""How long the sum of earlier hours is cached."""
 
 
 @dataclass(frozen=True)
 class Totals:
     """Sums over all hours.
 
-    Events are by (interrogation, error kind, event), tokens by (interrogation, model, which), times by (measure,
-    interrogation, upper bound in milliseconds), waits by (model, upper bound); model empty: none was asked for.
+    Keys are (interrogation, error kind, event) for events, (interrogation, model, which) for tokens, (measure,
+    interrogation, upper bound in milliseconds) for times and (model, upper bound) for waits. The model is "" if none
+    was requested.
     """
 
     events: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -46,7 +47,7 @@ class Totals:
     waits: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def __add__(self, other: "Totals") -> "Totals":
-        """Return both together."""
+        """Return the sum of both."""
         return Totals(
             self.events + other.events,
             self.tokens + other.tokens,
@@ -56,7 +57,7 @@ class Totals:
 
 
 class TotalsReader:
-    """Reads the totals; only the sum of older hours is kept, so a read costs a day's hours."""
+    """Reads the totals; caches the sum of older hours, so that a read only covers the last day."""
 
     def __init__(self) -> None:
         self._old = Totals()
@@ -73,7 +74,7 @@ class TotalsReader:
 
 
 def read_counted_until() -> datetime | None:
-    """Return up to when all events are counted; None while nothing is."""
+    """Return the time up to which all events are counted, or None before the first roll-up."""
     table = quoted_table(engine_of(connection), "stat_mark")
     rows = read_rows(f"SELECT through_utc FROM {table} WHERE stat_name = 'stat_hour'")  # noqa: S608 (our own constants)
     return as_utc(rows[0][0]) if rows and rows[0][0] is not None else None
@@ -101,5 +102,5 @@ def _read(hours: str) -> Totals:
 
 def _grouped(table: str, by: str, sums: str, hours: str) -> Iterable[tuple[Any, ...]]:
     name = quoted_table(engine_of(connection), table)
-    # Constants alone: mssql-django rewrites parameters in SQL with GROUP BY.
+    # Only constants, because mssql-django rewrites parameters in SQL with GROUP BY.
     return read_rows(f"SELECT {by}, {sums} FROM {name} WHERE {hours} GROUP BY {by}")  # noqa: S608 (our own constants)

@@ -1,1 +1,1 @@
-"""Sets up a server: the database, its scripts, and logins with the least rights they need."""
+"""Sets up a server: the database, its scripts, and logins with only the rights they need."""

@@ -6,20 +6,20 @@ from derive.errors import ConfigurationError
 
 WORKER_LOGIN = "holocron_worker"
 WEB_LOGIN = "holocron_web"
-"""For the site and the scheduler: both use Django's own tables and act as operators."""
+"""Login of the site and the scheduler, which both use Django's own tables and act as operators."""
 
 SITE_ROLE = "holocron_site"
-"""May read and write Django's own tables: accounts, sessions, schedules. Nothing of the schema ``llm``."""
+"""Role that may read and write Django's own tables (accounts, sessions, schedules), nothing in the schema ``llm``."""
 
 ROLES_OF = {WORKER_LOGIN: ("llm_worker",), WEB_LOGIN: ("llm_operator", SITE_ROLE)}
 
 MAX_PASSWORD_UNITS = 128
-"""SQL Server takes no longer password, counted in UTF-16 units; and QUOTENAME answers null to more."""
+"""Longest password that SQL Server accepts, in UTF-16 units; QUOTENAME returns null for a longer one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """A login to make, or to bring to this password and these roles."""
+    """A login to create, or to update to this password and these roles."""
 
     name: str
     password: str = field(repr=False)
@@ -27,9 +27,9 @@ class Login:
 
 
 def logins_of(passwords: dict[str, str]) -> tuple[Login, ...]:
-    """Return a login for each name with a password; raise ConfigurationError for a password that cannot be given.
+    """Return a login for each name with a password; raise ConfigurationError for an unusable password.
 
-    Both engines judge alike: what one takes, the other takes too.
+    The rules are the same on both engines, so a password accepted by one is accepted by the other.
     """
     for name, password in passwords.items():
         if len(password.encode("utf-16-le", "surrogatepass")) > 2 * MAX_PASSWORD_UNITS:

@@ -1,7 +1,7 @@
-"""The set-up on PostgreSQL. Every name and value is quoted by libpq's own rules (psycopg.sql), never by hand.
+"""The set-up on PostgreSQL. Every name and value is quoted by psycopg.sql, never by hand.
 
-A password leaves this process only as the SCRAM verifier that the server would make of it: neither the network nor the
-server's log of statements sees more.
+A password leaves this process only as the SCRAM verifier that the server would compute from it, so neither the network
+nor the server's statement log contains the password.
 """
 
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ _ROLE_SQL = "SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = %s"
 
 
 def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
-    """Make the database, in UTF-8; return whether it was missing."""
+    """Create the database with encoding UTF-8 if it is missing; return whether it was missing."""
     if _counts(maintenance, "SELECT count(*) FROM pg_catalog.pg_database WHERE datname = %s", name):
         return False
-    # Another encoding could not hold what models write. Only template0 may be copied into it whatever its own is.
+    # Other encodings cannot store everything models write. Only template0 can be copied with a different encoding.
     statement = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0")
     _execute(maintenance, statement.format(sql.Identifier(name)))
     return True
 
 
 def put_role(connection: BaseDatabaseWrapper, role: str) -> None:
-    """Create the role if missing; it cannot log in."""
+    """Create the role without login if it is missing."""
     if not _counts(connection, _ROLE_SQL, role):
         _execute(connection, sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
 
@@ -53,7 +53,7 @@ def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
 def grant_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str], writes: Sequence[str]) -> None:
     """Let the role read some tables of the current schema, and read and write others.
 
-    Identity columns need no right of their own.
+    Identity columns need no separate right.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_schema()")

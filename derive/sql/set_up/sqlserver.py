@@ -1,8 +1,8 @@
-"""The set-up on SQL Server. Names and values come as parameters, and QUOTENAME puts them into statements.
+"""The set-up on SQL Server. Names and values are sent as parameters, and QUOTENAME puts them into statements.
 
-DDL takes no parameters, so each batch builds its statement on the server: QUOTENAME answers null to what is too long to
-be a name (or a password), and then nothing is run. What already is as wanted is left alone, so that a login without the
-right to make it can still set up the rest.
+DDL takes no parameters, so each batch builds its statement on the server. QUOTENAME returns null for a name (or
+password) that is too long, and then nothing is run. Existing objects in the wanted state are left alone, so that a
+login without the right to create them can still set up the rest.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ DECLARE @statement nvarchar(MAX) = N'CREATE DATABASE ' + QUOTENAME(@name);
 EXEC (@statement);
 """
 
-# Without row versions readers wait for writers and may be deadlock victims. Azure SQL has them by default; Babelfish
-# always has them, and no ALTER DATABASE. ROLLBACK IMMEDIATE: a new database has no work to lose.
+# Without row versions, readers wait for writers and may become deadlock victims. Azure SQL has them by default;
+# Babelfish always has them, and no ALTER DATABASE. ROLLBACK IMMEDIATE is safe: a new database has no work to lose.
 VERSION_ROWS = """
 DECLARE @name sysname = %s;
 DECLARE @statement nvarchar(MAX) = N'ALTER DATABASE ' + QUOTENAME(@name)
@@ -41,7 +41,7 @@ IF NOT EXISTS (SELECT 1 FROM sys.database_principals WHERE name = @role)
     EXEC (@statement);
 """
 
-# The password in an N'' string: QUOTENAME with a quotation mark doubles those within.
+# Builds an N'' string for the password; QUOTENAME with a quotation mark doubles those inside.
 PUT_LOGIN = """
 DECLARE @login sysname = %s;
 DECLARE @password nvarchar(128) = %s;
@@ -52,7 +52,7 @@ SET @statement = @statement + QUOTENAME(@login) + N' WITH PASSWORD = N' + QUOTEN
 EXEC (@statement);
 """
 
-# Azure SQL Database has logins in master alone: there the user is the database's own, with a password of its own.
+# Azure SQL Database has logins only in master, so a contained user with its own password is created there.
 PUT_CONTAINED_USER = """
 DECLARE @login sysname = %s;
 DECLARE @password nvarchar(128) = %s;
@@ -63,7 +63,7 @@ SET @statement = @statement + QUOTENAME(@login) + N' WITH PASSWORD = N' + QUOTEN
 EXEC (@statement);
 """
 
-# A database restored from another server's backup has users whose sid is that server's: they are led to this one's.
+# A database restored from another server's backup has users with that server's sids; they are remapped to this one's.
 PUT_USER = """
 DECLARE @login sysname = %s;
 DECLARE @statement nvarchar(MAX);
@@ -120,10 +120,10 @@ BATCHES = (
 
 
 def create_database(maintenance: BaseDatabaseWrapper, name: str) -> bool:
-    """Make the database where it is missing, with READ_COMMITTED_SNAPSHOT on; return whether it was missing.
+    """Create the database with READ_COMMITTED_SNAPSHOT on if it is missing; return whether it was missing.
 
-    One that was there already keeps the setting it has: changing it would end its sessions. An
-    administrator who may not open it is told by what comes next.
+    An existing database keeps its setting, because changing it would end its sessions. If the administrator may not
+    open the database, a later step fails with the reason.
     """
     with maintenance.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM sys.databases WHERE name = %s", [name])
@@ -142,8 +142,8 @@ def put_role(connection: BaseDatabaseWrapper, role: str) -> None:
 def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
     """Create the login, or set its password, and grant it this database with its roles.
 
-    On Azure SQL Database it is a user of the database alone. Raises ConfigurationError where the name is taken there by
-    a user with a login of the server's, whose password only its administrator changes, in master.
+    On Azure SQL Database a contained user is created instead. Raises ConfigurationError if the name belongs to a user
+    with a server login, whose password only the server's administrator can change, in master.
     """
     if _is_azure_database(connection):
         if _has_login_of_the_server(connection, login.name):
@@ -160,7 +160,7 @@ def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
 
 
 def _is_azure_database(connection: BaseDatabaseWrapper) -> bool:
-    """Whether this is Azure SQL Database; a managed instance has logins as any server."""
+    """Whether this is Azure SQL Database; a managed instance has logins like any server."""
     return _number(connection, "SELECT CAST(SERVERPROPERTY(N'EngineEdition') AS int)") == AZURE_SQL_DATABASE
 
 
@@ -186,6 +186,6 @@ def grant_use(connection: BaseDatabaseWrapper, role: str, *, reads: Sequence[str
 def _execute(connection: BaseDatabaseWrapper, batch: str, *values: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(batch, values)
-        # An error after the first result stays unseen until the results are drained.
+        # An error after the first result only appears once the remaining results are read.
         while cursor.nextset():
             pass

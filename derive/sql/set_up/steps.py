@@ -1,4 +1,4 @@
-"""The set-up, step by step; each step is repeatable and reports what it did."""
+"""The steps of the set-up; each can be repeated and reports what it did."""
 
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -19,14 +19,14 @@ from derive.sql.tables import Engine, engine_of
 _DIALECTS: dict[Engine, ModuleType] = {Engine.POSTGRESQL: postgresql, Engine.SQLSERVER: sqlserver}
 
 MIGRATIONS_TABLE = "django_migrations"
-"""Looked into before an account is made on the command line; only migrate writes it."""
+"""Read before an account is created on the command line; only migrate writes to it."""
 
 
 def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate: Callable[[], None]) -> Iterator[str]:
-    """Make database, scripts, roles and logins; yield a line for each step done.
+    """Create the database, scripts, roles and logins; yield a line for each completed step.
 
-    ``migrate`` runs Django's. Ends by logging in as each login and looking at what it was given. Raises
-    ConfigurationError, QueueError, or what Django makes of the driver's error.
+    ``migrate`` runs Django's command. Finally logs in with each login and checks its rights. Raises
+    ConfigurationError, QueueError or Django's database errors.
     """
     dialect = _DIALECTS[engine_of(connection)]
     name, user = connection.settings_dict["NAME"], connection.settings_dict["USER"]
@@ -36,7 +36,7 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
     yield f"database {name}: {'created' if made else 'exists already'}"
     migrate()
     yield "tables and procedures: up to date"
-    # Two at once would both find a role missing, and change the same login concurrently.
+    # Two concurrent set-ups would both find a role missing and change the same login.
     with migration_lock_held(connection):
         dialect.put_role(connection, SITE_ROLE)
         dialect.grant_use(connection, SITE_ROLE, reads=[MIGRATIONS_TABLE], writes=site_tables())
@@ -48,22 +48,22 @@ def set_up(connection: BaseDatabaseWrapper, logins: Sequence[Login], *, migrate:
 
 
 def site_tables() -> list[str]:
-    """Return Django's own tables: all that it manages, and none of the schema ``llm``."""
+    """Return the tables that Django manages; none of them is in the schema ``llm``."""
     options = [model._meta for model in apps.get_models(include_auto_created=True)]  # noqa: SLF001 (Django documents it)
     return sorted({option.db_table for option in options if option.managed and not option.proxy})
 
 
 def put_login(connection: BaseDatabaseWrapper, login: Login) -> None:
-    """Make the login, or bring it to this password and these roles, on whichever engine it is."""
+    """Create the login, or update its password and roles, on the connection's engine."""
     _DIALECTS[engine_of(connection)].put_login(connection, login)
 
 
 def _create_database(dialect: ModuleType, connection: BaseDatabaseWrapper) -> bool:
-    """Make the database, from the server's own, where it is missing; return whether it was."""
+    """Create the database if it is missing, connected to the maintenance database; return whether it was missing."""
     try:
         connection.ensure_connection()
     except DjangoDatabaseError as error:
-        # SQL Server says "Login failed" first of a database that is not there, and its driver hands on no more.
+        # For a missing database, SQL Server first reports "Login failed", and its driver returns only that.
         if read_fault(error).meaning not in {Meaning.NO_DATABASE, Meaning.LOGIN_REFUSED}:
             raise
     else:
@@ -73,7 +73,7 @@ def _create_database(dialect: ModuleType, connection: BaseDatabaseWrapper) -> bo
     try:
         return bool(dialect.create_database(maintenance, connection.settings_dict["NAME"]))
     except DjangoDatabaseError:
-        # Another process may have created it just now; if not, the first error counts.
+        # Another process may have created it meanwhile; otherwise the first error is the one to raise.
         if not _can_open(connection):
             raise
         return False
@@ -90,7 +90,7 @@ def _can_open(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _log_in(connection: BaseDatabaseWrapper, login: Login) -> None:
-    """Check the schema under the login, as its processes do first; raise ConfigurationError if that fails."""
+    """Check the schema with the login, as its processes do on start; raise ConfigurationError if that fails."""
     own = connection.copy()
     own.settings_dict |= {"USER": login.name, "PASSWORD": login.password}
     try:
