@@ -1,8 +1,8 @@
-"""The lake: every byte of every attempt, under deterministic paths, written once, hashed, listed in a manifest.
+"""The lake: stores every byte of every attempt once, at a deterministic path, hashed and listed in a manifest.
 
-Paths (``lake_uri``) are relative to the lake's root; ``lake_stores.paths`` says what they may be. A file appears
-whole or not at all and is never overwritten with other bytes. A run's manifest appears last, when all it lists is
-durable.
+Paths (``lake_uri``) are relative to the lake's root; ``lake_stores.paths`` defines the valid ones. A file appears
+completely or not at all and is never overwritten with other bytes. A run's manifest appears last, when everything it
+lists is durable.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from derive.lake_stores.urls import open_store
 MANIFEST_NAME = "manifest.json"
 RESPONSE_STREAM_NAME = "response.ndjson"
 SSE_RESPONSE_STREAM_NAME = "response.sse"
-"""The answer as it came, from a server of Ollama's protocol or of the OpenAI-compatible one."""
+"""The raw answer of a server with Ollama's protocol (NDJSON) or the OpenAI-compatible one (SSE)."""
 
 ARTIFACTS: Mapping[str, tuple[str, str]] = {
     "request.json": ("request_json", "application/json"),
@@ -42,7 +42,7 @@ ARTIFACTS: Mapping[str, tuple[str, str]] = {
     "correction.json": ("correction", "application/json"),
     MANIFEST_NAME: ("manifest", "application/json"),
 }
-"""The files that a run may store: file name to ``artifact_type`` and media type."""
+"""The files a run may store: file name to ``artifact_type`` and media type."""
 
 _OTHER = ("file", "application/octet-stream")
 MAX_MANIFEST_BYTES = 1 << 20
@@ -51,9 +51,9 @@ BuildManifest = Callable[[tuple[ManifestFile, ...]], Manifest]
 
 
 class Spool:
-    """A file of a run that is written as its bytes arrive, and hashed on the way.
+    """A file of a run that is written and hashed as its bytes arrive.
 
-    As a context manager it is abandoned at the end unless it was finished. One thread at a time.
+    As a context manager, it is abandoned on exit unless it was finished. Not thread-safe.
     """
 
     def __init__(self, lake: "Lake", folder: str, name: str, file: SpoolFile) -> None:
@@ -67,10 +67,10 @@ class Spool:
         self._lost: LakeUnavailable | None = None
 
     def write(self, data: bytes) -> None:
-        """Append the bytes. Raises ValueError when the spool is spent.
+        """Append the bytes. Raises ValueError if the spool was already finished or abandoned.
 
-        Raises LakeUnavailable when they could not be written, or only in part; the spool can no longer be finished
-        then, since its content is unknown.
+        Raises LakeUnavailable if the bytes could not be written, or only some of them; the spool can then no longer be
+        finished, since its content is unknown.
         """
         self._check_usable()
         try:
@@ -82,14 +82,14 @@ class Spool:
         self.byte_count += len(data)
 
     def finish(self) -> ManifestFile:
-        """Give the file its name, durably; the spool is spent, whether or not that succeeds.
+        """Give the file its final name, durably. The spool cannot be used afterwards, even if this fails.
 
-        Raises LakeConflict, LakeUnavailable (also when bytes were lost before).
+        Raises LakeConflict and LakeUnavailable (also if a write failed before).
         """
         return self._lake.write_run(self.folder, {}, spool=self)[0]
 
     def abandon(self) -> None:
-        """Remove what was written; does nothing to a finished file, may be repeated, never raises."""
+        """Remove what was written unless the file is finished; may be repeated, never raises."""
         self._is_open = False
         self._file.abandon()
 
@@ -100,7 +100,7 @@ class Spool:
         self.abandon()
 
     def hand_over(self) -> tuple[SpoolFile, ManifestFile]:
-        """Return the bytes' file and its facts; from here on the spool takes no more. For ``Lake.write_run``."""
+        """Return the spooled file and its facts, for ``Lake.write_run``; the spool then accepts no more bytes."""
         self._check_usable()
         self._is_open = False
         return self._file, _facts(self.name, self.byte_count, self._hash.hexdigest())
@@ -113,10 +113,10 @@ class Spool:
 
 
 class Lake:
-    """The interface of the lake; safe to share between threads.
+    """The interface of the lake. Thread-safe.
 
-    Every method may raise LakeUnavailable (the lake as a whole cannot do its work) and LakePathRefused (a name no
-    lake file can bear, or a link in the way).
+    Every method may raise LakeUnavailable (the lake as a whole does not work) and LakePathRefused (an invalid name, or
+    a symbolic link in the path).
     """
 
     def __init__(self, store: Store) -> None:
@@ -127,7 +127,7 @@ class Lake:
     def open(cls, url: str) -> Self:
         """Return the lake at a URL: a path, ``file://``, ``memory://``, ``s3://`` or ``abfs://``.
 
-        Nothing is touched yet: ``probe`` tells whether it can be used. Raises ConfigurationError.
+        Does not access it yet; call ``probe`` to test it. Raises ConfigurationError.
         """
         return cls(open_store(url))
 
@@ -137,13 +137,13 @@ class Lake:
         return paths.run_folder(started_utc, run_id)
 
     def write(self, folder: str, name: str, data: bytes) -> ManifestFile:
-        """Write one file, once: the same bytes again are fine, others raise LakeConflict. Durable on return."""
+        """Write one file durably. Writing the same bytes again is allowed; other bytes raise LakeConflict."""
         return self.write_run(folder, {name: data})[0]
 
     def write_all(self, folder: str, files: Mapping[str, bytes]) -> list[ManifestFile]:
-        """Write several files of one folder, as ``write``; they appear in their order and are answered in it.
+        """Write several files of one folder, as ``write`` does; they appear, and their facts are returned, in order.
 
-        On LakeConflict those before the one in conflict have been written.
+        On LakeConflict, the files before the conflicting one have been written.
         """
         return self.write_run(folder, files)
 
@@ -155,11 +155,11 @@ class Lake:
         spool: Spool | None = None,
         manifest: BuildManifest | None = None,
     ) -> list[ManifestFile]:
-        """Write all that a run leaves in one go, and return it in order: the spooled file, the files, the manifest.
+        """Write all files of a run and return their facts in order: the spooled file, ``files``, the manifest.
 
-        The cheapest way to write a run: each file is synced once, the folder twice. ``manifest`` is called with what
-        stands before it and builds the manifest, which appears when all that is durable. The spool is spent, whether
-        or not this succeeds. Raises LakeConflict.
+        This is the cheapest way to write a run: each file is synced once, the folder twice. ``manifest`` builds the
+        manifest from the facts of the other files, and it appears when those are durable. The spool cannot be used
+        afterwards, even if this fails. Raises LakeConflict.
         """
         check_uri(folder)
         if spool is not None and spool.folder != folder:
@@ -178,11 +178,11 @@ class Lake:
         return written + [_hash_bytes(name, data) for name, data in last.items()]
 
     def write_manifest(self, folder: str, manifest: Manifest) -> ManifestFile:
-        """Write a run's manifest; everything it lists must have been written before. Raises LakeConflict."""
+        """Write a run's manifest, after everything it lists has been written. Raises LakeConflict."""
         return self.write(folder, MANIFEST_NAME, _encode_manifest(manifest))
 
     def spool(self, folder: str, name: str) -> Spool:
-        """Begin a file whose bytes come bit by bit; it bears a hidden name until it is finished."""
+        """Begin a file whose bytes arrive over time; it has a hidden name until it is finished."""
         check_uri(folder)
         check_name(name)
         return Spool(self, folder, name, self._store.spool(folder, name))
@@ -193,12 +193,12 @@ class Lake:
         return self._store.open_file(uri)
 
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
-        """Return a file's bytes. Raises LakeFileMissing, LakeFileTooLarge when there are more than ``max_bytes``."""
+        """Return a file's bytes. Raises LakeFileMissing, and LakeFileTooLarge beyond ``max_bytes``."""
         with self._reading(uri) as stream:
             return read_bounded(stream, uri, max_bytes)
 
     def read_start(self, uri: str, *, max_bytes: int) -> tuple[bytes, int]:
-        """Return the first ``max_bytes`` bytes of a file, or fewer, and the whole's size. Raises LakeFileMissing."""
+        """Return at most the first ``max_bytes`` bytes of a file, and the file's size. Raises LakeFileMissing."""
         with self._reading(uri) as stream:
             return stream.read(max_bytes), stream.seek(0, 2)
 
@@ -214,7 +214,7 @@ class Lake:
             yield stream
 
     def read_manifest(self, folder: str) -> Manifest:
-        """Return a run's manifest. Raises LakeFileMissing, and LakeError when the file is no manifest."""
+        """Return a run's manifest. Raises LakeFileMissing, and LakeError if the file is not a manifest."""
         uri = f"{folder}/{MANIFEST_NAME}"
         data = self.read(uri, max_bytes=MAX_MANIFEST_BYTES)
         try:
@@ -223,7 +223,7 @@ class Lake:
             raise LakeError(f"{uri} in the lake is not a manifest ({error.error_count()} faults)") from error
 
     def list_folder(self, folder: str) -> list[Entry]:
-        """Return what stands in a folder, by name, files still being written left out; none there: an empty list."""
+        """Return a folder's entries sorted by name, without files still being written; empty if it does not exist."""
         with self.open_folder(folder) as opened:
             return list(opened.entries.values())
 
@@ -235,7 +235,7 @@ class Lake:
     def run_folders(self, since: datetime | None = None) -> Iterator[str]:
         """Yield the folders of all runs, or of those since the UTC day of ``since`` (an aware time), oldest day first.
 
-        Whatever else stands below ``llm_runs/`` is left out.
+        Anything else below ``llm_runs/`` is skipped.
         """
         first = since.astimezone(UTC).strftime("%Y/%m/%d") if since else ""
         return self._run_folders_below(RUNS_FOLDER, first, levels=4)
@@ -252,13 +252,13 @@ class Lake:
                 yield uri
 
     def delete_folder(self, uri: str) -> None:
-        """Remove the folder of one run, for a purge; gone already is fine. Any other path is refused."""
+        """Remove the folder of one run, for a purge. Does nothing if it does not exist; refuses any other path."""
         if not paths.is_run_folder(uri):
             raise LakePathRefused(f"{uri[:200]!a} is not the folder of a run ({RUNS_FOLDER}/yyyy/mm/dd/run_id)")
         self._store.delete_folder(uri)
 
     def read_identity(self) -> UUID | None:
-        """Return the id in ``lake.json`` at the root, None when there is no such file."""
+        """Return the id in ``lake.json`` at the root, or None if there is no such file."""
         try:
             lake_id = decode_identity(self.read(IDENTITY_NAME, max_bytes=MAX_IDENTITY_BYTES))
         except LakeFileMissing:
@@ -272,21 +272,21 @@ class Lake:
         return lake_id
 
     def write_identity(self, lake_id: UUID) -> None:
-        """Write ``lake.json``, once; raise LakeConflict when it holds another id."""
+        """Write ``lake.json``; raise LakeConflict if it already contains another id."""
         self._store.put("", {IDENTITY_NAME: encode_identity(lake_id)})
 
     def require_identity(self, lake_id: UUID) -> None:
-        """From here on refuse, as LakeUnavailable, a root without this id, and make no root anew."""
+        """From now on raise LakeUnavailable for a root without this id, and never create a missing root."""
         self._store.require(lake_id)
         self.is_identified = True
 
     def probe(self) -> None:
-        """Raise LakeUnavailable, saying why and what to do, unless the lake can be written now."""
+        """Raise LakeUnavailable, with the reason and what to do, unless the lake is writable."""
         self._store.probe()
 
 
 def artifact_facts(run_id: UUID, folder: str, files: Sequence[ManifestFile]) -> tuple[ArtifactFacts, ...]:
-    """Return the rows of ``llm.artifact`` for a run's files; the same files always give the same ids."""
+    """Return the rows of ``llm.artifact`` for a run's files; the same files always get the same ids."""
     return tuple(
         ArtifactFacts(
             artifact_id=uuid5(run_id, file.artifact_type),

@@ -1,8 +1,8 @@
-"""Whether the lake at ``LAKE_URL`` is the one that holds this database's files.
+"""Checks that the lake at ``LAKE_URL`` is the one with this database's files.
 
-The lake carries an id at its root (``lake.json``), and SQL the same one (``llm.lake``). Where either is missing, the
-lake is taken only if nothing can be lost by it: SQL knows no file in it, or the lake holds the newest ones, as that of
-an earlier version does. Any other root is refused: an unmounted share or a moved folder looks like an empty lake.
+The lake has an id at its root (``lake.json``), and SQL stores the same id (``llm.lake``). If either is missing, the
+lake is accepted only if nothing can be lost: SQL records no files, or the lake contains the newest ones (a lake of an
+earlier version). Any other root is refused, because an unmounted share or a moved folder looks like an empty lake.
 """
 
 from uuid import UUID, uuid4
@@ -18,26 +18,26 @@ from derive.queue import JobQueue
 from derive.sql.reading import reading
 
 SAMPLE_FILES = 20
-"""So many of the newest files are looked for in a lake without an id; most of them must be there."""
+"""Number of the newest files that are looked up in a lake without an id; most of them must exist."""
 
 
 def open_own_lake(url: str) -> Lake:
-    """Return the lake at a URL, settled as ``settle_lake``. Raises ConfigurationError, LakeUnavailable, QueueError."""
+    """Return the lake at a URL after ``settle_lake``. Raises ConfigurationError, LakeUnavailable, QueueError."""
     lake = Lake.open(url)
     settle_lake(lake)
     return lake
 
 
 def settle_lake(lake: Lake) -> None:
-    """Make sure that the lake is this database's, and write its id where that is missing.
+    """Make sure that the lake belongs to this database, and write its id where that is missing.
 
-    From here on this ``Lake`` refuses any other root. May be called by several processes at once. Raises
-    LakeUnavailable when the lake is missing or another one, QueueError.
+    Afterwards this ``Lake`` refuses any other root. Several processes may call this at once. Raises LakeUnavailable if
+    the lake is missing or a different one, and QueueError.
     """
     queue = JobQueue()
     recorded, newest = queue.record_lake(), _newest_files()
     if not newest:
-        # Nothing was ever kept: the root may have to be made first.
+        # Nothing was ever stored, so the root may have to be created first.
         lake.probe()
     held = lake.read_identity()
     if held is None or held != recorded:
@@ -47,7 +47,7 @@ def settle_lake(lake: Lake) -> None:
 
 
 def check_lake_identity(lake: Lake) -> None:
-    """Raise LakeUnavailable unless ``settle_lake`` would take the lake; reads only. Raises QueueError."""
+    """Raise LakeUnavailable unless ``settle_lake`` would accept the lake; only reads. Raises QueueError."""
     newest = _newest_files()
     if newest:
         held, recorded = lake.read_identity(), reading(_id_on_record)
@@ -56,9 +56,9 @@ def check_lake_identity(lake: Lake) -> None:
 
 
 def take_lake(lake: Lake) -> UUID:
-    """Make the lake, whatever it holds, this database's own, and return its id: for an operator who says so.
+    """Assign the lake to this database whatever it contains, and return its id; only on an operator's request.
 
-    Raises LakeUnavailable when it cannot be written, QueueError.
+    Raises LakeUnavailable if the lake cannot be written, and QueueError.
     """
     queue = JobQueue()
     recorded = queue.record_lake()
@@ -66,12 +66,12 @@ def take_lake(lake: Lake) -> UUID:
     held = lake.read_identity()
     if held is not None and held == recorded:
         return held
-    # Not the recorded id: the lake that has it may come back, and is a different one.
+    # Not the recorded id: the lake with that id may come back, and is a different one.
     return _record(lake, queue, held or uuid4(), recorded)
 
 
 def _record(lake: Lake, queue: JobQueue, held: UUID | None, recorded: UUID | None) -> UUID:
-    """Record an id in SQL, then in the lake; after a crash between the two the next call continues."""
+    """Record an id in SQL, then in the lake; after a crash in between, the next call finishes."""
     wanted = held or recorded or uuid4()
     settled = queue.record_lake(wanted, replaces=recorded)
     if settled is None or (held is not None and settled != held):
@@ -115,10 +115,10 @@ def _holds(lake: Lake, uri: str) -> bool:
 
 
 def _newest_files() -> list[str]:
-    """Return the newest artifacts; where all are purged, those whose files are still to be deleted."""
+    """Return the newest artifacts or, if all are purged, those whose files are still to be deleted."""
     newest = Artifact.objects.order_by("-artifact_seq").values_list("lake_uri", flat=True)
     waiting = LakeDeletion.objects.filter(deleted_utc__isnull=True).order_by("-deletion_seq")
     of_purged = waiting.values_list("lake_uri", flat=True)
     known = reading(lambda: list(newest[:SAMPLE_FILES]) or list(of_purged[:SAMPLE_FILES]))
-    # The folder of a run that recorded no artifact may never have been made.
+    # The folder of a run without artifacts may never have been created.
     return [uri for uri in known if not is_run_folder(uri)]

@@ -1,1 +1,1 @@
-"""Where the lake stores its bytes: a local folder, or what fsspec reaches. Only ``derive.lake`` calls it."""
+"""The lake's stores: a local folder, or an object store through fsspec. Used only by ``derive.lake``."""

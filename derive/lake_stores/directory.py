@@ -1,7 +1,7 @@
-"""A folder of a local lake held open, so that operations stay in it even if its name changes.
+"""An open folder of a local lake, so that operations stay inside it even if its path changes.
 
-Every step goes from an open folder to a name directly in it and never follows a symbolic link. This is the only
-file of the lake that talks to the operating system.
+Each step goes from an open folder to a name directly inside it and never follows a symbolic link. This is the only
+module of the lake that calls the operating system.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ from typing import Self
 
 from derive.errors import LakeConflict, LakePathRefused
 
-# What other platforms lack is 0: there the checks by ``lstat`` stand alone.
+# Flags that a platform lacks are 0; there, only the checks by ``lstat`` apply.
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
-# A named pipe in a file's place would otherwise block the opener forever.
+# Without this, opening a named pipe in place of a file would block forever.
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
-# Windows would otherwise turn the line ends in the bytes.
+# Without this, Windows would convert line endings.
 _BINARY = getattr(os, "O_BINARY", 0)
 
 _CAN_HOLD_FOLDERS = os.open in os.supports_dir_fd
@@ -32,11 +32,11 @@ FOLDER_MODE = 0o750
 _RENAME_NOREPLACE = 1
 _SYNC_FILE_RANGE_WRITE = 2
 _NOT_THIS_WAY = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK})
-"""How a file system, a kernel or a sandbox says that it does not know a call; the next way is tried then."""
+"""Errors by which a file system, kernel or sandbox reports an unsupported call; the next method is tried then."""
 
 
 class Directory:
-    """One open folder. Closes with ``close`` or as a context manager; not to be shared between threads."""
+    """One open folder, closed by ``close`` or as a context manager. Not thread-safe."""
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
@@ -55,14 +55,14 @@ class Directory:
 
     @property
     def identity(self) -> tuple[int, int]:
-        """Which folder this is: device and inode."""
+        """The folder's device and inode."""
         found = os.fstat(self._fd)
         return found.st_dev, found.st_ino
 
     def child(self, name: str, *, create: bool) -> "Directory":
-        """Open a folder in this one, created first if asked.
+        """Open a folder inside this one, creating it first if requested.
 
-        Raises LakePathRefused for a symbolic link, LakeConflict for a file in a folder's place, OSError.
+        Raises LakePathRefused for a symbolic link, LakeConflict for a file of that name, and OSError.
         """
         try:
             return self._open_child(name)
@@ -84,11 +84,11 @@ class Directory:
             raise LakeConflict(f"'{name}' in the lake is a file where a folder should be") from error
 
     def create_file(self, name: str) -> int:
-        """Create a file that must not exist and return its descriptor for writing. Raises OSError."""
+        """Create a file and return its descriptor for writing. Raises OSError, also if it exists."""
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW, FILE_MODE, dir_fd=self._fd)
 
     def open_file(self, name: str) -> int:
-        """Open a plain file and return its descriptor for reading. Anything else: LakePathRefused. Raises OSError."""
+        """Open a regular file and return its descriptor for reading. Raises LakePathRefused for others, OSError."""
         try:
             descriptor = os.open(name, os.O_RDONLY | _NOFOLLOW | _NONBLOCK, dir_fd=self._fd)
         except OSError as error:
@@ -101,10 +101,10 @@ class Directory:
         return descriptor
 
     def publish(self, hidden: str, name: str) -> None:
-        """Rename a finished file in one step, never over another file. Raises FileExistsError, OSError.
+        """Rename a finished file atomically, never over another file. Raises FileExistsError, OSError.
 
-        ``renameat2`` where the kernel and the file system know it; else a hard link; else, where there are none
-        (exFAT, some network mounts), a rename under a lock that every writer of this project takes.
+        Uses ``renameat2`` if the kernel and the file system support it, else a hard link, else (exFAT, some network
+        mounts) a rename under a lock that every writer of this project takes.
         """
         for way in (self._rename_exclusively, self._link):
             try:
@@ -126,7 +126,7 @@ class Directory:
         os.unlink(hidden, dir_fd=self._fd)
 
     def _rename_under_lock(self, hidden: str, name: str) -> None:
-        import fcntl  # not on Windows, which never comes here
+        import fcntl  # not available on Windows, which never calls this
 
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
@@ -146,7 +146,7 @@ class Directory:
         os.rmdir(name, dir_fd=self._fd)
 
     def scan(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield each name in the folder with its facts, links not followed; what vanishes meanwhile is skipped."""
+        """Yield each name in the folder with its status, not following links; skip files that vanish meanwhile."""
         for name in sorted(self._names()):
             try:
                 facts = self._lstat(name)
@@ -155,26 +155,26 @@ class Directory:
             yield name, facts
 
     def sync(self) -> None:
-        """Make the folder's names survive a loss of power. Raises OSError."""
+        """Make the folder's entries survive a power failure. Raises OSError."""
         try:
             os.fsync(self._fd)
         except OSError as error:
-            # Some file systems have no fsync for folders; there the names are as safe as they can be.
+            # Some file systems do not support fsync on folders; there is nothing more to do then.
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
 
     def _names(self) -> list[str]:
-        return os.listdir(self._fd)  # noqa: PTH208 - a Path cannot list what a descriptor holds open
+        return os.listdir(self._fd)  # noqa: PTH208 - a Path cannot list an open descriptor
 
     def _lstat(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
 
 
 class NamedDirectory(Directory):
-    """A folder on a system that cannot hold one open (Windows): each step goes by its whole path.
+    """A folder on a system that cannot keep one open (Windows): each step uses the whole path.
 
-    Links and junctions are looked for before each step, so that whoever can swap a folder for a link between the look
-    and the step is not kept out; that takes a right to write in the lake.
+    Links and junctions are checked before each step. This does not stop somebody who replaces a folder by a link
+    between the check and the step, which requires write access to the lake.
     """
 
     def __init__(self, path: str) -> None:
@@ -229,7 +229,7 @@ class NamedDirectory(Directory):
         (self._path / name).rmdir()
 
     def sync(self) -> None:
-        """Nothing to do: Windows keeps names in its journal and has no call for it."""
+        """Do nothing: Windows journals names and has no call for this."""
 
     def _names(self) -> list[str]:
         return [path.name for path in self._path.iterdir()]
@@ -251,17 +251,17 @@ def open_directory(path: str) -> Directory:
 
 
 def start_writing(descriptor: int) -> None:
-    """Let the system begin to write a file's bytes to the disk, and wait for nothing; without such a call, do nothing.
+    """Start writing a file's bytes to disk without waiting, if the system has a call for it.
 
-    Files that are begun before the first of them is synced share a commit of the file system's journal, and a sync
-    finds most of its work done (ext4: 12 instead of 21 waits for ten files). It promises nothing: a sync does.
+    Files started before the first one is synced share a commit of the file system's journal, and a sync finds most of
+    its work done (ext4: 12 waits instead of 21 for ten files). Only a sync makes the bytes durable.
     """
     if _sync_file_range is not None:
         _sync_file_range(descriptor, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
 
 def _find_in_libc(name: str, *argument_types: type) -> "ctypes._NamedFuncPointer | None":
-    """Return a function of Linux that Python has no call for; None on systems that lack it."""
+    """Return a libc function that Python does not expose; None on systems that lack it."""
     if os.name != "posix":
         return None
     function = getattr(ctypes.CDLL(None, use_errno=True), name, None)

@@ -1,4 +1,4 @@
-"""A folder of a store held open, and how the bytes of a stream are read: bounded, or hashed."""
+"""An open folder of the lake, and functions that read a stream with a limit or hash it."""
 
 import contextlib
 import hashlib
@@ -14,9 +14,9 @@ _CHUNK_BYTES = 1 << 20
 
 
 class OpenFolder:
-    """A folder of the lake held open; a context manager, for one thread at a time. Raises as the lake does.
+    """An open folder of the lake, as a context manager. Not thread-safe; raises the same errors as the lake.
 
-    ``entries`` holds, by name, its content when it was opened: nothing when it does not exist.
+    ``entries`` lists its content by name when it was opened; empty if it does not exist.
     """
 
     def __init__(self, store: Store, uri: str) -> None:
@@ -34,19 +34,19 @@ class OpenFolder:
             raise
 
     def read(self, name: str, *, max_bytes: int) -> bytes:
-        """As ``Lake.read``, of the file of this name."""
+        """As ``Lake.read``, for the file of this name."""
         check_name(name)
         if self._reader is None:
             raise LakeFileMissing(f"{self.uri}/{name} is not in the lake")
         return _bounded(self._reader.read(name, max_bytes=max_bytes + 1), f"{self.uri}/{name}", max_bytes)
 
     def read_start(self, name: str, *, max_bytes: int) -> tuple[bytes, int]:
-        """As ``Lake.read_start``, of the file of this name."""
+        """As ``Lake.read_start``, for the file of this name."""
         with self._reading(name) as stream:
             return stream.read(max_bytes), stream.seek(0, 2)
 
     def hash_file(self, name: str) -> tuple[str, int]:
-        """As ``Lake.hash_file``, of the file of this name."""
+        """As ``Lake.hash_file``, for the file of this name."""
         with self._reading(name) as stream:
             return hash_of(stream)
 
@@ -73,7 +73,7 @@ class OpenFolder:
 
 
 def read_bounded(stream: BinaryIO, uri: str, max_bytes: int | None) -> bytes:
-    """Return what is left of a stream; raise LakeFileTooLarge when that is more than ``max_bytes``."""
+    """Return the rest of a stream; raise LakeFileTooLarge if it is more than ``max_bytes``."""
     if max_bytes is None:
         return stream.read(-1)
     return _bounded(stream.read(max_bytes + 1), uri, max_bytes)
@@ -86,7 +86,7 @@ def _bounded(data: bytes, uri: str, max_bytes: int) -> bytes:
 
 
 def hash_of(stream: BinaryIO) -> tuple[str, int]:
-    """Return the SHA-256 (64 hex) and the size of what is left of a stream, in constant memory."""
+    """Return the SHA-256 (64 hex) and the size of the rest of a stream, in constant memory."""
     digest, byte_count = hashlib.sha256(), 0
     while chunk := stream.read(_CHUNK_BYTES):
         digest.update(chunk)

@@ -1,4 +1,4 @@
-"""The lake in a local folder: exclusive create under a hidden name, fsync, then a rename that overwrites nothing."""
+"""The lake in a local folder: create a file under a hidden name, fsync it, then rename it without overwriting."""
 
 import contextlib
 import errno
@@ -18,24 +18,24 @@ from derive.lake_stores.staging import FolderStage, LocalSpool, ReachedFolder, r
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 PROBE_BYTES = 65_536
-"""Enough that a full disk shows; a few bytes may still fit where no artifact would."""
+"""Large enough to detect a full disk, on which a few bytes might still fit."""
 
 _OR_RESTART = ", or restart to take it as it is now"
 _MAX_REMEMBERED_FOLDERS = 4_096
 _CHUNK_BYTES = 1 << 18
-"""Of a read: more than nearly every file of a run."""
+"""Read size, larger than nearly every file of a run."""
 
 
 class LocalStore:
-    """A folder of this machine, or of a mount. Safe to share between threads and between processes."""
+    """A folder on this machine or a mount. Safe for several threads and processes."""
 
     def __init__(self, root: str) -> None:
-        """Take the folder; nothing is touched yet. Links in its own path are resolved now, once."""
+        """Set the root without accessing it, except that links in its path are resolved once, now."""
         self.root = os.path.realpath(root)
         self._lock = threading.Lock()
         self._identity: tuple[int, int] | None = None
         self._lake_id: UUID | None = None
-        # Folders known to survive a loss of power, so that their parents need no further fsync.
+        # Folders known to survive a power failure, so that their parents need no further fsync.
         self._durable: set[str] = set()
 
     def put(
@@ -46,7 +46,7 @@ class LocalStore:
         spooled: SpoolFile | None = None,
         last: Mapping[str, bytes] | None = None,
     ) -> None:
-        """As ``Store.put``; two fsyncs of the folder when there is a ``last``, one otherwise."""
+        """As ``Store.put``; syncs the folder twice with a ``last`` file, once otherwise."""
         with self._unavailable_at(folder), contextlib.ExitStack() as held:
             if isinstance(spooled, LocalSpool):
                 place = spooled.place
@@ -65,7 +65,7 @@ class LocalStore:
                 place.directory.sync()
 
     def spool(self, folder: str, name: str) -> LocalSpool:
-        """As ``Store.spool``: the bytes go straight to the file system, under a hidden name in the folder."""
+        """As ``Store.spool``; the bytes are written directly to a hidden file in the folder."""
         with self._unavailable_at(folder):
             place = self._reach(folder, create=True)
             try:
@@ -103,7 +103,7 @@ class LocalStore:
             self._lake_id, self._identity = lake_id, None
 
     def probe(self) -> None:
-        """As ``Store.probe``; creates the root when this process has not met it yet."""
+        """As ``Store.probe``; creates the root if this process has not used it yet."""
         with self._unavailable_at(), self._open_root(create=True) as root:
             hidden = f".probe.{secrets.token_hex(8)}"
             descriptor = root.create_file(hidden)
@@ -115,7 +115,7 @@ class LocalStore:
                 root.unlink(hidden)
 
     def _reach(self, folder: str, *, create: bool) -> ReachedFolder:
-        """Open a folder step by step from the root; the caller closes the place. An empty path is the root."""
+        """Open a folder step by step from the root, which is the empty path; the caller closes it."""
         place = ReachedFolder(self._open_root(create=create))
         try:
             reached = ""
@@ -131,7 +131,7 @@ class LocalStore:
         try:
             root = open_directory(self.root)
         except FileNotFoundError as error:
-            # A root that has disappeared was unmounted or moved: a new one would hide the old content.
+            # A root that has disappeared was unmounted or moved; a new one would hide its content.
             if not create or self._identity is not None or self._lake_id is not None:
                 raise describe_unavailable(self.root, error) from error
             _create_root(Path(self.root))
@@ -146,7 +146,7 @@ class LocalStore:
         return root
 
     def _recognise(self, root: Directory) -> None:
-        """Refuse a root that has changed unexpectedly; raise LakeUnavailable."""
+        """Raise LakeUnavailable for a root that has changed unexpectedly."""
         identity = root.identity
         with self._lock:
             known = self._identity
@@ -156,7 +156,7 @@ class LocalStore:
             if os.path.realpath(self.root) != self.root:
                 why = f"a folder above it became a symbolic link; restore the folder{_OR_RESTART}"
             elif known is not None and identity[0] != known[0]:
-                # Written to an unmounted lake's mount point, files would vanish under the next mount.
+                # Files written to the mount point of an unmounted lake would be hidden by the next mount.
                 why = f"it is on another file system than before; mount the right one{_OR_RESTART}"
             elif self._lake_id is not None and _lake_id_of(root) != self._lake_id:
                 why = f"it is another lake than before, or an empty folder in its place; {WHAT_TO_DO}"
@@ -179,10 +179,10 @@ class LocalStore:
 
     @contextlib.contextmanager
     def reading(self, uri: str) -> Iterator[None]:
-        """As ``Store.reading``; separates faults of one path from faults of the lake as a whole.
+        """As ``Store.reading``; distinguishes faults of one path from faults of the whole lake.
 
-        A file this account may not read is refused for good: given back as ``lake_unavailable``, its job would be
-        retried forever, since the probe of the whole lake succeeds.
+        A file that this account may not read raises LakePathRefused: as LakeUnavailable its job would be retried
+        forever, since the probe of the whole lake succeeds.
         """
         try:
             yield
@@ -190,7 +190,7 @@ class LocalStore:
             raise self.fault_in_reading(uri, error) from error
 
     def fault_in_reading(self, uri: str, error: OSError | LakeConflict) -> LakeError | LakeUnavailable:
-        """Return what ``reading`` raises for an error."""
+        """Return the exception that ``reading`` raises for an error."""
         if isinstance(error, FileNotFoundError | LakeConflict):
             return LakeFileMissing(f"{uri} is not in the lake")
         if isinstance(error, PermissionError):
@@ -212,7 +212,7 @@ class LocalStore:
 
 
 class LocalFolder:
-    """As ``FolderReader``: a descriptor of the folder, from which each file is one step."""
+    """A ``FolderReader`` with a descriptor of the folder, from which files are opened directly."""
 
     def __init__(self, store: LocalStore, folder: str, place: ReachedFolder) -> None:
         self._store = store
@@ -220,7 +220,7 @@ class LocalFolder:
         self._place = place
 
     def entries(self) -> list[Entry]:
-        """As ``FolderReader.entries``; links and whatever else is no plain file or folder are left out."""
+        """As ``FolderReader.entries``; links and everything else but regular files and folders are skipped."""
         found = []
         with self._store.reading(self._folder):
             for name, facts in self._place.directory.scan():
@@ -232,7 +232,7 @@ class LocalFolder:
         return found
 
     def read(self, name: str, *, max_bytes: int) -> bytes:
-        """As ``FolderReader.read``, by the descriptor alone: a stream and its contexts cost more than a small file."""
+        """As ``FolderReader.read``, from the descriptor: creating a stream takes longer than reading a small file."""
         try:
             descriptor = self._place.directory.open_file(name)
             try:
@@ -252,7 +252,7 @@ class LocalFolder:
 
 
 def _read_start(descriptor: int, max_bytes: int) -> bytes:
-    """Return the first bytes of a file, or all of it when it has no more. Raises OSError."""
+    """Return at most the first ``max_bytes`` bytes of a file. Raises OSError."""
     data = os.read(descriptor, min(max_bytes, _CHUNK_BYTES))
     pieces, left = [data], max_bytes - len(data)
     while data and left:
@@ -274,7 +274,7 @@ def _lake_id_of(root: Directory) -> UUID | None:
 
 
 def _create_root(root: Path) -> None:
-    """Create the root and the folders above it that are missing, each durably."""
+    """Create the root and its missing parent folders, each durably."""
     missing = []
     while not root.is_dir():
         missing.append(root)

@@ -1,9 +1,9 @@
-"""The lake in an object store, by the fsspec package that serves it.
+"""The lake in an object store, accessed through fsspec.
 
-A put there is all or nothing. Each looks first whether the name is taken, and is exclusive where the store has a
-condition for that (S3's ``If-None-Match``, Azure's ``overwrite=False``). A store that ignores the condition, as some
-that speak S3 do, does not keep two *processes* apart that write one name with other bytes at the same moment; run
-folders have the run's id and one writer, so they are not affected.
+A put is atomic. It first checks whether the name is taken, and is exclusive if the store has a condition for that
+(S3's ``If-None-Match``, Azure's ``overwrite=False``). With a store that ignores the condition, as some S3-compatible
+ones do, two *processes* that write different bytes to one name at the same moment are not kept apart; run folders are
+not affected, because they contain the run's id and have one writer.
 """
 
 import contextlib
@@ -27,22 +27,22 @@ SERVED_BY = {
     "abfss": ("adlfs", "azure"),
     "az": ("adlfs", "azure"),
 }
-"""URL scheme to the package that serves it and the extra of this project that installs it."""
+"""URL scheme to the package it needs and this project's extra that installs the package."""
 
-# What s3fs makes of 412 (the condition failed, unless the store says which) and 409 (another put at the same moment).
+# What s3fs raises for 412 (the condition failed, unless the store says which) and 409 (a concurrent put).
 _LOST_THE_RACE = frozenset({errno.EINVAL, errno.EBUSY})
 _SPOOL_MEMORY_BYTES = 1 << 20
 _PROBE_NAME = ".probe"
 
 
 class ObjectStore:
-    """A prefix of an object store. Safe to share between threads."""
+    """A prefix of an object store. Thread-safe."""
 
     def __init__(self, url: str, *, shown: str) -> None:
         """Open the store; ``shown`` is the URL without its secrets. Raises ConfigurationError."""
         scheme = url.split("://", 1)[0].lower()
         package, extra = SERVED_BY[scheme]
-        # Imported here: a worker on a local folder should not load it.
+        # Imported here so that a worker with a local folder does not load it.
         from fsspec.core import url_to_fs
 
         try:
@@ -70,7 +70,7 @@ class ObjectStore:
         spooled: SpoolFile | None = None,
         last: Mapping[str, bytes] | None = None,
     ) -> None:
-        """As ``Store.put``; a put that returned is durable."""
+        """As ``Store.put``; a completed put is durable."""
         if isinstance(spooled, ObjectSpool):
             self._put(spooled.uri, spooled.take())
         for name, data in {**files, **(last or {})}.items():
@@ -97,7 +97,7 @@ class ObjectStore:
             return False
 
     def spool(self, folder: str, name: str) -> "ObjectSpool":
-        """As ``Store.spool``: the bytes wait here, since an object cannot grow."""
+        """As ``Store.spool``; the bytes are buffered locally, since an object cannot grow."""
         return ObjectSpool(f"{folder}/{name}")
 
     def open_file(self, uri: str) -> BinaryIO:
@@ -107,17 +107,17 @@ class ObjectStore:
             if self._fs.info(self._path(uri))["type"] != "file":
                 raise LakeFileMissing(f"{uri} in the lake is a folder")
             if self._in_memory:
-                # fsspec hands out the one stored stream, whose position all its readers would share.
+                # fsspec returns the one stored stream, whose position all readers would share.
                 return io.BytesIO(self._fs.cat_file(self._path(uri)))
             stream: BinaryIO = self._fs.open(self._path(uri), "rb")
             return stream
 
     def open_folder(self, folder: str) -> "ObjectFolder":
-        """As ``Store.open_folder``: a prefix, which nothing holds."""
+        """As ``Store.open_folder``; a prefix cannot be held open."""
         return ObjectFolder(self, folder)
 
     def entries(self, folder: str) -> list[Entry]:
-        """Return what stands below a prefix, as ``FolderReader.entries``."""
+        """Return the entries below a prefix, as ``FolderReader.entries`` does."""
         path = self._path(folder)
         with self.reading(folder):
             found = self._fs.ls(path, detail=True)
@@ -128,7 +128,7 @@ class ObjectStore:
                 0 if info["type"] == "directory" else int(info["size"]),
             )
             for info in found
-            # Some stores answer for a folder with an empty object of its own name.
+            # Some stores list a folder as an empty object with the folder's own name.
             if info["name"].strip("/") != path.strip("/")
         ]
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -143,7 +143,7 @@ class ObjectStore:
         self._lake_id = lake_id
 
     def probe(self) -> None:
-        """As ``Store.probe``; one small object stays, so that no right to delete is needed."""
+        """As ``Store.probe``, but leaves one small object, so that no right to delete is needed."""
         with self._unavailable_at():
             if self._lake_id is not None and self._read_lake_id() != self._lake_id:
                 raise LakeUnavailable(f"The lake at {self._shown} cannot be used: it is another lake; {WHAT_TO_DO}.")
@@ -169,18 +169,18 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _unavailable_at(self, uri: str = "") -> Iterator[None]:
-        """Map what the store's package raises."""
+        """Map the errors of the store's package."""
         try:
             yield
         except HolocronError:
             raise
         except Exception as error:
-            # Each package lets its vendor's own errors through, which share no ancestor but this.
+            # Each package raises its vendor's own errors, which have no other base class in common.
             raise describe_unavailable(f"{self._shown}/{uri}".rstrip("/"), error) from error
 
 
 class ObjectFolder:
-    """As ``FolderReader``: each file is an object of its own, reached by its whole name."""
+    """A ``FolderReader`` whose files are objects, opened by their full names."""
 
     def __init__(self, store: ObjectStore, folder: str) -> None:
         self._store = store
@@ -201,15 +201,15 @@ class ObjectFolder:
         return self._store.open_file(f"{self._folder}/{name}")
 
     def close(self) -> None:
-        """Does nothing: nothing is held open."""
+        """Do nothing: nothing is held open."""
 
 
 class ObjectSpool:
-    """Buffered bytes, beyond a megabyte in an unnamed local file."""
+    """Bytes buffered in memory, or in an unnamed local file beyond a megabyte."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        # Closed by ``abandon``: it outlives this call.
+        # Outlives this call; closed by ``abandon``.
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOL_MEMORY_BYTES)  # noqa: SIM115
 
     def write(self, data: bytes) -> None:
@@ -220,7 +220,7 @@ class ObjectSpool:
             raise describe_unavailable(tempfile.gettempdir(), error) from error
 
     def take(self) -> bytes:
-        """Return all that was written."""
+        """Return all written bytes."""
         self._file.seek(0)
         return self._file.read()
 

@@ -1,9 +1,9 @@
-"""Names of lake files: one rule for every store, so a name means the same on each.
+"""Rules for names of lake files, which are the same for every store so that a name means the same on each.
 
-A ``lake_uri`` is relative to the lake's root: parts joined by ``/``. Refused is whatever could leave the root, or
-would be another file on another store: ``..``, an absolute path, a drive, a backslash, a percent-encoded character,
-a control character, a device of Windows, blanks or dots at an end. A name that begins with a dot belongs to a file
-still being written and is nobody else's.
+A ``lake_uri`` is relative to the lake's root, with parts joined by ``/``. Anything is refused that could leave the root
+or mean a different file on another store: ``..``, absolute paths, drives, backslashes, percent-encoding, control
+characters, Windows device names, and white space or dots at either end. Names that begin with a dot are reserved for
+files still being written.
 """
 
 import re
@@ -16,16 +16,16 @@ from uuid import UUID
 from derive.errors import LakePathRefused
 
 MAX_NAME_BYTES = 200
-"""UTF-8 bytes of one part; leaves room for the hidden name beside it in the 255 that file systems give."""
+"""UTF-8 bytes of one part; the hidden name of a file being written still fits into a file system's limit of 255."""
 MAX_URI_BYTES = 1_000
-"""UTF-8 bytes of a whole ``lake_uri``; object stores end at 1,024, the lake's own prefix included."""
+"""UTF-8 bytes of a whole ``lake_uri``; object stores allow 1,024 including the lake's prefix."""
 
 RUNS_FOLDER = "llm_runs"
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _FORBIDDEN = re.compile(r'[\\<>:"|?*]')
 _PERCENT_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
-# Windows opens these devices whatever stands behind the first dot; the superscript digits count as digits there.
+# Windows opens these devices whatever follows the first dot, and accepts superscript digits in them.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 _RUN_FOLDER = re.compile(
     RUNS_FOLDER + r"/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -33,7 +33,7 @@ _RUN_FOLDER = re.compile(
 
 
 def check_name(name: str) -> str:
-    """Return the name of one file or folder unchanged, or raise LakePathRefused saying what is wrong with it."""
+    """Return the name of one file or folder unchanged; raise LakePathRefused with the reason if it is invalid."""
     why = _find_fault(name)
     if why:
         raise LakePathRefused(f"{_show(name)} is not a valid name for a lake file: {why}")
@@ -41,7 +41,7 @@ def check_name(name: str) -> str:
 
 
 def check_uri(uri: str) -> tuple[str, ...]:
-    """Return the parts of a path relative to the lake's root, or raise LakePathRefused saying what is wrong with it."""
+    """Return the parts of a path relative to the lake's root; raise LakePathRefused, with the reason, if invalid."""
     parts = tuple(uri.split("/"))
     for part in parts:
         why = _find_fault(part)
@@ -55,7 +55,7 @@ def check_uri(uri: str) -> tuple[str, ...]:
 def run_folder(started_utc: datetime, run_id: UUID) -> str:
     """Return the folder of a run: ``llm_runs/{yyyy}/{mm}/{dd}/{run_id}``, the UTC day of ``started_utc``.
 
-    Raise ValueError when the time is naive: its day would depend on the machine.
+    Raises ValueError for a naive time, whose day would depend on the machine.
     """
     if started_utc.tzinfo is None:
         raise ValueError("started_utc must be an aware time")
@@ -64,7 +64,7 @@ def run_folder(started_utc: datetime, run_id: UUID) -> str:
 
 
 def is_run_folder(uri: str) -> bool:
-    """Tell whether a path is exactly that of a run's folder."""
+    """Return whether a path is exactly that of a run's folder."""
     return _RUN_FOLDER.fullmatch(uri) is not None
 
 
@@ -83,10 +83,10 @@ _FAULTS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda part: _DEVICE.fullmatch(part.split(".", 1)[0].rstrip()), "the name of a device on Windows"),
     (lambda part: len(part.encode()) > MAX_NAME_BYTES, f"a part longer than {MAX_NAME_BYTES} bytes"),
 )
-"""In this order: what cannot be encoded is found before anything is measured in bytes."""
+"""Ordered so that text that cannot be encoded is found before anything is measured in bytes."""
 
 
-@lru_cache(maxsize=4_096)  # a verification asks for the same few names and days again and again
+@lru_cache(maxsize=4_096)  # a verification checks the same few names and days repeatedly
 def _find_fault(part: str) -> str | None:
     return next((why for is_faulty, why in _FAULTS if is_faulty(part)), None)
 

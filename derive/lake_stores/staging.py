@@ -1,6 +1,6 @@
-"""Files of a local lake between their hidden name and their final one.
+"""Files of a local lake that still have a hidden name.
 
-A crash leaves only hidden names behind: only a complete, synced file gets its name.
+Only a complete, synced file gets its final name, so a crash leaves only hidden files behind.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ from derive.lake_stores.directory import Directory, start_writing
 from derive.lake_stores.store import describe_unavailable
 
 _OPEN_AT_ONCE = 32
-"""Files of a batch held open together: they are written before the first is synced, see ``start_writing``; bounded, so
-that a large batch does not use up the descriptors."""
+"""Files of a batch that are open at once, written before the first is synced (see ``start_writing``). Limited so that a
+large batch does not run out of descriptors."""
 
 _CHUNK_BYTES = 1 << 20
 _DELETE_ATTEMPTS = 5
 
 
 class ReachedFolder:
-    """A folder reached from the root, and the folders above it whose names are not yet known to be durable."""
+    """A folder opened from the root, with its parent folders whose names are not yet known to be durable."""
 
     def __init__(self, root: Directory) -> None:
         self.directory = root
         self.unsettled: list[tuple[str, Directory]] = []
 
     def enter(self, name: str, reached: str, *, create: bool, durable: bool) -> None:
-        """Step into a folder of this one; ``reached`` is its path from the lake's root."""
+        """Open a folder inside this one; ``reached`` is its path from the lake's root."""
         child = self.directory.child(name, create=create)
         if durable:
             self.directory.close()
@@ -46,10 +46,10 @@ class ReachedFolder:
 
 
 class LocalSpool:
-    """A hidden file that is written as bytes arrive."""
+    """A hidden file that is written as its bytes arrive."""
 
     def __init__(self, where: str, place: ReachedFolder, name: str) -> None:
-        """Create the file in the place, which is the spool's own from here on. Raises OSError."""
+        """Create the file in the place, which the spool then owns. Raises OSError."""
         self.place = place
         self.name = name
         self.hidden: str | None = _hide(name, _new_mark())
@@ -57,14 +57,14 @@ class LocalSpool:
         self._descriptor = place.directory.create_file(self.hidden)
 
     def write(self, data: bytes) -> None:
-        """As ``SpoolFile.write``; unbuffered, so the bytes can be read while the model is still answering."""
+        """As ``SpoolFile.write``; unbuffered, so that the bytes can be read while the model is still answering."""
         try:
             write_fully(self._descriptor, data)
         except OSError as error:
             raise describe_unavailable(self._where, error) from error
 
     def hand_over(self) -> tuple[int, str]:
-        """Return the file's descriptor, not synced yet, and its hidden name; both are the caller's from here on."""
+        """Return the file's descriptor, not yet synced, and its hidden name; the caller then owns both."""
         if self.hidden is None:
             raise ValueError("the spool was finished or abandoned before")
         (descriptor, hidden), (self._descriptor, self.hidden) = (self._descriptor, self.hidden), (-1, None)
@@ -72,7 +72,7 @@ class LocalSpool:
 
     def abandon(self) -> None:
         """As ``SpoolFile.abandon``."""
-        # A lake that fails here fails the run elsewhere too; only a hidden name remains.
+        # If the lake fails here, it fails the run elsewhere too; only a hidden file remains.
         with contextlib.suppress(OSError):
             self._close_file()
         if self.hidden is not None:
@@ -89,7 +89,7 @@ class LocalSpool:
 
 
 class FolderStage:
-    """Whole files of one folder that wait under hidden names for their own, in order; synced by ``sync``."""
+    """Complete files of one folder with hidden names, in order, waiting for ``sync`` and their final names."""
 
     def __init__(self, directory: Directory, folder: str) -> None:
         self.waiting: list[tuple[str, str]] = []
@@ -99,7 +99,7 @@ class FolderStage:
         self._open: list[int] = []
 
     def take_over(self, spool: LocalSpool) -> None:
-        """Queue a spooled file."""
+        """Add a spooled file."""
         descriptor, hidden = spool.hand_over()
         self._queue(descriptor, hidden, spool.name)
         start_writing(descriptor)
@@ -130,7 +130,7 @@ class FolderStage:
             os.close(self._open.pop())
 
     def publish(self, count: int) -> None:
-        """Give the first ``count`` waiting files their names. Raises LakeConflict, LakePathRefused, OSError."""
+        """Give the first ``count`` waiting files their final names. Raises LakeConflict, LakePathRefused, OSError."""
         for _ in range(count):
             hidden, name = self.waiting[0]
             try:
@@ -143,7 +143,7 @@ class FolderStage:
 
     def close(self) -> None:
         """Remove the files still waiting; may be repeated, never raises."""
-        # A failing close still gives the descriptor up.
+        # A close that fails still releases the descriptor.
         with contextlib.suppress(OSError):
             self._close_files()
         for hidden, _ in self.waiting:
@@ -166,7 +166,7 @@ class FolderStage:
 
 
 def _hide(name: str, mark: str) -> str:
-    """Return the hidden name of a file being written; never used before, as the mark is not."""
+    """Return the hidden name of a file being written; unique, because the mark is."""
     return f".{name}.{mark}"
 
 
@@ -183,9 +183,9 @@ def write_fully(descriptor: int, data: bytes) -> None:
 
 
 def remove_tree(parent: Directory, name: str) -> None:
-    """Remove a folder and all in it; links are removed, never followed. What is not there is fine. Raises OSError.
+    """Remove a folder and its content, without following links; does nothing if it does not exist. Raises OSError.
 
-    Raises LakeUnavailable when another process keeps writing into it.
+    Raises LakeUnavailable if another process keeps writing into it.
     """
     for _ in range(_DELETE_ATTEMPTS):
         try:
@@ -204,7 +204,7 @@ def remove_tree(parent: Directory, name: str) -> None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            # Another process wrote into it meanwhile: try again. Some systems say EEXIST.
+            # Another process wrote into it meanwhile, so try again. Some systems report EEXIST.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
     raise LakeUnavailable(f"'{name}' in the lake cannot be deleted: it keeps filling; stop its run first.")

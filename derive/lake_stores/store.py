@@ -1,6 +1,6 @@
-"""The interface of a store under the lake, and its errors.
+"""The interface of the lake's stores, and its errors.
 
-Two stores implement it: ``local`` on a folder, ``objects`` on what fsspec reaches.
+Two stores implement it: ``local`` for a folder, ``objects`` for fsspec's object stores.
 """
 
 import errno
@@ -22,35 +22,35 @@ class Entry(NamedTuple):
 
 
 class SpoolFile(Protocol):
-    """Bytes of a file that is not visible yet."""
+    """A file that is being written and is not yet visible."""
 
     def write(self, data: bytes) -> None:
         """Append the bytes; raise LakeUnavailable."""
 
     def abandon(self) -> None:
-        """Close everything and remove what was written; may be repeated, never raises."""
+        """Close the file and remove what was written; may be repeated, never raises."""
 
 
 class FolderReader(Protocol):
-    """One folder held open, and read even if its name changes. One thread at a time."""
+    """One open folder, which stays readable even if its path changes. Not thread-safe."""
 
     def entries(self) -> list[Entry]:
-        """Return its entries by name, without hidden ones."""
+        """Return the entries by name, without hidden ones."""
 
     def read(self, name: str, *, max_bytes: int) -> bytes:
-        """Return the first ``max_bytes`` bytes of a file directly in it, or all; raise as ``Store.open_file``."""
+        """Return at most the first ``max_bytes`` bytes of a file in this folder; raises as ``Store.open_file``."""
 
     def open_file(self, name: str) -> BinaryIO:
-        """Open a file directly in it; called within ``Store.reading``, which says what is raised."""
+        """Open a file in this folder; call it within ``Store.reading``, which maps the errors."""
 
     def close(self) -> None:
         """Close the folder; may be repeated."""
 
 
 class Store(Protocol):
-    """The store of the lake's bytes. Paths have passed ``check_uri``; every method may be called from any thread.
+    """The store of the lake's bytes. Paths must have passed ``check_uri``; every method is thread-safe.
 
-    Raises LakeUnavailable when the store as a whole cannot do its work.
+    Raises LakeUnavailable if the store as a whole does not work.
     """
 
     def put(
@@ -61,35 +61,35 @@ class Store(Protocol):
         spooled: SpoolFile | None = None,
         last: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Make the spooled file, then ``files`` in their order, then ``last`` appear in the folder, durably.
+        """Write the spooled file, then ``files`` in order, then ``last`` to the folder, durably.
 
-        No name is ever visible with part of its bytes. ``last`` appears only when all before it is durable. A name that
-        holds the same bytes is left alone; one that holds others raises LakeConflict and keeps them.
+        A file is never visible with only part of its bytes. ``last`` appears only when all others are durable. An
+        existing file with the same bytes is left alone; one with other bytes is kept and raises LakeConflict.
         """
 
     def spool(self, folder: str, name: str) -> SpoolFile:
-        """Begin a file that ``put`` makes appear later."""
+        """Begin a file that a later ``put`` makes visible."""
 
     def open_file(self, uri: str) -> BinaryIO:
-        """Open a file for reading; raise LakeFileMissing, or LakePathRefused when it is no plain file of the lake."""
+        """Open a file for reading; raise LakeFileMissing, or LakePathRefused if it is not a regular file."""
 
     def reading(self, uri: str) -> AbstractContextManager[None]:
-        """Within it, what goes wrong in reading a stream of ``open_file`` is raised as ``open_file`` raises."""
+        """Map errors of reading a stream from ``open_file``, within the block, to the errors of ``open_file``."""
 
     def open_folder(self, folder: str) -> FolderReader:
-        """Open a folder for reading; raise LakeFileMissing when it is not there, as far as the store can tell."""
+        """Open a folder for reading; raise LakeFileMissing if it does not exist, as far as the store can tell."""
 
     def delete_folder(self, folder: str) -> None:
-        """Remove a folder and all in it, following no link out of it; nothing there is fine."""
+        """Remove a folder and its content without following links; do nothing if it does not exist."""
 
     def require(self, lake_id: UUID) -> None:
-        """Refuse a root whose ``lake.json`` holds another id, or none, and make no root anew; never raises.
+        """Refuse from now on a root whose ``lake.json`` has another id or none, and never create a root; never raises.
 
-        Looked at when the root is another folder than before, at the latest by ``probe``.
+        The id is checked when the root is a different folder than before, at the latest by ``probe``.
         """
 
     def probe(self) -> None:
-        """Write a little and remove it; raise LakeUnavailable saying why it cannot be done and what to do."""
+        """Write and remove a small file; raise LakeUnavailable with the reason and what to do if that fails."""
 
 
 _WHAT_TO_DO = {
@@ -113,10 +113,10 @@ _NUMBERS = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES, Time
 
 
 def describe_unavailable(where: str, error: Exception) -> LakeUnavailable:
-    """Turn what a store raised into LakeUnavailable: where, what happened, what to do."""
+    """Return a store's error as LakeUnavailable, which says where, what happened and what to do."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        # An object store's errors have no errno.
+        # Errors of an object store have no errno.
         number = next((number for kind, number in _NUMBERS.items() if isinstance(error, kind)), None)
     if number is None:
         why = f"{type(error).__name__}; check the store, the network and the credentials"

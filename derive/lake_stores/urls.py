@@ -1,4 +1,4 @@
-"""Where ``LAKE_URL`` points."""
+"""Opens the store that ``LAKE_URL`` refers to."""
 
 import re
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from derive.lake_stores.store import Store
 
 
 def open_store(url: str) -> Store:
-    """Return the store at a URL without touching it. Raises ConfigurationError in one line without secrets."""
+    """Return the store at a URL without accessing it. Raises ConfigurationError with one line, without secrets."""
     if not url.strip() or "\x00" in url or "::" in url:
         raise ConfigurationError("LAKE_URL is empty or no URL; set a folder's path, file://, s3:// or abfs://")
     scheme, separator, rest = url.partition("://")

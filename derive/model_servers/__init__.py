@@ -1,7 +1,8 @@
-"""Model servers: what is asked of them, how it is sent, what comes back, whatever protocol they speak.
+"""Clients of model servers, independent of the protocol.
 
-``settings`` and ``names`` (which server, and how it is called in errors) → ``chat`` (request, options, answer, checks)
-→ ``client`` (HTTP, with ``calls`` for time limits and ``connections`` beneath) → ``stream`` (the answer put together)
-or ``failures`` (what went wrong, as our errors). ``models``: what is known of a model. ``wire``: strict JSON, and a
-server's words made fit to be shown. The protocols are ``derive.ollama`` and ``derive.openai_api``.
+``settings`` and ``names`` say which server is asked and how errors refer to it. ``chat`` has the request, its options,
+the answer and its checks. ``client`` sends it over HTTP, with time limits from ``calls`` and ``connections`` below.
+``stream`` assembles the answer, and ``failures`` maps faults to our errors. ``models`` describes a model, and ``wire``
+has strict JSON and the sanitising of a server's messages. The protocols are ``derive.ollama`` and
+``derive.openai_api``.
 """

@@ -1,4 +1,4 @@
-"""Who is asked and who asks: the server's certificate, and the credentials that go with every request."""
+"""Authentication both ways: the server's certificate, and the credentials sent with every request."""
 
 import ssl
 from base64 import b64decode
@@ -9,17 +9,15 @@ from pydantic import SecretStr
 from derive.errors import ConfigurationError
 
 _SHORTEST_SECRET = 4
-"""A shorter password would be cut out of every other word."""
+"""Secrets shorter than this are not removed from texts, since they would match parts of ordinary words."""
 
 
 def trusted_by(base_url: httpx.URL, *, ca_file: str | None, setting: str) -> ssl.SSLContext | None:
-    """Return what judges the server's certificate; raise ConfigurationError for a file that holds no authority.
+    """Return the TLS context for the server; raise ConfigurationError if the file contains no authority.
 
-    ``setting`` is what that error calls the file.
-
-    Without a file: the authorities of httpx, of the system, and of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, which
-    OpenSSL reads. None for http, where no certificate is ever shown: reading authorities takes 25 ms, a good
-    part of a worker's start, and few models are behind https.
+    ``setting`` is the name of the file's setting in that error. Without a file, the authorities are those of httpx, of
+    the system, and of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, which OpenSSL reads. Returns None for http, because
+    loading authorities takes 25 ms, a good part of a worker's start.
     """
     if base_url.scheme != "https":
         return None
@@ -35,7 +33,7 @@ def trusted_by(base_url: httpx.URL, *, ca_file: str | None, setting: str) -> ssl
 
 
 class Credentials:
-    """The Authorization header's value, and the removal of its secret from what a server says."""
+    """The value of the Authorization header, which can also remove its secret from a server's messages."""
 
     def __init__(self, authorization: SecretStr | None) -> None:
         self._authorization = authorization
@@ -43,11 +41,11 @@ class Credentials:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that prove who asks; empty without credentials."""
+        """The headers to send; empty without credentials."""
         return {"authorization": self._authorization.get_secret_value()} if self._authorization else {}
 
     def removed_from(self, said: bytes) -> bytes:
-        """Return the text without the secret, which a proxy may repeat when it refuses it."""
+        """Return the text without the secret, which a proxy may repeat when it rejects the request."""
         for secret in self._secrets:
             said = said.replace(secret, b"***")
         return said

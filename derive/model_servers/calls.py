@@ -1,4 +1,4 @@
-"""Limits on a call to a model server, and control calls shared by all who need their answer."""
+"""Time limits of a call to a model server, and control calls whose answers are shared."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,10 +11,10 @@ Answer = TypeVar("Answer")
 
 
 class CallLimits:
-    """Bounds one call in time: until the first byte, between bytes, in all. Times are seconds.
+    """Limits the seconds of one call: until the first byte, between bytes, and in total.
 
-    An asynchronous context that raises TimeoutError once a limit has passed; ``passed`` then names it. One timer
-    that is set again when it fires, since a timer a chunk would cost more than reading the chunk.
+    This asynchronous context raises TimeoutError once a limit has passed; ``passed`` then names it. It uses a single
+    timer that is rescheduled when it fires, since setting a timer per chunk would cost more than reading the chunk.
     """
 
     def __init__(self, *, first_byte_seconds: float, idle_seconds: float, whole_seconds: float) -> None:
@@ -45,7 +45,7 @@ class CallLimits:
         return self._timeout.expired()
 
     def byte_came(self) -> float:
-        """Note that the server is alive; return the loop's time."""
+        """Record that a byte arrived; return the loop's time."""
         is_first = self._last_byte is None
         self._last_byte = self._loop.time()
         if is_first:
@@ -53,11 +53,11 @@ class CallLimits:
         return self._last_byte
 
     def waited_through(self, moment: float) -> bool:
-        """Whether no byte has come, and the call had begun before that moment of the loop's time."""
+        """Whether the call began before this time of the loop and no byte has arrived."""
         return self._last_byte is None and self._started < moment
 
     def answer_came(self, *, tail_seconds: float) -> None:
-        """Give the connection this long to end, now that all that matters is here."""
+        """Limit the seconds the connection may still take to end, now that the answer is complete."""
         if self._tail_until is None:
             self._tail_until = self._loop.time() + tail_seconds
             self._set_timer()
@@ -86,9 +86,9 @@ class CallLimits:
 
 
 class SharedAnswers(Generic[Answer]):
-    """Answers kept for a while by key; those who ask while one is being fetched wait for the same one.
+    """Caches answers by key for a limited time; concurrent callers share one fetch.
 
-    Failures are not kept. Who stops waiting does not stop the fetching.
+    Failures are not cached. A caller that is cancelled does not cancel the fetch.
     """
 
     def __init__(self, fetch: Callable[[str], Awaitable[Answer]], *, keep_seconds: float) -> None:
@@ -98,7 +98,7 @@ class SharedAnswers(Generic[Answer]):
         self._flights: dict[str, asyncio.Task[Answer]] = {}
 
     async def get(self, key: str) -> Answer:
-        """Return the answer for the key; raises what fetching it raises, a new error for each who waits."""
+        """Return the answer for the key; raises the error of the fetch, as a new exception for each caller."""
         kept = self._kept.get(key)
         if kept is not None and asyncio.get_running_loop().time() < kept[0]:
             return kept[1]
@@ -113,7 +113,7 @@ class SharedAnswers(Generic[Answer]):
             raise type(error)(*error.args) from error
 
     async def aclose(self) -> None:
-        """Stop what is being fetched."""
+        """Cancel all fetches."""
         flights = list(self._flights.values())
         for flight in flights:
             flight.cancel()
@@ -129,4 +129,4 @@ class SharedAnswers(Generic[Answer]):
     def _landed(self, key: str, flight: asyncio.Task[Answer]) -> None:
         self._flights.pop(key, None)
         if not flight.cancelled():
-            flight.exception()  # taken, or asyncio complains of a failure that nobody was left to hear
+            flight.exception()  # retrieved so that asyncio does not log it as never retrieved

@@ -1,4 +1,4 @@
-"""What a model server is asked and what it answers: options, request, answer, and what is checked in it."""
+"""A chat with a model server: options, request, answer, and checks of the answer."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from derive.strict_types import MAX_INT, Frozen
 
 
 class ChatOptions(Frozen):
-    """How the model is to answer. ``num_*`` are tokens. All four are always sent, so that no default decides."""
+    """Options of an answer; ``num_*`` are tokens. All are always sent, so that no server default applies."""
 
     num_ctx: int = Field(ge=1, le=MAX_INT, strict=True)
     num_predict: int = Field(ge=1, le=MAX_INT, strict=True)
@@ -40,15 +40,15 @@ class ChatOptions(Frozen):
 
 @lru_cache(maxsize=64)
 def _options_json(options: ChatOptions) -> str:
-    """Most runs of a worker have the same ones."""
+    """Cached, because most runs of a worker have the same options."""
     return json.dumps(options.model_dump(), separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question: a single user message whose answer must obey ``schema``, a JSON schema in generation order.
+    """A single user message whose answer must match ``schema``, a JSON schema in generation order.
 
-    ``think`` is what the model's snapshot says it needs.
+    ``think`` comes from the model's snapshot.
     """
 
     model: str
@@ -61,7 +61,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatMetrics:
-    """Six numbers under Ollama's names; durations are nanoseconds. None: the server's protocol cannot tell it."""
+    """Six metrics under Ollama's names; durations are nanoseconds. None means that the protocol does not report it."""
 
     total_duration: int | None = 0
     load_duration: int | None = 0
@@ -80,11 +80,11 @@ _METRICS = tuple(one.name for one in fields(ChatMetrics))
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What the model answered, or as much of it as came.
+    """The model's answer, or the part of it that arrived.
 
-    ``response_json`` is the whole answer as the server gives it without streaming, empty while it is not whole.
-    ``time_to_first_token_ms`` and ``total_ms`` are this side's clock, from the start of the call.
-    ``ended_cleanly`` is false when the answer was whole but the connection did not end as HTTP wants.
+    ``response_json`` is the complete answer as the server returns it without streaming, empty while incomplete.
+    ``time_to_first_token_ms`` and ``total_ms`` are measured by this process from the start of the call.
+    ``ended_cleanly`` is false if the answer was complete but the connection did not end as HTTP requires.
     """
 
     content: str = field(repr=False)
@@ -100,13 +100,13 @@ class ChatAnswer:
 
 
 def answer_of(error: RunError) -> ChatAnswer | None:
-    """Return what the model had answered when the error ended the call; None when it was never asked."""
+    """Return the part of the answer that arrived before the error; None if the model was never asked."""
     return error.partial_answer if isinstance(error.partial_answer, ChatAnswer) else None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCheck:
-    """One thing looked at in an answer; not passed is recorded and does not fail the run by itself."""
+    """One check of an answer; a failed check is recorded and does not by itself fail the run."""
 
     name: str
     passed: bool
@@ -120,11 +120,11 @@ def check_answer(
     digest: str | None,
     loaded: LoadedModel | None,
 ) -> tuple[AnswerCheck, ...]:
-    """Compare an answer with what was asked: the model that answered, its window, what it left out or added.
+    """Compare an answer with its request: the model that answered, its context window, and unexpected members.
 
-    ``digest`` is that of the model's snapshot, ``loaded`` is what the server had in memory right after the call;
-    without them their checks are left out. What fails is a sign of an answer to another question than the one asked (a
-    prompt cut by the server, a model pulled anew in between), and no proof of it.
+    ``digest`` is that of the model's snapshot, ``loaded`` is the model in the server's memory right after the call;
+    their checks are skipped without them. A failed check indicates, but does not prove, that the answer is to another
+    question than the one asked (the server cut the prompt, or the model was pulled again in between).
     """
     window = request.options.num_ctx
     read, written = answer.metrics.prompt_eval_count or 0, answer.metrics.eval_count or 0

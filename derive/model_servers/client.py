@@ -1,8 +1,8 @@
-"""The client of a model server, but for its protocol: exact bytes, streaming, typed errors.
+"""The protocol-independent part of a model server's client: exact bytes, streaming, typed errors.
 
-Every failure leaves as one error of ``derive.errors`` (``failures`` says which); a connection's own never do.
-Base URL and credentials come from the settings alone: no redirects, no proxies or passwords from the environment.
-Cancelling the task of a call closes its connection at once, and with it the generation.
+Every failure is raised as an error of ``derive.errors`` (see ``failures``), never as one of the HTTP library. Base URL
+and credentials come only from the settings: no redirects, no proxies or passwords from the environment. Cancelling the
+task of a call closes its connection at once, which also ends the generation.
 """
 
 import asyncio
@@ -45,26 +45,26 @@ from derive.model_servers.wire import parse_received, quotable, without_credenti
 KEEP_SNAPSHOT_SECONDS = 60
 KEEP_LOADED_SECONDS = 2
 CONTROL_SECONDS = 15
-"""Control calls answer from memory or a small file; one that takes longer will not answer."""
+"""Time limit of control calls, which the server answers from memory or a small file."""
 
 TAIL_SECONDS = 1
-"""How long a connection may stay open after the line that ends the answer: it should close in the same packet."""
+"""How long a response may stay open after the line that ends the answer; normally both come in the same packet."""
 
 KEEPALIVE_SECONDS = 5
-"""Shorter than any proxy's, so that a call seldom meets a connection that the other side is just closing."""
+"""Shorter than any proxy's, so that a call rarely uses a connection that the other side is just closing."""
 
 _MAX_CONTROL_BYTES = 8 * 1024 * 1024
 
 
 class ModelClient(ABC):
-    """One model server. Made and used in one event loop.
+    """One model server. Created and used in one event loop.
 
-    Carried by aiohttp (``connections``): an eighth of the processor time of httpx's own transport a call.
+    Requests go through aiohttp (``connections``), which takes an eighth of the processor time of httpx's transport.
     """
 
     chat_path: ClassVar[str]
     accepts: ClassVar[str]
-    """The Accept header: what a streamed answer is called in the protocol, and JSON."""
+    """The Accept header: the protocol's media type of streamed answers, and JSON."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
@@ -86,17 +86,17 @@ class ModelClient(ABC):
             keepalive_seconds=KEEPALIVE_SECONDS,
         )
         self._last_byte = float("-inf")
-        """When a byte of any answer came, by the loop's time."""
+        """When the last byte of any answer arrived, in the loop's time."""
         self._snapshots = SharedAnswers(self._fetch_snapshot, keep_seconds=KEEP_SNAPSHOT_SECONDS)
         self._loaded = SharedAnswers(self._fetch_loaded, keep_seconds=KEEP_LOADED_SECONDS)
 
     @abstractmethod
     def body(self, request: ChatRequest) -> bytes:
-        """Return the exact bytes that ask the question; raise InvalidInput when its prompt is no Unicode text."""
+        """Return the exact bytes of the request; raise InvalidInput if the prompt is not valid Unicode."""
 
     @abstractmethod
     def _assembler(self) -> AnswerAssembler:
-        """Return what puts an answer of this protocol together."""
+        """Return an assembler for an answer in this protocol."""
 
     async def chat(
         self,
@@ -106,15 +106,15 @@ class ModelClient(ABC):
         job_has_own_model: bool,
         on_cancelled: Callable[[ChatAnswer], object] = lambda _: None,
     ) -> ChatAnswer:
-        """Send the body, made by ``body``, and return the whole answer.
+        """Send the body returned by ``body`` and return the complete answer.
 
-        ``sink`` is given every byte of the answer's body as it comes, an error's too; what it raises ends the call
-        and comes out unchanged. ``on_cancelled`` is told the answer when the call is cancelled though all of it had
-        come. A model that is missing is the job's fault (ModelNotFound) when ``job_has_own_model``, else the server's.
-        A server that sends nothing in time is overloaded if it answered other calls meanwhile: it queues what it cannot
-        answer yet, and says nothing until it begins. If it answered none, it is a time-out. Raises a RunError whose
-        ``partial_answer`` says how far the model came: ModelUnavailable, ModelOverloaded, ModelNotFound, ModelTimeout,
-        ModelCrashed, EvidenceTooLarge, AnswerTooLarge, TruncatedOutput, InternalError.
+        ``sink`` receives every byte of the response's body as it arrives, including that of an error; an exception it
+        raises ends the call and is raised unchanged. ``on_cancelled`` receives the answer if the call is cancelled
+        after all of it had arrived. A missing model is the job's fault (ModelNotFound) if ``job_has_own_model``, else
+        the server's. If a server sends nothing in time but answered other calls meanwhile, it is overloaded, because a
+        server that queues requests is silent until it begins; if it answered none, the call timed out. Raises a
+        RunError whose ``partial_answer`` is the part that arrived: ModelUnavailable, ModelOverloaded, ModelNotFound,
+        ModelTimeout, ModelCrashed, EvidenceTooLarge, AnswerTooLarge, TruncatedOutput, InternalError.
         """
         assembler = self._assembler()
         try:
@@ -124,7 +124,7 @@ class ModelClient(ABC):
             error.partial_answer = assembler.so_far()
             raise
         except asyncio.CancelledError:
-            # What cannot be put together stays what it is, bytes that the sink has.
+            # An answer that cannot be assembled still exists as the bytes the sink received.
             with suppress(RunError):
                 answer = assembler.so_far()
                 if assembler.is_done:
@@ -132,9 +132,9 @@ class ModelClient(ABC):
             raise
 
     async def snapshot(self, model: str, *, job_has_own_model: bool = False) -> ModelSnapshot:
-        """Return what the server knows of the model, not older than 60 s; raises as ``chat`` does.
+        """Return the server's description of the model, at most 60 s old; raises the same errors as ``chat``.
 
-        A model that cannot answer by a schema is refused as one that is missing.
+        A model that cannot answer by a schema is treated as missing.
         """
         try:
             snapshot = await self._snapshots.get(model)
@@ -145,11 +145,11 @@ class ModelClient(ABC):
         return snapshot
 
     async def loaded(self, model: str) -> LoadedModel | None:
-        """Return what the server has in memory under that name, not older than 2 s; None when nothing, or unknown."""
+        """Return the model of that name in the server's memory, at most 2 s old; None if not loaded or unknown."""
         return await self._loaded.get(model)
 
     async def probe(self) -> None:
-        """Return when the server answers and has the configured model, fit to be asked; else raise ModelUnavailable."""
+        """Return if the server answers and can use the configured model; else raise ModelUnavailable."""
         model = self._settings.model
         try:
             unfit = await self._look_at(model)
@@ -164,11 +164,11 @@ class ModelClient(ABC):
 
     @abstractmethod
     async def models(self) -> tuple[str, ...]:
-        """Return the names of the models that the server has, sorted; raises as ``chat`` does."""
+        """Return the sorted names of the server's models; raises the same errors as ``chat``."""
 
     @abstractmethod
     async def resident(self) -> tuple[str, ...] | None:
-        """Return the models in the server's memory, None where the protocol cannot tell; raises as ``chat`` does."""
+        """Return the models in the server's memory, None if the protocol does not report them; raises as ``chat``."""
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -178,7 +178,7 @@ class ModelClient(ABC):
 
     @abstractmethod
     async def _look_at(self, model: str) -> str | None:
-        """Ask for the model and return why it is unfit, None when it is fit; raises as ``chat`` does."""
+        """Return why the model cannot be used, or None if it can; raises the same errors as ``chat``."""
 
     @abstractmethod
     async def _fetch_snapshot(self, model: str) -> ModelSnapshot: ...
@@ -189,7 +189,7 @@ class ModelClient(ABC):
     async def _stream(
         self, body: bytes, assembler: AnswerAssembler, *, sink: Callable[[bytes], object], job_has_own_model: bool
     ) -> bool:
-        """Feed the answer to sink and assembler; return whether the connection ended as HTTP wants."""
+        """Feed the answer to sink and assembler; return whether the response ended as HTTP requires."""
         settings = self._settings
         limits = CallLimits(
             first_byte_seconds=settings.first_byte_seconds,
@@ -240,7 +240,7 @@ class ModelClient(ABC):
             raise failure_of_exception(error, names=self._names) from error
 
     async def _control(self, method: str, path: str, *, model: str | None = None) -> dict[str, Any]:
-        """Make a small call and return the JSON object it answers; a server without the GET answers nothing: {}."""
+        """Make a small call and return the JSON object it answers; {} if the server does not support the GET."""
         body = None if model is None else json.dumps({"model": model}).encode()
         received = bytearray()
         try:
@@ -293,13 +293,13 @@ def _base_url(setting_value: str, *, shown: str, setting: str) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ConfigurationError(f"{setting} must be http://host:port or https://…: {shown}")
     if url.userinfo:
-        # The settings take credentials out of the address, since it is stored with every run.
+        # The settings remove credentials from the address, which is stored with every run.
         raise ConfigurationError(f"{setting} still holds credentials: {shown}")
     return url.copy_with(query=None, fragment=None)
 
 
 def _refuse_encoding(response: Response) -> None:
-    """Raise ModelCrashed for a compressed answer: unasked for, and a few bytes of it can fill the memory."""
+    """Raise ModelCrashed for a compressed answer: none was requested, and a few bytes could expand to fill memory."""
     encoding = encoding_of(response)
     if encoding is not None:
         raise ModelCrashed(f"the answer came compressed ({quotable(encoding)}), which was not asked for")

@@ -1,7 +1,7 @@
-"""Kept HTTP connections to one server: exact bytes out, the body as it comes in.
+"""Persistent HTTP connections to one server, which send exact bytes and return the body as it arrives.
 
-aiohttp carries them: a call costs a quarter of the processor time that it costs with httpx's own transport, which looks
-through all of its connections at each request. Errors are httpx's, which ``failures`` knows.
+They use aiohttp, which takes a quarter of the processor time of httpx's transport per call, because the latter scans
+all its connections for each request. Errors are httpx's, which ``failures`` maps.
 """
 
 import ssl
@@ -13,20 +13,20 @@ import httpx
 from yarl import URL
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a line of a head or a trailer."""
+"""Limit of a line in a head or a trailer."""
 BUFFER_BYTES = 64 * 1024
-"""Of a body that nobody has read yet: the server waits from here on."""
+"""Limit of unread bytes of a body; beyond it the server has to wait."""
 
 
 class Connections:
-    """Keeps connections; a request that meets one closed by the server, with no answer begun, is sent on another.
+    """A pool of connections that resends a request if the server closed its reused connection before answering.
 
-    A server, or a proxy before it, may close a connection in the moment in which the next request is on its way. Such a
-    request was not worked on, as far as HTTP can tell. On a new connection the same means that the server failed; a GET
-    is repeated even then, once, by aiohttp itself.
+    A server or proxy may close an idle connection just as the next request is sent; as far as HTTP can tell, that
+    request was not processed. On a new connection the same event means that the server failed, although aiohttp itself
+    repeats a GET once even then.
 
-    ``tls`` judges the server's certificate, ``headers`` go with every request. No redirects, no cookies, no proxies or
-    passwords of the environment. Used in one event loop; as many connections as there are calls at a time.
+    ``tls`` verifies the server's certificate; ``headers`` are sent with every request. There are no redirects, cookies,
+    proxies or passwords from the environment. Used in one event loop, with one connection per concurrent call.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Connections:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, method: str, path: str, body: bytes | None) -> "Response":
-        """Send a request and return the response once its head is here; whoever takes it closes it.
+        """Send a request and return the response once its head has arrived; the caller closes it.
 
         Raises httpx's ConnectError, ConnectTimeout, ReadError and RemoteProtocolError.
         """
@@ -61,7 +61,7 @@ class Connections:
                     method, url, data=body, allow_redirects=False, trace_request_ctx=tried
                 )
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                # Other kept connections may be closed as well: each is left, up to one that is new.
+                # Other idle connections may be closed as well, so try again until a new one is used.
                 if tried.is_kept:
                     continue
                 raise _as_httpx(error) from _origin(error)
@@ -94,7 +94,7 @@ class Connections:
 
 
 class Response:
-    """An answer whose head is here. ``close`` gives its connection back, or closes it in the middle of the body."""
+    """A response whose head has arrived. ``close`` releases its connection, or closes it if the body is incomplete."""
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self.status_code = answer.status
@@ -103,11 +103,11 @@ class Response:
 
     @property
     def has_ended(self) -> bool:
-        """Whether all of the body has come, read or not."""
+        """Whether the whole body has arrived, even if it has not been read."""
         return self._answer.content.is_eof()
 
     async def read_some(self) -> bytes:
-        """Return what has come of the body since, waiting for at least one byte; b"" when the body has ended.
+        """Return the next bytes of the body, waiting for at least one; b"" at its end.
 
         Raises httpx's ReadError and RemoteProtocolError.
         """
@@ -117,12 +117,12 @@ class Response:
             raise _as_httpx(error) from error
 
     def close(self) -> None:
-        """Let go of the connection; may be repeated."""
+        """Release the connection; may be repeated."""
         self._answer.close()
 
 
 class _Try:
-    """What is known of a request's last try: whether its connection had been used before."""
+    """State of a request's latest attempt: whether its connection had been used before."""
 
     is_kept = False
 
@@ -142,7 +142,7 @@ def _as_httpx(error: Exception) -> httpx.TransportError:
 
 
 def _origin(error: Exception) -> Exception:
-    """Return what a failed connection failed by, where aiohttp wraps it."""
+    """Return the cause of a failed connection that aiohttp's error wraps."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return error.certificate_error
     return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error

@@ -3,13 +3,13 @@
 For example::
 
     [[endpoint]]
-    name = "gpu-1"                      # how errors, pages and logs call it
+    name = "gpu-1"                      # its name in errors, pages and logs
     url = "http://10.0.0.7:11434"       # without user and password
     protocol = "ollama"                 # or "openai": vLLM, SGLang, llama.cpp's server, LM Studio, LiteLLM
-    slots = 4                           # answers streamed at the same time
-    models = ["qwen2.5:14b"]            # optional: it is given jobs of these models alone
+    slots = 4                           # concurrent answers
+    models = ["qwen2.5:14b"]            # optional: it gets only jobs of these models
     api_key_env = "GPU_1_KEY"           # optional: the variable whose value is sent as `Authorization: Bearer`
-    ca_file = "gpu-1.pem"               # optional: the only authorities of an https server; relative to this file
+    ca_file = "gpu-1.pem"               # optional: authorities to trust instead of all others; relative to this file
 """
 
 import re
@@ -31,16 +31,16 @@ from derive.strict_types import Frozen, Key200
 DEFAULT_NAME = "default"
 MOST_SLOTS = 1000
 _MAX_URL_CHARACTERS = 400
-"""What ``run.ollama_base_url`` holds."""
+"""The size of ``run.ollama_base_url``."""
 _MOST_PROBLEMS = 5
 _CREDENTIALS_IN_URL = "drop user and password from the url, and name a variable with the key by api_key_env"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
-    """One model server and how much it is asked. ``models`` are all that it is given jobs of; empty: what it has.
+    """One model server and its slots. It gets only jobs of ``models``; if empty, of all models it has.
 
-    ``server.model`` is what answers a job that names none: ``OLLAMA_MODEL``, or where ``models`` lacks that, its first.
+    ``server.model`` answers jobs that name no model: ``OLLAMA_MODEL``, or the first of ``models`` if it is not listed.
     """
 
     name: str
@@ -49,7 +49,7 @@ class EndpointSettings:
     server: ModelSettings
 
     def serves(self, model: str) -> bool:
-        """Whether the file lets it be given jobs of the model."""
+        """Whether the file allows jobs of this model on the endpoint."""
         return not self.models or any(same_model(model, one) for one in self.models)
 
 
@@ -61,9 +61,9 @@ def only_endpoint(server: ModelSettings, *, slots: int) -> EndpointSettings:
 def read_endpoints(
     file: Path, *, environment: Mapping[str, str], defaults: ModelSettings
 ) -> tuple[EndpointSettings, ...]:
-    """Return the endpoints of a file; what an endpoint does not say is as in ``defaults``.
+    """Return the endpoints of a file; missing keys are taken from ``defaults``.
 
-    Raises ConfigurationError with one line that says what to do, and holds no secret.
+    Raises ConfigurationError with one line that says what to do and contains no secret.
     """
     here = f"HOLOCRON_ENDPOINTS: {file}"
     try:
@@ -76,7 +76,7 @@ def read_endpoints(
     except UnicodeDecodeError:
         raise ConfigurationError(f"{here} is not UTF-8: save it so") from None
     except tomllib.TOMLDecodeError as error:
-        # Its text quotes no more than one character of the file.
+        # Its message quotes at most one character of the file.
         raise ConfigurationError(f"{here} is not TOML: {error}") from None
     twice = [name for name, count in Counter(one.name for one in found).items() if count > 1]
     if twice:
@@ -90,7 +90,7 @@ def _endpoint(
     of_one = f"{here}: endpoint '{table.name}'"
     key = None
     if table.api_key_env is not None:
-        # The name is not shown: it may be the key itself, written in the wrong place.
+        # The name is not shown, because it may be the key itself, put in the wrong place.
         key = environment.get(table.api_key_env, "").strip()
         if not key:
             raise ConfigurationError(f"{of_one}: the variable that api_key_env names is not set: set it to the key")
@@ -120,7 +120,7 @@ def _endpoint(
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018  # reading it is what checks it
+        parts.port  # noqa: B018  # reading the property validates the port
     except ValueError:
         raise ValueError("write an address such as http://10.0.0.7:8000") from None
     if "@" in parts.netloc:
@@ -169,9 +169,9 @@ _ADVICE = {
 
 
 def _in_words(error: ValidationError) -> str:
-    """Say what is wrong where, without what stands there."""
+    """Return the faults and their places, without the values."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    # What is wrong with an endpoint leaves none, which need not be said as well.
+    # An endpoint's fault leaves the list empty, which need not be reported as well.
     found = [problem for problem in found if problem["type"] != "too_short"] or found
     said = []
     for problem in found[:_MOST_PROBLEMS]:

@@ -1,15 +1,15 @@
-"""What became of a call to a model server, as one error of ours: every status but 200, every exception of httpx.
+"""Maps every failed call to a model server (any status but 200, any exception of httpx) to one of our errors.
 
-Where the contract's table is silent:
+Beyond the contract's table:
 
-- 400: a prompt that does not fit is EvidenceTooLarge; a name that the server cannot read is a model that is not there;
-  the rest (a bad option) is a fault of our own request: InternalError, which is counted and ends as a dead letter, so
-  that no job circles for ever.
-- 400, 422 or 500 that speaks of the grammar made from the schema is SchemaRefused: it is the same for every job.
+- 400: a prompt that does not fit is EvidenceTooLarge; a name that the server cannot parse is a missing model; anything
+  else (a bad option) is a fault of our request and InternalError, which is counted and ends as a dead letter, so that
+  no job is retried forever.
+- 400, 422 or 500 that mentions the schema's grammar is SchemaRefused, which affects every job of the interrogation.
 - 413 is EvidenceTooLarge: Ollama's newer answer to a prompt that does not fit, and a proxy's to a large body.
 - 401 and 403 are ModelAccessRefused, 407 and 502 ModelUnavailable: no job can be served until somebody changes a
-  setting or the server. So is 400 from a server that wants https. 429 is ModelOverloaded.
-- A certificate that is refused, and any other TLS handshake that fails, is ModelUnavailable; its text says what to set.
+  setting or the server. The same goes for 400 from a server that expects https. 429 is ModelOverloaded.
+- A rejected certificate, or any other failed TLS handshake, is ModelUnavailable; its text says what to set.
 - 408 and 504 are ModelTimeout. 499 (cancelled while queued, though nobody here cancelled) is ModelCrashed.
 """
 
@@ -66,16 +66,16 @@ _KIND_OF_STATUS: dict[int, type[RunError]] = {
     504: ModelTimeout,
 }
 _KIND_OF_CLASS: dict[int, type[RunError]] = {3: ModelUnavailable, 4: InternalError}
-"""By the status's first digit; the rest (another 2xx, another 5xx) is ModelCrashed."""
+"""By the first digit of the status; all others (other 2xx, other 5xx) are ModelCrashed."""
 
 _WANTS_HTTPS = re.compile(r"\bHTTP request\b.{0,20}\bto\b.{0,10}\bHTTPS (server|port)", re.IGNORECASE)
 """Go: 'Client sent an HTTP request to an HTTPS server.'; nginx: 'The plain HTTP request was sent to HTTPS port'."""
 
 FOREIGN_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError, ssl.SSLError)
-"""The roots of httpx's error tree, and what it lets through of TLS: what the boundary catches while it reads."""
+"""The roots of httpx's error tree and the TLS errors it does not wrap; caught while reading."""
 
 FOREIGN_CONNECT_ERRORS = (*FOREIGN_ERRORS, OSError, UnicodeError)
-"""And what comes through bare while it connects: a host name that IDNA cannot encode is a UnicodeError."""
+"""Also what is raised unwrapped while connecting, such as UnicodeError for a host name that IDNA cannot encode."""
 
 _UNREACHABLE = (
     httpx.ConnectError,
@@ -119,7 +119,7 @@ def failure_of_status(
     job_has_own_model: bool,
     retry_after_seconds: float | None = None,
 ) -> RunError:
-    """Return our error for an answer that is not 200; ``text`` is what the server says of it, made quotable."""
+    """Return our error for a status that is not 200; ``text`` is the server's sanitised message."""
     if status == 404 or (status == 400 and _NO_SUCH_NAME.search(text)):
         return model_missing(model, names=names, job_has_own_model=job_has_own_model)
     if status == 400 and _WANTS_HTTPS.search(text):
@@ -137,7 +137,7 @@ def failure_of_status(
 
 
 def failure_in_stream(text: str) -> RunError:
-    """Return our error for an error inside a 200; ``text`` is what the server says, made quotable."""
+    """Return our error for an error inside a 200 response; ``text`` is the server's sanitised message."""
     kind = SchemaRefused if _SCHEMA_REFUSED.search(text) else ModelCrashed
     return kind(f"the model server broke its answer off: {text}{_SCHEMA_ADVICE if kind is SchemaRefused else ''}")
 
@@ -151,7 +151,7 @@ def model_missing(model: str, *, names: ServerNames, job_has_own_model: bool) ->
 
 
 def model_unfit(model: str, why: str, *, names: ServerNames, job_has_own_model: bool) -> RunError:
-    """Return the error for a model that is there and cannot be used; ``why`` is its snapshot's ``unfit``."""
+    """Return the error for a model that exists but cannot be used; ``why`` is its snapshot's ``unfit``."""
     said = f"{names.server} has the model '{quotable(model)}', but it cannot be used: {why}"
     if job_has_own_model:
         return ModelNotFound(f"{said}: ask for another in a new job")
@@ -177,7 +177,7 @@ _NOT_AT_THIS_TIME = (9, 10)
 
 
 def _tls_error_in(error: BaseException) -> ssl.SSLError | None:
-    """Return the error of TLS that another one stands for, if any."""
+    """Return the TLS error that caused another error, if any."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, ssl.SSLError):
         seen = seen.__cause__ or seen.__context__
@@ -185,7 +185,7 @@ def _tls_error_in(error: BaseException) -> ssl.SSLError | None:
 
 
 def _tls_advice(error: ssl.SSLError, names: ServerNames) -> str | None:
-    """Say what was refused and what to set; None when the connection merely broke."""
+    """Return what was rejected and what to set; None if the connection merely broke."""
     if isinstance(error, ssl.SSLCertVerificationError):
         refused = f"its certificate is refused ({quotable(error.verify_message)})"
         if error.verify_code in _ANOTHER_NAME:
@@ -195,7 +195,7 @@ def _tls_advice(error: ssl.SSLError, names: ServerNames) -> str | None:
         return f"{refused}: set {names.ca_file} to a PEM file of the authority that signed it"
     reason = error.reason or ""
     if "ALERT" in reason:
-        # Sent by the server during the handshake, or right after it where it misses the client's certificate.
+        # Sent by the server during the handshake, or right after it if the client's certificate is missing.
         return f"the server refused the TLS handshake ({reason}); Holocron sends no client certificate"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
         return f"what answers there speaks no TLS: write http:// in {names.url}, or the port that speaks it"

@@ -1,4 +1,4 @@
-"""What is known of a model on a server: the snapshot that a run keeps, and what is loaded right now."""
+"""A model on a server: the snapshot that a run stores, and the models currently loaded."""
 
 from dataclasses import dataclass, field
 
@@ -6,17 +6,16 @@ from derive.model_servers.wire import dump_json
 
 DEFAULT_TAG = "latest"
 Think = bool | str
-"""What ``think`` of a request to Ollama may say: whether the model is to think, or how much."""
+"""The value of ``think`` in a request to Ollama: whether the model thinks, or how much."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
-    """A model as it was when it was asked.
+    """The state of a model when it was asked.
 
-    ``digest`` is 64 hex digits, None where the server keeps none (a cloud model). ``show_json`` is what
-    ``/api/show`` said, its parameters sorted, without license, modelfile and tensors. ``think`` is what a request
-    with a schema must say for the schema to reach the answer. ``unfit`` says why the model cannot be used, None when it
-    can.
+    ``digest`` is 64 hex digits, or None if the server has none (a cloud model). ``show_json`` is the answer of
+    ``/api/show`` with sorted parameters, without license, modelfile and tensors. ``think`` is the value a request with
+    a schema needs for the schema to apply to the answer. ``unfit`` says why the model cannot be used; None if it can.
     """
 
     model: str
@@ -33,7 +32,7 @@ class ModelSnapshot:
 
     @property
     def tag(self) -> str:
-        """The model's tag; ``latest`` where none was asked for."""
+        """The model's tag; ``latest`` if none was given."""
         return split_model(self.model)[1]
 
     def model_json(self, options_json: str) -> bytes:
@@ -44,7 +43,7 @@ class ModelSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in the server's memory: what really answers. Sizes are bytes, ``context_length`` is tokens."""
+    """A model in the server's memory, as it answers. Sizes are bytes, ``context_length`` is tokens."""
 
     model: str
     digest: str | None
@@ -60,5 +59,5 @@ def split_model(model: str) -> tuple[str, str]:
 
 
 def same_model(one: str, other: str) -> bool:
-    """Tell whether Ollama takes both names for the same model: no tag means ``latest``, case does not matter."""
+    """Return whether both names mean the same model to Ollama: no tag means ``latest``, and case is ignored."""
     return split_model(one.casefold()) == split_model(other.casefold())

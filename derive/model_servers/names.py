@@ -1,4 +1,4 @@
-"""How a model server and its settings are called in errors, so that each says what to change and where."""
+"""Names of a model server and its settings in error messages, so that each says what to change and where."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from derive.model_servers.wire import quotable, without_credentials
 
 @dataclass(frozen=True, slots=True)
 class ServerNames:
-    """Words for one server. ``server`` begins or ends a clause; the others name a setting, or say what to do."""
+    """Names for one server. ``server`` begins or ends a clause; the others name a setting or say what to do."""
 
     server: str
     url: str
@@ -18,15 +18,15 @@ class ServerNames:
     model: str
     start: str
     get_model: str
-    """What makes the server have a model; ``{model}`` stands for its name."""
+    """How to install a model on the server; ``{model}`` is replaced by its name."""
 
     def how_to_get(self, model: str) -> str:
-        """Say what makes the server have the model."""
+        """Return how to install the model on the server."""
         return self.get_model.replace("{model}", quotable(model))
 
 
 def names_of(settings: ModelSettings) -> ServerNames:
-    """Return the words for the server of these settings."""
+    """Return the names for the server of these settings."""
     address = quotable(without_credentials(settings.base_url))
     is_ollama = settings.protocol is Protocol.OLLAMA
     kind = "Ollama" if is_ollama else "the model server"

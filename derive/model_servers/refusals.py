@@ -1,4 +1,4 @@
-"""What a server says when it refuses a call: its words, and how long it wants to be left alone."""
+"""Reads a server's error response: its message, and how long to wait before the next call."""
 
 import asyncio
 import re
@@ -16,9 +16,9 @@ _MAX_ERROR_BYTES = 64 * 1024
 async def read_refusal(
     response: Response, *, credentials: Credentials, within_seconds: float, sink: Callable[[bytes], object]
 ) -> str:
-    """Return what the server says of its refusal, bounded. The status decides: a broken body changes nothing.
+    """Return the server's error message, limited in length; a broken body is ignored, since the status decides.
 
-    ``sink`` is given the body, without what it repeats of our credentials.
+    ``sink`` receives the body without any copy of our credentials.
     """
     if encoding_of(response) is not None:
         return NO_REASON
@@ -45,12 +45,12 @@ async def read_refusal(
 
 
 def retry_after_seconds(response: Response) -> float | None:
-    """Return how many seconds the server wants to be left alone; a date, and anything else, is not understood."""
+    """Return the seconds of ``Retry-After``; None for a date or anything else that is not a number."""
     said = response.headers.get("retry-after", "").strip()
     return float(said) if re.fullmatch(r"[0-9]{1,6}", said) else None
 
 
 def encoding_of(response: Response) -> str | None:
-    """Return how the body is compressed; None when it is not."""
+    """Return the body's content encoding; None if it is not compressed."""
     encoding: str = response.headers.get("content-encoding", "").strip().lower()
     return None if encoding in ("", "identity") else encoding

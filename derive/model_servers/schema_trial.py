@@ -1,4 +1,4 @@
-"""Asks a server whether it takes a schema, by a question of one token."""
+"""Tests whether a server accepts a schema, with a request for one token."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,21 +14,21 @@ PLAIN_SCHEMA = {
     "required": ["a"],
     "additionalProperties": False,
 }
-"""What every server takes: one that does not answer to this fails whatever the schema."""
+"""A schema that every server accepts: if it fails too, the schema under test is not the reason."""
 
 
 class SchemaTrial:
-    """Tries schemas on one server, with the configured model and window, so that no model is loaded anew."""
+    """Tests schemas on one server with the configured model and window, so that no model has to be loaded again."""
 
     def __init__(self, client: ModelClient, settings: ModelSettings) -> None:
         self._client = client
         self._settings = settings
 
     async def why_refused(self, schema: Mapping[str, Any]) -> str | None:
-        """Return what the server says against the schema, None when it takes it.
+        """Return the server's objection to the schema, or None if it accepts it.
 
-        Raises what ``ModelClient.chat`` raises where the schema is not the reason. A server that ends or falls silent
-        over the schema, and answers to another one, refuses it.
+        A server that crashes or stops answering with this schema, but answers with another one, rejects it. Raises the
+        same errors as ``ModelClient.chat`` if the schema is not the reason.
         """
         try:
             await self._ask(schema)

@@ -1,4 +1,4 @@
-"""How a model server is reached and asked: the ``OLLAMA_*`` variables, and what an endpoint has of its own."""
+"""How to reach and ask a model server: the ``OLLAMA_*`` variables, and an endpoint's own settings."""
 
 from enum import StrEnum
 
@@ -8,18 +8,18 @@ from derive.strict_types import Frozen
 
 
 class Protocol(StrEnum):
-    """What a model server speaks."""
+    """The protocol of a model server."""
 
     OLLAMA = "ollama"
     OPENAI = "openai"
 
 
 class ModelSettings(Frozen):
-    """Where models are and how they are asked. Times are seconds, ``num_*`` are tokens.
+    """Where a model server is and how it is asked. Times are seconds, ``num_*`` are tokens.
 
-    ``base_url`` is shown and stored, so it holds no credentials; ``authorization`` is the value of the header that
-    does. ``ca_file`` is a PEM file of the only authorities that an https server's certificate may come from.
-    ``endpoint`` is the server's name in the file of endpoints, None for the server of ``OLLAMA_BASE_URL``.
+    ``base_url`` is shown and stored, so it contains no credentials; ``authorization`` is the value of the header with
+    them. ``ca_file`` is a PEM file with the only trusted authorities for an https server's certificate. ``endpoint``
+    is the server's name in the endpoints file, None for the server of ``OLLAMA_BASE_URL``.
     """
 
     endpoint: str | None = None

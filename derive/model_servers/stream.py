@@ -1,4 +1,4 @@
-"""A streamed answer put together again: bytes in pieces of any size in, one answer out; a protocol reads its lines."""
+"""Assembles a streamed answer from chunks of any size; each protocol parses its own lines."""
 
 import re
 from abc import ABC, abstractmethod
@@ -11,17 +11,17 @@ from derive.model_servers.chat import ChatAnswer, ChatMetrics
 from derive.model_servers.wire import quotable
 
 MAX_LINE_BYTES = 2 * 1024 * 1024
-"""A line is one token, or a whole short answer; parsing multiplies its size in memory by up to twenty."""
+"""Limit of a line, which is one token or a whole short answer; parsing takes up to twenty times its size in memory."""
 
 MAX_UNKNOWN_BYTES = 1024 * 1024
-"""How many bytes of lines with members unknown to us are kept for ``response.json``: every one is in the stream."""
+"""Limit of lines with unknown members that are kept for ``response.json``; the stored stream contains all of them."""
 
 _MAX_COUNTER = 2**63 - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class AnswerAssembler(ABC):
-    """Puts a streamed answer together, piece by piece, in memory that ``max_answer_bytes`` bounds."""
+    """Assembles a streamed answer chunk by chunk, in memory limited by ``max_answer_bytes``."""
 
     def __init__(self, *, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
@@ -37,15 +37,15 @@ class AnswerAssembler(ABC):
     @property
     @abstractmethod
     def is_done(self) -> bool:
-        """Whether all that matters has come, however the connection ends."""
+        """Whether the answer is complete, however the connection ends."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether the answer is whole, now that the connection has ended in good order."""
+        """Whether the answer is complete, given that the connection ended cleanly."""
         return self.is_done
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes; raise AnswerTooLarge past the bound, ModelCrashed at a line no server should send."""
+        """Take the next bytes; raise AnswerTooLarge beyond the limit, ModelCrashed for an invalid line."""
         self.byte_count += len(chunk)
         if self.byte_count > self._max_answer_bytes:
             raise AnswerTooLarge(f"the model's answer passed {self._max_answer_bytes} bytes")
@@ -63,9 +63,9 @@ class AnswerAssembler(ABC):
                 raise AnswerTooLarge(f"one line of the model's answer passed {self._max_line_bytes} bytes")
 
     def finish(self, *, ended_cleanly: bool = True) -> ChatAnswer:
-        """Return the whole answer, now that no more bytes come.
+        """Return the complete answer after the last byte.
 
-        Raises ModelCrashed when it is not whole, TruncatedOutput when the model ran out of room.
+        Raises ModelCrashed if it is incomplete, TruncatedOutput if the model ran out of tokens.
         """
         self._take_pending()
         if not self.is_whole:
@@ -79,9 +79,9 @@ class AnswerAssembler(ABC):
         return self.so_far(ended_cleanly=ended_cleanly)
 
     def so_far(self, *, ended_cleanly: bool = False) -> ChatAnswer:
-        """Return what has come until now, now that no more bytes come.
+        """Return the part of the answer that arrived, after the last byte.
 
-        A last line without its end counts when it is one: who reads the bytes again takes it so.
+        A valid last line without a line ending counts, as it does when the stored bytes are read again.
         """
         with suppress(RunError):
             self._take_pending()
@@ -110,7 +110,7 @@ class AnswerAssembler(ABC):
         self._take_line(line)
 
     def _take_text(self, content: object, thinking: object) -> None:
-        """Add what a message says: text, or None for nothing."""
+        """Add a message's text; None adds nothing."""
         content, thinking = content or "", thinking or ""
         if not isinstance(content, str) or not isinstance(thinking, str):
             raise ModelCrashed("the model sent a message that is not text")
@@ -124,7 +124,7 @@ class AnswerAssembler(ABC):
     def _keep_unknown(
         self, source: dict[str, Any], kept: dict[str, Any], *, known: frozenset[str], line_bytes: int
     ) -> None:
-        """Keep members unknown to us, lists of several lines as one."""
+        """Keep unknown members, joining the lists of several lines."""
         self._unknown_bytes += line_bytes
         if self._unknown_bytes > MAX_UNKNOWN_BYTES:
             return
@@ -136,37 +136,37 @@ class AnswerAssembler(ABC):
 
     @abstractmethod
     def _take_line(self, line: bytes) -> None:
-        """Take one line, not empty and not too long."""
+        """Process one line, which is neither empty nor too long."""
 
     @abstractmethod
     def _done_reason(self) -> str | None:
-        """Return why the model stopped; None when it did not say."""
+        """Return why the model stopped; None if it did not say."""
 
     @abstractmethod
     def _model(self) -> str | None:
-        """Return the model that says it answered."""
+        """Return the name of the model according to the answer."""
 
     @abstractmethod
     def _metrics(self) -> ChatMetrics:
-        """Return the numbers that came."""
+        """Return the metrics that arrived."""
 
     @abstractmethod
     def _response_json(self, content: str, thinking: str) -> bytes:
-        """Return the whole answer as the server gives it without streaming; empty while it is not whole."""
+        """Return the complete answer as the server returns it without streaming; empty while incomplete."""
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a text that says something."""
+    """Return the value if it is a text that is not empty; else None."""
     return value if isinstance(value, str) and value else None
 
 
 def counter(value: object) -> int | None:
-    """Return a count that SQL can hold; None for anything else."""
+    """Return the value if it is a count that SQL can store; else None."""
     return value if type(value) is int and 0 <= value <= _MAX_COUNTER else None
 
 
 def _joined(pieces: list[str]) -> str:
-    """Return the pieces as one text. The halves of a surrogate pair that came in two lines become one character."""
+    """Return the pieces as one text; surrogate pairs split across two lines become one character."""
     text = "".join(pieces)
     if _SURROGATE.search(text) is None:
         return text

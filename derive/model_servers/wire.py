@@ -1,6 +1,6 @@
-"""What goes over the wire to a model server and back: strict JSON, and a server's words made fit to be shown.
+"""Strict JSON to and from a model server, and the sanitising of a server's messages.
 
-What a server sends is untrusted: it may hold control characters, be endless, or repeat a URL with a password in it.
+What a server sends is untrusted: it may contain control characters, be endless, or repeat a URL with a password.
 """
 
 import json
@@ -13,13 +13,13 @@ from derive.errors import InvalidInput, ModelCrashed
 MAX_QUOTED_CHARACTERS = 300
 NO_REASON = "no reason given"
 _MESSAGE_MEMBERS = ("error", "message", "detail")
-"""Where servers put what they have to say; the first is Ollama's and OpenAI's, the last FastAPI's."""
+"""Members in which servers put error messages; the first is Ollama's and OpenAI's, the last FastAPI's."""
 _MAX_WRAPPINGS = 4
 _USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^/?#\s]*@")
 
 
 def quotable(text: str) -> str:
-    """Return a server's words on one line: bounded, without control characters, direction marks or passwords."""
+    """Return a server's message as one line of limited length, without control characters, bidi marks or passwords."""
     start = text[: 4 * MAX_QUOTED_CHARACTERS]
     plain = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in start)
     shown = without_credentials(" ".join(plain.split()))
@@ -27,14 +27,14 @@ def quotable(text: str) -> str:
 
 
 def without_credentials(url: str) -> str:
-    """Return the text with the user name and password cut out of every URL in it."""
+    """Return the text with user names and passwords removed from all URLs."""
     return _USERINFO.sub(r"\1", url)
 
 
 def error_text(answer: Any) -> str:
-    """Return what an error of Ollama (``{"error": "…"}``) or llama.cpp (``{"error": {"message": "…"}}``) says.
+    """Return the message of an error of Ollama (``{"error": "…"}``) or llama.cpp (``{"error": {"message": "…"}}``).
 
-    Ollama puts its runner's error, as JSON, into the text of its own: what is shown is the innermost text.
+    Ollama embeds its runner's error as JSON in its own message, so the innermost message is returned.
     """
     shown = NO_REASON
     for _ in range(_MAX_WRAPPINGS):
@@ -48,7 +48,7 @@ def error_text(answer: Any) -> str:
 
 
 def _wrapped_in(text: str) -> dict[str, Any] | None:
-    """Return the error that a text holds as JSON, whatever stands before it (``do request: {"error": …}``)."""
+    """Return the error embedded as JSON in a text, ignoring any prefix (``do request: {"error": …}``)."""
     _, brace, rest = text.partition('{"error"')
     if not brace:
         return None
@@ -62,7 +62,7 @@ def _wrapped_in(text: str) -> dict[str, Any] | None:
 
 
 def dump_json(value: Any) -> bytes:
-    """Return compact JSON; escaped where the text could not be encoded otherwise. Raises ModelCrashed if too deep."""
+    """Return compact JSON, escaped where it could not be encoded otherwise; raise ModelCrashed if nested too deeply."""
     try:
         try:
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
@@ -73,7 +73,7 @@ def dump_json(value: Any) -> bytes:
 
 
 def dump_request(request: dict[str, Any]) -> bytes:
-    """Return the exact bytes of a request; raise InvalidInput when it holds what is no Unicode text."""
+    """Return the exact bytes of a request; raise InvalidInput if it contains text that is not valid Unicode."""
     try:
         return json.dumps(request, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
@@ -81,7 +81,7 @@ def dump_request(request: dict[str, Any]) -> bytes:
 
 
 def parse_received(text: bytes) -> Any:
-    """Parse JSON that a server sent: strict UTF-8, finite numbers. Raises ModelCrashed otherwise."""
+    """Parse JSON from a server, which must be valid UTF-8 with finite numbers; else raise ModelCrashed."""
     try:
         return _DECODER.decode(text.decode())
     except UnicodeDecodeError:
@@ -102,4 +102,4 @@ def _finite(digits: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-"""Made once: ``json.loads`` with hooks makes a new decoder for every line."""
+"""Created once, because ``json.loads`` with hooks creates a new decoder for every line."""
