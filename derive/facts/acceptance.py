@@ -19,12 +19,12 @@ def is_grounded(fact: JudgedFact) -> bool:
 
 
 def is_bad(fact: JudgedFact) -> bool:
-    """Whether the fact is known to be wrong: its quote is not there, or refutes its value."""
+    """Whether the fact is known to be wrong: its quote is not in the evidence, or contradicts its value."""
     return not is_grounded(fact) or fact.verdict is Verdict.REFUTED
 
 
 def check_acceptance(judged: Judged, terms: Terms) -> tuple[Checks, RunError | None]:
-    """Return the checks ``grounding`` and ``proof`` of an answer, and its error unless it is accepted."""
+    """Return an answer's checks ``grounding`` and ``proof``, and the error if it is not accepted."""
     ungrounded = sum(not is_grounded(fact) for fact in judged.facts)
     refuted = [fact for fact in judged.facts if fact.verdict is Verdict.REFUTED]
     stands = terms.admit(bad=ungrounded + len(refuted), facts=len(judged.facts))

@@ -1,4 +1,4 @@
-"""Makes the facts of an answer: finds the place of each quote, and judges whether it supports the value."""
+"""Extracts the facts of an answer: locates each quote and judges whether it supports the value."""
 
 import json
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from derive.proofs import FieldProof, Judgement, Verdict, judge, value_key
 from derive.proofs.judgement import worst
 
 BY_QUOTE = "quote"
-"""The ``proof`` of a fact judged by its quote alone: it is not in the evidence, or there is no value to judge."""
+"""The ``proof`` of a fact judged by its quote only: it is not in the evidence, or there is no value to judge."""
 MAX_PROBLEMS = 24
-"""Of one answer: so many quotes that do not stand are told."""
+"""Quotes missing from the evidence that are reported per answer."""
 MAX_KEY_UNITS = 200
-"""UTF-16 code units of a key that the database keeps."""
+"""UTF-16 code units of a key that the database stores."""
 _MAX_WHY_CHARACTERS = 1_000
 _MOST_CONFIDENT = 100
 
 
 class Judged(NamedTuple):
-    """The facts of an answer; what is wrong with quotes, bounded; the paths of quotes that stand only when folded."""
+    """An answer's facts, at most ``MAX_PROBLEMS`` faulty quotes, and the paths of quotes found only when folded."""
 
     facts: tuple[JudgedFact, ...]
     problems: tuple[Detail, ...]
@@ -32,9 +32,9 @@ class Judged(NamedTuple):
 
 
 def judge_facts(answer: Any, bundle: EvidenceBundle, rules: FactRules, *, entity: str = "") -> Judged:
-    """Find the place of each cited object's quote in the evidence, and judge whether it supports the value.
+    """Locate each cited object's quote in the evidence, and judge whether it supports the value.
 
-    ``entity`` is the name of what the facts are about. Whatever the texts hold, this raises nothing.
+    ``entity`` is the name of the facts' subject. Never raises, whatever the texts contain.
     """
     judge_one = _FactJudge(Grounds(bundle), rules, entity)
     facts: list[JudgedFact] = []
@@ -51,7 +51,7 @@ def judge_facts(answer: Any, bundle: EvidenceBundle, rules: FactRules, *, entity
 
 
 class _FactJudge:
-    """Makes a fact of a cited object once it is known where its quote stands."""
+    """Turns a cited object into a fact once its quote has been looked up."""
 
     def __init__(self, grounds: Grounds, rules: FactRules, entity: str) -> None:
         self.grounds = grounds
@@ -100,7 +100,7 @@ class _FactJudge:
 def _judge(
     values: Mapping[str, Any], members: Mapping[str, FieldProof], quote: str, *, key: str, entity: str
 ) -> Judgement:
-    """Return the worst judgement of the members that say the value."""
+    """Return the worst judgement of the members that state the value."""
     if not members:
         why = "The quote stands in the evidence; no rule judges the value." if values else "The quote is all it says."
         return Judgement(Verdict.SUPPORTED, why, BY_QUOTE)
@@ -115,7 +115,7 @@ def _judge(
 
 
 def _value_key(values: Mapping[str, Any], members: Mapping[str, FieldProof], key: str) -> str | None:
-    """Return the values' canonical form; None where there is none to compare."""
+    """Return the values' canonical form; None if there is nothing to compare."""
     if len(values) == 1:
         ((name, value),) = values.items()
         return None if value is None else value_key(value, members.get(name, FieldProof()).context(key=key))
@@ -129,7 +129,7 @@ def _value_key(values: Mapping[str, Any], members: Mapping[str, FieldProof], key
 
 
 def _value_text(values: Mapping[str, Any]) -> str | None:
-    """Return the value as text; of several members a JSON object of them."""
+    """Return the value as text; several members as a JSON object."""
     value = next(iter(values.values())) if len(values) == 1 else (dict(values) or None)
     if value is None or isinstance(value, str):
         return value
@@ -137,21 +137,21 @@ def _value_text(values: Mapping[str, Any]) -> str | None:
 
 
 def _ids(value: Any) -> tuple[str, ...] | None:
-    """Return the ids that an object cites, if it cites any and only by text."""
+    """Return the ids that an object cites, if they are all strings and there are any."""
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         return None
     return tuple(value)
 
 
 def _confidence(value: Any) -> float | None:
-    """Return a confidence of 0 to 100 as a column keeps it; None for anything else."""
+    """Return a confidence from 0 to 100 as its column stores it; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return round(float(value), 2) if 0 <= value <= _MOST_CONFIDENT else None
 
 
 def _shortened(text: str, max_units: int) -> str:
-    """Return the beginning of a text that has at most so many UTF-16 code units, without a blank at its end."""
+    """Return a text's longest beginning within a limit of UTF-16 code units, without trailing white space."""
     if 2 * len(text) <= max_units:
         return text
     return text.encode("utf-16-le")[: 2 * max_units].decode("utf-16-le", errors="ignore").rstrip()

@@ -1,4 +1,4 @@
-"""What a definition says about the facts of its answers."""
+"""A definition's rules for the facts of its answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from derive.proofs import FieldProof, path_in_schema, read_field_proofs
 from derive.proofs.fields import Path
 
 MANY = "many"
-"""The output schema's own member that lists the keys which may have several values."""
+"""The member of the output schema that lists the keys which may have several values."""
 
 _VALUE = {"value": FieldProof()}
 _NOTHING: Mapping[str, FieldProof] = {}
@@ -18,22 +18,22 @@ _KEY_MEMBERS_BESIDE_A_VALUE = ("name", "attribute", "property", "field")
 
 @dataclass(frozen=True)
 class FactRules:
-    """How the members of cited objects are judged, by their path in the schema, and which keys have several values."""
+    """How members of cited objects are judged, by schema path, and which keys may have several values."""
 
     proofs: Mapping[Path, Mapping[str, FieldProof]]
     many: frozenset[str] = frozenset()
 
     @classmethod
     def of_schema(cls, schema: Mapping[str, Any]) -> "FactRules":
-        """Read the rules from an answer's JSON schema, which is what a run keeps."""
+        """Read the rules from an answer's JSON schema, which is what a run stores."""
         many = schema.get(MANY)
         keys = many if isinstance(many, list) else []
         return cls(read_field_proofs(schema), frozenset(key for key in keys if isinstance(key, str)))
 
     def judged_members(self, fact: Mapping[str, Any], path: tuple[int | str, ...]) -> Mapping[str, FieldProof]:
-        """Return the members of a cited object that say its value, each with what it declares.
+        """Return the members of a cited object that state its value, each with its declaration.
 
-        ``value`` alone where the schema does not tell of objects in this place.
+        Returns only ``value`` if the schema does not describe an object at this path.
         """
         declared = self.proofs.get(path_in_schema(path))
         if declared is None:
@@ -44,10 +44,10 @@ class FactRules:
 
 
 def key_of_fact(fact: Mapping[str, Any], members: Mapping[str, FieldProof]) -> str | None:
-    """Return what a cited object names as its key, or else the name of the one member that says its value.
+    """Return the key of a cited object, or else the name of the only member that states its value.
 
-    A key is the text of ``fact_key`` or ``key``; beside a ``value`` also of ``name``, ``attribute``, ``property`` or
-    ``field``.
+    The key is the text of ``fact_key`` or ``key`` or, if there is a ``value``, of ``name``, ``attribute``,
+    ``property`` or ``field``.
     """
     for name in _KEY_MEMBERS:
         if isinstance(fact.get(name), str):

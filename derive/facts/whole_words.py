@@ -1,13 +1,13 @@
-"""A quote that cuts a word or a number in two says less than the evidence: "19 BBY" of "119 BBY"."""
+"""Completes quotes that cut off part of a word or number, which changes their meaning: "19 BBY" of "119 BBY"."""
 
 _MAX_CHARACTERS = 40
-"""Of what is cut off at either end: no word or number that a rule reads is longer."""
+"""Limit of what is added at either end; no word or number that a rule reads is longer."""
 _IN_NUMBERS = frozenset(".,'’")
 _SIGNS = frozenset("-−")
 
 
 def widened(quote: str, text: str, start: int, end: int) -> str:
-    """Return the quote with the rest of a word or number that it cuts at either end of ``text[start:end]``."""
+    """Return the quote ``text[start:end]``, extended by the rest of a word or number that is cut at either end."""
     first = _start(text, start)
     last = _end(text, end)
     if first == start and last == end:
@@ -43,7 +43,7 @@ def _end(text: str, end: int) -> int:
 
 
 def _is_one(one: str, other: str) -> bool:
-    """Whether two characters are of one number, or of one word of a script that parts its words."""
+    """Whether two characters belong to one number, or to one word of a script that separates words."""
     if one.isdigit() or other.isdigit():
         return one.isdigit() and other.isdigit()
     return _is_cased(one) and _is_cased(other)

@@ -1,4 +1,4 @@
-"""Which of several numbers or dates of a quote a fact's key means."""
+"""Decides which of several numbers or dates in a quote a fact's key refers to."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,14 +17,14 @@ _GRAMMAR = frozenset(
 
 
 class Span(Protocol):
-    """Tokens of a reading, the end exclusive."""
+    """A range of tokens of a reading; the end is exclusive."""
 
     start: int
     end: int
 
 
 def distances(reading: Reading, spans: Sequence[Span], cues: frozenset[str]) -> list[int]:
-    """Return how many tokens each span is away from a word that names the key; ``FAR`` when none belongs to it.
+    """Return each span's distance in tokens from a word that names the key; ``FAR`` if none belongs to it.
 
     A word belongs to a span within the same part of a sentence and on the same side of any other span.
     """
@@ -53,7 +53,7 @@ def _distance_back(reading: Reading, span: Span, is_cue: list[bool], floor: int)
         if reading.low[at] == ")" or (reading.low[at] == "(" and at < span.start - 1):
             return FAR
         if is_cue[at]:
-            # The noun of the span before, where this one has its own: "27 goals in 34 matches".
+            # The noun belongs to the previous span if this one has its own: "27 goals in 34 matches".
             return FAR if floor >= 0 and at - floor <= 1 and has_own_label(reading, span) else span.start - at
     return FAR
 
@@ -73,7 +73,7 @@ def _is_abbreviation(reading: Reading, at: int) -> bool:
 
 
 def _is_share_of(reading: Reading, before: Span, after: Span) -> bool:
-    """Whether the first counts some of the second ("35 of the 120 seats")."""
+    """Whether the first is a part of the second ("35 of the 120 seats")."""
     between = reading.low[before.end : after.start]
     return "of" in between and all(
         word in {"out", "of", "the", "its", "his", "her", "their", "our", "all", "these", "those"} for word in between
@@ -81,7 +81,7 @@ def _is_share_of(reading: Reading, before: Span, after: Span) -> bool:
 
 
 def _continues(reading: Reading, before: Span, after: Span) -> bool:
-    """Whether the second span goes on with a list or change the first began ("12, 15 and 18", "from 2 to 3")."""
+    """Whether the second span continues a list or change that the first began ("12, 15 and 18", "from 2 to 3")."""
     between = reading.low[before.end : after.start]
     if not between or len(between) > 3 or not all(word in {",", "and", "or", "to", "then", "-"} for word in between):
         return False
@@ -89,7 +89,7 @@ def _continues(reading: Reading, before: Span, after: Span) -> bool:
 
 
 def has_own_label(reading: Reading, span: Span) -> bool:
-    """Whether a noun of its own follows the span at once ("600 passengers", "4 TB of disk")."""
+    """Whether the span is directly followed by its own noun ("600 passengers", "4 TB of disk")."""
     at = span.end
     at += reading.word(at) == "-" and reading.is_glued(at)
     if reading.word(at) == "of":
@@ -99,7 +99,7 @@ def has_own_label(reading: Reading, span: Span) -> bool:
 
 
 def has_own_verb(reading: Reading, span: Span, floor: int) -> bool:
-    """Whether a verb of its own stands before the span in the same part of the sentence ("dissolved in 1991")."""
+    """Whether the span has its own verb before it in the same part of the sentence ("dissolved in 1991")."""
     for at in range(span.start - 1, max(floor, span.start - 4) - 1, -1):
         word = reading.low[at]
         if word in _STOPS and not _is_abbreviation(reading, at):
@@ -110,7 +110,7 @@ def has_own_verb(reading: Reading, span: Span, floor: int) -> bool:
 
 
 def label_before(reading: Reading, span: Span, floor: int) -> bool:
-    """Whether a word other than grammar stands before the span in the same part of the sentence."""
+    """Whether a content word precedes the span in the same part of the sentence."""
     for at in range(span.start - 1, max(floor, span.start - 4) - 1, -1):
         word = reading.low[at]
         if word in _STOPS:

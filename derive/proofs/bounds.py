@@ -1,4 +1,4 @@
-"""The words around a number that make it a bound, an estimate, or a denial."""
+"""Words around a number that make it a bound, an estimate or a denial."""
 
 from derive.proofs.quantity import Quantity
 from derive.proofs.reading import Reading
@@ -72,7 +72,7 @@ def _direction(reading: Reading, quantity: Quantity, at: int) -> bool | None:
 
 
 def _is_no_comparison(reading: Reading, quantity: Quantity, before: str) -> bool:
-    """Whether "over" is no "more than": "spread over 14 countries", "62 episodes over five seasons"."""
+    """Whether "over" does not mean "more than" ("spread over 14 countries", "62 episodes over five seasons")."""
     if before in _VERBS_WITH_OVER:
         return True
     if before in {"for", "lasted", "after", "of"}:

@@ -1,4 +1,4 @@
-"""A date as a text names it, as a stretch of days on the line of its era."""
+"""A date in a text, as a range of days on the timeline of its era."""
 
 from calendar import monthrange
 from dataclasses import dataclass, replace
@@ -24,17 +24,17 @@ ERAS = {
     "auc": ("auc", 1),
 }
 YEAR_DAYS = 372
-"""Every month has 31 places: an order is all that is needed."""
+"""Every month counts 31 days, since only the order matters."""
 TEENS = frozenset("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())
 
 
 @dataclass(slots=True)
 class Date:
-    """A stretch of time as a text names it; the parts it does not name are None.
+    """A period as named in a text; parts that are not named are None.
 
-    ``first`` and ``last`` are places on the era's own line, inclusive; ``last`` is less than ``first`` never. Without
-    a year both are 0 and only month and day count. ``impossible``: there is no such day. ``other``: the same digits
-    with day and month exchanged.
+    ``first`` and ``last`` are inclusive positions on the era's timeline, and ``last`` is never less than ``first``.
+    Without a year, both are 0 and only month and day count. ``impossible`` means that there is no such day. ``other``
+    is the date read with day and month exchanged.
     """
 
     start: int
@@ -55,7 +55,7 @@ class Date:
 
     @property
     def is_dated(self) -> bool:
-        """Whether it has a place in time, not only a month or day."""
+        """Whether the date has a position in time, not only a month or day."""
         return self.year is not None or self.is_period
 
 
@@ -78,9 +78,9 @@ def months_date(start: int, end: int, year: int, first: int, last: int) -> Date:
 
 
 def day_date(start: int, end: int, year: int | None, month: int, day: int) -> Date:
-    """Return the date of a day; without a year only month and day count."""
+    """Return the date of a day; without a year, only month and day count."""
     is_month = 1 <= month <= 12
-    # A leap year when none is named, and where Python's calendar does not reach.
+    # Uses a leap year if none is named, or if the year is outside Python's calendar.
     days = monthrange(year if year is not None and 1 <= year <= 9999 else 2000, month)[1] if is_month else 0
     place = 0 if year is None else year * YEAR_DAYS + (month - 1) * 31 + day - 1
     return Date(start, end, year=year, month=month, day=day, first=place, last=place, impossible=not 1 <= day <= days)
@@ -108,7 +108,7 @@ def era_at(reading: Reading, at: int) -> tuple[str, int]:
 
 
 def with_era(date: Date, era: str) -> Date:
-    """Return the date as one of an era."""
+    """Return the date in an era."""
     line, sign = ERAS[era]
     year = (date.year or 0) * sign
     return replace(

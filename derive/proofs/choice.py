@@ -1,4 +1,4 @@
-"""The rule ``choice``: an enum's value stands in the quote by its own words or a declared synonym."""
+"""The rule ``choice``: the quote contains an enum's value in its own words or as a declared synonym."""
 
 from derive.proofs.judgement import Context, Judgement, refuted, shown, supported, undecided
 from derive.proofs.polarity import is_denied, judge_polarity, truth_of
@@ -38,7 +38,7 @@ def judge_choice(value: str, quote: str, context: Context) -> Judgement:
 
 
 def _choices_in(reading: Reading, choices: dict[str, tuple[str, ...]]) -> list[tuple[str, tuple[int, int], bool]]:
-    """Return each choice that stands in the quote, where, and whether it is asserted; a longer one hides a shorter."""
+    """Return each choice in the quote with its position and whether it is asserted; longer ones hide shorter ones."""
     stems = [stem(word) for word in reading.low]
     found: list[tuple[str, tuple[int, int]]] = []
     for choice, synonyms in choices.items():
@@ -78,7 +78,7 @@ def _places(stems: list[str], words: list[str]) -> list[tuple[int, int]]:
 
 
 def _is_last_word(reading: Reading, found: list[tuple[str, tuple[int, int], bool]], wanted: str) -> bool:
-    """Whether the quote tells of a change that ends at this choice ("from open to closed", "was open, now closed")."""
+    """Whether the quote describes a change to this choice ("from open to closed", "was open, now closed")."""
     for choice, (start, _), is_asserted in found:
         if choice == wanted and is_asserted:
             before = reading.low[max(0, start - 3) : start]
@@ -92,7 +92,7 @@ def _is_last_word(reading: Reading, found: list[tuple[str, tuple[int, int], bool
 
 
 def _is_left(reading: Reading, found: list[tuple[str, tuple[int, int], bool]], wanted: str) -> bool:
-    """Whether the quote tells of a change away from this choice."""
+    """Whether the quote describes a change away from this choice."""
     places = [place for choice, place, _ in found if choice == wanted]
     return all(
         not {"from", "was", "were", "formerly", "previously", "originally", "initially", "until", "used"}.isdisjoint(
@@ -103,7 +103,7 @@ def _is_left(reading: Reading, found: list[tuple[str, tuple[int, int], bool]], w
 
 
 def _by_class(reading: Reading, wanted: str, context: Context) -> Judgement:
-    """Decide by words that exclude one another, where none of the list's own stands there."""
+    """Decide by words that exclude one another, if the quote contains none of the list's own."""
     ours = [kind for word in read(wanted.replace("_", " ")).low for kind in classes_of(stem(word))]
     for at, word in enumerate(reading.low):
         for kind, line in classes_of(stem(word)):

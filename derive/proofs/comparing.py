@@ -1,4 +1,4 @@
-"""How two quantities stand to each other: the same, open for a stated reason, another, or not comparable."""
+"""Compares two quantities: the same, undecided for a stated reason, different, or not comparable."""
 
 from decimal import Decimal
 from enum import Enum, auto
@@ -21,14 +21,14 @@ _STEPS = {
     "centuries": frozenset(map(Decimal, (10, 100))),
     "time": frozenset(map(Decimal, (7, 12, 24, 60, 3600))),
 }
-"""How many of one common unit make another: what a value without its unit may have been written in."""
+"""Factors between common units of a dimension, any of which a value without a unit may have been written in."""
 _DIMENSION_OF_KEYS = {"angle": "temperature", "months": "time"}
 _HUNDRED = Decimal(100)
 _MILLION = Decimal(10**6)
 
 
 class Relation(Enum):
-    """What comparing two quantities came to."""
+    """The result of comparing two quantities."""
 
     SAME = auto()
     OTHER = auto()
@@ -41,7 +41,7 @@ class Relation(Enum):
 
 
 def relate(wanted: Quantity, quoted: Quantity, key: Key, *, is_attached: bool = False) -> Relation:
-    """Compare a value's quantity with one of its quote; ``is_attached``: the quote's belongs to the key's words."""
+    """Compare a value's quantity with one in its quote; ``is_attached`` if the quote's belongs to the key's words."""
     if wanted.kind == "sequence" or quoted.kind == "sequence":
         return _relate_sequences(wanted, quoted)
     if wanted.kind != quoted.kind:
@@ -73,7 +73,7 @@ def _relate_sequences(wanted: Quantity, quoted: Quantity) -> Relation:
 
 
 def _relate_kinds(wanted: Quantity, quoted: Quantity, key: Key, *, is_attached: bool) -> Relation | None:
-    """Compare across kinds of numbers, where that alone decides."""
+    """Compare by the kinds of the numbers, if that alone decides."""
     is_equal = wanted.low == quoted.low
     if quoted.kind == "none":
         return (
@@ -125,7 +125,7 @@ def _relate_units(wanted: Quantity, quoted: Quantity, key: Key) -> Relation:
 
 
 def _settle_pounds(ours: Unit | None, theirs: Unit | None) -> tuple[Unit | None, Unit | None]:
-    """Make a pound one of weight or of money, whichever the other side is."""
+    """Resolve a pound to weight or money, whichever the other side is."""
     if ours is POUND and theirs is not None and theirs is not POUND:
         ours = UNITS["gbp"] if theirs.dimension.startswith("money") else UNITS["lb"]
     elif theirs is POUND and ours is not None and ours is not POUND:
@@ -134,7 +134,7 @@ def _settle_pounds(ours: Unit | None, theirs: Unit | None) -> tuple[Unit | None,
 
 
 def _relate_part(wanted: Quantity, quoted: Quantity, ours: Unit | None) -> Relation:
-    """Compare with a half, two thirds, one in five."""
+    """Compare with a fraction such as a half, two thirds or one in five."""
     if wanted.low is None or quoted.low is None:
         return Relation.APART
     share = (
@@ -166,7 +166,7 @@ def _relate_one_unit(wanted: Quantity, quoted: Quantity, key: Key) -> Relation:
 
 
 def _without_our_unit(wanted: Quantity, quoted: Quantity, key: Key) -> Relation:
-    """Weigh another number that has a unit, where the value has none."""
+    """Compare a different number that has a unit with a value that has none."""
     unit = quoted.unit
     if unit is None or wanted.low is None or quoted.low is None or not wanted.low or not quoted.low:
         return Relation.OTHER
@@ -213,7 +213,7 @@ def _relate_dimensions(wanted: Quantity, quoted: Quantity, key: Key, ours: Unit,
 
 
 def _is_near_duration(wanted: Quantity, quoted: Quantity, ours: Unit, theirs: Unit) -> bool:
-    """Whether days and months come to about the same time."""
+    """Whether durations in days and months are about equal."""
     if not wanted.is_exact or not quoted.is_exact or wanted.low is None or quoted.low is None:
         return False
     month = Decimal(2629746)
@@ -302,7 +302,7 @@ def _compare_with_range(number: Decimal | None, quoted: Quantity, key: Key) -> R
     bound = quoted.high if quoted.low is None else quoted.low if quoted.high is None else None
     if bound is None or number == bound:
         return Relation.WITHIN
-    # "Over 2 tonnes" is not how anybody says 20, and a limit is the number itself.
+    # Nobody writes "over 2 tonnes" for 20, and a limit is the number itself.
     is_far = bound > 0 and not bound / 2 <= number <= bound * 2
     is_limit = not (_UPPER if quoted.low is None else _LOWER).isdisjoint(key.words)
     return Relation.OTHER if is_far or is_limit else Relation.WITHIN

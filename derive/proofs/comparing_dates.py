@@ -1,4 +1,4 @@
-"""How two dates stand to each other."""
+"""Compares two dates."""
 
 from dataclasses import replace
 from enum import Enum, auto
@@ -7,24 +7,24 @@ from derive.proofs.calendar_date import YEAR_DAYS, Date
 
 
 class Fit(Enum):
-    """What comparing a value's date with one of its quote came to."""
+    """The result of comparing a value's date with one in its quote."""
 
     SAME = auto()
-    """The quote's is the value's, or lies within it: 3 May 1998 is in 1998."""
+    """The quote's date equals the value's or lies within it: 3 May 1998 is in 1998."""
     OTHER = auto()
     APART = auto()
     """Not comparable."""
     FINER = auto()
-    """The value says more than the quote."""
+    """The value is more precise than the quote."""
     NO_YEAR = auto()
     TWO_WAYS = auto()
     WITHIN = auto()
-    """The value is a part of a longer period."""
+    """The value is part of a longer period."""
     OVERLAPS = auto()
 
 
 def fit(wanted: Date, quoted: Date) -> Fit:
-    """Compare a value's date with one of its quote."""
+    """Compare a value's date with one in its quote."""
     if wanted.other is not None or quoted.other is not None:
         return _fit_ambiguous(wanted, quoted)
     if not wanted.is_dated or not quoted.is_dated:
@@ -39,7 +39,7 @@ def fit(wanted: Date, quoted: Date) -> Fit:
 
 
 def _fit_ambiguous(wanted: Date, quoted: Date) -> Fit:
-    """Compare where "03/05/1998" may be in March or in May."""
+    """Compare an ambiguous date: "03/05/1998" may be in March or in May."""
     ours = [replace(wanted, other=None), *([wanted.other] if wanted.other else [])]
     theirs = [replace(quoted, other=None), *([quoted.other] if quoted.other else [])]
     fits = {fit(one, other) for one in ours for other in theirs}
@@ -52,7 +52,7 @@ def _fit_spans(wanted: Date, quoted: Date) -> Fit:
     overlap = min(wanted.last, quoted.last) - max(wanted.first, quoted.first)
     if overlap < 0:
         return Fit.OTHER
-    # Prose counts 1900 to either century.
+    # Prose assigns 1900 to either century.
     if wanted.is_period and quoted.is_period and overlap < YEAR_DAYS < wanted.last - wanted.first:
         return Fit.OTHER
     if wanted.first <= quoted.first and quoted.last <= wanted.last:

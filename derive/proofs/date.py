@@ -1,4 +1,4 @@
-"""The rule ``date``: the quote names the value's date, or a part of it that contains it."""
+"""The rule ``date``: the quote names the value's date or one within it."""
 
 import re
 
@@ -36,7 +36,7 @@ _OPEN = {
 
 
 def judge_date(value: str, quote: str, context: Context) -> Judgement:
-    """Judge a date, a part of one, a stretch of time, or a time of day."""
+    """Judge a date, a part of one, a period or a time of day."""
     found = dates(in_full(value))
     times = times_of_day(value)
     if not found:
@@ -88,7 +88,7 @@ def in_full(text: str) -> str:
 
 
 def _judge_bare_year(value: str, quote: str, context: Context) -> Judgement:
-    """Judge a year that only its key or quote shows to be one."""
+    """Judge a number that only its key or quote shows to be a year."""
     digits = value.strip()
     if not (digits.isdigit() and len(digits) <= 4):
         return undecided("The value is no date that can be read.")
@@ -113,7 +113,7 @@ def _judge_impossible(reading: Reading, quoted: tuple[Date, ...], wanted: Date, 
 
 
 class _Case:
-    """One quote and key, against the date of a value."""
+    """The comparison of a value's date with a quote, for a key."""
 
     def __init__(self, reading: Reading, quoted: tuple[Date, ...], key: Key) -> None:
         self.reading = reading
@@ -148,13 +148,13 @@ class _Case:
         for date in self.ranges:
             one = fit(wanted, date)
             if one in {Fit.WITHIN, Fit.OVERLAPS}:
-                # A key that asks for one end of a range is not answered by what lies between.
+                # A key that asks for one end of a range is not answered by a date in between.
                 one = Fit.APART if self.asks_start is not self.asks_end else Fit.WITHIN
             fits.append((one if one in {Fit.SAME, Fit.WITHIN} else Fit.APART, date))
         return fits
 
     def _of_same(self, date: Date, others: list[Date], said: str) -> Judgement:
-        """Decide whether a date that stands in the quote is the one the key means."""
+        """Decide whether a date in the quote is the one the key refers to."""
         for one in self.ranges:
             if one.ends is None or date not in one.ends:
                 continue

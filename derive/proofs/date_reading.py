@@ -1,4 +1,4 @@
-"""The dates a text names: calendar dates, parts of dates, eras, decades, centuries, quarters and ranges."""
+"""Finds the dates in a text: calendar dates, parts of dates, eras, decades, centuries, quarters and ranges."""
 
 import re
 from dataclasses import replace
@@ -45,7 +45,7 @@ DATE_WORDS = TEENS | {*MONTHS, *SEASONS, *ERAS, *QUARTERS, *ORDINALS, *DECADES, 
 
 @lru_cache(maxsize=1_024)
 def dates(text: str) -> tuple[Date, ...]:
-    """Return the dates of a text in its order; a range follows the two dates it is made of."""
+    """Return the dates in a text in order; a range follows the two dates that form it."""
     reading = read(text)
     if not _DIGIT.search(reading.text) and DATE_WORDS.isdisjoint(reading.low):
         return ()
@@ -184,7 +184,7 @@ def _from_digits(reading: Reading, at: int) -> Date | None:  # noqa: C901, PLR09
 
 
 def _grouped_year(reading: Reading, at: int) -> Date | None:
-    """Read "10,000 BC"; a bare number with a comma is no year."""
+    """Read "10,000 BC"; a number with a comma and no era is not a year."""
     era, after = era_at(reading, at + 1)
     digits = reading.raw[at].replace(",", "")
     if not era or not digits.isdigit() or len(digits) > 7:

@@ -1,4 +1,4 @@
-"""Countries and what their people and things are called."""
+"""Countries with their demonyms and adjectives."""
 
 _TABLE = """
 afghanistan afghan

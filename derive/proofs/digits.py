@@ -1,4 +1,4 @@
-"""Numbers written in digits, and what only looks like one: codes, times, ratios, scores."""
+"""Numbers written in digits, and what only looks like a number: codes, times, ratios, scores."""
 
 from decimal import Decimal
 
@@ -46,7 +46,7 @@ def end_of_code(reading: Reading, at: int) -> int:
 
 
 def spaced_thousands(reading: Reading, at: int) -> tuple[Decimal, int] | None:
-    """Read "12 345 678", whose groups stand one blank apart; return it and the token after it."""
+    """Read "12 345 678", with groups separated by single spaces; return it and the token after it."""
     digits, end = reading.raw[at], at + 1
     if end == len(reading.raw) or not "0" <= reading.raw[end][0] <= "9" or digits[0] == "0":
         return None
@@ -66,7 +66,7 @@ def spaced_thousands(reading: Reading, at: int) -> tuple[Decimal, int] | None:
 
 
 def sequence_at(reading: Reading, at: int, end: int) -> Quantity | None:
-    """Read "120/80", "14:30", "2:04:35", "2021-05-03": numbers that only mean something together; also "3/4"."""
+    """Read numbers that belong together: "120/80", "14:30", "2:04:35", "2021-05-03"; also "3/4"."""
     sign = reading.word(end)
     if sign not in {"/", ":", "-"} or not reading.is_glued(end):
         return None

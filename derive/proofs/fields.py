@@ -1,7 +1,7 @@
-"""Which rule, unit and choices an output model declares for the members of its cited objects.
+"""Reads which rule, unit and choices an output model declares for the members of its cited objects.
 
-As in ``height: Annotated[str, Field(json_schema_extra={"proof": "number", "unit": "m"})]``. Read from the JSON schema,
-because that is what a run keeps.
+For example ``height: Annotated[str, Field(json_schema_extra={"proof": "number", "unit": "m"})]``. They are read from
+the JSON schema, because that is what a run stores.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from derive.proofs.judgement import Context
 
 ANY_PLACE = "*"
-"""Stands in a path for each place in a list."""
+"""Represents every position in a list in a path."""
 UNJUDGED = "none"
-"""The ``proof`` of a member that no rule is to judge."""
+"""The ``proof`` of a member that is not judged."""
 
 _REFERENCE = "#/$defs/"
 _MOST_SCHEMAS = 2_000
@@ -23,7 +23,7 @@ Path = tuple[str, ...]
 
 
 class FieldProof(NamedTuple):
-    """What one member declares: a rule's name (empty: by the value's form), a unit, its choices with synonyms."""
+    """A member's declaration: a rule's name (empty: chosen by the value's form), a unit, and choices with synonyms."""
 
     proof: str = ""
     unit: str = ""
@@ -35,12 +35,12 @@ class FieldProof(NamedTuple):
 
 
 def read_field_proofs(schema: Mapping[str, Any]) -> dict[Path, dict[str, FieldProof]]:
-    """Return, for each kind of cited object of an answer's JSON schema, the members to judge by what they declare.
+    """Return the members to judge, with their declarations, for each kind of cited object in an answer's JSON schema.
 
-    The key is the object's path, with "*" for a place in a list: ``("facts", "*")``. A cited object has the members
-    ``evidence_ids`` and ``quote``. Judged are ``value`` and each member that declares ``proof``, ``unit`` or
-    ``synonyms``, unless its ``proof`` is "none"; where there is none of these, the one member that says anything else.
-    An enum gives the choices; ``synonyms`` maps each of them to a list.
+    The key is the object's path, with "*" for a position in a list: ``("facts", "*")``. A cited object has the members
+    ``evidence_ids`` and ``quote``. ``value`` is judged, and each member that declares ``proof``, ``unit`` or
+    ``synonyms``, unless its ``proof`` is "none"; if there are none of these, the only other member is judged. An enum
+    defines the choices; ``synonyms`` maps each of them to a list.
     """
     definitions = schema.get("$defs")
     walk = _Walk(definitions if isinstance(definitions, Mapping) else {})
@@ -57,7 +57,7 @@ def read_field_proofs(schema: Mapping[str, Any]) -> dict[Path, dict[str, FieldPr
 
 
 def path_in_schema(path: tuple[int | str, ...]) -> Path:
-    """Return the path under which ``read_field_proofs`` lists an object that stands at this path of an answer."""
+    """Return the path under which ``read_field_proofs`` lists an object at this path of an answer."""
     return tuple(ANY_PLACE if isinstance(part, int) else part for part in path)
 
 
@@ -83,14 +83,14 @@ def _enum_of(member: Mapping[str, Any]) -> list[Any]:
 
 
 class _Walk:
-    """One pass over a schema, which may refer to its own definitions and contain itself."""
+    """One pass over a schema, which may refer to its own definitions and be recursive."""
 
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
         self._left = _MOST_SCHEMAS
 
     def resolved(self, schema: Any) -> dict[str, Any]:
-        """Return a member's schema with its reference and its one alternative to null in place."""
+        """Return a member's schema with its reference and a nullable ``anyOf`` resolved."""
         merged: dict[str, Any] = {}
         for _ in range(8):
             if not isinstance(schema, Mapping):
@@ -110,7 +110,7 @@ class _Walk:
         return None if name is None else self._definitions.get(name)
 
     def cited_objects(self, schema: Any, path: Path, inside: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Yield the path and properties of each cited object; ``inside`` names the definitions it stands in."""
+        """Yield the path and properties of each cited object; ``inside`` names the enclosing definitions."""
         self._left -= 1
         if self._left < 0 or not isinstance(schema, Mapping):
             return

@@ -1,4 +1,4 @@
-"""The rule ``identifier``: codes, addresses and numbers that are names stand in the quote exactly."""
+"""The rule ``identifier``: the quote contains a code, address or number used as a name exactly."""
 
 import re
 
@@ -26,7 +26,7 @@ _QUARTER = re.compile(r"(?:[QH][1-4][-/ ]?(?:\d{4}|\d{2})?|FY ?\d{2,4}|\d{4}[-/ 
 
 
 def looks_like_identifier(value: str) -> bool:
-    """Whether a value is a code, an address or a number that is a name, by its form."""
+    """Whether a value has the form of a code, an address or a number used as a name."""
     value = value.strip()
     if len(value) > 300 or not value:
         return False
@@ -52,7 +52,7 @@ def looks_like_identifier(value: str) -> bool:
 
 
 def judge_identifier(value: str, quote: str, context: Context) -> Judgement:  # noqa: ARG001 (every rule's signature)
-    """Judge a value that must stand in the quote character by character."""
+    """Judge a value that the quote must contain character by character."""
     wanted = value.strip().translate(_DASHES)
     text = quote.translate(_DASHES)
     if not wanted:
@@ -66,7 +66,7 @@ def judge_identifier(value: str, quote: str, context: Context) -> Judgement:  # 
 
 
 def stands_whole(wanted: str, text: str) -> bool:
-    """Whether a text holds another with no letter, digit or joining mark at its ends."""
+    """Whether a text contains another as a whole word, with no letter, digit or joining mark next to it."""
     start = text.find(wanted)
     tries = 0
     while start >= 0 and tries < 50:
@@ -79,7 +79,7 @@ def stands_whole(wanted: str, text: str) -> bool:
 
 
 def _joins(text: str, at: int, step: int) -> bool:
-    """Whether a code goes on past this end."""
+    """Whether a code continues beyond this end."""
     beside = at + step
     if not 0 <= beside < len(text):
         return False
@@ -156,7 +156,7 @@ def _judge_code(wanted: str, text: str) -> Judgement:
 
 
 def _stands_in_pieces(bare: str, text: str) -> bool:
-    """Whether neighbouring words of a text make up a code ("DE89 3704", "NGC 4258")."""
+    """Whether adjacent words of a text form a code ("DE89 3704", "NGC 4258")."""
     pieces = [match[0].strip(_EDGE).translate(_SEPARATORS) for match in _TOKEN.finditer(text)]
     for start, piece in enumerate(pieces):
         if not piece or not bare.startswith(piece):
@@ -171,7 +171,7 @@ def _stands_in_pieces(bare: str, text: str) -> bool:
 
 
 def _alike_in_pieces(wanted: str, text: str) -> str | None:
-    """Return neighbouring words of a text that are another code of the shape of one in several words."""
+    """Return adjacent words of a text that form a different code of the same shape."""
     count = wanted.count(" ") + 1
     if count == 1:
         return None
@@ -186,7 +186,7 @@ def _is_code(token: str) -> bool:
 
 
 def _shape(text: str) -> str:
-    """Return the text with A for a run of letters and 0 for a run of digits: codes of one kind share it."""
+    """Return the text with A for each run of letters and 0 for each run of digits, which codes of one kind share."""
     shape = ""
     for character in text[:80]:
         mark = "A" if character.isalpha() else "0" if character.isdigit() else character
@@ -196,7 +196,7 @@ def _shape(text: str) -> str:
 
 
 def _is_near(token: str, wanted: str) -> bool:
-    """Whether two codes share their beginning."""
+    """Whether two codes begin alike."""
     same = 0
     for one, other in zip(token.lower(), wanted.lower(), strict=False):
         if one != other:

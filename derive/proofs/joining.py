@@ -1,4 +1,4 @@
-"""Neighbouring numbers that are one quantity: "5 ft 11 in", "10–12 km", "eighteen (18) months"."""
+"""Joins adjacent numbers that form one quantity: "5 ft 11 in", "10–12 km", "eighteen (18) months"."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -16,11 +16,11 @@ CHANGES = frozenset(
 )
 
 _SMALLER = {"ft": ("in", 12), "st": ("lb", 14)}
-"""What the second number counts that follows these units without one of its own, and how many make the first."""
+"""The unit of a second number without a unit after these units, and how many of it make one of the first."""
 
 
 def join(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None:
-    """Return the one quantity that two neighbouring ones make, if they do."""
+    """Return the quantity that two adjacent ones form, if any."""
     if not before.end <= after.start <= before.end + 3:
         return None
     return (
@@ -75,7 +75,7 @@ def _compound(reading: Reading, before: Quantity, after: Quantity) -> Quantity |
 
 
 def _range(reading: Reading, before: Quantity, after: Quantity) -> Quantity | None:
-    """Join "10–12 km", "between 3 and 5", "from 10 to 12"; a descending pair is a score."""
+    """Join "10–12 km", "between 3 and 5", "from 10 to 12"; a descending pair is a sports score."""
     if before.low is None or after.high is None or not _is_range(reading, before, after):
         return None
     low = _in_unit_of(before.low, before.unit, after.unit)
@@ -101,7 +101,7 @@ def _is_range(reading: Reading, before: Quantity, after: Quantity) -> bool:
     if between[0] == "and":
         return bool(opener == "between")
     if between[0] in {"to", "through"}:
-        # "from 2 to 3" after a verb of change is no range: the figure was 2 and is 3.
+        # "from 2 to 3" after a verb of change is not a range: the number was 2 and is now 3.
         return opener != "from" or CHANGES.isdisjoint(reading.low)
     return bool(between[0] == "-")
 

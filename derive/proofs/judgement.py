@@ -1,4 +1,4 @@
-"""What a proof rule is told and what it answers."""
+"""The input and the result of a proof rule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _MAX_SHOWN_CHARACTERS = 60
 
 
 class Judgement(NamedTuple):
-    """A verdict and the reason an operator reads; ``proof`` names the rule once ``judge`` has chosen it."""
+    """A verdict and its reason, for operators; ``proof`` names the rule once ``judge`` has chosen it."""
 
     verdict: Verdict
     why: str
@@ -23,10 +23,10 @@ class Judgement(NamedTuple):
 class Context:
     """What is known about a fact besides its value and quote.
 
-    ``key`` is the fact's key in snake_case; its words say which number or date of a quote is meant, and an ending such
-    as ``_m`` or ``_usd`` names the unit. ``unit`` is the unit of a value that names none. ``choices`` maps each allowed
-    value to its synonyms. ``entity`` is the name of what the fact is about. ``proof`` names a rule to use instead of
-    the one the value's form suggests.
+    ``key`` is the fact's key in snake_case; its words tell which number or date in a quote is meant, and a suffix such
+    as ``_m`` or ``_usd`` names the unit. ``unit`` is the unit of a value without one. ``choices`` maps each allowed
+    value to its synonyms. ``entity`` is the name of the fact's subject. ``proof`` names a rule to use instead of the
+    one the value's form suggests.
     """
 
     key: str = ""
@@ -37,17 +37,17 @@ class Context:
 
 
 def supported(why: str) -> Judgement:
-    """Return the judgement that the quote says so."""
+    """Return the judgement that the quote supports the value."""
     return Judgement(Verdict.SUPPORTED, why)
 
 
 def refuted(why: str) -> Judgement:
-    """Return the judgement that the quote says otherwise."""
+    """Return the judgement that the quote contradicts the value."""
     return Judgement(Verdict.REFUTED, why)
 
 
 def undecided(why: str) -> Judgement:
-    """Return the judgement that the quote does not decide it."""
+    """Return the judgement that the quote neither supports nor contradicts the value."""
     return Judgement(Verdict.NOT_ENOUGH_INFO, why)
 
 

@@ -47,10 +47,10 @@ _MOST_MEMBERS = 50
 
 
 def judge(value: object, quote: str, context: Context = Context()) -> Judgement:  # noqa: B008 (frozen)
-    """Judge whether a quote supports a value; never raises, whatever the texts hold.
+    """Judge whether a quote supports a value; never raises, whatever the texts contain.
 
-    ``value`` is what JSON can hold; of a list each member is judged, and the worst judgement stands. The answer's
-    ``proof`` is the rule that judged.
+    ``value`` is any JSON value; each member of a list is judged, and the worst judgement counts. The judgement's
+    ``proof`` names the rule used.
     """
     if isinstance(value, list | tuple):
         if not value:
@@ -63,7 +63,7 @@ def judge(value: object, quote: str, context: Context = Context()) -> Judgement:
         return undecided(f"The value or the quote is longer than {MAX_CHARACTERS} characters.")
     if not text.strip() or not quote.strip():
         return undecided("The value or the quote is empty.")
-    # The caller's own decimal context may round, or trap what is rounded.
+    # The caller's decimal context might round, or raise on rounding.
     with localcontext(ARITHMETIC):
         proof = choose_rule(text, context)
         judgement = RULES[proof](text, quote, context)
@@ -71,7 +71,7 @@ def judge(value: object, quote: str, context: Context = Context()) -> Judgement:
 
 
 def choose_rule(value: str, context: Context = Context()) -> str:  # noqa: B008 (frozen)
-    """Return the name of the rule for a value: the one its field declares, or the one its form suggests."""
+    """Return the name of the rule for a value: the one its field declares, else the one its form suggests."""
     if context.proof in RULES:
         return context.proof
     if context.choices:

@@ -1,4 +1,4 @@
-"""What a fact's key says about its value: the words that name it in a quote, its unit, what it measures."""
+"""Interprets a fact's key: the words that name it in a quote, its unit, and what it measures."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -104,7 +104,7 @@ _YEARISH = frozenset(
 
 
 class Key(NamedTuple):
-    """A key taken apart. ``own`` are the stems of its words, ``cues`` those of all words that name it in prose."""
+    """A parsed key. ``own`` are the stems of its words, ``cues`` those of all words that name it in prose."""
 
     words: frozenset[str]
     own: frozenset[str]
@@ -130,7 +130,7 @@ _CUES = _families()
 
 @lru_cache(maxsize=2_048)
 def key_of(key: str, unit: str = "") -> Key:
-    """Take a key apart ("max_height_m"); ``unit`` is the field's own and goes before the key's ending."""
+    """Parse a key ("max_height_m"); ``unit`` is the field's declared unit, which overrides the key's suffix."""
     words = [word for word in _split(key[:200]) if word]
     named = unit_named(unit) if unit else None
     content = [word for word in words if word not in _STOP]

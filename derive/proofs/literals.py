@@ -4,7 +4,7 @@ import re
 from decimal import Context, Decimal
 
 ARITHMETIC = Context(prec=420, Emax=9_999, Emin=-9_999, traps=[])
-"""Exact for every number of a text that is read, whatever the calling thread's own context."""
+"""Exact for every number that is read from a text, whatever the calling thread's own context."""
 
 _THOUSANDS = re.compile(
     r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:'\d{3})+(?:[.,]\d+)?"
@@ -19,12 +19,12 @@ _ENGLISH = frozenset("the of and is was with to has a an at are were".split())
 
 
 def reads_decimal_commas(words: list[str]) -> bool:
-    """Whether a text is plainly not English, so that 1.234 is more than a thousand in it."""
+    """Whether a text is clearly not English, so that 1.234 means more than a thousand."""
     return not _FOREIGN.isdisjoint(words) and _ENGLISH.isdisjoint(words)
 
 
 def read_literal(token: str, *, decimal_commas: bool) -> tuple[Decimal, Decimal | None] | None:
-    """Return what the digits stand for, and what else they might ("1.234"); None for what is no number ("1.2.3")."""
+    """Return the number, and its alternative if ambiguous ("1.234"); None if it is not a number ("1.2.3")."""
     if token.isdigit():
         return (Decimal(token), None) if len(token) <= 400 else None
     if len(token) > 400:

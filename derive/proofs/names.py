@@ -1,4 +1,4 @@
-"""Names in a text: runs of capitalised words."""
+"""Finds names in a text: runs of capitalised words."""
 
 from derive.proofs.reading import Reading
 

@@ -1,4 +1,4 @@
-"""The rule ``number``: the quote names the value's quantity, whatever the notation."""
+"""The rule ``number``: the quote names the value's quantity in any notation."""
 
 from derive.proofs.association import FAR, distances, has_own_label, label_before
 from derive.proofs.comparing import Relation, relate
@@ -63,7 +63,7 @@ def judge_number(value: str, quote: str, context: Context) -> Judgement:
 
 
 class _Case:
-    """One quote and key, against each quantity of a value."""
+    """The comparison of a value's quantities with a quote, for a key."""
 
     def __init__(
         self, reading: Reading, quoted: tuple[Quantity, ...], near: list[int], key: Key, value_reading: Reading
@@ -99,7 +99,7 @@ class _Case:
         return undecided(f"The quote names no number to compare with {said}.")
 
     def _is_sum(self, wanted: Quantity) -> bool:
-        """Whether all counts of the quote together, "a" counted as one, come to the value."""
+        """Whether all counts in the quote, with "a" as one, add up to the value."""
         counts = [
             one.low
             for one in self.quoted
@@ -142,7 +142,7 @@ class _Case:
         return Relation.OTHER
 
     def _signed(self, wanted: Quantity, quantity: Quantity, relation: Relation) -> Relation:
-        """Refuse a fall that a value gives as growth."""
+        """Refute a decrease that the value states as growth."""
         if relation is Relation.SAME and wanted.low is not None and wanted.low > 0 and quantity.low is not None:
             about_change = not _CHANGES.isdisjoint(self.key.words)
             explicit = self.value_reading.word(wanted.start - 1) == "+" or self.value_reading.word(wanted.start) == "+"
@@ -162,7 +162,7 @@ class _Case:
         return not _DOWN.isdisjoint(before) or self.reading.word(quantity.end) in _DOWN_AFTER
 
     def _of_same(self, relations: list[Relation], same: list[int], said: str) -> Judgement:
-        """Decide whether a number that stands in the quote is the one the key means."""
+        """Decide whether a number in the quote is the one the key refers to."""
         if len(relations) == 1:
             return supported(f"The quote says {self._said(0)}.")
         place = min(same, key=lambda place: self.near[place])
@@ -191,7 +191,7 @@ class _Case:
         return undecided(f"The quote says both {self._said(rival)} and {said}; which one is meant is not clear.")
 
     def _is_earlier(self, place: int) -> bool:
-        """Whether this is the figure a change began at ("from 2 to 3", "up from 2")."""
+        """Whether this is the number before a change ("from 2 to 3", "up from 2")."""
         low = self.reading.low
         at = self.quoted[place].start - 1
         while at >= 0 and low[at] in {"a", "the", "about", "some", "just", "around"}:

@@ -1,4 +1,4 @@
-"""English number words: what they stand for, and how they combine."""
+"""English number words, their values, and how they combine."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -82,7 +82,7 @@ DECADES = {word[:-1] + "ies": number for word, number in TENS.items()}
 STARTERS = frozenset(
     {*SMALL, *TENS, *GROUPS, *ORDINALS, *PARTS, *VAGUE, *DECADES, *TIMES, "a", "an", "hundred", "thousand"}
 )
-"""Words a number may begin with."""
+"""Words that a number may begin with."""
 
 
 class Spoken(NamedTuple):
@@ -95,7 +95,7 @@ class Spoken(NamedTuple):
 
 
 def spoken_number(words: list[str], at: int) -> Spoken | None:
-    """Read the number that begins at this token ("two hundred and six", "half a million", "a dozen"), if one does."""
+    """Read the number that begins at this token, if any ("two hundred and six", "half a million", "a dozen")."""
     word = words[at]
     following = words[at + 1] if at + 1 < len(words) else ""
     if word in {"a", "an"}:
@@ -215,7 +215,7 @@ def _spoken_year(words: list[str], at: int, century: int) -> Spoken | None:
 
 
 def _with_fraction(words: list[str], end: int, number: Decimal) -> Spoken:
-    """Read what may follow a whole number: "and a half", "thirds", a scale after it."""
+    """Read what may follow an integer: "and a half", "thirds", or a scale."""
     if words[end : end + 2] in (["and", "a"], ["and", "one"]) and words[end + 2 : end + 3] and words[end + 2] in PARTS:
         number += ARITHMETIC.divide(Decimal(1), Decimal(PARTS[words[end + 2]]))
         end += 3

@@ -1,4 +1,4 @@
-"""Dates in digits alone: "2021-05-03", "03/05/1998", "3.5.1998", "1998-05"."""
+"""Dates written in digits only: "2021-05-03", "03/05/1998", "3.5.1998", "1998-05"."""
 
 from derive.proofs.calendar_date import Date, day_date, months_date
 from derive.proofs.reading import Reading
@@ -28,7 +28,7 @@ def numeric_date(reading: Reading, at: int) -> Date | None:
 
 
 def _parts_at(reading: Reading, at: int) -> tuple[str, list[str], int]:
-    """Return the sign between the numbers that stand together here, the numbers, and the token after them."""
+    """Return the separator of the adjacent numbers here, the numbers, and the token after them."""
     raw, end = reading.raw[at], at + 1
     sign = "." if "." in raw else reading.word(end)
     parts = raw.split(".")

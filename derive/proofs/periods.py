@@ -1,4 +1,4 @@
-"""Decades, centuries, quarters and seasons, and the ranges that two dates make."""
+"""Decades, centuries, quarters and seasons, and ranges formed by two dates."""
 
 from derive.proofs.calendar_date import (
     ERAS,
@@ -69,7 +69,7 @@ def decade_date(reading: Reading, at: int, number: int, end: int) -> Date | None
 
 
 def years_date(reading: Reading, at: int, end: int, year: int, count: int) -> Date:
-    """Return the date of some years, fewer where early, mid or late stands before them."""
+    """Return the date of a range of years, narrowed by a preceding early, mid or late."""
     before = reading.word(at - 1)
     before = reading.word(at - 2) if before == "-" else before
     first, last = _PARTS.get(before, (0, 9)) if count == 9 else (0, count)
@@ -96,7 +96,7 @@ def century_date(reading: Reading, at: int, number: int, end: int) -> Date | Non
             has_era=True,
         )
     year = 100 * (number - 1)
-    # Prose counts 1900 to the twentieth century.
+    # Prose includes 1900 in the twentieth century.
     first = 0 if first == 1 else first
     return Date(
         at, after, first=(year + first) * YEAR_DAYS, last=(year + last) * YEAR_DAYS + YEAR_DAYS - 1, is_period=True
@@ -104,7 +104,7 @@ def century_date(reading: Reading, at: int, number: int, end: int) -> Date | Non
 
 
 def join_dates(reading: Reading, found: list[Date], date: Date) -> Date | None:
-    """Return the range that two neighbouring dates make, and complete what the first leaves to the second."""
+    """Return the range that two adjacent dates form, taking parts the first omits from the second."""
     before = found[-1]
     between = reading.low[before.end : date.start]
     if (

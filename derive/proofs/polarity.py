@@ -1,4 +1,4 @@
-"""The rule ``polarity``: what a quote denies, and values that only say yes or no."""
+"""The rule ``polarity`` for values that mean yes or no, and the detection of denials in a quote."""
 
 from derive.proofs.judgement import Context, Judgement, refuted, shown, supported, undecided
 from derive.proofs.keys import key_of
@@ -97,7 +97,7 @@ def is_negation(reading: Reading, at: int) -> bool:
 
 
 def is_denied(reading: Reading, at: int) -> bool:
-    """Whether a negation before this token, in the same part of the sentence, reaches it."""
+    """Whether a negation earlier in the same part of the sentence applies to this token."""
     commas = 0
     for place in range(at - 1, max(-1, at - 1 - _REACH), -1):
         word = reading.low[place]
@@ -144,7 +144,7 @@ def _is_denied_after(reading: Reading, at: int) -> bool:
 
 
 def truth_of(value: str) -> bool | None:
-    """Return what a value means that only says yes or no; None for any other."""
+    """Return whether a value means yes or no; None for any other value."""
     if len(value) > _LONGEST_TRUTH and not value[-1:].isspace() and not value[:1].isspace() and value[-1:] != ".":
         return None
     word = value.strip().lower().rstrip(".")
@@ -176,7 +176,7 @@ def judge_polarity(value: str, quote: str, context: Context) -> Judgement:
 
 
 def _asserts(reading: Reading, context: Context) -> bool | None:
-    """Whether the quote asserts what the key names; None when it does not speak of it."""
+    """Whether the quote asserts what the key names; None if it does not mention it."""
     words = [word for word in key_of(context.key).content if word not in _SMALL_WORDS]
     flipped = bool(words) and words[0] in {"no", "not", "non", "never", "without"}
     wanted = [word for word in words if word not in {"no", "not", "non", "never", "without", "ever", "currently"}]
@@ -189,7 +189,7 @@ def _asserts(reading: Reading, context: Context) -> bool | None:
 
 
 def _find_word(reading: Reading, word: str) -> tuple[int, bool] | None:
-    """Return where a key's word stands, and whether it is its opposite that stands there."""
+    """Return the position of a key's word or its opposite, and whether it is the opposite."""
     target, base = stem(word), root(stem(word))
     classes = classes_of(target)
     opposite: int | None = None

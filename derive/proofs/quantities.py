@@ -1,4 +1,4 @@
-"""The quantities a text names: numbers with sign, scale, unit, bounds and range."""
+"""Finds the quantities in a text: numbers with sign, scale, unit, bounds and range."""
 
 import re
 from decimal import Decimal
@@ -26,7 +26,7 @@ _NONE = frozenset({"no", "without", "none", "nil"})
 _NUMBER_WORDS = (STARTERS | _NONE | {*SCALES}) - {"a", "an"}
 _OPENERS = STARTERS | _NONE
 _MOST = 50
-"""Quantities of one text; a longer list proves nothing about one of them."""
+"""Maximum number of quantities read from one text; a longer list proves nothing about one of them."""
 _YEAR_CUES = frozenset(
     "in since until till during from by of circa before after around about early late mid between spring "
     "summer autumn "
@@ -48,7 +48,7 @@ _PRONOUN_AFTER = frozenset("of another day who that which side or".split())
 
 @lru_cache(maxsize=1_024)
 def quantities(text: str) -> tuple[Quantity, ...]:
-    """Return the quantities of a text, in its order."""
+    """Return the quantities in a text, in order."""
     reading = read(text)
     if not _DIGIT.search(reading.text) and _NUMBER_WORDS.isdisjoint(reading.low):
         return ()
@@ -79,7 +79,7 @@ def quantities(text: str) -> tuple[Quantity, ...]:
 
 
 def _in_digits(reading: Reading, at: int, *, decimal_commas: bool) -> tuple[Quantity | None, int]:
-    """Read the number in digits at a token; return it, if it is one, and where to go on."""
+    """Read the number in digits at a token; return it, if there is one, and the next token to read."""
     if is_in_code(reading, at):
         return None, end_of_code(reading, at)
     literal = read_literal(reading.raw[at], decimal_commas=decimal_commas)
@@ -96,7 +96,7 @@ def _in_digits(reading: Reading, at: int, *, decimal_commas: bool) -> tuple[Quan
     number, end = with_exponent(reading, number, end)
     quantity = Quantity(number, number, at, end, other=other)
     if reading.word(end) in _TIME_WORDS or reading.low[end : end + 4] in (["a", ".", "m", "."], ["p", ".", "m", "."]):
-        # A time of day: no count of anything.
+        # A time of day does not count anything.
         return Quantity(None, None, at, end + 1, kind="sequence", parts=(number,)), end + 1
     if reading.is_glued(end):
         ending = reading.low[end]
@@ -147,7 +147,7 @@ def _decade(reading: Reading, number: Decimal, at: int, end: int) -> Quantity:
 
 
 def _finish(reading: Reading, quantity: Quantity) -> None:
-    """Read what stands around the number: scale, unit, currency, sign, and words that make it a bound."""
+    """Read the context of the number: scale, unit, currency, sign, and words that make it a bound."""
     _read_scale(reading, quantity)
     _read_unit(reading, quantity)
     at = _read_sign(reading, quantity)
@@ -184,7 +184,7 @@ def _read_scale(reading: Reading, quantity: Quantity) -> None:
 
 
 def _letter_scale(reading: Reading, quantity: Quantity, at: int) -> int | None:
-    """Return what the letter after a number stands for: "5k", "£45m", but "12m" may be metres."""
+    """Return the scale that the letter after a number stands for: "5k", "£45m", but "12m" may be metres."""
     letter = reading.raw[at]
     if reading.word(quantity.start - 1) in SYMBOLS or reading.word(quantity.start - 1) in CURRENCY_CODES:
         return GLUED_SCALES[letter.lower()]
@@ -239,7 +239,7 @@ def _read_sign(reading: Reading, quantity: Quantity) -> int:
 
 
 def _mark_year(reading: Reading, quantity: Quantity, at: int) -> None:
-    """Recognise the year of "in 1998", which counts nothing."""
+    """Mark the year of "in 1998", which does not count anything."""
     if quantity.kind or quantity.unit is not None or quantity.is_scaled or quantity.low is None:
         return
     if len(reading.raw[quantity.start]) != 4 or not 1000 <= quantity.low <= 2199 or not quantity.is_exact:

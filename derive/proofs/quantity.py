@@ -1,4 +1,4 @@
-"""One quantity of a text."""
+"""One quantity in a text."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,11 +8,11 @@ from derive.proofs.units import Unit
 
 @dataclass(slots=True)
 class Quantity:
-    """A quantity: bounds (None: unbounded), unit, and the tokens it stands in.
+    """A quantity: its bounds (None: unbounded), its unit, and its range of tokens.
 
-    ``kind``: "" a plain number, or ordinal, year, decade, part, times, group, vague, sequence (120/80, 3:1, a score) or
-    none (no, without). ``other`` is the second way to read an ambiguous literal. ``is_weak``: can support, never
-    refute. ``is_scaled``: a word such as million is counted in. ``may_be_millions``: written like "12m".
+    ``kind`` is "" for a plain number, or ordinal, year, decade, part, times, group, vague, sequence (120/80, 3:1, a
+    sports score) or none (no, without). ``other`` is the alternative reading of an ambiguous literal. ``is_weak``: can
+    support but never refute. ``is_scaled``: includes a word such as million. ``may_be_millions``: written like "12m".
     """
 
     low: Decimal | None
@@ -42,7 +42,7 @@ class Quantity:
             self.low = None
 
     def negate(self) -> None:
-        """Turn its sign round."""
+        """Reverse the sign."""
         low, high = self.low, self.high
         self.low = None if high is None else high.copy_negate()
         self.high = None if low is None else low.copy_negate()

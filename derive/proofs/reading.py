@@ -1,6 +1,6 @@
-"""A text cut into tokens, with digits, dashes and quotation marks in one form.
+"""Splits a text into tokens, with digits, dashes and quotation marks normalised.
 
-Offsets are into the normalised text: nothing here is ever stored.
+Offsets refer to the normalised text; they are never stored.
 """
 
 import re
@@ -11,7 +11,7 @@ from derive.evidence.folding import fold
 from derive.proofs.stems import root, stem
 
 MAX_CHARACTERS = 2_000
-"""Of a value or quote that is read at all; interrogations allow 500 for a quote."""
+"""Characters of a value or quote that are read at all; interrogations allow 500 for a quote."""
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,]\d+|'\d{3}(?!\d))*|[^\s\w]|_")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
@@ -20,15 +20,15 @@ _POWER = re.compile(r"(?<=\d)([⁻⁺]?[⁰¹²³⁴-⁹]{1,4})")
 _MOST_WRITTEN_OUT = 20
 _MOST_ADDED = 200
 _ALREADY_PLAIN = re.compile(r"(?:(?![\u02b0-\u02ff])[\w\s!-~°€£])*+")
-"""Letters, digits and marks that folding leaves as they are, where they are normalised: most texts in other scripts."""
+"""Letters, digits and marks that folding does not change if already normalised: most texts in other scripts."""
 _SEPARATORS = {ord("٫"): ".", ord("٬"): ",", ord("⁄"): "/"}
 _LINE_END_HYPHEN = re.compile(r"-\s{0,8}[\n\r]")
 
 
 class Reading:
-    """The tokens of a text: as written, in small letters, and where they stand.
+    """The tokens of a text: as written, in lower case, and their positions.
 
-    Shared by the threads that judge: what is made later is kept only once it is whole.
+    Shared between judging threads, so a lazily computed attribute is only assigned once complete.
     """
 
     __slots__ = ("_roots", "_starts", "_stems", "low", "raw", "text")
@@ -47,7 +47,7 @@ class Reading:
 
     @property
     def starts(self) -> list[int]:
-        """Where each token begins."""
+        """The offset of each token."""
         if self._starts is None:
             starts: list[int] = []
             end, find = 0, self.text.find
@@ -55,7 +55,7 @@ class Reading:
                 start = find(token, end)
                 end = start + len(token)
                 starts.append(start)
-            self._starts = starts  # whole: another thread may read it at once
+            self._starts = starts  # complete, because another thread may read it at once
         return self._starts
 
     @property
@@ -73,12 +73,12 @@ class Reading:
         return self._roots
 
     def word(self, at: int) -> str:
-        """Return the token in small letters; empty outside the text."""
+        """Return the token in lower case; empty outside the text."""
         low = self.low
         return low[at] if 0 <= at < len(low) else ""
 
     def is_glued(self, at: int) -> bool:
-        """Whether nothing stands between this token and the one before."""
+        """Whether this token directly follows the previous one, without a space."""
         if not 0 < at < len(self.raw):
             return False
         starts = self.starts
@@ -95,13 +95,13 @@ class Reading:
         if at == 0:
             return True
         before = self.raw[at - 1]
-        # The full stop of an abbreviation ends nothing.
+        # The full stop of an abbreviation does not end a sentence.
         return before in "!?" or (before == "." and (at < 2 or len(self.raw[at - 2]) > 2))
 
 
 @lru_cache(maxsize=1_024)
 def read(text: str) -> Reading:
-    """Return the tokens of the text's first 2,000 characters. The texts of one answer are asked for again and again."""
+    """Return the tokens of the text's first 2,000 characters; cached, since an answer's texts are read repeatedly."""
     return Reading(text[:MAX_CHARACTERS])
 
 
@@ -111,7 +111,7 @@ def _written_out(match: re.Match[str]) -> str:
 
 def _plain(text: str) -> str:
     length = len(text)
-    # Before NFKC, which would make 51/2 of 5½ and 108 of 10⁸.
+    # Before NFKC, which would turn 5½ into 51/2 and 10⁸ into 108.
     text = _FRACTION.sub(_written_out, text, count=_MOST_WRITTEN_OUT)
     text = _POWER.sub(lambda match: "^" + unicodedata.normalize("NFKC", match[1]), text, count=_MOST_WRITTEN_OUT)
     if not (_ALREADY_PLAIN.fullmatch(text) and unicodedata.is_normalized("NFKC", text)):

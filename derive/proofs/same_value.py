@@ -1,4 +1,4 @@
-"""Whether two values say the same, whatever their notation."""
+"""Compares two values regardless of their notation."""
 
 from dataclasses import replace
 from decimal import localcontext
@@ -18,11 +18,11 @@ from derive.proofs.word_matching import GRAMMAR
 
 
 def same_value(first: object, second: object, context: Context = Context()) -> bool:  # noqa: B008 (frozen)
-    """Return whether two values of one key are equal once notation is set aside; never raises.
+    """Return whether two values of one key are equal regardless of notation; never raises.
 
     "1,000", 1000 and "one thousand" are the same, as are "1.72 m" and "172 cm", "3 May 1998" and "1998-05-03",
     "Tatooine" and "tatooine", and two synonyms of one choice. A more precise value is another value: "1998" is not
-    "May 1998". The relation is symmetric. It is transitive but for rounded conversions of units.
+    "May 1998". The relation is symmetric, and transitive except for rounded conversions of units.
     """
     ours, theirs = text_of(first), text_of(second)
     if plain_text(ours) == plain_text(theirs):
@@ -52,12 +52,12 @@ def _same_by_rule(ours: str, theirs: str, context: Context) -> bool:
 
 
 def plain_text(text: str) -> str:
-    """Return the text's tokens in small letters, one space between them."""
+    """Return the text's tokens in lower case, separated by single spaces."""
     return " ".join(read(text).low) if len(text) <= MAX_CHARACTERS else text
 
 
 def choice_of(text: str, context: Context) -> str | None:
-    """Return the choice that a text names by itself or a synonym; None for any other text."""
+    """Return the choice that a text names, directly or by a synonym; None for any other text."""
     plain = plain_text(text)
     for choice, synonyms in context.choices.items():
         if plain == plain_text(choice) or any(plain == plain_text(synonym) for synonym in synonyms):

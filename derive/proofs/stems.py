@@ -1,7 +1,7 @@
-"""Words without their inflection and regional spelling, so that "colours" meets "color" and "flew" meets "fly".
+"""Strips words of inflection and regional spelling, so that "colours" matches "color" and "flew" matches "fly".
 
-Snowball's stemmer was rejected: it makes one stem of "organ" and "organization", and a wrong match is worse here than
-a missed one, which only asks a person.
+Snowball's stemmer was rejected because it gives "organ" and "organization" the same stem; a wrong match is worse here
+than a missed one, which only leads to a review by a person.
 """
 
 import unicodedata
@@ -129,7 +129,7 @@ _DERIVED += ("ist", "ers", "ors", "ity", "ian", "ies", "ive", "al", "ed", "er", 
 
 @lru_cache(maxsize=16_384)
 def stem(word: str) -> str:
-    """Return the word, in small letters, without possessive, plural, -ed, -ing, accents and regional spelling."""
+    """Return the word in lower case without possessive, plural, -ed, -ing, accents and regional spelling."""
     if word.isascii():
         return _english(word)
     bare = "".join(mark for mark in unicodedata.normalize("NFKD", word) if not unicodedata.combining(mark))
@@ -197,7 +197,7 @@ def _regional(word: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def root(word: str) -> str:
-    """Return the word without what makes a teacher of teaching; at least four letters of it stay."""
+    """Return the word without derivational suffixes (teacher, teaching → teach), keeping at least four letters."""
     word = _STEMS.get(word, word)
     if word.endswith("mission") and len(word) > 8:
         return word[:-6] + "it"

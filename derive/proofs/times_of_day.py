@@ -26,7 +26,7 @@ def times_of_day(text: str) -> list[int]:
 
 
 def judge_times(wanted: list[int], quote: str, otherwise: Judgement) -> Judgement:
-    """Judge a value's times of day; where the quote has them all, the other judgement stands."""
+    """Judge a value's times of day; if the quote contains all of them, return the other judgement."""
     quoted = times_of_day(quote)
     if not quoted:
         return undecided("The quote gives no time of day.")

@@ -1,6 +1,6 @@
-"""Units of measure and currencies as prose writes them, with plain factors to one unit of their dimension.
+"""Units of measure and currencies as written in prose, with factors to the base unit of their dimension.
 
-Pint was measured and rejected: half a second to import, 0.4 ms an expression, and it evaluates what it reads
+Pint was measured and rejected: it takes half a second to import and 0.4 ms per expression, and it evaluates its input
 (``9**9**7`` took three seconds).
 """
 
@@ -11,7 +11,7 @@ from derive.proofs.reading import Reading
 
 
 class Unit(NamedTuple):
-    """A unit: what it measures, how many of the dimension's own unit it is, and how an operator reads it."""
+    """A unit: its dimension, its factor to the dimension's base unit, and its name for operators."""
 
     dimension: str
     factor: Decimal
@@ -172,7 +172,7 @@ CELSIUS = Unit("temperature", Decimal(1), "°C", Decimal("273.15"))
 FAHRENHEIT = Unit("temperature", Decimal(5) / 9, "°F", Decimal("255.372222222222222"))
 KELVIN = Unit("temperature", Decimal(1), "K")
 POUND = Unit("pound", Decimal(1), "pounds")
-"""Of weight or of money: a pound is compared with either."""
+"""A pound of weight or of money, comparable with either."""
 _PERCENT = UNITS["%"]
 _POINTS = UNITS["pp"]
 SYMBOLS = frozenset("$€£¥₹₩₽₺")
@@ -219,11 +219,11 @@ _TWO_WORDS = {
 }
 _CAPITAL_SYMBOLS = {"c": CELSIUS, "f": FAHRENHEIT, "k": KELVIN}
 _NEED_GLUE = frozenset({"d", "y", "us", "pa", "ma", "mo", "pc", "au", "mi", "pb", "kn", "mp"})
-"""Spellings that are also words or other things: a unit only when glued to the number or written in its own case."""
+"""Spellings that are also words: a unit only if directly attached to the number or in the unit's exact case."""
 
 
 def unit_named(name: str) -> Unit | None:
-    """Return the unit a setting or key names ("m", "km/h", "°C", "USD"), if it is known."""
+    """Return the unit that a setting or key names ("m", "km/h", "°C", "USD"), or None if unknown."""
     wanted = name.strip()
     if not wanted:
         return None

@@ -1,4 +1,4 @@
-"""The canonical form of a value: equal for equal values, so that a database can compare them."""
+"""The canonical form of a value, which is the same for equal values so that a database can compare them."""
 
 import hashlib
 import json
@@ -20,19 +20,19 @@ from derive.proofs.same_value import choice_of, content_words, plain_text, text_
 from derive.proofs.times_of_day import times_of_day
 
 MAX_UNITS = 400
-"""UTF-16 code units of a form; of a longer one its hash stands in its place."""
+"""UTF-16 code units of a form; a longer one is replaced by its hash."""
 _DIGITS = 12
-"""Significant digits of a number that a conversion left with a fraction."""
+"""Significant digits kept of a number that a conversion of units left with a fraction."""
 _ROUNDED = DecimalContext(prec=_DIGITS, traps=[])
 _AS_NUMBERS = frozenset({"year", "part"})
 _RANKS = frozenset("rank position place edition floor generation round number grade stage phase season".split())
 
 
 def value_key(value: object, context: Context = Context()) -> str:  # noqa: B008 (frozen)
-    """Return a text that two values of one key share when ``same_value`` holds them equal; never raises.
+    """Return a text that two values of one key share if ``same_value`` considers them equal; never raises.
 
-    It is at most 400 UTF-16 code units and has no blank at an end. Where ``same_value`` rounds ("5 ft 11 in" and
-    "180 cm") or a text can be read in two ways ("12m"), equal values have keys of their own: a person then decides.
+    It has at most 400 UTF-16 code units and no outer white space. If ``same_value`` rounds ("5 ft 11 in" and "180 cm")
+    or a text is ambiguous ("12m"), equal values have different keys, and a person has to decide.
     """
     if isinstance(value, list | tuple):
         return _bounded("list " + json.dumps(sorted(value_key(member, context) for member in value)))
@@ -68,7 +68,7 @@ def _form(text: str, context: Context) -> str:
 
 
 def _date_form(text: str) -> str | None:
-    """Return the form of a value that names dates; None where a date can be read in two ways."""
+    """Return the form of a value that names dates; None if a date is ambiguous."""
     found = dates(in_full(text))
     if not found or any(one.other is not None for one in found):
         return None

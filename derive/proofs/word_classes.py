@@ -1,6 +1,6 @@
-"""Words that exclude one another: where a quote has another of the same kind, it contradicts the value.
+"""Classes of words that exclude one another: a quote with a different word of the class contradicts the value.
 
-One class a block; words of one line mean the same.
+Each block is a class; words on one line are synonyms.
 """
 
 from derive.proofs.stems import stem
@@ -347,7 +347,7 @@ refrigerated
 
 
 def _read() -> tuple[dict[str, tuple[int, int]], ...]:
-    """Return for each word (as a stem) its class and line, in as many mappings as one word has classes."""
+    """Return each word's class and line by stem, in as many mappings as the most classes a word belongs to."""
     mappings: list[dict[str, tuple[int, int]]] = [{}, {}]
     for number, block in enumerate(_CLASSES.strip().split("\n\n")):
         for line_number, line in enumerate(block.splitlines()):
@@ -361,7 +361,7 @@ _BY_WORD, _BY_WORD_TOO = _read()
 
 
 def classes_of(word: str) -> tuple[tuple[int, int], ...]:
-    """Return the classes of a stem, each with the line of words that mean the same."""
+    """Return the classes of a stem, each with its line of synonyms."""
     first = _BY_WORD.get(word)
     if first is None:
         return ()

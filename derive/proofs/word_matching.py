@@ -1,4 +1,4 @@
-"""Which words of a value occur in a quote, ignoring inflection, spelling, synonyms and demonyms."""
+"""Finds a value's words in a quote, ignoring inflection, spelling, synonyms and demonyms."""
 
 from collections.abc import Collection, Sequence
 
@@ -33,13 +33,13 @@ _SAME = {
     "satellites": "moon",
 }
 _WITHOUT_SPACES = 0x2E80
-"""From here on scripts do not part their words."""
+"""From this code point on, scripts do not separate words."""
 
 
 def missing_words(
     value: Reading, quote: Reading, allowed: Collection[str], spans: Sequence[tuple[int, int]] = ()
 ) -> list[int]:
-    """Return the places of a value's content words, outside the spans, that are neither in the quote nor allowed."""
+    """Return the positions of a value's content words outside the spans that are neither in the quote nor allowed."""
     if sum(end - start for start, end in spans) == len(value):
         return []
     taken = {at for start, end in spans for at in range(start, end)}
@@ -57,7 +57,7 @@ def missing_words(
 
 
 def excluding_word(value: Reading, quote: Reading, missing: Sequence[int], places: Collection[int] = ()) -> int | None:
-    """Return where the quote has a word that excludes one of the value's missing words ("brown" for "blue")."""
+    """Return the position of a quote's word that excludes one of the value's missing words ("brown" for "blue")."""
     lines = {kind: line for at in missing for kind, line in classes_of(stem(value.low[at]))}
     if not lines:
         return None
@@ -69,7 +69,7 @@ def excluding_word(value: Reading, quote: Reading, missing: Sequence[int], place
 
 
 def stems_of(reading: Reading) -> dict[str, int]:
-    """Return the last place of each stem, and the first of each root, in a text."""
+    """Return the last position of each stem and the first of each root in a text."""
     stems = {bare: at for at, bare in enumerate(reading.stems)}
     for at, base in enumerate(reading.roots):
         stems.setdefault(base, at)
@@ -79,7 +79,7 @@ def stems_of(reading: Reading) -> dict[str, int]:
 
 
 def place_of(word: str, stems: dict[str, int], quote: Reading) -> int | None:
-    """Return where a word of the value stands in the quote."""
+    """Return the position of a word of the value in the quote."""
     bare = stem(word)
     if bare in stems:
         return stems[bare]
@@ -97,7 +97,7 @@ def place_of(word: str, stems: dict[str, int], quote: Reading) -> int | None:
 
 
 def _place_of_synonym(word: str, bare: str, quote: Reading) -> int | None:
-    """Return where the quote has the word in another form of its country, or of the same line of a class."""
+    """Return the position in the quote of another form of the word's country, or of a synonym from its class."""
     country, classes = COUNTRY_OF.get(word), classes_of(bare)
     if country is None and not classes:
         return None

@@ -1,4 +1,4 @@
-"""The rule ``words``: each content word of the value stands in the quote, inflection and case aside, and undenied."""
+"""The rule ``words``: the quote contains each content word of the value undenied, ignoring inflection and case."""
 
 from derive.proofs.date import judge_date
 from derive.proofs.demonyms import COUNTRY_OF
@@ -21,7 +21,7 @@ def judge_words(value: str, quote: str, context: Context) -> Judgement:
     if len(value) > 1 and value.strip() == quote.strip():
         return supported("The value is the quote.")
     reading, wanted = read(quote), read(value)
-    # Each word once, by its last place.
+    # Each word once, at its last position.
     content = sorted({word: at for at, word in enumerate(wanted.low) if _is_content(word)}.values())
     if not content:
         return _without_content(wanted, reading)
@@ -71,7 +71,7 @@ def _without_content(wanted: Reading, reading: Reading) -> Judgement:
 
 
 def _judge_numbers(value: str, quote: str, context: Context) -> Judgement | None:
-    """Hold the numbers of a mixed value to the numbers of the quote; None when they agree or there are none."""
+    """Compare the numbers of a mixed value with those of the quote; None if they agree or there are none."""
     ours = [one for one in quantities(value) if one.kind not in {"none", "group", "times"} and not one.is_weak]
     if not ours:
         return None
@@ -108,7 +108,7 @@ def _judge_denial(wanted: Reading, reading: Reading, places: list[int], value: s
 
 
 def _stands_undenied(reading: Reading, wanted: Reading, places: list[int]) -> bool:
-    """Whether the words stand in the quote a second time, undenied."""
+    """Whether the quote contains the words a second time, undenied."""
     stems = {stem(wanted.low[at]) for at in range(len(wanted)) if _is_content(wanted.low[at])}
     return any(
         stem(word) in stems and not is_denied(reading, at) for at, word in enumerate(reading.low) if at not in places
@@ -118,7 +118,7 @@ def _stands_undenied(reading: Reading, wanted: Reading, places: list[int]) -> bo
 def _judge_missing(
     wanted: Reading, reading: Reading, missing: list[int], places: list[int], context: Context
 ) -> Judgement:
-    """Decide whether the quote says something else where the value's words are missing."""
+    """Decide whether the quote says something else in place of the value's missing words."""
     first = shown(wanted.raw[missing[0]])
     other = excluding_word(wanted, reading, missing, places)
     if other is not None:
@@ -167,7 +167,7 @@ def _is_initialism(wanted: Reading, reading: Reading) -> bool:
 
 
 def _is_entity(wanted: Reading, missing: list[int], context: Context) -> bool:
-    """Whether what is missing is the entity's own name, under a key that asks for a name."""
+    """Whether the missing words are the entity's own name, for a key that asks for a name."""
     if not context.entity or _NAME_KEYS.isdisjoint(key_of(context.key).words):
         return False
     own = set(map(stem, read(context.entity).low))
@@ -175,7 +175,7 @@ def _is_entity(wanted: Reading, missing: list[int], context: Context) -> bool:
 
 
 def _is_misspelled(wanted: Reading, reading: Reading, missing: list[int]) -> bool:
-    """Whether each missing word stands in the quote with one letter added, dropped or changed."""
+    """Whether the quote contains each missing word with one letter added, dropped or changed."""
     return len(missing) <= 3 and all(
         len(wanted.low[at]) > 4
         and any(
@@ -198,7 +198,7 @@ def _differs_by_one(first: str, second: str) -> bool:
 def _other_name(
     wanted: Reading, reading: Reading, missing: list[int], places: list[int], context: Context
 ) -> tuple[int, int] | None:
-    """Return the name that stands in the quote where the value has another."""
+    """Return the name that the quote has in place of the value's name."""
     lost = [at for at in missing if wanted.raw[at][0].isupper() and wanted.low[at] not in TITLES]
     if not lost or not _same_script(wanted, reading):
         return None
@@ -226,7 +226,7 @@ def _other_name(
 def _other_given_name(
     wanted: Reading, reading: Reading, runs: list[tuple[int, int]], places: list[int]
 ) -> tuple[int, int] | None:
-    """Find "Luke Skywalker" where the value says "Leia Skywalker"."""
+    """Find "Luke Skywalker" in the quote for the value "Leia Skywalker"."""
     stems = {stem(word) for word in wanted.low}
     for start, end in runs:
         if not any(start <= place < end for place in places):
@@ -251,7 +251,7 @@ def _same_script(wanted: Reading, reading: Reading) -> bool:
 
 
 def _find_run(reading: Reading, words: list[str]) -> int | None:
-    """Return where the words stand in the quote as they are."""
+    """Return the position of the words in the quote, unchanged and adjacent."""
     low, count = reading.low, len(words)
     starts = (at for at, word in enumerate(low) if word == words[0])
     return next((at for _, at in zip(range(20), starts, strict=False) if low[at : at + count] == words), None)
