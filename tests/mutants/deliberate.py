@@ -111,9 +111,9 @@ DELIBERATE_FAULTS = (
     ),
     DeliberateFault(
         "a scheduled seal ignores its deadline",
-        "derive/schedules/retention_policies.py",
-        "        seals += 1\n        if deadline.is_over:\n",
-        "        seals += 1\n        if not deadline:\n",
+        "derive/sealing/chain.py",
+        "        if seals and deadline.is_over:\n",
+        "        if seals and not deadline:\n",
         ("tests/contract/test_schedulers.py", "tests/contract/test_retention_policies.py"),
     ),
     *(
