@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from derive.contracts import JobInput
-from derive.errors import RunError
+from derive.errors import ConfigurationError, RunError
 from derive.evidence.references import parse_evidence_refs, problems_in_words
 from derive.evidence.sources import inline_sources
 from derive.interrogations.envelope import EntityInput
@@ -45,12 +45,14 @@ class RecordCheck:
 
     A job without a ``job_id`` gets ``import_id`` plus its line number: a repeated line is not stored twice, and
     neighbours in a file are neighbours in the index. With a ``sender`` no record may name another actor.
+    ``asked_keys`` are the interrogations of the valid records.
     """
 
     def __init__(self, registry: Registry, *, import_id: UUID, sender: str | None = None) -> None:
         self._registry = registry
         self._import_number = import_id.int
         self._sender = sender
+        self.asked_keys: set[str] = set()
 
     def check(self, values: dict[str, Any], *, line: int) -> CheckedJob:
         """Return the job a record asks for; raise RecordRefused."""
@@ -74,6 +76,9 @@ class RecordCheck:
             raise RecordRefused(problems_in_words(error)) from None
         except RunError as error:
             raise RecordRefused(f"{error.kind}: {error}") from None
+        except ConfigurationError as error:
+            raise RecordRefused(str(error)) from None
+        self.asked_keys.add(job.interrogation_key)
         return CheckedJob(job, actor, _lacks_evidence(job, read))
 
 

@@ -1,6 +1,6 @@
 """The two passes of an import: check every record into a spool, then queue the spool batch by batch."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -68,10 +68,12 @@ def check_records(
     spool: RecordSpool,
     on_bad: Callable[[Record], object],
     sender: str | None = None,
+    on_asked: Callable[[Set[str]], object] = lambda _: None,
 ) -> int:
     """First pass: write every valid job to the spool, report every invalid record, and return how many were invalid.
 
-    With a ``sender``, records that name another actor are invalid.
+    With a ``sender``, records that name another actor are invalid. ``on_asked`` is told at the end which
+    interrogations the valid ones ask for.
     """
     check = RecordCheck(registry, import_id=import_id, sender=sender)
     bad = 0
@@ -85,6 +87,7 @@ def check_records(
                 why = str(error)
         bad += 1
         on_bad(Record(record.line, None, why))
+    on_asked(check.asked_keys)
     return bad
 
 

@@ -34,6 +34,7 @@ from derive.interrogations.patterns import wire_pattern
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
 VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}\Z")
+FILES = frozenset({"output.py", "prompt.md", "rubric.md"})
 _MAX_VERSION_CHARACTERS = 40
 
 

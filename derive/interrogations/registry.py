@@ -1,8 +1,8 @@
 """The registry of the interrogations this process knows, which also checks a job's input against them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -26,17 +26,16 @@ _MAX_KEYS_SHOWN = 20
 class Registry:
     """Interrogations by key. A job gets the highest version of its key.
 
-    Raises ConfigurationError if two have the same key and version.
+    ``broken`` maps the key of each that cannot be used to the reason, which names the file. Raises ConfigurationError
+    if two have the same key and version.
     """
 
-    def __init__(self, interrogations: Iterable[Interrogation]) -> None:
+    def __init__(self, interrogations: Iterable[Interrogation], *, broken: Mapping[str, str] | None = None) -> None:
+        self.broken: Mapping[str, str] = MappingProxyType(dict(broken or {}))
         self._all = tuple(sorted(interrogations, key=_order))
         for one, next_one in zip(self._all, self._all[1:], strict=False):
             if _order(one) == _order(next_one):
-                raise ConfigurationError(
-                    f"two interrogations are {one.definition}: {one.where} and {next_one.where}: "
-                    "raise the version of one, or rename it"
-                )
+                raise _twice(one, next_one)
         # Sorted by version, so the last one of a key wins.
         self._by_key: Mapping[str, Interrogation] = MappingProxyType({one.key: one for one in self._all})
 
@@ -45,21 +44,38 @@ class Registry:
         """Load the built-in interrogations, those of installed packages, and those in a folder.
 
         An entry point of the group ``holocron.interrogations`` names a package that contains the three files; each
-        subfolder of ``folder`` is one interrogation. Raises ConfigurationError, with the file and the reason, for the
-        first one that is broken.
+        subfolder of ``folder`` is one interrogation. One that is broken stops no other. Raises ConfigurationError
+        if ``folder`` itself cannot be read.
         """
-        found = [*_built_in()]
-        found += [_load_entry_point(entry_point) for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP))]
+        loading: list[tuple[str, Callable[[], Interrogation]]] = [
+            (entry_point.name, partial(_load_entry_point, entry_point))
+            for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP))
+        ]
         if folder is not None:
-            found += [load_from_folder(one) for one in _folders_in(folder)]
-        return cls(found)
+            loading += [(one.name, partial(load_from_folder, one)) for one in _folders_in(folder)]
+        found = {_order(one): one for one in _built_in()}
+        broken: dict[str, str] = {}
+        for key, load in loading:
+            try:
+                loaded = load()
+                if _order(loaded) in found:
+                    raise _twice(found[_order(loaded)], loaded)
+                found[_order(loaded)] = loaded
+            except ConfigurationError as error:
+                broken[key] = str(error)
+        return cls(found.values(), broken=broken)
 
     def all(self) -> tuple[Interrogation, ...]:
         """Return all versions of every interrogation, ordered by key and version."""
         return self._all
 
     def get(self, key: str) -> Interrogation:
-        """Return the highest version of an interrogation; raise UnknownInterrogation, which lists the known keys."""
+        """Return the highest version of an interrogation.
+
+        Raises UnknownInterrogation, which lists the known keys, and ConfigurationError for a broken one.
+        """
+        if key in self.broken:
+            raise ConfigurationError(f"the interrogation {key!r} is broken: {self.broken[key]}")
         found = self._by_key.get(key)
         if found is not None:
             return found
@@ -76,7 +92,7 @@ class Registry:
     def check(self, job: JobInput) -> BaseModel:
         """Return a job's input as its interrogation's model; raise InvalidInput with each field and reason.
 
-        Raises UnknownInterrogation too. Evidence is not read, since it may only exist by the time the job runs.
+        Raises what ``get`` raises too. Evidence is not read, since it may only exist by the time the job runs.
         """
         interrogation = self.get(job.interrogation_key)
         parse_evidence_refs(job.evidence_ref_json)
@@ -84,6 +100,13 @@ class Registry:
             return interrogation.input_model.model_validate_json(job.input_json)
         except ValidationError as error:
             raise InvalidInput(f"input of {interrogation.key}: {problems_in_words(error)}") from None
+
+
+def _twice(one: Interrogation, other: Interrogation) -> ConfigurationError:
+    both = f"{one.where} and {other.where}"
+    return ConfigurationError(
+        f"two interrogations are {one.definition}: {both}: raise the version of one, or rename it"
+    )
 
 
 def _order(interrogation: Interrogation) -> tuple[str, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 import getpass
 import json
 import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -22,6 +23,7 @@ from derive.interrogations.registry import Registry
 from derive.management.import_progress import ImportProgress, InterruptGuard
 from derive.plural import plural
 from derive.queue import JobQueue
+from derive.registered_definitions import changed_definitions
 from derive.sql.scripts import check_schema
 
 QUEUED, SOMETHING_BAD, COULD_NOT_START, STOPPED = 0, 1, 2, 130
@@ -68,16 +70,19 @@ class Enqueueing:
     def _queue_one(self, registry: Registry, given: dict[str, Any]) -> int:
         options = {name: given[name] for name in ONE_JOB_OPTIONS if name != "evidence_file"}
         typed = TypedJob(**options, evidence_files=given["evidence_file"])
+        check = RecordCheck(registry, import_id=new_import_id())
         try:
-            checked = RecordCheck(registry, import_id=new_import_id()).check(typed.to_record(), line=1)
+            checked = check.check(typed.to_record(), line=1)
         except RecordRefused as refused:
             self._complain(f"not queued: {refused}")
             return SOMETHING_BAD
         if checked.lacks_evidence:
             self._complain(_no_evidence(1, of=1))
         if given["dry_run"]:
-            self._report(given, {"dry_run": True, "bad": 0}, "the job is valid; nothing was queued (dry run)")
-            return QUEUED
+            changed = self._review(registry, check.asked_keys)
+            words = "nothing was queued" if changed else "the job is valid; nothing was queued (dry run)"
+            self._report(given, {"dry_run": True, "bad": 0, "changed_definitions": changed}, words)
+            return SOMETHING_BAD if changed else QUEUED
         answer = JobQueue().enqueue(checked.job, actor=_actor())
         words = "already queued as" if answer.is_duplicate else "queued as"
         self._report(given, answer.model_dump(mode="json"), f"{words} {answer.job_id} ({answer.status})")
@@ -100,9 +105,15 @@ class Enqueueing:
             def tell(record: Record) -> None:
                 shown.say(f"line {record.line}: {record.why}")
 
+            asked: set[str] = set()
             try:
                 bad = check_records(
-                    stop.watch(records), registry=registry, import_id=import_id, spool=spool, on_bad=tell
+                    stop.watch(records),
+                    registry=registry,
+                    import_id=import_id,
+                    spool=spool,
+                    on_bad=tell,
+                    on_asked=asked.update,
                 )
             except KeyboardInterrupt:
                 shown.say("stopped while checking; nothing was queued")
@@ -124,8 +135,25 @@ class Enqueueing:
                     )
                 except ImportInterrupted as interrupted:
                     return self._interrupted(interrupted, import_id, totals, given, shown)
+        changed = self._review(registry, asked) if given["dry_run"] else []
+        if given["dry_run"]:
+            totals["changed_definitions"] = changed
         self._report(given, totals | _counts(progress), _in_words(totals, progress))
-        return SOMETHING_BAD if bad else QUEUED
+        return SOMETHING_BAD if bad or changed else QUEUED
+
+    def _review(self, registry: Registry, keys: Set[str]) -> list[str]:
+        """Print what an author should know of the interrogations asked for; return those that workers would refuse."""
+        asked = [registry.get(key) for key in sorted(keys)]
+        for one in asked:
+            for warning in one.warnings:
+                self._complain(f"{one.definition}: {warning}")
+        try:
+            changed = changed_definitions(asked) if _has_database() else {}
+        except HolocronError:
+            changed = {}  # a dry run needs no database
+        for problem in changed.values():
+            self._complain(problem)
+        return list(changed)
 
     def _interrupted(
         self,
@@ -150,6 +178,12 @@ class Enqueueing:
 
     def _complain(self, words: str) -> None:
         self.stderr.write(f"enqueue_jobs: {words}")
+
+
+def _has_database() -> bool:
+    """Whether there is a database to ask; looking must not make the embedded one."""
+    embedded = connection.settings_dict.get("EMBEDDED_FOLDER")
+    return embedded is None or Path(embedded).exists()
 
 
 def _no_evidence(number: int, *, of: int) -> str:

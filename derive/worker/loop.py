@@ -68,7 +68,7 @@ class Worker:
             WorkerEndpoint(settings, tools, probe_lake=self._probe_lake, is_only=len(endpoints) == 1)
             for settings, tools in endpoints
         ]
-        self._refusals = Refusals((one.definition for one in any_tools.sources.registry.all()), queue=self._queue)
+        self._refusals = Refusals(any_tools.sources.interrogations, queue=self._queue)
         self._counter = HourlyRollup(options.worker_id)
         self._metrics = WorkerMetrics(*(endpoint.slots for endpoint in self._endpoints))
         self._keeper = LeaseKeeper(

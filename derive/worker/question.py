@@ -18,7 +18,8 @@ from derive.evidence.sources import ReadLake, collect_sources
 from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Correction, Definition, Validation, correction_after
-from derive.interrogations.registry import Interrogation, Registry
+from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.live_registry import LiveRegistry
 from derive.lake import RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME
 from derive.model_servers.chat import ChatOptions, ChatRequest
 from derive.model_servers.models import ModelSnapshot
@@ -60,7 +61,7 @@ class Question:
 class Sources:
     """Sources of a question's parts. Reading may block, and raises the error a run ends with."""
 
-    registry: Registry
+    interrogations: LiveRegistry
     redactor: Redactor
     delimiter_key: bytes
     ollama: ModelSettings
@@ -78,14 +79,15 @@ def prepare_question(
 
     Built for most models; ``fit_to_model`` later adapts it to this one.
     """
+    registry = sources.interrogations.current
     own_input = _read_input(claim)
     previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
     if previous is None:
-        registered = sources.registry.get(claim.interrogation_key)
+        registered = registry.get(claim.interrogation_key)
         interrogation: Interrogation | None = registered
         definition = registered.definition
         _know_definition(record, definition)
-        sources.registry.check(_as_job_input(claim))
+        registry.check(_as_job_input(claim))
         items = collect_sources(
             job_input=own_input,
             evidence_ref_json=claim.evidence_ref_json,
@@ -97,7 +99,7 @@ def prepare_question(
         )
     else:
         definition, bundle = previous.definition, previous.bundle
-        interrogation = sources.registry.with_definition(definition.definition_sha256)
+        interrogation = registry.with_definition(definition.definition_sha256)
         _know_definition(record, definition)
     record.know(evidence_sha256=bundle.sha256)
     record.add_file("evidence.json", bundle.model_dump_json(indent=2))

@@ -1,11 +1,11 @@
-"""Definitions whose output schema the model server refuses: their jobs are not claimed, since each would fail."""
+"""Interrogations whose jobs are not claimed, since each would fail: they are broken, or their schema is refused."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from derive.errors import QueueError, RunError, SchemaRefused
-from derive.interrogations.definition import Definition
+from derive.interrogations.live_registry import LiveRegistry
 from derive.models import Interrogation
 from derive.queue.worker import WorkerQueue
 from derive.sql.reading import reading
@@ -17,19 +17,19 @@ REFRESH_SECONDS = 15.0
 
 
 class Refusals:
-    """The refused ones among a worker's definitions, shared through SQL.
+    """The broken and refused ones among a worker's interrogations; refusals are shared through SQL.
 
     ``note`` is called on the event loop; ``record`` and ``keys`` on the thread that owns the queue's connection.
     """
 
     def __init__(
         self,
-        definitions: Iterable[Definition],
+        interrogations: LiveRegistry,
         *,
         queue: WorkerQueue,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._keys_by_sha256 = {one.definition_sha256: one.interrogation_key for one in definitions}
+        self._interrogations = interrogations
         self._queue = queue
         self._clock = clock
         self._unrecorded: dict[str, str] = {}
@@ -55,11 +55,14 @@ class Refusals:
             self._unrecorded.pop(sha256, None)
 
     def keys(self) -> frozenset[str]:
-        """Return the keys of interrogations not to claim. Raises QueueError."""
+        """Load the interrogations whose files changed, and return the keys not to claim. Raises QueueError."""
+        self._interrogations.refresh()
         self.record()
         if self._clock() >= self._read_at + REFRESH_SECONDS:
-            refused = Interrogation.objects.filter(refused_utc__isnull=False)
-            self._known = frozenset(reading(lambda: list(refused.values_list("definition_sha256", flat=True))))
+            rows = Interrogation.objects.filter(refused_utc__isnull=False)
+            self._known = frozenset(reading(lambda: list(rows.values_list("definition_sha256", flat=True))))
             self._read_at = self._clock()
         refused_sha256 = self._known | self._unrecorded.keys()
-        return frozenset(key for sha256, key in self._keys_by_sha256.items() if sha256 in refused_sha256)
+        registry = self._interrogations.current
+        refused = {one.key for one in registry.all() if one.definition.definition_sha256 in refused_sha256}
+        return frozenset(refused | registry.broken.keys())

@@ -17,7 +17,8 @@ from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge, Qu
 from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES
 from derive.evidence.tokens import TokenRates
-from derive.interrogations.registry import Registry
+from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.live_registry import LiveRegistry
 from derive.lake import Lake
 from derive.model_clients import open_client
 from derive.model_servers.endpoints import EndpointSettings, only_endpoint
@@ -62,7 +63,8 @@ def run_worker(
     """Run a worker to its end and return its report; without ``endpoints`` it uses the one server of ``ollama``.
 
     Raises before anything is claimed: SchemaMismatch if the database's scripts differ from this tree's,
-    ConfigurationError for an invalid interrogation or redaction pattern, DatabaseUnavailable, WorkerIdInUse.
+    ConfigurationError for an invalid redaction pattern or a folder of interrogations that cannot be read,
+    DatabaseUnavailable, WorkerIdInUse. An interrogation that is broken is logged, and its jobs are not claimed.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     # What is loaded by now stays to the end: no collection need look through it.
@@ -70,18 +72,17 @@ def run_worker(
     gc.set_threshold(OBJECTS_BEFORE_COLLECTING)
     asked = _endpoints_of(options, endpoints or (only_endpoint(ollama, slots=options.concurrency),))
     options = replace(options, concurrency=sum(endpoint.slots for endpoint in asked))
-    registry = Registry.load(interrogations_folder)
     redactor = read_redactor(redaction_file)
     lake = Lake.open(lake_url)
     with (
         CallThread("queue", seconds=QUEUE_CALL_SECONDS) as queue_thread,
         ThreadPoolExecutor(FILE_THREADS, thread_name_prefix="files") as threads,
     ):
-        queue_thread.submit(_check_database, registry).result()
+        interrogations = queue_thread.submit(_register_interrogations, interrogations_folder).result()
         rates = TokenRates()
         threads.submit(_learn_from_previous_runs, rates, lake, queue_thread)
         sources = Sources(
-            registry=registry,
+            interrogations=interrogations,
             redactor=redactor,
             delimiter_key=delimiter_key,
             ollama=asked[0].server,
@@ -126,10 +127,12 @@ def _read_evidence(lake: Lake, uri: str) -> bytes:
         raise InvalidInput(f"{error}, the most that is read as one piece of evidence: split it") from error
 
 
-def _check_database(registry: Registry) -> None:
+def _register_interrogations(folder: Path | None) -> LiveRegistry:
+    """Check the database's scripts, then load the interrogations, each registered before it is used."""
     check_schema(connection)
     queue = WorkerQueue()
-    for interrogation in registry.all():
+
+    def register(interrogation: Interrogation) -> str | None:
         definition = interrogation.definition
         registration = queue.register(
             definition_sha256=definition.definition_sha256,
@@ -139,8 +142,9 @@ def _check_database(registry: Registry) -> None:
             output_schema_json=definition.output_schema_json,
             rubric=definition.rubric,
         )
-        if not registration.registered:
-            raise ConfigurationError(f"{definition}: {registration.why}")
+        return None if registration.registered else f"{definition}: {registration.why}"
+
+    return LiveRegistry(folder, accept=register, keep_last_good=True)
 
 
 async def _run(

@@ -127,20 +127,27 @@ def test_a_broken_package_is_refused_with_file_and_reason(
 ) -> None:
     package(tmp_path, "mood", **files)
     with pytest.raises(ConfigurationError, match=why) as caught:
-        Registry.load(tmp_path)
+        Registry.load(tmp_path).get("mood")
     assert str(tmp_path / "mood") in str(caught.value)
+
+
+def test_a_broken_package_stops_no_other(tmp_path: Path) -> None:
+    package(tmp_path, "broken", prompt_md=None)
+    package(tmp_path, "mood")
+    registry = Registry.load(tmp_path)
+    assert list(registry.broken) == ["broken"]
+    assert {one.key for one in registry.all()} == {"mood", "sw_entity_facts_v1"}
+    registry.check(job("mood"))
 
 
 def test_a_prompt_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (package(tmp_path, "mood") / "prompt.md").write_bytes(b"\xff\xfe$evidence")
-    with pytest.raises(ConfigurationError, match=r"prompt\.md cannot be read"):
-        Registry.load(tmp_path)
+    assert "prompt.md cannot be read" in Registry.load(tmp_path).broken["mood"]
 
 
 def test_a_folder_whose_name_is_no_key_is_refused(tmp_path: Path) -> None:
     package(tmp_path, "My Mood")
-    with pytest.raises(ConfigurationError, match="'My Mood' is no key"):
-        Registry.load(tmp_path)
+    assert "'My Mood' is no key" in Registry.load(tmp_path).broken["My Mood"]
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
@@ -150,8 +157,11 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 def test_two_of_one_key_and_version_are_refused(tmp_path: Path) -> None:
     package(tmp_path, "sw_entity_facts_v1", output_py=OUTPUT.replace("1.0.0", "1.2.0"))
+    registry = Registry.load(tmp_path)
     with pytest.raises(ConfigurationError, match=r"two interrogations are sw_entity_facts_v1 1\.2\.0"):
-        Registry.load(tmp_path)
+        registry.get("sw_entity_facts_v1")
+    with pytest.raises(ConfigurationError, match="two interrogations are"):
+        Registry([*registry.all(), *registry.all()])
 
 
 def test_of_several_versions_a_job_gets_the_highest(tmp_path: Path) -> None:
@@ -190,7 +200,7 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path, monkey
 def test_a_broken_entry_point_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str) -> None:
     monkeypatch.setattr(registry_module, "entry_points", lambda group: (entry_point(name, value),))
     with pytest.raises(ConfigurationError, match=why):
-        Registry.load(None)
+        Registry.load(None).get(name)
 
 
 def test_an_unknown_interrogation_names_those_there_are_and_what_was_meant() -> None:

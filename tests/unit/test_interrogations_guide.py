@@ -74,7 +74,7 @@ def test_the_guides_declarations_say_how_facts_are_judged(folder: Path) -> None:
     assert verdicts[2][0] != "SUPPORTED"
 
 
-def test_what_is_declared_wrongly_stops_the_start(folder: Path) -> None:
+def test_what_is_declared_wrongly_is_refused(folder: Path) -> None:
     output = folder / "planet_climate" / "output.py"
     for wrong, why in (
         ('"proof": "numbre"', "there is no proof rule 'numbre'; there are: number, date"),
@@ -86,14 +86,14 @@ def test_what_is_declared_wrongly_stops_the_start(folder: Path) -> None:
             BLOCKS["output.py"].replace("max_length=100)]", f"max_length=100), {declared}]", 1), encoding="utf-8"
         )
         with pytest.raises(ConfigurationError, match=re.escape(why)):
-            Registry.load(folder)
+            Registry.load(folder).get("planet_climate")
     for wrong, why in (
         ('ON_BAD_FACT = "ignore"', "ON_BAD_FACT must be one of ask_again, keep, strict, not 'ignore'"),
         ("MANY = 'alias'", "MANY must be a set of fact keys, not 'alias'"),
     ):
         output.write_text(f"{BLOCKS['output.py']}\n{wrong}\n", encoding="utf-8")
         with pytest.raises(ConfigurationError, match=re.escape(why)):
-            Registry.load(folder)
+            Registry.load(folder).get("planet_climate")
 
 
 def test_the_guides_references_are_understood() -> None:

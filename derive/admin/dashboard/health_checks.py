@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import connections
 
+from derive.admin.lists import suggestions
 from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import ConfigurationError, HolocronError, RunError, places_of
 from derive.health import ReadinessCheck, check_all
@@ -72,18 +73,15 @@ def check_scheduler() -> Sequence[ReadinessCheck]:
 
 
 def check_interrogations() -> Sequence[ReadinessCheck]:
-    """Report the definitions in use whose schema the model server refuses; empty when there are none."""
+    """Report interrogations that no job is claimed for: broken here, or refused by the model server; empty if none."""
     stored = Interrogation.objects.order_by("interrogation_key", "registered_utc")
     newest = {one.interrogation_key: one for one in stored.defer("prompt_template", "output_schema_json", "rubric")}
     refused = [one for one in newest.values() if one.refused_utc is not None]
-    return tuple(
-        ReadinessCheck(
-            "interrogations",
-            ok=False,
-            reason=f"no job of {one} is claimed since {one.refused_utc:%Y-%m-%d %H:%M} UTC: {one.refused_why}",
-        )
-        for one in refused
-    )
+    reasons = [f"{key} cannot be used: {why}" for key, why in suggestions.registry().broken.items()]
+    reasons += [
+        f"no job of {one} is claimed since {one.refused_utc:%Y-%m-%d %H:%M} UTC: {one.refused_why}" for one in refused
+    ]
+    return tuple(ReadinessCheck("interrogations", ok=False, reason=reason) for reason in reasons)
 
 
 CHECKS: tuple[Check, ...] = (check_all, check_model_servers, check_scheduler, check_interrogations)

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from django.conf import settings
 
+from derive.interrogations.live_registry import LiveRegistry
 from derive.interrogations.registry import Registry
 from derive.models import Interrogation, Run
 
@@ -11,10 +12,16 @@ RECENT_RUNS = 500
 MOST = 200
 
 
-@lru_cache(maxsize=1)
 def registry() -> Registry:
-    """Return the interrogations installed in this process, loaded once."""
-    return Registry.load(settings.INTERROGATIONS_FOLDER)
+    """Return the interrogations installed here, as their files are now (a change shows within seconds)."""
+    live = _live_registry()
+    live.refresh()
+    return live.current
+
+
+@lru_cache(maxsize=1)
+def _live_registry() -> LiveRegistry:
+    return LiveRegistry(settings.INTERROGATIONS_FOLDER)
 
 
 def interrogation_keys() -> list[str]:

@@ -15,6 +15,7 @@ from derive.admin.lists.pages import show
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
 from derive.models import Interrogation, Run
+from derive.registered_definitions import changed_definitions
 
 MAX_DEFINITIONS = 500
 RECENT_RUNS = 10_000
@@ -51,7 +52,7 @@ class InterrogationAdmin(ReadOnlyAdmin):
             (one, figures.get(one.definition_sha256), _installed(one.definition_sha256))
             for one in stored.order_by("interrogation_key", "-registered_utc")[:MAX_DEFINITIONS]
         ]
-        context: dict[str, Any] = {"rows": rows, "recent_runs": RECENT_RUNS}
+        context: dict[str, Any] = {"rows": rows, "recent_runs": RECENT_RUNS, "problems": _problems()}
         return show(request, "admin/interrogations/list.html", title="Interrogations", **context)
 
     @override
@@ -97,6 +98,13 @@ def recent_figures() -> dict[str, RunStatistics]:
             sha256: RunStatistics(int(runs), int(succeeded), *(None if one is None else int(one) for one in averages))
             for sha256, runs, succeeded, *averages in cursor
         }
+
+
+def _problems() -> list[str]:
+    """Return what keeps interrogations of this machine's files from being used, in sentences."""
+    registry = suggestions.registry()
+    broken = [f"{key} cannot be used: {why}" for key, why in registry.broken.items()]
+    return broken + list(changed_definitions(registry.all()).values())
 
 
 def _installed(definition_sha256: str) -> Any:

@@ -16,7 +16,7 @@ from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
 from derive.admin.site.timezones import as_typed, zone_of
 from derive.contracts import JobInput
-from derive.errors import RunError
+from derive.errors import ConfigurationError, RunError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.importing import new_import_id
 from derive.interrogations.interrogation import Interrogation
@@ -111,5 +111,5 @@ def _chosen(key: str) -> Interrogation:
     """Return the requested interrogation, or the first one, which the form then shows."""
     try:
         return registry().get(key)
-    except RunError:
+    except (RunError, ConfigurationError):
         return registry().all()[0]

@@ -1,0 +1,31 @@
+"""Compares the interrogations of a folder with the definitions that workers have registered."""
+
+from collections.abc import Iterable, Mapping
+
+from django.db.models import Q
+
+from derive.interrogations.interrogation import Interrogation
+from derive.models import Interrogation as RegisteredDefinition
+from derive.sql.reading import reading
+
+
+def changed_definitions(interrogations: Iterable[Interrogation]) -> Mapping[str, str]:
+    """Return, by key, the interrogations whose files were changed under a version that is registered already.
+
+    The value says so and what to do. Workers refuse such a definition. Raises QueueError.
+    """
+    ours = {(one.key, one.version): one for one in interrogations}
+    if not ours:
+        return {}
+    wanted = Q()
+    for key, version in ours:
+        wanted |= Q(interrogation_key=key, version=version)
+    rows = RegisteredDefinition.objects.filter(wanted).values_list("interrogation_key", "version", "definition_sha256")
+    changed = {}
+    for key, version, sha256 in reading(lambda: list(rows)):
+        one = ours[key, version]
+        if sha256 != one.definition.definition_sha256:
+            changed[key] = (
+                f"{one.definition} was changed after it was registered: raise VERSION in {one.where}/output.py"
+            )
+    return changed
