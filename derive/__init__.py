@@ -1,1 +1,1 @@
-"""Holocron's one Django app: interrogations queued in SQL, answered by a local model, kept in a lake."""
+"""Holocron's only Django app: interrogations queued in SQL, answered by a local model, stored in a lake."""

@@ -1,4 +1,4 @@
-"""The app, and what it adds to each connection and to ``manage.py migrate``."""
+"""The app's configuration, which prepares each connection and extends ``manage.py migrate``."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ class DeriveConfig(AppConfig):
 
     @override
     def ready(self) -> None:
-        """Make every connection ready, and let every migrate end with this tree's procedures and schedules."""
+        """Prepare every new connection, and install this tree's procedures and schedules after every migrate."""
         connection_created.connect(_prepare_session, dispatch_uid="derive.sessions")
         post_migrate.connect(_install_procedures, sender=self, dispatch_uid="derive.procedures")
         post_migrate.connect(_install_schedules, sender=self, dispatch_uid="derive.schedules")
 
 
-# Imported when they are wanted: every command starts here, and not all of them need a database.
+# Imported on first use, because every command starts here and not all of them need a database.
 
 
 def _prepare_session(**signal: Any) -> None:

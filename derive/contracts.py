@@ -83,18 +83,18 @@ ANY_MODEL = "*"
 
 
 class ServedModel(Frozen):
-    """A model that a server can serve. ``idle_seconds``: how long ago it was last served there; None: never."""
+    """A model that a server can serve. ``idle_seconds`` is the time since it was last served there; None: never."""
 
     model: Key200
     idle_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class ModelServer(Frozen):
-    """What a claim's model server serves now, what it can serve, and which model a job without one gets there.
+    """The model server of a claim: the model it serves now, those it can serve, and the default for jobs without one.
 
-    With ``stay`` the claim continues with ``serving`` while it has jobs of the highest ready priority; otherwise it
-    takes another model first. In ``models`` the name ``*`` stands for all others. With neither ``serving`` nor
-    ``models`` jobs come in strict order, of any model.
+    With ``stay`` the claim continues with ``serving`` while that has jobs of the highest ready priority; otherwise it
+    prefers another model. In ``models`` the name ``*`` stands for all others. With neither ``serving`` nor ``models``,
+    jobs of any model are claimed in strict order.
     """
 
     default: Key200
@@ -116,17 +116,17 @@ class ModelLimits(Frozen):
 
 
 class Ageing(Frozen):
-    """Which ready jobs have waited for too long, and what that changes: parameters of ``usp_escalate_aged_jobs``."""
+    """Which ready jobs have waited too long, and their new priority: parameters of ``usp_escalate_aged_jobs``."""
 
     waiting_seconds: int = Field(ge=1, le=31_536_000)
     raise_by: int = Field(ge=1, le=MAX_INT)
     max_priority: int = Field(ge=1, le=MAX_INT)
     interrogation_key: Key200 | None = None
-    """None: of every interrogation."""
+    """None means every interrogation."""
 
 
 class AgedPlace(Frozen):
-    """How far an escalation has come: through that priority, or to that job of it."""
+    """The progress of an escalation: all of that priority, or up to that job of it."""
 
     after_priority: int
     after_utc: Utc | None
@@ -134,7 +134,7 @@ class AgedPlace(Frozen):
 
 
 class Escalated(Frozen):
-    """How many jobs one step of an escalation raised; ``after`` is where the next goes on, None at the end."""
+    """The number of jobs one step of an escalation raised; the next step continues at ``after``, None at the end."""
 
     raised: int
     after: AgedPlace | None
@@ -151,8 +151,8 @@ class Lease(Frozen):
 class EndpointFacts(Frozen):
     """What a worker reports about one model server: the columns of ``llm.endpoint``.
 
-    ``address`` is shown to operators and never has a secret. What the server says of its models is hostile, and kept as
-    far as it can be stored: names without blanks at their ends, at most ``MOST_MODELS`` of them.
+    ``address`` is shown to operators and never contains a secret. The server's list of models is untrusted: names are
+    stripped and made storable, and at most ``MOST_MODELS`` are kept.
     """
 
     name: Key200
@@ -163,9 +163,9 @@ class EndpointFacts(Frozen):
     serving_model: Key200 | None = None
     serving_since_utc: BoundedUtc | None = None
     resident: ModelNames | None = None
-    """The models it has loaded; None: not known."""
+    """The models it has loaded; None if unknown."""
     models: ModelNames | None = None
-    """The models it lists; None: not known."""
+    """The models it lists; None if unknown."""
     last_error: ReadableText | None = None
 
 
@@ -179,9 +179,9 @@ class WorkerFacts(Frozen):
     concurrency: int
     stopping: bool = False
     not_claiming_why: str | None = None
-    """Why it may not claim jobs; None while it may."""
+    """Why it may not claim jobs; None if it may."""
     endpoints: tuple[EndpointFacts, ...] | None = None
-    """All of its model servers, each with a name of its own; None: as they were last reported."""
+    """All of its model servers, with distinct names; None leaves the last report unchanged."""
 
 
 class RunFacts(Frozen):

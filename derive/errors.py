@@ -8,11 +8,11 @@
     │   ├── UnknownInterrogation  InvalidInput  EvidenceMissing  EvidenceTooLarge
     │   │   ModelNotFound  AnswerTooLarge  SchemaRefused      → the job fails
     │   ├── InvalidOutput  UngroundedOutput
-    │   │   UnsupportedOutput                                 → asked again at once with the errors found
-    │   ├── TruncatedOutput                                   → asked again at once with more tokens
-    │   ├── ModelTimeout  ModelCrashed  InternalError         → tried again after a backoff
+    │   │   UnsupportedOutput                                 → retried at once with the errors found
+    │   ├── TruncatedOutput                                   → retried at once with more tokens
+    │   ├── ModelTimeout  ModelCrashed  InternalError         → retried after a backoff
     │   ├── ModelUnavailable (ModelAccessRefused)
-    │   │   ModelOverloaded  LakeUnavailable                  → given back, not counted
+    │   │   ModelOverloaded  LakeUnavailable                  → released, not counted
     │   └── Released  Cancelled                               → stopped on purpose
     ├── QueueError
     │   ├── BadArgument             a stored procedure refused an argument
@@ -29,8 +29,8 @@
         ├── LakeFileMissing         nothing is stored under the name
         └── LakeFileTooLarge        the file exceeds the reader's limit
 
-A lake that cannot be read or written at all is ``LakeUnavailable``, since a run meets it.
-Messages never hold a secret, a prompt, evidence or an answer.
+A lake that cannot be read or written at all is ``LakeUnavailable``, a RunError, because it occurs during a run.
+Messages never contain a secret, a prompt, evidence or an answer.
 """
 
 import errno
@@ -185,7 +185,7 @@ class ModelCrashed(RunError):
     kind = ErrorKind.MODEL_CRASHED
     then = NextStep.BACK_OFF
     connection_broke: bool = False
-    """Whether the connection broke, rather than that the server said something wrong."""
+    """Whether the connection broke, rather than the server sending something wrong."""
 
 
 class InternalError(RunError):
@@ -214,7 +214,7 @@ class ModelOverloaded(RunError):
     then = NextStep.GIVE_BACK
     counted = False
     retry_after_seconds: float | None = None
-    """How long the server asks to be left alone, if it said so."""
+    """How long the server asks clients to wait, if it said so."""
 
 
 class LakeUnavailable(RunError):

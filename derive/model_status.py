@@ -1,5 +1,6 @@
-"""How each model fares: what waits for it, what runs, who serves it, and why nothing does. Bounded reads.
+"""The status of each model: its waiting and running jobs, the endpoints that serve it, and what blocks it.
 
+All reads are bounded.
 Everything here raises QueueError.
 """
 
@@ -20,19 +21,19 @@ from derive.states import EndpointState
 
 KEPT_SECONDS = 4.0
 ENDPOINT_ALIVE = timedelta(seconds=120)
-"""A default lease: an endpoint whose worker was silent for longer serves nobody."""
+"""The default lease; an endpoint whose worker has been silent for longer does not count as serving."""
 ENDPOINT_SHOWN = timedelta(days=1)
 MAX_ENDPOINTS = 200
 MAX_SETTINGS = 500
 STATISTICS_HOURS = 24
 RATE_HOURS = 1
-"""Whole hours before the running one, over which a model's rate is taken."""
+"""Number of full hours before the current one over which a model's rate is measured."""
 NO_MODEL = "no model asked for"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """A model server of a worker; ``is_alive``: its worker's heartbeat is recent. None: not known."""
+    """A model server of a worker; ``is_alive`` means that its worker's heartbeat is recent. None means unknown."""
 
     row: Endpoint
     is_alive: bool
@@ -47,7 +48,7 @@ class ModelEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """One model; ``model`` None stands for jobs that ask for none. Times as named, None where nothing is known."""
+    """The status of one model; ``model`` None stands for jobs that ask for none. None means unknown."""
 
     model: str | None
     settings: LanguageModel | None
@@ -61,38 +62,38 @@ class ModelStatus:
     serving_on: tuple[str, ...]
     resident_on: tuple[str, ...]
     is_served: bool
-    """False only where every live endpoint says what it has, and this is not among it."""
+    """False only if every live endpoint lists its models and this one is not among them."""
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The model's name for display."""
         return self.model or NO_MODEL
 
     @property
     def is_ready_capped(self) -> bool:
-        """Whether more are ready than are counted."""
+        """Whether there are more ready jobs than were counted."""
         return self.ready > COUNT_CAP
 
     @property
     def is_paused(self) -> bool:
-        """Whether operators paused it."""
+        """Whether an operator paused the model."""
         return self.settings is not None and self.settings.paused_utc is not None
 
     @property
     def drain_seconds(self) -> float | None:
-        """How long its ready jobs take at the last hours' rate; None when none ended."""
+        """The seconds its ready jobs take at the recent rate; None if no job ended."""
         return self.ready / self.ended_per_second if self.ended_per_second else None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatuses:
-    """All models and endpoints, of one moment."""
+    """All models and endpoints at one time."""
 
     models: tuple[ModelStatus, ...]
     endpoints: tuple[ModelEndpoint, ...]
 
     def notices(self) -> list[str]:
-        """Say in words which jobs wait because of operators, or because nobody has their model."""
+        """Return sentences about jobs that wait because of an operator, or because nobody has their model."""
         said = (
             _notice(one.model, one.ready, one.settings, is_served=one.is_served) for one in self.models if one.model
         )
@@ -100,11 +101,11 @@ class ModelStatuses:
 
 
 def read_notices(now: datetime) -> list[str]:
-    """Say in words which jobs wait because of operators, or because nobody has their model; counts only those."""
+    """Return the same sentences as ``ModelStatuses.notices``, counting only the jobs they are about."""
     alive = [endpoint for endpoint in _endpoints(now) if endpoint.is_alive]
     paused = LanguageModel.objects.filter(paused_utc__isnull=False).order_by("model")[:MAX_SETTINGS]
     settings = {row.model: row for row in reading(lambda: list(paused))}
-    # The models that jobs ask for are of interest only where every endpoint says what it has.
+    # The models that jobs ask for matter only if every endpoint lists its models.
     asked = model_backlogs.read_asked_models() if alive and all(one.models is not None for one in alive) else []
     unserved = {model for model in asked if not _is_served(model, alive)}
     ready = model_backlogs.count_ready(sorted({*settings, *unserved}))
@@ -116,7 +117,7 @@ def read_notices(now: datetime) -> list[str]:
 
 
 def read_model_statuses() -> ModelStatuses:
-    """Read how all models fare now; a dozen short queries, and one more for each model that jobs ask for."""
+    """Read the current status of all models with a dozen short queries, and one more per model that jobs ask for."""
     now = database_now()
     hour = now.replace(minute=0, second=0, microsecond=0)
     endpoints = _endpoints(now)
@@ -144,7 +145,7 @@ def read_model_statuses() -> ModelStatuses:
                 running=running[model],
                 tokens_per_second=_speed(day.get(key)),
                 waits=waits.get(key, {}),
-                # Jobs without a model end under the one that answered: they are told by their claims.
+                # Jobs without a model are recorded under the one that answered, so their rate comes from their claims.
                 ended_per_second=(at.ended if model else at.claimed) / seconds if at else 0.0,
                 serving_on=tuple(_names(e for e in endpoints if e.is_up and _is_same(e.row.serving_model, key))),
                 resident_on=tuple(_names(e for e in endpoints if e.is_alive and _has(e.resident or (), key))),
@@ -155,7 +156,7 @@ def read_model_statuses() -> ModelStatuses:
 
 
 class SharedModelStatuses:
-    """The last look at all models, shown to everybody for some seconds; one thread looks, others show the last one."""
+    """Caches the status of all models for some seconds; one thread reads while others get the previous result."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -164,7 +165,7 @@ class SharedModelStatuses:
         self._until = float("-inf")
 
     def get(self) -> ModelStatuses:
-        """Return the statuses, at most KEPT_SECONDS old unless they are just being read."""
+        """Return the statuses, at most KEPT_SECONDS old unless another thread is reading them."""
         known = self._known
         if known is not None and self._clock() < self._until:
             return known
@@ -180,7 +181,7 @@ class SharedModelStatuses:
             self._lock.release()
 
     def forget(self) -> None:
-        """Read anew the next time: something was changed just now."""
+        """Drop the cached result, after a change."""
         self._until = float("-inf")
 
 
@@ -209,7 +210,7 @@ def _endpoints(now: datetime) -> list[ModelEndpoint]:
 
 
 def _list(text: str | None) -> tuple[str, ...] | None:
-    """Return the names of a stored list; None where it is no list: a row may have been written by hand."""
+    """Return the names of a stored list; None if it is not a list, since rows may be written by hand."""
     try:
         names = json.loads(text or "null")
     except (ValueError, RecursionError):
@@ -234,5 +235,5 @@ def _has(names: Iterable[str], model: str) -> bool:
 
 
 def _is_same(name: str | None, model: str) -> bool:
-    """Whether a server means the model that jobs name: Ollama lists ``llama3.2`` as ``llama3.2:latest``."""
+    """Whether a listed name is the model that jobs name; Ollama lists ``llama3.2`` as ``llama3.2:latest``."""
     return name is not None and name.removesuffix(":latest") == model.removesuffix(":latest")

@@ -1,4 +1,4 @@
-"""Numbers of things, as people read them."""
+"""Formats numbers with their nouns."""
 
 
 def plural(number: int, noun: str) -> str:

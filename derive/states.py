@@ -1,4 +1,4 @@
-"""The states of jobs and runs, the allowed moves between them, and the event for each move.
+"""The states of jobs and runs, the allowed transitions between them, and the event for each.
 
 The values are those of the ``llm`` schema: both engines' CHECK constraints list exactly these.
 """
@@ -78,13 +78,13 @@ class JobEventName(StrEnum):
 
 
 class EndpointState(StrEnum):
-    """What a worker says of a model server it uses."""
+    """The state of a model server, as reported by a worker that uses it."""
 
     UP = "UP"
     DOWN = "DOWN"
-    """It does not answer, or not as it should: the worker probes it."""
+    """It does not answer correctly; the worker probes it."""
     PAUSED = "PAUSED"
-    """It refuses this worker (a configuration error): nothing is asked of it until that is corrected."""
+    """It rejects this worker because of a configuration error; it gets no requests until that is corrected."""
 
 
 WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
@@ -92,7 +92,7 @@ LIVE = frozenset({JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
 REQUEUEABLE = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
 HOLDS_DEDUPE_KEY = LIVE | {JobStatus.SUCCEEDED}
-"""A ``dedupe_key`` is held while its job is in one of these states."""
+"""A job holds its ``dedupe_key`` in these states."""
 
 LEGAL_MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
     None: WAITING,

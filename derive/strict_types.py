@@ -1,6 +1,6 @@
-"""Values that are checked when they are made: storable text, strict JSON, keys, hashes, ids and moments.
+"""Types that validate their values: storable text, strict JSON, keys, hashes, ids and times.
 
-Each raises ValueError, which Pydantic turns into its own report.
+Each raises ValueError, which Pydantic reports.
 """
 
 import json
@@ -15,11 +15,11 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 MAX_INT = 2**31 - 1
 _UNREADABLE = re.compile("[\x00\ud800-\udfff]")
 MOST_MODELS = 500
-"""Models of one server that are told of."""
+"""Maximum number of models reported per server."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""The first moment that a procedure takes, on either engine."""
+"""The earliest time that a procedure accepts, on either engine."""
 LATEST = datetime(9000, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-"""The last one: from here on there is room to add to it."""
+"""The latest time that a procedure accepts; it leaves room for additions before the engines' own limits."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -34,11 +34,11 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
-"""Made once: ``json.loads`` with hooks makes a new decoder for every text, which costs more than a short text."""
+"""Created once: ``json.loads`` with hooks creates a decoder per call, which takes longer than parsing a short text."""
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON strictly: no NaN or Infinity, no key twice in an object; raise ValueError otherwise."""
+    """Parse JSON strictly; raise ValueError for NaN, Infinity and duplicate keys."""
     if text.startswith("\ufeff"):
         raise ValueError("it begins with a byte-order mark (BOM)")
     try:
@@ -48,7 +48,7 @@ def parse_json(text: str) -> Any:
 
 
 def check_storable(text: str) -> str:
-    """Return the text, or raise ValueError when no database could keep it (U+0000, a lone surrogate)."""
+    """Return the text; raise ValueError if a database cannot store it (U+0000, a lone surrogate)."""
     if "\x00" in text:
         raise ValueError("holds the character U+0000, which cannot be stored")
     try:
@@ -71,7 +71,7 @@ def _check_storable_deep(value: Any) -> None:
 
 
 def check_json_object(text: str) -> str:
-    """Return the text unchanged, or raise ValueError when it is not one storable JSON object."""
+    """Return the text unchanged; raise ValueError unless it is one storable JSON object."""
     check_storable(text)
     value = parse_json(text)
     if not isinstance(value, dict):
@@ -104,7 +104,7 @@ def _to_utc(moment: datetime) -> datetime:
 
 
 def check_bounds(moment: datetime) -> datetime:
-    """Return the moment in UTC, or raise ValueError where no procedure would take it."""
+    """Return the time in UTC; raise ValueError if the procedures would reject it."""
     if not EARLIEST <= moment <= LATEST:
         raise ValueError("must be in the years 2000 to 9000")
     return moment.astimezone(UTC)
@@ -116,14 +116,14 @@ BoundedUtc = Annotated[AwareDatetime, AfterValidator(check_bounds)]
 Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_ends)]
 Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
 ReadableText = Annotated[str, BeforeValidator(_readable)]
-"""What no engine's text can hold, U+0000 and halves of surrogate pairs, becomes U+FFFD; places stay the same."""
+"""Text in which U+0000 and lone surrogates, which no engine can store, become U+FFFD; positions do not change."""
 ModelNames = Annotated[tuple[str, ...], BeforeValidator(_storable_names)]
-"""Models as a server names them: readable, at most 200 characters each, no blanks at the ends, a bounded number."""
+"""A server's model names: storable, stripped, at most 200 characters each, at most ``MOST_MODELS``."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Guid = Annotated[UUID, BeforeValidator(lambda value: UUID(value) if isinstance(value, str) else value)]
 
 
 class Frozen(BaseModel):
-    """A value that is checked when it is made and never changes; unknown members are refused."""
+    """Base class of immutable values that are validated on creation; unknown members are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Sanitise untrusted text for display: bounded, with nothing in it that hides or reorders what it says.
+"""Sanitises untrusted text for display: limited in length, without characters that hide or reorder text.
 
 Escaping for HTML is left to the templates.
 """
@@ -14,11 +14,11 @@ _KEPT = frozenset("\n\t")
 
 
 def visible(text: str, limit: int = PAGE_CHARACTERS) -> str:
-    """Return the text with control and direction characters written out as ``⟨U+202E⟩``, cut to ``limit`` characters.
+    """Return the text cut to ``limit`` characters, with control and bidi characters written as ``⟨U+202E⟩``.
 
-    A cut is said at the end with the whole's length.
+    A cut text ends with the length of the original.
     """
-    # Nearly every line is printable, which is told at once: to spell 60 kB takes longer than all else of a page.
+    # Nearly every line is printable, which is quick to check; escaping 60 kB takes longer than the rest of a page.
     lines = text[:limit].split("\n")
     shown = "\n".join(line if line.isprintable() else "".join(map(_spelt, line)) for line in lines)
     return shown if len(text) <= limit else f"{shown}… (cut: {len(text):,} characters)"
@@ -31,12 +31,12 @@ def _spelt(character: str) -> str:
 
 
 def cell(text: str | None, limit: int = CELL_CHARACTERS) -> str:
-    """Return a text for one cell of a list: one line, short."""
+    """Return the text shortened to one line for a cell of a list."""
     return visible(" ".join(text[: limit * 4].split()), limit) if text else ""
 
 
 def pretty(text: str, limit: int = PAGE_CHARACTERS) -> str:
-    """Return JSON indented, and anything else, or what is too large to be worth it, as it is; fit to be looked at."""
+    """Return JSON indented, or the text as it is if it is not JSON or too large; sanitised for display."""
     if len(text) <= limit * 4:
         with contextlib.suppress(ValueError, RecursionError):
             text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)

@@ -1,4 +1,4 @@
-"""HTTP endpoints for programs: alive, ready, metrics. Public, so they never expose payloads or secrets."""
+"""HTTP endpoints for programs: liveness, readiness and metrics. Public, so they never expose payloads or secrets."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache

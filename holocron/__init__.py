@@ -1,1 +1,1 @@
-"""The Django project: settings, addresses, and the embedded database."""
+"""The Django project: settings, URLs and the embedded database."""

@@ -1,4 +1,4 @@
-"""The admin's site: unfold's, refusing aloud, with fewer doors."""
+"""The admin site: unfold's, but it answers 403 without permission and drops pages that are not needed."""
 
 from collections.abc import Callable
 from functools import update_wrapper
@@ -11,7 +11,7 @@ from typing_extensions import override
 from unfold.sites import UnfoldAdminSite
 
 _CLOSED = frozenset({"view_on_site", "autocomplete"})
-"""Django's redirect to a model's own page, and its search for select boxes: no page of ours has use for them."""
+"""Views of Django's admin that no page uses: the redirect to an object's page, and the search of select boxes."""
 
 
 class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no types
@@ -36,11 +36,11 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
 
     @override
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
-        """Wrap a view as Django does, but refuse whoever is logged in and has no business here.
+        """Wrap a view as Django does, but refuse users who are logged in without permission.
 
-        Django sends them to the log-in page, which looks like a session that ran out and leaves no trace.
+        Django redirects them to the log-in page, which looks like an expired session and is not logged.
         """
-        # Here, since derive.admin registers its pages with the very site that is made from this module.
+        # Imported here because derive.admin registers its pages with the site that this module creates.
         from derive.admin.site.permissions import Denied
 
         inner = super().admin_view(view, cacheable)
@@ -56,15 +56,15 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
 
 
 def stylesheet(_request: HttpRequest) -> str:
-    """Return the address of our style sheet (``UNFOLD["STYLES"]``)."""
+    """Return the URL of our style sheet (``UNFOLD["STYLES"]``)."""
     return static("derive/holocron.css")
 
 
 def script(_request: HttpRequest) -> str:
-    """Return the address of our script (``UNFOLD["SCRIPTS"]``)."""
+    """Return the URL of our script (``UNFOLD["SCRIPTS"]``)."""
     return static("derive/holocron.js")
 
 
 def icon(_request: HttpRequest) -> str:
-    """Return the address of the browser's small picture (``UNFOLD["SITE_FAVICONS"]``)."""
+    """Return the URL of the favicon (``UNFOLD["SITE_FAVICONS"]``)."""
     return static("derive/icon.svg")

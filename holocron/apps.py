@@ -1,4 +1,4 @@
-"""The admin's own site in Django's place."""
+"""Replaces Django's admin site by our own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,17 +12,17 @@ from typing_extensions import override
 
 
 class HolocronAdminConfig(SimpleAdminConfig):
-    """Django's admin, with the site that refuses aloud.
+    """Django's admin with our site.
 
-    Its pages are loaded with the addresses (``holocron.urls``), not at every start: half of what a command would import
-    are pages that it does not show.
+    Its pages are loaded with the URLs (``holocron.urls``) and not on every start, because they are half of what a
+    command would import and it does not show them.
     """
 
     default_site = "holocron.admin_site.HolocronSite"
 
     @override
     def ready(self) -> None:
-        """Register Django's own checks, of pages that are there when they are looked at."""
+        """Register Django's checks of the admin pages, which load the pages when they run."""
         checks.register(check_dependencies, checks.Tags.admin)
         checks.register(_check_pages, checks.Tags.admin)
 

@@ -9,5 +9,5 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "holocron.settings")
 
 application = get_asgi_application()
-# All pages before the first request.
+# Load all pages before the first request.
 import_module(settings.ROOT_URLCONF)

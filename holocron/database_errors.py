@@ -1,4 +1,4 @@
-"""A database that cannot be used, as one line that says what to do."""
+"""Describes an unusable database in one line that says what to do."""
 
 import re
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from django.db import OperationalError
 
 @dataclass(frozen=True)
 class Advice:
-    """What one kind of failure asks for; it is told by a phrase (a regular expression) in what was said."""
+    """The advice for one kind of failure, which is recognised by regular expressions in the error's message."""
 
     said: tuple[str, ...]
     line: str
 
 
-# What libpq, PostgreSQL, Microsoft's ODBC driver and SQL Server say. The first advice that fits counts: SQL Server
-# answers to a database that is not there with "Login failed" as well.
+# Messages of libpq, PostgreSQL, Microsoft's ODBC driver and SQL Server. The first match counts, because SQL Server
+# reports "Login failed" for a missing database as well.
 _ADVICE = (
     Advice(said=("^the embedded PostgreSQL", "^this database is "), line=""),
     Advice(
@@ -58,8 +58,8 @@ _ADVICE = (
             "nodename nor servname",
             "Temporary failure in name",
             "unable to establish connection",
-            "Connection operation failed",  # who answered there was no SQL Server
-            "Protocol error in TDS stream",  # nor here
+            "Connection operation failed",  # the other side is not a SQL Server
+            "Protocol error in TDS stream",  # likewise
             "timeout expired",
             "Login timeout",
             "No route to host",
@@ -106,9 +106,9 @@ _ADVICE = (
 
 
 def describe(error: Exception, *, database: Mapping[str, Any]) -> str | None:
-    """Return the one line, or None when the error is no such case and its traceback is wanted.
+    """Return the line, or None if the error is of another kind and its traceback is useful.
 
-    ``database`` is the entry of DATABASES that was used; its password never stands in the line.
+    ``database`` is the entry of DATABASES in use; the line never contains its password.
     """
     text = " ".join(str(error).split())
     if database.get("PASSWORD"):

@@ -1,7 +1,7 @@
 """DATABASE_URL as an entry of Django's DATABASES: ``mssql://``, ``postgresql://``, empty for the embedded server.
 
-The password may stand in the address, percent-encoded, or beside it as it is: what puts the address together (a compose
-file, a chart) cannot always encode.
+The password may be in the address, percent-encoded, or given separately and unencoded, because what builds the address
+(a compose file, a chart) cannot always encode it.
 """
 
 import re
@@ -20,16 +20,16 @@ IMPATIENT_CONNECT_SECONDS = 3
 IMPATIENT_CALL_SECONDS = 5
 IMPATIENT_LOCK_SECONDS = 3
 IMPATIENT_IDLE_SECONDS = 3
-"""Between two statements of a transaction: one whose client has fallen silent gives up its locks after that."""
-# Kept for a process's life: opening one for each request halves or quarters a worker's throughput (measured). The
-# health check lets an idle process survive a restart of the server.
+"""Longest idle time within a transaction; after that, a client that has gone silent loses its locks."""
+# Kept for the life of the process: a connection per request halves or quarters a worker's throughput (measured). The
+# health check lets an idle process survive a server restart.
 KEPT_CONNECTION: dict[str, Any] = {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-# Behind a pooler they are gone when their transaction is.
+# Behind a pooler, server-side cursors do not outlive their transaction.
 NO_NAMED_CURSORS: dict[str, Any] = {"DISABLE_SERVER_SIDE_CURSORS": True}
 
 
 def read_password(password: str, *, file: Path | None) -> str:
-    """Return the password given beside the address, by itself or by a file's first line; raise SettingsError."""
+    """Return the separately given password, from its variable or the first line of a file; raise SettingsError."""
     if file is None:
         return password
     if password:
@@ -38,9 +38,9 @@ def read_password(password: str, *, file: Path | None) -> str:
 
 
 def read_database_url(url: str, *, var_folder: Path, password: str = "") -> dict[str, Any]:
-    """Return the DATABASES entry that the address names; raise SettingsError for one that cannot be used.
+    """Return the DATABASES entry for the address; raise SettingsError if it is unusable.
 
-    ``password`` is the one given beside the address. No password ever stands in the error's text.
+    ``password`` is the separately given one. The error's text never contains a password.
     """
     if not url:
         if password:
@@ -63,20 +63,20 @@ def read_database_url(url: str, *, var_folder: Path, password: str = "") -> dict
 
 
 def with_short_timeouts(database: dict[str, Any]) -> dict[str, Any]:
-    """Return a second entry for the same database whose calls end soon, one way or the other: for heartbeats."""
+    """Return a second entry for the same database with short time-outs, for heartbeats."""
     options = dict(database.get("OPTIONS", {}))
     limits: dict[str, str] = {}
     if database["ENGINE"] == "mssql":
         options |= {"connection_timeout": IMPATIENT_CONNECT_SECONDS, "query_timeout": IMPATIENT_CALL_SECONDS}
     else:
         options |= {"connect_timeout": str(IMPATIENT_CONNECT_SECONDS)}
-        # Set within each transaction: a pooler takes no such startup parameters, and would hand on a session's.
+        # Set within each transaction, because a pooler accepts no such startup parameters and would share a session's.
         limits = {
             "statement_timeout": f"{IMPATIENT_CALL_SECONDS}s",
             "lock_timeout": f"{IMPATIENT_LOCK_SECONDS}s",
             "idle_in_transaction_session_timeout": f"{IMPATIENT_IDLE_SECONDS}s",
         }
-    # In tests it leads to the same test database.
+    # In tests, use the same test database.
     return {**database, "OPTIONS": options, "CALL_LIMITS": limits, "TEST": {"MIRROR": "default"}}
 
 
@@ -85,7 +85,7 @@ def _split(url: str) -> SplitResult:
         raise SettingsError("DATABASE_URL holds a blank or a control character: percent-encode it (%20)")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  # reading it is what checks it
+        parts.port  # noqa: B018  # reading the property validates the port
     except ValueError:
         raise SettingsError(
             "DATABASE_URL cannot be read: percent-encode special characters in user and password (@ is %40, / is %2F), "
@@ -158,7 +158,7 @@ def _mssql(parts: SplitResult, password: str) -> dict[str, Any]:
     if not server["HOST"]:
         raise SettingsError(f"DATABASE_URL must name a host, as in {MSSQL_EXAMPLE}")
     if server["PASSWORD"] != server["PASSWORD"].strip():
-        # The driver strips them, and the server would only say that the login failed.
+        # The driver strips them, and the server would only report that the login failed.
         raise SettingsError("SQL Server's driver cannot send a password that begins or ends with a blank: change it")
     keywords = {"Encrypt": "yes", "TrustServerCertificate": "no"}
     for key, value in _options(parts).items():
@@ -173,7 +173,7 @@ def _mssql(parts: SplitResult, password: str) -> dict[str, Any]:
         "NAME": _name(parts, MSSQL_EXAMPLE),
         **server,
         "OPTIONS": {
-            # Its wheel carries Microsoft's ODBC Driver 18: nothing to install in the system.
+            # Its wheel contains Microsoft's ODBC Driver 18, so nothing has to be installed in the system.
             "python_driver": "mssql_python",
             "connection_timeout": CONNECT_SECONDS,
             "extra_params": ";".join(f"{key}={_braced(value)}" for key, value in keywords.items()),
@@ -183,7 +183,7 @@ def _mssql(parts: SplitResult, password: str) -> dict[str, Any]:
 
 
 def _braced(value: str) -> str:
-    """Return the value as an ODBC connection string takes it: braced where it holds one of its marks."""
+    """Return the value quoted for an ODBC connection string: in braces if it contains a special character."""
     if re.search(r"[;{}=\s]", value):
         return "{" + value.replace("}", "}}") + "}"
     return value

@@ -1,11 +1,11 @@
-"""The variables that Holocron understands, and how each one's text becomes a value.
+"""The environment variables of Holocron, and the parsing of their values.
 
-Pure functions over a mapping: ``holocron.settings`` alone hands in the process's environment. Every variable is
-declared once, in ``VARIABLES``, with the default and the unit that ``.env.example`` repeats. A wrong value raises
-SettingsError, whose text names the variable, what stood there, and what to write instead.
+Pure functions over a mapping; only ``holocron.settings`` passes in the process's environment. Every variable is
+declared once, in ``VARIABLES``, with the default and the unit that ``.env.example`` repeats. An invalid value raises
+SettingsError, which names the variable, its value, and what to write instead.
 
-``pydantic-settings`` was tried: it would replace the loop of ``read_environment`` alone, since the advice, the blanks
-and the secrets stay ours, and every command would start 0.2 s of processor time later.
+``pydantic-settings`` was rejected: it would only replace the loop in ``read_environment``, because the advice, the
+white space and the secrets would remain ours, and every command would start 0.2 s of processor time later.
 """
 
 import re
@@ -19,7 +19,7 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 LOG_FORMATS = ("text", "json")
 LAKE_SCHEMES = ("file", "s3", "abfs", "abfss", "memory")
-# A value is shown in an error only when it cannot be a secret.
+# An error shows the value only if it cannot be a secret.
 SECRET_VARIABLES = frozenset(
     {
         "SECRET_KEY",
@@ -33,19 +33,19 @@ SECRET_VARIABLES = frozenset(
     }
 )
 MAX_INT = 2**31 - 1
-# What run.ollama_base_url holds.
+# The size of run.ollama_base_url.
 MAX_ADDRESS_CHARACTERS = 400
 
 
 class SettingsError(Exception):
-    """A variable of the environment has a value that cannot be used; the text says what to write."""
+    """An environment variable has an unusable value; the text says what to write."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """One variable: ``default`` is the text that stands for an unset one, ``meaning`` ends with the unit.
+    """One variable: ``default`` is the text used if it is unset, and ``meaning`` ends with the unit.
 
-    Blanks around the value are dropped, unless it is ``verbatim``.
+    Outer white space is stripped from the value, unless it is ``verbatim``.
     """
 
     name: str
@@ -66,7 +66,7 @@ def _printable(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    """Return a path with a leading ``~`` expanded, which no shell does for a file of variables."""
+    """Return a path with a leading ``~`` expanded, which no shell does for variables in a file."""
     try:
         return str(Path(_printable(text)).expanduser()) if text.startswith("~") else _printable(text)
     except RuntimeError:
@@ -90,7 +90,7 @@ def _flag(text: str) -> bool:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        # int() would also take '1_000' and digits of other scripts.
+        # int() would also accept '1_000' and digits of other scripts.
         if not re.fullmatch(r"-?[0-9]{1,12}", text) or not low <= int(text) <= high:
             raise ValueError(f"write a whole number from {low} to {high}")
         return int(text)
@@ -147,7 +147,7 @@ def _base_url(text: str) -> str:
     )
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018  # reading it is what checks it
+        parts.port  # noqa: B018  # reading the property validates the port
     except ValueError:
         raise ValueError(wanted) from None
     plain = text.isprintable() and not re.search(r"\s", text) and not (parts.query or parts.fragment)
@@ -351,7 +351,7 @@ VARIABLES: tuple[Variable, ...] = (
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return every variable's value by its name; an unset or blank one has its default. Raise SettingsError."""
+    """Return every variable's value by name, with defaults for unset or blank ones; raise SettingsError."""
     values: dict[str, Any] = {}
     for variable in VARIABLES:
         given = environment.get(variable.name, "")
@@ -359,7 +359,7 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         try:
             values[variable.name] = variable.parse(text)
         except ValueError as error:
-            # An address with an @ may hold a password, in a variable that should have none as well.
+            # An address with an @ may contain a password, even in a variable that should not have one.
             shown = "…" if variable.name in SECRET_VARIABLES or "@" in text else ascii(text)[:100]
             raise SettingsError(f"{variable.name}={shown} cannot be used: {error}") from None
     return values

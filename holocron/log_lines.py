@@ -1,8 +1,8 @@
-"""One line an event: ``time level logger event key=value …``, or the same as a JSON object.
+"""Log format with one line per event: ``time level logger event key=value …``, or a JSON object.
 
 An event is logged as ``logger.info("job.claimed", extra={"job_id": …, "attempt": 2})``: the message is the event's
-name, what ``extra`` holds are its keys. Nothing that is logged can begin a line of its own or move a terminal's cursor:
-control characters, line and paragraph separators and the marks that turn text around are written as escapes.
+name, and ``extra`` contains its keys. Logged values can neither forge a line nor move a terminal's cursor, because
+control characters, line and paragraph separators and bidi marks are escaped.
 """
 
 import json
@@ -12,16 +12,16 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
-# What every record has; the rest came by `extra`.
+# Attributes that every record has; all others come from `extra`.
 _OWN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# Django puts these on its records: objects, of which the message already says what matters.
+# Django adds these objects to its records; the message already says what matters about them.
 _FOREIGN_ATTRIBUTES = frozenset({"request", "server_time", "stack_info", "params", "sql", "duration", "alias"})
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _NEEDS_QUOTES = re.compile(r'[\s"=\\]|^$')
 
 
 def neutralise(text: str) -> str:
-    """Return the text with every character that could forge a line, or a terminal's state, as an escape."""
+    """Return the text with every character escaped that could forge a line or change a terminal's state."""
     if text.isprintable():
         return text
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -55,16 +55,16 @@ class TextLine(logging.Formatter):
     """Formats a record as one line for people."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its end."""
+        """Return the line without its line ending."""
         head = f"{_time(record)} {record.levelname} {record.name} {neutralise(record.getMessage())}"
         return " ".join([head, *(f"{name}={_shown(value)}" for name, value in _keys(record).items())])
 
 
 class JsonLine(logging.Formatter):
-    """Formats a record as one line that holds a JSON object."""
+    """Formats a record as a JSON object on one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, without its end; all of it is ASCII."""
+        """Return the line without its line ending; it is pure ASCII."""
         line = {
             "time": _time(record),
             "level": record.levelname,

@@ -1,7 +1,7 @@
-"""How the model server is reached: its address, and the credentials that it or a proxy in front of it asks for.
+"""Access to the model server: its address, and the credentials for it or a proxy in front of it.
 
-A user and password may stand in the address. They are taken out of it here, so that no address that is logged, shown
-or stored holds them.
+The address may contain a user and password. They are removed here, so that an address that is logged, shown or stored
+never contains them.
 """
 
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_api_key(key: str, *, file: Path | None) -> str:
-    """Return the key given by itself or by a file's first line, empty when neither is; raise SettingsError."""
+    """Return the key from its variable or the first line of a file, or "" if neither is set; raise SettingsError."""
     if file is None:
         return key
     if key:
@@ -30,9 +30,9 @@ def read_api_key(key: str, *, file: Path | None) -> str:
 
 
 def read_ollama_access(url: str, *, api_key: str) -> "tuple[str, SecretStr | None]":
-    """Return the address without user and password, and the Authorization header's value, None for no credentials.
+    """Return the address without user and password, and the Authorization header's value (None: no credentials).
 
-    Raises SettingsError when the address holds credentials beside an API key: only one can be sent.
+    Raises SettingsError if there are both credentials in the address and an API key, since only one can be sent.
     """
     parts = urlsplit(url)
     if "@" not in parts.netloc:
@@ -45,6 +45,6 @@ def read_ollama_access(url: str, *, api_key: str) -> "tuple[str, SecretStr | Non
 
 
 def _secret(text: str) -> "SecretStr":
-    from pydantic import SecretStr  # no start without credentials waits for Pydantic
+    from pydantic import SecretStr  # imported here so that starts without credentials do not load Pydantic
 
     return SecretStr(text)

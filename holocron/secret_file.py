@@ -1,4 +1,4 @@
-"""Secrets that are kept in a file of their own, as a container's or a service manager's secrets are."""
+"""Reads a secret from a file, such as those of containers and service managers."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from holocron.environment import SettingsError
 
 
 def read_secret_file(file: Path, *, variable: str) -> str:
-    """Return the file's first line; raise SettingsError, which names the variable, when it cannot be read."""
+    """Return the file's first line; raise SettingsError, which names the variable, if it cannot be read."""
     try:
         return file.read_text("utf-8").partition("\n")[0].removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:

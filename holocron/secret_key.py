@@ -1,4 +1,4 @@
-"""The key that signs sessions, made once and kept in a file that only its owner reads."""
+"""The key that signs sessions, generated once and stored in a file that only its owner can read."""
 
 import os
 import secrets
@@ -11,10 +11,10 @@ MIN_CHARACTERS = 32
 
 
 def read_or_make_secret_key(folder: Path) -> str:
-    """Return the key kept in the folder, making folder and key when they are not there; raise SettingsError.
+    """Return the key in the folder, creating folder and key if they do not exist; raise SettingsError.
 
-    Several processes may start at once: the key is written whole under another name and linked into place, which one
-    process wins, and all return the winner's.
+    Several processes may start at once: the key is written to a temporary file and linked into place, which only one
+    process can do, and all return that process's key.
     """
     path = folder / "secret_key"
     try:
@@ -32,7 +32,7 @@ def read_or_make_secret_key(folder: Path) -> str:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp gives mode 600.
+    # mkstemp creates the file with mode 600.
     handle, name = tempfile.mkstemp(prefix=".secret_key.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -34,10 +34,10 @@ try:
         var_folder=HOLOCRON_VAR,
         password=read_password(_values["DATABASE_PASSWORD"], file=_password_file),
     )
-    # "lease" is the way of the workers' heartbeats, which must not wait behind anything.
+    # "lease" is the connection of the workers' heartbeats, which must not wait for anything else.
     DATABASES: dict[str, Any] = {"default": _database, "lease": with_short_timeouts(_database)}
-    # Django keeps its connections itself. A pool of SQL Server's driver beneath would hand a broken one out again, and
-    # in a process that was forked the sockets of its parent.
+    # Django keeps its connections itself. The pool of SQL Server's driver would reuse broken connections, and in a
+    # forked process the sockets of its parent.
     DATABASE_CONNECTION_POOLING = False
     _key_file = BASE_DIR / _values["OLLAMA_API_KEY_FILE"] if _values["OLLAMA_API_KEY_FILE"] else None
     _ollama_url, _ollama_authorization = read_ollama_access(
@@ -47,12 +47,12 @@ try:
     if len(SECRET_KEY) < MIN_CHARACTERS:
         raise SettingsError(f"SECRET_KEY is too short: write {MIN_CHARACTERS} characters or more, or leave it empty")
 except SettingsError as _error:
-    # A traceback would hide the one line that says what to do.
+    # A traceback would hide the line that says what to do.
     print(f"holocron: {_error}", file=sys.stderr)
     raise SystemExit(2) from None
 
-# What the other layers are handed: they never read the environment.
-# Fences evidence in prompts by marks that nobody who writes evidence can know.
+# Passed to the other layers, which never read the environment.
+# Keys the delimiters around evidence in prompts, so that no author of evidence can know them.
 DELIMITER_KEY: bytes = hmac.digest(SECRET_KEY.encode(), b"holocron.evidence.delimiter", "sha256")
 LAKE_URL: str = _values["LAKE_URL"] or str(HOLOCRON_VAR / "lake")
 if "://" not in LAKE_URL:
@@ -60,7 +60,7 @@ if "://" not in LAKE_URL:
 INTERROGATIONS_FOLDER: Path | None = (
     BASE_DIR / _values["HOLOCRON_INTERROGATIONS"] if _values["HOLOCRON_INTERROGATIONS"] else None
 )
-# What was uploaded and not yet queued; private to the web server.
+# Uploads that are not yet queued; private to the web server.
 UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
 
@@ -85,7 +85,7 @@ def _ollama_settings() -> "ModelSettings":
     )
 
 
-# Made when it is first read: its checks bring Pydantic along, which most commands start without.
+# Created on first use: its validation imports Pydantic, which most commands do not need to start.
 OLLAMA: Any = SimpleLazyObject(_ollama_settings)
 ENDPOINTS_FILE: Path | None = BASE_DIR / _values["HOLOCRON_ENDPOINTS"] if _values["HOLOCRON_ENDPOINTS"] else None
 
@@ -96,9 +96,9 @@ def _endpoints() -> "tuple[EndpointSettings, ...]":
     return () if ENDPOINTS_FILE is None else read_endpoints(ENDPOINTS_FILE, environment=os.environ, defaults=OLLAMA)
 
 
-# The model servers of the file; none without one. Reading it raises ConfigurationError, for whoever needs a server.
+# The model servers of the endpoints file, if any. Reading this setting raises ConfigurationError for an invalid file.
 ENDPOINTS: Any = SimpleLazyObject(_endpoints)
-# What `set_up_database` makes logins, and the first superuser, with; empty: none.
+# Passwords for the logins and the first superuser that `set_up_database` creates; empty: not created.
 HOLOCRON_WORKER_PASSWORD: str = _values["HOLOCRON_WORKER_PASSWORD"]
 HOLOCRON_WEB_PASSWORD: str = _values["HOLOCRON_WEB_PASSWORD"]
 HOLOCRON_ADMIN_PASSWORD: str = _values["HOLOCRON_ADMIN_PASSWORD"]
@@ -119,12 +119,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en-us"
-# One language, and one form of dates and numbers for people and programs alike.
+# One language, and the same format of dates and numbers for people and programs.
 USE_I18N = False
 FORMAT_MODULE_PATH = "holocron.formats"
 
 INSTALLED_APPS = [
-    # Before django.contrib.admin, whose templates it replaces.
+    # Must precede django.contrib.admin, whose templates it replaces.
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -152,7 +152,7 @@ MIDDLEWARE = [
     "derive.admin.site.addresses.StripNullMiddleware",
     "derive.admin.site.timezones.ViewerTimeZoneMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    # Last: it answers for a log-in that was locked out.
+    # Must be last: it answers a log-in that was locked out.
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -174,12 +174,12 @@ TEMPLATES = [
 ]
 
 AUTHENTICATION_BACKENDS = [
-    # First: refuses before a password is looked at.
+    # Must be first: it refuses before the password is checked.
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-# Log-ins are throttled by rows of the database, so by all web processes together. By name and address at once: a
-# stranger who guesses somebody's password does not lock the owner out.
+# Log-ins are throttled by database rows, which all web processes share, per combination of name and address, so that
+# a stranger who guesses passwords does not lock out the owner.
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -197,7 +197,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-# Without a collectstatic (make demo) files are served from where they are; with one (the image) by hashed names.
+# Without collectstatic (make demo) files are served from the apps; with it (the image) by hashed names.
 _COLLECTED = (STATIC_ROOT / "staticfiles.json").exists()
 WHITENOISE_USE_FINDERS = not _COLLECTED
 STORAGES = {
@@ -209,7 +209,7 @@ STORAGES = {
     },
 }
 
-# A browser does not send a secure cookie over http://127.0.0.1, where the demo is; behind TLS the origin is named.
+# Browsers do not send secure cookies to http://127.0.0.1, the demo's address; behind TLS, an origin is configured.
 _BEHIND_TLS = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 SESSION_COOKIE_SECURE = _BEHIND_TLS
 CSRF_COOKIE_SECURE = _BEHIND_TLS
@@ -226,10 +226,10 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        # unfold bundles Alpine.js, which evaluates its attributes. No page of ours has an inline script; one that
-        # ever needs it takes the request's nonce.
+        # unfold bundles Alpine.js, which evaluates its attributes. None of our pages has an inline script; one that
+        # needs it must use the request's nonce.
         "script-src": [SELF, NONCE, UNSAFE_EVAL],
-        # unfold writes inline styles and knows no nonces.
+        # unfold writes inline styles and does not support nonces.
         "style-src": [SELF, UNSAFE_INLINE],
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
@@ -242,22 +242,22 @@ CSRF_FAILURE_VIEW = "derive.admin.site.denied.csrf_failed"
 
 Q_CLUSTER = {
     "name": "holocron",
-    # The broker's rows stay in the one database there is; ours runs the system tasks only.
+    # Use the database as the broker; ours runs only the system tasks.
     "orm": "default",
     "broker_class": "derive.schedules.broker.SystemTaskBroker",
     "workers": 2,
-    # Seconds; a task is started again once `retry` has passed, which must lie behind the time-out that ends it.
+    # Seconds; a task is restarted after `retry`, which must exceed the time-out that ends it.
     "timeout": 600,
     "retry": 660,
     "max_attempts": 1,
     "ack_failures": True,
-    # A schedule missed while nothing ran is run once, not once for each time it was missed.
+    # A schedule that was missed several times while nothing ran is run once.
     "catch_up": False,
-    # Seconds between looks at the queue: often enough for tasks of the minute.
+    # Seconds between polls of the queue: often enough for tasks that run every minute.
     "poll": 2,
-    # Seconds between the guard's rounds: it looks for what is due every 30, with this also as soon as it has started.
+    # Seconds between the guard's cycles: it checks for due schedules every 30 s, and with this also on start.
     "guard_cycle": 30,
-    # What went well is told by our own tables; django-q2 would read all it kept at each task.
+    # Our own tables record successes; django-q2 would read all of its rows for each task.
     "save_limit": -1,
     "label": "Schedules",
 }
@@ -274,15 +274,15 @@ LOGGING = {
     },
     "root": {"handlers": ["standard_error"], "level": "INFO"},
     "loggers": {
-        # Emptied: they would print a second line for what the root handler prints.
+        # Removed, because they would print a second line for each line of the root handler.
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "INFO", "propagate": True},
-        # One line a request to Ollama says less than the worker's own events.
+        # A line per request to Ollama says less than the worker's own events.
         "httpx": {"level": "WARNING"},
-        # Each log-in that went well would be a line; those that were locked out are warnings.
+        # Would log a line per successful log-in; lockouts are warnings.
         "axes": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
-        # Four lines a minute that nothing was to do; the tasks tell of themselves.
+        # Would log four lines a minute even with nothing to do; the tasks log their own results.
         "django-q": {"level": "WARNING"},
     },
 }

@@ -1,13 +1,13 @@
-"""Standard output and error that take every character, whatever the locale says."""
+"""Makes standard output and error accept every character, whatever the locale."""
 
 import io
 import sys
 
 
 def make_writable() -> None:
-    """Write UTF-8 into files and pipes, and the terminal's own encoding on a terminal; replace what cannot be written.
+    """Use UTF-8 for files and pipes and the terminal's encoding on terminals, replacing what cannot be encoded.
 
-    Otherwise one name in another script ends a command half-way, under ``LC_ALL=C`` say.
+    Otherwise a name in another script would abort a command half-way, for example under ``LC_ALL=C``.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

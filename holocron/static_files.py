@@ -1,4 +1,4 @@
-"""WhiteNoise, without its warning on a tree whose static files were never collected."""
+"""WhiteNoise without its warning for a tree whose static files were never collected."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # it carries no types
-    """Serves static files: those collected where there are any, else those of the apps."""
+    """Serves the collected static files if there are any, else those of the apps."""
 
     def add_files(self, root: str | Path, prefix: str | None = None) -> None:
-        """Add a folder's files; one that does not exist has none."""
+        """Add a folder's files, if it exists."""
         if Path(root).is_dir():
             super().add_files(root, prefix)

@@ -1,11 +1,11 @@
-"""The addresses of the web server."""
+"""The URLs of the web server."""
 
 from django.contrib import admin
 from django.urls import path
 
 from derive import web
 
-# The pages register with the site before its addresses are asked for.
+# The pages must register with the site before its URLs are read.
 admin.autodiscover()
 
 urlpatterns = [

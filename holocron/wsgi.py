@@ -9,5 +9,5 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "holocron.settings")
 
 application = get_wsgi_application()
-# All pages before the first request, and with --preload once for all processes.
+# Load all pages before the first request; with --preload, once for all processes.
 import_module(settings.ROOT_URLCONF)

@@ -102,7 +102,7 @@ def times(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def models(snapshot: Snapshot) -> Iterator[Metric]:
-    """Yield how each model fares, and how many workers reach each endpoint; the model is empty where none is asked."""
+    """Yield the status of each model and the workers per endpoint; the model is "" if none is requested."""
     waits = HistogramMetricFamily(
         "holocron_model_wait_seconds", "From when a job was ready until it was claimed, by its model.", labels=["model"]
     )

@@ -1,7 +1,7 @@
-"""The reading side: unmanaged models over the tables of the schema ``llm``.
+"""Read-only, unmanaged models of the tables in the schema ``llm``.
 
-The tables come from ``migrations_sql``; rows change by the stored procedures alone, so saving, updating and deleting
-are refused here. JSON stays text, as it was stored: a JSONField would parse on every read and write it anew.
+The tables come from ``migrations_sql`` and only the stored procedures change rows, so saving, updating and deleting are
+refused here. JSON stays text as stored, because a JSONField would parse it on every read and serialise it differently.
 """
 
 from enum import StrEnum
@@ -17,7 +17,7 @@ from derive.states import EndpointState, JobEventName, JobStatus, ReviewStatus, 
 
 
 class ReadOnlyModelError(TypeError):
-    """Somebody tried to write through a model; ``derive.queue.JobQueue`` is the way to change anything."""
+    """Something tried to write through a model; use ``derive.queue.JobQueue`` instead."""
 
 
 def _refuse(what: str) -> NoReturn:
@@ -45,14 +45,14 @@ class ReadingQuerySet(models.QuerySet[Any]):
 
 
 class ReadingModel(models.Model):
-    """What the models have in common: they are read."""
+    """Base class of the models, which can only be read."""
 
     objects: ClassVar[models.Manager[Any]] = ReadingQuerySet.as_manager()
 
     class Meta:
         abstract = True
         managed = False
-        # Nobody adds, changes or deletes through a model: no such permission exists.
+        # Models cannot add, change or delete, so these permissions do not exist.
         default_permissions = ("view",)
 
     @override
@@ -69,7 +69,7 @@ def _choices(values: type[StrEnum]) -> list[tuple[str, str]]:
 
 
 class Job(ReadingModel):
-    """A question in the queue, and how far it has come."""
+    """A question in the queue, and its state."""
 
     job_id = GuidField("job id", primary_key=True)
     job_seq = models.BigIntegerField("number", help_text="Ascending in the order of queueing.")
@@ -101,7 +101,7 @@ class Job(ReadingModel):
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")
-        # Beyond looking at a page; checked by derive.admin.site.permissions.
+        # Permissions beyond viewing, checked by derive.admin.site.permissions.
         permissions: ClassVar = [
             ("see_payloads", "Can see payloads: input, evidence, prompts, answers, artifacts"),
             ("act_on_jobs", "Can act on jobs"),
@@ -156,7 +156,7 @@ class Run(ReadingModel):
 
 
 class Artifact(ReadingModel):
-    """A file that a run left in the lake."""
+    """A file of a run in the lake."""
 
     artifact_id = GuidField("artifact id", primary_key=True)
     artifact_seq = models.BigIntegerField("number")
@@ -180,7 +180,7 @@ class Artifact(ReadingModel):
 
 
 class FactSet(ReadingModel):
-    """That the facts of a run are stored, and how many it has."""
+    """Records that the facts of a run are stored, and how many."""
 
     run_id = GuidField("run id", primary_key=True)
     fact_set_seq = models.BigIntegerField("number")
@@ -203,7 +203,7 @@ class FactSet(ReadingModel):
 
 
 class Fact(ReadingModel):
-    """One cited object of an answer, with the place of its proof and the verdict on it."""
+    """One cited object of an answer, with the position of its quote and the verdict."""
 
     fact_id = GuidField("fact id", primary_key=True)
     fact_seq = models.BigIntegerField("number", help_text="Ascending in the order of storing.")
@@ -250,7 +250,7 @@ class Fact(ReadingModel):
 
 
 class JobEvent(ReadingModel):
-    """One change of a job, written in the transaction that made it."""
+    """One change of a job, recorded in the same transaction."""
 
     event_seq = models.BigIntegerField("number", primary_key=True)
     job = models.ForeignKey(
@@ -276,7 +276,7 @@ class JobEvent(ReadingModel):
 
 
 class Worker(ReadingModel):
-    """A worker, as its heartbeats tell of it."""
+    """A worker, as reported by its heartbeats."""
 
     worker_id = models.CharField("worker", max_length=200, primary_key=True)
     host = models.CharField("host", max_length=200, null=True)  # noqa: DJ001
@@ -301,7 +301,7 @@ class Worker(ReadingModel):
 
 
 class Endpoint(ReadingModel):
-    """A model server of a worker, as the worker's heartbeats tell of it."""
+    """A model server of a worker, as reported by the worker's heartbeats."""
 
     pk = models.CompositePrimaryKey("worker_id", "name")
     worker_id = models.CharField("worker", max_length=200)
@@ -327,7 +327,7 @@ class Endpoint(ReadingModel):
 
 
 class Interrogation(ReadingModel):
-    """One definition: a version of a question, by its hash."""
+    """One definition: a version of a question, identified by its hash."""
 
     definition_sha256 = models.CharField("definition", max_length=64, primary_key=True, help_text="SHA-256.")
     interrogation_key = models.CharField("interrogation", max_length=200)
@@ -349,7 +349,7 @@ class Interrogation(ReadingModel):
 
 
 class LanguageModel(ReadingModel):
-    """What operators set for a model; a model without a row has no limits."""
+    """An operator's settings for a model; a model without a row has no limits."""
 
     model = models.CharField("model", max_length=200, primary_key=True)
     model_seq = models.BigIntegerField("number")
@@ -388,7 +388,7 @@ class SchemaScript(ReadingModel):
 
 
 class LakeDeletion(ReadingModel):
-    """A folder of a purged job that the lake still has to lose."""
+    """A lake folder of a purged job that is still to be deleted."""
 
     deletion_seq = models.BigIntegerField("number", primary_key=True)
     job_id = GuidField("job")
@@ -411,7 +411,7 @@ class LakeDeletion(ReadingModel):
 
 
 class Seal(ReadingModel):
-    """A link of the sealed history: so many events, and the head of all up to them."""
+    """A link of the sealed history: a range of events, and the hash of everything up to them."""
 
     seal_seq = models.BigIntegerField("number", primary_key=True)
     first_event_seq = models.BigIntegerField("first event")

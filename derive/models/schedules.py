@@ -103,7 +103,7 @@ class RetryPolicy(Planned):
 
 
 class EscalationPolicy(Planned):
-    """Which waiting jobs get a higher priority, so that none waits for ever behind newer ones that are more urgent."""
+    """Which waiting jobs get a higher priority, so that none waits forever behind newer, more urgent ones."""
 
     KIND = "escalation"
 

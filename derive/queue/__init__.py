@@ -1,9 +1,8 @@
 """JobQueue: the only Python interface to the stored procedures.
 
-Each call is one short transaction on the server's clock and is durable: it refuses to be part of a longer one
-(``enqueue_whole`` stages by several, then queues all by one).
-Repeatable calls are retried after a lost connection; a claim is not, its jobs come back as ``stray`` runs of the
-next heartbeat.
+Each call is one short, durable transaction that uses the server's clock and refuses to be part of a longer one
+(``enqueue_whole`` stages jobs in several calls, then queues all of them in one). Repeatable calls are retried after a
+lost connection. A claim is not; its jobs are returned as ``stray`` runs by the next heartbeat.
 """
 
 from derive.queue.history import HistoryQueue

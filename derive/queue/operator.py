@@ -158,15 +158,15 @@ class OperatorQueue(QueueConnection):
         return bool(self._call(procedures.SET_MODEL, arguments)[0][0])
 
     def measure_loads(self) -> int:
-        """Keep how long models take to load, as the newest runs tell; return how many values changed. Repeatable."""
+        """Store how long models take to load, measured by the newest runs; return the number of changes. Repeatable."""
         return int(self._call(procedures.MEASURE_LOADS, {})[0][0])
 
     def escalate(
         self, ageing: Ageing, *, actor: str, after: AgedPlace | None = None, reason: str | None = None
     ) -> Escalated:
-        """Raise those of the next jobs that have waited for too long; goes on behind ``after``.
+        """Raise the priority of jobs that have waited too long, continuing after ``after``.
 
-        One call looks at one priority and at a bounded number of jobs; the answer's ``after`` is None at the end.
+        Each call examines one priority and a limited number of jobs; the result's ``after`` is None at the end.
         """
         arguments = given(actor=actor, **dict(ageing), **(dict(after) if after else {}), reason=reason)
         raised, priority, available_utc, job_seq = self._call(procedures.ESCALATE_AGED_JOBS, arguments)[0]

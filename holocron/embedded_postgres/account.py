@@ -1,8 +1,8 @@
-"""Who runs the server: the user who started it, or for root, whom PostgreSQL refuses, an unprivileged account.
+"""The account that runs the server: the current user, or an unprivileged one for root, which PostgreSQL refuses.
 
-The account may be unable to reach what it must: root's projects often lie below a folder of mode 700. Nobody's folders
-are opened for that. Instead the server's processes keep one capability (capabilities(7)): to pass and read folders that
-are closed to their user, or, where the programs themselves are closed as well, to do so with files.
+That account may not be able to reach the files it needs, because root's projects are often below a folder of mode 700.
+No folder's mode is changed for that. Instead the server's processes keep one capability (capabilities(7)): to traverse
+and read folders that are closed to their user or, if the programs themselves are closed too, to do the same with files.
 """
 
 import ctypes
@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-ACCOUNT_NAME = "pgserver"  # the one that the wheel's own control makes and uses, too
+ACCOUNT_NAME = "pgserver"  # the wheel's own server control creates and uses the same one
 
-# Numbers of linux/prctl.h and linux/capability.h.
+# Constants of linux/prctl.h and linux/capability.h.
 _PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
 _SECBIT_NO_SETUID_FIXUP = 4
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -27,12 +27,12 @@ _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_SETPCAP = 1, 2, 8
 
 
 class AccountError(Exception):
-    """Root has no account to run the server as, or the account cannot reach what it needs."""
+    """Root has no account to run the server, or the account cannot reach what it needs."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who the server runs as; ``capability`` is kept by its processes, None for none."""
+    """The server's user; its processes keep ``capability``, unless that is None."""
 
     uid: int
     gid: int
@@ -41,10 +41,10 @@ class Account:
 
 
 def choose_account(owner: os.stat_result | None = None, *, has_cluster: bool = False) -> Account:
-    """Return the present user; for root the user whose the database is, else ``pgserver``; raise AccountError.
+    """Return the current user; for root, the owner of the database or else ``pgserver``; raise AccountError.
 
-    ``owner`` is that of the cluster, or of the folder in which it is to be made. The account ``pgserver`` is made where
-    it is missing; it serves what is root's own, and makes clusters for users without a name, as whom initdb cannot run.
+    ``owner`` is that of the cluster, or of the folder in which it will be created. The account ``pgserver`` is created
+    if missing; it runs servers of root, and creates clusters for users without a name, as whom initdb cannot run.
     """
     if os.geteuid() != 0:
         return Account(uid=os.geteuid(), gid=os.getegid(), is_switched=False)
@@ -66,7 +66,7 @@ def _find(name: str) -> pwd.struct_passwd | None:
 def _make() -> pwd.struct_passwd | None:
     useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
     if useradd is not None:
-        # Fails when another process has just made it, which is as good.
+        # Fails if another process has just created it, which is fine.
         subprocess.run(
             [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", ACCOUNT_NAME],
             capture_output=True,
@@ -78,7 +78,7 @@ def _make() -> pwd.struct_passwd | None:
 def give_access(account: Account, *, folder: Path, programs: Path) -> Account:
     """Return the account with the capability it needs to reach folder and programs; raise AccountError.
 
-    Without a capability where plain permissions do, which is the usual case.
+    Usually plain permissions are sufficient, and it needs none.
     """
     if not account.is_switched:
         return account
@@ -101,7 +101,7 @@ def _parents(paths: Iterable[Path]) -> list[Path]:
 
 
 def _lets(account: Account, path: Path, wanted: int) -> bool:
-    """Whether a path's mode gives the account the wanted bits, written as those of others."""
+    """Whether a path's mode grants the account the wanted bits, which are given as the bits for others."""
     found = path.stat()
     if found.st_uid == account.uid:
         wanted <<= 6
@@ -117,9 +117,9 @@ def _effective_capabilities() -> int:
 
 
 def find_stranger(data: Path) -> str | None:
-    """Return what to do for who may not use the cluster, None for its owner, root, and where there is none yet.
+    """Return advice if the current user may not use the cluster; None for its owner, root, or if there is none yet.
 
-    Raise OSError where nobody can look.
+    Raises OSError if its owner cannot be determined.
     """
     try:
         owner = data.stat().st_uid
@@ -156,9 +156,9 @@ class _CapabilityData(ctypes.Structure):
 
 
 def become(account: Account, *, signal_at_parents_death: signal.Signals | None = None) -> Callable[[], None]:
-    """Return what a child process calls between fork and exec to run as the account.
+    """Return a function that a child process calls between fork and exec to run as the account.
 
-    With ``signal_at_parents_death`` the kernel sends it that signal when the thread that forked it ends (Linux only).
+    With ``signal_at_parents_death``, the kernel sends that signal when the thread that forked it ends (Linux only).
     """
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
@@ -169,7 +169,7 @@ def become(account: Account, *, signal_at_parents_death: signal.Signals | None =
 
     def run_in_child() -> None:
         if account.capability is not None:
-            # Keeps the capabilities through the change of user, and lets access(2) count them, which initdb asks.
+            # Keeps the capabilities when the user changes, and makes access(2) respect them, which initdb calls.
             check(libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
         if account.is_switched:
             os.setgroups([])
@@ -180,7 +180,7 @@ def become(account: Account, *, signal_at_parents_death: signal.Signals | None =
             header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
             check(libc.capset(ctypes.byref(header), (_CapabilityData * 2)(_CapabilityData(bit, bit, bit))))
             check(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, account.capability, 0, 0))
-        # Last: a change of user clears it.
+        # Must be last, because a change of user clears it.
         if signal_at_parents_death is not None and sys.platform == "linux":
             check(libc.prctl(_PR_SET_PDEATHSIG, int(signal_at_parents_death), 0, 0, 0))
             if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""The backend's DatabaseWrapper, in the module where Django looks for one."""
+"""The backend's DatabaseWrapper, in the module where Django expects it."""
 
 import time
 from pathlib import Path
@@ -14,12 +14,12 @@ from holocron.embedded_postgres.server import EmbeddedServerError, answers, ensu
 
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
-    """PostgreSQL on a private socket, in ``EMBEDDED_FOLDER``; started when the first connection needs it."""
+    """PostgreSQL on a private socket, in ``EMBEDDED_FOLDER``; started by the first connection."""
 
     client_class = DatabaseClient
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Connect, having started the server where it does not run; raise OperationalError when it cannot be had."""
+        """Start the server if necessary and connect; raise OperationalError if that fails."""
         folder = Path(self.settings_dict["EMBEDDED_FOLDER"])
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -29,11 +29,12 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
                 raise OperationalError(str(error)) from error
             try:
                 return super().get_new_connection(
-                    # All that a PG* variable of the user's could otherwise decide.
+                    # Everything that the user's PG* variables could otherwise change.
                     {**conn_params, "host": socket_folder, "port": PORT, "user": DATABASE_USER}
                 )
             except self.Database.OperationalError as error:
-                # Killed between the look and the connection, or stopping because its keeper was.
+                # The server was killed between the check and the connection, or is stopping because its keeper was
+                # killed.
                 has_gone = not answers(folder) or "the database system is" in str(error)
                 if not has_gone or time.monotonic() > deadline:
                     raise

@@ -1,4 +1,4 @@
-"""``manage.py dbshell`` on the embedded server, with the wheel's own psql."""
+"""``manage.py dbshell`` for the embedded server, with the wheel's own psql."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,13 +12,13 @@ from holocron.embedded_postgres.server import ensure_running
 
 
 class DatabaseClient(postgresql.DatabaseClient):
-    """Starts psql on the server's socket; the server runs for as long as psql does."""
+    """Starts psql on the server's socket; the server runs at least as long as psql."""
 
     @classmethod
     def settings_to_cmd_args_env(
         cls, settings_dict: dict[str, Any], parameters: Iterable[str]
     ) -> tuple[list[str], dict[str, str] | None]:
-        """Return psql's command line and environment, having started the server."""
+        """Start the server and return psql's command line and environment."""
         socket_folder = ensure_running(Path(settings_dict["EMBEDDED_FOLDER"]))
         reached = {**settings_dict, "HOST": socket_folder, "PORT": PORT, "USER": DATABASE_USER}
         arguments, environment = super().settings_to_cmd_args_env(reached, parameters)

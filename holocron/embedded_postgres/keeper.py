@@ -1,7 +1,7 @@
-"""The keeper: the server's parent process, which starts it, stops it when its last holder has gone, and then leaves.
+"""The keeper: the server's parent process, which starts it, stops it when its last holder has ended, and then exits.
 
-Run by ``server.py`` with a folder and a descriptor as its arguments; into the descriptor it writes one line, ``ready``
-or why there is no server. It imports no Django: a small process that starts in some milliseconds.
+``server.py`` runs it with a folder and a descriptor as arguments; it writes one line to the descriptor, ``ready`` or
+the reason why there is no server. It does not import Django, so that it is small and starts in a few milliseconds.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ from holocron.embedded_postgres.programs import NoProgramsError, find_programs
 if TYPE_CHECKING:
     import psutil
 
-# A crash's recovery has to fit: at most max_wal_size (1 GB) is read again.
+# Recovery after a crash has to fit: it reads at most max_wal_size (1 GB).
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.01
@@ -43,21 +43,21 @@ SERVER_OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    # What a hundred thousand jobs and their runs take; only what is used of it is taken from the machine.
+    # Enough for a hundred thousand jobs and their runs; unused memory is not taken from the machine.
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",
-    # Nothing replicates it, and less is written.
+    # There is no replication, and less is written this way.
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    # Compiling costs more than the short queries of a queue take.
+    # Compiling takes longer than the short queries of a queue.
     "jit": "off",
-    # The data lie on an SSD and mostly in memory: with a disk's 4, a thousand keys are looked up by reading the table.
+    # The data are on an SSD and mostly in memory; with 4, meant for disks, looking up a thousand keys scans the table.
     "random_page_cost": "1.1",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
-    # The log never holds a row's values: they are evidence and answers.
+    # The log never contains values of rows, which are evidence and answers.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     "log_parameter_max_length_on_error": "0",
@@ -65,18 +65,18 @@ SERVER_OPTIONS = {
 
 
 class StartError(Exception):
-    """The server cannot be started; the text says why."""
+    """The server cannot be started; the message says why."""
 
 
 def main() -> None:
-    """Keep the server in the folder that the first argument names."""
+    """Run the keeper for the folder named by the first argument."""
     layout, report = Layout(Path(sys.argv[1])), int(sys.argv[2])
-    # The one who starts it is not its parent: nobody has to wait for it, and no signal to that group reaches it.
+    # The starter is not its parent, so nobody has to wait for it and signals to the starter's group do not reach it.
     if os.fork() != 0:
         os._exit(0)
     os.setsid()
     os.chdir("/")
-    # What the starter blocked is not the server's business.
+    # The server must not inherit the signals that the starter blocked.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     keeper = open_lock(layout.keeper_lock)
     fcntl.flock(keeper, fcntl.LOCK_EX)
@@ -91,7 +91,7 @@ def main() -> None:
     _remove_socket(socket_folder)
     if socket_folder.parent != layout.folder:
         shutil.rmtree(socket_folder, ignore_errors=True)
-    # Without waiting for the thread, which may wait for holders still.
+    # Exits without joining the thread, which may still be waiting for holders.
     os._exit(0)
 
 
@@ -99,7 +99,7 @@ def _report(report: int, line: str) -> None:
     try:
         os.write(report, f"{line}\n".encode())
     except BrokenPipeError:
-        # The starter was killed. Others may wait for the server, and if not, it stops for want of holders.
+        # The starter was killed. Others may be waiting for the server; if not, it stops because it has no holders.
         return
 
 
@@ -115,7 +115,7 @@ def _start(layout: Layout) -> tuple[subprocess.Popen[bytes], Path]:
     _check_version(layout, programs=programs)
     socket_folder = make_socket_folder(layout, owner=(account.uid, account.gid))
     _remove_socket(socket_folder)
-    # A list of folders, where quotes keep a blank or a comma within one.
+    # A list of folders, in which quotes allow spaces and commas.
     quoted = str(socket_folder).replace('"', '""')
     options = {**SERVER_OPTIONS, "unix_socket_directories": f'"{quoted}"'}
     arguments = [f"-c{name}={value}" for name, value in options.items()]
@@ -126,7 +126,7 @@ def _start(layout: Layout) -> tuple[subprocess.Popen[bytes], Path]:
             stdout=log,
             stderr=log,
             env=_environment(),
-            # A fast shutdown, should the keeper be killed. No thread runs yet that a fork could harm.
+            # A fast shutdown if the keeper is killed. No thread runs yet that a fork could harm.
             preexec_fn=become(account, signal_at_parents_death=signal.SIGINT),  # noqa: PLW1509
         )
     signal.signal(signal.SIGTERM, lambda *_: server.send_signal(signal.SIGINT))
@@ -136,7 +136,7 @@ def _start(layout: Layout) -> tuple[subprocess.Popen[bytes], Path]:
 
 
 def _environment() -> dict[str, str]:
-    # None of the user's: PG* variables would change what the server does, a locale what it says.
+    # Nothing of the user's environment: PG* variables would change the server's behaviour, a locale its messages.
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -148,7 +148,7 @@ def _open_log(layout: Layout) -> IO[bytes]:
 
 def _stop_after_the_last_holder(layout: Layout, server: subprocess.Popen[bytes]) -> None:
     holders = open_lock(layout.holders_lock)
-    # Kept to this process's end: who comes while the server stops waits for that, and starts it again.
+    # Kept until this process ends: a newcomer waits while the server stops, and then starts it again.
     fcntl.flock(holders, fcntl.LOCK_EX)
     for kind in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, by force
         server.send_signal(kind)
@@ -177,13 +177,13 @@ def _last_words(layout: Layout) -> str:
 
 
 def _make_cluster(layout: Layout, *, programs: Path, account: Account) -> None:
-    """Make the cluster under another name first, so that a kill in the middle leaves none that is half made."""
+    """Create the cluster under another name and rename it, so that a kill leaves no incomplete cluster."""
     unfinished = layout.unfinished_data
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     os.chown(unfinished, account.uid, account.gid, follow_symlinks=False)
     initdb = ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", f"--username={DATABASE_USER}"]
-    # Upper and lower case of every script, the same on every machine.
+    # Upper and lower case in every script, the same on every machine.
     initdb += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     _run([programs / "initdb", *initdb, "-D", unfinished], account=account)
     _run(
@@ -223,13 +223,13 @@ def _check_version(layout: Layout, *, programs: Path) -> None:
 def _clear_leftovers(layout: Layout) -> None:
     """End the processes of a server whose keeper died, and remove its pid file, so that a new one can start.
 
-    The keeper's lock is held: none of them belongs to a living keeper. They are found by their working folder, which is
-    the cluster: the pid that the file names may long be another program's.
+    This process holds the keeper's lock, so none of them has a living keeper. They are found by their working folder,
+    which is the cluster, because the pid in the file may have been reused by another program.
     """
     pid_file = layout.data / "postmaster.pid"
     if not pid_file.exists():
         return
-    import psutil  # not needed for a start after a clean stop, which is nearly every one
+    import psutil  # not needed after a clean stop, so for nearly every start
 
     for kind in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
         left = _server_processes(layout)

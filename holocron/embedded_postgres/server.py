@@ -1,4 +1,4 @@
-"""The holders' side of the embedded server: hold it, find it, start its keeper when it has none."""
+"""The holders' side of the embedded server: hold it, find it, and start its keeper if there is none."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ from holocron.embedded_postgres.layout import (
     socket_path,
 )
 
-# Not `python -m`, which finds the module only where the working folder counts (PYTHONSAFEPATH).
+# Not `python -m`, which does not search the working folder under PYTHONSAFEPATH.
 KEEPER_PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv.pop()); from holocron.embedded_postgres.keeper import main; main()"
 )
@@ -31,16 +31,16 @@ PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 
 
 class EmbeddedServerError(Exception):
-    """The embedded server cannot be had; the text is one line that says why."""
+    """The embedded server is unavailable; the message is one line that says why."""
 
 
-# By folder, the descriptor of holders.lock that this process holds. A forked child inherits descriptor and lock.
+# The descriptor of holders.lock that this process holds, by folder. A forked child inherits descriptor and lock.
 _held: dict[Path, int] = {}
 _guard = threading.RLock()
 
 
 def _renew_guard() -> None:
-    global _guard  # noqa: PLW0603  # a thread of the parent may have held it at the fork, and does not exist in the child
+    global _guard  # noqa: PLW0603  # a thread of the parent, which does not exist in the child, may have held it at the fork
     _guard = threading.RLock()
 
 
@@ -48,9 +48,9 @@ os.register_at_fork(after_in_child=_renew_guard)
 
 
 def ensure_running(folder: Path) -> str:
-    """Hold the server in the folder for this process's life, start it when it does not run, return its socket's folder.
+    """Hold the server in the folder until this process ends, start it if necessary, and return its socket's folder.
 
-    Safe to call from several threads and processes at once. Raise EmbeddedServerError.
+    Several threads and processes may call this at once. Raises EmbeddedServerError.
     """
     layout = Layout(folder)
     with _guard:
@@ -80,7 +80,7 @@ def _refuse_strangers(layout: Layout) -> None:
 
 
 def answers(folder: Path) -> bool:
-    """Whether the server has a keeper and takes connections."""
+    """Whether the server has a keeper and accepts connections."""
     return _find_running(Layout(folder)) is not None
 
 
@@ -89,10 +89,10 @@ def _hold(layout: Layout) -> None:
     if held is not None and _is_same_file(held, layout.holders_lock):
         return
     if held is not None:
-        # Somebody closed it (a process that made itself a daemon), or the folder was replaced.
+        # The descriptor was closed (by a process that became a daemon), or the folder was replaced.
         _let_go(layout.folder)
     descriptor = open_lock(layout.holders_lock)
-    # Waits while the keeper stops the server, and no longer.
+    # Waits only while the keeper stops the server.
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     _held[layout.folder] = descriptor
 
@@ -110,7 +110,7 @@ def _let_go(folder: Path) -> None:
         name = os.fstat(descriptor)
     except OSError:
         return
-    # The number may be another file's by now: then it is not ours to close.
+    # The descriptor may belong to another file by now and must not be closed then.
     if name.st_nlink == 0:
         os.close(descriptor)
 
@@ -134,10 +134,10 @@ def _takes_connections(socket_folder: str) -> bool:
 
 
 def _start(layout: Layout) -> str:
-    """Start a keeper, unless one is there, and wait for the server; the start's lock is held."""
+    """Start a keeper unless there is one, and wait for the server; the caller holds the start lock."""
     deadline = time.monotonic() + START_SECONDS + STOP_SECONDS
     while time.monotonic() < deadline:
-        # A keeper may be there: its starter was killed, or its server was, and it is about to leave.
+        # There may be a keeper whose starter was killed, or whose server was and which is about to exit.
         if not is_locked(layout.keeper_lock):
             _start_keeper(layout, deadline=deadline)
         found = _find_running(layout)

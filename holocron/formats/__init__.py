@@ -1,1 +1,1 @@
-"""How dates look, where Django writes them by itself; found by ``FORMAT_MODULE_PATH``."""
+"""Date formats for Django's own output, found through ``FORMAT_MODULE_PATH``."""
