@@ -77,6 +77,13 @@ class JobEventName(StrEnum):
     """The job was deleted; only this event remains."""
 
 
+def name_of_event(event: str, to_status: str) -> str:
+    """Return an event's name for people: ``completed`` by the run's outcome, any other as it is recorded."""
+    if event == JobEventName.COMPLETED:
+        return "succeeded" if to_status == JobStatus.SUCCEEDED else "failed"
+    return event
+
+
 class EndpointState(StrEnum):
     """The state of a model server, as reported by a worker that uses it."""
 

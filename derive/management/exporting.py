@@ -83,11 +83,13 @@ class Exporting:
             shown.say(
                 f"{plural(progress.row_count, 'row')} of runs up to number {progress.through:,} in {given['file']}"
             )
+        if not progress.row_count and (given["facts"] or given["all_facts"]):
+            shown.say(f"export_outputs: {_why_no_facts(given)}")
 
 
 def _order(given: dict[str, Any]) -> ExportOrder:
     name = given["file"]
-    form = FileFormat(given["format"]) if given["format"] else _FORM_OF.get(Path(name).suffix.lower(), FileFormat.JSONL)
+    form = FileFormat(given["format"]) if given["format"] else _form_of(name)
     if given["exact"] and form is not FileFormat.CSV:
         raise ConfigurationError("--exact applies only to CSV")
     if len(given["job"]) > MAX_JOBS:
@@ -110,6 +112,26 @@ def _order(given: dict[str, Any]) -> ExportOrder:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ConfigurationError(f"--{'-'.join(map(str, first['loc'])).replace('_', '-')}: {first['msg']}") from error
     return ExportOrder(selection=selection, form=form, is_exact=given["exact"])
+
+
+def _why_no_facts(given: dict[str, Any]) -> str:
+    others = " --all-facts also exports facts that were not admitted." if given["facts"] else ""
+    return (
+        f"no stored fact matched.{others} Answers from before facts were stored have none: "
+        "manage.py rebuild_facts judges them"
+    )
+
+
+def _form_of(name: str) -> FileFormat:
+    """Return the format of a file by its name; JSONL for a name that has no ending. Raises ConfigurationError."""
+    ending = Path(name).suffix.lower()
+    if not ending:
+        return FileFormat.JSONL
+    if ending not in _FORM_OF:
+        raise ConfigurationError(
+            f"no format is known for {ending} files: name the file {', '.join(_FORM_OF)}, or give --format"
+        )
+    return _FORM_OF[ending]
 
 
 def _onward(progress: ExportCheckpoint, given: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from derive.inspection import JobHistory, Row, StateCount, age_in_words
+from derive.states import name_of_event
 
 _COLOURS = {
     "NEW": "cyan",
@@ -90,7 +91,9 @@ def show_story(story: JobHistory) -> None:
     events = _table("at", "event", "from", "to", "actor", "reason", "details")
     for event in story.events:
         events.add_row(
-            *(_plain(event[name]) for name in ("at_utc", "event", "from_status", "to_status", "actor", "reason")),
+            _plain(event["at_utc"]),
+            _plain(name_of_event(event["event"], event["to_status"])),
+            *(_plain(event[name]) for name in ("from_status", "to_status", "actor", "reason")),
             _plain(event["detail_json"]),
         )
     _section(console, "events", events)

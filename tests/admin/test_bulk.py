@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -287,6 +288,32 @@ def test_actions_are_offered_on_list_and_job_to_whoever_may_act(
         page = client.get(address).content.decode()
         assert (f'action="{reverse(ASK)}"' in page) is offered
         assert (f'value="{job.job_id}~NEW"' in page) is offered
+
+
+def test_an_action_leads_back_to_the_list_with_its_filter_or_to_the_job(operator: Client, queue: JobQueue) -> None:
+    job = queued(queue)
+    its_page = reverse("admin:derive_job_change", args=[job.job_id])
+    listed = reverse("admin:derive_job_changelist")
+    typed = "status=NEW&entity=luke&nonsense=1"
+    for form, back in (
+        ({"job": chosen(job), "filter": typed}, f"{listed}?status=NEW&amp;entity=luke"),
+        ({"job": chosen(job), "filter": ""}, listed),
+        ({"scope": "matching", "filter": typed}, f"{listed}?status=NEW&amp;entity=luke"),
+        ({"job": chosen(job)}, its_page),
+    ):
+        asked = operator.post(reverse(ASK), {"action": "hold", **form})
+        assert f'data-back="{back}"' in asked.text
+        carried = dict(re.findall(r'name="(action|filter|scope|cursor|form_id)"\s+value="([^"]*)"', asked.text))
+        # Without the script the report is a page.
+        carried = {name: unescape(value) for name, value in carried.items()}
+        done = operator.post(reverse(RUN), {**form, **carried, "reason": "as asked"})
+        assert f'href="{back}">Back</a>' in done.text
+
+
+def test_continuing_with_nothing_selected_leads_back_to_the_list_and_says_so(operator: Client) -> None:
+    answer = operator.post(reverse(ASK), {"action": "cancel", "filter": "status=NEW"}, follow=True)
+    assert answer.redirect_chain == [(f"{reverse('admin:derive_job_changelist')}?status=NEW", 302)]
+    assert "Select the jobs to act on" in answer.text
 
 
 def test_references_carry_the_state_that_was_seen() -> None:

@@ -15,6 +15,8 @@ from pydantic import BaseModel, Field
 from pytest_django.fixtures import Settings
 
 from derive.admin.jobs.enqueue import schema_form
+from derive.admin.jobs.enqueue import views as enqueue_views
+from derive.admin.jobs.enqueue.model_choices import ModelChoices
 from derive.admin.site import permissions
 from derive.model_servers.settings import ModelSettings
 from derive.models import Job, JobEvent
@@ -269,3 +271,20 @@ def test_a_time_is_read_in_the_zone_that_its_field_names(operator: Client, queue
 def test_a_time_keeps_its_zone_when_the_form_comes_back(operator: Client) -> None:
     page = send(operator, step="more", available="2100-01-01T12:00", zone="Europe/Berlin").text
     assert "Not before (<span data-when-zone>Europe/Berlin</span>)" in page
+
+
+@pytest.mark.parametrize(
+    ("model_hint", "is_missing"), [("", False), ("TINY", False), ("tiny:7b", True), ("none", True)]
+)
+def test_a_preview_warns_of_a_model_that_no_server_has(
+    operator: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, model_hint: str, is_missing: bool
+) -> None:
+    settings.OLLAMA = ModelSettings(base_url="http://127.0.0.1:1", model="tiny", num_ctx=3072)
+    monkeypatch.setattr(enqueue_views, "model_choices", lambda: ModelChoices(names=("tiny:latest", "big:7b")))
+    page = send(operator, step="preview", model_hint=model_hint).content.decode()
+    assert ("No model server has" in page) is is_missing
+    assert ("hc-good" in page) is not is_missing
+
+
+def test_a_preview_warns_of_no_model_where_the_models_are_not_known(operator: Client, queue: JobQueue) -> None:
+    assert "No model server has" not in send(operator, step="preview", model_hint="none").text

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 from uuid import uuid4
 
@@ -21,12 +22,13 @@ from derive.admin.lists.suggestions import registry
 from derive.admin.records import run_diff
 from derive.admin.records.audit import ACTS
 from derive.contracts import Outcome, RunFacts, WorkerFacts
+from derive.lake import Lake, artifact_facts
 from derive.models import Artifact, JobEvent, Run, Worker
 from derive.queue import JobQueue
 from derive.sql.clock import database_now
 from derive.states import JobStatus, RunStatus
 from tests.admin.conftest import HOSTILE, Browse, Scene
-from tests.contract.scenes import a_job, claim_one, failure, pass_time, queued, ref
+from tests.contract.scenes import a_job, claim_one, failure, pass_time, queued, ref, success
 
 MAX_QUERIES = 12
 
@@ -79,10 +81,21 @@ def test_a_files_text_is_for_those_who_may_see_payloads(browse: Browse, scene: S
 def two_runs(queue: JobQueue) -> tuple[Any, Any]:
     queued(queue, max_attempts=5)
     first = claim_one(queue)
-    facts = RunFacts(model_name="tiny", options_json='{"seed": 1}', output_json='{"facts": [{"value": "A"}]}')
+    metrics = '{"total_duration": 250000000, "eval_count": 9}'
+    facts = RunFacts(
+        model_name="tiny",
+        options_json='{"seed": 1}',
+        metrics_json=metrics,
+        output_json='{"facts": [{"value": "A"}]}',
+    )
     queue.complete(failure(first, retry_after_seconds=0, run=facts))
     second = claim_one(queue)
-    facts = RunFacts(model_name="big", options_json='{"seed": 1}', output_json='{"facts": [{"value": "B"}, 7]}')
+    facts = RunFacts(
+        model_name="big",
+        options_json='{"seed": 1}',
+        metrics_json='{"total_duration": 90000000000}',
+        output_json='{"facts": [{"value": "B"}, 7]}',
+    )
     queue.complete(Outcome(job_id=second.job_id, run_id=second.run_id, status=RunStatus.SUCCEEDED, run=facts))
     return first, second
 
@@ -96,11 +109,49 @@ def test_two_runs_are_compared_field_by_field(browse: Browse, queue: JobQueue) -
     assert len(queries) <= MAX_QUERIES
     output = {pair.name: (pair.left, pair.right, pair.differs) for pair in page.context["output"]}
     assert output == {"facts[0].value": ("A", "B", True), "facts[1]": ("", "7", True)}
+    assert {pair.name: (pair.left, pair.right) for pair in page.context["metrics"]} == {
+        "total_duration": ("0.25 s", "1 min 30 s"),
+        "eval_count": ("9", ""),
+    }
     assert [pair.differs for pair in page.context["options"]] == [False]
     assert {pair.name for pair in page.context["facts"] if pair.differs} >= {"model name", "status"}
     hidden = browse("viewer").get(reverse("admin:derive_run_compare"), query)
     assert "output" not in hidden.context
     assert "facts[0].value" not in hidden.text
+
+
+def test_facts_are_compared_by_key_and_value_whatever_their_order() -> None:
+    born, home = {"fact_key": "born", "value": "19 BBY"}, {"fact_key": "home", "value": "Tatooine"}
+    pairs = run_diff.fields_of(
+        json.dumps({"facts": [born, home, home]}), json.dumps({"facts": [{**home, "quote": "it is"}, {"fact_key": 1}]})
+    )
+    told = {(pair.name, pair.left, pair.right) for pair in pairs if pair.differs}
+    assert ("facts[home: Tatooine].quote", "", "it is") in told
+    assert ("facts[born: 19 BBY].value", "19 BBY", "") in told
+    assert ("facts[home: Tatooine (2)].value", "Tatooine", "") in told
+    assert ("facts[1].fact_key", "", "1") in told
+    assert "facts[home: Tatooine].value" not in {name for name, _left, _right in told}
+
+
+def test_a_failed_attempt_is_compared_by_what_the_model_wrote_and_marks_are_no_difference(
+    browse: Browse, queue: JobQueue, settings: Any, tmp_path: Any
+) -> None:
+    settings.LAKE_URL = str(tmp_path)
+    lake, runs = Lake.open(str(tmp_path)), []
+    queued(queue, max_attempts=5)
+    for mark, answer in (("0a" * 8, '{"facts": [], "note": "cut'), ("1b" * 8, '{"facts": []}')):
+        claim = claim_one(queue)
+        folder = lake.run_folder(claim.started_utc, claim.run_id)
+        prompt = f'Ask.\n[[{mark}]] evidence_id: "e1"\nHoth.\n[[{mark}]] end of evidence'
+        response = json.dumps({"message": {"content": answer}})
+        files = lake.write_all(folder, {"prompt.txt": prompt.encode(), "response.json": response.encode()})
+        facts = artifact_facts(claim.run_id, folder, files)
+        queue.complete(failure(claim, retry_after_seconds=0, artifacts=facts))
+        runs.append(claim.run_id)
+    page = browse("operator").get(reverse("admin:derive_run_compare"), {"a": str(runs[0]), "b": str(runs[1])})
+    output = {pair.name: (pair.left, pair.right) for pair in page.context["output"]}
+    assert output == {"(not JSON)": ('{"facts": [], "note": "cut', ""), "facts": ("", "[]")}
+    assert page.context["prompt"] == []
 
 
 def test_a_runs_page_tells_its_times_to_the_second_and_leads_to_its_job(browse: Browse, scene: Scene) -> None:
@@ -157,6 +208,26 @@ def test_a_worker_is_alive_then_stale_then_gone_and_shows_what_it_works_on(brows
     assert Worker.objects.count() == 1
 
 
+def test_a_worker_that_was_stopped_has_stopped_and_one_that_died_while_stopping_is_gone(
+    browse: Browse, queue: JobQueue
+) -> None:
+    facts = WorkerFacts(host="h", pid=7, version="1", started_utc=datetime.now(UTC), concurrency=2, stopping=True)
+    queued(queue)
+    claim = claim_one(queue)
+    queue.heartbeat("worker-1", [claim.run_id], facts=facts)
+    client, address = browse("viewer"), reverse("admin:derive_worker_changelist")
+    assert client.get(address).context["rows"][0][1] == "stopping"
+    pass_time(180)
+    assert client.get(address).context["rows"][0][1] == "gone"
+    queue.complete(failure(claim))
+    queue.heartbeat("worker-1", [], facts=facts)
+    for _ in range(2):
+        page = client.get(address)
+        assert page.context["rows"][0][1] == "stopped"
+        assert "hc-state-gone" not in page.text
+        pass_time(180)
+
+
 def test_a_worker_that_claims_nothing_shows_why(browse: Browse, queue: JobQueue) -> None:
     facts = WorkerFacts(host="h", pid=7, version="1", started_utc=datetime.now(UTC), concurrency=2)
     queue.heartbeat("worker-1", [], facts=facts.model_copy(update={"not_claiming_why": f"no disk left {HOSTILE}"}))
@@ -197,6 +268,33 @@ def test_an_interrogation_shows_its_definition_lint_and_figures(browse: Browse, 
     assert "refused by the server" in client.get(reverse("admin:derive_interrogation_changelist")).text
 
 
+def test_a_definition_without_runs_is_listed_and_shown(browse: Browse, queue: JobQueue) -> None:
+    own = registry().get("sw_entity_facts_v1").definition
+    queue.register(
+        definition_sha256=own.definition_sha256,
+        interrogation_key=own.interrogation_key,
+        version=own.version,
+        prompt_template=own.prompt_template,
+        output_schema_json=own.canonical_schema_json,
+        rubric=own.rubric,
+    )
+    client = browse("viewer")
+    assert client.get(reverse("admin:derive_interrogation_changelist")).context["rows"][0][1] is None
+    page = client.get(reverse("admin:derive_interrogation_change", args=[own.definition_sha256]))
+    assert page.status_code == 200
+
+
+def test_the_runs_of_an_interrogation_include_those_that_failed_before_a_definition_was_known(
+    browse: Browse, queue: JobQueue
+) -> None:
+    queued(queue, interrogation_key="nobody_knows_v1")
+    queue.complete(failure(claim_one(queue)))
+    queued(queue)
+    queue.complete(failure(claim_one(queue)))
+    rows = browse("viewer").get(reverse("admin:derive_run_changelist"), {"interrogation": "nobody_knows_v1"})
+    assert len(rows.context["rows"]) == 1
+
+
 @pytest.fixture
 def history(queue: JobQueue) -> Any:
     """Two jobs, one cancelled by bob with a reason that is a formula."""
@@ -222,6 +320,35 @@ def test_the_audit_shows_what_people_did_and_all_when_asked(browse: Browse, hist
     assert events(browse, until="1h") == []
     assert events(browse, event="nonsense") == []
     assert events(browse, who="all", event="cancelled", actor="bob") == ["cancelled"]
+
+
+def test_an_audit_without_actions_does_not_say_that_nobody_did_anything(browse: Browse, queue: JobQueue) -> None:
+    queued(queue)
+    client, address = browse("viewer"), reverse("admin:derive_jobevent_changelist")
+    page = client.get(address).text
+    assert "No actions on queued jobs yet" in page
+    assert "also shows who queued jobs" in page
+    filtered = client.get(address, {"actor": "ada"}).text
+    assert "No such action" in filtered
+    (link,) = re.findall(r'href="([^"]*)">All events', filtered)
+    assert [event.event for event in client.get(address + unescape(link)).context["rows"]] == ["enqueued"]
+
+
+@pytest.mark.parametrize(("status", "word"), [(RunStatus.FAILED, "failed"), (RunStatus.SUCCEEDED, "succeeded")])
+def test_the_end_of_a_run_is_called_by_its_outcome(
+    browse: Browse, queue: JobQueue, status: RunStatus, word: str
+) -> None:
+    job = queued(queue)
+    claim = claim_one(queue)
+    queue.complete(failure(claim) if status is RunStatus.FAILED else success(claim))
+    client = browse("viewer")
+    for address in (
+        reverse("admin:derive_jobevent_changelist") + f"?job={job.job_id}",
+        reverse("admin:derive_job_change", args=[job.job_id]),
+    ):
+        page = client.get(address).text
+        assert re.search(rf">{word}</(code|strong)>", page)
+        assert ">completed<" not in page
 
 
 def test_the_audit_takes_few_queries(browse: Browse, history: Any) -> None:

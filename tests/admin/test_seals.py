@@ -117,3 +117,15 @@ def test_the_verification_leads_to_its_schedules_page_for_who_may_see_it(
     assert title_of("verify_sample") in client.get(link).text
     monkeypatch.setattr(permissions, "may", lambda _request, what: what == permissions.VIEW_SEALS)
     assert link not in client.get(address).text
+
+
+@pytest.mark.parametrize(("pending", "words"), [(None, "in the lake"), ("{}", "waits for the lake")])
+def test_a_seals_page_and_its_list_say_the_same_of_its_document(
+    browse: Browse, seals: list[Any], pending: str | None, words: str
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE llm.seal SET pending_json = %s WHERE seal_seq = 2", [pending])
+    client = browse("viewer")
+    listed = client.get(reverse("admin:derive_seal_changelist")).text.partition('data-label="Document"')[2]
+    assert words in listed[:200]
+    assert words in client.get(reverse("admin:derive_seal_change", args=[2])).text

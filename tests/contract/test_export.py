@@ -257,3 +257,26 @@ def test_standard_output_takes_rows_alone(
     assert exported("-") == 0
     out, _err = capfdbinary.readouterr()
     assert [json.loads(line)["run_id"] for line in out.splitlines()] == [str(claim.run_id)]
+
+
+@pytest.mark.parametrize(("name", "code"), [("answers.xlsx", 2), ("answers.txt", 2), ("answers", 0), ("a.NDJSON", 0)])
+def test_a_name_whose_ending_says_no_known_format_is_refused(
+    queue: JobQueue, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int
+) -> None:
+    answered(queue)
+    assert exported(str(tmp_path / name)) == code
+    assert (tmp_path / name).exists() is (code == 0)
+    assert ("no format is known for ." in "".join(capsys.readouterr())) is (code == 2)
+    assert exported(str(tmp_path / name), "--format", "csv", "--overwrite") == 0
+
+
+@pytest.mark.parametrize("option", ["--facts", "--all-facts"])
+def test_an_export_of_no_facts_says_why(
+    queue: JobQueue, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    answered(queue)
+    assert exported(str(tmp_path / "facts.csv"), option) == 0
+    said = "".join(capsys.readouterr())
+    assert "0 rows of runs" in said
+    assert "no stored fact matched" in said
+    assert ("--all-facts also" in said) is (option == "--facts")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from derive.admin.dashboard.charts import TIME_MARKS
 from derive.admin.display.charts import HEIGHT, LogScale, dots_of, nice_maximum, path_of, stack
 from derive.admin.display.percentiles import LONGEST_MS, percentile
+from derive.admin.display.units import rate
 from derive.sql.totals import BOUNDS_MS, ENDLESS_MS
 
 BUCKETS_MS = (0, *BOUNDS_MS, ENDLESS_MS)
@@ -70,3 +71,10 @@ def test_a_log_axis_holds_every_value(values: list[float]) -> None:
 def test_a_log_axis_is_no_longer_than_it_must_be(values: list[float], ends: tuple[str, str]) -> None:
     ticks = LogScale.around(values, TIME_MARKS).ticks()
     assert (ticks[0].label, ticks[-1].label) == ends
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"), [(0, "0"), (0.256, "0.26"), (9.96, "10"), (87.4, "87"), (2094.7, "2\u202f095")]
+)
+def test_a_speed_is_written_out_whatever_its_size(speed: float, text: str) -> None:
+    assert rate(speed) == text

@@ -24,7 +24,7 @@ from derive.admin.display.charts import (
     ticks_to,
 )
 from derive.admin.display.percentiles import percentile
-from derive.admin.display.units import duration
+from derive.admin.display.units import duration, rate
 from derive.admin.display.untrusted_text import cell
 from derive.sql.statistics import HourOfModel
 
@@ -150,13 +150,13 @@ class Charts:
                 [100 * speeds[model][hour] / maximum if hour in speeds[model] else None for hour in self._hours],
                 name=_name(model),
                 css=f"model{place}",
-                total=f"{_speed(one for one in hours if one.model == model):.3g}/s, {_short(tokens[model])} in all",
+                total=f"{rate(_speed(one for one in hours if one.model == model))}/s, {_short(tokens[model])} in all",
             )
             for place, model in enumerate(models)
         )
         names = {model: _name(model) for model in models}
         hits = self._hits(
-            tuple(f"{names[model]}: {speeds[model][hour]:.3g} tokens/s" for model in models if hour in speeds[model])
+            tuple(f"{names[model]}: {rate(speeds[model][hour])} tokens/s" for model in models if hour in speeds[model])
             or ("none",)
             for hour in self._hours
         )

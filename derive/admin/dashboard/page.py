@@ -38,6 +38,8 @@ STATISTICS_LATE = timedelta(minutes=3)
 MAX_WORKERS_SHOWN = 12
 MAX_JOBS_SHOWN = 6
 MAX_RENDERED = 16
+WORKER_STATES = ("alive", "stopping", "stale", "gone")
+"""Those that are counted; workers that stopped are none of the present."""
 
 STATISTICS = {span: SharedStatistics(days) for span, days in SPANS.items()}
 HEALTH_CHECKS = HealthChecks()
@@ -202,7 +204,7 @@ def _failure_links(group: FailureGroup, span: str) -> tuple[str, str, str]:
     common = {"interrogation": group.interrogation_key, "error_kind": group.error_kind}
     ended = {"ended": span}
     return (
-        f"{runs}?{urlencode({'error_kind': group.error_kind, 'since': span})}",
+        f"{runs}?{urlencode({**common, 'since': span})}",
         f"{jobs}?{urlencode({'status': JobStatus.FAILED.value, **common, **ended})}",
         f"{jobs}?{urlencode({'status': JobStatus.DEADLETTER.value, **common, **ended})}",
     )
@@ -217,11 +219,11 @@ def _workers(snapshot: DashboardSnapshot) -> dict[str, Any]:
     for worker in snapshot.workers:
         state = state_of(worker)
         counts[state] += 1
-        if state != "gone":
+        if state not in {"gone", "stopped"}:
             jobs = held[worker.worker_id]
             shown.append((worker, state, jobs[:MAX_JOBS_SHOWN], max(0, len(jobs) - MAX_JOBS_SHOWN)))
     return {
-        "counts": [(state, counts[state]) for state in ("alive", "stopping", "stale", "gone") if counts[state]],
+        "counts": [(state, counts[state]) for state in WORKER_STATES if counts[state]],
         "shown": shown[:MAX_WORKERS_SHOWN],
         "more": max(0, len(shown) - MAX_WORKERS_SHOWN),
         "address": reverse("admin:derive_worker_changelist"),

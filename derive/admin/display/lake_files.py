@@ -1,6 +1,7 @@
 """Lake files for a page: bounded in size and checked against their recorded hash."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -23,6 +24,17 @@ class FileText:
 def lake() -> Lake:
     """Return the lake from the settings."""
     return Lake.open(settings.LAKE_URL)
+
+
+def raw_answer(response: str) -> str:
+    """Return the model's answer from a stored response; the response itself if it is none of the known form."""
+    try:
+        whole = json.loads(response)
+    except (ValueError, RecursionError):
+        return response
+    message = whole.get("message") if isinstance(whole, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else response
 
 
 def read_shown(artifact: Artifact) -> FileText:

@@ -16,6 +16,7 @@ from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
 from derive.fact_report.marked_html import marked_paragraph
 from derive.fact_report.shown import REVIEWS, VERDICTS
+from derive.states import name_of_event
 
 register = template.Library()
 
@@ -71,10 +72,7 @@ def unsigned(value: int) -> str:
     return number(abs(value))
 
 
-@register.filter
-def rate(value: float) -> str:
-    """Return a rate with as many digits as are significant."""
-    return f"{value:.2g}" if 0 < value < 10 else number(round(value))
+register.filter("rate", units.rate)
 
 
 @register.filter
@@ -107,6 +105,12 @@ def state(value: str | None) -> SafeString:
     if not value:
         return format_html("{}", "–")
     return format_html('<span class="hc-state hc-state-{}">{}</span>', str(value).lower(), value)
+
+
+@register.filter
+def event_name(event: Any) -> str:
+    """Return an event's name for people: a run's end by its outcome, any other as it is recorded."""
+    return name_of_event(event.event, event.to_status)
 
 
 @register.filter

@@ -21,6 +21,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def rate(value: float) -> str:
+    """Format a rate with as many digits as are significant, and thin spaces between thousands."""
+    return f"{value:.2g}" if 0 < value < 10 else f"{round(value):,}".replace(",", "\u202f")
+
+
 def size(byte_count: int) -> str:
     """Format a size in bytes, KiB, MiB or GiB."""
     amount = float(byte_count)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from derive.admin.display.lake_files import FileText, read_shown
+from derive.admin.display.lake_files import FileText, raw_answer, read_shown
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, pretty, visible
 from derive.admin.jobs.answer import answer_of
@@ -95,7 +95,7 @@ def _chosen(runs: list[Run], wanted: str) -> Run | None:
 def _payloads(run: Run, *, wanted: str) -> dict[str, Any]:
     artifacts = {artifact.artifact_type: artifact for artifact in Artifact.objects.filter(run_id=run.run_id)}
     files = {name: read_shown(artifacts[name]) for name in READ if name in artifacts}
-    raw = _raw_answer(files.get("response_json", FileText()).text)
+    raw = raw_answer(files.get("response_json", FileText()).text)
     # A failed run has no output, so its raw answer is shown against the evidence.
     answer = run.output_json or raw
     return {
@@ -114,13 +114,6 @@ def _payloads(run: Run, *, wanted: str) -> dict[str, Any]:
             wanted=int(wanted) if re.fullmatch("[0-9]{1,6}", wanted) else 0,
         ),
     }
-
-
-def _raw_answer(response: str) -> str:
-    whole = _parsed(response)
-    message = whole.get("message") if isinstance(whole, dict) else None
-    content = message.get("content") if isinstance(message, dict) else None
-    return content if isinstance(content, str) else response
 
 
 def _parsed(text: str) -> Any:

@@ -16,6 +16,7 @@ from typing_extensions import override
 from derive.admin.lists.filters import TIMES, ChoiceFilter, GuidFilter, ListFilter, MomentFilter, TextFilter
 from derive.admin.lists.keyset import Condition, equals
 from derive.admin.lists.keyset_admin import KeysetAdmin
+from derive.admin.lists.pages import without
 from derive.admin.site import permissions
 from derive.export.forms import csv_writer, without_formula
 from derive.models import JobEvent
@@ -28,6 +29,7 @@ ACTS = (
 """Events caused by people; only these, of millions, are indexed by number and by actor."""
 # Literals exactly as in the index: a parameter never matches a filtered index.
 _IS_ACT = Condition("event IN ('" + "', '".join(ACTS) + "')")
+_LABELS = {JobEventName.COMPLETED: "succeeded or failed"}
 EXPORT_BATCH = 1_000
 COLUMNS = (
     *("event_seq", "at_utc", "job_id", "run_id", "event", "from_status", "to_status", "actor", "db_user"),
@@ -36,12 +38,12 @@ COLUMNS = (
 
 
 class EventFilter(ListFilter):
-    """The filters of the audit; by default only actions by people."""
+    """The filters of the audit; by default only what people did to queued jobs."""
 
     rows_of, sequence, time = JobEvent, "event_seq", "at_utc"
 
-    who = ChoiceFilter("Whose", [("all", "all events")], any_value="actions by people")
-    event = ChoiceFilter("Event", JobEventName)
+    who = ChoiceFilter("Whose", [("all", "all events")], any_value="actions on queued jobs")
+    event = ChoiceFilter("Event", [(name, _LABELS.get(name, name)) for name in JobEventName])
     actor = TextFilter("Actor")
     job = GuidFilter("Job id", is_wide=True)
     since = MomentFilter("Since", placeholder=TIMES)
@@ -78,6 +80,10 @@ class JobEventAdmin(KeysetAdmin):
     def get_urls(self) -> list[URLPattern]:
         export = self.admin_site.admin_view(self.export)
         return [path("export/<slug:form>/", export, name="derive_jobevent_export"), *super().get_urls()]
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, {"every_event": without(request.GET, "who", who="all")})
 
     def export(self, request: HttpRequest, form: str) -> HttpResponseBase:
         """Stream every matching event as CSV or JSONL, in constant memory."""

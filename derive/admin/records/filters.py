@@ -13,7 +13,7 @@ from derive.admin.lists.filters import TIMES, ChoiceFilter, GuidFilter, ListFilt
 from derive.admin.lists.keyset import Condition, equals, table_of
 from derive.errors import ErrorKind
 from derive.lake import ARTIFACTS
-from derive.models import Artifact, Interrogation, Run
+from derive.models import Artifact, Job, Run
 from derive.states import RunStatus
 
 
@@ -60,9 +60,10 @@ class RunFilter(_RecordFilter):
     def rest(self) -> Iterator[Condition]:
         yield from super().rest()
         if self.values["interrogation"]:
+            # By the job: a run that failed early knows no definition.
             yield Condition(
-                f"t.definition_sha256 IN (SELECT i.definition_sha256 FROM {table_of(Interrogation)} AS i "  # noqa: S608 (our own constants)
-                "WHERE i.interrogation_key = %s)",
+                f"EXISTS (SELECT 1 FROM {table_of(Job)} AS j "  # noqa: S608 (our own constants)
+                "WHERE j.job_id = t.job_id AND j.interrogation_key = %s)",
                 (self.values["interrogation"],),
             )
 

@@ -1,12 +1,15 @@
 """Two runs side by side: facts, options, metrics, output by field, and a diff of their prompts; bounded."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from derive.admin.display.lake_files import read_shown
+from derive.admin.display.lake_files import raw_answer, read_shown
+from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, visible
 from derive.models import Artifact, Run
 
@@ -14,6 +17,9 @@ MAX_FIELDS = 400
 MAX_LINES = 2_000
 MAX_LINE_CHARACTERS = 1_000
 CONTEXT_LINES = 3
+MAX_NAME_CHARACTERS = 80
+_MARK = re.compile(r"^\[\[([0-9a-f]{8,64})\]\] ", re.MULTILINE)
+"""The delimiter of a prompt's evidence (``derive.interrogations.rendering``)."""
 FACTS = (
     *("status", "error_kind", "model_name", "model_tag", "model_digest", "ollama_base_url", "worker_id"),
     *("interrogation_version", "definition_sha256", "evidence_sha256", "prompt_tokens", "output_tokens", "total_ms"),
@@ -54,9 +60,35 @@ def fields_of(left: str | None, right: str | None) -> list[Pair]:
     return [Pair(cell(name, 200), both[0].get(name, ""), both[1].get(name, "")) for name in names]
 
 
+def metrics_of(left: str | None, right: str | None) -> list[Pair]:
+    """Return the model server's metrics; its durations, which are nanoseconds, for people."""
+    return [
+        Pair(pair.name, _spoken(pair.left), _spoken(pair.right)) if pair.name.endswith("_duration") else pair
+        for pair in fields_of(left, right)
+    ]
+
+
+def _spoken(nanoseconds: str) -> str:
+    return duration(int(nanoseconds) / 1e9) if re.fullmatch("[0-9]{1,18}", nanoseconds) else nanoseconds
+
+
+def answer_of(run: Run) -> str:
+    """Return a run's answer: its output, or what the model wrote if the run failed."""
+    return run.output_json or raw_answer(_file_of(run, "response_json"))
+
+
 def prompt_of(run: Run) -> str:
-    """Return a run's prompt, or why it cannot be shown."""
-    artifact = Artifact.objects.filter(run_id=run.run_id, artifact_type="prompt_text").first()
+    """Return a run's prompt, or why it cannot be shown.
+
+    The marks around its evidence, which follow from the evidence, are replaced: they would differ on every line.
+    """
+    text = _file_of(run, "prompt_text")
+    mark = _MARK.search(text)
+    return text.replace(mark[1], "mark") if mark else text
+
+
+def _file_of(run: Run, artifact_type: str) -> str:
+    artifact = Artifact.objects.filter(run_id=run.run_id, artifact_type=artifact_type).first()
     if artifact is None:
         return ""
     found = read_shown(artifact)
@@ -108,9 +140,26 @@ def _leaves(value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(one, dict) and one:
             waiting.extend((f"{name}.{key}".lstrip("."), member) for key, member in reversed(one.items()))
         elif isinstance(one, list) and one:
-            waiting.extend((f"{name}[{place}]", one[place]) for place in reversed(range(len(one))))
+            waiting.extend((f"{name}[{which}]", member) for which, member in reversed(_named(one)))
         else:
             yield name or "(whole)", cell(one if isinstance(one, str) else json.dumps(one, ensure_ascii=False), 500)
+
+
+def _named(members: list[Any]) -> list[tuple[str, Any]]:
+    """Name a list's members by place; facts by key and value, so that two answers' facts match whatever their order."""
+    named: list[tuple[str, Any]] = []
+    seen: Counter[str] = Counter()
+    for place, member in enumerate(members):
+        name = str(place)
+        if isinstance(member, dict) and isinstance(member.get("fact_key"), str):
+            value = member.get("value")
+            name = cell(
+                f"{member['fact_key']}: {value if isinstance(value, str) else json.dumps(value)}", MAX_NAME_CHARACTERS
+            )
+            seen[name] += 1
+            name += f" ({seen[name]})" if seen[name] > 1 else ""
+        named.append((name, member))
+    return named
 
 
 def _shown(value: Any) -> str:

@@ -47,10 +47,10 @@ class RunAdmin(KeysetAdmin):
                 "right": right,
                 "facts": run_diff.facts_of(left, right),
                 "options": run_diff.fields_of(left.options_json, right.options_json),
-                "metrics": run_diff.fields_of(left.metrics_json, right.metrics_json),
+                "metrics": run_diff.metrics_of(left.metrics_json, right.metrics_json),
             }
             if permissions.may(request, permissions.SEE_PAYLOADS):
-                context["output"] = run_diff.fields_of(left.output_json, right.output_json)
+                context["output"] = run_diff.fields_of(run_diff.answer_of(left), run_diff.answer_of(right))
                 context["prompt"] = run_diff.difference(run_diff.prompt_of(left), run_diff.prompt_of(right))
         return show(request, "admin/runs/compare.html", title="Compare two runs", **context)
 

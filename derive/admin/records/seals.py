@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from typing_extensions import override
 
+from derive.admin.lists.columns import column
 from derive.admin.lists.filters import TIMES, ListFilter, MomentFilter, TextFilter
 from derive.admin.lists.keyset import Condition, Page, equals
 from derive.admin.lists.keyset_admin import KeysetAdmin
@@ -39,6 +40,17 @@ class SealAdmin(KeysetAdmin):
     filters = SealFilter
     columns = ("seal_seq", "first_event_seq", "last_event_seq", "event_count", "sha256", "created_utc", "db_user")
     template, title = "admin/seals/list.html", "Seals"
+
+    @override
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Name where the document is; while it waits for the lake, show it."""
+        fields = [name for name in super().get_fields(request, obj) if name != "shown_pending_json"]
+        return [*fields, "stored_in", *(["shown_pending_json"] if obj is not None and obj.pending_json else [])]
+
+    @column("document is")
+    def stored_in(self, seal: Seal) -> str:
+        """Return where the seal's document is, in the words of the list."""
+        return "in SQL; waits for the lake" if seal.pending_json else "in the lake"
 
     @override
     def rows(self, page: Page) -> list[Any]:

@@ -41,7 +41,12 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 
 def state_of(worker: Worker) -> str:
-    """Return ``alive``, ``stopping``, ``stale`` (a heartbeat is late) or ``gone`` (none for a whole lease)."""
+    """Return ``alive``, ``stopping``, ``stopped``, ``stale`` (a late heartbeat) or ``gone`` (none for a whole lease).
+
+    One that announced its stop and holds no run any more has stopped: nothing was lost.
+    """
+    if worker.stopping and not worker.active_runs:
+        return "stopped"
     silent = timezone.now() - worker.last_seen_utc
     if silent > GONE_AFTER:
         return "gone"

@@ -48,7 +48,9 @@ class Command(QuickCommand):
         parser.epilog = EXAMPLES
         parser.add_argument("file", metavar="FILE", help="the file to write, or - for standard output")
         parser.add_argument(
-            "--format", choices=[form.value for form in FileFormat], help="default: from the file name, otherwise jsonl"
+            "--format",
+            choices=[form.value for form in FileFormat],
+            help="default: from the file name; jsonl if it has no ending",
         )
         facts = parser.add_mutually_exclusive_group()
         facts.add_argument(

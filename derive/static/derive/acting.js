@@ -103,8 +103,8 @@
     if (refused.size) parts.push(make("p", "Refused:"), refusalsAsList(refused));
     const row = make("div", undefined, "hc-row");
     if (tokens.length) row.append(undoForm(form, tokens));
-    const back = make("a", then ? "See progress" : "Back to jobs", "hc-button hc-primary");
-    back.href = then || new URL("../", location.href).pathname;
+    const back = make("a", then ? "See progress" : form.dataset.backWords || "Back to jobs", "hc-button hc-primary");
+    back.href = then || form.dataset.back || new URL("../", location.href).pathname;
     row.append(back);
     parts.push(row);
     report.replaceChildren(...parts);

@@ -47,12 +47,16 @@
     const all = document.querySelector("[data-check-all]");
     if (!all) return;
     const boxes = [...document.querySelectorAll('input[name="job"]')];
+    const form = document.getElementById("hc-act");
     const tell = () => {
       const chosen = boxes.filter((box) => box.checked).length;
       all.checked = chosen === boxes.length;
       all.indeterminate = chosen > 0 && chosen < boxes.length;
       for (const element of document.querySelectorAll("[data-chosen]")) element.textContent = String(chosen);
+      form.querySelector("button[type=submit]").disabled = !chosen && form.elements.scope.value === "selected";
     };
+    form.elements.scope.addEventListener("change", tell);
+    addEventListener("pageshow", tell);
     all.addEventListener("change", () => {
       for (const box of boxes) box.checked = all.checked;
       tell();

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib import messages
 from django.core.signing import BadSignature, Signer
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
+from django.urls import reverse
 from typing_extensions import override
 
 from derive.admin.display.template_tags import short
@@ -46,6 +48,10 @@ class InvalidRequest(StepRefused):
     """The form is invalid; the message says why."""
 
 
+class NothingSelected(InvalidRequest):
+    """No job is selected."""
+
+
 @dataclass(frozen=True)
 class BulkRequest:
     """An action and the jobs to act on, from a form."""
@@ -56,6 +62,8 @@ class BulkRequest:
     """The query string of the list filter whose matches are acted on; None for selected jobs."""
     cursor: str
     """Where the next step starts; on the first step, the newest job when the confirmation was shown."""
+    listed: str | None
+    """The query string of the list the request came from; None if it came from a job's page."""
     form_id: UUID
     """The same in all steps, and if the form is sent twice."""
 
@@ -66,15 +74,25 @@ class BulkRequest:
         if action is None:
             raise InvalidRequest("There is no such action.")
         form_id = as_guid(form.get("form_id", "")) or uuid4()
+        listed = _listed(form)
         if form.get("scope") == "matching":
-            text = form.get("filter", "")[:4_000]
+            text = listed or ""
             if JobFilter(QueryDict(text)).problems:
                 raise InvalidRequest("The filter is invalid.")
-            return cls(action, (), text, form.get("cursor", "")[:60], form_id)
+            return cls(action, (), text, form.get("cursor", "")[:60], listed, form_id)
         refs = [_read_ref(one) for one in form.getlist("job")[: MAX_SELECTED + 1]]
-        if not refs or len(refs) > MAX_SELECTED:
-            raise InvalidRequest(f"Select 1 to {MAX_SELECTED} jobs, or act on all that match the filter.")
-        return cls(action, tuple(refs), None, "", form_id)
+        if not refs:
+            raise NothingSelected("Select the jobs to act on, or choose all that match the filter.")
+        if len(refs) > MAX_SELECTED:
+            raise InvalidRequest(f"Select at most {MAX_SELECTED} jobs, or act on all that match the filter.")
+        return cls(action, tuple(refs), None, "", listed, form_id)
+
+    @property
+    def back(self) -> str:
+        """The URL of the page the request came from: the list with its filter, or the job."""
+        if self.listed is None and len(self.selected) == 1:
+            return reverse("admin:derive_job_change", args=(self.selected[0].job_id,))
+        return _list_address(self.listed or "")
 
     def count(self) -> tuple[int, bool]:
         """Return the number of jobs, and whether it is exact."""
@@ -143,6 +161,9 @@ def ask(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     try:
         order = BulkRequest.read(request.POST)
+    except NothingSelected as error:
+        messages.warning(request, str(error))
+        return HttpResponseRedirect(_list_address(_listed(request.POST) or ""))
     except InvalidRequest as error:
         return _invalid_request(request, error)
     return _question(request, order, ConfirmForm(order.action))
@@ -173,6 +194,7 @@ class BulkAction(LongAction):
     @override
     def done(self, request: HttpRequest, step: Step) -> HttpResponse:
         shown: dict[str, Any] = {"order": self.order, "form": self.form, "zone": zone_of(request.POST)}
+        shown["back"] = self.order.back
         return show(request, _REPORT, title=self.order.action.title, step=step, **shown)
 
     @override
@@ -202,7 +224,7 @@ def undo(request: HttpRequest) -> HttpResponse:
                 report.add(changes)
     except QueueError as error:
         fault = cell(str(error), 500)
-    return show(request, _REPORT, title="Undo", step=report.as_step(error=fault), order=None)
+    return show(request, _REPORT, title="Undo", step=report.as_step(error=fault), order=None, back=_list_address(""))
 
 
 def _act(order: BulkRequest, by: Confirmed, *, seconds: float) -> Step:
@@ -249,7 +271,23 @@ def _question(request: HttpRequest, order: BulkRequest, form: ConfirmForm, probl
 
 
 def _invalid_request(request: HttpRequest, error: Exception) -> HttpResponse:
-    return show(request, "admin/jobs/invalid_request.html", status=400, title="Nothing was changed", why=str(error))
+    return show(
+        request,
+        "admin/jobs/invalid_request.html",
+        status=400,
+        title="Nothing was changed",
+        why=str(error),
+        back=_list_address(_listed(request.POST) or ""),
+    )
+
+
+def _listed(form: QueryDict) -> str | None:
+    """Return the filter of the list that a form came from, of which only known filters are kept."""
+    return JobFilter(QueryDict(form.get("filter", "")[:4_000])).encoded() if "filter" in form else None
+
+
+def _list_address(query: str) -> str:
+    return reverse("admin:derive_job_changelist") + (f"?{query}" if query else "")
 
 
 def _read_ref(text: str) -> JobRef:

@@ -10,6 +10,7 @@ from derive.admin.display.untrusted_text import cell
 from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import ConfigurationError, RunError
 from derive.model_clients import open_client
+from derive.model_servers.models import same_model
 from derive.model_servers.settings import ModelSettings
 
 CONNECT_SECONDS = 1.0
@@ -24,6 +25,10 @@ class ModelChoices:
 
     names: tuple[str, ...] = ()
     why_not: str = ""
+
+    def lack(self, model: str) -> bool:
+        """Whether no server has this model; False if that is not known."""
+        return 0 < len(self.names) < MOST and not any(same_model(model, name) for name in self.names)
 
 
 def model_choices() -> ModelChoices:

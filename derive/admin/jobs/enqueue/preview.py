@@ -41,6 +41,7 @@ class Preview:
     """Id, source, bytes and text of the first items, sanitised for display."""
     prompt: str
     prompt_characters: int
+    model: str
     tokens: Estimate
     num_ctx: int
 
@@ -74,6 +75,7 @@ def preview_job(job: JobInput) -> Preview:
         sources, bounds=interrogation.bounds, redactor=_redactor(), delimiter_key=settings.DELIMITER_KEY
     )
     prompt = interrogation.definition.render(input=job_input, bundle=bundle)
+    model = job.model_hint or settings.OLLAMA.model
     return Preview(
         bundle=bundle,
         items=tuple(
@@ -82,7 +84,8 @@ def preview_job(job: JobInput) -> Preview:
         ),
         prompt=visible(prompt),
         prompt_characters=len(prompt),
-        tokens=_rates().estimate(make_up_of(prompt), model=model_key(job.model_hint or settings.OLLAMA.model)),
+        model=model,
+        tokens=_rates().estimate(make_up_of(prompt), model=model_key(model)),
         num_ctx=settings.OLLAMA.num_ctx,
     )
 

@@ -62,6 +62,7 @@ def _page(
     wants_more: bool = False,
     status: int = 200,
 ) -> HttpResponse:
+    models = model_choices()
     return show(
         request,
         "admin/jobs/enqueue.html",
@@ -70,7 +71,8 @@ def _page(
         form=form,
         evidence=evidence_forms(pieces=form.evidence, extra=2 if wants_more else int(not form.evidence)),
         interrogations=sorted({one.key for one in registry().all()}),
-        models=model_choices(),
+        models=models,
+        missing_model=preview.model if preview and models.lack(preview.model) else "",
         problems=[cell(one, 600) for one in problems],
         preview=preview,
         holder=holder,
