@@ -14,6 +14,11 @@ _TOO_WIDE = """[...document.querySelectorAll("body *")]
   .slice(-3).map((one) => one.outerHTML.slice(0, 200))"""
 
 
+_CUT_OFF_ERRORS = """[...document.querySelectorAll(".hc-scroll .hc-error")]
+  .filter((one) => one.getBoundingClientRect().right > one.closest(".hc-scroll").getBoundingClientRect().right + 1)
+  .slice(0, 2).map((one) => one.outerHTML.slice(0, 200))"""
+
+
 def barriers(page: Page, *, rules: list[str] = RULES, without: str = "nothing") -> list[str]:
     """Return a line for each rule that the page breaks, with where it does; and whether it scrolls sideways.
 
@@ -25,6 +30,14 @@ def barriers(page: Page, *, rules: list[str] = RULES, without: str = "nothing") 
         _RUN, [{"exclude": [without]}, {"runOnly": rules, "resultTypes": ["violations"], "preload": False}]
     )
     told = [f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:4]]}" for one in found]
+    return [*told, *cut_off(page)]
+
+
+def cut_off(page: Page) -> list[str]:
+    """Return a line if the page scrolls sideways, and one if the errors in a list cannot be read without scrolling."""
+    told = []
     if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
         told.append(f"the page scrolls sideways: {page.evaluate(_TOO_WIDE)}")
+    if errors := page.evaluate(_CUT_OFF_ERRORS):
+        told.append(f"errors are cut off: {errors}")
     return told

@@ -1,22 +1,22 @@
 """Every page that the URL configuration knows: usable by all, light and dark, on a screen and on a phone."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
-from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.db import models
-from django.urls import reverse
+from playwright.sync_api import Page
+from pytest_django.fixtures import Settings
 
-from derive.models import EscalationPolicy, Job, LakeDeletion, RetentionPolicy, Run, ScheduleRun
+from derive.models import EscalationPolicy, LakeDeletion, RetentionPolicy, ScheduleRun
 from derive.schedules.installing import install_schedules
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.facts_scene import three_facts, told
-from tests.admin.test_every_address import addresses
-from tests.browser.barriers import COLOURS, RULES, barriers
+from tests.admin.pages import pages
+from tests.admin.worlds import WORLDS
+from tests.browser.barriers import COLOURS, RULES, barriers, cut_off
 from tests.browser.conftest import Visit
 from tests.contract.plans import a_policy, a_recurring
 from tests.fake_ollama import behaviours
@@ -25,15 +25,11 @@ from tests.faults.worker_world import World
 # A worker's heartbeats go the way "lease".
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, databases=["default", "lease"])]
 
-# Parts of pages, files of a row, and what leads elsewhere. What is no HTML, or answers to a form alone, says so itself.
-NO_PAGES = {None, "search", "autocomplete", "logout", "login", "derive_dashboard", "derive_artifact_download"}
-NO_PAGES |= {"derive_job_act_upload_bad_download"}
-OF_A_ROW = ("_change", "_delete", "_history", "_password_change")
 SAME_EVERYWHERE = "#nav-sidebar-apps"
-ALIKE = ("_delete", "_history")
-"""Of these there is one template for all kinds of rows: one kind will do."""
 # What a width can break is looked at in each width once, and the colours in each of the four.
 LOOKS = (("light", 1280, RULES), ("dark", 1280, COLOURS), ("dark", 390, RULES), ("light", 390, COLOURS))
+WIDTHS = (390, 768, 1280, 1920)
+"""Where nothing may be cut off: a phone, a tablet, a laptop and a large screen."""
 
 
 @pytest.mark.timeout(600)
@@ -52,9 +48,45 @@ def test_no_page_keeps_anybody_out(visit: Visit, world: World) -> None:
             visit.page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", theme == "dark")
             found = barriers(visit.page, rules=rules, without=SAME_EVERYWHERE if number else "nothing")
             wrong += [f"{address} {theme} {width}: {barrier}" for barrier in found]
+        wrong += cut_off_somewhere(visit.page, address)
         wrong += [f"{address}: the console says {complaint}" for complaint in visit.complaints]
         visit.complaints.clear()
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("worlds", [("nothing",), tuple(name for name in WORLDS if name != "nothing")])
+def test_no_page_breaks_where_little_is_there_or_all_has_ended(
+    visit: Visit, worlds: tuple[str, ...], settings: Settings, tmp_path: Path
+) -> None:
+    settings.LAKE_URL = str(tmp_path)
+    for world in worlds:
+        WORLDS[world]()
+    wrong: list[str] = []
+    # Pages that only ask for something are the same in each world: the lists, and what there are rows for.
+    for number, address in enumerate(one for one in pages(needs_rows=False) if not one.endswith("/add/")):
+        told = visit.context.request.get(address)
+        if told.status == HTTPStatus.METHOD_NOT_ALLOWED or "text/html" not in told.headers.get("content-type", ""):
+            continue
+        answer = visit.page.goto(address)
+        assert answer is not None
+        assert answer.ok, f"{address}: {answer.status}"
+        found = barriers(visit.page, without=SAME_EVERYWHERE if number else "nothing")
+        wrong += [f"{address}: {barrier}" for barrier in found]
+        wrong += cut_off_somewhere(visit.page, address)
+        wrong += [f"{address}: the console says {complaint}" for complaint in visit.complaints]
+        visit.complaints.clear()
+    assert not wrong, "\n".join(wrong)
+
+
+def cut_off_somewhere(page: Page, address: str) -> list[str]:
+    """Return a line for each width at which a page scrolls sideways, or a list cuts off its errors."""
+    wrong = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        wrong += [f"{address} {width}: {what}" for what in cut_off(page)]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    return wrong
 
 
 def some_of_everything(world: World) -> None:
@@ -86,35 +118,3 @@ def some_of_everything(world: World) -> None:
         task="retry:nightly", run_by="q-1", started_utc=now, ended_utc=now, outcome="failed", told="away"
     )
     Group.objects.get_or_create(name="Viewer")
-
-
-def pages() -> Iterator[str]:
-    """Yield the address of every page; those of rows for one row of each kind, of jobs for each."""
-    for address, name in addresses():
-        if name in NO_PAGES:
-            continue
-        if name == "password_change" or not str(name).endswith(OF_A_ROW):
-            yield address
-            continue
-        if str(name).endswith(ALIKE) and not str(name).startswith("auth_group"):
-            continue
-        kind = kind_of(str(name))
-        rows = kind._default_manager.order_by(oldest_first(kind))
-        assert rows, f"the test makes no row for {name}"
-        yield from (reverse(f"admin:{name}", args=[row.pk]) for row in (rows if rows.model is Job else rows[:1]))
-    first, second = Run.objects.order_by("run_seq")[:2]
-    yield f"{reverse('admin:derive_job_change', args=[first.job_id])}?run={first.run_id}"
-    yield f"{reverse('admin:derive_fact_entity')}?entity=tala-venn"
-    yield f"{reverse('admin:derive_run_compare')}?a={first.run_id}&b={second.run_id}"
-
-
-def oldest_first(kind: type[models.Model]) -> str:
-    """Return the column that numbers the rows as they are made; many a primary key is drawn at random."""
-    fields = [field.name for field in kind._meta.concrete_fields]
-    return next((name for name in fields if name == f"{kind._meta.model_name}_seq"), "pk")
-
-
-def kind_of(name: str) -> type[models.Model]:
-    """Return the model whose rows an address is of, by the address's name."""
-    kinds = {f"{kind._meta.app_label}_{kind._meta.model_name}_": kind for kind in admin.site._registry}
-    return next(kind for prefix, kind in kinds.items() if name.startswith(prefix))

@@ -4,19 +4,24 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from typing_extensions import override
 
-from derive.admin.jobs import export, purge
+from derive.admin.jobs import export, list_preferences, purge
 from derive.admin.jobs.bulk import views as bulk_views
 from derive.admin.jobs.bulk.actions import ACTIONS
 from derive.admin.jobs.detail import job_context
 from derive.admin.jobs.enqueue import views as enqueue_views
 from derive.admin.jobs.filters import JobFilter
+from derive.admin.jobs.list_preferences import ListPreferences
+from derive.admin.jobs.summaries import summarise
 from derive.admin.jobs.upload import views as upload_views
+from derive.admin.lists.keyset import Page
 from derive.admin.lists.keyset_admin import KeysetAdmin
 from derive.admin.lists.query_params import as_guid
 from derive.admin.site import permissions
@@ -50,6 +55,7 @@ class JobAdmin(KeysetAdmin):
             ("upload/discard/", "derive_job_act_upload_discard"): upload_views.discard,
             ("purge/", "derive_job_purge"): purge.look,
             ("purge/run/", "derive_job_purge_run"): purge.PurgeAction.as_view(),
+            ("display/", "derive_job_display"): list_preferences.choose,
             ("act/", "derive_job_act"): bulk_views.ask,
             ("act/run/", "derive_job_act_run"): bulk_views.BulkAction.as_view(),
             ("act/undo/", "derive_job_act_undo"): bulk_views.undo,
@@ -66,7 +72,22 @@ class JobAdmin(KeysetAdmin):
         wanted = as_guid(request.GET.get("q", "").strip())
         if wanted and len(JobFilter(request.GET).active()) == 1 and Job.objects.filter(job_id=wanted).exists():
             return HttpResponseRedirect(reverse("admin:derive_job_change", args=(wanted,)))
-        return super().changelist_view(request, {"actions": list(ACTIONS.values())})
+        preferences = ListPreferences.of(request)
+        return super().changelist_view(request, {"actions": list(ACTIONS.values()), "preferences": preferences})
+
+    @override
+    def listed(self) -> "QuerySet[Any]":
+        jobs: QuerySet[Any] = super().listed().annotate(error=Left("last_error", ERROR_CHARACTERS))
+        return jobs
+
+    @override
+    def rows(self, page: Page) -> list[Any]:
+        """Return the jobs, each with the summary of its answer."""
+        jobs = super().rows(page)
+        answers = summarise(jobs)
+        for job in jobs:
+            job.answer = answers.get(job.job_id)
+        return jobs
 
     @override
     def change_view(

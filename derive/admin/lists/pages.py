@@ -16,6 +16,7 @@ def show(request: HttpRequest, template: str, *, status: int = 200, **context: A
     """Render an admin page with the user's permissions in its context."""
     may = {
         "see_payloads": permissions.may(request, permissions.SEE_PAYLOADS),
+        "see_facts": permissions.may(request, permissions.VIEW_FACTS),
         "act": permissions.may(request, permissions.ACT_ON_JOBS),
         "purge": permissions.may(request, permissions.PURGE_JOBS),
     }
