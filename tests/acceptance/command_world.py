@@ -13,6 +13,7 @@ import psycopg
 
 from holocron.embedded_postgres.server import ensure_running
 from holocron.settings import BASE_DIR
+from tests import forked
 from tests.own_postgres import copy_cluster
 
 DEADLINE_SECONDS = 120.0
@@ -27,7 +28,7 @@ class World:
         self.environment["HOLOCRON_VAR"] = str(folder)
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return forked.start(
             [sys.executable, "manage.py", *arguments],
             cwd=BASE_DIR,
             env=self.environment | more,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from holocron.settings import BASE_DIR
+from tests import forked
 from tests.acceptance.worker_processes import SECRET_KEY, ProcessWorld
 from tests.fake_ollama import behaviours
 from tests.own_postgres import PASSWORD
@@ -50,13 +50,10 @@ def everything_in_files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def said_by(world: ProcessWorld, *arguments: str, **variables: str) -> str:
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, "manage.py", *arguments],
         cwd=BASE_DIR,
         env={**os.environ, **world.environment, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=120,
     )
     return done.stdout + done.stderr

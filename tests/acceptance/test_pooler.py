@@ -18,6 +18,7 @@ from derive.sql.sessions import LIMITS, limited
 from holocron.database_url import read_database_url, with_short_timeouts
 from holocron.embedded_postgres.keeper import DATABASE_NAME
 from holocron.settings import BASE_DIR
+from tests import forked
 from tests.acceptance.guarded_postgres import GuardedPostgres
 from tests.acceptance.web_processes import Browser, running, serving
 from tests.acceptance.worker_processes import ProcessWorld, wait_until
@@ -51,14 +52,11 @@ def pooled(world: ProcessWorld, pooler: OwnPgBouncer) -> dict[str, str]:
 
 
 def manage(environment: dict[str, str], *arguments: str, given: str = "") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+    return forked.run(
         [sys.executable, "-W", "error", "manage.py", *arguments],
         cwd=BASE_DIR,
         env=environment,
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
+        given=given,
         timeout=120,
     )
 

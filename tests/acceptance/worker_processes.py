@@ -16,6 +16,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from holocron.settings import BASE_DIR
+from tests import forked
 from tests.conftest import OWN_TABLES
 from tests.fake_ollama import FakeOllama
 from tests.faults.worker_world import KEY, input_json
@@ -38,7 +39,7 @@ class WorkerProcess:
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
         self._log = log
         with log.open("wb") as said:
-            self._process = subprocess.Popen(
+            self._process = forked.start(
                 [sys.executable, "-W", "error", "manage.py", "run_llm_worker", *arguments],
                 cwd=BASE_DIR,
                 env=environment,
