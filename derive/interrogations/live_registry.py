@@ -80,7 +80,7 @@ class LiveRegistry:
         good = [one for one in found.all() if one.key not in broken]
         for one in good:
             if before is None or _is_new(one, before):
-                _tell(one)
+                _log(one, is_reloaded=before is not None)
         kept: list[Interrogation] = []
         if before is not None and self._keep_last_good:
             keys = {one.key for one in good}
@@ -94,9 +94,10 @@ def _is_new(interrogation: Interrogation, before: Registry) -> bool:
     return before.with_definition(interrogation.definition.definition_sha256) is None
 
 
-def _tell(interrogation: Interrogation) -> None:
+def _log(interrogation: Interrogation, *, is_reloaded: bool) -> None:
     keys = {"interrogation_key": interrogation.key, "version": interrogation.version}
-    log.info("interrogation.loaded", extra=keys)
+    if is_reloaded:
+        log.info("interrogation.reloaded", extra=keys)
     for warning in interrogation.warnings:
         log.warning("interrogation.lint", extra=keys | {"warning": str(warning)})
 

@@ -148,14 +148,17 @@ def test_a_change_that_could_not_be_registered_is_tried_again(tmp_path: Path, cl
     assert live.current.get("mood").version == "1.1.0"
 
 
-def test_warnings_and_problems_are_logged_with_their_interrogation(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_warnings_problems_and_changes_are_logged_with_their_interrogation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     package(tmp_path, "broken", rubric_md=None)
     package(tmp_path, "mood", prompt_md="$evidence\n" + "Look closely at every word of it. " * 40)
     with caplog.at_level("INFO"):
-        LiveRegistry(tmp_path)
+        live = LiveRegistry(tmp_path, clock=clock)
+        assert "interrogation.reloaded" not in caplog.messages
+        package(tmp_path, "newer")
+        clock.settle(live)
     said = {(one.message, getattr(one, "interrogation_key", "")): one for one in caplog.records}
     assert "rubric.md is missing" in said["interrogation.broken", "broken"].error  # type: ignore[attr-defined]
     assert "the server reads the others again" in said["interrogation.lint", "mood"].warning  # type: ignore[attr-defined]
-    assert ("interrogation.loaded", "sw_entity_facts_v1") in said
+    assert [key for message, key in said if message == "interrogation.reloaded"] == ["newer"]
