@@ -4,7 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 from derive.errors import AnswerTooLarge, ModelCrashed, RunError, TruncatedOutput
 from derive.model_servers.chat import ChatAnswer, ChatMetrics
@@ -22,6 +22,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 class AnswerAssembler(ABC):
     """Assembles a streamed answer chunk by chunk, in memory limited by ``max_answer_bytes``."""
+
+    why_unfinished: ClassVar[str] = ""
+    """What is known of servers that end a stream in good order in the midst of an answer."""
 
     def __init__(self, *, max_answer_bytes: int) -> None:
         self._max_answer_bytes = max_answer_bytes
@@ -69,7 +72,7 @@ class AnswerAssembler(ABC):
         """
         self._take_pending()
         if not self.is_whole:
-            raise ModelCrashed("the model's answer ended before it was done")
+            raise ModelCrashed(f"the model's answer ended before it was done{self.why_unfinished}")
         reason = self._done_reason()
         if reason == "length":
             raise TruncatedOutput("the model ran out of tokens before its answer was complete")

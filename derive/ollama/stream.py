@@ -1,6 +1,6 @@
 """The stream of ``/api/chat``: one JSON object a line."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -16,6 +16,8 @@ _KNOWN_MESSAGE_MEMBERS = frozenset({"role", "content", "thinking"})
 
 class NdjsonAssembler(AnswerAssembler):
     """Puts Ollama's answer together."""
+
+    why_unfinished: ClassVar[str] = ", as Ollama ends one that says the same token more than thirty times in a row"
 
     def __init__(self, *, max_answer_bytes: int) -> None:
         super().__init__(max_answer_bytes=max_answer_bytes)

@@ -106,6 +106,12 @@ def _fact_pages() -> Iterator[Result]:
     yield from fact_pages.measure()
 
 
+def _prompt_cache() -> Iterator[Result]:
+    from tests.bench import prompt_cache
+
+    yield prompt_cache.measure()
+
+
 def _flat() -> Iterator[Result]:
     from tests.bench import flat
 
@@ -128,6 +134,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "proofs": _proofs,
     "facts": _facts,
     "fact-pages": _fact_pages,
+    "prompt-cache": _prompt_cache,
     # Last: it fills the queue with two million jobs.
     "flat": _flat,
 }

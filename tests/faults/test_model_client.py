@@ -504,6 +504,10 @@ def test_an_answer_that_broke_off_keeps_what_came(caller: Caller) -> None:
     assert answer.byte_count == len(caller.received) > 0
 
 
+def test_an_answer_that_ollama_broke_off_names_its_rule(ollama: Caller) -> None:
+    assert "same token more than thirty times" in str(ollama.fails(ModelCrashed, behaviours.ends_early()))
+
+
 def test_what_the_content_says_is_not_judged_here(caller: Caller) -> None:
     for behaviour in (behaviours.nan(), behaviours.infinity(), behaviours.not_json_content(), behaviours.answer("")):
         caller.fake.next(behaviour)

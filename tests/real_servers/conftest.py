@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.contract.conftest import every_history_holds_together
 from tests.faults.worker_world import World, a_hurried_world
-from tests.real_servers.servers import RealServer, ServerNotHad, llama_server
+from tests.real_servers.servers import OLLAMA_PROGRAM, RealServer, ServerNotHad, llama_server, ollama_server
+
+NARROW_WINDOW = 1_024
 
 
 @contextmanager
@@ -27,9 +30,25 @@ def or_skip(started: AbstractContextManager[RealServer]) -> Iterator[RealServer]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
-    """One server with one slot for all tests, so that what one leaves running holds up the next."""
-    with or_skip(llama_server(tmp_path_factory.mktemp("llama_server"))) as server:
+    """One server with one slot for all tests, so that what one leaves running holds up the next.
+
+    The Ollama that OLLAMA_PROGRAM names, as ``make test-ollama`` does; without it llama.cpp's.
+    """
+    folder = tmp_path_factory.mktemp("server")
+    started = ollama_server(folder, Path(OLLAMA_PROGRAM)) if OLLAMA_PROGRAM else llama_server(folder)
+    with or_skip(started) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def narrow(server: RealServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """A server that a short prompt fills."""
+    if server.is_ollama:
+        # It makes the window as wide as it is asked for; llama.cpp's server has the one it was started with.
+        yield replace(server, window=NARROW_WINDOW)
+    else:
+        with llama_server(tmp_path_factory.mktemp("narrow"), window=NARROW_WINDOW) as other:
+            yield other
 
 
 @pytest.fixture

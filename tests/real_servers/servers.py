@@ -1,10 +1,14 @@
 """A real model server in a process of its own, which serves the tiny model."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +18,21 @@ from derive.model_servers.settings import ModelSettings, Protocol
 from tests.real_servers.tiny_model import NAME, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
-STOP_SECONDS = 20
+WINDOW = 8_192
+START_SECONDS = STOP_SECONDS = 30
+OLLAMA_PROGRAM = os.environ.get("OLLAMA_PROGRAM")
+"""The Ollama to test on instead of llama.cpp's server."""
+
+MODELFILE = '''FROM {model}
+TEMPLATE """{{{{ range .Messages }}}}<|im_start|>{{{{ .Role }}}}
+{{{{ .Content }}}}<|im_end|>
+{{{{ end }}}}<|im_start|>assistant
+"""
+PARAMETER num_thread 1
+'''
+"""What ``ollama create`` makes a model of: the template that llama.cpp's server takes for a model without one.
+
+More threads wait for each other where others use the processors, for ten times as long as one needs."""
 
 
 class ServerNotHad(Exception):
@@ -23,14 +41,22 @@ class ServerNotHad(Exception):
 
 @dataclass
 class RealServer:
-    """A server that answers at ``url``; ``window`` is how many tokens it holds of one question and its answer."""
+    """A server that answers at ``url``; ``window`` is how many tokens it holds of one question and its answer.
+
+    ``authorization`` is what it wants to be told in that header; ``log`` is where it writes what it does.
+    """
 
     protocol: Protocol
     url: str
-    window: int
     process: subprocess.Popen[str]
+    log: Path
+    window: int = WINDOW
     model: str = NAME
     authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def is_ollama(self) -> bool:
+        return self.protocol is Protocol.OLLAMA
 
     def settings(self, **changed: Any) -> ModelSettings:
         """Return how a client reaches it."""
@@ -50,7 +76,7 @@ class RealServer:
         return own | changed
 
     def decoded(self) -> int:
-        """Return how often the model was computed since the server began: once a token written, once a piece read."""
+        """Return how often llama.cpp's server computed the model: once a token written, once a piece of a prompt."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=STOP_SECONDS) as response:  # noqa: S310
             counters = dict(line.rsplit(" ", 1) for line in response.read().decode().splitlines())
         return int(counters["llamacpp:n_decode_total"])
@@ -58,19 +84,17 @@ class RealServer:
 
 @contextmanager
 def llama_server(
-    folder: Path, *, slots: int = 1, window: int = 8_192, api_key: str | None = None
+    folder: Path, *, slots: int = 1, window: int = WINDOW, api_key: str | None = None, model: Path | None = None
 ) -> Iterator[RealServer]:
-    """Run llama.cpp's server for the block; raises ServerNotHad where its package has no wheel."""
+    """Run llama.cpp's server for the block, on the tiny model or another file; raises ServerNotHad without a wheel."""
     if find_spec("xllamacpp") is None:
         raise ServerNotHad("llama.cpp's server is not installed: `make setup` does it where xllamacpp has a wheel")
-    model = folder / "tiny.gguf"
-    if not model.exists():
-        write_tiny_model(model)
+    model = model or write_tiny_model(folder / "tiny.gguf")
     options = ["--name", NAME, "--slots", str(slots), "--window", str(window)]
     if api_key:
         options += ["--api-key", api_key]
     log = folder / "llama_server.log"
-    with log.open("a") as errors:
+    with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.real_servers.llama_server", str(model), *options],
             cwd=ROOT,
@@ -84,15 +108,67 @@ def llama_server(
         assert process.stdout is not None
         try:
             # The last line is the address; the library may greet on the same stream.
-            address = next((line.strip() for line in process.stdout if line.startswith("http://")), None)
-            if address is None:
+            url = next((line.strip() for line in process.stdout if line.startswith("http://")), None)
+            if url is None:
                 raise ServerNotHad(f"llama.cpp's server does not run here ({process.wait()}): {log.read_text()[-500:]}")
-            yield RealServer(
-                Protocol.OPENAI, address, window, process, authorization=f"Bearer {api_key}" if api_key else None
-            )
+            authorization = f"Bearer {api_key}" if api_key else None
+            yield RealServer(Protocol.OPENAI, url, process, log, window=window, authorization=authorization)
         finally:
             process.stdin.close()
             try:
                 process.wait(STOP_SECONDS)
             finally:
                 process.kill()
+
+
+@contextmanager
+def ollama_server(folder: Path, program: Path) -> Iterator[RealServer]:
+    """Run this Ollama for the block, with the tiny model and one slot; nothing of it stays behind."""
+    modelfile = folder / "Modelfile"
+    modelfile.write_text(MODELFILE.format(model=write_tiny_model(folder / "tiny.gguf")))
+    own = {
+        "HOME": str(folder),
+        "OLLAMA_HOST": "127.0.0.1:0",
+        "OLLAMA_MODELS": str(folder / "models"),
+        "OLLAMA_NUM_PARALLEL": "1",
+        "OLLAMA_NO_CLOUD": "1",
+    }
+    log = folder / "ollama.log"
+    with (
+        log.open("w") as errors,
+        # A group of its own: Ollama's runners are processes too.
+        subprocess.Popen(
+            [program, "serve"],
+            env=os.environ | own,
+            stdout=errors,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            address = _address_in(log, process)
+            subprocess.run(
+                [program, "create", NAME, "-f", modelfile],
+                env=os.environ | own | {"OLLAMA_HOST": address},
+                check=True,
+                capture_output=True,
+                timeout=START_SECONDS,
+            )
+            yield RealServer(Protocol.OLLAMA, f"http://{address}", process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _address_in(log: Path, process: subprocess.Popen[str]) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while (found := re.search(r"Listening on ([0-9.:]+) ", log.read_text())) is None:
+        assert process.poll() is None, f"Ollama ended: {log.read_text()[-500:]}"
+        assert time.monotonic() < deadline, f"Ollama does not listen: {log.read_text()[-500:]}"
+        time.sleep(0.02)
+    return found[1]

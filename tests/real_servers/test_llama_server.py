@@ -12,8 +12,10 @@ from derive.model_servers.client import ModelClient
 from derive.models import Endpoint
 from tests.faults.worker_world import World, input_json, wait_until
 from tests.real_servers.conftest import or_skip
-from tests.real_servers.servers import RealServer, llama_server
-from tests.real_servers.test_client import ENDLESS, ask, request_for, with_client
+from tests.real_servers.servers import OLLAMA_PROGRAM, RealServer, llama_server
+from tests.real_servers.test_client import ENDLESS, ask, is_refused, object_of, request_for, with_client
+
+pytestmark = pytest.mark.skipif(OLLAMA_PROGRAM is not None, reason="these are of llama.cpp's server")
 
 KEY = "a-key-for-one-test"
 WRONG = SecretStr("Bearer another-key")
@@ -24,6 +26,10 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     """A server of its own, which wants a key and is told it."""
     with or_skip(llama_server(tmp_path_factory.mktemp("locked"), api_key=KEY)) as server:
         yield server
+
+
+def test_a_list_longer_than_its_grammar_can_be_is_a_refused_schema(server: RealServer) -> None:
+    is_refused(server, object_of(a={"type": "array", "items": {"type": "string"}, "maxItems": 2_000}))
 
 
 def test_what_the_prompt_cache_saved_is_kept_with_the_answer(server: RealServer) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from derive.interrogations.registry import Registry
-from derive.model_servers.settings import Protocol
 from derive.verify.checkers import Checkers
 from derive.verify.checking import RunChecker
 from derive.verify.reading import RunSelection
@@ -46,7 +45,7 @@ def asking(world: World, tmp_path: Path) -> World:
 
 def in_protocol(files: frozenset[str], server: RealServer) -> frozenset[str]:
     """Return the files of a run as the server's protocol calls them."""
-    return files if server.protocol is Protocol.OLLAMA else files - {"response.ndjson"} | {"response.sse"}
+    return files if server.is_ollama else files - {"response.ndjson"} | {"response.sse"}
 
 
 def has_verified(world: World) -> None:

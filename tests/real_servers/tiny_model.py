@@ -1,7 +1,8 @@
 """Writes a model of 25,000 random weights that a real server loads in milliseconds: the same file every time.
 
-Its tokens are the 256 bytes, so that any text is a prompt. It leans towards what ends a text: an answer is as short as
-its schema allows. It answers nothing sensible; what it shows is what the server makes of any model.
+Its tokens are the 256 bytes, so that any text is a prompt. It leans towards what ends a text, so that an answer is as
+short as its schema allows, and in a text that must be long from each byte to the next, since Ollama breaks off what
+repeats itself. It answers nothing sensible; what it shows is what a server makes of any model.
 """
 
 from pathlib import Path
@@ -13,8 +14,8 @@ NAME = "tiny"
 TRAINED_TOKENS = 131_072
 _WIDTH, _HEADS, _LAYERS, _INNER = 32, 2, 1, 64
 _SPECIAL = (b"<unk>", b"<s>", b"</s>")
-_LEANS = {b'"': 0.75, b"]}": 0.5, b",:[{": 0.25}
-"""How much likelier than random: what closes, and what leads on."""
+_LEANS = {b'"': 2.5, b"]}": 1.0, b",:[{": 0.5}
+"""How much likelier than random: what closes a text, what closes the rest, what leads on."""
 
 
 def write_tiny_model(path: Path) -> Path:
@@ -51,13 +52,15 @@ def write_tiny_model(path: Path) -> Path:
 def _tensors(token_count: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed=0)
 
-    def matrix(rows: int, columns: int) -> np.ndarray:
-        return random.standard_normal((rows, columns)) * 0.05
+    def matrix(rows: int, columns: int, size: float = 0.05) -> np.ndarray:
+        return random.standard_normal((rows, columns)) * size
 
+    embeddings = matrix(token_count, _WIDTH, size=0.2)
     tensors = {
-        "token_embd.weight": matrix(token_count, _WIDTH),
+        "token_embd.weight": embeddings,
         "output_norm.weight": np.ones(_WIDTH),
-        "output.weight": matrix(token_count, _WIDTH),
+        # A token is likely where the one before it was the last.
+        "output.weight": np.roll(embeddings, 1, axis=0),
     }
     for layer in range(_LAYERS):
         block = f"blk.{layer}."
@@ -71,5 +74,5 @@ def _tensors(token_count: int) -> dict[str, np.ndarray]:
     tensors["output.weight"][:, 0] = 0
     for characters, lean in _LEANS.items():
         tensors["output.weight"][[len(_SPECIAL) + byte for byte in characters], 0] = lean
-    tensors["output.weight"][_SPECIAL.index(b"</s>"), 0] = 1
+    tensors["output.weight"][_SPECIAL.index(b"</s>"), 0] = 3
     return tensors
