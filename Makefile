@@ -12,7 +12,7 @@ SQL_FOLDERS := $(wildcard migrations_sql/sqlserver migrations_sql/postgresql)
 TEMPLATES := $(wildcard templates derive/templates)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo check check-lint check-units test test-contract coverage chaos mutants bench profile bench-admin screenshots lint format sql docs docs-site requirements
+.PHONY: help setup environment demo check check-lint check-units test test-contract test-ollama coverage chaos mutants bench profile bench-admin screenshots lint format sql docs docs-site requirements
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
@@ -63,6 +63,12 @@ WORKERS ?= 4
 SEED ?=
 chaos: setup ## Let everything go wrong at once, then judge every promise; SECONDS, WORKERS, SEED
 	$(RUN) -m tests.chaos --seconds $(SECONDS) --workers $(WORKERS) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# The program to test on instead of the pinned one: make test-ollama OLLAMA=/usr/local/bin/ollama
+OLLAMA ?=
+test-ollama: setup ## Run client and worker on a real Ollama, built by Go from its module: minutes the first time
+	$(if $(OLLAMA),,@$(RUN) -m tests.real_servers.build_ollama)
+	OLLAMA_PROGRAM="$(or $(OLLAMA),var/ollama/bin/ollama)" $(RUN) -m pytest -n0 tests/real_servers $(ARGS)
 
 mutants: setup ## Put small faults into the code, one at a time, and list those the tests miss; ARGS="backoff usp_claim"
 	$(RUN) -m tests.mutants $(ARGS)
