@@ -1,4 +1,4 @@
--- llm.usp_claim_next_job: takes up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
+-- llm.usp_claim_next_job: claims up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
 -- Promises: a job goes to one caller; the best by priority, then the longest available, then the first queued. With a
 --   model: only jobs that ask for it or for none. Jobs of paused models, and of models at a limit, are never taken.
 --   With serving_model or models_json a claim takes jobs of one model and one priority: the highest at which any of
@@ -6,16 +6,16 @@
 --   running runs, then the one that has waited longest: since its first job was available or since it was last served,
 --   whichever is later. Without stay, serving_model comes last.
 --   default_model is what a job without a model means here; models_json what the caller's server can serve:
---   [{"model", "idle_seconds"?}], the latter being how long ago the caller stopped serving it; a model "*" stands for
---   all others. The answer's num_ctx and num_predict are the model's own, where operators set them.
---   The cost of a claim does not grow with the jobs that wait, but for those of except_interrogations_json (keys that
---   the caller cannot work off): it passes over them one by one. Choosing another model looks at the head of each.
+--   [{"model", "idle_seconds"?}], the latter being the time since the caller stopped serving it; a model "*" stands for
+--   all others. The result's num_ctx and num_predict are the model's own, where operators set them.
+--   The cost of a claim does not grow with the waiting jobs, except those of except_interrogations_json (keys that the
+--   caller cannot run), which it skips one by one. Choosing another model reads the first job of each.
 -- Called by: the worker's queue thread, between runs.
--- Locks: ready jobs in the claim's order, SKIP LOCKED: what another claim, an operator or a promotion holds is passed
---   over, nothing is waited for. Choosing is a statement of its own: the next one's snapshot then sees every run that a
---   job had before it was locked, so that attempts are numbered without a gap or a clash. Before that the lock on all
---   models, shared, for which usp_set_model waits; then the rows of models that have a limit, in order of their names:
---   while there is such a model, claims follow each other, so that no two spend the same room.
+-- Locks: ready jobs in the claim's order, SKIP LOCKED: it skips what another claim, an operator or a promotion holds
+--   and never waits. Jobs are selected by a separate statement, so that the next one's snapshot sees every run that a
+--   job had before it was locked and attempts are numbered without gaps or duplicates. Before that, the shared lock on
+--   all models, for which usp_set_model waits; then the rows of models that have a limit, in order of their names:
+--   while there is such a model, claims are serialised, so that no two use the same capacity.
 CALL llm.drop_procedure('usp_claim_next_job');
 
 CREATE TYPE llm.usp_claim_next_job_result AS (
@@ -39,7 +39,7 @@ CREATE TYPE llm.usp_claim_next_job_result AS (
     num_predict integer
 );
 
--- How many more runs a model may start now; null: no limit. Asked under the lock of its row.
+-- The number of runs that a model may still start now; null: no limit. Read under the lock of its row.
 CREATE OR REPLACE FUNCTION llm.room_for_model(model text, max_running integer, max_starts_per_minute integer)
 RETURNS bigint
 LANGUAGE sql STABLE
@@ -59,7 +59,7 @@ AS $$
     )
 $$;
 
--- The best ready job that asks for a model or, if those are taken for the same, for none; below a priority, if given.
+-- The best ready job that asks for the model or, if that means the same here, for none; below a priority, if given.
 CREATE OR REPLACE FUNCTION llm.model_head(model text, takes_unasked boolean, below integer, except_keys text[])
 RETURNS TABLE (priority integer, available_utc timestamptz, job_seq bigint)
 LANGUAGE sql STABLE
@@ -109,7 +109,7 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan  -- else a claim of one plans anew each time, for its LIMIT of one
-SET enable_seqscan = off  -- keep to the ready index's order, whatever the statistics say of a table that empties
+SET enable_seqscan = off  -- keep the order of the ready index, whatever the statistics of a table that empties
 SET enable_bitmapscan = off  -- and fills: a sort would lock every ready row and leave the other workers nothing
 SET enable_sort = off
 SET enable_hashjoin = off
@@ -131,7 +131,7 @@ DECLARE
     v_is_limited boolean;
     v_has_sizes boolean;
     v_blocked text[];
-    v_chosen text;  -- '' stands for jobs that ask for none, where nobody says what that means
+    v_chosen text;  -- '' stands for jobs without a model if there is no default
     v_priority integer;
     v_is_tried boolean := FALSE;
     v_room integer;
@@ -189,7 +189,7 @@ BEGIN
         END IF;
     END IF;
 
-    -- The order by makes this one look at the head of ix_job_due.
+    -- With this ORDER BY, only the first row of ix_job_due is read.
     PERFORM 1
     FROM llm.job AS j
     WHERE j.status = 'SCHEDULED' AND j.available_utc <= v_now
@@ -323,7 +323,7 @@ BEGIN
             FROM llm.model AS m
             WHERE m.model = v_chosen;
         END IF;
-        -- Two ordered ranges of ix_job_ready_model, merged; what is picked too much is left as it is.
+        -- Merges two ordered ranges of ix_job_ready_model; surplus rows are left as they are.
         WITH asked AS MATERIALIZED (
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
@@ -354,7 +354,7 @@ BEGIN
             LIMIT least(usp_claim_next_job.max_jobs, v_room)
         ) AS best;
         EXIT WHEN v_picked IS NOT NULL;
-        -- Others hold all of them: the next model, or the next priority.
+        -- All of them are locked by others: try the next model, or the next priority.
         v_tried := v_tried || v_chosen;
         v_tried_priorities := v_tried_priorities || v_priority;
     END LOOP;

@@ -1,9 +1,9 @@
--- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows and its facts, and moves its job on.
--- Promises: accepted only for the run that holds the job's lease (fenced by run_id, whatever the clock says); the same
---   said twice answers the same, also after the job moved on; anything else changes nothing and says the job's state.
---   SUCCEEDED stands even when a cancellation was asked for; every other end of a cancelled job is CANCELLED.
+-- llm.usp_complete_job: ends a run with its result, stores its artifact rows and facts, and changes its job's state.
+-- Promises: accepted only for the run that holds the job's lease (by run_id, regardless of the clock). Repeating a
+--   completion returns the same result, even after the job changed again; any other call changes nothing and returns
+--   the job's state. SUCCEEDED stands even if a cancellation was requested; any other end then becomes CANCELLED.
 -- Called by: the worker, when the run's manifest is in the lake.
--- Locks: the job's row first, which serialises whoever would end the run, then run, artifact, job_event; last those of
+-- Locks: the job's row first, which serialises all calls that end the run, then run, artifact, job_event; last those of
 --   store_facts.
 CALL llm.drop_procedure('usp_complete_job');
 
@@ -29,8 +29,8 @@ RETURNS SETOF llm.usp_complete_job_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -89,7 +89,7 @@ BEGIN
         OR v_job.current_run_id <> usp_complete_job.run_id
         OR (v_status = 'CANCELLED' AND v_job.cancel_requested_utc IS NULL)
     THEN
-        -- Bad arguments are refused whatever the job's state; where they are stored, storing them is the test.
+        -- Bad arguments are rejected whatever the job's state; if they are stored, storing them is the check.
         BEGIN
             SELECT
                 coalesce(bool_and(
@@ -120,7 +120,7 @@ BEGIN
             PERFORM llm.check_facts(usp_complete_job.facts_json);
         END IF;
 
-        -- Said before? The event of a completion, and only that, keeps run_status.
+        -- A repeated call? Only the event of a completion has run_status.
         RETURN QUERY
         SELECT TRUE, e.to_status::varchar(40), (e.detail_json::json ->> 'available_utc')::timestamptz
         FROM llm.job_event AS e
@@ -160,7 +160,7 @@ BEGIN
     ELSIF usp_complete_job.retry_after_seconds = 0 THEN
         v_final_status := 'NEW';
         v_event := 'retried';
-        v_available_utc := v_job.available_utc;  -- it keeps its place
+        v_available_utc := v_job.available_utc;  -- keeps its place in the queue
     ELSE
         v_final_status := 'SCHEDULED';
         v_event := 'retried';
@@ -180,7 +180,7 @@ BEGIN
         error_kind = CASE WHEN v_status <> 'SUCCEEDED' THEN v_error_kind END,
         finished_utc = CASE WHEN v_available_utc IS NULL THEN v_now END
     WHERE j.job_id = usp_complete_job.job_id
-        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- find the row by id, whatever the statistics
         AND j.current_run_id = usp_complete_job.run_id;
 
     UPDATE llm.run AS r
@@ -215,7 +215,7 @@ BEGIN
                     artifact_id, run_id, artifact_type, media_type, content_sha256, byte_count, lake_uri, created_utc
                 )
                 SELECT
-                    -- One random id a completion, its last two bytes counting: neighbours in the index, not strangers.
+                    -- One random id per completion with a counter in its last two bytes: adjacent in the index.
                     coalesce(a.artifact_id, (left(v_first_id::text, 32) || lpad(to_hex(a.ordinality), 4, '0'))::uuid),
                     usp_complete_job.run_id, a.artifact_type, a.media_type, a.content_sha256, a.byte_count, a.lake_uri,
                     coalesce(a.created_utc, v_now)

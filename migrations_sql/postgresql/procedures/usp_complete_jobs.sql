@@ -1,7 +1,7 @@
--- llm.usp_complete_jobs: ends several runs in one transaction, each as usp_complete_job does and with a row of its own.
+-- llm.usp_complete_jobs: ends several runs in one transaction, each as usp_complete_job does, and returns a row each.
 -- Promises: those of usp_complete_job for each element of outcomes_json, whose members are its parameters; one that is
---   refused leaves the others be, one whose arguments are bad undoes all.
--- Called by: the worker, when several outcomes wait to be handed in: they share the commit.
+--   refused does not affect the others; one with bad arguments rolls back all.
+-- Called by: the worker, when several outcomes are waiting, so that they share a commit.
 -- Locks: those of usp_complete_job; first all jobs in the order of job_seq, as whoever locks several does, then all
 --   slots of their entities in order, since nobody may wait for a job, or for an earlier slot, while holding one.
 CALL llm.drop_procedure('usp_complete_jobs');
@@ -18,8 +18,8 @@ RETURNS SETOF llm.usp_complete_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 AS $$
 #variable_conflict use_column
 DECLARE

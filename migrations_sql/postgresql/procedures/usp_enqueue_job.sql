@@ -1,7 +1,7 @@
 -- llm.usp_enqueue_job: queues one job; NEW, or SCHEDULED when available_utc is in the future.
--- Promises: what usp_enqueue_jobs promises, for one; with a job_id of the caller's own it may be said again.
+-- Promises: those of usp_enqueue_jobs, for one job; with a job_id chosen by the caller, the call may be repeated.
 -- Called by: queue.py, anybody's SQL.
--- Locks: those of usp_enqueue_jobs, which does the work, so that the rules stand in one place.
+-- Locks: those of usp_enqueue_jobs, which does the work, so that the rules exist once.
 CALL llm.drop_procedure('usp_enqueue_job');
 
 CREATE TYPE llm.usp_enqueue_job_result AS (

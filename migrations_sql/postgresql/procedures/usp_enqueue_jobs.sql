@@ -1,8 +1,8 @@
--- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; answers one row an element.
--- Promises: the reason stands in the first event of each new job.
---   A dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
---   race for it is lost a moment ago and also between two elements of one array; a job_id that exists is answered with
---   its job, so that the call may be said again. Within equal priority and time, jobs keep the order of their n.
+-- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; returns one row per element.
+-- Promises: the reason is stored in the first event of each new job.
+--   For a dedupe key that a live or succeeded job holds, the row is that of the holder (is_duplicate), even if another
+--   call or element of the array took the key a moment ago. For a job_id that exists, the row is that of its job, so
+--   that the call may be repeated. Within equal priority and time, jobs keep the order of their n.
 -- Called by: queue.py (commands, admin, schedules), anybody's SQL; usp_enqueue_job.
 -- Locks: only the rows it inserts, in the order of their keys, so that two batches with common keys never deadlock; a
 --   key that somebody is just inserting is waited for. The holder is read without a lock.
@@ -40,9 +40,9 @@ RETURNS SETOF llm.usp_enqueue_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
 SET timezone = 'UTC'  -- a time without an offset is UTC
-SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET enable_seqscan = off  -- a plan made while the table is small is kept, so use the index from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -148,8 +148,8 @@ BEGIN
             ERRCODE = v_bad_code, MESSAGE = format('%s (element n = %s)', v_bad_why, v_bad_n);
     END IF;
 
-    -- A turn inserts what can be inserted, then answers each element with its own job or the key's holder. A holder
-    -- that ended between the two leaves its element unanswered: it gets another turn.
+    -- Each pass inserts what can be inserted, then returns for each element its own job or the key's holder. If a
+    -- holder ended in between, its element gets another pass.
     WHILE cardinality(v_waiting) > 0 LOOP
         WITH numbered AS MATERIALIZED (
             -- job_seq is drawn in the order of n (the claim's last criterion), the rows go in by key
@@ -188,8 +188,8 @@ BEGIN
         FROM unnest(v_waiting) AS e
         LEFT JOIN llm.job AS own ON own.job_id = e.job_id
         LEFT JOIN LATERAL (
-            -- Looked up only where there is no job of its own, and by ux_job_dedupe: IS NOT DISTINCT FROM keeps a plan
-            -- made while the table was empty from walking over all jobs of the interrogation.
+            -- Looked up only if there is no job of its own, and by ux_job_dedupe: IS NOT DISTINCT FROM prevents a plan
+            -- made while the table is empty from scanning all jobs of the interrogation.
             SELECT h.job_id, h.status
             FROM llm.job AS h
             WHERE own.job_id IS NULL

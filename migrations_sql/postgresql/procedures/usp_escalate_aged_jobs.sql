@@ -1,12 +1,12 @@
--- llm.usp_escalate_aged_jobs: raises ready jobs that have waited for longer than waiting_seconds by raise_by, to
---   max_priority at most; of one interrogation, or of all.
--- Promises: no priority is lowered. A job is raised again only after it has waited for so long once more. One call
---   looks at max_rows jobs at most, of one priority, those first that have waited longest. It answers where it stopped;
---   the next call takes that as after_priority, after_utc and after_job_seq and goes on, down to the lowest priority,
---   where the answer has none. So one pass looks at each aged job once: what is raised is behind it.
+-- llm.usp_escalate_aged_jobs: raises the priority of jobs that were ready for more than waiting_seconds by raise_by,
+--   up to max_priority; of one interrogation, or of all.
+-- Promises: no priority is lowered. A job is raised again only after it has waited that long once more. Each call
+--   reads at most max_rows jobs of one priority, those that have waited longest first, and returns where it stopped.
+--   The next call passes that as after_priority, after_utc and after_job_seq and continues down to the lowest priority,
+--   where they are null. So one pass reads each aged job once, because raised jobs are already behind it.
 -- Called by: schedules.
 -- Locks: the jobs in job_seq order, SKIP LOCKED (it never waits, and a claim passes over what it holds), then their
---   events; the change repeats what was judged.
+--   events; each change repeats its condition.
 CALL llm.drop_procedure('usp_escalate_aged_jobs');
 
 CREATE TYPE llm.usp_escalate_aged_jobs_result AS (
@@ -32,8 +32,8 @@ RETURNS SETOF llm.usp_escalate_aged_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- keep to the ready index's order, whatever the statistics say of a table that empties
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- keep the order of the ready index, whatever the statistics of a table that empties
 SET enable_bitmapscan = off  -- and fills
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -95,7 +95,7 @@ BEGIN
         LIMIT usp_escalate_aged_jobs.max_rows
     ) AS l;
 
-    -- + 0: sort the few, do not walk the whole index of job_seq.
+    -- + 0: sort these few rows instead of scanning the whole index of job_seq.
     v_picked := ARRAY(
         SELECT j.job_seq
         FROM llm.job AS j

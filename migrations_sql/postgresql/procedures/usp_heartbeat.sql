@@ -1,9 +1,9 @@
--- llm.usp_heartbeat: renews the leases of the runs a worker names, and says how the worker is.
--- Promises: a row for every run named (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
---   this worker that it did not name (stray: not renewed, to be released). A lease whose time has passed is renewed as
---   long as nobody has ended the run. A start under a worker id that lives with another started_utc is refused (HC020).
---   With endpoints_json (an array of objects) the worker's rows of llm.endpoint are exactly these from then on.
--- Called by: the worker's heartbeat thread, every third of the lease, and once before it goes.
+-- llm.usp_heartbeat: renews the leases of the named runs, and records the worker's status.
+-- Promises: a row for every named run (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
+--   this worker that is not named (stray: not renewed, to be released). A lease whose time has passed is renewed as
+--   long as nobody has ended the run. A worker id that is live with another started_utc is refused (HC020).
+--   With endpoints_json (an array of objects), the worker's rows of llm.endpoint are exactly these afterwards.
+-- Called by: the worker's heartbeat thread, every third of the lease, and once before it exits.
 -- Locks: the worker's jobs in job_seq order, then their runs, then the worker's row, then its endpoints, always last.
 CALL llm.drop_procedure('usp_heartbeat');
 
@@ -30,8 +30,8 @@ RETURNS SETOF llm.usp_heartbeat_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -110,12 +110,12 @@ BEGIN
     WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id
     ORDER BY j.job_seq
     FOR NO KEY UPDATE;
-    v_now := clock_timestamp();  -- read under the locks: waiting for them costs no lease time
+    v_now := clock_timestamp();  -- read under the locks, so that waiting for them costs no lease time
 
     UPDATE llm.job AS j
     SET
         lease_expires_utc = v_now + v_lease,
-        -- Later than now: written by a clock that was put back. The reaper is told that the lease is by the new one.
+        -- Later than now: the clock was set back since. This tells the reaper that the lease follows the new time.
         locked_utc = least(j.locked_utc, v_now)
     WHERE j.status = 'RUNNING' AND j.locked_by = v_worker_id AND j.current_run_id = ANY (v_named);
 
@@ -192,7 +192,7 @@ BEGIN
             state = excluded.state,
             serving_model = excluded.serving_model,
             serving_since_utc = excluded.serving_since_utc,
-            -- Long ones are stored apart, and not written again while they are the same.
+            -- Long values are stored out of line, and not rewritten if unchanged.
             resident_models_json = CASE
                 WHEN o.resident_models_json = excluded.resident_models_json THEN o.resident_models_json
                 ELSE excluded.resident_models_json

@@ -1,6 +1,6 @@
--- llm.usp_mark_seal_stored: says that the lake has a seal's document, which SQL need not keep any more.
--- Promises: stored, when there is such a seal with this head; may be said twice.
--- Called by: who seals the history.
+-- llm.usp_mark_seal_stored: records that the lake has a seal's document, and removes it from SQL.
+-- Promises: stored, if there is such a seal with this head; may be repeated.
+-- Called by: the sealing of the history.
 -- Locks: the seal.
 CALL llm.drop_procedure('usp_mark_seal_stored');
 

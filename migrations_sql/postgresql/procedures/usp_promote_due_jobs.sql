@@ -1,5 +1,5 @@
--- llm.usp_promote_due_jobs: makes up to max_rows SCHEDULED jobs whose time has come NEW, the longest due first.
--- Promises: a job is promoted once; answers how many. Jobs that somebody else holds are left for the next call.
+-- llm.usp_promote_due_jobs: changes up to max_rows SCHEDULED jobs that are due to NEW, the longest due first.
+-- Promises: a job is promoted once; returns how many were. Jobs that are locked are left for the next call.
 -- Called by: usp_claim_next_job, schedules.
 -- Locks: the jobs it promotes, SKIP LOCKED (never waits, so the order of picking is free), then their events.
 CALL llm.drop_procedure('usp_promote_due_jobs');
@@ -15,7 +15,7 @@ RETURNS SETOF llm.usp_promote_due_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
 SET enable_seqscan = off  -- keep to ix_job_due's order, whatever the statistics say of a table that empties and fills
 SET enable_bitmapscan = off
 SET enable_sort = off

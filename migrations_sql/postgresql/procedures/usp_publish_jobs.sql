@@ -1,9 +1,9 @@
--- llm.usp_publish_jobs: queues all that was staged under one id, or nothing of it; answers one row a job.
--- Promises: what usp_enqueue_jobs promises for one call with all parts in their order, each n once in all of them. What
---   was staged stays, until usp_stage_jobs clears it: a job_id that exists is answered with its job, so that this may
---   be said again and answers the same. A stage without parts answers no rows.
+-- llm.usp_publish_jobs: queues all jobs staged under one id, or none; returns one row per job.
+-- Promises: those of usp_enqueue_jobs for one call with all parts in order, in which each n occurs once. Staged jobs
+--   remain until usp_stage_jobs clears them: for a job_id that exists the row is that of its job, so that the call may
+--   be repeated with the same result. A stage without parts returns no rows.
 -- Called by: queue.py.
--- Locks: those of usp_enqueue_jobs, for as long as this one statement takes: nobody waits while the parts arrive.
+-- Locks: those of usp_enqueue_jobs, for as long as this one statement takes; nobody waits while the parts arrive.
 CALL llm.drop_procedure('usp_publish_jobs');
 
 CREATE TYPE llm.usp_publish_jobs_result AS (

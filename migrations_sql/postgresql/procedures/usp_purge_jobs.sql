@@ -1,11 +1,11 @@
--- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows, facts and events, the oldest
+-- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts and events, the oldest
 --   first.
--- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
---   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
---   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
---   for every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
---   Nothing goes that the hours have not counted (usp_roll_up_hours): what is not is counted first, one step, and a job
---   that is still not in then stays for the next call. So nothing goes either while a transaction that may hold older
+-- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, nor one whose
+--   run a live job will repeat. llm.lake_deletion then lists what to delete from the lake: every file, and the folder
+--   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
+--   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
+--   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
+--   a job that is still not counted is left for the next call. So none is deleted while a transaction with older
 --   events stays open. A dry run, which counts nothing, answers as if all were counted.
 -- Called by: maintainers and the purge schedule.
 -- Locks: the jobs, SKIP LOCKED; the counting's, not waited for. Every writer of the jobs' runs, artifacts and events
@@ -30,8 +30,8 @@ RETURNS SETOF llm.usp_purge_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 SET enable_bitmapscan = off  -- and in ix_job_purge's order, which a sort would read to its end
 SET enable_sort = off
 SET enable_hashjoin = off
@@ -71,8 +71,8 @@ BEGIN
             MESSAGE = 'statuses_json is not an array of SUCCEEDED, FAILED, DEADLETTER, CANCELLED';
     END IF;
 
-    -- A dry run chooses by the same statement; its locks are gone with its transaction. The oldest of each state, then
-    -- the oldest of all: what is kept is not walked over, however much it is.
+    -- A dry run uses the same statement; its locks end with its transaction. Takes the oldest of each state, then the
+    -- oldest of all, so that kept jobs are not read, however many there are.
     v_job_ids := ARRAY(
         SELECT old.job_id
         FROM (SELECT DISTINCT s.status FROM unnest(v_statuses) AS s (status)) AS named
@@ -98,7 +98,7 @@ BEGIN
     );
 
     IF NOT coalesce(usp_purge_jobs.dry_run, FALSE) THEN
-        -- Whoever writes an event of a job locks the job before: these have all theirs.
+        -- Writing an event requires the lock on its job, so these jobs have all of their events.
         IF EXISTS (
             SELECT 1
             FROM unnest(v_job_ids) AS chosen (job_id)
@@ -146,7 +146,7 @@ BEGIN
     WHERE r.job_id = ANY (v_job_ids)
     ORDER BY a.artifact_seq;
 
-    -- Between the claim and the handing in a run may have written files that no row tells of.
+    -- Between claim and completion, a run may have written files without rows.
     INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
     SELECT
         r.job_id, r.run_id,
@@ -200,7 +200,7 @@ BEGIN
 
         DELETE FROM llm.fact_set AS gone USING unnest(v_sets) AS s WHERE gone.run_id = s.run_id;
 
-        -- Where an older run is left of the same, it is the newest now.
+        -- If an older run of the same kind remains, it is now the newest.
         FOR v_set IN
             SELECT DISTINCT ON (s.entity_id, s.entity_type, s.interrogation_key, s.evidence_sha256) s.*
             FROM unnest(v_sets) AS s

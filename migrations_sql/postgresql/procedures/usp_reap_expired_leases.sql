@@ -1,9 +1,9 @@
--- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
+-- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and changes the state of their jobs.
 -- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
 --   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
---   for: CANCELLED. One reaper at a time: a second one answers no rows. What was written by a clock that was put back
---   since is brought to the present: a lease then begins now and is as long as it was, so that it ends no sooner than
---   it was granted for, and a dead worker's job does not wait for the old time to come again.
+--   for: CANCELLED. One reaper at a time: a second one returns no rows. Times from before the clock was set back are
+--   adjusted: such a lease restarts now with its original length, so that it never ends earlier than it was granted
+--   for, and a dead worker's job does not wait until the old time is reached again.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock, not waited for; expired jobs in job_seq order, SKIP LOCKED (whoever holds one is just
 --   completing or renewing it), then their runs, then their events. Rows of workers: none that a heartbeat holds.
@@ -24,8 +24,8 @@ RETURNS SETOF llm.usp_reap_expired_leases_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -45,7 +45,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Claimed later than now, and not renewed since the clock was put back: a heartbeat would have set locked_utc.
+    -- Claimed later than now, and not renewed since the clock was set back, as a heartbeat would set locked_utc.
     v_picked := ARRAY(
         SELECT j.job_id
         FROM llm.job AS j
@@ -68,7 +68,7 @@ BEGIN
         WHERE r.run_id = b.current_run_id AND r.status = 'RUNNING';
     END IF;
 
-    -- So a worker seen later than now: if it is dead, its id is free again when a lease has passed from now.
+    -- Likewise for a worker seen later than now: if it is dead, its id becomes free one lease from now.
     UPDATE llm.worker AS w
     SET last_seen_utc = clock_timestamp()
     WHERE w.worker_id = ANY (
@@ -104,7 +104,7 @@ BEGIN
                 WHEN earlier.found THEN 'SCHEDULED'
                 ELSE 'NEW'
             END AS final_status,
-            -- 30 * 2^7 is over the maximum already; the spread keeps jobs that fell together from rising together
+            -- 30 * 2^7 exceeds the maximum already; jitter keeps jobs that failed together from retrying together
             v_now + make_interval(
                 secs => least(3600, 30 * 2 ^ least(greatest(j.attempt_count - 1, 0), 7)) * (0.8 + 0.4 * random())
             ) AS backed_off_utc,
@@ -142,7 +142,7 @@ BEGIN
         WHERE r.run_id = m.run_id AND r.status = 'RUNNING'
     ),
     told AS (
-        -- The cause, and where it is not the whole move, the end.
+        -- One event for the cause and, if that does not imply the new state, one for the state.
         INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, detail_json)
         SELECT
             m.job_id, m.run_id, v_now, step.event, 'RUNNING', step.to_status, v_actor,

@@ -1,8 +1,8 @@
--- llm.settle_facts: makes is_current and conflict_id of an entity's facts true again after some came or went.
+-- llm.settle_facts: updates is_current and conflict_id of an entity's facts after some were added or removed.
 -- Promises: of the runs with the same interrogation, entity and evidence the facts of the newest (run_seq) alone are
 --   current; current facts of one entity and key whose value_key differ share a conflict_id, which they keep. A fact of
---   a run that names no entity (type and id) stands in conflict within its run alone. Not for callers.
--- Called by: store_facts; usp_purge_jobs, since what is gone no longer stands above what was before it.
+--   a run that names no entity (type and id) only conflicts within its run. Not for callers.
+-- Called by: store_facts; usp_purge_jobs, since deleted facts no longer supersede older ones.
 -- Locks: the entity's slot is held by the caller; the facts.
 CALL llm.drop_procedure('settle_facts');
 
@@ -23,7 +23,7 @@ DECLARE
     v_id text := settle_facts.entity_id;
     v_newest bigint;
     v_sets bigint;
-    -- Looked for first, here and below: an update is costly to start, and nearly always there is nothing to change.
+    -- Checked first, here and below: starting an update is costly, and there is nearly always nothing to change.
     v_disagreeing text[];
 BEGIN
     IF v_type IS NULL OR v_id IS NULL THEN
@@ -56,7 +56,7 @@ BEGIN
             AND s.interrogation_key = settle_facts.interrogation_key
             AND s.evidence_sha256 = settle_facts.evidence_sha256;
 
-        -- A run that is the only one of its kind has no others to stand above.
+        -- A run that is the only one of its kind supersedes no other.
         IF v_sets > 1 OR settle_facts.run_id IS NULL THEN
             UPDATE llm.fact AS f
             SET is_current = (s.run_seq = v_newest)
@@ -97,8 +97,8 @@ $$;
 REVOKE ALL ON FUNCTION llm.settle_facts FROM public;
 
 -- llm.store_facts: writes the facts of one SUCCEEDED run, as facts_json has them, and settles their entity.
--- Promises: afterwards the run has exactly these facts. One that was there with the same fact_index, value and quote
---   keeps its fact_id and what people decided about it; any other is new. Raises HC012. Not for callers.
+-- Promises: afterwards the run has exactly these facts. One that existed with the same fact_index, value and quote
+--   keeps its fact_id and its review; any other is new. Raises HC012. Not for callers.
 -- Called by: usp_complete_job (is_new: the run has none yet), usp_rebuild_facts.
 -- Locks: the job's row is held by the caller; the slot of the run's entity, so that of two who store facts of one
 --   entity the second sees the first's; then fact_set and fact.
@@ -147,7 +147,7 @@ BEGIN
             SET
                 path = n.path,
                 fact_key = n.fact_key,
-                -- Of a corrected fact it is the key of the corrected value.
+                -- For a corrected fact, this is the key of the corrected value.
                 value_key = CASE WHEN f.review_status = 'CORRECTED' THEN f.value_key ELSE n.value_key END,
                 evidence_id = n.evidence_id,
                 evidence_ids = CASE WHEN n.evidence_ids LIKE '[%' THEN n.evidence_ids END,
@@ -181,14 +181,14 @@ BEGIN
             verdict, why, is_current, review_status
         )
         SELECT
-            -- One random id a call, its last two bytes counting: neighbours in the index, not strangers.
+            -- One random id per call with a counter in its last two bytes, so that its facts are adjacent in the index.
             (left(v_first_id::text, 32) || lpad(to_hex(n.ordinality), 4, '0'))::uuid,
             store_facts.run_id, store_facts.job_id, n.fact_index, n.path, store_facts.interrogation_key,
             store_facts.entity_type, store_facts.entity_id, n.fact_key, n.value, n.value_key, n.quote,
             n.evidence_id, CASE WHEN n.evidence_ids LIKE '[%' THEN n.evidence_ids END,
             n.quote_start, n.quote_end, n.occurrences, n.confidence, n.proof,
-            -- What is out of bounds has no verdict, and so violates a constraint. The same as in check_facts, which has
-            -- to judge what is not stored.
+            -- Values out of range get no verdict, which violates a constraint. The same as in check_facts, which checks
+            -- facts that are not stored.
             CASE
                 WHEN n.fact_index >= 0 AND n.occurrences >= 0 AND coalesce(n.confidence BETWEEN 0 AND 100, TRUE)
                     AND CASE
@@ -236,8 +236,8 @@ $$;
 
 REVOKE ALL ON FUNCTION llm.store_facts FROM public;
 
--- llm.check_facts: raises HC012 where facts_json could not be stored, as storing it would.
--- Called by: usp_complete_job, where nothing is stored.
+-- llm.check_facts: raises HC012 if facts_json could not be stored, as storing it would.
+-- Called by: usp_complete_job, if nothing is stored.
 CALL llm.drop_procedure('check_facts');
 
 CREATE FUNCTION llm.check_facts(facts_json text)
@@ -274,10 +274,10 @@ $$;
 
 REVOKE ALL ON FUNCTION llm.check_facts FROM public;
 
--- llm.usp_rebuild_facts: writes the facts of a run that SUCCEEDED before, anew.
--- Promises: those of store_facts; said twice it changes nothing more. A run that is not SUCCEEDED is refused, and why
+-- llm.usp_rebuild_facts: replaces the facts of a run that SUCCEEDED earlier.
+-- Promises: those of store_facts; repeating it changes nothing. A run that is not SUCCEEDED is refused, and why
 --   says so.
--- Called by: whoever makes the rows of earlier runs, or judges them again.
+-- Called by: the rebuilding of earlier runs' facts.
 -- Locks: the job's row, then those of store_facts.
 CALL llm.drop_procedure('usp_rebuild_facts');
 
@@ -296,8 +296,8 @@ RETURNS SETOF llm.usp_rebuild_facts_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,8 +1,8 @@
--- llm.usp_record_lake_deletions: writes down how tries to delete purged files in the lake ended.
--- Promises: each try counts; without an error the file is gone and stands as deleted, for good. What is deleted already
---   or not known is left alone. recorded: how many rows changed.
+-- llm.usp_record_lake_deletions: records the results of attempts to delete purged files from the lake.
+-- Promises: each attempt counts; without an error, the file is recorded as deleted for good. Rows that are deleted
+--   already or unknown are left alone. recorded: the number of changed rows.
 -- deletions_json: [{"deletion_seq", "error"?}, ...], at most 1000.
--- Called by: the purge, after its rows are gone.
+-- Called by: the purge, after its rows are deleted.
 -- Locks: the rows in deletion_seq order.
 CALL llm.drop_procedure('usp_record_lake_deletions');
 
@@ -17,7 +17,7 @@ RETURNS SETOF llm.usp_record_lake_deletions_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,8 +1,8 @@
--- llm.usp_record_seal: puts the next seal of the chain on record, with its document until the lake has that.
--- Promises: accepted only when it is the one that follows the last (the number after its number, on its head, with
---   later events) and the last one's document is in the lake. So of two who seal at once one is refused, and why says
---   so. The same seal said twice is accepted twice.
--- Called by: who seals the history.
+-- llm.usp_record_seal: records the next seal of the chain, with its document until the lake has that.
+-- Promises: accepted only if it follows the last one (the next number, based on its head, with later events) and the
+--   last one's document is in the lake. So of two concurrent sealers one is refused, and why says so. Repeating the
+--   same seal is accepted again.
+-- Called by: the sealing of the history.
 -- Locks: the chain's own lock, then the seal.
 CALL llm.drop_procedure('usp_record_seal');
 

@@ -1,6 +1,6 @@
--- llm.usp_register_interrogation: keeps a definition under its hash.
--- Promises: registered true when the definition is there afterwards (why 'already registered': it was there before); a
---   changed definition under a version that is taken is refused, registered false and why.
+-- llm.usp_register_interrogation: stores a definition by its hash.
+-- Promises: registered true if the definition is stored afterwards (why 'already registered': it was before); a
+--   changed definition with an existing version is refused: registered false, and why.
 -- Called by: workers and the web at their start, for every interrogation in their registry.
 -- Locks: the row it inserts; somebody who is just registering the same is waited for.
 CALL llm.drop_procedure('usp_register_interrogation');
@@ -62,7 +62,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Rows are never changed or removed here: what was in the way is still there.
+    -- Rows are never changed or removed here, so the conflicting row still exists.
     SELECT i.definition_sha256, i.interrogation_key, i.version
     INTO v_held
     FROM llm.interrogation AS i

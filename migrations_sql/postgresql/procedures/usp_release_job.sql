@@ -1,5 +1,5 @@
--- llm.usp_release_job: gives a running job back unharmed; it keeps its place, and the run does not count.
--- Promises: accepted only while the run holds its job's lease; a job whose cancellation was asked for ends CANCELLED.
+-- llm.usp_release_job: releases a running job; it keeps its place in the queue, and the run does not count.
+-- Promises: accepted only while the run holds its job's lease; a job with a requested cancellation ends CANCELLED.
 --   Refused: nothing changes, and final_status is the job's state (null: no such run).
 -- Called by: a stopping worker; a worker for its stray runs.
 -- Locks: the job's row, then its run, then its events.
@@ -18,8 +18,8 @@ RETURNS SETOF llm.usp_release_job_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -31,7 +31,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'HC015', MESSAGE = 'run_id is missing';
     END IF;
 
-    -- A run never changes its job: reading that before the lock is safe.
+    -- A run's job never changes, so it is safe to read it before locking.
     SELECT j.job_id, j.status, j.current_run_id, j.cancel_requested_utc, j.locked_by
     INTO v_job
     FROM llm.job AS j
@@ -60,7 +60,7 @@ BEGIN
         error_kind = 'released',
         finished_utc = CASE WHEN v_final_status = 'CANCELLED' THEN v_now END
     WHERE j.job_id = v_job.job_id
-        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- the way in is the id, whatever the statistics were
+        AND j.status IS NOT DISTINCT FROM 'RUNNING'  -- find the row by id, whatever the statistics
         AND j.current_run_id = usp_release_job.run_id;
 
     UPDATE llm.run AS r
@@ -72,7 +72,7 @@ BEGIN
         error = usp_release_job.reason
     WHERE r.run_id = usp_release_job.run_id AND r.status = 'RUNNING';
 
-    -- The cause, and where it is not the whole move, the end.
+    -- One event for the cause and, if that does not imply the new state, one for the state.
     INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, reason)
     VALUES (
         v_job.job_id, usp_release_job.run_id, v_now, 'released', 'RUNNING',

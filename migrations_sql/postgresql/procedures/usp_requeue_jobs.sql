@@ -1,5 +1,5 @@
 -- llm.usp_requeue_jobs: sends ended jobs back into the queue with all their attempts before them.
--- Promises: a row for every job named, changed or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
+-- Promises: a row per named job: changed, or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
 -- Called by: queue.py for operators (admin, commands, schedules).
@@ -26,8 +26,8 @@ RETURNS SETOF llm.usp_requeue_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the table is small is kept, so use the index from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -49,7 +49,7 @@ BEGIN
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_requeue_jobs.jobs_json) AS list;
 
-    -- + 0: sort the few, do not walk the whole index of job_seq.
+    -- + 0: sort these few rows instead of scanning the whole index of job_seq.
     PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq + 0 FOR NO KEY UPDATE;
     v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
 

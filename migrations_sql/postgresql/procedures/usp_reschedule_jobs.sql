@@ -1,8 +1,8 @@
 -- llm.usp_reschedule_jobs: gives waiting jobs another time.
--- Promises: a row for every job named, changed or why not. NEW and SCHEDULED only: SCHEDULED when the time is in the
+-- Promises: a row per named job: changed, or why not. NEW and SCHEDULED only: SCHEDULED when the time is in the
 --   future, else NEW.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order, then their events; the change repeats what was judged.
+-- Locks: the jobs in job_seq order, then their events; each change repeats its condition.
 CALL llm.drop_procedure('usp_reschedule_jobs');
 
 CREATE TYPE llm.usp_reschedule_jobs_result AS (
@@ -23,8 +23,8 @@ RETURNS SETOF llm.usp_reschedule_jobs_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the table is small is kept, so use the index from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -45,7 +45,7 @@ BEGIN
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_reschedule_jobs.jobs_json) AS list;
 
-    -- + 0: sort the few, do not walk the whole index of job_seq.
+    -- + 0: sort these few rows instead of scanning the whole index of job_seq.
     PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq + 0 FOR NO KEY UPDATE;
     v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
 
@@ -70,7 +70,7 @@ BEGIN
             status = CASE WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END,
             available_utc = usp_reschedule_jobs.available_utc
         FROM judged AS q
-        -- Not `j.status = q.status`: a plan made while the table was empty might look jobs up by that and be kept.
+        -- Not `j.status = q.status`: a plan made while the table is empty might use it to find jobs, and be kept.
         WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status
         RETURNING q.place, j.job_id, j.current_run_id, q.status AS from_status, j.status AS to_status, q.available_utc AS from_utc, j.available_utc AS to_utc
     ),

@@ -1,21 +1,21 @@
 -- llm.usp_roll_up_hours: counts up to max_events events into llm.stat_hour and llm.stat_hour_time, from where the last
 --   call stopped.
 -- Promises: each event is counted once, in the hour of its at_utc, whoever calls and however often: counts and mark
---   move in one transaction. is_caught_up: all that was committed before through_utc is in; else call again. One at a
---   time: a second caller answers no rows. Downtime is caught up in steps of max_events.
--- Nothing is missed, though event_seq is not the order of commits. The highest event_seq that can be seen is looked up
---   first; whoever holds a lower one that cannot be seen yet took it earlier (the identity keeps none in store), and
---   before that the table's ROW EXCLUSIVE lock, which goes only with its transaction's end, after its rows can be seen.
---   So those who hold that lock now are waited for, a moment; after that all up to the mark is there or never will be.
---   Nobody has to wait for the counting. If somebody's transaction stays open, nothing is counted and the answer says
---   so: a later call finds it all. An event whose transaction read its clock before an hour's end and got its number
---   after the mark is counted by a later call, into its own hour: no hour is ever closed to its events.
--- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
--- A moment before the year 2000 or after 9000, which no procedure takes but a table can hold, is counted in the first
---   or the last hour of these years, and no time is measured from it or to it.
--- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
---   told nothing of, or 0, has none.
--- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
+--   change in one transaction. is_caught_up: everything committed before through_utc is counted; else call again. One
+--   at a time: a second caller gets no rows. Downtime is caught up in steps of max_events.
+-- Nothing is missed, although event_seq is not the order of commits. The highest visible event_seq is read first. A
+--   transaction with a lower one that is not yet visible took it earlier (the identity has no cache), and before that
+--   took the table's ROW EXCLUSIVE lock, which it releases only when it ends and its rows are visible. So the call
+--   waits briefly for the present holders of that lock; then everything up to the mark is visible or never will be.
+--   Nobody waits for the counting. If a transaction stays open, nothing is counted and the result says so; a later call
+--   counts everything. An event whose transaction read its clock before the end of an hour and got its number after
+--   the mark is counted by a later call, in its own hour: no hour is ever closed.
+-- with_answer: 0 returns no rows, for procedures that call this one and return their own.
+-- A time before the year 2000 or after 9000, which no procedure accepts but a table can contain, is counted in the
+--   first or last hour of these years, and no duration is measured from or to it.
+-- The model time is the one that the model server reported (total_duration in metrics_json, nanoseconds); a run
+--   without it, or with 0, has none.
+-- Called by: every worker, several times a minute; schedules; usp_purge_jobs.
 -- Locks: the counting's own lock, not waited for; then only its own tables' rows.
 CALL llm.drop_procedure('usp_roll_up_hours');
 
@@ -33,8 +33,8 @@ RETURNS SETOF llm.usp_roll_up_hours_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the tables were small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
 SET enable_bitmapscan = on  -- as ever: usp_purge_jobs, which calls this, does without both
 SET enable_hashjoin = on
 SET enable_nestloop = off  -- and hash what was read, which is as much as there are events; no table stands in a join
@@ -122,7 +122,7 @@ BEGIN
     ) AS step;
     v_is_caught_up := v_events < usp_roll_up_hours.max_events OR v_to >= v_high;
 
-    -- Jobs and runs are read by all their keys at once, a walk along the index: a search for each event costs twice that.
+    -- Jobs and runs are read by all their keys in one index scan; a search per event would take twice as long.
     WITH job AS NOT MATERIALIZED (
         SELECT j.job_id, j.interrogation_key, j.model_hint, j.available_utc
         FROM llm.job AS j
@@ -131,7 +131,7 @@ BEGIN
     run AS NOT MATERIALIZED (
         SELECT
             r.run_id, r.model_name, r.error_kind, r.prompt_tokens, r.output_tokens,
-            -- How many bounds are less, in milliseconds.
+            -- The number of lower bounds, in milliseconds.
             CASE
                 WHEN r.started_utc BETWEEN c_epoch AND c_last AND r.completed_utc BETWEEN c_epoch AND c_last
                     THEN width_bucket(round(date_part('epoch', r.completed_utc - r.started_utc) * 1000) - 1, c_bounds)
@@ -141,7 +141,7 @@ BEGIN
                     THEN (nullif(m.duration::bigint, 0) + 500000) / 1000000
             END AS model_ms
         FROM llm.run AS r
-        -- What is escaped may be nothing that this engine's operators read; no number of the model server's is.
+        -- Escapes may be unreadable for this engine's operators; the model server's numbers have none.
         CROSS JOIN LATERAL (
             SELECT CASE
                 WHEN position('\' IN r.metrics_json) = 0 THEN r.metrics_json::json ->> 'total_duration'
@@ -150,7 +150,7 @@ BEGIN
         ) AS m
         WHERE r.run_id = ANY (v_runs)
     ),
-    -- Grouped at once, buckets and all: some thousand groups are cheaper to take apart than a hundred thousand rows.
+    -- Grouped together with the buckets: splitting a few thousand groups is cheaper than a hundred thousand rows.
     told AS MATERIALIZED (
         SELECT
             date_bin('1 hour', least(greatest(e.at_utc, c_epoch), c_last), c_epoch) AS hour_utc,
@@ -172,10 +172,10 @@ BEGIN
             sum(r.model_ms) FILTER (WHERE e.to_status <> 'RUNNING' AND r.output_tokens IS NOT NULL) AS model_ms
         FROM llm.job_event AS e
         INNER JOIN job AS j ON e.job_id = j.job_id
-        -- Of the ends of runs alone. Some are told in two events: the cause, and the move.
+        -- Only for ends of runs, some of which have two events: the cause and the new state.
         LEFT JOIN run AS r ON r.run_id = CASE WHEN e.event = ANY (c_ends) THEN e.run_id END
         LEFT JOIN LATERAL (
-            -- A promoted job was ready when it was due, which may be long before somebody came to promote it.
+            -- A promoted job was ready when it was due, which may be long before it was promoted.
             SELECT CASE p.event WHEN 'promoted' THEN least(p.at_utc, j.available_utc) ELSE p.at_utc END AS at_utc
             FROM llm.job_event AS p
             WHERE
@@ -240,7 +240,7 @@ BEGIN
             t.hour_utc, m.measure, t.interrogation_key, t.model, c_bounds[1 + m.bucket]::bigint, sum(t.amount)
         FROM told AS t
         CROSS JOIN LATERAL (
-            -- What took longer than the last bound stands in the last bucket.
+            -- Times above the last bound are in the last bucket.
             SELECT n.measure, least(n.bucket, array_length(c_bounds, 1) - 1) AS bucket
             FROM (VALUES ('wait', t.wait_bucket), ('run', t.run_bucket), ('model', t.model_bucket)) AS n (measure, bucket)
             WHERE n.bucket IS NOT NULL

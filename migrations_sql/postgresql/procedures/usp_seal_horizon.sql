@@ -1,11 +1,11 @@
--- llm.usp_seal_horizon: the highest event_seq that no open transaction can precede, and the moment it was looked up.
--- Promises: every event up to event_seq is committed and can be seen, or never will be. event_seq null: there is no
---   event, or somebody's transaction, which may hold a lower one, stays open; ask again later.
--- Why it holds, though event_seq is not the order of commits: the highest one that can be seen is looked up first;
---   whoever holds a lower one that cannot be seen yet took it earlier (the identity keeps none in store), and before
---   that the table's ROW EXCLUSIVE lock, which goes only with its transaction's end. So those who hold that lock now
---   are waited for, a moment. Nobody has to wait for the seal.
--- Called by: who seals the history.
+-- llm.usp_seal_horizon: the highest event_seq that no open transaction can precede, and when it was read.
+-- Promises: every event up to event_seq is committed and visible, or never will be. event_seq null: there is no event,
+--   or a transaction that may have a lower one stays open; call again later.
+-- Why this is true, although event_seq is not the order of commits: the highest visible one is read first. A
+--   transaction with a lower one that is not yet visible took it earlier (the identity has no cache), and before that
+--   took the table's ROW EXCLUSIVE lock, which it releases only when it ends. So the call waits briefly for the present
+--   holders of that lock. Nobody waits for the seal.
+-- Called by: the sealing of the history.
 -- Locks: none.
 CALL llm.drop_procedure('usp_seal_horizon');
 

@@ -1,8 +1,8 @@
--- llm.usp_set_hold: marks jobs that a purge must not take (hold true), or takes the mark away (false).
--- Promises: a row for every job named, changed or why not. Possible in every state; the state stays, and a held job is
+-- llm.usp_set_hold: protects jobs from purging (hold true), or ends the protection (false).
+-- Promises: a row per named job: changed, or why not. Possible in every state; the state stays, and a held job is
 --   worked like any other.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order, then their events; the change repeats what was judged.
+-- Locks: the jobs in job_seq order, then their events; each change repeats its condition.
 CALL llm.drop_procedure('usp_set_hold');
 
 CREATE TYPE llm.usp_set_hold_result AS (
@@ -23,8 +23,8 @@ RETURNS SETOF llm.usp_set_hold_result
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan  -- plan once a connection, not at each call
-SET enable_seqscan = off  -- a plan made while the table was small is kept: let it be the index's from the start
+SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
+SET enable_seqscan = off  -- a plan made while the table is small is kept, so use the index from the start
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -42,7 +42,7 @@ BEGIN
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_set_hold.jobs_json) AS list;
 
-    -- + 0: sort the few, do not walk the whole index of job_seq.
+    -- + 0: sort these few rows instead of scanning the whole index of job_seq.
     PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq + 0 FOR NO KEY UPDATE;
     v_now := clock_timestamp();  -- read under the locks, so that a job's events are in the order of their times
 
@@ -64,7 +64,7 @@ BEGIN
         SET
             hold_utc = CASE WHEN usp_set_hold.hold THEN v_now END
         FROM judged AS q
-        -- Not `j.status = q.status`: a plan made while the table was empty might look jobs up by that and be kept.
+        -- Not `j.status = q.status`: a plan made while the table is empty might use it to find jobs, and be kept.
         WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status
         RETURNING q.place, j.job_id, j.current_run_id, q.status AS from_status, j.status AS to_status
     ),

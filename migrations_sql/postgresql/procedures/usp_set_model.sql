@@ -1,8 +1,8 @@
 -- llm.usp_set_model: pauses or resumes a model, and sets or removes its limits. Null leaves a value as it is;
 --   unset_json (an array of the names max_running, max_starts_per_minute, num_ctx, num_predict) removes one.
--- Promises: no claim that begins after this call goes by the values before it. changed false: it was so already.
+-- Promises: every claim that begins after this call uses the new values. changed false: they were set already.
 -- Called by: operators (admin, commands).
--- Locks: the claims' lock on all models, exclusively: waits for claims under way, which take milliseconds.
+-- Locks: the claims' lock on all models, exclusively: waits for current claims, which take milliseconds.
 CALL llm.drop_procedure('usp_set_model');
 
 CREATE TYPE llm.usp_set_model_result AS (

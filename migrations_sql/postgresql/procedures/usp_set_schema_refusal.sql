@@ -1,6 +1,6 @@
--- llm.usp_set_schema_refusal: notes that the model server refuses a definition's output schema, or that it takes it.
--- Promises: with why, the definition is refused, since the first call that said so; without, it is not. changed false:
---   there is no such definition, or it was so already.
+-- llm.usp_set_schema_refusal: records that the model server refuses a definition's output schema, or accepts it.
+-- Promises: with why, the definition is marked refused since the first such call; without, it is not. changed false:
+--   there is no such definition, or nothing changed.
 -- Called by: a worker whose run was refused; check_interrogations.
 -- Locks: the definition's row.
 CALL llm.drop_procedure('usp_set_schema_refusal');

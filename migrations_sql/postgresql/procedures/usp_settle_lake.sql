@@ -1,7 +1,7 @@
--- llm.usp_settle_lake: says which lake holds this database's files, and puts it on record first.
--- Promises: lake_id is recorded where none is, or where the recorded one is the one that it replaces; else nothing
---   changes. Answers what is on record then: no row when nothing is. Without lake_id it only answers.
--- Called by: workers at their start, who checks the lake, and set_up_lake.
+-- llm.usp_settle_lake: returns which lake has this database's files, after recording it if necessary.
+-- Promises: lake_id is recorded if none is, or if the recorded one is the one to replace; else nothing changes. Returns
+--   the recorded id, or no row if there is none. Without lake_id it only reads.
+-- Called by: workers on start, checks of the lake, and set_up_lake.
 -- Locks: the one row; of two first callers the second waits for the first and reads its id.
 CALL llm.drop_procedure('usp_settle_lake');
 

@@ -2,7 +2,7 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_claim_next_job: takes up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
+-- llm.usp_claim_next_job: claims up to max_jobs ready jobs under a lease, each as a new run; promotes due jobs first.
 -- Promises: a job goes to one caller; the best by priority, then the longest available, then the first queued. With a
 --   model: only jobs that ask for it or for none. Jobs of paused models, and of models at a limit, are never taken.
 --   With serving_model or models_json a claim takes jobs of one model and one priority: the highest at which any of
@@ -10,10 +10,10 @@ GO
 --   running runs, then the one that has waited longest: since its first job was available or since it was last served,
 --   whichever is later. Without stay, serving_model comes last.
 --   default_model is what a job without a model means here; models_json what the caller's server can serve:
---   [{"model", "idle_seconds"?}], the latter being how long ago the caller stopped serving it; a model "*" stands for
---   all others. The answer's num_ctx and num_predict are the model's own, where operators set them.
---   The cost of a claim does not grow with the jobs that wait, but for those of except_interrogations_json (keys that
---   the caller cannot work off): it passes over them one by one. Choosing another model looks at the head of each.
+--   [{"model", "idle_seconds"?}], the latter being the time since the caller stopped serving it; a model "*" stands for
+--   all others. The result's num_ctx and num_predict are the model's own, where operators set them.
+--   The cost of a claim does not grow with the waiting jobs, except those of except_interrogations_json (keys that the
+--   caller cannot run), which it skips one by one. Choosing another model reads the first job of each.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs (UPDLOCK, held to the commit), in the claim's order, passing over what another claim, an operator
 --   or a promotion holds (READPAST): nothing is waited for. ROWLOCK, because READPAST does not pass over a page lock.
@@ -50,7 +50,7 @@ BEGIN
     DECLARE @serves_any bit = 1;
     DECLARE @is_tried bit = 0;
     DECLARE @hint nvarchar(200);
-    DECLARE @chosen nvarchar(200);  -- '' stands for jobs that ask for none, where nobody says what that means
+    DECLARE @chosen nvarchar(200);  -- '' stands for jobs without a model if there is no default
     DECLARE @priority int;
     DECLARE @best_priority int;
     DECLARE @floor int;
@@ -440,7 +440,7 @@ BEGIN
 
         IF EXISTS (SELECT 1 FROM @ready)
             BREAK;
-        -- Others hold all of them: the next model, or the next priority.
+        -- All of them are locked by others: try the next model, or the next priority.
         DELETE FROM @tried WHERE model = @chosen;
         INSERT INTO @tried (model, priority) VALUES (@chosen, @floor);
     END;
@@ -486,7 +486,7 @@ BEGIN
     WHERE
         p.job_seq = j.job_seq
         AND j.status = N'NEW'
-    -- The few rows drive, the table is sought: no plan may read past them, and wait, whatever the statistics say.
+    -- The few rows drive and the table is sought, so that no plan reads, and waits for, other rows.
     OPTION (LOOP JOIN, FORCE ORDER);
 
     -- Runs are added under their job's lock only, so the last attempt cannot change in between. The index is named,

@@ -2,10 +2,10 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_complete_job: ends a run with what it found, stores its artifacts' rows and its facts, and moves its job on.
--- Promises: accepted only for the run that holds the job's lease (fenced by run_id, whatever the clock says); the same
---   said twice answers the same, also after the job moved on; anything else changes nothing and says the job's state.
---   SUCCEEDED stands even when a cancellation was asked for; every other end of a cancelled job is CANCELLED.
+-- llm.usp_complete_job: ends a run with its result, stores its artifact rows and facts, and changes its job's state.
+-- Promises: accepted only for the run that holds the job's lease (by run_id, regardless of the clock). Repeating a
+--   completion returns the same result, even after the job changed again; any other call changes nothing and returns
+--   the job's state. SUCCEEDED stands even if a cancellation was requested; any other end then becomes CANCELLED.
 -- Called by: the worker, when the run's manifest is in the lake.
 -- Locks: the job's row first (UPDLOCK), which serialises whoever would end the run, then run, artifact, job_event; last
 --   those of store_facts. ROWLOCK, because a page lock would hide the page's other rows from every claim. Indexes are
@@ -51,7 +51,7 @@ BEGIN
     DECLARE @entity_id nvarchar(400);
     DECLARE @evidence_sha256 nvarchar(64);
     DECLARE @is_stored bit = 0;
-    -- Everything as text: a value that does not convert is then our error, with our number.
+    -- Everything as text, so that a value that does not convert raises our own error.
     DECLARE @run TABLE (
         ollama_base_url nvarchar(MAX) NULL,
         model_name nvarchar(MAX) NULL,
@@ -237,7 +237,7 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    -- One turn, as a rule; another one only where lock hints mean nothing and the job changed under the look.
+    -- Usually one pass; another one only where lock hints are ignored and the job changed after it was read.
     WHILE @accepted IS NULL
     BEGIN
         SET @job_seq = NULL;
@@ -263,7 +263,7 @@ BEGIN
             SET @accepted = 0;
         ELSE IF @job_status <> N'RUNNING' OR @current_run_id <> @run_id
         BEGIN
-            -- Said before: the event of a completion, and only that, keeps run_status.
+            -- A repeated call: only the event of a completion has run_status.
             SELECT TOP (1)
                 @accepted = 1,
                 @final_status = e.to_status,
@@ -324,7 +324,7 @@ BEGIN
             BEGIN
                 SET @final_status = N'NEW';
                 SET @event = N'retried';
-                SET @available_utc = @job_available_utc;  -- it keeps its place
+                SET @available_utc = @job_available_utc;  -- keeps its place in the queue
             END;
             ELSE
             BEGIN
@@ -465,7 +465,7 @@ BEGIN
 
     COMMIT TRANSACTION;
 
-    -- Bad arguments are refused whatever the job's state; where they are stored, storing them is the test.
+    -- Bad arguments are rejected whatever the job's state; if they are stored, storing them is the check.
     IF @facts_json IS NOT NULL AND @is_stored = 0
         EXEC llm.store_facts
             @job_id = @job_id,

@@ -2,10 +2,10 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_complete_jobs: ends several runs in one transaction, each as usp_complete_job does and with a row of its own.
+-- llm.usp_complete_jobs: ends several runs in one transaction, each as usp_complete_job does, and returns a row each.
 -- Promises: those of usp_complete_job for each element of outcomes_json, whose members are its parameters; one that is
---   refused leaves the others be, one whose arguments are bad undoes all.
--- Called by: the worker, when several outcomes wait to be handed in: they share the commit.
+--   refused does not affect the others; one with bad arguments rolls back all.
+-- Called by: the worker, when several outcomes are waiting, so that they share a commit.
 -- Locks: those of usp_complete_job; first all jobs in the order of job_seq, as whoever locks several does, then all
 --   slots of their entities in order, since nobody may wait for a job, or for an earlier slot, while holding one.
 CREATE OR ALTER PROCEDURE llm.usp_complete_jobs
@@ -27,7 +27,7 @@ BEGIN
     DECLARE @run_json nvarchar(MAX);
     DECLARE @artifacts_json nvarchar(MAX);
     DECLARE @facts_json nvarchar(MAX);
-    -- Everything as text: a value that does not convert is then our error, with our number.
+    -- Everything as text, so that a value that does not convert raises our own error.
     DECLARE @outcome TABLE (
         job_id nvarchar(MAX) NULL,
         run_id nvarchar(MAX) NULL,

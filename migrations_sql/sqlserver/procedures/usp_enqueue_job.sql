@@ -3,7 +3,7 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_enqueue_job: queues one job; NEW, or SCHEDULED when available_utc is in the future.
--- Promises: what usp_enqueue_jobs promises, for one; with a job_id of the caller's own it may be said again.
+-- Promises: those of usp_enqueue_jobs, for one job; with a job_id chosen by the caller, the call may be repeated.
 -- Called by: queue.py, anybody's SQL.
 -- Locks: those of usp_enqueue_jobs, for one. It does not call that, because to hand the answer of one procedure on in
 --   other columns takes INSERT EXEC, which then could not be used by a caller, nor roll back.

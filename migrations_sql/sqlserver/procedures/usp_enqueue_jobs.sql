@@ -2,11 +2,11 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; answers one row an element.
--- Promises: the reason stands in the first event of each new job.
---   A dedupe key that a live or succeeded job holds is answered with its holder (is_duplicate), also when the
---   race for it is lost a moment ago and also between two elements of one array; a job_id that exists is answered with
---   its job, so that the call may be said again. Within equal priority and time, jobs keep the order of their n.
+-- llm.usp_enqueue_jobs: queues every element of a JSON array, or none; returns one row per element.
+-- Promises: the reason is stored in the first event of each new job.
+--   For a dedupe key that a live or succeeded job holds, the row is that of the holder (is_duplicate), even if another
+--   call or element of the array took the key a moment ago. For a job_id that exists, the row is that of its job, so
+--   that the call may be repeated. Within equal priority and time, jobs keep the order of their n.
 -- Called by: queue.py (commands, admin, schedules), anybody's SQL.
 -- Locks: the ids that are there, then the dedupe keys, each in the order of its index (UPDLOCK, and for keys HOLDLOCK:
 --   the key, or the gap where it would stand), so that two batches with common keys wait for each other and never
@@ -30,7 +30,7 @@ BEGIN
     DECLARE @bad_n int;
     DECLARE @bad int;
     DECLARE @message nvarchar(400);
-    -- Everything as text: a value that does not convert is then our error, with our number.
+    -- Everything as text, so that a value that does not convert raises our own error.
     DECLARE @raw TABLE (
         n nvarchar(MAX) NULL,
         job_id nvarchar(MAX) NULL,

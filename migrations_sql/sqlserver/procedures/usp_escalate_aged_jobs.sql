@@ -2,15 +2,15 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_escalate_aged_jobs: raises ready jobs that have waited for longer than waiting_seconds by raise_by, to
---   max_priority at most; of one interrogation, or of all.
--- Promises: no priority is lowered. A job is raised again only after it has waited for so long once more. One call
---   looks at max_rows jobs at most, of one priority, those first that have waited longest. It answers where it stopped;
---   the next call takes that as after_priority, after_utc and after_job_seq and goes on, down to the lowest priority,
---   where the answer has none. So one pass looks at each aged job once: what is raised is behind it.
+-- llm.usp_escalate_aged_jobs: raises the priority of jobs that were ready for more than waiting_seconds by raise_by,
+--   up to max_priority; of one interrogation, or of all.
+-- Promises: no priority is lowered. A job is raised again only after it has waited that long once more. Each call
+--   reads at most max_rows jobs of one priority, those that have waited longest first, and returns where it stopped.
+--   The next call passes that as after_priority, after_utc and after_job_seq and continues down to the lowest priority,
+--   where they are null. So one pass reads each aged job once, because raised jobs are already behind it.
 -- Called by: schedules.
 -- Locks: the jobs in job_seq order (UPDLOCK), passing over what somebody else holds (READPAST: it never waits, and a
---   claim passes over what it holds), then their events; the change repeats what was judged. READPAST needs
+--   claim passes over what it holds), then their events; each change repeats its condition. READPAST needs
 --   READCOMMITTEDLOCK where rows are versioned.
 CREATE OR ALTER PROCEDURE llm.usp_escalate_aged_jobs
     @actor nvarchar(4000),

@@ -3,11 +3,11 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_heartbeat: renews the leases of the runs a worker names, and says how the worker is.
--- Promises: a row for every run named (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
---   this worker that it did not name (stray: not renewed, to be released). A lease whose time has passed is renewed as
---   long as nobody has ended the run. A start under a worker id that lives with another started_utc is refused (51020).
---   With endpoints_json (an array of objects) the worker's rows of llm.endpoint are exactly these from then on.
--- Called by: the worker's heartbeat thread, every third of the lease, and once before it goes.
+-- Promises: a row for every named run (held, cancel_requested: renewed; lost: ended, or another's) and for every run of
+--   this worker that is not named (stray: not renewed, to be released). A lease whose time has passed is renewed as
+--   long as nobody has ended the run. A worker id that is live with another started_utc is refused (51020).
+--   With endpoints_json (an array of objects), the worker's rows of llm.endpoint are exactly these afterwards.
+-- Called by: the worker's heartbeat thread, every third of the lease, and once before it exits.
 -- Locks: the worker's jobs in job_seq order (UPDLOCK), then their runs, then the worker's row, then its endpoints,
 --   always last. The jobs are found in the index alone and locked by their rows: an index entry held while waiting for
 --   its row would be a deadlock with whoever ends the run, who comes the other way.
@@ -186,7 +186,7 @@ BEGIN
     OPTION (LOOP JOIN, FORCE ORDER);
     SET @active_runs = @@ROWCOUNT;
 
-    SET @now = SYSUTCDATETIME();  -- read under the locks: waiting for them costs no lease time
+    SET @now = SYSUTCDATETIME();  -- read under the locks, so that waiting for them costs no lease time
     SET @lease_expires_utc = DATEADD(SECOND, @lease_seconds, @now);
 
     -- The lease stands in no index: one row is written, and no index entry locked. ROWLOCK, because a page lock would
@@ -194,7 +194,7 @@ BEGIN
     UPDATE j
     SET
         lease_expires_utc = @lease_expires_utc,
-        -- Later than now: written by a clock that was put back. The reaper is told that the lease is by the new one.
+        -- Later than now: the clock was set back since. This tells the reaper that the lease follows the new time.
         locked_utc = CASE WHEN j.locked_utc > @now THEN @now ELSE j.locked_utc END
     OUTPUT inserted.current_run_id, inserted.cancel_requested_utc INTO @renewed (run_id, cancel_requested_utc)
     FROM @mine AS m, llm.job AS j WITH (ROWLOCK)

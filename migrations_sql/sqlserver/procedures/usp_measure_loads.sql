@@ -2,9 +2,9 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_measure_loads: keeps how long each model takes to load, as the newest max_runs runs tell: llm.model.load_ms
---   is the median of a model's last nine loads of more than a second (what is shorter loaded nothing).
--- Promises: a model of which no such load is among these runs keeps its value. Answers how many values changed.
+-- llm.usp_measure_loads: stores how long each model takes to load, from the newest max_runs runs: llm.model.load_ms is
+--   the median of a model's last nine loads of more than a second (shorter ones did not load anything).
+-- Promises: a model without such a load among these runs keeps its value. Returns the number of changed values.
 -- Called by: schedules.
 -- Locks: none while nothing changed; else all rows of llm.model, as usp_set_model. Runs are read passing over those
 --   that somebody writes just now.

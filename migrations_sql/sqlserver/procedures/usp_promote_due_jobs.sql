@@ -47,7 +47,7 @@ BEGIN
         d.job_seq = j.job_seq
         AND j.status = N'SCHEDULED'
         AND j.available_utc <= @now
-    -- The few rows drive, the table is sought: no plan may read past them, and wait, whatever the statistics say.
+    -- The few rows drive and the table is sought, so that no plan reads, and waits for, other rows.
     OPTION (LOOP JOIN, FORCE ORDER);
     SET @promoted = (SELECT COUNT(*) FROM @moved);
 
@@ -66,8 +66,8 @@ BEGIN
 END;
 GO
 
--- llm.usp_promote_due_jobs: makes up to max_rows SCHEDULED jobs whose time has come NEW, the longest due first.
--- Promises: a job is promoted once; answers how many. Jobs that somebody else holds are left for the next call.
+-- llm.usp_promote_due_jobs: changes up to max_rows SCHEDULED jobs that are due to NEW, the longest due first.
+-- Promises: a job is promoted once; returns how many were. Jobs that are locked are left for the next call.
 -- Called by: schedules.
 -- Locks: those of llm.promote_due_jobs.
 CREATE OR ALTER PROCEDURE llm.usp_promote_due_jobs

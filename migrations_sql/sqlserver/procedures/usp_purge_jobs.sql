@@ -2,14 +2,14 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_purge_jobs: removes up to max_rows ended jobs with their runs, artifacts' rows, facts and events, the oldest
+-- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts and events, the oldest
 --   first.
--- Promises: only jobs that ended before finished_before_utc in one of the states named, never a held one, nor one whose
---   run a live job is to repeat. What the lake must lose stands in llm.lake_deletion when the rows are gone: every
---   file, and the folder of a run that handed none in. An event 'purged' of each job stays, and says who and why. A row
---   for every file (lake_uri null: the job left none). A dry run answers the same and changes nothing.
---   Nothing goes that the hours have not counted (usp_roll_up_hours): what is not is counted first, one step, and a job
---   that is still not in then stays for the next call. So nothing goes either while a transaction that may hold older
+-- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, nor one whose
+--   run a live job will repeat. llm.lake_deletion then lists what to delete from the lake: every file, and the folder
+--   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
+--   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
+--   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
+--   a job that is still not counted is left for the next call. So none is deleted while a transaction with older
 --   events stays open, nor, uncounted, inside a transaction of the caller, which the counting's time-out would end. A
 --   dry run, which counts nothing, answers as if all were counted.
 -- Called by: maintainers and the purge schedule.
@@ -260,7 +260,7 @@ BEGIN
         FROM @file AS f
         ORDER BY f.artifact_seq;
 
-        -- Between the claim and the handing in a run may have written files that no row tells of.
+        -- Between claim and completion, a run may have written files without rows.
         INSERT INTO llm.lake_deletion (job_id, run_id, lake_uri, requested_utc, requested_by, reason)
         SELECT
             r.job_id,

@@ -2,12 +2,12 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and moves their jobs on.
+-- llm.usp_reap_expired_leases: ends up to max_rows runs whose lease has expired, and changes the state of their jobs.
 -- Promises: a job's first expiry makes it NEW at once, a later one SCHEDULED after the backoff, which is
 --   min(3600, 30 * 2^(attempt_count - 1)) seconds, give or take 20 %; attempts used up: DEADLETTER; cancellation asked
---   for: CANCELLED. One reaper at a time: a second one answers no rows. What was written by a clock that was put back
---   since is brought to the present: a lease then begins now and is as long as it was, so that it ends no sooner than
---   it was granted for, and a dead worker's job does not wait for the old time to come again.
+--   for: CANCELLED. One reaper at a time: a second one returns no rows. Times from before the clock was set back are
+--   adjusted: such a lease restarts now with its original length, so that it never ends earlier than it was granted
+--   for, and a dead worker's job does not wait until the old time is reached again.
 -- Called by: every worker (at least every 2 s), schedules.
 -- Locks: the reaper's own lock (sp_getapplock), not waited for; expired jobs in job_seq order (UPDLOCK), passing over
 --   what somebody holds (READPAST: whoever does is just completing or renewing it), then their runs, then their events;
@@ -53,7 +53,7 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    -- Below 0: somebody else is reaping. The lock goes with the transaction.
+    -- Below 0: another caller is reaping. The lock ends with the transaction.
     EXEC @granted = sp_getapplock
         @Resource = N'llm.usp_reap_expired_leases',
         @LockMode = N'Exclusive',
@@ -62,7 +62,7 @@ BEGIN
 
     IF @granted >= 0
     BEGIN
-        -- Claimed later than now, and not renewed since the clock was put back: a heartbeat would have set locked_utc.
+        -- Claimed later than now, and not renewed since the clock was set back, as a heartbeat would set locked_utc.
         -- Looked for and locked as the expired ones are, below.
         INSERT INTO @ahead (job_seq)
         SELECT TOP (@max_rows) j.job_seq
@@ -199,7 +199,7 @@ BEGIN
         WHERE r.status = N'RUNNING'
         OPTION (LOOP JOIN, FORCE ORDER);
 
-        -- The cause, and where it is not the whole move, the end.
+        -- One event for the cause and, if that does not imply the new state, one for the state.
         INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, detail_json)
         SELECT
             told.job_id,
@@ -247,7 +247,7 @@ BEGIN
         ) AS told
         ORDER BY told.job_seq, told.place;
 
-        -- So a worker seen later than now: if it is dead, its id is free again when a lease has passed from now.
+        -- Likewise for a worker seen later than now: if it is dead, its id becomes free one lease from now.
         SET @now = SYSUTCDATETIME();
         UPDATE llm.worker WITH (UPDLOCK, READPAST, ROWLOCK)
         SET last_seen_utc = @now

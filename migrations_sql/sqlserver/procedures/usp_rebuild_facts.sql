@@ -2,11 +2,11 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.settle_facts: makes is_current and conflict_id of an entity's facts true again after some came or went.
+-- llm.settle_facts: updates is_current and conflict_id of an entity's facts after some were added or removed.
 -- Promises: of the runs with the same interrogation, entity and evidence the facts of the newest (run_seq) alone are
 --   current; current facts of one entity and key whose value_key differ share a conflict_id, which they keep. A fact of
---   a run that names no entity (type and id) stands in conflict within its run alone. Not for callers.
--- Called by: store_facts; usp_purge_jobs, since what is gone no longer stands above what was before it.
+--   a run that names no entity (type and id) only conflicts within its run. Not for callers.
+-- Called by: store_facts; usp_purge_jobs, since deleted facts no longer supersede older ones.
 -- Locks: the entity's slot is held by the caller, and so is the transaction; the facts. Each fact of the entity drives,
 --   and what it is compared with is sought.
 CREATE OR ALTER PROCEDURE llm.settle_facts
@@ -112,8 +112,8 @@ END;
 GO
 
 -- llm.store_facts: writes the facts of one SUCCEEDED run, as facts_json has them, and settles their entity.
--- Promises: afterwards the run has exactly these facts. One that was there with the same fact_index, value and quote
---   keeps its fact_id and what people decided about it; any other is new. Raises HC012. Without run_id it only judges
+-- Promises: afterwards the run has exactly these facts. One that existed with the same fact_index, value and quote
+--   keeps its fact_id and its review; any other is new. Raises HC012. Without run_id it only judges
 --   facts_json. Not for callers.
 -- Called by: usp_complete_job (is_new: the run has none yet), usp_rebuild_facts, inside their transactions.
 -- Locks: the job's row is held by the caller; the slot of the run's entity, so that of two who store facts of one
@@ -139,7 +139,7 @@ BEGIN
     DECLARE @message nvarchar(400);
     -- Worked out once: a function in the condition would be asked, and a lock taken, for every slot.
     DECLARE @slot int = llm.entity_slot(@entity_type, @entity_id);
-    -- Everything as text: a value that does not convert is then our error, with our number.
+    -- Everything as text, so that a value that does not convert raises our own error.
     DECLARE @read TABLE (
         fact_index nvarchar(MAX) NULL,
         path nvarchar(MAX) NULL,
@@ -328,7 +328,7 @@ BEGIN
             -- Comparing ignored blanks at the end.
             value = n.value,
             quote = n.quote,
-            -- Of a corrected fact it is the key of the corrected value.
+            -- For a corrected fact, this is the key of the corrected value.
             value_key = CASE WHEN f.review_status = N'CORRECTED' THEN f.value_key ELSE n.value_key END,
             evidence_id = n.evidence_id,
             evidence_ids = n.evidence_ids,
@@ -429,10 +429,10 @@ BEGIN
 END;
 GO
 
--- llm.usp_rebuild_facts: writes the facts of a run that SUCCEEDED before, anew.
--- Promises: those of store_facts; said twice it changes nothing more. A run that is not SUCCEEDED is refused, and why
+-- llm.usp_rebuild_facts: replaces the facts of a run that SUCCEEDED earlier.
+-- Promises: those of store_facts; repeating it changes nothing. A run that is not SUCCEEDED is refused, and why
 --   says so.
--- Called by: whoever makes the rows of earlier runs, or judges them again.
+-- Called by: the rebuilding of earlier runs' facts.
 -- Locks: the job's row (UPDLOCK), then those of store_facts.
 CREATE OR ALTER PROCEDURE llm.usp_rebuild_facts
     @run_id uniqueidentifier,

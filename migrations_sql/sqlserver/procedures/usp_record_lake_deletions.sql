@@ -2,11 +2,11 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_record_lake_deletions: writes down how tries to delete purged files in the lake ended.
--- Promises: each try counts; without an error the file is gone and stands as deleted, for good. What is deleted already
---   or not known is left alone. recorded: how many rows changed.
+-- llm.usp_record_lake_deletions: records the results of attempts to delete purged files from the lake.
+-- Promises: each attempt counts; without an error, the file is recorded as deleted for good. Rows that are deleted
+--   already or unknown are left alone. recorded: the number of changed rows.
 -- deletions_json: [{"deletion_seq", "error"?}, ...], at most 1000.
--- Called by: the purge, after its rows are gone.
+-- Called by: the purge, after its rows are deleted.
 -- Locks: the rows, by the clustered key.
 CREATE OR ALTER PROCEDURE llm.usp_record_lake_deletions
     @deletions_json nvarchar(MAX)

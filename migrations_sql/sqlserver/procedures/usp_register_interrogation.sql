@@ -2,9 +2,9 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_register_interrogation: keeps a definition under its hash.
--- Promises: registered true when the definition is there afterwards (why 'already registered': it was there before); a
---   changed definition under a version that is taken is refused, registered false and why.
+-- llm.usp_register_interrogation: stores a definition by its hash.
+-- Promises: registered true if the definition is stored afterwards (why 'already registered': it was before); a
+--   changed definition with an existing version is refused: registered false, and why.
 -- Called by: workers and the web at their start, for every interrogation in their registry.
 -- Locks: the hash, then the key and version (UPDLOCK, HOLDLOCK: the entry, or the gap where it would stand): somebody
 --   who is just registering the same is waited for.
@@ -47,7 +47,7 @@ BEGIN
         THROW 51019, @message, 1;
     END;
 
-    -- One turn; another one only where lock hints mean nothing and somebody was quicker.
+    -- One pass; another one only where lock hints are ignored and another caller was faster.
     WHILE @registered IS NULL
     BEGIN
         SET @turns = @turns + 1;

@@ -2,8 +2,8 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_release_job: gives a running job back unharmed; it keeps its place, and the run does not count.
--- Promises: accepted only while the run holds its job's lease; a job whose cancellation was asked for ends CANCELLED.
+-- llm.usp_release_job: releases a running job; it keeps its place in the queue, and the run does not count.
+-- Promises: accepted only while the run holds its job's lease; a job with a requested cancellation ends CANCELLED.
 --   Refused: nothing changes, and final_status is the job's state (null: no such run).
 -- Called by: a stopping worker; a worker for its stray runs.
 -- Locks: the job's row (UPDLOCK), then its run, then its events. ROWLOCK, because a page lock would hide the page's
@@ -31,14 +31,14 @@ BEGIN
     IF @run_id IS NULL
         THROW 51015, N'HC015: run_id is missing', 1;
 
-    -- A run never changes its job: reading that before the lock is safe.
+    -- A run's job never changes, so it is safe to read it before locking.
     SELECT @job_id = r.job_id
     FROM llm.run AS r WITH (INDEX (pk_run))
     WHERE r.run_id = @run_id;
 
     BEGIN TRANSACTION;
 
-    -- One turn, as a rule; another one only where lock hints mean nothing and the job changed under the look.
+    -- Usually one pass; another one only where lock hints are ignored and the job changed after it was read.
     WHILE @accepted IS NULL
     BEGIN
         SET @job_seq = NULL;
@@ -99,7 +99,7 @@ BEGIN
                     r.run_id = @run_id
                     AND r.status = N'RUNNING';
 
-                -- The cause, and where it is not the whole move, the end.
+                -- One event for the cause and, if that does not imply the new state, one for the state.
                 INSERT INTO llm.job_event (job_id, run_id, at_utc, event, from_status, to_status, actor, reason)
                 VALUES (
                     @job_id, @run_id, @now, N'released', N'RUNNING',

@@ -3,9 +3,9 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_reprioritize_jobs: gives jobs another priority; higher is sooner.
--- Promises: a row for every job named, changed or why not. Possible in every state but SUCCEEDED; the state stays.
+-- Promises: a row per named job: changed, or why not. Possible in every state but SUCCEEDED; the state stays.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order (UPDLOCK), then their events; the change repeats what was judged. Ids are turned
+-- Locks: the jobs in job_seq order (UPDLOCK), then their events; each change repeats its condition. Ids are turned
 --   into job_seq in the index alone, so that no job is locked out of order, and jobs are locked by their rows, not by
 --   an index entry. ROWLOCK, because a page lock would hide the page's other rows from every claim. The named rows
 --   drive every join (FORCE ORDER): no plan may read past them.
@@ -50,7 +50,7 @@ BEGIN
     IF llm.is_json_array(@jobs_json) = 0
         THROW 51010, N'HC010: jobs_json is missing, or not an array of objects with a job_id', 1;
 
-    -- A guid with something behind it would convert to the guid.
+    -- A guid followed by other characters would convert to the guid.
     INSERT INTO @listed (job_id, expected_status)
     SELECT
         CASE WHEN LEN(e.job_id) = 36 THEN TRY_CAST(e.job_id AS uniqueidentifier) END,
@@ -64,7 +64,7 @@ BEGIN
     IF (SELECT COUNT(*) FROM @listed) > 500
         THROW 51023, N'HC023: jobs_json names more than 500 jobs', 1;
 
-    -- A job named twice counts once, as first said.
+    -- A job named twice counts once; the first one applies.
     DELETE FROM @listed
     WHERE place NOT IN (SELECT MIN(l.place) FROM @listed AS l GROUP BY l.job_id);
 

@@ -3,7 +3,7 @@ SET QUOTED_IDENTIFIER ON;
 GO
 
 -- llm.usp_requeue_jobs: sends ended jobs back into the queue with all their attempts before them.
--- Promises: a row for every job named, changed or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
+-- Promises: a row per named job: changed, or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
 -- Called by: queue.py for operators (admin, commands, schedules).
@@ -67,7 +67,7 @@ BEGIN
     IF llm.is_json_array(@jobs_json) = 0
         THROW 51010, N'HC010: jobs_json is missing, or not an array of objects with a job_id', 1;
 
-    -- A guid with something behind it would convert to the guid.
+    -- A guid followed by other characters would convert to the guid.
     INSERT INTO @listed (job_id, expected_status)
     SELECT
         CASE WHEN LEN(e.job_id) = 36 THEN TRY_CAST(e.job_id AS uniqueidentifier) END,
@@ -81,7 +81,7 @@ BEGIN
     IF (SELECT COUNT(*) FROM @listed) > 500
         THROW 51023, N'HC023: jobs_json names more than 500 jobs', 1;
 
-    -- A job named twice counts once, as first said.
+    -- A job named twice counts once; the first one applies.
     DELETE FROM @listed
     WHERE place NOT IN (SELECT MIN(l.place) FROM @listed AS l GROUP BY l.job_id);
 
@@ -94,7 +94,7 @@ BEGIN
         ON l.job_id = j.job_id
     OPTION (LOOP JOIN, FORCE ORDER);
 
-    -- One turn; another one only where lock hints mean nothing and somebody was quicker with a key.
+    -- One pass; another one only where lock hints are ignored and another caller took a key.
     WHILE @is_done = 0
     BEGIN
         SET @turns = @turns + 1;

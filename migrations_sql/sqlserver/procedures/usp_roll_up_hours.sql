@@ -5,8 +5,8 @@ GO
 -- llm.usp_roll_up_hours: counts up to max_events events into llm.stat_hour and llm.stat_hour_time, from where the last
 --   call stopped.
 -- Promises: each event is counted once, in the hour of its at_utc, whoever calls and however often: counts and mark
---   move in one transaction. is_caught_up: all that was committed before through_utc is in; else call again. One at a
---   time: a second caller answers no rows. Downtime is caught up in steps of max_events.
+--   change in one transaction. is_caught_up: everything committed before through_utc is counted; else call again. One
+--   at a time: a second caller gets no rows. Downtime is caught up in steps of max_events.
 -- Nothing is missed, though event_seq is not the order of commits. The highest event_seq is looked up under a shared
 --   lock of the table, for an instant: whoever inserts holds the table's intent lock from before it takes a number
 --   until its transaction ends, so in that instant nobody is between the two, and all up to the mark is there or never
@@ -15,12 +15,12 @@ GO
 --   transaction read its clock before an hour's end and got its number after the mark is counted by a later call, into
 --   its own hour: no hour is ever closed to its events. (Where lock hints are ignored, what is open in that instant is
 --   missed.)
--- with_answer: 0 answers no rows, for a procedure that calls this one and has an answer of its own.
--- A moment before the year 2000 or after 9000, which no procedure takes but a table can hold, is counted in the first
---   or the last hour of these years, and no time is measured from it or to it.
--- The model's time is what the model server told of it (total_duration in metrics_json, nanoseconds); a run that it
---   told nothing of, or 0, has none.
--- Called by: every worker, some times a minute and so also when an hour ends; schedules; usp_purge_jobs.
+-- with_answer: 0 returns no rows, for procedures that call this one and return their own.
+-- A time before the year 2000 or after 9000, which no procedure accepts but a table can contain, is counted in the
+--   first or last hour of these years, and no duration is measured from or to it.
+-- The model time is the one that the model server reported (total_duration in metrics_json, nanoseconds); a run
+--   without it, or with 0, has none.
+-- Called by: every worker, several times a minute; schedules; usp_purge_jobs.
 -- Locks: the counting's own lock (sp_getapplock), not waited for; job_event, shared, by whoever got that and only where
 --   there is something to count, while one number is read; then its own tables' rows. Jobs, runs and events are read;
 --   of two in a deadlock this one gives way.
@@ -94,7 +94,7 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    -- Below 0: somebody else is counting. The lock goes with the transaction.
+    -- Below 0: another caller is counting. The lock ends with the transaction.
     EXEC @granted = sp_getapplock
         @Resource = N'llm.usp_roll_up_hours',
         @LockMode = N'Exclusive',
@@ -132,7 +132,7 @@ BEGIN
             SET @is_settled = 1;
         END TRY
         BEGIN CATCH
-            -- 1222: the lock was not to be had in time. The transaction is gone with it.
+            -- 1222: the lock was not granted in time, and the transaction was rolled back.
             IF XACT_STATE() <> 0
                 ROLLBACK TRANSACTION;
             SET @is_over = 1;
@@ -201,7 +201,7 @@ BEGIN
         FROM llm.job_event AS e
         INNER JOIN llm.job AS j
             ON e.job_id = j.job_id
-        -- Of the ends of runs alone. Some are told in two events: the cause, and the move.
+        -- Only for ends of runs, some of which have two events: the cause and the new state.
         LEFT JOIN llm.run AS r
             ON
                 e.run_id = r.run_id
@@ -209,7 +209,7 @@ BEGIN
                     N'completed', N'retried', N'dead_lettered', N'released', N'lease_expired', N'cancelled'
                 )
         OUTER APPLY (
-            -- A promoted job was ready when it was due, which may be long before somebody came to promote it.
+            -- A promoted job was ready when it was due, which may be long before it was promoted.
             SELECT TOP (1)
                 CASE
                     WHEN p.event = N'promoted' AND j.available_utc < p.at_utc THEN j.available_utc
@@ -394,7 +394,7 @@ BEGIN
                 AND s.up_to_ms = t.up_to_ms
         );
 
-        -- A caller that came first and counted second has the older clock.
+        -- A caller that read its clock first may count second.
         IF @is_caught_up = 1 AND (@through_utc IS NULL OR @through_utc < @begun_utc)
             SET @through_utc = @begun_utc;
         IF @is_caught_up = 0

@@ -4,7 +4,7 @@ GO
 
 -- llm.usp_set_model: pauses or resumes a model, and sets or removes its limits. Null leaves a value as it is;
 --   unset_json (an array of the names max_running, max_starts_per_minute, num_ctx, num_predict) removes one.
--- Promises: no claim that begins after this call goes by the values before it. changed false: it was so already.
+-- Promises: every claim that begins after this call uses the new values. changed false: they were set already.
 -- Called by: operators (admin, commands).
 -- Locks: all rows of llm.model in the order of model_seq, exclusively and at once, so that it holds none while it waits
 --   for claims under way, which hold them shared to their commit, and take milliseconds.

@@ -2,10 +2,10 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_settle_lake: says which lake holds this database's files, and puts it on record first.
--- Promises: lake_id is recorded where none is, or where the recorded one is the one that it replaces; else nothing
---   changes. Answers what is on record then: no row when nothing is. Without lake_id it only answers.
--- Called by: workers at their start, who checks the lake, and set_up_lake.
+-- llm.usp_settle_lake: returns which lake has this database's files, after recording it if necessary.
+-- Promises: lake_id is recorded if none is, or if the recorded one is the one to replace; else nothing changes. Returns
+--   the recorded id, or no row if there is none. Without lake_id it only reads.
+-- Called by: workers on start, checks of the lake, and set_up_lake.
 -- Locks: the one row, or the place where it would be, so that of two first callers the second reads the first's id.
 CREATE OR ALTER PROCEDURE llm.usp_settle_lake
     @lake_id uniqueidentifier = NULL,
@@ -36,7 +36,7 @@ BEGIN
             WHERE NOT EXISTS (SELECT 1 FROM llm.lake AS l WITH (UPDLOCK, HOLDLOCK) WHERE l.lake_key = 1);
         END TRY
         BEGIN CATCH
-            -- 2601, 2627: where lock hints mean nothing, another caller was quicker.
+            -- 2601, 2627: where lock hints are ignored, another caller was faster.
             IF @@TRANCOUNT > 0 OR ERROR_NUMBER() NOT IN (2601, 2627)
                 THROW;
         END CATCH;

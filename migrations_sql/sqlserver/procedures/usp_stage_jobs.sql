@@ -2,9 +2,9 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_stage_jobs: keeps a part of the jobs that are to be queued as a whole by usp_publish_jobs.
--- Promises: nothing of it is in the queue, nor holds a key. The same part said again replaces what was kept of it.
---   Without jobs_json all parts of the stage go, and those that others left behind more than a day ago.
+-- llm.usp_stage_jobs: stores a part of the jobs that usp_publish_jobs will queue together.
+-- Promises: staged jobs are not in the queue and hold no keys. Repeating a part replaces it. Without jobs_json, all
+--   parts of the stage are deleted, and those that others abandoned more than a day ago.
 -- Called by: queue.py, before usp_publish_jobs.
 -- Locks: its own rows.
 CREATE OR ALTER PROCEDURE llm.usp_stage_jobs
