@@ -3,7 +3,9 @@
 The values are those of the ``llm`` schema: both engines' CHECK constraints list exactly these.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class JobStatus(StrEnum):
@@ -75,6 +77,20 @@ class JobEventName(StrEnum):
     UNHELD = "unheld"
     PURGED = "purged"
     """The job was deleted; only this event remains."""
+
+
+STATE_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        JobStatus.NEW: "Ready",
+        JobStatus.SCHEDULED: "Scheduled",
+        JobStatus.RUNNING: "Running",
+        JobStatus.SUCCEEDED: "Succeeded",
+        JobStatus.FAILED: "Failed",
+        JobStatus.DEADLETTER: "Gave up",
+        JobStatus.CANCELLED: "Cancelled",
+    }
+)
+"""What pages call the states of jobs, and of runs; SQL, commands and the API use the codes."""
 
 
 def name_of_event(event: str, to_status: str) -> str:

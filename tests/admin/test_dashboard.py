@@ -69,7 +69,7 @@ def test_a_state_is_a_tile_with_its_jobs_that_leads_to_their_list(browse: Browse
     html = shown(client)
     tile = re.search(r"<a[^>]*hc-tile-succeeded.*?</a>", html, re.DOTALL)
     assert tile
-    assert "SUCCEEDED 2 2 succeeded / 24 h" in words(tile[0]).replace("\xa0", " ")
+    assert "Succeeded 2 2 succeeded / 24 h" in words(tile[0]).replace("\xa0", " ")
     link = re.search(r'href="([^"]*)"', tile[0])
     assert link
     assert shown(client, link[1]).count('data-label="Job"') == 2
@@ -83,11 +83,11 @@ def test_a_state_with_many_jobs_says_more_than_and_is_not_counted_again_at_once(
     monkeypatch.setattr(statistics, "KEPT_SECONDS", 0.0)
     queue.enqueue_many([a_job() for _ in range(5)], actor="ada")
     client = browse("viewer")
-    assert "NEW more than 3" in words(part(shown(client), "tiles"))
+    assert "Ready more than 3" in words(part(shown(client), "tiles"))
     with CaptureQueriesContext(
         connection,
     ) as captured:
-        assert "NEW more than 3" in words(part(shown(client), "tiles"))
+        assert "Ready more than 3" in words(part(shown(client), "tiles"))
     assert not any("status = 'NEW' ORDER BY job_seq OFFSET" in query["sql"] for query in captured.captured_queries)
 
 
@@ -100,7 +100,7 @@ def test_failures_are_grouped_and_each_number_leads_to_just_those_jobs(browse: B
     failures = part(shown(client), "failures")
     assert "invalid_input sw_entity_facts_v1 2 0 0" in words(failures)
     assert "model_crashed sw_entity_facts_v1 0 1 0" in words(failures)
-    links = re.findall(r'href="([^"]*)"[^>]*aria-label="(\d+) (failed|dead letters) with (\w+)"', failures)
+    links = re.findall(r'href="([^"]*)"[^>]*aria-label="(\d+) (failed|that gave up) with (\w+)"', failures)
     assert len(links) == 3
     for link, amount, _what, kind in links:
         found = shown(client, link)
@@ -146,7 +146,7 @@ def test_charts_show_outcomes_times_and_speeds_of_the_hours(browse: Browse, queu
     client = browse("viewer")
     for span in ("24h", "7d"):
         html = shown(client, f"/admin/?span={span}")
-        assert "succeeded 1 failed 1 dead letters 0 cancelled 0" in words(part(html, "outcomes"))
+        assert "succeeded 1 failed 1 gave up 0 cancelled 0" in words(part(html, "outcomes"))
         assert 'data-lines="succeeded: 1\nfailed: 1"' in part(html, "outcomes")
         assert "so far" in part(html, "outcomes")
         assert "p50" in words(part(html, "wait"))

@@ -105,7 +105,7 @@ def cancel_a_running_one(page: Page, world: World) -> None:
 
 
 def requeue_what_was_lost(page: Page, world: World) -> None:
-    follow(page, "Dead letters")
+    follow(page, "Gave up")
     look(page)
     page.locator("#hc-act select[name=scope]").select_option("matching")
     page.locator("#hc-act select[name=action]").select_option("requeue")

@@ -32,7 +32,7 @@ HOUR = timedelta(hours=1)
 OUTCOMES = (
     ("succeeded", "succeeded"),
     ("failed", "failed"),
-    ("dead_lettered", "dead letters"),
+    ("dead_lettered", "gave up"),
     ("cancelled", "cancelled"),
 )
 TIME_MARKS = (

@@ -16,7 +16,7 @@ from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
 from derive.fact_report.marked_html import marked_paragraph
 from derive.fact_report.shown import REVIEWS, VERDICTS
-from derive.states import name_of_event
+from derive.states import STATE_NAMES, name_of_event
 
 register = template.Library()
 
@@ -101,10 +101,16 @@ def number(value: Any) -> str:
 
 @register.filter
 def state(value: str | None) -> SafeString:
-    """Return a state as a badge: its name, and a colour that repeats it."""
+    """Return a state as a badge: its name for people, and a colour that repeats it."""
     if not value:
         return format_html("{}", "–")
-    return format_html('<span class="hc-state hc-state-{}">{}</span>', str(value).lower(), value)
+    return format_html('<span class="hc-state hc-state-{}">{}</span>', str(value).lower(), state_name(value))
+
+
+@register.filter
+def state_name(value: str) -> str:
+    """Return what people call a state."""
+    return STATE_NAMES.get(value, value)
 
 
 @register.filter

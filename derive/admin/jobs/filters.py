@@ -15,7 +15,7 @@ from derive.admin.lists.keyset import Condition, Walk, equals, within
 from derive.admin.lists.query_params import as_guid
 from derive.errors import ErrorKind
 from derive.models import Job, Run
-from derive.states import ENDED, JobStatus
+from derive.states import ENDED, STATE_NAMES, JobStatus
 
 STATES = tuple(status.value for status in JobStatus)
 
@@ -38,7 +38,7 @@ class JobFilter(ListFilter):
     )
 
     q = TextFilter("Search", placeholder="job id, run id, entity id or dedupe key", max_length=400, is_wide=True)
-    status = ChoiceFilter("State", JobStatus)
+    status = ChoiceFilter("State", STATE_NAMES.items())
     interrogation = TextFilter("Interrogation", suggest="interrogations")
     error_kind = ChoiceFilter("Error kind", ErrorKind)
     model = TextFilter("Model", suggest="models")

@@ -27,7 +27,7 @@ from derive.errors import LakeUnavailable, QueueError
 from derive.models import Job
 from derive.retention import HistoryUnsettled, PurgeReport, purge
 from derive.sql.clock import database_now
-from derive.states import JobStatus
+from derive.states import STATE_NAMES, JobStatus
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,10 @@ class AgesForm(forms.Form):
         super().__init__(data, auto_id=False)
         for status in STATES:
             self.fields[status.value.lower()] = WholeNumberField(
-                label=status.value,
+                label=STATE_NAMES[status],
                 required=False,
                 most=MOST_DAYS,
-                problem=f"{status.value}: write days as a whole number from 0 to {MOST_DAYS}.",
+                problem=f"{STATE_NAMES[status]}: write days as a whole number from 0 to {MOST_DAYS}.",
             )
 
     @override

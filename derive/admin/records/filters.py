@@ -14,7 +14,7 @@ from derive.admin.lists.keyset import Condition, equals, table_of
 from derive.errors import ErrorKind
 from derive.lake import ARTIFACTS
 from derive.models import Artifact, Job, Run
-from derive.states import RunStatus
+from derive.states import STATE_NAMES, RunStatus
 
 
 class _RecordFilter(ListFilter):
@@ -48,7 +48,7 @@ class RunFilter(_RecordFilter):
     }
 
     q = GuidFilter("Search", placeholder="a complete run id or job id", is_wide=True)
-    status = ChoiceFilter("State", RunStatus)
+    status = ChoiceFilter("State", [(one, STATE_NAMES[one]) for one in RunStatus])
     error_kind = ChoiceFilter("Error kind", ErrorKind)
     interrogation = TextFilter("Interrogation", suggest="interrogations")
     model = TextFilter("Model", suggest="models")

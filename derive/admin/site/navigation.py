@@ -12,7 +12,7 @@ SAVED_VIEWS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Ready", "play_circle", {"status": "NEW"}),
     ("Running", "sync", {"status": "RUNNING"}),
     ("Failed today", "error", {"status": "FAILED", "ended": "today"}),
-    ("Dead letters", "inbox", {"status": "DEADLETTER"}),
+    ("Gave up", "inbox", {"status": "DEADLETTER"}),
 )
 RECORDS = (
     ("Runs", "history", "derive_run", "derive.view_run"),

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from derive.contracts import JobChange, JobInput, JobRef
 from derive.models import Job, Run
 from derive.queue import JobQueue
-from derive.states import ENDED, JobStatus, RunStatus
+from derive.states import ENDED, STATE_NAMES, JobStatus, RunStatus
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ def _why_not(ref: JobRef, job: Any, run: Any) -> str | None:
     if job is None:
         return "no such job"
     if ref.expected_status and job.status != ref.expected_status:
-        return f"the job is {job.status}, not {ref.expected_status}"
+        return f"the job is {STATE_NAMES[job.status]}, not {STATE_NAMES[ref.expected_status]}"
     if job.status not in ENDED:
-        return f"the job is {job.status}: it has not ended"
+        return f"the job is {STATE_NAMES[job.status]}: it has not ended"
     if run is None:
         return "it never ran: requeue it instead"
     if run.model_name is None or run.options_json is None:

@@ -15,6 +15,7 @@ from derive.admin.site import permissions
 from derive.contracts import Enqueued, JobInput
 from derive.errors import ConfigurationError, LakeError, LakeUnavailable, QueueError, RunError
 from derive.queue import JobQueue
+from derive.states import STATE_NAMES
 
 
 def enqueue(request: HttpRequest) -> HttpResponse:
@@ -40,7 +41,7 @@ def _queued(request: HttpRequest, form: JobForm, job: JobInput) -> HttpResponse:
         return _page(request, form, problems=(str(error),), status=503)
     if answer.is_duplicate:
         return _page(request, form, holder=answer, status=409)
-    messages.success(request, f"The job is queued ({answer.status}).")
+    messages.success(request, f"The job is queued ({STATE_NAMES[answer.status].lower()}).")
     return HttpResponseRedirect(reverse("admin:derive_job_change", args=(answer.job_id,)))
 
 
