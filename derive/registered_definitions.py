@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 
 from django.db.models import Q
 
-from derive.interrogations.interrogation import Interrogation
-from derive.models import Interrogation as RegisteredDefinition
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
+from derive.models import Interrogation
 from derive.sql.reading import reading
 
 
-def changed_definitions(interrogations: Iterable[Interrogation]) -> Mapping[str, str]:
+def changed_definitions(interrogations: Iterable[LoadedInterrogation]) -> Mapping[str, str]:
     """Return, by key, the interrogations whose files were changed under a version that is registered already.
 
     The value says so and what to do. Workers refuse such a definition. Raises QueueError.
@@ -20,7 +20,7 @@ def changed_definitions(interrogations: Iterable[Interrogation]) -> Mapping[str,
     wanted = Q()
     for key, version in ours:
         wanted |= Q(interrogation_key=key, version=version)
-    rows = RegisteredDefinition.objects.filter(wanted).values_list("interrogation_key", "version", "definition_sha256")
+    rows = Interrogation.objects.filter(wanted).values_list("interrogation_key", "version", "definition_sha256")
     changed = {}
     for key, version, sha256 in reading(lambda: list(rows)):
         one = ours[key, version]

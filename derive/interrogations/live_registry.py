@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from derive.errors import ConfigurationError
-from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.interrogations.packages import FILES
 from derive.interrogations.registry import Registry
 
@@ -32,7 +32,7 @@ class LiveRegistry:
         self,
         folder: Path | None,
         *,
-        accept: Callable[[Interrogation], str | None] = lambda _: None,
+        accept: Callable[[LoadedInterrogation], str | None] = lambda _: None,
         keep_last_good: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,7 +81,7 @@ class LiveRegistry:
         for one in good:
             if before is None or _is_new(one, before):
                 _log(one, is_reloaded=before is not None)
-        kept: list[Interrogation] = []
+        kept: list[LoadedInterrogation] = []
         if before is not None and self._keep_last_good:
             keys = {one.key for one in good}
             kept = [one for one in before.all() if one.key not in keys]
@@ -90,11 +90,11 @@ class LiveRegistry:
         )
 
 
-def _is_new(interrogation: Interrogation, before: Registry) -> bool:
+def _is_new(interrogation: LoadedInterrogation, before: Registry) -> bool:
     return before.with_definition(interrogation.definition.definition_sha256) is None
 
 
-def _log(interrogation: Interrogation, *, is_reloaded: bool) -> None:
+def _log(interrogation: LoadedInterrogation, *, is_reloaded: bool) -> None:
     keys = {"interrogation_key": interrogation.key, "version": interrogation.version}
     if is_reloaded:
         log.info("interrogation.reloaded", extra=keys)

@@ -28,8 +28,8 @@ from derive.facts.terms import OnBadFact
 from derive.interrogations.definition import Definition
 from derive.interrogations.envelope import EntityInput
 from derive.interrogations.fact_lint import lint_facts
-from derive.interrogations.interrogation import Interrogation
 from derive.interrogations.lint import LintFinding, lint_order, lint_prompt, lint_schema
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.interrogations.patterns import wire_pattern
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
@@ -45,12 +45,12 @@ class _NoBytecodeLoader(SourceFileLoader):
         """Discard the bytecode."""
 
 
-def load_from_module(name: str) -> Interrogation:
+def load_from_module(name: str) -> LoadedInterrogation:
     """Load the package with this dotted name; the name's last part is the interrogation's key."""
     return _build(name.rpartition(".")[2], files(_import(name, where=name)), _import(f"{name}.output", where=name))
 
 
-def load_from_folder(folder: Path) -> Interrogation:
+def load_from_folder(folder: Path) -> LoadedInterrogation:
     """Load a folder that is not part of an installed package; its name is the interrogation's key."""
     output_file = folder / "output.py"
     if not output_file.is_file():
@@ -84,7 +84,7 @@ def _broken(where: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(f"{where} cannot be loaded: {type(error).__name__}: {error}{line}")
 
 
-def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
+def _build(key: str, folder: Traversable, module: ModuleType) -> LoadedInterrogation:
     where = str(folder)
     if not KEY.match(key):
         raise ConfigurationError(f"{where}: {key!r} is no key: small letters, digits and _, a letter first")
@@ -110,7 +110,7 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> Interrogation:
         rubric=_read(folder, "rubric.md"),
     )
     _ = definition.answer_schema, definition.definition_sha256  # raises now if they are invalid, not when a job runs
-    return Interrogation(
+    return LoadedInterrogation(
         definition=definition,
         input_model=input_model,
         output_model=output_model,

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 from derive.contracts import JobInput
 from derive.errors import ConfigurationError, InvalidInput, UnknownInterrogation
 from derive.evidence.references import parse_evidence_refs, problems_in_words
-from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.interrogations.packages import load_from_folder, load_from_module
 
-__all__ = ["ENTRY_POINT_GROUP", "Interrogation", "Registry"]
+__all__ = ["ENTRY_POINT_GROUP", "LoadedInterrogation", "Registry"]
 
 ENTRY_POINT_GROUP = "holocron.interrogations"
 _BUILT_IN = ("derive.interrogations.sw_entity_facts_v1",)
@@ -30,14 +30,16 @@ class Registry:
     if two have the same key and version.
     """
 
-    def __init__(self, interrogations: Iterable[Interrogation], *, broken: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, interrogations: Iterable[LoadedInterrogation], *, broken: Mapping[str, str] | None = None
+    ) -> None:
         self.broken: Mapping[str, str] = MappingProxyType(dict(broken or {}))
         self._all = tuple(sorted(interrogations, key=_order))
         for one, next_one in zip(self._all, self._all[1:], strict=False):
             if _order(one) == _order(next_one):
                 raise _twice(one, next_one)
         # Sorted by version, so the last one of a key wins.
-        self._by_key: Mapping[str, Interrogation] = MappingProxyType({one.key: one for one in self._all})
+        self._by_key: Mapping[str, LoadedInterrogation] = MappingProxyType({one.key: one for one in self._all})
 
     @classmethod
     def load(cls, folder: Path | None) -> Self:
@@ -47,7 +49,7 @@ class Registry:
         subfolder of ``folder`` is one interrogation. One that is broken stops no other. Raises ConfigurationError
         if ``folder`` itself cannot be read.
         """
-        loading: list[tuple[str, Callable[[], Interrogation]]] = [
+        loading: list[tuple[str, Callable[[], LoadedInterrogation]]] = [
             (entry_point.name, partial(_load_entry_point, entry_point))
             for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP))
         ]
@@ -65,11 +67,11 @@ class Registry:
                 broken[key] = str(error)
         return cls(found.values(), broken=broken)
 
-    def all(self) -> tuple[Interrogation, ...]:
+    def all(self) -> tuple[LoadedInterrogation, ...]:
         """Return all versions of every interrogation, ordered by key and version."""
         return self._all
 
-    def get(self, key: str) -> Interrogation:
+    def get(self, key: str) -> LoadedInterrogation:
         """Return the highest version of an interrogation.
 
         Raises UnknownInterrogation, which lists the known keys, and ConfigurationError for a broken one.
@@ -85,7 +87,7 @@ class Registry:
         known = ", ".join(keys[:_MAX_KEYS_SHOWN]) + (", …" if len(keys) > _MAX_KEYS_SHOWN else "")
         raise UnknownInterrogation(f"there is no interrogation {key[:200]!r}{hint} (known: {known or 'none'})")
 
-    def with_definition(self, definition_sha256: str) -> Interrogation | None:
+    def with_definition(self, definition_sha256: str) -> LoadedInterrogation | None:
         """Return the interrogation with this definition, or None if its code has since changed."""
         return next((one for one in self._all if one.definition.definition_sha256 == definition_sha256), None)
 
@@ -102,24 +104,24 @@ class Registry:
             raise InvalidInput(f"input of {interrogation.key}: {problems_in_words(error)}") from None
 
 
-def _twice(one: Interrogation, other: Interrogation) -> ConfigurationError:
+def _twice(one: LoadedInterrogation, other: LoadedInterrogation) -> ConfigurationError:
     both = f"{one.where} and {other.where}"
     return ConfigurationError(
         f"two interrogations are {one.definition}: {both}: raise the version of one, or rename it"
     )
 
 
-def _order(interrogation: Interrogation) -> tuple[str, tuple[int, ...]]:
+def _order(interrogation: LoadedInterrogation) -> tuple[str, tuple[int, ...]]:
     return interrogation.key, tuple(int(part) for part in interrogation.version.split("."))
 
 
 @cache
-def _built_in() -> tuple[Interrogation, ...]:
+def _built_in() -> tuple[LoadedInterrogation, ...]:
     """Load the built-in interrogations once per process: they do not change, and pages and tasks ask often."""
     return tuple(load_from_module(name) for name in _BUILT_IN)
 
 
-def _load_entry_point(entry_point: EntryPoint) -> Interrogation:
+def _load_entry_point(entry_point: EntryPoint) -> LoadedInterrogation:
     if entry_point.attr:
         raise ConfigurationError(
             f"entry point {entry_point.name!r} of {ENTRY_POINT_GROUP}: {entry_point.value!r} must name a package"

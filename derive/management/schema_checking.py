@@ -10,7 +10,7 @@ from django.core.management.base import OutputWrapper
 
 from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import HolocronError, QueueError
-from derive.interrogations.registry import Interrogation, Registry
+from derive.interrogations.registry import LoadedInterrogation, Registry
 from derive.model_clients import open_client
 from derive.model_servers.schema_trial import SchemaTrial
 from derive.model_servers.settings import ModelSettings
@@ -46,7 +46,7 @@ class SchemaChecking:
         return REFUSED if any(refused.values()) else ALL_TAKEN
 
     async def _check_all(
-        self, interrogations: tuple[Interrogation, ...], server: ModelSettings, *, as_json: bool
+        self, interrogations: tuple[LoadedInterrogation, ...], server: ModelSettings, *, as_json: bool
     ) -> dict[str, str | None]:
         refused: dict[str, str | None] = {}
         at = {} if server.endpoint is None else {"endpoint": server.endpoint}
@@ -76,8 +76,8 @@ class SchemaChecking:
 
 
 async def _tried(
-    interrogations: tuple[Interrogation, ...], server: ModelSettings
-) -> AsyncIterator[tuple[Interrogation, str | None]]:
+    interrogations: tuple[LoadedInterrogation, ...], server: ModelSettings
+) -> AsyncIterator[tuple[LoadedInterrogation, str | None]]:
     client = open_client(server)
     try:
         trial = SchemaTrial(client, server)

@@ -51,7 +51,7 @@ class WorkerReport:
     refusal: str | None
 
 
-class Worker:
+class WorkerLoop:
     """Processes jobs until stopped; one instance per process."""
 
     def __init__(

@@ -18,8 +18,8 @@ from derive.evidence.sources import ReadLake, collect_sources
 from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Correction, Definition, Validation, correction_after
-from derive.interrogations.interrogation import Interrogation
 from derive.interrogations.live_registry import LiveRegistry
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.lake import RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME
 from derive.model_servers.chat import ChatOptions, ChatRequest
 from derive.model_servers.models import ModelSnapshot
@@ -84,7 +84,7 @@ def prepare_question(
     previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
     if previous is None:
         registered = registry.get(claim.interrogation_key)
-        interrogation: Interrogation | None = registered
+        interrogation: LoadedInterrogation | None = registered
         definition = registered.definition
         _know_definition(record, definition)
         registry.check(_as_job_input(claim))
@@ -180,7 +180,7 @@ def _know_definition(record: RunRecord, definition: Definition) -> None:
     record.know(interrogation_version=definition.version, definition_sha256=definition.definition_sha256)
 
 
-def _terms(claim: Claim, interrogation: Interrogation | None) -> Terms:
+def _terms(claim: Claim, interrogation: LoadedInterrogation | None) -> Terms:
     on_bad_fact = interrogation.on_bad_fact if interrogation else OnBadFact.ASK_AGAIN
     return Terms(on_bad_fact, may_ask_again=not claim.is_last_attempt)
 

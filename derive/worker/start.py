@@ -17,8 +17,8 @@ from derive.errors import ConfigurationError, InvalidInput, LakeFileTooLarge, Qu
 from derive.evidence.redaction_file import read_redactor
 from derive.evidence.sources import MAX_SOURCE_BYTES
 from derive.evidence.tokens import TokenRates
-from derive.interrogations.interrogation import Interrogation
 from derive.interrogations.live_registry import LiveRegistry
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.lake import Lake
 from derive.model_clients import open_client
 from derive.model_servers.endpoints import EndpointSettings, only_endpoint
@@ -28,7 +28,7 @@ from derive.sql.scripts import check_schema
 from derive.worker.attempt import Tools
 from derive.worker.call_thread import CallThread
 from derive.worker.load_times import known_load_seconds
-from derive.worker.loop import Worker, WorkerReport
+from derive.worker.loop import WorkerLoop, WorkerReport
 from derive.worker.model_turns import ModelTurns
 from derive.worker.options import WorkerOptions
 from derive.worker.previous_runs import PreviousRuns
@@ -132,7 +132,7 @@ def _register_interrogations(folder: Path | None) -> LiveRegistry:
     check_schema(connection)
     queue = WorkerQueue()
 
-    def register(interrogation: Interrogation) -> str | None:
+    def register(interrogation: LoadedInterrogation) -> str | None:
         definition = interrogation.definition
         registration = queue.register(
             definition_sha256=definition.definition_sha256,
@@ -178,4 +178,4 @@ async def _run(
                 others_can_answer=len(endpoints) > 1,
             )
             asked.append((endpoint, tools))
-        return await Worker(options, asked, queue_thread=queue_thread).run()
+        return await WorkerLoop(options, asked, queue_thread=queue_thread).run()

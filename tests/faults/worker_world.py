@@ -27,7 +27,7 @@ from derive.model_servers.settings import ModelSettings
 from derive.models import Artifact, Job, Run
 from derive.queue import JobQueue
 from derive.worker import circuit_breaker, claiming, database_retry, lease, options, start
-from derive.worker.loop import Worker, WorkerReport
+from derive.worker.loop import WorkerLoop, WorkerReport
 from derive.worker.options import WorkerOptions, started_now
 from tests.contract.scenes import pass_time
 from tests.fake_ollama import FakeOllama, behaviours
@@ -65,7 +65,7 @@ def input_json(*, text: str = PASSAGE, **members: Any) -> str:
     return json.dumps(envelope | members, ensure_ascii=False)
 
 
-class WatchedWorker(Worker):
+class WatchedWorker(WorkerLoop):
     """The worker, on a thread: it hears no signals, and whoever started it can reach it."""
 
     started: ClassVar["list[WatchedWorker]"] = []
@@ -270,7 +270,7 @@ class World:
 @contextmanager
 def a_hurried_world(lake_root: Path, patch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose model answers properly, and whose workers do all that they do, but sooner."""
-    patch.setattr(start, "Worker", WatchedWorker)
+    patch.setattr(start, "WorkerLoop", WatchedWorker)
     # What is waited for is a condition, and each would come in seconds anyway.
     patch.setattr(options, "HEARTBEAT_SECONDS", 0.05)
     patch.setattr(lease, "REAP_SECONDS", 0.1)

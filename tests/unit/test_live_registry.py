@@ -9,8 +9,8 @@ import pytest
 
 from derive.errors import QueueError
 from derive.interrogations import live_registry
-from derive.interrogations.interrogation import Interrogation
 from derive.interrogations.live_registry import CHECK_SECONDS, LiveRegistry
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from tests.unit.test_interrogation_registry import OUTPUT, package
 
 NEWER = OUTPUT.replace("1.0.0", "1.1.0")
@@ -117,7 +117,7 @@ def test_what_is_not_accepted_is_broken_and_what_was_accepted_is_not_asked_about
 ) -> None:
     asked: list[str] = []
 
-    def accept(one: Interrogation) -> str | None:
+    def accept(one: LoadedInterrogation) -> str | None:
         asked.append(one.key)
         return "changed under its old version" if one.key == "mood" else None
 
@@ -133,7 +133,7 @@ def test_what_is_not_accepted_is_broken_and_what_was_accepted_is_not_asked_about
 def test_a_change_that_could_not_be_registered_is_tried_again(tmp_path: Path, clock: Clock) -> None:
     answers: Iterator[bool] = iter([True, True, False, True])
 
-    def accept(_: Interrogation) -> None:
+    def accept(_: LoadedInterrogation) -> None:
         if not next(answers):
             raise QueueError("the database is away")
 

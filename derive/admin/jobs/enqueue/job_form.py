@@ -19,7 +19,7 @@ from derive.contracts import JobInput
 from derive.errors import ConfigurationError, RunError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.importing import new_import_id
-from derive.interrogations.interrogation import Interrogation
+from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.strict_types import MAX_INT
 
 
@@ -107,7 +107,7 @@ class InvalidJob(Exception):
         self.problems = problems
 
 
-def _chosen(key: str) -> Interrogation:
+def _chosen(key: str) -> LoadedInterrogation:
     """Return the requested interrogation, or the first one, which the form then shows."""
     try:
         return registry().get(key)

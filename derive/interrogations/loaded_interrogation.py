@@ -1,4 +1,4 @@
-"""An interrogation as registered: a definition together with its code."""
+"""An interrogation as loaded from its package: a definition together with its code."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from derive.interrogations.lint import LintFinding
 
 
 @dataclass(frozen=True)
-class Interrogation:
+class LoadedInterrogation:
     """A definition with its input and output models, evidence limits and policy for bad facts.
 
     ``warnings`` are the lint findings that do not prevent its use; ``where`` is the package or folder it came from.
