@@ -22,6 +22,14 @@ def _pipeline() -> Iterator[Result]:
     yield pipeline.measure(latency_ms=100, jobs=3200, rounds=3)
 
 
+def _pipeline_openai() -> Iterator[Result]:
+    from derive.model_servers.settings import Protocol
+    from tests.bench import pipeline
+
+    yield pipeline.measure(latency_ms=500, jobs=800, rounds=3, protocol=Protocol.OPENAI)
+    yield pipeline.measure(latency_ms=100, jobs=3200, rounds=3, protocol=Protocol.OPENAI)
+
+
 def _cost() -> Iterator[Result]:
     from tests.bench import cost
 
@@ -120,6 +128,7 @@ def _flat() -> Iterator[Result]:
 
 MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "pipeline": _pipeline,
+    "pipeline-openai": _pipeline_openai,
     "cost": _cost,
     "queue": _queue,
     "memory": _memory,

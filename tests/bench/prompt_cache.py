@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.bench.world import empty_queue, manage
+from tests.bench.world import empty_queue, manage, openai_endpoint
 from tests.real_servers.servers import RealServer, llama_server
 
 DOCUMENTS = 200
@@ -78,10 +78,7 @@ def _write_old_order(folder: Path) -> None:
 
 def _settings(server: RealServer, folder: Path) -> dict[str, str]:
     """Return the environment of a worker that asks this server alone, an answer at a time."""
-    endpoints = folder / "endpoints.toml"
-    endpoints.write_text(f'[[endpoint]]\nname = "llama"\nurl = "{server.url}"\nprotocol = "openai"\n')
-    return {
-        "HOLOCRON_ENDPOINTS": str(endpoints),
+    return openai_endpoint(server.url, slots=1, folder=folder) | {
         "HOLOCRON_INTERROGATIONS": str(folder / "interrogations"),
         "OLLAMA_MODEL": server.model,
         "OLLAMA_NUM_CTX": str(server.window),

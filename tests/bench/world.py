@@ -70,6 +70,13 @@ def fake_ollama(*, latency_ms: float, slots: int, pieces: int = 4) -> Iterator[s
         process.wait(START_SECONDS)
 
 
+def openai_endpoint(url: str, *, slots: int, folder: Path) -> dict[str, str]:
+    """Return the environment of a worker that asks this server alone, in the OpenAI-compatible protocol."""
+    file = folder / "endpoints.toml"
+    file.write_text(f'[[endpoint]]\nname = "measured"\nurl = "{url}"\nprotocol = "openai"\nslots = {slots}\n')
+    return {"HOLOCRON_ENDPOINTS": str(file)}
+
+
 def manage(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run a command of manage.py to its end; raise CalledProcessError when it fails."""
     return subprocess.run(
