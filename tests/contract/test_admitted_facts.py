@@ -6,7 +6,7 @@ import pytest
 
 from derive.queue import JobQueue
 from derive.states import ReviewStatus, Verdict
-from tests.contract.test_facts import OTHER_EVIDENCE, a_fact, decide, facts_of, told
+from tests.contract.facts import OTHER_EVIDENCE, a_fact, decide, facts_of, told
 from tests.contract.test_views import rows_of
 
 

@@ -8,9 +8,9 @@ from derive.contracts import Claim
 from derive.models import JobEvent
 from derive.queue import JobQueue
 from derive.sql import procedures
+from tests.contract.facts import LUKE, a_fact, completing
 from tests.contract.scenes import WORKER, queued
 from tests.contract.sessions import IMPATIENT_MS, a_session, is_free, waiting
-from tests.contract.test_facts import LUKE, a_fact, completing
 
 
 def claims_of_luke(queue: JobQueue, count: int) -> list[Claim]:

@@ -9,9 +9,9 @@ from derive.models import FactSet
 from derive.queue import JobQueue
 from derive.sql import payloads, procedures
 from derive.states import ReviewStatus, Verdict
+from tests.contract.facts import LUKE, OTHER_EVIDENCE, a_fact, conflicts, decide, facts_of, told
 from tests.contract.scenes import ACTOR, claimed, queued, run_of, success
 from tests.contract.sessions import IMPATIENT_MS, a_session
-from tests.contract.test_facts import LUKE, OTHER_EVIDENCE, a_fact, conflicts, decide, facts_of, told
 
 NOBODY = {"entity_type": None, "entity_id": None}
 OTHERS = [

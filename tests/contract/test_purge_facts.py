@@ -1,5 +1,7 @@
 """What a purge leaves of other jobs, and that it changes an entity's facts only while nobody else does."""
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 from derive.contracts import RunFacts
@@ -7,9 +9,9 @@ from derive.models import Artifact, Fact, FactSet, Job, JobEvent, LakeDeletion, 
 from derive.queue import JobQueue
 from derive.sql import procedures
 from derive.states import JobStatus
+from tests.contract.facts import LUKE, OTHER_EVIDENCE, a_fact, completing, conflicts, facts_of, slot_of, told
 from tests.contract.scenes import ACTOR, an_artifact, claim_one, claimed, pass_time, queued, ref, said, success
 from tests.contract.sessions import IMPATIENT_MS, a_session, waiting
-from tests.contract.test_facts import LUKE, OTHER_EVIDENCE, a_fact, completing, slot_of, told
 from tests.contract.test_purge import DAY, purge, yesterday
 
 
@@ -74,3 +76,25 @@ def test_a_run_that_is_to_be_repeated_keeps_its_own_job_alone(queue: JobQueue) -
     pass_time(2 * DAY)
     queued(queue, repeats_run_id=repeated.run_id)
     assert purge(queue) == {other.job_id}
+
+
+def test_a_purge_deletes_the_facts_and_records_how_many(queue: JobQueue) -> None:
+    claim = told(queue, a_fact(), a_fact(1))
+    pass_time(2 * 86_400)
+    queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
+    assert not Fact.objects.exists()
+    assert not FactSet.objects.exists()
+    (left,) = JobEvent.objects.filter(job_id=claim.job_id)
+    assert json.loads(left.detail_json)["facts"] == 2
+
+
+def test_purging_the_newest_run_makes_the_previous_one_current_again(queue: JobQueue) -> None:
+    first = told(queue, a_fact(value="1 BBY"))
+    second = told(queue, a_fact(value="2 BBY"))
+    third = told(queue, a_fact(value="3 BBY"))
+    beside = told(queue, a_fact(value="2 BBY"), evidence=OTHER_EVIDENCE)
+    queue.set_hold([ref(claim) for claim in (first, second, beside)], actor=ACTOR, hold=True)
+    queue.purge(finished_before_utc=datetime.now(UTC), statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
+    assert facts_of(third) == []
+    assert [facts_of(claim)[0].is_current for claim in (first, second, beside)] == [False, True, True]
+    assert conflicts() != {}

@@ -61,7 +61,10 @@ _PURGE = "tests/contract/test_purge.py"
 _PURGE_FACTS = "tests/contract/test_purge_facts.py"
 _ENQUEUE_BOUNDS = "tests/contract/test_enqueue_bounds.py"
 _ENQUEUE_WHOLE = "tests/contract/test_enqueue_whole.py"
-_FACTS = "tests/contract/test_facts.py"
+_FACT_CONFLICTS = "tests/contract/test_fact_conflicts.py"
+_FACT_RACES = "tests/contract/test_fact_races.py"
+_FACT_REBUILDS = "tests/contract/test_fact_rebuilds.py"
+_FACT_STORAGE = "tests/contract/test_fact_storage.py"
 _INTERROGATIONS = "tests/contract/test_interrogations.py"
 _LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
 _RETENTION = "tests/contract/test_retention.py"
@@ -83,9 +86,16 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_complete_jobs": (
         _COMPLETING_TOGETHER,
         _COMPLETING_LOCKS,
-        f"{_FACTS}::test_completions_in_one_call_hold_no_entity_while_they_wait_for_one_before_it",
+        f"{_FACT_RACES}::test_completions_in_one_call_lock_no_entity_while_they_wait_for_an_earlier_one",
     ),
-    "usp_rebuild_facts": (_FACTS, _FACT_SETTLING, _ADMITTED_FACTS),
+    "usp_rebuild_facts": (
+        _FACT_STORAGE,
+        _FACT_CONFLICTS,
+        _FACT_RACES,
+        _FACT_REBUILDS,
+        _FACT_SETTLING,
+        _ADMITTED_FACTS,
+    ),
     "usp_set_model": (_MODELS,),
     "usp_release_job": (_LEASES, _LOCKS),
     "usp_heartbeat": (_LEASES, _CLOCK, _ENDPOINTS, _LOCKS),
@@ -103,7 +113,7 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
     "usp_reschedule_jobs": (_OPERATORS, _LOCKS),
     "usp_set_model_hint": (_OPERATORS, _LOCKS),
     "usp_set_hold": (_OPERATORS, _LOCKS),
-    "usp_purge_jobs": (_PURGE, _PURGE_FACTS, _ROLL_UP, _FACTS, _LOCKS),
+    "usp_purge_jobs": (_PURGE, _PURGE_FACTS, _ROLL_UP, _FACT_RACES, _LOCKS),
     "usp_stage_jobs": (_ENQUEUE_WHOLE,),
     "usp_publish_jobs": (_ENQUEUE_WHOLE,),
     "usp_register_interrogation": (_INTERROGATIONS,),
