@@ -15,6 +15,7 @@ from derive.contracts import JobInput, Outcome, RunFacts
 from derive.lake import Lake, artifact_facts
 from derive.queue import JobQueue
 from derive.states import RunStatus
+from tests.admin.facts_scene import QUOTES, a_fact, three_facts, told
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>\u202egnp.exe"
 PEOPLE = ("nobody", "viewer", "operator", "maintainer", "superuser")
@@ -147,3 +148,20 @@ def scene(people: dict[str, User], settings: Settings, tmp_path: Path) -> Scene:
 def queue(empty_queue: None) -> JobQueue:
     """An empty queue."""
     return JobQueue()
+
+
+@pytest.fixture
+def lake(queue: JobQueue, settings: Settings, tmp_path: Path) -> Lake:
+    settings.LAKE_URL = str(tmp_path)
+    return Lake.open(str(tmp_path))
+
+
+@pytest.fixture
+def facts(lake: Lake) -> list[UUID]:
+    """Facts of three answers: of one entity by two models that disagree, and of another interrogation."""
+    first = told(lake, three_facts())
+    other = a_fact(3, QUOTES[0], fact_key="birth_place", value="Arrel", value_key="arrel")
+    second = told(lake, (other,), evidence_sha256="cd" * 32, run={"model_name": "qwen3", "interrogation_version": "2"})
+    elsewhere = a_fact(4, QUOTES[0], fact_key="birth_place")
+    third = told(lake, (elsewhere,), entity_type="planet", entity_id="corvessa", interrogation_key="other_v1")
+    return [run_id for _job_id, run_id in (first, second, third)]

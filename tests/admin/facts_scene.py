@@ -4,12 +4,17 @@ import json
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
+
 from derive.contracts import JobInput, JudgedFact, Outcome, RunFacts
 from derive.lake import Lake, artifact_facts
 from derive.queue import JobQueue
 from derive.states import RunStatus, Verdict
 
 KEY = "sw_entity_facts_v1"
+MAX_QUERIES = 12
+LIST = "/admin/derive/fact/"
+ENTITY = "/admin/derive/fact/entity/"
 TEXT = "Tala Venn was born on Corvessa in 19 BBY. She never served in the Survey Guild."
 QUOTES = ("was born on Corvessa", "born on Corvessa in 19 BBY", "served in the Survey Guild")
 
@@ -100,3 +105,7 @@ def told(
 def _as_answered(fact: JudgedFact) -> dict[str, Any]:
     names = ("fact_key", "value", "quote", "evidence_ids", "confidence")
     return {name: getattr(fact, name) for name in names if getattr(fact, name) is not None}
+
+
+def job_page(job_id: UUID) -> str:
+    return reverse("admin:derive_job_change", args=[job_id])
