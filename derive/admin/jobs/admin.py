@@ -1,31 +1,36 @@
 """Jobs: the list and the detail page."""
 
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.db.models.functions import Left
-from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from typing_extensions import override
 
-from derive.admin.jobs import export, list_preferences, purge
+from derive.admin.jobs import export, list_preferences, live, purge
 from derive.admin.jobs.bulk import views as bulk_views
-from derive.admin.jobs.bulk.actions import ACTIONS
-from derive.admin.jobs.detail import job_context
+from derive.admin.jobs.bulk.actions import ACTIONS, Action
+from derive.admin.jobs.detail import job_context, moving_context, version_of
 from derive.admin.jobs.enqueue import views as enqueue_views
 from derive.admin.jobs.filters import JobFilter
-from derive.admin.jobs.list_preferences import ListPreferences
+from derive.admin.jobs.list_preferences import COOKIE, ListPreferences
 from derive.admin.jobs.summaries import summarise
 from derive.admin.jobs.upload import views as upload_views
 from derive.admin.lists.keyset import Page
 from derive.admin.lists.keyset_admin import KeysetAdmin
+from derive.admin.lists.pages import CURSORS, rights_of
 from derive.admin.lists.query_params import as_guid
 from derive.admin.site import permissions
 from derive.models import Job
+from derive.states import ENDED
 
 ERROR_CHARACTERS = 300
 
@@ -45,7 +50,7 @@ class JobAdmin(KeysetAdmin):
 
     @override
     def get_urls(self) -> list[URLPattern]:
-        views = {
+        views: dict[tuple[str, str], Callable[..., HttpResponseBase]] = {
             ("export/", "derive_job_export_download"): export.export,
             ("enqueue/", "derive_job_act_enqueue"): enqueue_views.enqueue,
             ("upload/", "derive_job_act_upload"): upload_views.upload,
@@ -55,6 +60,8 @@ class JobAdmin(KeysetAdmin):
             ("upload/discard/", "derive_job_act_upload_discard"): upload_views.discard,
             ("purge/", "derive_job_purge"): purge.look,
             ("purge/run/", "derive_job_purge_run"): purge.PurgeAction.as_view(),
+            ("live/", "derive_job_list_live"): self.list_live,
+            ("<uuid:key>/live/", "derive_job_page_live"): self.page_live,
             ("display/", "derive_job_display"): list_preferences.choose,
             ("act/", "derive_job_act"): bulk_views.ask,
             ("act/run/", "derive_job_act_run"): bulk_views.BulkAction.as_view(),
@@ -72,8 +79,49 @@ class JobAdmin(KeysetAdmin):
         wanted = as_guid(request.GET.get("q", "").strip())
         if wanted and len(JobFilter(request.GET).active()) == 1 and Job.objects.filter(job_id=wanted).exists():
             return HttpResponseRedirect(reverse("admin:derive_job_change", args=(wanted,)))
-        preferences = ListPreferences.of(request)
-        return super().changelist_view(request, {"actions": list(ACTIONS.values()), "preferences": preferences})
+        return super().changelist_view(request, self._list_context(request))
+
+    def list_live(self, request: HttpRequest) -> HttpResponse:
+        """Return the rows of the list's first page, if they may have changed."""
+        permissions.demand(request, permissions.VIEW_JOBS)
+
+        def render() -> str:
+            chosen = JobFilter(request.GET)
+            context = {
+                **self._list_context(request),
+                "layout": "admin/lists/live.html",
+                "may": rights_of(request),
+                "chosen": chosen,
+                "rows": self.rows(chosen.walk().page()),
+                "row_is": self.opts.verbose_name,
+                "rows_are": self.opts.verbose_name_plural,
+            }
+            return render_to_string(self.template, context, request)
+
+        return live.answer(request, version=(live.queue_version(), request.COOKIES.get(COOKIE)), render=render)
+
+    def page_live(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """Return the moving parts of a job's page, if they changed."""
+        permissions.demand(request, permissions.VIEW_JOBS)
+        job = _found(key)
+        context = moving_context(request, job)
+
+        def render() -> str:
+            own = {"layout": "admin/jobs/live_job.html", "actions": _actions(request, job)}
+            return render_to_string("admin/derive/job.html", {**context, **own}, request)
+
+        return live.answer(request, version=version_of(context), render=render, is_over=job.status in ENDED)
+
+    def _list_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the list needs beyond its rows; only its first page is live."""
+        is_first = not any(name in request.GET for name in CURSORS)
+        address = f"{reverse('admin:derive_job_list_live')}?{JobFilter(request.GET).encoded()}"
+        return {
+            "actions": list(ACTIONS.values()),
+            "preferences": ListPreferences.of(request),
+            "live_from": address if is_first else "",
+            "refresh_seconds": live.REFRESH_SECONDS,
+        }
 
     @override
     def listed(self) -> "QuerySet[Any]":
@@ -96,17 +144,25 @@ class JobAdmin(KeysetAdmin):
         """Show one job."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        guid = as_guid(object_id)
-        job = None if guid is None else Job.objects.filter(job_id=guid).first()
-        if job is None:
-            raise Http404("There is no such job; it may have been purged.")
+        job = _found(as_guid(object_id))
         context = {
             **self.admin_site.each_context(request),
             "title": f"Job {job.job_id}",
             "opts": self.opts,
-            "actions": [
-                one for one in ACTIONS.values() if permissions.may(request, permissions.ACT_ON_JOBS) and one.suits(job)
-            ],
+            "actions": _actions(request, job),
+            "refresh_seconds": live.REFRESH_SECONDS,
             **job_context(request, job),
         }
         return render(request, "admin/derive/job.html", context)
+
+
+def _found(key: UUID | None) -> Job:
+    job: Job | None = None if key is None else Job.objects.filter(job_id=key).first()
+    if job is None:
+        raise Http404("There is no such job; it may have been purged.")
+    return job
+
+
+def _actions(request: HttpRequest, job: Job) -> list[Action]:
+    """Return the actions that this user may take and that would change this job."""
+    return [one for one in ACTIONS.values() if permissions.may(request, permissions.ACT_ON_JOBS) and one.suits(job)]

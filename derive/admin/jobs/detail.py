@@ -12,9 +12,10 @@ from derive.admin.display.lake_files import FileText, raw_answer, read_shown
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, pretty, visible
 from derive.admin.jobs.answer import answer_of
+from derive.admin.jobs.live import place_of
 from derive.admin.site import permissions
 from derive.models import Artifact, Job, JobEvent, Run
-from derive.states import RunStatus
+from derive.states import LIVE, RunStatus
 
 MAX_EVENTS = 300
 MAX_RUNS = 50
@@ -31,24 +32,43 @@ class TimelineEntry:
     detail: str
 
 
-def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    """Return the template context for a job; payloads only for users who may see them."""
+def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
+    """Return the template context for what moves while a job does: its state, its place, its history, its attempts."""
     runs = list(Run.objects.filter(job_id=job.job_id).order_by("-attempt")[:MAX_RUNS])
     sees_payloads = permissions.may(request, permissions.SEE_PAYLOADS)
-    context = {
+    context: dict[str, Any] = {
         "job": job,
         "entity": cell(" ".join(part for part in (job.entity_type, job.entity_id) if part), 300),
         "runs": [(run, _message_of(run), visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
         "moments": _moments(job),
+        "place": place_of(job),
+        "is_moving": job.status in LIVE,
         "sees_payloads": sees_payloads,
     }
     if sees_payloads:
         context |= {
-            "input": pretty(job.input_json),
-            "evidence_ref": pretty(job.evidence_ref_json or ""),
             "last_error": visible(job.last_error or "", 4_000),
+            "run": _chosen(runs, request.GET.get("run", "")),
         }
-        if run := _chosen(runs, request.GET.get("run", "")):
+    return context
+
+
+def version_of(context: dict[str, Any]) -> str:
+    """Return a text that changes whenever a moving context does."""
+    job, place = context["job"], context["place"]
+    # The lease is renewed all the time and not shown.
+    values = [getattr(job, field.attname) for field in job._meta.concrete_fields if field.name != "lease_expires_utc"]  # noqa: SLF001 (Django's own word)
+    events = [moment.event.event_seq for moment in context["moments"][-1:]]
+    runs = [(run.run_id, run.status) for run, _told, _error in context["runs"]]
+    return repr((values, events, len(context["moments"]), runs, place and place.in_words))
+
+
+def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
+    """Return the template context for a job; payloads only for users who may see them."""
+    context = moving_context(request, job)
+    if context["sees_payloads"]:
+        context |= {"input": pretty(job.input_json), "evidence_ref": pretty(job.evidence_ref_json or "")}
+        if run := context["run"]:
             context |= _payloads(run, wanted=request.GET.get("fact", ""))
     return context
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import OuterRef, Subquery
+
 from derive.admin.display.untrusted_text import cell
 from derive.models import Fact, FactSet, Job, Run
 from derive.states import JobStatus, RunStatus
@@ -25,19 +27,19 @@ class AnswerSummary:
 
 
 def summarise(jobs: Sequence[Job]) -> dict[UUID, AnswerSummary]:
-    """Return the summary of each job that succeeded, by its id; at most three statements, each by key."""
+    """Return the summary of each job that succeeded, by its id; at most two statements, each by key."""
     ended = [job.job_id for job in jobs if job.status == JobStatus.SUCCEEDED]
     if not ended:
         return {}
-    runs = Run.objects.filter(job_id__in=ended, status=RunStatus.SUCCEEDED)
+    count = FactSet.objects.filter(run_id=OuterRef("run_id")).values("fact_count")[:1]
+    runs = Run.objects.filter(job_id__in=ended, status=RunStatus.SUCCEEDED).annotate(fact_count=Subquery(count))
     answered: dict[UUID, Any] = {run.job_id: run for run in runs.only("run_id", "job_id", "model_name")}
     run_ids = [run.run_id for run in answered.values()]
-    counts = dict(FactSet.objects.filter(run_id__in=run_ids).values_list("run_id", "fact_count"))
     facts: dict[UUID, list[tuple[str, str]]] = defaultdict(list)
     first = Fact.objects.filter(run_id__in=run_ids, fact_index__lt=FACTS_SHOWN).order_by("fact_index")
     for run_id, key, value in first.values_list("run_id", "fact_key", "value"):
         facts[run_id].append((cell(key or "", VALUE_CHARACTERS), cell(value or "", VALUE_CHARACTERS)))
     return {
-        job_id: AnswerSummary(run.model_name or "", counts.get(run.run_id), tuple(facts[run.run_id]))
+        job_id: AnswerSummary(run.model_name or "", run.fact_count, tuple(facts[run.run_id]))
         for job_id, run in answered.items()
     }

@@ -14,14 +14,18 @@ CURSORS = ("older", "newer")
 
 def show(request: HttpRequest, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
     """Render an admin page with the user's permissions in its context."""
-    may = {
+    everything = {**admin.site.each_context(request), "may": rights_of(request), **context}
+    return TemplateResponse(request, template, everything, status=status)
+
+
+def rights_of(request: HttpRequest) -> dict[str, bool]:
+    """Return what templates ask of a user's permissions."""
+    return {
         "see_payloads": permissions.may(request, permissions.SEE_PAYLOADS),
         "see_facts": permissions.may(request, permissions.VIEW_FACTS),
         "act": permissions.may(request, permissions.ACT_ON_JOBS),
         "purge": permissions.may(request, permissions.PURGE_JOBS),
     }
-    everything = {**admin.site.each_context(request), "may": may, **context}
-    return TemplateResponse(request, template, everything, status=status)
 
 
 def without(query: QueryDict, *names: str, **cursor: str) -> str:

@@ -1,4 +1,4 @@
-// The dashboard: asks for its parts again, exchanges those that changed, tells ages, and reads charts out.
+// The dashboard: its pause, and its charts, which are read out.
 (() => {
   "use strict";
 
@@ -9,17 +9,9 @@
   const tip = document.getElementById("hc-tip");
   const tipText = document.getElementById("hc-tip-text");
   const everySeconds = Number(board.dataset.seconds);
-  const LONGEST_SECONDS = 60;
   const PAUSED = "holocron-dashboard-paused";
 
-  // What the server sent for each part, before ages and tables were written into it.
-  const known = new Map();
-  let tag = "";
   let updated = new Date();
-  let failures = 0;
-  let timer = 0;
-  let asking = false;
-
   const remembers = () => {
     try {
       return localStorage.getItem(PAUSED) === "1";
@@ -28,27 +20,6 @@
     }
   };
   let isPaused = remembers();
-
-  // Ages.
-
-  const UNITS = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
-  const duration = (seconds) => {
-    const whole = Math.max(0, Math.round(seconds));
-    for (const [unit, size, lesser, lesserSize] of UNITS) {
-      if (whole >= size) {
-        const rest = Math.floor((whole % size) / lesserSize);
-        return rest ? `${Math.floor(whole / size)} ${unit} ${rest} ${lesser}` : `${Math.floor(whole / size)} ${unit}`;
-      }
-    }
-    return `${whole} s`;
-  };
-  const tellAges = () => {
-    const now = Date.now();
-    for (const element of board.querySelectorAll("time[data-ago]")) {
-      const text = duration((now - new Date(element.dateTime).getTime()) / 1000);
-      if (element.textContent !== text) element.textContent = text;
-    }
-  };
 
   // The text beside the button.
 
@@ -64,88 +35,15 @@
     else tell(`Refreshes every ${everySeconds} s.`);
   };
 
-  // Parts.
-
-  const parts = (root) => [...root.querySelectorAll("[data-part]")];
-  const remember = () => {
-    for (const part of parts(board)) known.set(part.dataset.part, part.outerHTML);
-  };
-
-  const exchange = (html) => {
-    const fresh = new DOMParser().parseFromString(html, "text/html");
-    const names = (root) => parts(root).map((part) => part.dataset.part).join();
-    if (names(fresh) !== names(board)) {
-      const focused = document.activeElement?.id;
-      board.replaceChildren(...fresh.body.childNodes);
-      known.clear();
-      remember();
-      refocus(focused);
-      return;
-    }
-    for (const part of parts(fresh)) {
-      const name = part.dataset.part;
-      if (known.get(name) === part.outerHTML) continue;
-      known.set(name, part.outerHTML);
-      const old = board.querySelector(`[data-part="${name}"]`);
-      const focused = old.contains(document.activeElement) ? document.activeElement : null;
-      const focusedId = focused?.id || focused?.dataset?.chart;
-      const open = [...old.querySelectorAll("details[open]")].map((one) => one.id);
-      old.replaceWith(document.adoptNode(part));
-      for (const id of open) {
-        const details = document.getElementById(id);
-        if (details) details.open = true;
-      }
-      refocus(focusedId);
-    }
-  };
-
-  const refocus = (id) => {
-    if (!id) return;
-    const element = document.getElementById(id) || board.querySelector(`[data-chart="${CSS.escape(id)}"]`);
-    element?.focus({ preventScroll: true });
-  };
-
-  // Refreshing.
-
-  const mayAsk = () => !isPaused && !document.hidden;
-  const later = (seconds) => {
-    clearTimeout(timer);
-    if (mayAsk()) timer = setTimeout(refresh, seconds * 1000);
-  };
-
-  const refresh = async () => {
-    if (asking || !mayAsk()) return;
-    asking = true;
-    try {
-      const headers = tag ? { "If-None-Match": tag } : {};
-      const answer = await fetch(board.dataset.address, {
-        headers,
-        redirect: "manual",
-        cache: "no-store",
-        signal: AbortSignal.timeout(LONGEST_SECONDS * 1000),
-      });
-      if (answer.type === "opaqueredirect" || answer.status === 403) {
-        tell("You are logged out, or may not see this any more. Load the page again.", true);
-        return;
-      }
-      if (answer.status !== 304) {
-        if (!answer.ok) throw new Error(`status ${answer.status}`);
-        exchange(await answer.text());
-        tag = answer.headers.get("ETag") || "";
-      }
+  const live = window.holocronLive(board, {
+    mayAsk: () => !isPaused,
+    onAnswer: () => {
       updated = new Date();
-      failures = 0;
-      tellAges();
       tellState();
-      later(everySeconds);
-    } catch {
-      failures += 1;
-      tell(`No answer since ${clock(updated)}; retrying.`, true);
-      later(Math.min(everySeconds * 2 ** failures, LONGEST_SECONDS));
-    } finally {
-      asking = false;
-    }
-  };
+    },
+    onFault: () => tell(`No answer since ${clock(updated)}; retrying.`, true),
+    onLoggedOut: () => tell("You are logged out, or may not see this any more. Load the page again.", true),
+  });
 
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
@@ -155,12 +53,8 @@
       // Not remembered, then.
     }
     tellState();
-    if (isPaused) clearTimeout(timer);
-    else refresh();
-  });
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) clearTimeout(timer);
-    else refresh();
+    if (isPaused) live.pause();
+    else live.refresh();
   });
 
   // Charts: a column is described when it is pointed at, or by arrow keys.
@@ -245,11 +139,8 @@
     true,
   );
 
-  remember();
-  tellAges();
   tellState();
   pause.hidden = false;
-  setInterval(tellAges, 1000);
   // Soon: the first look at what is well may not have been over when the page was made.
-  later(1);
+  live.later(1);
 })();

@@ -3,16 +3,13 @@
 "use strict";
 
 (() => {
-  const facts = document.querySelectorAll("[data-fact]");
-  const marks = document.querySelectorAll("mark[data-facts]");
-
   function choose(fact) {
-    for (const other of facts) {
+    for (const other of document.querySelectorAll("[data-fact]")) {
       if (other === fact) other.setAttribute("aria-current", "true");
       else other.removeAttribute("aria-current");
     }
     let first = null;
-    for (const mark of marks) {
+    for (const mark of document.querySelectorAll("mark[data-facts]")) {
       const isChosen = mark.dataset.facts.split(" ").includes(fact.dataset.fact);
       mark.classList.toggle("is-chosen", isChosen);
       if (isChosen && first === null) first = mark;
@@ -20,15 +17,15 @@
     if (first !== null) first.scrollIntoView({ block: "nearest" });
   }
 
-  for (const fact of facts) {
-    fact.addEventListener("click", (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      // The link would move the page as well as the evidence; the address still tells of the choice.
-      event.preventDefault();
-      history.replaceState(null, "", fact.hash);
-      choose(fact);
-    });
-  }
+  // On the document: an answer may come in while the page is open.
+  document.addEventListener("click", (event) => {
+    const fact = event.target.closest("[data-fact]");
+    if (!fact || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    // The link would move the page as well as the evidence; the address still tells of the choice.
+    event.preventDefault();
+    history.replaceState(null, "", fact.hash);
+    choose(fact);
+  });
 
   const named = /^#(?:mark|fact)-([0-9]+)$/.exec(location.hash);
   const chosen = named && document.querySelector(`[data-fact="${named[1]}"]`);

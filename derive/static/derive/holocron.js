@@ -43,25 +43,29 @@
     }
   };
 
+  // Looked up at each turn: rows may be exchanged while the page is open.
   const selections = () => {
-    const all = document.querySelector("[data-check-all]");
-    if (!all) return;
-    const boxes = [...document.querySelectorAll('input[name="job"]')];
     const form = document.getElementById("hc-act");
+    if (!form) return;
+    const boxes = () => [...document.querySelectorAll('input[name="job"]')];
     const tell = () => {
-      const chosen = boxes.filter((box) => box.checked).length;
-      all.checked = chosen === boxes.length;
-      all.indeterminate = chosen > 0 && chosen < boxes.length;
+      const chosen = boxes().filter((box) => box.checked).length;
+      const all = document.querySelector("[data-check-all]");
+      if (all) {
+        all.checked = chosen > 0 && chosen === boxes().length;
+        all.indeterminate = chosen > 0 && !all.checked;
+      }
       for (const element of document.querySelectorAll("[data-chosen]")) element.textContent = String(chosen);
       form.querySelector("button[type=submit]").disabled = !chosen && form.elements.scope.value === "selected";
     };
-    form.elements.scope.addEventListener("change", tell);
-    addEventListener("pageshow", tell);
-    all.addEventListener("change", () => {
-      for (const box of boxes) box.checked = all.checked;
+    document.addEventListener("change", (event) => {
+      if (event.target.matches("[data-check-all]")) {
+        for (const box of boxes()) box.checked = event.target.checked;
+      }
       tell();
     });
-    for (const box of boxes) box.addEventListener("change", tell);
+    document.addEventListener("hc:exchanged", tell);
+    addEventListener("pageshow", tell);
     tell();
   };
 

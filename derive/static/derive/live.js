@@ -1,0 +1,154 @@
+// Live parts of a page: asks for them again and exchanges those that changed. A page that is not looked at asks nothing.
+(() => {
+  "use strict";
+
+  const LONGEST_SECONDS = 60;
+
+  const UNITS = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
+  const duration = (seconds) => {
+    const whole = Math.round(seconds);
+    if (whole < 0) return `in ${duration(-whole)}`;
+    for (const [unit, size, lesser, lesserSize] of UNITS) {
+      if (whole >= size) {
+        const rest = Math.floor((whole % size) / lesserSize);
+        return rest ? `${Math.floor(whole / size)} ${unit} ${rest} ${lesser}` : `${Math.floor(whole / size)} ${unit}`;
+      }
+    }
+    return `${whole} s`;
+  };
+
+  // `onAnswer`, `onFault` and `onLoggedOut` tell how it goes; `mayAsk` says whether it may ask now. After answers that
+  // bring nothing it asks less often where `slowsDown` is set.
+  window.holocronLive = (board, { mayAsk = () => true, onAnswer, onFault, onLoggedOut, slowsDown = false }) => {
+    const everySeconds = Number(board.dataset.seconds);
+    // What the server sent for each part, before ages and tables were written into it.
+    const known = new Map();
+    let tag = "";
+    let timer = 0;
+    let asking = false;
+    let failures = 0;
+    let quiet = 0;
+    let isOver = false;
+
+    const tellAges = () => {
+      const now = Date.now();
+      for (const element of board.querySelectorAll("time[data-ago], time[data-age]")) {
+        const text = duration((now - new Date(element.dateTime).getTime()) / 1000);
+        if (element.textContent !== text) element.textContent = text;
+      }
+    };
+
+    const parts = (root) => [...root.querySelectorAll("[data-part]")];
+    const remember = () => {
+      for (const part of parts(board)) known.set(part.dataset.part, part.outerHTML);
+    };
+    const refocus = (id) => {
+      if (!id) return;
+      const element = document.getElementById(id) || board.querySelector(`[data-chart="${CSS.escape(id)}"]`);
+      element?.focus({ preventScroll: true });
+    };
+    const exchangePart = (old, part) => {
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
+      const focusedId = focused?.id || focused?.dataset?.chart;
+      const open = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
+      const ticked = new Set([...old.querySelectorAll("input[type=checkbox][value]:checked")].map((one) => one.value));
+      old.replaceWith(document.adoptNode(part));
+      // A job that is in another state now has another value: it is no longer what was selected.
+      for (const box of part.querySelectorAll("input[type=checkbox][value]")) if (ticked.has(box.value)) box.checked = true;
+      for (const id of open) {
+        const details = document.getElementById(id);
+        if (details) details.open = true;
+      }
+      refocus(focusedId);
+    };
+    // Exchanges what is sent; with `isWhole` also what is new or no longer there.
+    const exchange = (html, isWhole) => {
+      const sent = new DOMParser().parseFromString(html, "text/html");
+      const fresh = sent.querySelector("[data-live]") || sent;
+      const names = (root) => parts(root).map((part) => part.dataset.part).join();
+      if (isWhole && names(fresh) !== names(board)) {
+        const focused = document.activeElement?.id;
+        board.replaceChildren(...(fresh === sent ? sent.body : fresh).childNodes);
+        known.clear();
+        remember();
+        refocus(focused);
+        return;
+      }
+      for (const part of parts(fresh)) {
+        const name = part.dataset.part;
+        const old = board.querySelector(`[data-part="${name}"]`);
+        if (!old || known.get(name) === part.outerHTML) continue;
+        known.set(name, part.outerHTML);
+        exchangePart(old, part);
+      }
+    };
+
+    const later = (seconds) => {
+      clearTimeout(timer);
+      if (!isOver && !document.hidden) timer = setTimeout(refresh, seconds * 1000);
+    };
+    const pace = () => (slowsDown ? Math.min(everySeconds * Math.max(1, quiet / 6), LONGEST_SECONDS) : everySeconds);
+    const ask = (address, headers) =>
+      fetch(address, { headers, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(LONGEST_SECONDS * 1000) });
+
+    const take = async (answer) => {
+      exchange(await answer.text(), !("partial" in board.dataset));
+      tag = answer.headers.get("ETag") || "";
+      if (answer.headers.get("X-Live") !== "over") return;
+      // What was moving has come to its end: the page has more to show now.
+      isOver = true;
+      const whole = await ask(location.href, {});
+      if (whole.ok) exchange(await whole.text(), true);
+    };
+    const refresh = async () => {
+      if (asking || isOver || document.hidden) return;
+      if (!mayAsk()) return later(everySeconds);
+      asking = true;
+      try {
+        const answer = await ask(board.dataset.address, tag ? { "If-None-Match": tag } : {});
+        if (answer.type === "opaqueredirect" || answer.status === 403) {
+          isOver = true;
+          onLoggedOut?.();
+          return;
+        }
+        if (answer.status === 304) {
+          quiet += 1;
+        } else {
+          if (!answer.ok) throw new Error(`status ${answer.status}`);
+          quiet = 0;
+          await take(answer);
+          board.dispatchEvent(new CustomEvent("hc:exchanged", { bubbles: true }));
+        }
+        failures = 0;
+        tellAges();
+        onAnswer?.();
+        later(pace());
+      } catch {
+        failures += 1;
+        onFault?.();
+        later(Math.min(everySeconds * 2 ** failures, LONGEST_SECONDS));
+      } finally {
+        asking = false;
+      }
+    };
+
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return clearTimeout(timer);
+      quiet = 0;
+      refresh();
+    });
+    remember();
+    tellAges();
+    setInterval(tellAges, 1000);
+    return { refresh, later, pause: () => clearTimeout(timer) };
+  };
+
+  // Pages that need nothing further say so in their own HTML.
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const board of document.querySelectorAll("[data-live=auto]")) {
+      // Rows that move away under somebody's pointer would be selected by mistake.
+      const isSelecting = () => document.querySelector('input[name="job"]:checked, .hc-menu[open]');
+      window.holocronLive(board, { mayAsk: () => !isSelecting(), slowsDown: true }).later(Number(board.dataset.seconds));
+    }
+  });
+})();
