@@ -93,14 +93,14 @@ class ModelServer(Frozen):
     """The model server of a claim: the model it serves now, those it can serve, and the default for jobs without one.
 
     With ``stay`` the claim continues with ``serving`` while that has jobs of the highest ready priority; otherwise it
-    prefers another model. In ``models`` the name ``*`` stands for all others. With neither ``serving`` nor ``models``,
-    jobs of any model are claimed in strict order.
+    prefers another model. In ``models`` the name ``*`` stands for all others. With ``stay`` None, or with neither
+    ``serving`` nor ``models``, jobs of any model that it can serve are claimed in strict order.
     """
 
     default: Key200
     serving: Key200 | None = None
     models: tuple[ServedModel, ...] | None = None
-    stay: bool = True
+    stay: bool | None = True
 
 
 class ModelLimits(Frozen):

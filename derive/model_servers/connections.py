@@ -7,6 +7,7 @@ all its connections for each request. Errors are httpx's, which ``failures`` map
 import ssl
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import httpx
@@ -22,8 +23,8 @@ class Connections:
     """A pool of connections that resends a request if the server closed its reused connection before answering.
 
     A server or proxy may close an idle connection just as the next request is sent; as far as HTTP can tell, that
-    request was not processed. On a new connection the same event means that the server failed, although aiohttp itself
-    repeats a GET once even then.
+    request was not processed. It is resent once, on a new connection, because other idle ones may be closed as well.
+    There the same event means that the server failed, although aiohttp itself repeats a GET once even then.
 
     ``tls`` verifies the server's certificate; ``headers`` are sent with every request. There are no redirects, cookies,
     proxies or passwords from the environment. Used in one event loop, with one connection per concurrent call.
@@ -44,6 +45,8 @@ class Connections:
         self._connect_seconds = connect_seconds
         self._keepalive_seconds = keepalive_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._unkept: aiohttp.ClientSession | None = None
+        """For resent requests: each on a new connection."""
 
     async def send(self, method: str, path: str, body: bytes | None) -> "Response":
         """Send a request and return the response once its head has arrived; the caller closes it.
@@ -51,18 +54,16 @@ class Connections:
         Raises httpx's ConnectError, ConnectTimeout, ReadError and RemoteProtocolError.
         """
         if self._session is None:
-            self._session = self._open()
+            self._session = self._open(keepalive_timeout=self._keepalive_seconds)
         url = URL(self._base_url + path, encoded=True)
         tried = _Try()
+        session = self._session
         while True:
-            tried.is_kept = False
             try:
-                answer = await self._session.request(
-                    method, url, data=body, allow_redirects=False, trace_request_ctx=tried
-                )
+                answer = await session.request(method, url, data=body, allow_redirects=False, trace_request_ctx=tried)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                # Other idle connections may be closed as well, so try again until a new one is used.
-                if tried.is_kept:
+                if tried.is_kept and session is self._session:
+                    session = self._unkept = self._unkept or self._open(force_close=True)
                     continue
                 raise _as_httpx(error) from _origin(error)
             except (aiohttp.ClientError, TimeoutError) as error:
@@ -71,16 +72,15 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._unkept):
+            if session is not None:
+                await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, **connector: Any) -> aiohttp.ClientSession:
         watch = aiohttp.TraceConfig()
         watch.on_connection_reuseconn.append(_note_reuse)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, ssl=self.tls if self.tls is not None else False, keepalive_timeout=self._keepalive_seconds
-            ),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self.tls if self.tls is not None else False, **connector),
             headers=self._headers,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             auto_decompress=False,

@@ -42,10 +42,10 @@ class WorkerQueue(QueueConnection):
     ) -> list[Claim]:
         """Claim up to ``max_jobs`` ready jobs under a lease, best first; with ``model``, those that name it or none.
 
-        With ``server`` all of them have one model that it can serve, and one priority; see ``usp_claim_next_job`` for
-        the order. Jobs of paused models and of models at a limit are never claimed. Jobs of ``except_interrogations``
-        (keys) are skipped. Not repeatable: after DatabaseUnavailable the next heartbeat reports claimed jobs as
-        ``stray``.
+        With ``server`` all of them have one model that it can serve, and one priority, unless its order is strict; see
+        ``usp_claim_next_job``. Jobs of paused models and of models at a limit are never claimed. Jobs of
+        ``except_interrogations`` (keys) are skipped. Not repeatable: after DatabaseUnavailable the next heartbeat
+        reports claimed jobs as ``stray``.
         """
         arguments = given(
             worker_id=worker_id,
@@ -53,8 +53,7 @@ class WorkerQueue(QueueConnection):
             max_jobs=max_jobs,
             model=model,
             except_interrogations_json=json.dumps(sorted(except_interrogations)) if except_interrogations else None,
-            **(payloads.server_arguments(server) if server else {}),
-        )
+        ) | (payloads.server_arguments(server) if server else {})
         lease = timedelta(seconds=lease_seconds)
         return [_claim(row, lease) for row in self._call(procedures.CLAIM_NEXT_JOB, arguments)]
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from pydantic import TypeAdapter
 
 from derive.contracts import (
+    ANY_MODEL,
     ArtifactFacts,
     DeletionTry,
     EndpointFacts,
@@ -28,6 +29,8 @@ _FACTS = TypeAdapter(list[JudgedFact])
 _TRIES = TypeAdapter(list[DeletionTry])
 _ENDPOINTS = TypeAdapter(tuple[EndpointFacts, ...])
 _SERVED = TypeAdapter(tuple[ServedModel, ...])
+_ANY = (ServedModel(model=ANY_MODEL),)
+"""What a server that names the model it serves can serve anyway."""
 
 
 def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
@@ -50,11 +53,11 @@ def refs_json(refs: Sequence[JobRef]) -> str:
 
 
 def server_arguments(server: ModelServer) -> dict[str, Any]:
-    """Return the arguments of a claim that describe its model server, without those that are None."""
+    """Return the arguments of a claim that describe its model server, without those that add nothing."""
     arguments: dict[str, Any] = {"default_model": server.default, "stay": server.stay}
     if server.serving is not None:
         arguments["serving_model"] = server.serving
-    if server.models is not None:
+    if server.models is not None and not (server.serving is not None and server.models == _ANY):
         arguments["models_json"] = _SERVED.dump_json(server.models, exclude_none=True).decode()
     return arguments
 

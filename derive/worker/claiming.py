@@ -102,6 +102,6 @@ class Claiming:
             if call is not None:
                 self._calls.discard(call)
         self.jobs += len(claims)
-        endpoint.note_claims(claims)
         self._metrics.claimed(len(claims))
+        self._metrics.switched(endpoint.name, endpoint.note_claims(claims))
         return claims

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 from derive.contracts import Claim, EndpointFacts, ModelServer, ServedModel
 from derive.errors import ErrorKind, RunError
@@ -44,6 +45,7 @@ class WorkerEndpoint:
         )
         self.refusal: str | None = None
         """Why nothing could be claimed for it when it was last tried."""
+        self._last_model: str | None = None
         self._takes_any_model = is_only and not settings.models
         self.listed: tuple[str, ...] | None = None
         """The models that the server lists; None: not known."""
@@ -62,13 +64,18 @@ class WorkerEndpoint:
         if turns is not None:
             return turns.server(models)
         served = None if models is None else tuple(ServedModel(model=model) for model in models)
-        return ModelServer(default=self.settings.server.model, models=served)
+        return ModelServer(default=self.settings.server.model, models=served, stay=None)
 
-    def note_claims(self, claims: list[Claim]) -> None:
-        """Note what a claim took."""
+    def note_claims(self, claims: list[Claim]) -> int:
+        """Note what a claim took; return how many times that goes from one model to another."""
         self.refusal = None
         if self.tools.turns is not None:
             self.tools.turns.note_claims(claims)
+        models = [claim.model_hint or self.settings.server.model for claim in claims]
+        before = [self._last_model or models[0], *models] if models else []
+        if models:
+            self._last_model = models[-1]
+        return sum(one != other for one, other in pairwise(before))
 
     async def keep_looking(self, stopping: asyncio.Event) -> None:
         """Look at what the server has, now and then, until stopping."""

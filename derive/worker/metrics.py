@@ -21,6 +21,12 @@ class WorkerMetrics:
     def __init__(self, *slots: Slots) -> None:
         self._registry = registry = CollectorRegistry()
         self._claims = Counter("holocron_worker_claims", "Jobs claimed.", registry=registry)
+        self._switches = Counter(
+            "holocron_worker_model_switches",
+            "Times that an endpoint's claims went from one model to another.",
+            ["endpoint"],
+            registry=registry,
+        )
         self._completions = Counter(
             "holocron_worker_completions",
             "Runs handed in, by their status and kind of error (empty: none).",
@@ -62,6 +68,10 @@ class WorkerMetrics:
     def claimed(self, jobs: int) -> None:
         """Count jobs that were claimed."""
         self._claims.inc(jobs)
+
+    def switched(self, endpoint: str, times: int) -> None:
+        """Count how many times an endpoint's claims went from one model to another."""
+        self._switches.labels(endpoint).inc(times)
 
     def completed(
         self,

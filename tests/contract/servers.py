@@ -8,7 +8,7 @@ from tests.contract.scenes import WORKER
 
 
 def server(
-    *models: str | ServedModel, serving: str | None = None, default: str = "a", stay: bool = True
+    *models: str | ServedModel, serving: str | None = None, default: str = "a", stay: bool | None = True
 ) -> ModelServer:
     """Return a server of these models; of any, where none is named."""
     served = tuple(one if isinstance(one, ServedModel) else ServedModel(model=one) for one in models)

@@ -23,7 +23,7 @@ from tests.reference.metrics import of_a_worker, of_the_queue, sample_names
 FOLDER = BASE_DIR / "deploy/grafana"
 DASHBOARD = json.loads((FOLDER / "holocron.json").read_text("utf-8"))
 # What PromQL itself has, and what Prometheus puts on everything that it scrapes.
-FUNCTIONS = {"histogram_quantile", "sum", "max", "rate", "by", "label_values"}
+FUNCTIONS = {"histogram_quantile", "sum", "max", "rate", "increase", "by", "label_values"}
 SCRAPED_LABELS = {"instance", "job", "le"}
 
 

@@ -117,6 +117,70 @@ def test_a_server_without_models_gets_jobs_in_strict_order(queue: JobQueue) -> N
     assert hints(taken(queue, ModelServer(default="a"))) == ["b", None, "c"]
 
 
+def test_a_server_of_some_models_can_get_them_in_strict_order(queue: JobQueue) -> None:
+    for hint, priority in (("b", 5), (None, 5), ("c", 5), ("b", 5), ("d", 9), ("c", 3)):
+        queued(queue, model_hint=hint, priority=priority)
+    strict = server("a", "b", "d", default="a", stay=None)
+    assert hints(taken(queue, strict, max_jobs=2)) == ["d"]
+    assert hints(taken(queue, strict, max_jobs=2)) == ["b", None]
+    assert hints(taken(queue, strict, max_jobs=2)) == ["b"]
+    assert taken(queue, strict) == []
+
+
+def test_strict_order_holds_beside_paused_models_whatever_runs(queue: JobQueue) -> None:
+    queue.pause_model("z", actor=ACTOR, reason="maintenance")
+    for hint in ("z", "z", "b", "c", "b", None, "c"):
+        queued(queue, model_hint=hint)
+    assert [hints(taken(queue, ModelServer(default="a"), max_jobs=1)) for _ in range(5)] == [
+        ["b"],
+        ["c"],
+        ["b"],
+        [None],
+        ["c"],
+    ]
+    assert taken(queue, ModelServer(default="a")) == []
+
+
+def test_strict_order_holds_beside_limits(queue: JobQueue) -> None:
+    queue.limit_model("c", ModelLimits(max_running=1), actor=ACTOR)
+    for hint in ("b", "c", "c", "b"):
+        queued(queue, model_hint=hint)
+    assert [hints(queue.claim(WORKER, max_jobs=5)) for _ in range(4)] == [["b"], ["c"], ["b"], []]
+
+
+def test_strict_order_passes_over_what_others_hold(queue: JobQueue) -> None:
+    queue.pause_model("z", actor=ACTOR, reason="maintenance")
+    queued(queue, model_hint="z", priority=5)
+    held = queued(queue, model_hint="b", priority=5)
+    free = queued(queue, model_hint="c", priority=5)
+    low = queued(queue, model_hint="b", priority=4)
+    with a_session() as other:
+        other.hold(held)
+        assert [claim_one(queue).job_id for _ in range(2)] == [free.job_id, low.job_id]
+        assert queue.claim(WORKER) == []
+
+
+@pytest.mark.parametrize("stay", [True, None])
+@pytest.mark.parametrize("hint", ["m5", None])
+def test_models_that_a_server_has_not_hide_none_that_it_has(
+    queue: JobQueue, hint: str | None, stay: bool | None
+) -> None:
+    for number in range(20):
+        queued(queue, model_hint=f"x{number}", priority=200 + number % 3)
+    queued(queue, model_hint=hint, priority=7)
+    queued(queue, model_hint="m6", priority=5)
+    some = server("a", *(f"m{number}" for number in range(10)), serving="m6", stay=stay)
+    assert hints(taken(queue, some)) == [hint]
+    assert hints(taken(queue, some)) == ["m6"]
+    assert taken(queue, some) == []
+
+
+@pytest.mark.parametrize("hint", ["b", None])
+def test_jobs_of_the_highest_priority_that_there_is_are_found(queue: JobQueue, hint: str | None) -> None:
+    queued(queue, model_hint=hint, priority=2**31 - 1)
+    assert hints(taken(queue, server(serving="c"))) == [hint]
+
+
 def test_a_claim_tells_the_context_of_the_models_that_have_their_own(queue: JobQueue) -> None:
     queue.limit_model("a", ModelLimits(num_ctx=4096, num_predict=512), actor=ACTOR)
     queue.limit_model("b", ModelLimits(num_ctx=16384), actor=ACTOR)

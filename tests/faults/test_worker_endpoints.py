@@ -14,6 +14,7 @@ from derive.model_servers.endpoints import EndpointSettings
 from derive.model_servers.settings import ModelSettings, Protocol
 from derive.models import Job, Run
 from derive.worker.attempt import _give_back_if_server_is_gone
+from derive.worker.slots import Slots
 from tests.fake_ollama import FakeOllama, Gate, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, World, wait_until
 
@@ -192,6 +193,24 @@ def test_an_endpoint_is_given_jobs_of_its_own_models_alone(world: World) -> None
             wait_until(all_succeeded, "all jobs succeed")
         assert {chat.json["model"] for chat in world.fake.chats} == {LLAMA}
         assert {chat.json["model"] for chat in second.chats} == {OTHER}
+
+
+def test_without_affinity_an_endpoint_is_given_its_models_in_strict_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Slots, "ahead", 0)
+    with FakeOllama(models={"a": "ab" * 32, "b": "cd" * 32}) as second:
+        second.always(behaviours.answer(GOOD_ANSWER))
+        world.endpoints = (
+            endpoint("first", world.fake),
+            endpoint("second", second, slots=3, models=("a", "b"), model="a"),
+        )
+        for hint in ("b", "a", LLAMA, "a", "b", "a"):
+            world.enqueue(model_hint=hint)
+        with working(world, model_affinity=False):
+            wait_until(all_succeeded, "all jobs succeed")
+    first_claim = Run.objects.filter(ollama_base_url=second.url).order_by("run_seq")[:3]
+    assert sorted(run.model_name for run in first_claim) == ["a", "a", "b"]
 
 
 def test_without_models_in_the_file_an_endpoint_is_given_what_its_server_lists(world: World) -> None:

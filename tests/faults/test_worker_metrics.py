@@ -54,6 +54,17 @@ def test_the_numbers_tell_what_the_worker_did(world: World) -> None:
         numbers(port)
 
 
+def test_changes_of_model_are_counted_for_each_endpoint(world: World) -> None:
+    world.fake.models["other"] = "ab" * 32
+    jobs = [world.enqueue(priority=9 - place, model_hint=hint) for place, hint in enumerate((None, "other", "other"))]
+    jobs.append(world.enqueue(priority=1))
+    port = free_port()
+    with world.working(metrics_port=port):
+        for job_id in jobs:
+            world.wait_for(job_id, "SUCCEEDED")
+        assert numbers(port)['holocron_worker_model_switches_total{endpoint="default"}'] == 2
+
+
 def test_a_lost_lease_is_counted(world: World) -> None:
     world.fake.next(behaviours.falls_silent())
     job_id = world.enqueue(max_attempts=3)

@@ -61,6 +61,7 @@ def of_a_worker() -> list[Metric]:
     ids = UUID(int=1)
     outcome = Outcome(job_id=ids, run_id=ids, status=RunStatus.FAILED, error_kind=ErrorKind.INTERNAL, run=run)
     numbers.completed(outcome, Completion(accepted=True, final_status=JobStatus.NEW), model_seconds=1.0)
+    numbers.switched("gpu-1", 1)
     numbers.watch_circuit_breaker(lambda: True)
     numbers.watch_database(lambda: True)
     numbers.watch_outcomes(lambda: 0)

@@ -36,6 +36,16 @@ def environment_of(service: str) -> dict[str, str]:
     return dict(SERVICES[service].get("environment", {}))
 
 
+def mounted(service: str) -> dict[str, str]:
+    """Return where a service has each volume."""
+    return dict(mount.split(":") for mount in SERVICES[service].get("volumes", []) if isinstance(mount, str))
+
+
+def bound(service: str, services: dict[str, Any] = SERVICES) -> list[dict[str, Any]]:
+    """Return what a service is given of the host's files."""
+    return [mount for mount in services[service].get("volumes", []) if not isinstance(mount, str)]
+
+
 def seconds(duration: str) -> int:
     assert re.fullmatch(r"\d+s", duration)
     return int(duration[:-1])
@@ -65,8 +75,7 @@ def test_without_a_password_nothing_starts(name: str) -> None:
 
 
 def test_every_service_volume_and_secret_named_exists() -> None:
-    volumes = {mount.partition(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])}
-    assert volumes == set(WRITTEN["volumes"])
+    assert {name for service in SERVICES for name in mounted(service)} == set(WRITTEN["volumes"])
     assert not any("secrets" in service or "configs" in service for service in SERVICES.values())
     for name, service in SERVICES.items():
         for other, how in service.get("depends_on", {}).items():
@@ -75,7 +84,7 @@ def test_every_service_volume_and_secret_named_exists() -> None:
                 assert "healthcheck" in SERVICES[other], f"{name} waits for the health of {other}, which has none"
             else:
                 assert SERVICES[other]["restart"] == "no", f"{name} waits for the end of {other}"
-    assert SERVICES["llm-worker"]["volumes"] == ["llm_lake:/lake"]
+    assert mounted("llm-worker") == {"llm_lake": "/lake"}
     assert SERVICES["ollama"]["volumes"] == ["ollama_data:/root/.ollama"]
 
 
@@ -134,8 +143,9 @@ def test_our_services_may_write_nothing_but_the_lake_and_uploads_and_are_nobody(
     assert written["tmpfs"] == ["/tmp"]  # noqa: S108
     assert int(written["user"].partition(":")[0]) > 0
     assert written["cap_drop"] == ["ALL"]
-    uploads = {f"web_var:{environment_of(service)['HOLOCRON_VAR']}"} if service == "web" else set()
-    assert set(written.get("volumes", [])) <= {"llm_lake:/lake"} | uploads
+    uploads = {"web_var": environment_of(service)["HOLOCRON_VAR"]} if service == "web" else {}
+    assert mounted(service).items() <= ({"llm_lake": "/lake"} | uploads).items()
+    assert all(mount["read_only"] is True for mount in bound(service))
     assert "privileged" not in written
 
 
@@ -217,6 +227,21 @@ def test_the_workers_ask_the_ollama_that_the_profile_starts(profiles: str, host:
     assert services["llm-worker"]["environment"]["OLLAMA_BASE_URL"] == f"http://{host}:11434"
     assert host in services
     assert services["ollama-gpu"]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
+
+
+@pytest.mark.parametrize("service", ["web", "llm-worker", "qcluster"])
+def test_a_file_of_model_servers_is_mounted_where_one_is_named(service: str) -> None:
+    services = read_compose_file(FILLED | {"HOLOCRON_ENDPOINTS": "servers/endpoints.toml"})["services"]
+    (mount,) = bound(service, services)
+    assert (mount["type"], mount["source"]) == ("bind", "servers/endpoints.toml")
+    assert mount["bind"] == {"create_host_path": False}
+    assert services[service]["environment"]["HOLOCRON_ENDPOINTS"] == mount["target"]
+
+
+@pytest.mark.parametrize("service", ["web", "llm-worker", "qcluster"])
+def test_without_a_file_of_model_servers_an_empty_one_is_mounted_and_not_read(service: str) -> None:
+    assert [mount["source"] for mount in bound(service)] == ["/dev/null"]
+    assert environment_of(service)["HOLOCRON_ENDPOINTS"] == ""
 
 
 @pytest.mark.parametrize("service", ["sqlserver", "ollama", "ollama-gpu", "ollama-pull"])

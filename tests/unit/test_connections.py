@@ -114,8 +114,9 @@ def test_a_connection_is_kept_where_http_says_so(answer: bytes, connections_made
     assert scripted.connections == connections_made
 
 
-def test_a_request_that_meets_only_kept_connections_being_closed_is_answered_on_a_new_one() -> None:
-    scripted = Scripted(WHOLE, WHOLE, CLOSES, CLOSES, WHOLE)
+def test_a_request_that_meets_a_kept_connection_being_closed_is_answered_on_a_new_one() -> None:
+    """Not on another kept one, which may be closed as well."""
+    scripted = Scripted(WHOLE, WHOLE, CLOSES, WHOLE)
 
     async def use(connections: Connections) -> None:
         await asyncio.gather(post(connections), post(connections))
@@ -123,7 +124,19 @@ def test_a_request_that_meets_only_kept_connections_being_closed_is_answered_on_
         assert await post(connections) == b"hi"
 
     talk(scripted, use)
-    assert scripted.connections == 3
+    assert (scripted.connections, len(scripted.requests)) == (3, 4)
+
+
+def test_a_request_is_sent_again_once_at_most() -> None:
+    scripted = Scripted(WHOLE, WHOLE, WHOLE, CLOSES, CLOSES, WHOLE)
+
+    async def use(connections: Connections) -> None:
+        await asyncio.gather(post(connections), post(connections), post(connections))
+        with pytest.raises(httpx.RemoteProtocolError):
+            await post(connections)
+
+    talk(scripted, use)
+    assert (scripted.connections, len(scripted.requests)) == (4, 5)
 
 
 def test_a_new_connection_that_is_closed_without_an_answer_ends_the_call() -> None:

@@ -4,12 +4,14 @@
 --   With serving_model or models_json a claim takes jobs of one model and one priority: the highest at which any of
 --   the models has ready jobs. With stay that is serving_model while it has such jobs; else the model with the fewest
 --   running runs, then the one that has waited longest: since its first job was available or since it was last served,
---   whichever is later. Without stay, serving_model comes last.
+--   whichever is later. Without stay, serving_model comes last. With stay null the order is strict among
+--   the allowed models; where some are not, a claim is of one priority.
 --   default_model is what a job without a model means here; models_json what the caller's server can serve:
 --   [{"model", "idle_seconds"?}], the latter being the time since the caller stopped serving it; a model "*" stands for
 --   all others. The result's num_ctx and num_predict are the model's own, where operators set them.
 --   The cost of a claim does not grow with the waiting jobs, except those of except_interrogations_json (keys that the
---   caller cannot run), which it skips one by one. Choosing another model reads the first job of each.
+--   caller cannot run), which it skips one by one. Choosing another model reads the first job of each that has jobs of
+--   that priority; so does each claim in strict order while the first jobs there are of models not allowed.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs in the claim's order, SKIP LOCKED: it skips what another claim, an operator or a promotion holds
 --   and never waits. Jobs are selected by a separate statement, so that the next one's snapshot sees every run that a
@@ -48,7 +50,7 @@ AS $$
         CASE WHEN room_for_model.max_running IS NOT NULL THEN room_for_model.max_running - (
             SELECT count(*)
             FROM llm.job AS j
-            LEFT JOIN llm.run AS r ON r.run_id = j.current_run_id
+            LEFT JOIN llm.run AS r ON r.run_id = j.current_run_id AND j.model_hint IS NULL
             WHERE j.status = 'RUNNING' AND coalesce(j.model_hint, r.model_name) = room_for_model.model
         ) END,
         CASE WHEN room_for_model.max_starts_per_minute IS NOT NULL THEN room_for_model.max_starts_per_minute - (
@@ -59,8 +61,11 @@ AS $$
     )
 $$;
 
--- The best ready job that asks for the model or, if that means the same here, for none; below a priority, if given.
-CREATE OR REPLACE FUNCTION llm.model_head(model text, takes_unasked boolean, below integer, except_keys text[])
+-- The best ready job that asks for the model or, if that means the same here, for none, within these priorities.
+DROP FUNCTION IF EXISTS llm.model_head(text, boolean, integer, text[]);
+CREATE OR REPLACE FUNCTION llm.model_head(
+    model text, takes_unasked boolean, lowest integer, highest integer, except_keys text[]
+)
 RETURNS TABLE (priority integer, available_utc timestamptz, job_seq bigint)
 LANGUAGE sql STABLE
 AS $$
@@ -70,7 +75,7 @@ AS $$
             SELECT j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
             WHERE j.status = 'NEW' AND j.model_hint = model_head.model
-                AND j.priority < coalesce(model_head.below::bigint, 2147483648)
+                AND j.priority BETWEEN model_head.lowest AND model_head.highest
                 AND j.interrogation_key <> ALL (model_head.except_keys)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
             LIMIT 1
@@ -80,9 +85,9 @@ AS $$
             SELECT j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
             WHERE j.status = 'NEW' AND j.model_hint IS NULL AND model_head.takes_unasked
-                AND j.priority < coalesce(model_head.below::bigint, 2147483648)
+                AND j.priority BETWEEN model_head.lowest AND model_head.highest
                 AND j.interrogation_key <> ALL (model_head.except_keys)
-            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            ORDER BY j.model_hint, j.priority DESC, j.available_utc, j.job_seq
             LIMIT 1
         )
     ) AS h
@@ -91,7 +96,7 @@ AS $$
 $$;
 
 REVOKE ALL ON FUNCTION llm.room_for_model(text, integer, integer) FROM public;
-REVOKE ALL ON FUNCTION llm.model_head(text, boolean, integer, text[]) FROM public;
+REVOKE ALL ON FUNCTION llm.model_head(text, boolean, integer, integer, text[]) FROM public;
 
 CREATE FUNCTION llm.usp_claim_next_job(
     worker_id text,
@@ -112,6 +117,7 @@ SET plan_cache_mode = force_generic_plan  -- else a claim of one plans anew each
 SET enable_seqscan = off  -- keep the order of the ready index, whatever the statistics of a table that empties
 SET enable_bitmapscan = off  -- and fills: a sort would lock every ready row and leave the other workers nothing
 SET enable_sort = off
+SET enable_incremental_sort = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -127,16 +133,19 @@ DECLARE
     v_models text[];  -- null: any
     v_served text[];
     v_served_utc timestamptz[];
+    v_is_strict boolean;
     v_is_by_model boolean;
     v_is_limited boolean;
     v_has_sizes boolean;
     v_blocked text[];
     v_chosen text;  -- '' stands for jobs without a model if there is no default
-    v_priority integer;
-    v_is_tried boolean := FALSE;
+    v_priority integer;  -- of the jobs to claim; null: any
+    v_place bigint := 2147483648;  -- where the walk through priorities and models is
+    v_place_model text := '';
+    v_looks integer;
+    v_head text;
     v_room integer;
-    v_tried text[] := '{}';
-    v_tried_priorities integer[] := '{}';
+    v_tried text[] := '{}';  -- at this priority
 BEGIN
     IF coalesce(char_length(v_worker_id), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC001', MESSAGE = 'worker_id is missing, blank or longer than 200 characters';
@@ -220,7 +229,8 @@ BEGIN
             WHERE m.paused_utc IS NOT NULL OR llm.room_for_model(m.model, m.max_running, m.max_starts_per_minute) <= 0
         );
     END IF;
-    v_is_by_model := v_model IS NOT NULL OR v_serving IS NOT NULL OR v_served IS NOT NULL OR v_is_limited
+    v_is_strict := usp_claim_next_job.stay IS NULL OR (v_serving IS NULL AND v_served IS NULL);
+    v_is_by_model := v_model IS NOT NULL OR NOT v_is_strict OR v_models IS NOT NULL OR v_is_limited
         OR v_blocked <> '{}';
 
     IF NOT v_is_by_model THEN
@@ -239,89 +249,136 @@ BEGIN
             -- One model alone: whatever the priority, its best jobs are the best. Once, since nothing else is to try.
             EXIT WHEN v_model = ANY (v_blocked || v_tried);
             v_chosen := v_model;
-            v_priority := NULL;
-        ELSIF usp_claim_next_job.stay AND NOT v_is_tried AND v_serving <> ALL (v_blocked)
-            AND v_serving = ANY (coalesce(v_models, ARRAY[v_serving]))
-        THEN
-            -- One look: of the served model, jobs of the best priority of all are taken without choosing.
-            SELECT j.priority
-            INTO v_priority
-            FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.interrogation_key <> ALL (v_except)
-            ORDER BY j.priority DESC, j.available_utc, j.job_seq
-            LIMIT 1;
+        ELSIF v_priority IS NULL THEN
+            -- Walk the models of each priority down to the first allowed one, by one read each: usually the first.
+            v_looks := 0;
+            LOOP
+                SELECT j.priority, coalesce(j.model_hint, '')
+                INTO v_place, v_place_model
+                FROM llm.job AS j
+                WHERE j.status = 'NEW' AND (j.priority, coalesce(j.model_hint, '')) < (v_place, v_place_model)
+                    AND j.interrogation_key <> ALL (v_except)
+                ORDER BY j.priority DESC, coalesce(j.model_hint, '') DESC
+                LIMIT 1;
+                EXIT WHEN v_place IS NULL;
+                v_head := coalesce(nullif(v_place_model, ''), v_default, '');
+                IF v_head <> ALL (v_blocked) AND (v_models IS NULL OR v_head = ANY (v_models)) THEN
+                    v_priority := v_place;
+                    EXIT;
+                END IF;
+                v_looks := v_looks + 1;
+                IF v_looks >= 8 AND v_models IS NOT NULL THEN
+                    -- Many models that this server lacks: one read for each that it has is cheaper.
+                    SELECT max(head.priority)
+                    INTO v_priority
+                    FROM unnest(v_models) AS m (model)
+                    CROSS JOIN LATERAL llm.model_head(
+                        m.model, m.model = coalesce(v_default, ''), 0, v_place::integer, v_except
+                    ) AS head
+                    WHERE m.model <> ALL (v_blocked);
+                    EXIT;
+                END IF;
+            END LOOP;
             EXIT WHEN v_priority IS NULL;
-            v_chosen := v_serving;
-            v_is_tried := TRUE;
+            v_place := v_priority;
+            v_place_model := '';
+            v_tried := '{}';
+
+            IF v_is_strict AND NOT v_is_limited THEN
+                -- The best of this priority, except those of models that are not allowed.
+                WITH best AS MATERIALIZED (
+                    SELECT j.job_id, coalesce(j.model_hint, v_default, '') AS model
+                    FROM llm.job AS j
+                    WHERE j.status = 'NEW' AND j.priority BETWEEN v_priority AND v_priority
+                        AND j.interrogation_key <> ALL (v_except)
+                    ORDER BY j.priority DESC, j.available_utc, j.job_seq
+                    LIMIT usp_claim_next_job.max_jobs
+                    FOR NO KEY UPDATE SKIP LOCKED
+                )
+                SELECT array_agg(b.job_id)
+                INTO v_picked
+                FROM best AS b
+                WHERE b.model <> ALL (v_blocked) AND (v_models IS NULL OR b.model = ANY (v_models));
+                EXIT WHEN v_picked IS NOT NULL;
+            ELSIF usp_claim_next_job.stay AND v_serving <> ALL (v_blocked)
+                AND v_serving = ANY (coalesce(v_models, ARRAY[v_serving]))
+            THEN
+                -- Jobs of the served model at the best priority are claimed without choosing.
+                v_chosen := v_serving;
+            END IF;
         END IF;
 
         IF v_chosen IS NULL THEN
             WITH RECURSIVE asked (model) AS (
                 (
-                    SELECT j.model_hint
+                    SELECT coalesce(j.model_hint, '')
                     FROM llm.job AS j
-                    WHERE j.status = 'NEW' AND j.model_hint IS NOT NULL AND v_models IS NULL
-                    ORDER BY j.model_hint
+                    WHERE j.status = 'NEW' AND j.priority BETWEEN v_priority AND v_priority AND v_models IS NULL
+                    ORDER BY j.priority DESC, coalesce(j.model_hint, '') DESC
                     LIMIT 1
                 )
                 UNION ALL
                 SELECT (
-                    SELECT j.model_hint
+                    SELECT coalesce(j.model_hint, '')
                     FROM llm.job AS j
-                    WHERE j.status = 'NEW' AND j.model_hint > a.model
-                    ORDER BY j.model_hint
+                    WHERE j.status = 'NEW' AND j.priority >= v_priority
+                        AND (j.priority, coalesce(j.model_hint, '')) < (v_priority, a.model)
+                    ORDER BY j.priority DESC, coalesce(j.model_hint, '') DESC
                     LIMIT 1
                 )
                 FROM asked AS a
                 WHERE a.model IS NOT NULL
             ),
             candidate (model) AS (
-                SELECT a.model::text FROM asked AS a WHERE a.model IS NOT NULL
-                UNION
-                SELECT coalesce(v_default, '') WHERE v_models IS NULL
+                SELECT coalesce(nullif(a.model, ''), v_default, '') FROM asked AS a WHERE a.model IS NOT NULL
                 UNION
                 SELECT m.model FROM unnest(v_models) AS m (model)
             ),
             heads AS MATERIALIZED (
-                SELECT c.model, head.priority, head.available_utc, head.job_seq
+                SELECT c.model, head.available_utc, head.job_seq
                 FROM candidate AS c
-                LEFT JOIN (
-                    SELECT t.model, min(t.priority) AS priority
-                    FROM unnest(v_tried, v_tried_priorities) AS t (model, priority)
-                    GROUP BY t.model
-                ) AS tried ON tried.model = c.model
                 CROSS JOIN LATERAL llm.model_head(
-                    nullif(c.model, ''), c.model = coalesce(v_default, ''), tried.priority, v_except
+                    nullif(c.model, ''), c.model = coalesce(v_default, ''), v_priority, v_priority, v_except
                 ) AS head
-                WHERE c.model <> ALL (v_blocked)
+                WHERE c.model <> ALL (v_blocked || v_tried)
             ),
             busy AS (
                 SELECT coalesce(j.model_hint, r.model_name) AS model, count(*) AS runs
                 FROM llm.job AS j
-                LEFT JOIN llm.run AS r ON r.run_id = j.current_run_id
-                WHERE j.status = 'RUNNING'
+                LEFT JOIN llm.run AS r ON r.run_id = j.current_run_id AND j.model_hint IS NULL
+                WHERE j.status = 'RUNNING' AND NOT v_is_strict
                 GROUP BY coalesce(j.model_hint, r.model_name)
             )
-            SELECT h.model, h.priority
-            INTO v_chosen, v_priority
+            SELECT h.model
+            INTO v_chosen
             FROM heads AS h
             LEFT JOIN busy AS b ON b.model = h.model
-            LEFT JOIN unnest(v_served, v_served_utc) AS served (model, at_utc) ON served.model = h.model
-            WHERE h.priority = (SELECT max(highest.priority) FROM heads AS highest)
+            LEFT JOIN unnest(v_served, v_served_utc) AS served (model, at_utc)
+                ON served.model = h.model AND NOT v_is_strict
             ORDER BY
-                CASE WHEN h.model IS DISTINCT FROM v_serving THEN 1 WHEN usp_claim_next_job.stay THEN 0 ELSE 2 END,
+                CASE
+                    WHEN v_is_strict OR h.model IS DISTINCT FROM v_serving THEN 1
+                    WHEN usp_claim_next_job.stay THEN 0
+                    ELSE 2
+                END,
                 coalesce(b.runs, 0),
                 greatest(h.available_utc, served.at_utc),
                 h.job_seq
             LIMIT 1;
-            EXIT WHEN v_chosen IS NULL;
+            IF v_chosen IS NULL THEN
+                -- All of this priority are locked by others: try the next one.
+                v_priority := NULL;
+                CONTINUE;
+            END IF;
         END IF;
 
+        v_room := CASE WHEN v_is_strict AND v_model IS NULL THEN 1 END;  -- the next job may be another model's
         IF v_is_limited THEN
-            SELECT llm.room_for_model(m.model, m.max_running, m.max_starts_per_minute)
-            INTO v_room
-            FROM llm.model AS m
-            WHERE m.model = v_chosen;
+            v_room := least(v_room, (
+                SELECT llm.room_for_model(m.model, m.max_running, m.max_starts_per_minute)
+                FROM llm.model AS m
+                WHERE m.model = v_chosen
+            ));
         END IF;
         -- Merges two ordered ranges of ix_job_ready_model; surplus rows are left as they are.
         WITH asked AS MATERIALIZED (
@@ -341,7 +398,7 @@ BEGIN
                 AND j.priority BETWEEN coalesce(v_priority, 0) AND coalesce(v_priority, 2147483647)
                 AND j.interrogation_key <> ALL (v_except)
                 AND v_chosen = coalesce(v_default, '')
-            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            ORDER BY j.model_hint, j.priority DESC, j.available_utc, j.job_seq
             LIMIT least(usp_claim_next_job.max_jobs, v_room)
             FOR NO KEY UPDATE SKIP LOCKED
         )
@@ -354,9 +411,8 @@ BEGIN
             LIMIT least(usp_claim_next_job.max_jobs, v_room)
         ) AS best;
         EXIT WHEN v_picked IS NOT NULL;
-        -- All of them are locked by others: try the next model, or the next priority.
+        -- All of them are locked by others: try the next model.
         v_tried := v_tried || v_chosen;
-        v_tried_priorities := v_tried_priorities || v_priority;
     END LOOP;
     IF v_picked IS NULL OR v_picked = '{}' THEN
         RETURN;

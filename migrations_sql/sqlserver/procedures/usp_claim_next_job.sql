@@ -8,12 +8,14 @@ GO
 --   With serving_model or models_json a claim takes jobs of one model and one priority: the highest at which any of
 --   the models has ready jobs. With stay that is serving_model while it has such jobs; else the model with the fewest
 --   running runs, then the one that has waited longest: since its first job was available or since it was last served,
---   whichever is later. Without stay, serving_model comes last.
+--   whichever is later. Without stay, serving_model comes last. With stay null the order is strict among
+--   the allowed models; where some are not, a claim is of one priority.
 --   default_model is what a job without a model means here; models_json what the caller's server can serve:
 --   [{"model", "idle_seconds"?}], the latter being the time since the caller stopped serving it; a model "*" stands for
 --   all others. The result's num_ctx and num_predict are the model's own, where operators set them.
 --   The cost of a claim does not grow with the waiting jobs, except those of except_interrogations_json (keys that the
---   caller cannot run), which it skips one by one. Choosing another model reads the first job of each.
+--   caller cannot run), which it skips one by one. Choosing another model reads the first job of each that has jobs of
+--   that priority; so does each claim in strict order while the first jobs there are of models not allowed.
 -- Called by: the worker's queue thread, between runs.
 -- Locks: ready jobs (UPDLOCK, held to the commit), in the claim's order, passing over what another claim, an operator
 --   or a promotion holds (READPAST): nothing is waited for. ROWLOCK, because READPAST does not pass over a page lock.
@@ -47,12 +49,16 @@ BEGIN
     DECLARE @except nvarchar(MAX) = N'';
     DECLARE @unread int;
     DECLARE @is_by_model bit = 0;
+    DECLARE @is_strict bit = 0;
     DECLARE @serves_any bit = 1;
-    DECLARE @is_tried bit = 0;
+    DECLARE @place int = -1;  -- where the walk through priorities and models is, and below what it goes on
+    DECLARE @place_model nvarchar(200) = N'';
+    DECLARE @below bigint = 2147483648;
+    DECLARE @next int;
     DECLARE @hint nvarchar(200);
+    DECLARE @looks int;
     DECLARE @chosen nvarchar(200);  -- '' stands for jobs without a model if there is no default
-    DECLARE @priority int;
-    DECLARE @best_priority int;
+    DECLARE @priority int;  -- of the jobs to claim; null: any
     DECLARE @floor int;
     DECLARE @ceiling int;
     DECLARE @rows int = @max_jobs;
@@ -71,16 +77,13 @@ BEGIN
         model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY
     );
     DECLARE @tried TABLE (
-        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
-        priority int NOT NULL
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY
     );
     DECLARE @candidate TABLE (
-        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY,
-        below bigint NOT NULL DEFAULT (2147483648)
+        model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY
     );
     DECLARE @heads TABLE (
         model nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
-        priority int NOT NULL,
         available_utc datetime2(6) NOT NULL,
         job_seq bigint NOT NULL
     );
@@ -88,7 +91,8 @@ BEGIN
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
         priority int NOT NULL,
-        available_utc datetime2(6) NOT NULL
+        available_utc datetime2(6) NOT NULL,
+        model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL
     );
     DECLARE @picked TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
@@ -209,7 +213,9 @@ BEGIN
                 SELECT COUNT(*)
                 FROM llm.job AS j WITH (INDEX (ix_job_running))
                 LEFT OUTER JOIN llm.run AS r
-                    ON j.current_run_id = r.run_id
+                    ON
+                        j.current_run_id = r.run_id
+                        AND j.model_hint IS NULL
                 WHERE
                     j.status = N'RUNNING'
                     AND COALESCE(j.model_hint, r.model_name) = l.model
@@ -229,7 +235,9 @@ BEGIN
             (l.running >= l.max_running OR l.starts >= l.max_starts)
             AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = l.model);
     END;
-    IF @asked_model IS NOT NULL OR @serving IS NOT NULL OR @models_json IS NOT NULL
+    IF @stay IS NULL OR (@serving IS NULL AND @models_json IS NULL)
+        SET @is_strict = 1;
+    IF @asked_model IS NOT NULL OR @is_strict = 0 OR @serves_any = 0
         OR EXISTS (SELECT 1 FROM @limited) OR EXISTS (SELECT 1 FROM @blocked)
         SET @is_by_model = 1;
 
@@ -254,7 +262,6 @@ BEGIN
     WHILE @is_by_model = 1
     BEGIN
         SET @chosen = NULL;
-        SET @priority = NULL;
         IF @asked_model IS NOT NULL
         BEGIN
             -- One model alone: whatever the priority, its best jobs are the best. Once: nothing else is to be tried.
@@ -262,23 +269,129 @@ BEGIN
                 BREAK;
             SET @chosen = LEFT(@asked_model, 200);
         END;
-        ELSE IF @stay = 1
-            AND @serving IS NOT NULL
-            AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = @serving)
-            AND @is_tried = 0
-            AND (@serves_any = 1 OR EXISTS (SELECT 1 FROM @served AS s WHERE s.model = @serving))
+        ELSE IF @priority IS NULL
         BEGIN
-            -- One look: of the served model, jobs of the best priority of all are taken without choosing.
-            SELECT TOP (1) @priority = j.priority
-            FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready))
-            WHERE
-                j.status = N'NEW'
-                AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
-            ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC;
+            -- Walk the models of each priority down to the first allowed one, by one read each: usually the first.
+            SET @looks = 0;
+            WHILE 1 = 1
+            BEGIN
+                SET @hint = NULL;
+                IF @place_model <> N''
+                    SELECT TOP (1) @hint = j.model_hint
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    WHERE
+                        j.status = N'NEW'
+                        AND j.priority = @place
+                        AND j.model_hint < @place_model
+                        AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                    ORDER BY j.priority DESC, j.model_hint DESC;
+                -- Those without a model come last.
+                IF @place_model <> N'' AND @hint IS NULL
+                    SELECT TOP (1) @hint = COALESCE(j.model_hint, N'')
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    WHERE
+                        j.status = N'NEW'
+                        AND j.priority = @place
+                        AND j.model_hint IS NULL
+                        AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                    ORDER BY j.priority DESC, j.model_hint DESC;
+                SET @place_model = @hint;
+                IF @hint IS NULL
+                BEGIN
+                    SET @next = NULL;
+                    SELECT TOP (1)
+                        @next = j.priority,
+                        @place_model = COALESCE(j.model_hint, N'')
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    WHERE
+                        j.status = N'NEW'
+                        AND j.priority < @below
+                        AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                    ORDER BY j.priority DESC, j.model_hint DESC;
+                    IF @next IS NULL
+                        BREAK;
+                    SET @place = @next;
+                    SET @below = @next;
+                END;
+                SET @hint = COALESCE(NULLIF(@place_model, N''), LEFT(@default, 200), N'');
+                IF NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = @hint)
+                    AND (@serves_any = 1 OR EXISTS (SELECT 1 FROM @served AS s WHERE s.model = @hint))
+                BEGIN
+                    SET @priority = @place;
+                    BREAK;
+                END;
+                SET @looks = @looks + 1;
+                IF @looks >= 8 AND @serves_any = 0
+                BEGIN
+                    -- Many models that this server lacks: one read for each that it has is cheaper.
+                    SELECT @priority = MAX(head.priority)
+                    FROM @served AS s
+                    CROSS APPLY (
+                        SELECT TOP (1) j.priority
+                        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                        WHERE
+                            j.status = N'NEW'
+                            AND j.model_hint = s.model
+                            AND j.priority <= @place
+                            AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                        ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
+                    ) AS head
+                    WHERE NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = s.model);
+                    IF
+                        EXISTS (SELECT 1 FROM @served AS s WHERE s.model = COALESCE(@default, N''))
+                        AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = COALESCE(@default, N''))
+                    BEGIN
+                        SET @next = NULL;
+                        SELECT TOP (1) @next = j.priority
+                        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                        WHERE
+                            j.status = N'NEW'
+                            AND j.model_hint IS NULL
+                            AND j.priority <= @place
+                            AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                        ORDER BY j.model_hint ASC, j.priority DESC, j.available_utc ASC, j.job_seq ASC;
+                        IF @next > COALESCE(@priority, -1)
+                            SET @priority = @next;
+                    END;
+                    BREAK;
+                END;
+            END;
             IF @priority IS NULL
                 BREAK;
-            SET @chosen = LEFT(@serving, 200);
-            SET @is_tried = 1;
+            SET @place_model = N'';
+            SET @below = @priority;
+            DELETE FROM @tried;
+
+            IF @is_strict = 1 AND NOT EXISTS (SELECT 1 FROM @limited)
+            BEGIN
+                -- The best of this priority, except those of models that are not allowed.
+                INSERT INTO @ready (job_seq, job_id, priority, available_utc, model_hint)
+                SELECT TOP (@max_jobs)
+                    j.job_seq,
+                    j.job_id,
+                    j.priority,
+                    j.available_utc,
+                    COALESCE(j.model_hint, LEFT(@default, 200), N'')
+                FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready))
+                WHERE
+                    j.status = N'NEW'
+                    AND j.priority = @priority
+                    AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
+                ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
+                OPTION (OPTIMIZE FOR (@max_jobs = 1));
+                DELETE FROM @ready
+                WHERE
+                    model_hint IN (SELECT b.model FROM @blocked AS b)
+                    OR (@serves_any = 0 AND model_hint NOT IN (SELECT s.model FROM @served AS s));
+                IF EXISTS (SELECT 1 FROM @ready)
+                    BREAK;
+            END;
+            ELSE IF @is_strict = 0
+                AND @stay = 1
+                AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = @serving)
+                AND (@serves_any = 1 OR EXISTS (SELECT 1 FROM @served AS s WHERE s.model = @serving))
+                -- Jobs of the served model at the best priority are claimed without choosing.
+                SET @chosen = LEFT(@serving, 200);
         END;
 
         IF @chosen IS NULL
@@ -287,115 +400,114 @@ BEGIN
             DELETE FROM @heads;
             IF @serves_any = 1
             BEGIN
-                -- Each model that is asked for, by one look for the next one.
+                -- Each model with ready jobs at this priority, by one read for the next.
+                INSERT INTO @candidate (model) VALUES (COALESCE(LEFT(@default, 200), N''));
                 SET @hint = N'';
                 WHILE @hint IS NOT NULL
                 BEGIN
-                    IF NOT EXISTS (SELECT 1 FROM @candidate AS c WHERE c.model = @hint) AND @hint <> N''
+                    IF @hint <> N'' AND NOT EXISTS (SELECT 1 FROM @candidate AS c WHERE c.model = @hint)
                         INSERT INTO @candidate (model) VALUES (@hint);
                     SET @chosen = NULL;
                     SELECT TOP (1) @chosen = j.model_hint
-                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
                     WHERE
                         j.status = N'NEW'
+                        AND j.priority = @priority
                         AND j.model_hint > @hint
-                    ORDER BY j.model_hint ASC;
+                    ORDER BY j.priority ASC, j.model_hint ASC;
                     SET @hint = @chosen;
                 END;
-                IF NOT EXISTS (SELECT 1 FROM @candidate AS c WHERE c.model = COALESCE(@default, N''))
-                    INSERT INTO @candidate (model) VALUES (LEFT(COALESCE(@default, N''), 200));
             END;
             ELSE
                 INSERT INTO @candidate (model)
                 SELECT s.model
                 FROM @served AS s;
 
-            -- The best job of each; of those that were tried, below the priority at which others held all of them.
-            UPDATE c
-            SET below = t.priority
-            FROM @candidate AS c, @tried AS t
-            WHERE c.model = t.model;
-            INSERT INTO @heads (model, priority, available_utc, job_seq)
+            DELETE FROM @candidate WHERE model IN (SELECT b.model FROM @blocked AS b);
+            DELETE FROM @candidate WHERE model IN (SELECT t.model FROM @tried AS t);
+            INSERT INTO @heads (model, available_utc, job_seq)
             SELECT
                 c.model,
-                head.priority,
                 head.available_utc,
                 head.job_seq
             FROM @candidate AS c
             CROSS APPLY (
                 SELECT TOP (1)
-                    j.priority,
                     j.available_utc,
                     j.job_seq
                 FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
                 WHERE
                     j.status = N'NEW'
                     AND j.model_hint = c.model
-                    AND j.priority < c.below
+                    AND j.priority = @priority
                     AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
                 ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
-            ) AS head
-            WHERE NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = c.model);
-            INSERT INTO @heads (model, priority, available_utc, job_seq)
+            ) AS head;
+            INSERT INTO @heads (model, available_utc, job_seq)
             SELECT
                 c.model,
-                head.priority,
                 head.available_utc,
                 head.job_seq
             FROM @candidate AS c
             CROSS APPLY (
                 SELECT TOP (1)
-                    j.priority,
                     j.available_utc,
                     j.job_seq
                 FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
                 WHERE
                     j.status = N'NEW'
                     AND j.model_hint IS NULL
-                    AND j.priority < c.below
+                    AND c.model = COALESCE(@default, N'')
+                    AND j.priority = @priority
                     AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
-                ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
-            ) AS head
-            WHERE
-                c.model = COALESCE(@default, N'')
-                AND NOT EXISTS (SELECT 1 FROM @blocked AS b WHERE b.model = c.model);
+                ORDER BY j.model_hint ASC, j.priority DESC, j.available_utc ASC, j.job_seq ASC
+            ) AS head;
 
             SET @chosen = NULL;
-            SET @priority = NULL;
-            SELECT @best_priority = MAX(h.priority)
-            FROM @heads AS h;
             WITH busy AS (
                 SELECT
                     COALESCE(j.model_hint, r.model_name) AS model,
                     COUNT(*) AS runs
                 FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_running))
                 LEFT OUTER JOIN llm.run AS r WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK)
-                    ON j.current_run_id = r.run_id
-                WHERE j.status = N'RUNNING'
+                    ON
+                        j.current_run_id = r.run_id
+                        AND j.model_hint IS NULL
+                WHERE
+                    j.status = N'RUNNING'
+                    AND @is_strict = 0
                 GROUP BY COALESCE(j.model_hint, r.model_name)
             )
 
-            SELECT TOP (1)
-                @chosen = h.model,
-                @priority = h.priority
+            SELECT TOP (1) @chosen = h.model
             FROM @heads AS h
             LEFT OUTER JOIN busy AS b
                 ON h.model = b.model
             LEFT OUTER JOIN @served AS s
-                ON h.model = s.model
-            WHERE h.priority = @best_priority
+                ON
+                    h.model = s.model
+                    AND @is_strict = 0
             ORDER BY
-                CASE WHEN @serving IS NULL OR h.model <> @serving THEN 1 WHEN @stay = 1 THEN 0 ELSE 2 END,
+                CASE
+                    WHEN @is_strict = 1 OR @serving IS NULL OR h.model <> @serving THEN 1
+                    WHEN @stay = 1 THEN 0
+                    ELSE 2
+                END,
                 COALESCE(b.runs, 0),
                 CASE WHEN s.served_utc > h.available_utc THEN s.served_utc ELSE h.available_utc END,
                 h.job_seq;
             IF @chosen IS NULL
-                BREAK;
+            BEGIN
+                -- All of this priority are locked by others: try the next one.
+                SET @priority = NULL;
+                CONTINUE;
+            END;
         END;
 
         SET @floor = COALESCE(@priority, 0);
         SET @ceiling = COALESCE(@priority, 2147483647);
-        SET @rows = @max_jobs;
+        -- In strict order the next job may be another model's.
+        SET @rows = CASE WHEN @is_strict = 1 AND @asked_model IS NULL THEN 1 ELSE @max_jobs END;
         SELECT @rows = l.max_running - l.running
         FROM @limited AS l
         WHERE
@@ -435,14 +547,13 @@ BEGIN
                 AND j.model_hint IS NULL
                 AND j.priority BETWEEN @floor AND @ceiling
                 AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
-            ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
+            ORDER BY j.model_hint ASC, j.priority DESC, j.available_utc ASC, j.job_seq ASC
             OPTION (OPTIMIZE FOR (@rows = 1));
 
         IF EXISTS (SELECT 1 FROM @ready)
             BREAK;
-        -- All of them are locked by others: try the next model, or the next priority.
-        DELETE FROM @tried WHERE model = @chosen;
-        INSERT INTO @tried (model, priority) VALUES (@chosen, @floor);
+        -- All of them are locked by others: try the next model.
+        INSERT INTO @tried (model) VALUES (@chosen);
     END;
 
     -- The two ranges merged; what was picked too much is left as it is, and free again at the commit.

@@ -169,7 +169,9 @@ def _indexes(rows: list[tuple[Any, ...]], table: str, columns: list[Column]) -> 
             if predicate is not None:
                 plain = re.sub(r"::[a-z_. ]+(\[\])?", "", predicate)
                 condition = condition_of(plain, column_names=[column.name for column in columns])
-            yield Index(name=name, keys=tuple(keys), is_unique=is_unique, condition=condition)
+            # SQL Server has nulls before every text, as PostgreSQL has the empty text.
+            plain_keys = tuple(re.sub(r"COALESCE\((\w+)\W[^']*, ''[^)]*\)", r"\1", key) for key in keys)
+            yield Index(name=name, keys=plain_keys, is_unique=is_unique, condition=condition)
 
 
 def _procedures() -> dict[str, Procedure]:
