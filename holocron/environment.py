@@ -30,11 +30,15 @@ SECRET_VARIABLES = frozenset(
         "HOLOCRON_ADMIN_PASSWORD",
         "LAKE_URL",
         "OLLAMA_API_KEY",
+        "ALERT_WEBHOOK_URL",
+        "ALERT_WEBHOOK_SECRET",
+        "EMAIL_PASSWORD",
     }
 )
 MAX_INT = 2**31 - 1
 # The size of run.ollama_base_url.
 MAX_ADDRESS_CHARACTERS = 400
+MAX_ADDRESSES = 20
 
 
 class SettingsError(Exception):
@@ -154,6 +158,53 @@ def _base_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or not plain or len(text) > MAX_ADDRESS_CHARACTERS:
         raise ValueError(wanted)
     return text.rstrip("/")
+
+
+def webhook_url(text: str) -> str:
+    """Return the URL of a webhook, whose path and query may hold a token; raise ValueError."""
+    wanted = "write an http:// or https:// URL without blanks and without a fragment"
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  # reading it is what checks it
+    except ValueError:
+        raise ValueError(wanted) from None
+    if text and (
+        parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment or not _is_visible_ascii(text)
+    ):
+        raise ValueError(wanted)
+    return text
+
+
+def _is_visible_ascii(text: str) -> bool:
+    return re.fullmatch(r"[\x21-\x7e]*", text) is not None
+
+
+def _public_url(text: str) -> str:
+    if not text:
+        return text
+    origins = _origins(text.rstrip("/"))
+    if len(origins) != 1 or not _is_visible_ascii(text) or "@" in text:
+        raise ValueError("write the site's origin: https://holocron.example")
+    return origins[0]
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}", text, re.ASCII):
+        raise ValueError("write an address such as ops@example.com")
+    return text
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(dict.fromkeys(_address(name) for name in _names(text)))
+    if len(addresses) > MAX_ADDRESSES:
+        raise ValueError(f"write at most {MAX_ADDRESSES} addresses; a mailing list reaches more people")
+    return addresses
+
+
+def _mail_host(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]*", text) or "//" in text or len(text) > 253:
+        raise ValueError("write a host name, without a port: smtp.example.com")
+    return text
 
 
 def _api_key(text: str) -> str:
@@ -335,6 +386,65 @@ VARIABLES: tuple[Variable, ...] = (
         "",
         _origins,
         "public origins of the site behind a proxy, separated by commas; an https:// origin makes cookies secure",
+    ),
+    _declare(
+        "ALERT_WEBHOOK_URL",
+        "",
+        webhook_url,
+        "the URL to which alerts are posted as JSON (docs/alerts.md); empty: none",
+    ),
+    _declare(
+        "ALERT_WEBHOOK_URL_FILE",
+        "",
+        _path,
+        "a file with that URL on its first line; relative to the project's folder; empty: none",
+    ),
+    _declare_password(
+        "ALERT_WEBHOOK_SECRET",
+        "signs what is posted, so that the receiver can check where it comes from; 16 characters or more, or whsec_ "
+        "and base64; empty: unsigned",
+    ),
+    _declare(
+        "ALERT_WEBHOOK_SECRET_FILE",
+        "",
+        _path,
+        "a file with that secret on its first line; relative to the project's folder; empty: none",
+    ),
+    _declare(
+        "ALERT_EMAILS",
+        "",
+        _addresses,
+        "who gets alerts by e-mail: at most 20 addresses, separated by commas; empty: nobody",
+    ),
+    _declare("EMAIL_HOST", "", _mail_host, "the mail server (SMTP) that alerts are sent through; empty: none"),
+    _declare(
+        "EMAIL_PORT", "", _optional(_whole(1, 65_535)), "its port; empty: 587 with starttls, 465 with tls, 25 with none"
+    ),
+    _declare(
+        "EMAIL_SECURITY",
+        "starttls",
+        _one_of("starttls", "tls", "none"),
+        "how the connection to it is encrypted: starttls, tls (from the start) or none",
+    ),
+    _declare("EMAIL_USER", "", _printable, "the user to log in as; empty: no log-in"),
+    _declare_password("EMAIL_PASSWORD", "that user's password; empty: none"),
+    _declare(
+        "EMAIL_PASSWORD_FILE",
+        "",
+        _path,
+        "a file with that password on its first line; relative to the project's folder; empty: none",
+    ),
+    _declare(
+        "EMAIL_FROM",
+        "",
+        lambda text: _address(text) if text else "",
+        "the sender's address, such as holocron@example.com",
+    ),
+    _declare(
+        "HOLOCRON_PUBLIC_URL",
+        "",
+        _public_url,
+        "the site's origin for links in alerts, such as https://holocron.example; empty: no links",
     ),
     _declare("LOG_FORMAT", "text", _one_of(*LOG_FORMATS), "format of log lines; text or json"),
     _declare(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.utils.functional import SimpleLazyObject
 
+from holocron.alert_settings import read_alert_settings
 from holocron.database_url import read_database_url, read_password, with_short_timeouts
 from holocron.environment import SettingsError, read_environment
 from holocron.ollama_access import read_api_key, read_ollama_access
@@ -43,6 +44,7 @@ try:
     _ollama_url, _ollama_authorization = read_ollama_access(
         _values["OLLAMA_BASE_URL"], api_key=read_api_key(_values["OLLAMA_API_KEY"], file=_key_file)
     )
+    ALERTS = read_alert_settings(_values, folder=BASE_DIR)
     SECRET_KEY: str = _values["SECRET_KEY"] or read_or_make_secret_key(HOLOCRON_VAR)
     if len(SECRET_KEY) < MIN_CHARACTERS:
         raise SettingsError(f"SECRET_KEY is too short: write {MIN_CHARACTERS} characters or more, or leave it empty")

@@ -1,10 +1,12 @@
 """The admin: a package for each area an operator opens, above the tools they share.
 
-``dashboard``, ``jobs``, ``facts``, ``language_models``, ``records`` and ``schedules`` are pages; ``lists`` pages
-through tables, ``display`` formats values, ``site`` holds permissions and navigation. Rows are read through
+``alerts``, ``dashboard``, ``jobs``, ``facts``, ``language_models``, ``records`` and ``schedules`` are pages; ``lists``
+pages through tables, ``display`` formats values, ``site`` holds permissions and navigation. Rows are read through
 ``derive.models`` and changed only through ``JobQueue``. Importing this package registers every page.
 """
 
+from derive.admin.alerts import overview as alerts
+from derive.admin.alerts import rules as alert_rules
 from derive.admin.facts import admin as facts
 from derive.admin.jobs import admin as jobs
 from derive.admin.language_models import admin as language_models
@@ -14,6 +16,8 @@ from derive.admin.site import accounts
 
 __all__ = [
     "accounts",
+    "alert_rules",
+    "alerts",
     "artifacts",
     "audit",
     "deletions",

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import OutputWrapper
 from django.db import connection
 
+from derive.alerts.verifications import RUNS, record_verification
 from derive.errors import HolocronError
 from derive.lake import Lake
 from derive.lake_identity import check_lake_identity
@@ -53,6 +54,8 @@ class RunVerifying:
         except HolocronError as error:
             self.stderr.write(f"verify_runs: {error}")
             return COULD_NOT_START
+        is_whole = selection.run_id is None and selection.since is None and not given["quick"]
+        record_verification(RUNS, findings=verification.summary.findings, is_whole=is_whole)
         return FAULTS if verification.summary.findings else ALL_VERIFY
 
     def _check_run(self, selection: RunSelection) -> None:

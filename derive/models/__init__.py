@@ -1,5 +1,13 @@
-"""Every model: those that read the schema ``llm`` (``queue``), and Django's own of ``schedules``."""
+"""Every model: those that read the schema ``llm`` (``queue``), and Django's own of ``schedules`` and ``alerts``."""
 
+from derive.models.alerts import (
+    Alert,
+    AlertDelivery,
+    AlertDestination,
+    AlertMessage,
+    AlertRule,
+    VerificationResult,
+)
 from derive.models.queue import (
     Artifact,
     Endpoint,
@@ -30,6 +38,11 @@ from derive.models.schedules import (
 )
 
 __all__ = [
+    "Alert",
+    "AlertDelivery",
+    "AlertDestination",
+    "AlertMessage",
+    "AlertRule",
     "Artifact",
     "Endpoint",
     "EscalationPolicy",
@@ -53,5 +66,6 @@ __all__ = [
     "Seal",
     "SystemSchedule",
     "TaskState",
+    "VerificationResult",
     "Worker",
 ]

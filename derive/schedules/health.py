@@ -50,6 +50,21 @@ def scheduler_health() -> SchedulerHealth:
     return reading(_look)
 
 
+def failing_tasks(*, at_least: int) -> list[TaskState]:
+    """Return the tasks that failed so many times in a row, by name; raise QueueError."""
+    return reading(lambda: _failing(_plans(), at_least=at_least))
+
+
+def title_of(task: str) -> str:
+    """Return a task's display name; a plan's is its kind and name."""
+    return SYSTEM_TASKS[task].title if task in SYSTEM_TASKS else task
+
+
+def _failing(plans: list[tuple[str, datetime | None]], *, at_least: int) -> list[TaskState]:
+    tasks = {*SYSTEM_TASKS, *(name for name, _ in plans)}
+    return [task for task in TaskState.objects.filter(failures__gte=at_least).order_by("name") if task.name in tasks]
+
+
 def _look() -> SchedulerHealth:
     now = database_now()
     newest = newest_heartbeat(SchedulerProcess.objects.all(), now)
@@ -58,9 +73,7 @@ def _look() -> SchedulerHealth:
     due = _due(plans)
     waits_longest, due_utc = min(due, key=lambda one: one[1], default=("", now))
     lag = max(0.0, (now - due_utc).total_seconds())
-    tasks = {*SYSTEM_TASKS, *(name for name, _ in plans)}
-    failed = TaskState.objects.filter(failures__gt=0).order_by("name").values_list("name", flat=True)
-    failing = tuple(name for name in failed if name in tasks)
+    failing = tuple(task.name for task in _failing(plans, at_least=1))
     health = SchedulerHealth(age, lag, waits_longest if lag else "", failing, ())
     skew = newest.skew_seconds if newest is not None else 0.0
     return replace(health, problems=tuple(_problems(health, skew)))
@@ -90,18 +103,13 @@ def _problems(health: SchedulerHealth, skew_seconds: float) -> list[str]:
         problems.append(f"no scheduler {since}: start manage.py qcluster")
     # A failed one is still due, and its failure says more.
     if health.lag_seconds > OVERDUE_SECONDS and health.waits_longest not in health.failing:
-        problems.append(f"{_title(health.waits_longest)} is overdue by {_minutes(health.lag_seconds)}")
+        problems.append(f"{title_of(health.waits_longest)} is overdue by {_minutes(health.lag_seconds)}")
     if health.is_alive and abs(skew_seconds) > SKEW_SECONDS:
         problems.append(
             f"the scheduler's clock is off by {skew_seconds:+.0f} s from the database's: correct its machine's clock"
         )
-    problems += [f"{_title(name)} failed in its last run" for name in health.failing]
+    problems += [f"{title_of(name)} failed in its last run" for name in health.failing]
     return problems
-
-
-def _title(task: str) -> str:
-    """Return a task's display name; a plan's is its kind and name."""
-    return SYSTEM_TASKS[task].title if task in SYSTEM_TASKS else task
 
 
 def _minutes(seconds: float) -> str:

@@ -7,6 +7,8 @@ from uuid import UUID
 from django.conf import settings
 from django_q.models import Task
 
+from derive.alerts.checking import forget_old_alerts
+from derive.alerts.verifications import RUNS, record_verification
 from derive.deadline import Deadline
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
@@ -109,6 +111,8 @@ def verify_sample(deadline: Deadline) -> TaskResult:
             verification = Verification(lake, checkers, selection=RunSelection(run_id=run_id))
             findings.extend(finding.line() for finding in verification.found())
             verified += 1
+    if verified:
+        record_verification(RUNS, findings=len(findings), is_whole=False)
     if findings:
         more = f"; and {len(findings) - MAX_REPORTED_FINDINGS} more" if len(findings) > MAX_REPORTED_FINDINGS else ""
         first = "; ".join(findings[:MAX_REPORTED_FINDINGS])
@@ -144,5 +148,6 @@ def tidy(deadline: Deadline) -> TaskResult:
     removed += ScheduleRun.objects.filter(ended_utc__lt=long_ago).exclude(task__in=states).delete()[0]
     a_day = timedelta(days=1)
     removed += SchedulerProcess.objects.exclude(seen_utc__range=(now - a_day, now + a_day)).delete()[0]
+    removed += forget_old_alerts(now)
     removed += Task.objects.filter(stopped__lt=long_ago).delete()[0]
     return TaskResult(TaskOutcome.DONE, f"{removed} old rows removed") if removed else TaskResult(TaskOutcome.IDLE)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from derive.alerts.verifications import HISTORY, record_verification
 from derive.deadline import Deadline
 from derive.lake_identity import open_own_lake
 from derive.models import Job
@@ -11,7 +12,7 @@ from derive.models.schedules import RetentionPolicy
 from derive.plural import plural
 from derive.retention import PurgeReport, delete_files, purge
 from derive.schedules.single_flight import TaskOutcome, TaskResult
-from derive.sealing.chain import seal_history
+from derive.sealing.chain import ChainBroken, seal_history
 from derive.sql.clock import database_now
 from derive.sql.reading import reading
 from derive.states import ENDED, JobStatus
@@ -73,7 +74,11 @@ def _result(report: PurgeReport) -> TaskResult:
 
 def seal(deadline: Deadline) -> TaskResult:
     """Seal the history as far as it is settled."""
-    report = seal_history(open_own_lake(settings.LAKE_URL), deadline=deadline)
+    try:
+        report = seal_history(open_own_lake(settings.LAKE_URL), deadline=deadline)
+    except ChainBroken:
+        record_verification(HISTORY, findings=1, is_whole=False)
+        raise
     if not report.is_finished:
         return TaskResult(TaskOutcome.DONE, plural(report.seals, "seal") + OUT_OF_TIME)
     if not report.seals:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from derive.alerts.checking import check_alerts
 from derive.deadline import Deadline
 from derive.models.schedules import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules import maintenance
@@ -95,6 +96,14 @@ _ALL = (
         EVERY_MINUTE,
         partial(run_due, RetentionPolicy, retain),
         seconds=240,
+    ),
+    SystemTask(
+        "alerts",
+        "Alerts",
+        "Checks the alert rules, and sends what fired, repeats or is over to the webhook and by e-mail.",
+        EVERY_MINUTE,
+        check_alerts,
+        seconds=50,
     ),
     SystemTask(
         "delete_purged_files",

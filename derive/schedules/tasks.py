@@ -33,6 +33,11 @@ def retention_policies() -> str:
     return SYSTEM_TASKS["retention_policies"].run()
 
 
+def alerts() -> str:
+    """Check the alert rules and send messages."""
+    return SYSTEM_TASKS["alerts"].run()
+
+
 def delete_purged_files() -> str:
     """Delete files that purges left in the lake."""
     return SYSTEM_TASKS["delete_purged_files"].run()

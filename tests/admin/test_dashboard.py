@@ -29,7 +29,7 @@ from tests.admin.conftest import HOSTILE, Browse
 from tests.contract.plans import a_policy
 from tests.contract.scenes import a_job, claim_one, claimed, failure, in_state, queued, success
 
-MAX_QUERIES = 13
+MAX_QUERIES = 14
 ANSWERED = RunFacts(
     model_name="llama3.2", prompt_tokens=900, output_tokens=120, metrics_json='{"total_duration":2000000000}'
 )

@@ -8,7 +8,17 @@ from django.contrib.auth.models import Group
 from playwright.sync_api import Page
 from pytest_django.fixtures import Settings
 
-from derive.models import EscalationPolicy, LakeDeletion, RetentionPolicy, ScheduleRun
+from derive.models import (
+    Alert,
+    AlertDelivery,
+    AlertDestination,
+    AlertMessage,
+    AlertRule,
+    EscalationPolicy,
+    LakeDeletion,
+    RetentionPolicy,
+    ScheduleRun,
+)
 from derive.schedules.installing import install_schedules
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
@@ -113,6 +123,19 @@ def some_of_everything(world: World) -> None:
     RetentionPolicy.objects.create(
         name="a-year", cron="0 3 * * *", succeeded_days=365, next_utc=now, changed_by="ada", changed_utc=now
     )
+    rule = AlertRule.objects.create(name="dead", kind="dead_letters", count=9, minutes=5, changed_utc=now)
+    alert = Alert.objects.create(
+        rule=rule,
+        rule_name="dead",
+        kind="dead_letters",
+        state="firing",
+        summary="so many",
+        began_utc=now,
+        fired_utc=now,
+    )
+    said = AlertMessage.objects.create(alert=alert, event="fired", summary="so many", at_utc=now, addressed_utc=now)
+    AlertDelivery.objects.create(message=said, destination="ops@example.com", attempts=2, next_utc=now, last_error="no")
+    AlertDestination.objects.create(name="ops@example.com", failed_utc=now, last_error="no")
     install_schedules()
     ScheduleRun.objects.create(
         task="retry:nightly", run_by="q-1", started_utc=now, ended_utc=now, outcome="failed", told="away"

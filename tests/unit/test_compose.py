@@ -24,7 +24,8 @@ PASSWORDS = {
     "HOLOCRON_WEB_PASSWORD": "Web;{}@%$1",
     "SECRET_KEY": "s" * 50,
 }
-MAY_BE_EMPTY = {"HOLOCRON_ADMIN_PASSWORD": "Admin;{}@%$1"}
+OF_ALERTS = {"ALERT_WEBHOOK_SECRET": "Alerts;{}@%$1 of 16", "EMAIL_PASSWORD": "Mail;{}@%$1"}
+MAY_BE_EMPTY = {"HOLOCRON_ADMIN_PASSWORD": "Admin;{}@%$1", **OF_ALERTS}
 FILLED = example_variables() | PASSWORDS | MAY_BE_EMPTY
 WRITTEN = read_compose_file()
 SERVICES: dict[str, dict[str, Any]] = read_compose_file(FILLED)["services"]
@@ -122,7 +123,15 @@ def test_every_part_logs_in_as_itself_and_only_the_set_up_as_administrator() -> 
         assert environment_of(service)["DATABASE_PASSWORD"] == own
         if service != "migrate":
             others = {*PASSWORDS.values(), *MAY_BE_EMPTY.values()} - {own, PASSWORDS["SECRET_KEY"]}
+            others -= set(OF_ALERTS.values()) if service == "qcluster" else set()
             assert not others & set(environment_of(service).values())
+
+
+def test_the_scheduler_is_told_where_alerts_go_and_nobody_else() -> None:
+    names = {name for name in example_variables() if name.startswith(("ALERT_", "EMAIL_", "HOLOCRON_PUBLIC_"))}
+    told = {service: names & set(environment_of(service)) for service in OURS}
+    assert told.pop("qcluster") == {name for name in names if not name.endswith("_FILE")}
+    assert not any(told.values())
 
 
 def test_no_password_is_in_the_file_or_on_a_command_line() -> None:

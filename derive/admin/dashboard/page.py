@@ -119,16 +119,24 @@ def _parts(request: HttpRequest, span: str) -> str:
     snapshot = STATISTICS[span].snapshot()
     may_see_workers = permissions.may(request, permissions.VIEW_WORKERS)
     # The numbers look the same to all users with the same permissions and time zone.
-    key = (snapshot.read_at, span, may_see_workers, timezone.get_current_timezone_name(), HEALTH_CHECKS.parts())
+    may_see_alerts = permissions.may(request, permissions.VIEW_ALERTS)
+    key = (
+        snapshot.read_at,
+        span,
+        may_see_workers,
+        may_see_alerts,
+        timezone.get_current_timezone_name(),
+        HEALTH_CHECKS.parts(),
+    )
     html = _rendered.get(key)
     if html is None:
         while len(_rendered) >= MAX_RENDERED:
             _rendered.pop(next(iter(_rendered)), None)
-        html = _rendered[key] = _render(snapshot, span, may_see_workers=may_see_workers)
+        html = _rendered[key] = _render(snapshot, span, may_see_workers=may_see_workers, may_see_alerts=may_see_alerts)
     return html
 
 
-def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool) -> str:
+def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool, may_see_alerts: bool) -> str:
     charts = Charts(snapshot)
     return render_to_string(
         "admin/dashboard/parts.html",
@@ -140,6 +148,7 @@ def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool) ->
             "cap": COUNT_CAP,
             "backlog": _backlog(snapshot),
             "notices": snapshot.notices,
+            "alerts": snapshot.alerts if may_see_alerts else (),
             "outcomes": charts.outcomes(),
             "times": [("Wait", charts.times("wait"), "until claimed"), ("Run", charts.times("run"), "until ended")],
             "speeds": charts.speeds(),

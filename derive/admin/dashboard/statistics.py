@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 from django.utils import timezone
 
 from derive.model_status import read_notices
-from derive.models import Job, Worker
+from derive.models import Alert, Job, Worker
+from derive.models.alerts import AlertState
 from derive.sql.queue_status import COUNT_CAP, QueueStatus, estimate_ready, read_queue_status
 from derive.sql.statistics import Bucket, FailureGroup, HourOfModel, read_buckets, read_failures, read_hours
 from derive.states import JobStatus
@@ -29,6 +30,7 @@ OLDEST_LOOKED_AT = 200
 """How many of the earliest-queued ready jobs are searched for the one that waited longest."""
 MAX_WORKERS = 200
 MAX_RUNNING = 300
+MAX_ALERTS = 5
 
 Value = TypeVar("Value")
 
@@ -49,6 +51,8 @@ class DashboardSnapshot:
     running: tuple[Any, ...]
     notices: tuple[str, ...]
     """Why jobs wait: their model is paused, or nobody has it."""
+    alerts: tuple[Any, ...] = ()
+    """The newest that fire."""
 
 
 class _CachedValue(Generic[Value]):
@@ -119,6 +123,7 @@ class SharedStatistics:
             workers=tuple(Worker.objects.order_by("-last_seen_utc", "worker_id")[:MAX_WORKERS]),
             running=_running() if queue.jobs[JobStatus.RUNNING] else (),
             notices=tuple(read_notices(now)) if queue.jobs[JobStatus.NEW] else (),
+            alerts=tuple(Alert.objects.filter(state=AlertState.FIRING).order_by("-id")[:MAX_ALERTS]),
         )
 
     def _queue_status(self, now: datetime) -> QueueStatus:

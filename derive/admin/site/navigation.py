@@ -26,6 +26,8 @@ RECORDS = (
     ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
 )
 AUTOMATION = (
+    ("Alerts", "notifications", "derive_alert", "derive.view_alert"),
+    ("Alert rules", "notification_settings", "derive_alertrule", "derive.view_alertrule"),
     ("Tasks and runs", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
     ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
     ("Escalation", "trending_up", "derive_escalationpolicy", "derive.view_escalationpolicy"),

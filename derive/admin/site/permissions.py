@@ -21,6 +21,8 @@ VIEW_ENDPOINTS = "derive.view_endpoint"
 VIEW_INTERROGATIONS = "derive.view_interrogation"
 VIEW_SCHEDULE_RUNS = "derive.view_schedulerun"
 VIEW_SEALS = "derive.view_seal"
+VIEW_ALERTS = "derive.view_alert"
+CHANGE_ALERT_RULES = "derive.change_alertrule"
 CHANGE_SCHEDULES = "django_q.change_schedule"
 """Effectively makes a user a maintainer: the row names the function to call."""
 

@@ -53,6 +53,7 @@ class Command(QuickCommand):
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """Verify, and exit with the code."""
+        from derive.alerts.verifications import HISTORY, record_verification
         from derive.lake import Lake
         from derive.sealing.verification import AuditVerification
 
@@ -69,5 +70,6 @@ class Command(QuickCommand):
             self.stderr.write(f"verify_audit: {error}")
             sys.exit(COULD_NOT_START)
         summary = verification.summary
+        record_verification(HISTORY, findings=summary.findings, is_whole=not given["quick"])
         self.stdout.write(json.dumps(summary.plain()) if given["json"] else summary.line())
         sys.exit(FINDINGS if summary.findings else ALL_VERIFY)
