@@ -67,7 +67,7 @@ def enqueue_with_a_preview(page: Page) -> None:
     expect(preview.locator("pre").last).to_contain_text(PASSAGE)
     look(page)
     preview.get_by_role("button", name="Enqueue").click()
-    expect(page.locator(".holocron-state").first).to_have_text("NEW")
+    expect(page.locator(".hc-state").first).to_have_text("Ready")
 
 
 def watch_it_finish(page: Page, held_back: Gate) -> None:

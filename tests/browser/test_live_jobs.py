@@ -29,15 +29,15 @@ def test_a_jobs_page_follows_it_from_the_queue_to_its_answer(visit: Visit) -> No
     queue, page = JobQueue(), visit.page
     first, job = queued(queue), queued(queue, entity_id="tala-venn")
     page.goto(f"{LIST}{job.job_id}/change/")
-    state = page.locator(".holocron-state").first
-    expect(state).to_have_text("NEW")
+    state = page.locator(".hc-state").first
+    expect(state).to_have_text("Ready")
     expect(page.get_by_text("1 job ahead in the queue")).to_be_visible()
     assert claim_one(queue).job_id == first.job_id
     expect(page.get_by_text("Next in the queue")).to_be_visible()
     claim = claim_one(queue)
-    expect(state).to_have_text("RUNNING")
+    expect(state).to_have_text("Running")
     queue.complete(success(claim, run=RunFacts(model_name="tiny", output_json='{"facts": []}'), facts=three_facts()))
-    expect(state).to_have_text("SUCCEEDED")
+    expect(state).to_have_text("Succeeded")
     expect(page.locator(".holocron-timeline")).to_contain_text("succeeded")
     # What came with the end of the job is there too, and nothing is asked any more.
     expect(page.locator("#facts")).to_contain_text("3 facts")
@@ -58,8 +58,8 @@ def test_the_list_brings_new_jobs_and_keeps_the_focus(visit: Visit) -> None:
     expect(page.locator("tbody tr")).to_have_count(2)
     assert page.evaluate("document.activeElement.innerText") == "tala-venn"
     claim_one(queue)
-    expect(page.locator("td[data-label=State]").last).to_have_text("RUNNING")
-    assert states(page) == ["NEW", "RUNNING"]
+    expect(page.locator("td[data-label=State]").last).to_have_text("Running")
+    assert states(page) == ["Ready", "Running"]
 
 
 def test_nothing_moves_while_jobs_are_selected(visit: Visit) -> None:
