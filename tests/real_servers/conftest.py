@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import every_history_holds_together
+from tests.faults import worker_world
 from tests.faults.worker_world import World, a_hurried_world
 from tests.real_servers.servers import OLLAMA_PROGRAM, RealServer, ServerNotHad, llama_server, ollama_server
 
 NARROW_WINDOW = 1_024
+DEADLINE_SECONDS = 120
+"""To read a prompt of thousands of tokens takes the processor a second, and others use it as well."""
 
 
 @contextmanager
@@ -53,7 +56,8 @@ def narrow(server: RealServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def world(server: RealServer, empty_queue: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """What a worker stands on, with the real server instead of the stand-in."""
+    """What a worker stands on, with the real server instead of the stand-in, and the time that one may need."""
+    monkeypatch.setattr(worker_world, "DEADLINE_SECONDS", DEADLINE_SECONDS)
     with a_hurried_world(tmp_path / "lake", monkeypatch) as world:
         world.ollama |= server.given()
         yield world

@@ -71,7 +71,7 @@ class RealServer:
             "num_ctx": self.window,
             "num_predict": self.window // 2,
             "authorization": self.authorization,
-            "first_byte_seconds": 60,
+            "first_byte_seconds": 120,
         }
         return own | changed
 
