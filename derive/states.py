@@ -79,6 +79,21 @@ class JobEventName(StrEnum):
     """The job was deleted; only this event remains."""
 
 
+class BatchEventName(StrEnum):
+    """What was done to a batch."""
+
+    CREATED = "batch_created"
+    FILLED = "batch_filled"
+    """All its jobs are queued: it ends when they have."""
+    PAUSED = "batch_paused"
+    RESUMED = "batch_resumed"
+    CANCELLED = "batch_cancelled"
+    BUDGET_CHANGED = "batch_budget_changed"
+    FINISHED = "batch_finished"
+    CONTINUED = "batch_continued"
+    """What follows it was queued, or (``error`` in the detail) can never be."""
+
+
 STATE_NAMES: Mapping[str, str] = MappingProxyType(
     {
         JobStatus.NEW: "Ready",

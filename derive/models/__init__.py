@@ -1,4 +1,4 @@
-"""Every model: those that read the schema ``llm`` (``queue``), and Django's own of ``schedules`` and ``alerts``."""
+"""Every model: those that read the schema ``llm`` (``queue``, ``batches``), Django's own of ``schedules``, ``alerts``."""
 
 from derive.models.alerts import (
     Alert,
@@ -8,6 +8,7 @@ from derive.models.alerts import (
     AlertRule,
     VerificationResult,
 )
+from derive.models.batches import Batch, BatchCount, BatchEvent, BatchProgress
 from derive.models.queue import (
     Artifact,
     Endpoint,
@@ -44,6 +45,10 @@ __all__ = [
     "AlertMessage",
     "AlertRule",
     "Artifact",
+    "Batch",
+    "BatchCount",
+    "BatchEvent",
+    "BatchProgress",
     "Endpoint",
     "EscalationPolicy",
     "Fact",

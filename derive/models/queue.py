@@ -64,7 +64,8 @@ class ReadingModel(models.Model):
         _refuse(type(self).__name__)
 
 
-def _choices(values: type[StrEnum]) -> list[tuple[str, str]]:
+def choices_of(values: type[StrEnum]) -> list[tuple[str, str]]:
+    """Return an enumeration's values as a field's choices."""
     return [(value.value, value.value) for value in values]
 
 
@@ -75,7 +76,7 @@ class Job(ReadingModel):
     job_seq = models.BigIntegerField("number", help_text="Ascending in the order of queueing.")
     created_utc = UtcField("queued at")
     created_by = models.CharField("queued by", max_length=200)
-    status = models.CharField("status", max_length=40, choices=_choices(JobStatus))
+    status = models.CharField("status", max_length=40, choices=choices_of(JobStatus))
     priority = models.IntegerField("priority", help_text="Higher runs first.")
     interrogation_key = models.CharField("interrogation", max_length=200)
     entity_type = models.CharField("entity type", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
@@ -95,9 +96,11 @@ class Job(ReadingModel):
     dedupe_key = models.CharField("dedupe key", max_length=400, null=True)  # noqa: DJ001
     repeats_run_id = GuidField("repeats run", null=True)
     last_error = models.TextField("last error", null=True)  # noqa: DJ001
-    error_kind = models.CharField("error kind", max_length=40, null=True, choices=_choices(ErrorKind))  # noqa: DJ001
+    error_kind = models.CharField("error kind", max_length=40, null=True, choices=choices_of(ErrorKind))  # noqa: DJ001
     finished_utc = UtcField("ended at", null=True)
     escalated_utc = UtcField("escalated at", null=True, help_text="Last raised by an escalation policy.")
+    batch_id = GuidField("batch", null=True)
+    paused_utc = UtcField("paused at", null=True, help_text="Its batch is paused: not claimed until it resumes.")
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")
@@ -127,7 +130,7 @@ class Run(ReadingModel):
     started_utc = UtcField("started at")
     completed_utc = UtcField("ended at", null=True)
     lease_until_utc = UtcField("leased until")
-    status = models.CharField("status", max_length=40, choices=_choices(RunStatus))
+    status = models.CharField("status", max_length=40, choices=choices_of(RunStatus))
     worker_id = models.CharField("worker", max_length=200)
     ollama_base_url = models.CharField("model server", max_length=400, null=True)  # noqa: DJ001
     model_name = models.CharField("model", max_length=200, null=True)  # noqa: DJ001
@@ -143,7 +146,7 @@ class Run(ReadingModel):
     evidence_sha256 = models.CharField("evidence", max_length=64, null=True, help_text="SHA-256.")  # noqa: DJ001
     output_json = models.TextField("output", null=True)  # noqa: DJ001
     trace_id = models.CharField("trace", max_length=64, null=True)  # noqa: DJ001
-    error_kind = models.CharField("error kind", max_length=40, null=True, choices=_choices(ErrorKind))  # noqa: DJ001
+    error_kind = models.CharField("error kind", max_length=40, null=True, choices=choices_of(ErrorKind))  # noqa: DJ001
     error = models.TextField("error", null=True)  # noqa: DJ001
 
     class Meta(ReadingModel.Meta):
@@ -231,11 +234,11 @@ class Fact(ReadingModel):
     occurrences = models.IntegerField("occurrences of the quote")
     confidence = models.DecimalField("confidence", max_digits=5, decimal_places=2, null=True)
     proof = models.CharField("rule", max_length=40)
-    verdict = models.CharField("verdict", max_length=40, choices=_choices(Verdict))
+    verdict = models.CharField("verdict", max_length=40, choices=choices_of(Verdict))
     why = models.CharField("because", max_length=1000, null=True)  # noqa: DJ001
     is_current = models.BooleanField("current", help_text="No newer run over the same evidence has facts.")
     conflict_id = GuidField("conflict", null=True)
-    review_status = models.CharField("review", max_length=40, choices=_choices(ReviewStatus))
+    review_status = models.CharField("review", max_length=40, choices=choices_of(ReviewStatus))
     reviewed_by = models.CharField("reviewed by", max_length=200, null=True)  # noqa: DJ001
     reviewed_utc = UtcField("reviewed at", null=True)
     corrected_value = models.TextField("corrected value", null=True)  # noqa: DJ001
@@ -258,9 +261,9 @@ class JobEvent(ReadingModel):
     )
     run_id = GuidField("run", null=True)
     at_utc = UtcField("at")
-    event = models.CharField("event", max_length=40, choices=_choices(JobEventName))
-    from_status = models.CharField("from", max_length=40, null=True, choices=_choices(JobStatus))  # noqa: DJ001
-    to_status = models.CharField("to", max_length=40, choices=_choices(JobStatus))
+    event = models.CharField("event", max_length=40, choices=choices_of(JobEventName))
+    from_status = models.CharField("from", max_length=40, null=True, choices=choices_of(JobStatus))  # noqa: DJ001
+    to_status = models.CharField("to", max_length=40, choices=choices_of(JobStatus))
     actor = models.CharField("actor", max_length=200)
     db_user = models.CharField("database login", max_length=200)
     reason = models.TextField("reason", null=True)  # noqa: DJ001
@@ -309,7 +312,7 @@ class Endpoint(ReadingModel):
     protocol = models.CharField("protocol", max_length=40)
     address = models.CharField("address", max_length=400, help_text="Without secrets.")
     slots = models.IntegerField("slots")
-    state = models.CharField("state", max_length=40, choices=_choices(EndpointState))
+    state = models.CharField("state", max_length=40, choices=choices_of(EndpointState))
     serving_model = models.CharField("serving", max_length=200, null=True)  # noqa: DJ001 (the column's own null)
     serving_since_utc = UtcField("serving since", null=True)
     resident_models_json = models.TextField("loaded models", null=True, help_text="None while not known.")  # noqa: DJ001

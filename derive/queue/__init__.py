@@ -5,6 +5,7 @@ Each call is one short, durable transaction that uses the server's clock and ref
 lost connection. A claim is not; its jobs are returned as ``stray`` runs by the next heartbeat.
 """
 
+from derive.queue.batches import BatchQueue
 from derive.queue.history import HistoryQueue
 from derive.queue.operator import CHANGE_BATCH, OperatorQueue
 from derive.queue.worker import WorkerQueue
@@ -12,5 +13,5 @@ from derive.queue.worker import WorkerQueue
 __all__ = ["CHANGE_BATCH", "JobQueue"]
 
 
-class JobQueue(WorkerQueue, OperatorQueue, HistoryQueue):
+class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, HistoryQueue):
     """All procedures, for code that acts in several roles; a worker holds a ``WorkerQueue``."""

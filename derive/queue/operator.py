@@ -37,24 +37,34 @@ CHANGE_BATCH = 500
 class OperatorQueue(QueueConnection):
     """Procedures for operators and for code that enqueues."""
 
-    def enqueue(self, job: JobInput, *, actor: str | None = None, reason: str | None = None) -> Enqueued:
-        """Queue one job; if its dedupe key is held, return the job that holds it. Repeatable.
+    def enqueue(
+        self, job: JobInput, *, actor: str | None = None, reason: str | None = None, batch_id: UUID | None = None
+    ) -> Enqueued:
+        """Queue one job, into a batch if given; if its dedupe key is held, return the job that holds it. Repeatable.
 
         ``reason`` is saved to the job's first event.
         """
         values = given(**dict(job))
         values.setdefault("job_id", uuid4())
-        rows = self._call(procedures.ENQUEUE_JOB, given(**values, actor=actor, reason=reason))
+        rows = self._call(procedures.ENQUEUE_JOB, given(**values, actor=actor, reason=reason, batch_id=batch_id))
         job_id, is_duplicate, status = rows[0]
         return Enqueued(job_id=as_guid(job_id), is_duplicate=bool(is_duplicate), status=JobStatus(status))
 
     def enqueue_many(
-        self, jobs: Sequence[JobInput], *, actor: str | None = None, reason: str | None = None
+        self,
+        jobs: Sequence[JobInput],
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        batch_id: UUID | None = None,
     ) -> list[Enqueued]:
-        """Queue many jobs and return the answers in order; each batch of 2,000 is one transaction. Repeatable."""
+        """Queue many jobs and return the answers in order; each 2,000 of them are one transaction. Repeatable.
+
+        With ``batch_id`` they are of that batch, which the caller fills (``fill_batch``) when all are queued.
+        """
         answers: list[Enqueued] = []
         for batch in batches_of(jobs, ENQUEUE_BATCH):
-            answers += _answers(self._call(procedures.ENQUEUE_JOBS, _jobs(batch, actor, reason)))
+            answers += _answers(self._call(procedures.ENQUEUE_JOBS, _jobs(batch, actor, reason, batch_id)))
         return answers
 
     def enqueue_whole(
@@ -63,13 +73,15 @@ class OperatorQueue(QueueConnection):
         *,
         actor: str | None = None,
         reason: str | None = None,
+        batch_id: UUID | None = None,
         before_commit: Callable[[list[Enqueued]], object] = lambda _answers: None,
     ) -> list[Enqueued]:
         """Queue all jobs of the batches, or none; return the answers in order. Repeatable, since each job has an id.
 
         The batches are staged first, invisible and without holding keys, and then queued by one call, so other writers
-        wait only for that call, however long the batches take to arrive. Batches staged but never queued are removed by
-        a later call. ``before_commit`` receives the answers while everything can still be rolled back, by raising.
+        wait only for that call, however long the batches take to arrive. With ``batch_id`` the jobs belong to that row
+        of ``llm.batch``, which is filled then. Batches staged but never queued are removed by a later call.
+        ``before_commit`` receives the answers while everything can still be rolled back, by raising.
 
         Raises ValueError for a job without an id, and QueueError: nothing is queued then, except that after
         CommitUnanswered the outcome is unknown.
@@ -81,7 +93,7 @@ class OperatorQueue(QueueConnection):
             (rows,) = call_as_one(
                 self._using,
                 procedures.PUBLISH_JOBS,
-                lambda: [given(stage_id=stage_id, actor=actor, reason=reason)],
+                lambda: [given(stage_id=stage_id, actor=actor, reason=reason, batch_id=batch_id)],
                 before_commit=lambda calls: before_commit(_answers(calls[0])),
             )
             return _answers(rows)
@@ -229,8 +241,8 @@ class OperatorQueue(QueueConnection):
         return changes
 
 
-def _jobs(batch: Sequence[JobInput], actor: str | None, reason: str | None) -> dict[str, Any]:
-    return given(jobs_json=payloads.jobs_json(batch), actor=actor, reason=reason)
+def _jobs(batch: Sequence[JobInput], actor: str | None, reason: str | None, batch_id: UUID | None) -> dict[str, Any]:
+    return given(jobs_json=payloads.jobs_json(batch), actor=actor, reason=reason, batch_id=batch_id)
 
 
 def _named(batch: Sequence[JobInput]) -> Sequence[JobInput]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from derive.batch_contracts import BatchMarked, Swept
 from derive.contracts import (
     Claim,
     Completion,
@@ -18,9 +19,10 @@ from derive.contracts import (
     WorkerFacts,
 )
 from derive.queue.connection import QueueConnection, given, status_of
+from derive.queue.marking import mark_step
 from derive.sql import payloads, procedures
 from derive.sql.calls import Row, as_guid
-from derive.states import JobStatus, LeaseState
+from derive.states import BatchEventName, JobStatus, LeaseState
 
 DEFAULT_LEASE_SECONDS = 120
 ROLL_UP_EVENTS = 50_000
@@ -118,6 +120,21 @@ class WorkerQueue(QueueConnection):
             )
             for job_id, run_id, final, available in rows
         ]
+
+    def sweep_batches(self, *, actor: str | None = None) -> list[Swept]:
+        """End the batches that are over, queue what follows them, pause those whose budget is spent.
+
+        Each end is counted once, whoever sweeps; returns an empty list while another caller sweeps.
+        """
+        rows = self._call(procedures.SWEEP_BATCHES, given(actor=actor))
+        return [
+            Swept(batch_id=as_guid(batch_id), event=None if event == "marking" else BatchEventName(event))
+            for batch_id, event in rows
+        ]
+
+    def mark_batch_jobs(self, batch_id: UUID) -> BatchMarked:
+        """Take the next step of bringing a pause or resume to a batch's jobs. Repeatable."""
+        return mark_step(self._call, batch_id)
 
     def roll_up_hours(self, *, max_events: int = ROLL_UP_EVENTS, max_steps: int = 1_000) -> RolledUp | None:
         """Roll up new events into ``llm.stat_hour``, in several transactions.

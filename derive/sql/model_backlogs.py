@@ -39,7 +39,7 @@ def read_asked_models() -> list[str]:
     while len(found) < MAX_MODELS:
         more = "model_hint > %s" if found else "model_hint IS NOT NULL"
         rows = _rows(
-            f"SELECT model_hint FROM {_jobs()} WHERE status = {_text('NEW')} AND {more}"  # noqa: S608 (constants)
+            f"SELECT model_hint FROM {_jobs()} WHERE status = {_text('NEW')} AND paused_utc IS NULL AND {more}"  # noqa: S608 (constants)
             " ORDER BY model_hint OFFSET 0 ROWS FETCH NEXT 1 ROWS ONLY",
             found[-1:],
         )
@@ -56,7 +56,8 @@ def count_ready(models: Sequence[str | None]) -> dict[str | None, int]:
         some = models[start : start + ARMS]
         arms = [
             f"SELECT {place} AS place, COUNT(*) AS jobs FROM (SELECT job_seq FROM {_jobs()}"  # noqa: S608 (constants)
-            f" WHERE status = {_text('NEW')} AND {'model_hint IS NULL' if model is None else 'model_hint = %s'}"
+            f" WHERE status = {_text('NEW')} AND paused_utc IS NULL"
+            f" AND {'model_hint IS NULL' if model is None else 'model_hint = %s'}"
             " ORDER BY model_hint, priority DESC, available_utc, job_seq"
             f" OFFSET 0 ROWS FETCH NEXT {COUNT_CAP + 1} ROWS ONLY) AS d"
             for place, model in enumerate(some)

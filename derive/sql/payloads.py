@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
+from derive.batch_contracts import FollowUp
 from derive.contracts import (
     ANY_MODEL,
     ArtifactFacts,
@@ -45,6 +46,19 @@ def jobs_json(jobs: Iterable[JobInput], *, first_n: int = 0) -> str:
         identity = "" if job.job_id else f'"job_id":"{uuid4()}",'
         elements.append(f'{{"n":{n},{identity}{members}')
     return f"[{','.join(elements)}]"
+
+
+def follow_up_json(follow_up: FollowUp) -> str:
+    """Return what ``usp_open_batch`` takes as ``on_finish_json``."""
+    members = [f'"jobs":{jobs_json(follow_up.jobs)}']
+    members += [
+        f'"{name}":{json.dumps(value)}'
+        for name in ("name", "budget_tokens", "budget_model_seconds")
+        if (value := getattr(follow_up, name)) is not None
+    ]
+    if follow_up.on_finish is not None:
+        members.append(f'"on_finish":{follow_up_json(follow_up.on_finish)}')
+    return f"{{{','.join(members)}}}"
 
 
 def refs_json(refs: Sequence[JobRef]) -> str:

@@ -27,13 +27,34 @@ ENQUEUE_JOB = Procedure(
     "usp_enqueue_job",
     _words(
         "interrogation_key input_json priority evidence_ref_json model_hint max_attempts available_utc dedupe_key "
-        "entity_type entity_id repeats_run_id job_id actor reason"
+        "entity_type entity_id repeats_run_id job_id actor reason batch_id"
     ),
     _words("job_id is_duplicate status"),
 )
-ENQUEUE_JOBS = Procedure("usp_enqueue_jobs", _words("jobs_json actor reason"), _words("n job_id is_duplicate status"))
+ENQUEUE_JOBS = Procedure(
+    "usp_enqueue_jobs",
+    _words("jobs_json actor reason batch_id with_answer"),
+    _words("n job_id is_duplicate status"),
+)
 STAGE_JOBS = Procedure("usp_stage_jobs", _words("stage_id part_no jobs_json"), _words("parts"))
-PUBLISH_JOBS = Procedure("usp_publish_jobs", _words("stage_id actor reason"), _words("n job_id is_duplicate status"))
+PUBLISH_JOBS = Procedure(
+    "usp_publish_jobs", _words("stage_id actor reason batch_id"), _words("n job_id is_duplicate status")
+)
+OPEN_BATCH = Procedure(
+    "usp_open_batch",
+    _words("name actor reason batch_id budget_tokens budget_model_seconds on_finish_json derivation_key"),
+    _words("batch_id is_new"),
+)
+# Said again it changes nothing, but answers that nothing changed.
+SET_BATCH = Procedure(
+    "usp_set_batch",
+    _words("batch_id actor paused filled cancelled budget_tokens budget_model_seconds reason"),
+    _words("changed why"),
+    is_repeatable=False,
+)
+MARK_BATCH_JOBS = Procedure("usp_mark_batch_jobs", _words("batch_id max_rows"), _words("marked is_done"))
+# A repeated call misses what the lost answer told; each end is counted once all the same.
+SWEEP_BATCHES = Procedure("usp_sweep_batches", _words("max_batches actor"), _words("batch_id event"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
     _words(
@@ -147,6 +168,10 @@ PROCEDURES = (
     ENQUEUE_JOBS,
     STAGE_JOBS,
     PUBLISH_JOBS,
+    OPEN_BATCH,
+    SET_BATCH,
+    MARK_BATCH_JOBS,
+    SWEEP_BATCHES,
     CLAIM_NEXT_JOB,
     HEARTBEAT,
     COMPLETE_JOB,

@@ -25,11 +25,11 @@ _WORKED_OFF = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER)
 
 # The engine's own statistics on the index of ready jobs: as of the last vacuum on PostgreSQL, current on SQL Server.
 _READY_ESTIMATE = {
-    Engine.POSTGRESQL: "SELECT c.reltuples FROM pg_class AS c WHERE c.oid = to_regclass('llm.ix_job_ready')",
+    Engine.POSTGRESQL: "SELECT c.reltuples FROM pg_class AS c WHERE c.oid = to_regclass('llm.ix_job_claimable')",
     Engine.SQLSERVER: (
         "SELECT SUM(p.rows) FROM sys.indexes AS i INNER JOIN sys.partitions AS p"
         " ON i.object_id = p.object_id AND i.index_id = p.index_id"
-        " WHERE i.object_id = OBJECT_ID(N'llm.job') AND i.name = N'ix_job_ready'"
+        " WHERE i.object_id = OBJECT_ID(N'llm.job') AND i.name = N'ix_job_claimable'"
     ),
 }
 

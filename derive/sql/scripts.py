@@ -27,6 +27,7 @@ GRANTS = (
     f"{TABLES}/0027_lake.sql",
     f"{TABLES}/0037_model.sql",
     f"{TABLES}/0038_endpoint.sql",
+    f"{TABLES}/0046_batch.sql",
 )
 """Scripts that grant read access and can be rerun for a role created later."""
 

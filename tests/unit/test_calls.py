@@ -20,9 +20,13 @@ COMMENT = re.compile(r"--[^\n]*")
 
 OPTIONAL: dict[str, set[str]] = {
     "usp_enqueue_job": set(procedures.ENQUEUE_JOB.parameters) - {"interrogation_key", "input_json"},
-    "usp_enqueue_jobs": {"actor", "reason"},
+    "usp_enqueue_jobs": {"actor", "reason", "batch_id", "with_answer"},
     "usp_stage_jobs": {"part_no", "jobs_json"},
-    "usp_publish_jobs": {"actor", "reason"},
+    "usp_publish_jobs": {"actor", "reason", "batch_id"},
+    "usp_open_batch": set(procedures.OPEN_BATCH.parameters) - {"name"},
+    "usp_set_batch": set(procedures.SET_BATCH.parameters) - {"batch_id", "actor"},
+    "usp_mark_batch_jobs": {"max_rows"},
+    "usp_sweep_batches": {"max_batches", "actor"},
     "usp_claim_next_job": set(procedures.CLAIM_NEXT_JOB.parameters) - {"worker_id"},
     "usp_set_model": set(procedures.SET_MODEL.parameters) - {"model", "actor"},
     "usp_measure_loads": {"max_runs"},

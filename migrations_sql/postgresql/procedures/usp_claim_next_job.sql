@@ -74,7 +74,7 @@ AS $$
         (
             SELECT j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.model_hint = model_head.model
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint = model_head.model
                 AND j.priority BETWEEN model_head.lowest AND model_head.highest
                 AND j.interrogation_key <> ALL (model_head.except_keys)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
@@ -84,7 +84,7 @@ AS $$
         (
             SELECT j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.model_hint IS NULL AND model_head.takes_unasked
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint IS NULL AND model_head.takes_unasked
                 AND j.priority BETWEEN model_head.lowest AND model_head.highest
                 AND j.interrogation_key <> ALL (model_head.except_keys)
             ORDER BY j.model_hint, j.priority DESC, j.available_utc, j.job_seq
@@ -237,7 +237,7 @@ BEGIN
         v_picked := ARRAY(
             SELECT j.job_id
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.interrogation_key <> ALL (v_except)
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.interrogation_key <> ALL (v_except)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
             LIMIT usp_claim_next_job.max_jobs
             FOR NO KEY UPDATE SKIP LOCKED
@@ -256,7 +256,8 @@ BEGIN
                 SELECT j.priority, coalesce(j.model_hint, '')
                 INTO v_place, v_place_model
                 FROM llm.job AS j
-                WHERE j.status = 'NEW' AND (j.priority, coalesce(j.model_hint, '')) < (v_place, v_place_model)
+                WHERE j.status = 'NEW' AND j.paused_utc IS NULL
+                    AND (j.priority, coalesce(j.model_hint, '')) < (v_place, v_place_model)
                     AND j.interrogation_key <> ALL (v_except)
                 ORDER BY j.priority DESC, coalesce(j.model_hint, '') DESC
                 LIMIT 1;
@@ -289,7 +290,7 @@ BEGIN
                 WITH best AS MATERIALIZED (
                     SELECT j.job_id, coalesce(j.model_hint, v_default, '') AS model
                     FROM llm.job AS j
-                    WHERE j.status = 'NEW' AND j.priority BETWEEN v_priority AND v_priority
+                    WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.priority BETWEEN v_priority AND v_priority
                         AND j.interrogation_key <> ALL (v_except)
                     ORDER BY j.priority DESC, j.available_utc, j.job_seq
                     LIMIT usp_claim_next_job.max_jobs
@@ -313,7 +314,8 @@ BEGIN
                 (
                     SELECT coalesce(j.model_hint, '')
                     FROM llm.job AS j
-                    WHERE j.status = 'NEW' AND j.priority BETWEEN v_priority AND v_priority AND v_models IS NULL
+                    WHERE j.status = 'NEW' AND j.paused_utc IS NULL
+                        AND j.priority BETWEEN v_priority AND v_priority AND v_models IS NULL
                     ORDER BY j.priority DESC, coalesce(j.model_hint, '') DESC
                     LIMIT 1
                 )
@@ -321,7 +323,7 @@ BEGIN
                 SELECT (
                     SELECT coalesce(j.model_hint, '')
                     FROM llm.job AS j
-                    WHERE j.status = 'NEW' AND j.priority >= v_priority
+                    WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.priority >= v_priority
                         AND (j.priority, coalesce(j.model_hint, '')) < (v_priority, a.model)
                     ORDER BY j.priority DESC, coalesce(j.model_hint, '') DESC
                     LIMIT 1
@@ -380,11 +382,11 @@ BEGIN
                 WHERE m.model = v_chosen
             ));
         END IF;
-        -- Merges two ordered ranges of ix_job_ready_model; surplus rows are left as they are.
+        -- Merges two ordered ranges of ix_job_claimable_model; surplus rows are left as they are.
         WITH asked AS MATERIALIZED (
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.model_hint = v_chosen
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint = v_chosen
                 AND j.priority BETWEEN coalesce(v_priority, 0) AND coalesce(v_priority, 2147483647)
                 AND j.interrogation_key <> ALL (v_except)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
@@ -394,7 +396,7 @@ BEGIN
         unasked AS MATERIALIZED (
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.model_hint IS NULL
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint IS NULL
                 AND j.priority BETWEEN coalesce(v_priority, 0) AND coalesce(v_priority, 2147483647)
                 AND j.interrogation_key <> ALL (v_except)
                 AND v_chosen = coalesce(v_default, '')
@@ -430,7 +432,7 @@ BEGIN
             lease_expires_utc = v_now + make_interval(secs => usp_claim_next_job.lease_seconds),
             current_run_id = gen_random_uuid()
         -- Not `status = 'NEW'`: a plan made while the table was empty might look this up by status and be kept.
-        WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'NEW'
+        WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'NEW' AND j.paused_utc IS NULL
         RETURNING
             j.job_seq, j.job_id, j.current_run_id, j.attempt_count, j.max_attempts, j.priority, j.available_utc,
             j.interrogation_key, j.input_json, j.evidence_ref_json, j.model_hint, j.repeats_run_id, j.lease_expires_utc

@@ -24,7 +24,8 @@ CREATE FUNCTION llm.usp_enqueue_job(
     repeats_run_id uuid DEFAULT NULL,
     job_id uuid DEFAULT NULL,
     actor text DEFAULT NULL,
-    reason text DEFAULT NULL
+    reason text DEFAULT NULL,
+    batch_id uuid DEFAULT NULL
 )
 RETURNS SETOF llm.usp_enqueue_job_result
 LANGUAGE plpgsql
@@ -54,7 +55,8 @@ BEGIN
             )
         )::text,
         usp_enqueue_job.actor,
-        usp_enqueue_job.reason
+        usp_enqueue_job.reason,
+        usp_enqueue_job.batch_id
     ) AS answer;
 END;
 $$;

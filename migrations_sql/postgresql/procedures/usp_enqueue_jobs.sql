@@ -3,9 +3,14 @@
 --   For a dedupe key that a live or succeeded job holds, the row is that of the holder (is_duplicate), even if another
 --   call or element of the array took the key a moment ago. For a job_id that exists, the row is that of its job, so
 --   that the call may be repeated. Within equal priority and time, jobs keep the order of their n.
--- Called by: queue.py (commands, admin, schedules), anybody's SQL; usp_enqueue_job.
--- Locks: only the rows it inserts, in the order of their keys, so that two batches with common keys never deadlock; a
---   key that somebody is just inserting is waited for. The holder is read without a lock.
+--   With a batch_id, new jobs belong to that batch and are paused with it; a duplicate stays in the batch of the job
+--   that holds the key, and is counted. A batch that has ended or is cancelled takes no new job (HC049). A repeated
+--   call counts nothing twice, unless all its jobs were duplicates. with_answer 0 returns no rows.
+-- Called by: queue.py (commands, admin, schedules), anybody's SQL; usp_enqueue_job, usp_publish_jobs,
+--   usp_sweep_batches.
+-- Locks: the batch's row, so that no sweep ends it meanwhile; then only the rows it inserts, in the order of their
+--   keys, so that two calls with common keys never deadlock; a key that somebody is just inserting is waited for.
+--   The holder is read without a lock.
 CALL llm.drop_procedure('usp_enqueue_jobs');
 
 CREATE TYPE llm.usp_enqueue_jobs_element AS (
@@ -34,7 +39,9 @@ CREATE TYPE llm.usp_enqueue_jobs_result AS (
 CREATE FUNCTION llm.usp_enqueue_jobs(
     jobs_json text,
     actor text DEFAULT NULL,
-    reason text DEFAULT NULL
+    reason text DEFAULT NULL,
+    batch_id uuid DEFAULT NULL,
+    with_answer boolean DEFAULT TRUE
 )
 RETURNS SETOF llm.usp_enqueue_jobs_result
 LANGUAGE plpgsql
@@ -56,6 +63,11 @@ DECLARE
     v_bad_n integer;
     v_bad_code text;
     v_bad_why text;
+    v_batch llm.batch;
+    v_rows bigint;
+    v_inserted bigint := 0;
+    v_own bigint;
+    v_duplicates bigint;
 BEGIN
     IF char_length(v_actor) > 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC014', MESSAGE = 'actor is longer than 200 characters';
@@ -148,6 +160,13 @@ BEGIN
             ERRCODE = v_bad_code, MESSAGE = format('%s (element n = %s)', v_bad_why, v_bad_n);
     END IF;
 
+    IF usp_enqueue_jobs.batch_id IS NOT NULL THEN
+        SELECT b.* INTO v_batch FROM llm.batch AS b WHERE b.batch_id = usp_enqueue_jobs.batch_id FOR NO KEY UPDATE;
+        IF v_batch.batch_id IS NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'HC048', MESSAGE = 'there is no batch with this batch_id';
+        END IF;
+    END IF;
+
     -- Each pass inserts what can be inserted, then returns for each element its own job or the key's holder. If a
     -- holder ended in between, its element gets another pass.
     WHILE cardinality(v_waiting) > 0 LOOP
@@ -158,7 +177,8 @@ BEGIN
         inserted AS (
             INSERT INTO llm.job AS j (
                 job_seq, job_id, created_utc, created_by, status, priority, interrogation_key, entity_type, entity_id,
-                input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id
+                input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id,
+                batch_id, paused_utc
             )
             OVERRIDING SYSTEM VALUE
             SELECT
@@ -166,7 +186,7 @@ BEGIN
                 CASE WHEN e.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END,
                 e.priority, e.interrogation_key, nullif(e.entity_type, ''), nullif(e.entity_id, ''),
                 e.input_json, e.evidence_ref_json, e.model_hint, e.max_attempts, coalesce(e.available_utc, v_now),
-                e.dedupe_key, e.repeats_run_id
+                e.dedupe_key, e.repeats_run_id, v_batch.batch_id, v_batch.paused_utc
             FROM numbered AS e
             ORDER BY e.interrogation_key COLLATE "C", e.dedupe_key COLLATE "C", e.n
             ON CONFLICT DO NOTHING
@@ -176,6 +196,8 @@ BEGIN
         SELECT i.job_id, v_now, 'enqueued', NULL, i.status, v_actor, usp_enqueue_jobs.reason
         FROM inserted AS i
         ORDER BY i.job_seq;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_inserted := v_inserted + v_rows;
 
         SELECT
             array_agg(
@@ -202,7 +224,26 @@ BEGIN
         v_answered := v_answered || v_answers;
     END LOOP;
 
-    RETURN QUERY SELECT a.* FROM unnest(v_answered) AS a ORDER BY a.n;
+    IF v_batch.batch_id IS NOT NULL THEN
+        IF v_inserted > 0 AND (v_batch.finished_utc IS NOT NULL OR v_batch.cancelled_utc IS NOT NULL) THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'HC049', MESSAGE = format('the batch %s has ended or is cancelled', v_batch.name);
+        END IF;
+        SELECT count(*) FILTER (WHERE NOT a.is_duplicate), count(*) FILTER (WHERE a.is_duplicate)
+        INTO v_own, v_duplicates
+        FROM unnest(v_answered) AS a;
+        IF v_inserted > 0 OR (v_own = 0 AND v_duplicates > 0) THEN
+            UPDATE llm.batch AS b
+            SET
+                queued_jobs = b.queued_jobs + v_inserted,
+                duplicate_jobs = b.duplicate_jobs + CASE WHEN v_own > v_inserted THEN 0 ELSE v_duplicates END
+            WHERE b.batch_id = v_batch.batch_id;
+        END IF;
+    END IF;
+
+    IF coalesce(usp_enqueue_jobs.with_answer, TRUE) THEN
+        RETURN QUERY SELECT a.* FROM unnest(v_answered) AS a ORDER BY a.n;
+    END IF;
 END;
 $$;
 

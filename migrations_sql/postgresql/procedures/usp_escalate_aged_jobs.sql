@@ -68,7 +68,7 @@ BEGIN
         v_level := (
             SELECT j.priority
             FROM llm.job AS j
-            WHERE j.status = 'NEW'
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL
                 AND j.priority < least(usp_escalate_aged_jobs.max_priority, usp_escalate_aged_jobs.after_priority)
             ORDER BY j.priority DESC, j.available_utc, j.job_seq
             LIMIT 1
@@ -84,7 +84,7 @@ BEGIN
     FROM (
         SELECT j.job_seq, j.available_utc
         FROM llm.job AS j
-        WHERE j.status = 'NEW'
+        WHERE j.status = 'NEW' AND j.paused_utc IS NULL
             AND j.priority = v_level
             AND j.available_utc <= v_before
             AND (j.available_utc, j.job_seq) > (
@@ -100,7 +100,7 @@ BEGIN
         SELECT j.job_seq
         FROM llm.job AS j
         WHERE j.job_seq = ANY (v_seen)
-            AND j.status IS NOT DISTINCT FROM 'NEW'
+            AND j.status IS NOT DISTINCT FROM 'NEW' AND j.paused_utc IS NULL
             AND j.priority = v_level
             AND j.priority < usp_escalate_aged_jobs.max_priority
             AND greatest(j.available_utc, j.escalated_utc) <= v_before

@@ -1,7 +1,8 @@
 -- llm.usp_publish_jobs: queues all jobs staged under one id, or none; returns one row per job.
 -- Promises: those of usp_enqueue_jobs for one call with all parts in order, in which each n occurs once. Staged jobs
 --   remain until usp_stage_jobs clears them: for a job_id that exists the row is that of its job, so that the call may
---   be repeated with the same result. A stage without parts returns no rows.
+--   be repeated with the same result. A stage without parts returns no rows. With a batch_id the jobs belong to
+--   that batch, which is filled then.
 -- Called by: queue.py.
 -- Locks: those of usp_enqueue_jobs, for as long as this one statement takes; nobody waits while the parts arrive.
 CALL llm.drop_procedure('usp_publish_jobs');
@@ -16,7 +17,8 @@ CREATE TYPE llm.usp_publish_jobs_result AS (
 CREATE FUNCTION llm.usp_publish_jobs(
     stage_id uuid,
     actor text DEFAULT NULL,
-    reason text DEFAULT NULL
+    reason text DEFAULT NULL,
+    batch_id uuid DEFAULT NULL
 )
 RETURNS SETOF llm.usp_publish_jobs_result
 LANGUAGE plpgsql
@@ -40,8 +42,21 @@ BEGIN
             WHERE s.stage_id = usp_publish_jobs.stage_id
         ),
         usp_publish_jobs.actor,
-        usp_publish_jobs.reason
+        usp_publish_jobs.reason,
+        usp_publish_jobs.batch_id
     ) AS answer;
+
+    WITH filled AS (
+        UPDATE llm.batch AS b
+        SET filled_utc = clock_timestamp()
+        WHERE b.batch_id = usp_publish_jobs.batch_id AND b.filled_utc IS NULL
+        RETURNING b.batch_id, b.filled_utc
+    )
+    INSERT INTO llm.batch_event (batch_id, at_utc, event, actor, reason)
+    SELECT
+        f.batch_id, f.filled_utc, 'batch_filled', coalesce(nullif(btrim(usp_publish_jobs.actor), ''), session_user),
+        usp_publish_jobs.reason
+    FROM filled AS f;
 END;
 $$;
 

@@ -6,7 +6,8 @@
 --   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
 --   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
 --   a job that is still not counted is left for the next call. So none is deleted while a transaction with older
---   events stays open. A dry run, which counts nothing, answers as if all were counted.
+--   events stays open. A dry run, which counts nothing, answers as if all were counted. Batches keep the purged
+--   jobs in their counts.
 -- Called by: maintainers and the purge schedule.
 -- Locks: the jobs, SKIP LOCKED; the counting's, not waited for. Every writer of the jobs' runs, artifacts and events
 --   locks the job before, so these have no other holder, and go in the order that the foreign keys want. Before any
@@ -182,6 +183,17 @@ BEGIN
         RETURNING event_seq
     )
     SELECT array_agg(left_behind.event_seq) INTO v_tombstones FROM left_behind;
+
+    -- Whoever counts a batch sees all of this or nothing of it.
+    INSERT INTO llm.batch_count (batch_id, status, error_kind, is_purged, jobs)
+    SELECT gone.batch_id, gone.status, gone.error_kind, side.is_purged, gone.jobs * side.factor
+    FROM (
+        SELECT j.batch_id, j.status, coalesce(j.error_kind, '') AS error_kind, count(*) AS jobs
+        FROM llm.job AS j
+        WHERE j.job_id = ANY (v_job_ids) AND j.batch_id IS NOT NULL
+        GROUP BY j.batch_id, j.status, coalesce(j.error_kind, '')
+    ) AS gone
+    CROSS JOIN (VALUES (TRUE, 1), (FALSE, -1)) AS side (is_purged, factor);
 
     v_sets := ARRAY(
         SELECT s

@@ -3,7 +3,8 @@
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order; then one by one, in the order in which an enqueue inserts them, their
+-- Locks: the batches that the jobs are of, since who makes a job unfinished holds its batch; then the jobs in job_seq
+--   order; then one by one, in the order in which an enqueue inserts them, their
 --   dedupe keys; then events. Whoever waits for a key holds only smaller keys, and nobody who holds a key waits for a
 --   job.
 CALL llm.drop_procedure('usp_requeue_jobs');
@@ -38,6 +39,7 @@ DECLARE
     v_why text;
     v_to_status text;
     v_answers llm.usp_requeue_jobs_result[] := '{}';
+    v_batch_ids uuid[];
     v_now timestamptz;
     v_job_ids uuid[];
     v_expected text[];
@@ -48,6 +50,15 @@ BEGIN
     SELECT list.job_ids, list.expected_statuses
     INTO v_job_ids, v_expected
     FROM llm.read_job_list(usp_requeue_jobs.jobs_json) AS list;
+
+    v_batch_ids := ARRAY(
+        SELECT DISTINCT j.batch_id FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) AND j.batch_id IS NOT NULL
+    );
+    IF v_batch_ids <> '{}' THEN
+        PERFORM 1 FROM llm.batch AS b WHERE b.batch_id = ANY (v_batch_ids) ORDER BY b.batch_seq FOR NO KEY UPDATE;
+        -- Of one that has ended the counts are made true again when these jobs have.
+        UPDATE llm.batch AS b SET is_watched = TRUE WHERE b.batch_id = ANY (v_batch_ids) AND b.is_watched = FALSE;
+    END IF;
 
     -- + 0: sort these few rows instead of scanning the whole index of job_seq.
     PERFORM 1 FROM llm.job AS j WHERE j.job_id = ANY (v_job_ids) ORDER BY j.job_seq + 0 FOR NO KEY UPDATE;
@@ -78,7 +89,8 @@ BEGIN
                     cancel_requested_utc = NULL,
                     last_error = NULL,
                     error_kind = NULL,
-                    finished_utc = NULL
+                    finished_utc = NULL,
+                    paused_utc = (SELECT b.paused_utc FROM llm.batch AS b WHERE b.batch_id = j.batch_id)
                 WHERE j.job_id = v_job.job_id AND j.status IS NOT DISTINCT FROM v_job.status
                 RETURNING j.status INTO v_to_status;
 

@@ -15,6 +15,7 @@
 --   first or last hour of these years, and no duration is measured from or to it.
 -- The model time is the one that the model server reported (total_duration in metrics_json, nanoseconds); a run
 --   without it, or with 0, has none.
+-- What the runs of a batch's jobs spent is added to llm.batch_spend, once as well.
 -- Called by: every worker, several times a minute; schedules; usp_purge_jobs.
 -- Locks: the counting's own lock, not waited for; then only its own tables' rows.
 CALL llm.drop_procedure('usp_roll_up_hours');
@@ -124,7 +125,7 @@ BEGIN
 
     -- Jobs and runs are read by all their keys in one index scan; a search per event would take twice as long.
     WITH job AS NOT MATERIALIZED (
-        SELECT j.job_id, j.interrogation_key, j.model_hint, j.available_utc
+        SELECT j.job_id, j.interrogation_key, j.model_hint, j.available_utc, j.batch_id
         FROM llm.job AS j
         WHERE j.job_id = ANY (v_jobs)
     ),
@@ -166,6 +167,7 @@ BEGIN
             CASE WHEN e.to_status <> 'RUNNING' THEN r.run_bucket END AS run_bucket,
             CASE WHEN e.to_status <> 'RUNNING' THEN width_bucket(r.model_ms::double precision - 1, c_bounds) END
                 AS model_bucket,
+            j.batch_id,
             count(*) AS amount,
             sum(r.prompt_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS prompt_tokens,
             sum(r.output_tokens) FILTER (WHERE e.to_status <> 'RUNNING') AS output_tokens,
@@ -187,7 +189,17 @@ BEGIN
             LIMIT 1
         ) AS ready ON TRUE
         WHERE e.event_seq > v_from AND e.event_seq <= v_to
-        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+    ),
+    spent AS (
+        INSERT INTO llm.batch_spend (batch_id, tokens, model_ms)
+        SELECT
+            t.batch_id, coalesce(sum(t.prompt_tokens), 0) + coalesce(sum(t.output_tokens), 0),
+            coalesce(sum(t.model_ms), 0)
+        FROM told AS t
+        WHERE t.batch_id IS NOT NULL
+        GROUP BY t.batch_id
+        HAVING sum(t.prompt_tokens) > 0 OR sum(t.output_tokens) > 0 OR sum(t.model_ms) > 0
     ),
     counted AS (
         INSERT INTO llm.stat_hour AS s (

@@ -252,9 +252,10 @@ BEGIN
             j.job_id,
             j.priority,
             j.available_utc
-        FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready))
+        FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_claimable))
         WHERE
             j.status = N'NEW'
+            AND j.paused_utc IS NULL
             AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
         OPTION (OPTIMIZE FOR (@max_jobs = 1));
@@ -278,9 +279,10 @@ BEGIN
                 SET @hint = NULL;
                 IF @place_model <> N''
                     SELECT TOP (1) @hint = j.model_hint
-                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_priority))
                     WHERE
                         j.status = N'NEW'
+                        AND j.paused_utc IS NULL
                         AND j.priority = @place
                         AND j.model_hint < @place_model
                         AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -288,9 +290,10 @@ BEGIN
                 -- Those without a model come last.
                 IF @place_model <> N'' AND @hint IS NULL
                     SELECT TOP (1) @hint = COALESCE(j.model_hint, N'')
-                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_priority))
                     WHERE
                         j.status = N'NEW'
+                        AND j.paused_utc IS NULL
                         AND j.priority = @place
                         AND j.model_hint IS NULL
                         AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -302,9 +305,10 @@ BEGIN
                     SELECT TOP (1)
                         @next = j.priority,
                         @place_model = COALESCE(j.model_hint, N'')
-                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_priority))
                     WHERE
                         j.status = N'NEW'
+                        AND j.paused_utc IS NULL
                         AND j.priority < @below
                         AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
                     ORDER BY j.priority DESC, j.model_hint DESC;
@@ -328,9 +332,10 @@ BEGIN
                     FROM @served AS s
                     CROSS APPLY (
                         SELECT TOP (1) j.priority
-                        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_model))
                         WHERE
                             j.status = N'NEW'
+                            AND j.paused_utc IS NULL
                             AND j.model_hint = s.model
                             AND j.priority <= @place
                             AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -343,9 +348,10 @@ BEGIN
                     BEGIN
                         SET @next = NULL;
                         SELECT TOP (1) @next = j.priority
-                        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_model))
                         WHERE
                             j.status = N'NEW'
+                            AND j.paused_utc IS NULL
                             AND j.model_hint IS NULL
                             AND j.priority <= @place
                             AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -372,9 +378,10 @@ BEGIN
                     j.priority,
                     j.available_utc,
                     COALESCE(j.model_hint, LEFT(@default, 200), N'')
-                FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready))
+                FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_claimable))
                 WHERE
                     j.status = N'NEW'
+                    AND j.paused_utc IS NULL
                     AND j.priority = @priority
                     AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
                 ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC
@@ -409,9 +416,10 @@ BEGIN
                         INSERT INTO @candidate (model) VALUES (@hint);
                     SET @chosen = NULL;
                     SELECT TOP (1) @chosen = j.model_hint
-                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_priority))
+                    FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_priority))
                     WHERE
                         j.status = N'NEW'
+                        AND j.paused_utc IS NULL
                         AND j.priority = @priority
                         AND j.model_hint > @hint
                     ORDER BY j.priority ASC, j.model_hint ASC;
@@ -435,9 +443,10 @@ BEGIN
                 SELECT TOP (1)
                     j.available_utc,
                     j.job_seq
-                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_model))
                 WHERE
                     j.status = N'NEW'
+                    AND j.paused_utc IS NULL
                     AND j.model_hint = c.model
                     AND j.priority = @priority
                     AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -453,9 +462,10 @@ BEGIN
                 SELECT TOP (1)
                     j.available_utc,
                     j.job_seq
-                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready_model))
+                FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable_model))
                 WHERE
                     j.status = N'NEW'
+                    AND j.paused_utc IS NULL
                     AND j.model_hint IS NULL
                     AND c.model = COALESCE(@default, N'')
                     AND j.priority = @priority
@@ -525,9 +535,10 @@ BEGIN
             j.job_id,
             j.priority,
             j.available_utc
-        FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready_model))
+        FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_claimable_model))
         WHERE
             j.status = N'NEW'
+            AND j.paused_utc IS NULL
             AND j.model_hint = @chosen
             AND j.priority BETWEEN @floor AND @ceiling
             AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -541,9 +552,10 @@ BEGIN
                 j.job_id,
                 j.priority,
                 j.available_utc
-            FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_ready_model))
+            FROM llm.job AS j WITH (UPDLOCK, READPAST, ROWLOCK, INDEX (ix_job_claimable_model))
             WHERE
                 j.status = N'NEW'
+                AND j.paused_utc IS NULL
                 AND j.model_hint IS NULL
                 AND j.priority BETWEEN @floor AND @ceiling
                 AND CHARINDEX(CONCAT(NCHAR(31), j.interrogation_key, NCHAR(31)), @except) = 0
@@ -597,6 +609,7 @@ BEGIN
     WHERE
         p.job_seq = j.job_seq
         AND j.status = N'NEW'
+        AND j.paused_utc IS NULL
     -- The few rows drive and the table is sought, so that no plan reads, and waits for, other rows.
     OPTION (LOOP JOIN, FORCE ORDER);
 

@@ -21,7 +21,8 @@ CREATE OR ALTER PROCEDURE llm.usp_enqueue_job
     @repeats_run_id uniqueidentifier = NULL,
     @job_id uniqueidentifier = NULL,
     @actor nvarchar(4000) = NULL,
-    @reason nvarchar(MAX) = NULL
+    @reason nvarchar(MAX) = NULL,
+    @batch_id uniqueidentifier = NULL
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -43,6 +44,9 @@ BEGIN
     DECLARE @is_duplicate bit;
     DECLARE @answer_id uniqueidentifier;
     DECLARE @status nvarchar(40);
+    DECLARE @is_batch bit = 0;
+    DECLARE @is_closed bit = 0;
+    DECLARE @paused_utc datetime2(6);
 
     IF LEN(@who) > 200
         THROW 51014, N'HC014: actor is longer than 200 characters', 1;
@@ -76,6 +80,19 @@ BEGIN
         BEGIN TRY
             BEGIN TRANSACTION;
 
+            IF @batch_id IS NOT NULL
+            BEGIN
+                SET @is_batch = 0;
+                SELECT
+                    @is_batch = 1,
+                    @is_closed = CASE WHEN b.finished_utc IS NULL AND b.cancelled_utc IS NULL THEN 0 ELSE 1 END,
+                    @paused_utc = b.paused_utc
+                FROM llm.batch AS b WITH (UPDLOCK, ROWLOCK)
+                WHERE b.batch_id = @batch_id;
+                IF @is_batch = 0
+                    THROW 51048, N'HC048: there is no batch with this batch_id', 1;
+            END;
+
             -- UPDLOCK, HOLDLOCK hold the key, or the gap where it would stand, to the commit: whoever comes with the
             -- same one waits here. First the id, of which no gap is held, then the dedupe key, in every enqueue. Both
             -- looks are answered by the index alone: a job's row is not locked, and nobody who works on one waited for.
@@ -96,17 +113,20 @@ BEGIN
 
             IF @seq IS NULL
             BEGIN
+                IF @is_closed = 1
+                    THROW 51049, N'HC049: the batch has ended or is cancelled', 1;
                 SET @now = SYSUTCDATETIME();
                 SET @status = CASE WHEN @available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END;
 
                 INSERT INTO llm.job (
                     job_id, created_utc, created_by, status, priority, interrogation_key, entity_type, entity_id,
-                    input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id
+                    input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id,
+                    batch_id, paused_utc
                 )
                 VALUES (
                     @own_id, @now, @who, @status, COALESCE(@priority, 100), @key, @type, @entity,
                     @input_json, @evidence_ref_json, @hint, COALESCE(@max_attempts, 3), COALESCE(@available_utc, @now),
-                    @dedupe, @repeats_run_id
+                    @dedupe, @repeats_run_id, @batch_id, @paused_utc
                 );
 
                 INSERT INTO llm.job_event (job_id, at_utc, event, from_status, to_status, actor, reason)
@@ -114,6 +134,13 @@ BEGIN
 
                 SET @answer_id = @own_id;
             END;
+
+            IF @batch_id IS NOT NULL AND (@answer_id IS NOT NULL OR @is_duplicate = 1)
+                UPDATE llm.batch
+                SET
+                    queued_jobs = queued_jobs + CASE WHEN @is_duplicate = 1 THEN 0 ELSE 1 END,
+                    duplicate_jobs = duplicate_jobs + CASE WHEN @is_duplicate = 1 THEN 1 ELSE 0 END
+                WHERE batch_id = @batch_id;
 
             COMMIT TRANSACTION;
 
@@ -126,6 +153,7 @@ BEGIN
         END TRY
         BEGIN CATCH
             SET @status = NULL;
+            SET @answer_id = NULL;
             IF @callers_transactions = 0 AND XACT_STATE() <> 0
                 ROLLBACK TRANSACTION;
             -- 2601, 2627: an id or a key was taken between the look and the insert. Look again, unless the transaction

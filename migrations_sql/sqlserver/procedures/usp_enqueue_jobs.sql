@@ -7,16 +7,22 @@ GO
 --   For a dedupe key that a live or succeeded job holds, the row is that of the holder (is_duplicate), even if another
 --   call or element of the array took the key a moment ago. For a job_id that exists, the row is that of its job, so
 --   that the call may be repeated. Within equal priority and time, jobs keep the order of their n.
--- Called by: queue.py (commands, admin, schedules), anybody's SQL.
--- Locks: the ids that are there, then the dedupe keys, each in the order of its index (UPDLOCK, and for keys HOLDLOCK:
---   the key, or the gap where it would stand), so that two batches with common keys wait for each other and never
---   deadlock; then the new rows. Of new ids no gap is held: thousands of them, all over the index, would be nearly all
---   of it, and every other enqueue would wait. Of two that bring one new id at once, the later one looks again. The
---   holder of a key is found in the index and read after the commit: its row is not locked.
+--   With a batch_id, new jobs belong to that batch and are paused with it; a duplicate stays in the batch of the job
+--   that holds the key, and is counted. A batch that has ended or is cancelled takes no new job (HC049). A repeated
+--   call counts nothing twice, unless all its jobs were duplicates. with_answer 0 returns no rows.
+-- Called by: queue.py (commands, admin, schedules), anybody's SQL; usp_publish_jobs, usp_sweep_batches.
+-- Locks: the batch's row, so that no sweep ends it meanwhile; then the ids that are there, then the dedupe keys,
+--   each in the order of its index (UPDLOCK, and for keys HOLDLOCK: the key, or the gap where it would stand), so
+--   that two batches with common keys wait for each other and never deadlock; then the new rows. Of new ids no gap
+--   is held: thousands of them, all over the index, would be nearly all of it, and every other enqueue would wait.
+--   Of two that bring one new id at once, the later one looks again. The holder of a key is found in the index and
+--   read after the commit: its row is not locked.
 CREATE OR ALTER PROCEDURE llm.usp_enqueue_jobs
     @jobs_json nvarchar(MAX),
     @actor nvarchar(4000) = NULL,
-    @reason nvarchar(MAX) = NULL
+    @reason nvarchar(MAX) = NULL,
+    @batch_id uniqueidentifier = NULL,
+    @with_answer bit = 1
 AS
 BEGIN
     SET NOCOUNT ON;
@@ -30,6 +36,12 @@ BEGIN
     DECLARE @bad_n int;
     DECLARE @bad int;
     DECLARE @message nvarchar(400);
+    DECLARE @is_batch bit = 0;
+    DECLARE @is_closed bit = 0;
+    DECLARE @paused_utc datetime2(6);
+    DECLARE @inserted bigint;
+    DECLARE @own_jobs bigint;
+    DECLARE @duplicates bigint;
     -- Everything as text, so that a value that does not convert raises our own error.
     DECLARE @raw TABLE (
         n nvarchar(MAX) NULL,
@@ -282,6 +294,19 @@ BEGIN
 
             BEGIN TRANSACTION;
 
+            IF @batch_id IS NOT NULL
+            BEGIN
+                SET @is_batch = 0;
+                SELECT
+                    @is_batch = 1,
+                    @is_closed = CASE WHEN b.finished_utc IS NULL AND b.cancelled_utc IS NULL THEN 0 ELSE 1 END,
+                    @paused_utc = b.paused_utc
+                FROM llm.batch AS b WITH (UPDLOCK, ROWLOCK)
+                WHERE b.batch_id = @batch_id;
+                IF @is_batch = 0
+                    THROW 51048, N'HC048: there is no batch with this batch_id', 1;
+            END;
+
             -- The indexes are named and suffice for the answer; the ids and keys drive, in their order (FORCE ORDER).
             INSERT INTO @own (job_id, job_seq)
             SELECT
@@ -344,7 +369,8 @@ BEGIN
             -- The identity is given in the order of n: the claim's last criterion.
             INSERT INTO llm.job (
                 job_id, created_utc, created_by, status, priority, interrogation_key, entity_type, entity_id,
-                input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id
+                input_json, evidence_ref_json, model_hint, max_attempts, available_utc, dedupe_key, repeats_run_id,
+                batch_id, paused_utc
             )
             SELECT
                 e.job_id,
@@ -361,7 +387,9 @@ BEGIN
                 e.max_attempts,
                 COALESCE(e.available_utc, @now),
                 e.dedupe_key,
-                e.repeats_run_id
+                e.repeats_run_id,
+                @batch_id,
+                @paused_utc
             FROM @fresh AS f
             INNER JOIN @element AS e
                 ON f.n = e.n
@@ -378,6 +406,27 @@ BEGIN
                 @reason
             FROM @fresh AS f
             ORDER BY f.n;
+
+            IF @batch_id IS NOT NULL
+            BEGIN
+                SELECT @inserted = COUNT_BIG(*)
+                FROM @fresh;
+                IF @inserted > 0 AND @is_closed = 1
+                    THROW 51049, N'HC049: the batch has ended or is cancelled', 1;
+                SELECT @own_jobs = COUNT_BIG(*)
+                FROM @element AS e
+                WHERE
+                    EXISTS (SELECT 1 FROM @own AS o WHERE o.job_id = e.job_id)
+                    OR EXISTS (SELECT 1 FROM @fresh AS f WHERE f.job_id = e.job_id);
+                SELECT @duplicates = COUNT_BIG(*) - @own_jobs
+                FROM @element;
+                IF @inserted > 0 OR (@own_jobs = 0 AND @duplicates > 0)
+                    UPDATE llm.batch
+                    SET
+                        queued_jobs = queued_jobs + @inserted,
+                        duplicate_jobs = duplicate_jobs + CASE WHEN @own_jobs > @inserted THEN 0 ELSE @duplicates END
+                    WHERE batch_id = @batch_id;
+            END;
 
             COMMIT TRANSACTION;
 
@@ -443,13 +492,14 @@ BEGIN
         END CATCH;
     END;
 
-    SELECT
-        a.n,
-        a.job_id,
-        a.is_duplicate,
-        a.status
-    FROM @answer AS a
-    ORDER BY a.n;
+    IF COALESCE(@with_answer, 1) = 1
+        SELECT
+            a.n,
+            a.job_id,
+            a.is_duplicate,
+            a.status
+        FROM @answer AS a
+        ORDER BY a.n;
 END;
 GO
 

@@ -67,9 +67,10 @@ BEGIN
     BEGIN
         SET @level = NULL;
         SELECT TOP (1) @level = j.priority
-        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready))
+        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable))
         WHERE
             j.status = N'NEW'
+            AND j.paused_utc IS NULL
             AND j.priority < CASE WHEN @after_priority < @max_priority THEN @after_priority ELSE @max_priority END
         ORDER BY j.priority DESC, j.available_utc ASC, j.job_seq ASC;
     END;
@@ -80,9 +81,10 @@ BEGIN
         SELECT TOP (@max_rows)
             j.job_seq,
             j.available_utc
-        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_ready))
+        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_claimable))
         WHERE
             j.status = N'NEW'
+            AND j.paused_utc IS NULL
             AND j.priority = @level
             AND j.available_utc <= @before
             AND j.available_utc >= COALESCE(@after_utc, '0001-01-01')
@@ -110,6 +112,7 @@ BEGIN
             ON s.job_seq = j.job_seq
         WHERE
             j.status = N'NEW'
+            AND j.paused_utc IS NULL
             AND j.priority = @level
             AND j.priority < @max_priority
             AND j.available_utc <= @before
@@ -132,6 +135,7 @@ BEGIN
         WHERE
             d.job_seq = j.job_seq
             AND j.status = N'NEW'
+            AND j.paused_utc IS NULL
             AND j.priority = @level
         OPTION (LOOP JOIN, FORCE ORDER);
         SET @raised = @@ROWCOUNT;

@@ -11,13 +11,13 @@ GO
 --   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
 --   a job that is still not counted is left for the next call. So none is deleted while a transaction with older
 --   events stays open, nor, uncounted, inside a transaction of the caller, which the counting's time-out would end. A
---   dry run, which counts nothing, answers as if all were counted.
+--   dry run, which counts nothing, answers as if all were counted. Batches keep the purged jobs in their counts.
 -- Called by: maintainers and the purge schedule.
--- Locks: the counting's, before any other and not waited for; then the jobs in job_seq order (UPDLOCK), passing over
---   what somebody holds (READPAST); every writer of their runs, artifacts and events locks the job before, so these
---   have no other holder, and go in the order that the foreign keys want. Before any fact the slots of their entities,
---   in order: whoever stores facts may be about to say that these are superseded. Of two in a deadlock this one gives
---   way.
+-- Locks: the counting's, before any other and not waited for; then the batches that the jobs are of; then the jobs
+--   in job_seq order (UPDLOCK), passing over what somebody holds (READPAST); every writer of their runs, artifacts
+--   and events locks the job before, so these have no other holder, and go in the order that the foreign keys want.
+--   Before any fact the slots of their entities, in order: whoever stores facts may be about to say that these are
+--   superseded. Of two in a deadlock this one gives way.
 CREATE OR ALTER PROCEDURE llm.usp_purge_jobs
     @finished_before_utc datetime2(6),
     @statuses_json nvarchar(MAX),
@@ -72,6 +72,14 @@ BEGIN
     DECLARE @fact TABLE (fact_seq bigint NOT NULL PRIMARY KEY, job_id uniqueidentifier NOT NULL);
     -- Runs of which an older one is left that is the newest now.
     DECLARE @stood_above TABLE (run_seq bigint NOT NULL PRIMARY KEY, run_id uniqueidentifier NOT NULL);
+    DECLARE @batch TABLE (batch_seq bigint NOT NULL PRIMARY KEY);
+    DECLARE @gone TABLE (
+        batch_id uniqueidentifier NOT NULL,
+        status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        error_kind nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL,
+        jobs bigint NOT NULL
+    );
+    DECLARE @batches int;
     DECLARE @run_seq bigint;
     DECLARE @interrogation_key nvarchar(200);
     DECLARE @entity_type nvarchar(200);
@@ -161,6 +169,24 @@ BEGIN
     END;
 
     BEGIN TRANSACTION;
+
+    -- Before any job the batches that they are of, so that whoever counts one sees all of this or nothing of it.
+    IF COALESCE(@dry_run, 0) = 0
+    BEGIN
+        INSERT INTO @batch (batch_seq)
+        SELECT DISTINCT b.batch_seq
+        FROM @seen AS s
+        INNER JOIN llm.job AS j WITH (READCOMMITTEDLOCK, INDEX (ux_job_seq))
+            ON s.job_seq = j.job_seq
+        INNER JOIN llm.batch AS b WITH (NOLOCK, INDEX (pk_batch))
+            ON j.batch_id = b.batch_id
+        OPTION (LOOP JOIN, FORCE ORDER);
+        SELECT @batches = COUNT(*)
+        FROM @batch AS x
+        INNER JOIN llm.batch AS b WITH (UPDLOCK, ROWLOCK, INDEX (ux_batch_seq))
+            ON x.batch_seq = b.batch_seq
+        OPTION (LOOP JOIN, FORCE ORDER);
+    END;
 
     INSERT INTO @chosen (job_seq, job_id, status, finished_utc)
     SELECT
@@ -293,6 +319,39 @@ BEGIN
             )
         FROM @chosen AS c
         ORDER BY c.finished_utc, c.job_seq;
+
+        IF @batches > 0
+        BEGIN
+            INSERT INTO @gone (batch_id, status, error_kind, jobs)
+            SELECT
+                j.batch_id,
+                j.status,
+                COALESCE(j.error_kind, N''),
+                COUNT_BIG(*)
+            FROM @chosen AS c
+            INNER JOIN llm.job AS j WITH (INDEX (ux_job_seq))
+                ON c.job_seq = j.job_seq
+            WHERE j.batch_id IS NOT NULL
+            GROUP BY j.batch_id, j.status, COALESCE(j.error_kind, N'')
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            INSERT INTO llm.batch_count (batch_id, status, error_kind, is_purged, jobs)
+            SELECT
+                g.batch_id,
+                g.status,
+                g.error_kind,
+                1,
+                g.jobs
+            FROM @gone AS g;
+            INSERT INTO llm.batch_count (batch_id, status, error_kind, is_purged, jobs)
+            SELECT
+                g.batch_id,
+                g.status,
+                g.error_kind,
+                0,
+                -g.jobs
+            FROM @gone AS g;
+        END;
 
         DELETE f
         FROM @fact AS gone

@@ -7,7 +7,8 @@ GO
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
 -- Called by: queue.py for operators (admin, commands, schedules).
--- Locks: the jobs in job_seq order (UPDLOCK); then their dedupe keys in the order of the index (UPDLOCK, HOLDLOCK: the
+-- Locks: the batches that the jobs are of, in batch_seq order, since who makes a job unfinished holds its batch; the
+--   jobs in job_seq order (UPDLOCK); then their dedupe keys in the order of the index (UPDLOCK, HOLDLOCK: the
 --   key, or the gap where it would stand), as an enqueue takes them; then events. Whoever waits for a key holds only
 --   smaller keys, and nobody waits for a job while holding a key. Ids are turned into job_seq in the index alone, so
 --   that no job is locked out of order. ROWLOCK, because a page lock would hide the page's other rows from every claim.
@@ -43,6 +44,11 @@ BEGIN
         dedupe_key nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
         expected_status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
         why nvarchar(MAX) NULL
+    );
+    DECLARE @batch TABLE (
+        batch_seq bigint NOT NULL PRIMARY KEY,
+        batch_id uniqueidentifier NOT NULL,
+        paused_utc datetime2(6) NULL
     );
     DECLARE @key TABLE (
         key_place int NOT NULL PRIMARY KEY,  -- in the index's order
@@ -106,8 +112,35 @@ BEGIN
             DELETE FROM @holder;
             DELETE FROM @refused;
             DELETE FROM @changed;
+            DELETE FROM @batch;
 
             BEGIN TRANSACTION;
+
+            -- A job's batch never changes, so it is read before anything is locked.
+            INSERT INTO @batch (batch_seq, batch_id)
+            SELECT DISTINCT
+                b.batch_seq,
+                b.batch_id
+            FROM @sought AS s
+            INNER JOIN llm.job AS j WITH (READCOMMITTEDLOCK, INDEX (ux_job_seq))
+                ON s.job_seq = j.job_seq
+            INNER JOIN llm.batch AS b WITH (NOLOCK, INDEX (pk_batch))
+                ON j.batch_id = b.batch_id
+            OPTION (LOOP JOIN, FORCE ORDER);
+
+            -- Of one that has ended the counts are made true again when these jobs have ended.
+            UPDATE b
+            SET is_watched = 1
+            FROM @batch AS x
+            INNER JOIN llm.batch AS b WITH (UPDLOCK, ROWLOCK, INDEX (ux_batch_seq))
+                ON x.batch_seq = b.batch_seq
+            OPTION (LOOP JOIN, FORCE ORDER);
+            UPDATE x
+            SET paused_utc = b.paused_utc
+            FROM @batch AS x
+            INNER JOIN llm.batch AS b WITH (INDEX (ux_batch_seq))
+                ON x.batch_seq = b.batch_seq
+            OPTION (LOOP JOIN, FORCE ORDER);
 
             INSERT INTO @held (job_seq, place, status, job_id, interrogation_key, dedupe_key, expected_status)
             SELECT
@@ -183,7 +216,8 @@ BEGIN
                 cancel_requested_utc = NULL,
                 last_error = NULL,
                 error_kind = NULL,
-                finished_utc = NULL
+                finished_utc = NULL,
+                paused_utc = (SELECT x.paused_utc FROM @batch AS x WHERE x.batch_id = j.batch_id)
             OUTPUT inserted.job_seq, inserted.job_id, inserted.status INTO @changed (job_seq, job_id, to_status)
             FROM @held AS h, llm.job AS j WITH (ROWLOCK)
             WHERE

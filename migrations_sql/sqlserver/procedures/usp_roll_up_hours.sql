@@ -20,6 +20,7 @@ GO
 --   first or last hour of these years, and no duration is measured from or to it.
 -- The model time is the one that the model server reported (total_duration in metrics_json, nanoseconds); a run
 --   without it, or with 0, has none.
+-- What the runs of a batch's jobs spent is added to llm.batch_spend, once as well.
 -- Called by: every worker, several times a minute; schedules; usp_purge_jobs.
 -- Locks: the counting's own lock (sp_getapplock), not waited for; job_event, shared, by whoever got that and only where
 --   there is something to count, while one number is read; then its own tables' rows. Jobs, runs and events are read;
@@ -61,7 +62,8 @@ BEGIN
         output_tokens int NULL,
         wait_ms bigint NULL,
         run_ms bigint NULL,
-        model_ms bigint NULL
+        model_ms bigint NULL,
+        batch_id uniqueidentifier NULL
     );
     CREATE TABLE #counted (
         hour_utc datetime2(6) NOT NULL,
@@ -160,7 +162,7 @@ BEGIN
 
         INSERT INTO #told (
             hour_utc, interrogation_key, model, error_kind, event, prompt_tokens, output_tokens, wait_ms, run_ms,
-            model_ms
+            model_ms, batch_id
         )
         SELECT
             CASE
@@ -197,7 +199,8 @@ BEGIN
                     THEN
                         (NULLIF(TRY_CAST(JSON_VALUE(r.metrics_json, '$.total_duration') AS bigint), 0) + 500000)
                         / 1000000
-            END
+            END,
+            j.batch_id
         FROM llm.job_event AS e
         INNER JOIN llm.job AS j
             ON e.job_id = j.job_id
@@ -259,6 +262,18 @@ BEGIN
             N'lease_expired', N'cancelled', N'requeued'
         )
         GROUP BY t.hour_utc, t.interrogation_key, t.model, t.error_kind;
+
+        INSERT INTO llm.batch_spend (batch_id, tokens, model_ms)
+        SELECT
+            t.batch_id,
+            SUM(CAST(COALESCE(t.prompt_tokens, 0) AS bigint)) + SUM(CAST(COALESCE(t.output_tokens, 0) AS bigint)),
+            SUM(CASE WHEN t.output_tokens IS NOT NULL THEN COALESCE(t.model_ms, 0) ELSE 0 END)
+        FROM #told AS t
+        WHERE t.batch_id IS NOT NULL
+        GROUP BY t.batch_id
+        HAVING
+            SUM(CAST(COALESCE(t.prompt_tokens, 0) AS bigint)) + SUM(CAST(COALESCE(t.output_tokens, 0) AS bigint)) > 0
+            OR SUM(CASE WHEN t.output_tokens IS NOT NULL THEN COALESCE(t.model_ms, 0) ELSE 0 END) > 0;
 
         INSERT INTO #timed (hour_utc, measure, interrogation_key, model, up_to_ms, amount)
         SELECT

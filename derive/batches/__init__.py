@@ -1,0 +1,1 @@
+"""Batches: whole-batch operations in bounded steps, and what a page or command says of a batch."""
