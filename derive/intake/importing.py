@@ -10,7 +10,7 @@ from derive.contracts import Enqueued, JobInput
 from derive.errors import QueueError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.records import Record
-from derive.intake.spool import Batch, RecordSpool
+from derive.intake.spool import RecordSpool, SpooledJobs
 from derive.interrogations.registry import Registry
 
 _LINE_BITS = 40
@@ -21,7 +21,12 @@ class Queue(Protocol):
     """Something that queues jobs: ``derive.queue.JobQueue``."""
 
     def enqueue_many(
-        self, jobs: list[JobInput], *, actor: str | None = None, reason: str | None = None
+        self,
+        jobs: list[JobInput],
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        batch_id: UUID | None = None,
     ) -> list[Enqueued]:
         """Queue jobs in order."""
         ...
@@ -97,21 +102,23 @@ def queue_spool(
     queue: Queue,
     actor: str | None,
     reason: str | None = None,
+    batch_id: UUID | None = None,
     on_stored: Callable[[ImportCounts], object] = lambda _: None,
     stop_asked: Callable[[], bool] = lambda: False,
 ) -> ImportCounts:
     """Second pass: queue the spool, one transaction per batch, and return the totals.
 
-    ``actor`` is used for jobs whose record names none, ``reason`` is saved to each first event; ``stop_asked`` is
-    checked between batches. Raises ImportInterrupted when it returns true, or from a QueueError. A batch whose answer
-    was lost may still be stored: repeating its lines under the same import id stores nothing twice.
+    ``actor`` is used for jobs whose record names none, ``reason`` is saved to each first event; with ``batch_id`` the
+    jobs belong to that row of ``llm.batch``, which the caller fills. ``stop_asked`` is checked between
+    transactions. Raises ImportInterrupted when it returns true, or from a QueueError. Lines whose answer was lost may
+    still be stored: repeating them under the same import id stores nothing twice.
     """
     progress = ImportCounts()
     for batch in _read_ahead(spool.batches()):
         if stop_asked():
             raise ImportInterrupted(progress, next_line=batch.lines[0])
         try:
-            answers = queue.enqueue_many(list(batch.jobs), actor=batch.actor or actor, reason=reason)
+            answers = queue.enqueue_many(list(batch.jobs), actor=batch.actor or actor, reason=reason, batch_id=batch_id)
         except QueueError as error:
             raise ImportInterrupted(progress, next_line=batch.lines[0]) from error
         duplicates = sum(answer.is_duplicate for answer in answers)
@@ -124,10 +131,10 @@ def queue_spool(
     return progress
 
 
-def _read_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _read_ahead(batches: Iterator[SpooledJobs]) -> Iterator[SpooledJobs]:
     """Read the next batch while the database works on this one, at most one ahead."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake") as reader:
-        coming: Future[Batch | None] = reader.submit(next, batches, None)
+        coming: Future[SpooledJobs | None] = reader.submit(next, batches, None)
         while (batch := coming.result()) is not None:
             coming = reader.submit(next, batches, None)
             yield batch

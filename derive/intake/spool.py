@@ -16,7 +16,7 @@ BATCH_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SpooledJobs:
     """Jobs queued in one call, with their lines, all by one actor."""
 
     lines: tuple[int, ...]
@@ -46,7 +46,7 @@ class RecordSpool:
         if self._on_add is not None:
             self._on_add(checked.job)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[SpooledJobs]:
         """Yield all jobs in line order, one batch in memory."""
         self._file.seek(0)
         lines: list[int] = []
@@ -77,8 +77,8 @@ class RecordSpool:
         self.close()
 
 
-def _batch(lines: list[int], jobs: list[JobInput], actor: bytes) -> Batch:
-    return Batch(tuple(lines), tuple(jobs), bytes.fromhex(actor.decode()).decode() if actor else None)
+def _batch(lines: list[int], jobs: list[JobInput], actor: bytes) -> SpooledJobs:
+    return SpooledJobs(tuple(lines), tuple(jobs), bytes.fromhex(actor.decode()).decode() if actor else None)
 
 
 def _job(text: bytes) -> JobInput:

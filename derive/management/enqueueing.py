@@ -20,6 +20,7 @@ from derive.intake.one_job import TypedJob
 from derive.intake.records import Record, read_records
 from derive.intake.spool import RecordSpool
 from derive.interrogations.registry import Registry
+from derive.management.batch_options import BatchOptions, BatchOptionsRefused
 from derive.management.import_progress import ImportProgress, InterruptGuard
 from derive.plural import plural
 from derive.queue import JobQueue
@@ -57,11 +58,15 @@ class Enqueueing:
             return COULD_NOT_START
         try:
             registry = Registry.load(settings.INTERROGATIONS_FOLDER)
+            self._batch = BatchOptions.read(given, registry)
             if not given["dry_run"]:
                 check_schema(connection)
             return self._queue_one(registry, given) if typed else self._queue_file(registry, given)
         except OSError as error:
             self._complain(f"{error.filename or given['file']}: {error.strerror or error}")
+            return COULD_NOT_START
+        except BatchOptionsRefused as refused:
+            self._complain(str(refused))
             return COULD_NOT_START
         except HolocronError as error:
             self._complain(str(error).strip().partition("\n")[0])
@@ -83,7 +88,10 @@ class Enqueueing:
             words = "nothing was queued" if changed else "the job is valid; nothing was queued (dry run)"
             self._report(given, {"dry_run": True, "bad": 0, "changed_definitions": changed}, words)
             return SOMETHING_BAD if changed else QUEUED
-        answer = JobQueue().enqueue(checked.job, actor=_actor())
+        queue = JobQueue()
+        batch_id = self._batch.open(queue, _actor())
+        answer = queue.enqueue(checked.job, actor=_actor(), batch_id=batch_id)
+        self._batch.fill(queue, _actor())
         words = "already queued as" if answer.is_duplicate else "queued as"
         self._report(given, answer.model_dump(mode="json"), f"{words} {answer.job_id} ({answer.status})")
         return QUEUED
@@ -125,20 +133,23 @@ class Enqueueing:
             progress = ImportCounts()
             if not given["dry_run"] and (not bad or given["skip_invalid"]):
                 shown.start_queueing(spool.count)
+                queue = JobQueue()
                 try:
                     progress = queue_spool(
                         spool,
-                        queue=JobQueue(),
+                        queue=queue,
                         actor=_actor(),
+                        batch_id=self._batch.open(queue, _actor()),
                         on_stored=lambda done: shown.reach(done.stored),
                         stop_asked=stop.asked,
                     )
                 except ImportInterrupted as interrupted:
                     return self._interrupted(interrupted, import_id, totals, given, shown)
+                self._batch.fill(queue, _actor())
         changed = self._review(registry, asked) if given["dry_run"] else []
         if given["dry_run"]:
             totals["changed_definitions"] = changed
-        self._report(given, totals | _counts(progress), _in_words(totals, progress))
+        self._report(given, totals | _counts(progress) | self._batch.told(), _in_words(totals, progress))
         return SOMETHING_BAD if bad or changed else QUEUED
 
     def _review(self, registry: Registry, keys: Set[str]) -> list[str]:

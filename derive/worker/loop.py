@@ -1,7 +1,7 @@
 """The worker's loop: claims as many jobs as its slots allow, and stops gracefully.
 
-Two threads use the database: the queue's, for the loop's calls, and the lease keeper's; now and then a third rolls up
-statistics. Each is replaced when a call hangs.
+Three threads use the database: the queue's, for the loop's calls, the lease keeper's, and one that sweeps batches; now
+and then a fourth rolls up statistics. Each is replaced when a call hangs.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from derive.queue.worker import WorkerQueue
 from derive.states import JobStatus
 from derive.worker import spans
 from derive.worker.attempt import Tools
+from derive.worker.batch_sweep import BatchSweep
 from derive.worker.circuit_breaker import pause
 from derive.worker.claiming import Claiming
 from derive.worker.endpoint import WorkerEndpoint
@@ -70,6 +71,7 @@ class WorkerLoop:
         ]
         self._refusals = Refusals(any_tools.sources.interrogations, queue=self._queue)
         self._counter = HourlyRollup(options.worker_id)
+        self._sweep = BatchSweep(options.worker_id)
         self._metrics = WorkerMetrics(*(endpoint.slots for endpoint in self._endpoints))
         self._keeper = LeaseKeeper(
             options,
@@ -122,6 +124,7 @@ class WorkerLoop:
             log.info("worker.started", extra=self._keys(concurrency=self._options.concurrency))
             self._parent.report_started()
             self._counter.start()
+            self._sweep.start()
             looking = [asyncio.create_task(one.keep_looking(self._stopping)) for one in self._endpoints]
             try:
                 await self._claim_until_stopped()
@@ -132,9 +135,11 @@ class WorkerLoop:
                 # Also after a bug: released jobs need not wait for their lease to expire.
                 await self._end_runs()
                 self._counter.end()
+                self._sweep.end()
                 self._keeper.end()
                 await asyncio.to_thread(self._keeper.join, SHUTDOWN_SECONDS)
                 await asyncio.to_thread(self._counter.join, SHUTDOWN_SECONDS)
+                await asyncio.to_thread(self._sweep.join, SHUTDOWN_SECONDS)
                 log.info("worker.stopped", extra=self._keys(runs=self._claiming.jobs))
         if self._id_conflict is not None:
             raise self._id_conflict

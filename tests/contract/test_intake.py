@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -61,14 +61,19 @@ class FailingQueue:
         self.stores_first = stores_first
 
     def enqueue_many(
-        self, jobs: list[JobInput], *, actor: str | None = None, reason: str | None = None
+        self,
+        jobs: list[JobInput],
+        *,
+        actor: str | None = None,
+        reason: str | None = None,
+        batch_id: UUID | None = None,
     ) -> list[Enqueued]:
         self.calls_left -= 1
         if self.calls_left == 0:
             if self.stores_first:
-                self.queue.enqueue_many(jobs, actor=actor, reason=reason)
+                self.queue.enqueue_many(jobs, actor=actor, reason=reason, batch_id=batch_id)
             raise DatabaseUnavailable("the database does not answer")
-        return self.queue.enqueue_many(jobs, actor=actor, reason=reason)
+        return self.queue.enqueue_many(jobs, actor=actor, reason=reason, batch_id=batch_id)
 
 
 def test_all_lines_are_queued_in_their_order(queue: JobQueue, spool: RecordSpool) -> None:

@@ -27,6 +27,8 @@ WORKERS_PROCEDURES = {
     procedures.COMPLETE_JOBS,
     procedures.RELEASE_JOB,
     procedures.PROMOTE_DUE_JOBS,
+    procedures.MARK_BATCH_JOBS,
+    procedures.SWEEP_BATCHES,
     procedures.REAP_EXPIRED_LEASES,
     procedures.ROLL_UP_HOURS,
     procedures.REGISTER_INTERROGATION,

@@ -15,12 +15,17 @@ examples:
   manage.py enqueue_jobs --entity-type planet --entity-id hoth --evidence-file hoth.txt --priority 200
   manage.py enqueue_jobs jobs.jsonl --dry-run
   zcat jobs.jsonl.gz | manage.py enqueue_jobs - --skip-invalid
+  manage.py enqueue_jobs jobs.jsonl --batch letters --budget-tokens 2000000 --on-finish next.json
 
 Each line of JSONL is an object with the parameters of llm.usp_enqueue_job. Instead of input_json and evidence_ref_json
 it may give objects as input and evidence_ref:
   {"interrogation_key": "sw_entity_facts_v1", "dedupe_key": "luke-1", "input": {"entity_type": "character",
    "entity_id": "luke", "extra_params": {"evidence": [{"evidence_id": "a", "text": "Luke grew up on Tatooine."}]}}}
 The first line of a CSV file names the same parameters; an empty cell means not given.
+
+A batch has a counted end (see manage.py batches). --batch adds to the batch of that name that has not ended, or makes
+it. The file for --on-finish is an object {"jobs": [objects as in a line of JSONL], "name"?, "on_finish"?}; its jobs are
+queued once, when the batch has ended, and with a name as a batch of that name.
 
 exit codes: 0 queued (or, with --dry-run, every line is valid), 1 some lines were invalid (nothing was queued unless
 --skip-invalid), 2 error, 130 stopped by Ctrl-C
@@ -68,6 +73,14 @@ class Command(QuickCommand):
         )
         one.add_argument("--dedupe-key", metavar="KEY", help="queue nothing if a live or succeeded job has this key")
         one.add_argument("--input-json", metavar="JSON", help="the complete input, for your own interrogation")
+        batch = parser.add_argument_group("batch")
+        batch.add_argument("--batch", metavar="NAME", help="queue as this batch")
+        batch.add_argument("--budget-tokens", type=int, metavar="N", help="a new batch pauses itself after N tokens")
+        batch.add_argument(
+            "--budget-model-seconds", type=int, metavar="N", help="a new batch pauses itself after N s of model time"
+        )
+        batch.add_argument("--on-finish", type=Path, metavar="FILE", help="JSON: what to queue when a new batch ends")
+        batch.add_argument("--keep-open", action="store_true", help="more will come: the batch does not end yet")
         parser.add_argument("--json", action="store_true", help="print one line of JSON at the end")
 
     def handle(self, *_args: Any, **given: Any) -> None:
