@@ -1,4 +1,4 @@
-"""Every model: those that read the schema ``llm`` (``queue``, ``batches``), Django's own of ``schedules``, ``alerts``."""
+"""Every model: those reading the schema ``llm`` (``queue``, ``batches``), Django's of ``schedules`` and ``alerts``."""
 
 from derive.models.alerts import (
     Alert,
