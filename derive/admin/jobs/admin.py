@@ -21,6 +21,7 @@ from derive.admin.jobs.bulk.actions import ACTIONS, Action
 from derive.admin.jobs.detail import job_context, moving_context, version_of
 from derive.admin.jobs.enqueue import views as enqueue_views
 from derive.admin.jobs.filters import JobFilter
+from derive.admin.jobs.fixes import fix_for, quick_actions
 from derive.admin.jobs.list_preferences import COOKIE, ListPreferences
 from derive.admin.jobs.summaries import summarise
 from derive.admin.jobs.upload import views as upload_views
@@ -114,11 +115,15 @@ class JobAdmin(KeysetAdmin):
 
     def _list_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the list needs beyond its rows; only its first page is live."""
+        chosen = JobFilter(request.GET)
+        quick = quick_actions(status=chosen.values["status"], error_kind=chosen.values["error_kind"])
         is_first = not any(name in request.GET for name in CURSORS)
-        address = f"{reverse('admin:derive_job_list_live')}?{JobFilter(request.GET).encoded()}"
+        address = f"{reverse('admin:derive_job_list_live')}?{chosen.encoded()}"
         return {
             "actions": list(ACTIONS.values()),
             "preferences": ListPreferences.of(request),
+            "fix": fix_for(chosen.values["error_kind"]),
+            "quick": [ACTIONS[name] for name in quick],
             "live_from": address if is_first else "",
             "refresh_seconds": live.REFRESH_SECONDS,
         }

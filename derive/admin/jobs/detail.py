@@ -12,10 +12,11 @@ from derive.admin.display.lake_files import FileText, raw_answer, read_shown
 from derive.admin.display.units import duration
 from derive.admin.display.untrusted_text import cell, pretty, visible
 from derive.admin.jobs.answer import answer_of
+from derive.admin.jobs.fixes import fix_for
 from derive.admin.jobs.live import place_of
 from derive.admin.site import permissions
 from derive.models import Artifact, Job, JobEvent, Run
-from derive.states import LIVE, RunStatus
+from derive.states import LIVE, REQUEUEABLE, RunStatus
 
 MAX_EVENTS = 300
 MAX_RUNS = 50
@@ -43,6 +44,8 @@ def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         "moments": _moments(job),
         "place": place_of(job),
         "is_moving": job.status in LIVE,
+        "fix": fix_for(job.error_kind) if job.status in REQUEUEABLE else None,
+        "may_copy": sees_payloads and permissions.may(request, permissions.ACT_ON_JOBS),
         "sees_payloads": sees_payloads,
     }
     if sees_payloads:

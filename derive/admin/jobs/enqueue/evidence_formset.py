@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.forms import BaseFormSet, formset_factory
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from typing_extensions import override
 
 from derive.evidence.references import MAX_TEXT_CHARACTERS
@@ -46,9 +46,9 @@ def evidence_forms(data: Any = None, *, pieces: list[Piece] | None = None, extra
     return made
 
 
-def read_evidence(request: HttpRequest) -> tuple[list[Piece], list[str]]:
-    """Return the typed and uploaded pieces, and the problems of the uploads."""
-    typed = [form.piece() for form in evidence_forms(request.POST)]
+def read_evidence(request: HttpRequest, data: QueryDict) -> tuple[list[Piece], list[str]]:
+    """Return the pieces of a form's data and those uploaded, and the problems of the uploads."""
+    typed = [form.piece() for form in evidence_forms(data)]
     pieces = [one for one in typed if any(value.strip() for value in one.values())]
     uploaded, problems = _uploaded(request)
     pieces = (pieces + uploaded)[: MAX_ITEMS + 1]

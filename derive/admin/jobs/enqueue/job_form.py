@@ -9,6 +9,7 @@ from django import forms
 from django.http import HttpRequest, QueryDict
 
 from derive.admin.jobs.enqueue.evidence_formset import as_members, read_evidence
+from derive.admin.jobs.enqueue.from_job import typed_from
 from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, input_form, takes_evidence
 from derive.admin.jobs.form_fields import MomentField, ReasonField
 from derive.admin.lists.query_params import as_guid
@@ -20,6 +21,7 @@ from derive.errors import ConfigurationError, RunError
 from derive.intake.checking import RecordCheck, RecordRefused
 from derive.intake.importing import new_import_id
 from derive.interrogations.loaded_interrogation import LoadedInterrogation
+from derive.models import Job
 from derive.strict_types import MAX_INT
 
 
@@ -40,16 +42,19 @@ class SettingsForm(forms.Form):
 
 
 class JobForm:
-    """A submitted (POST) or empty (GET) form. ``zone`` is the time zone its time was typed in, or empty."""
+    """A submitted (POST) form, one filled from a job, or an empty one. ``zone`` is that of its time, or empty."""
 
-    def __init__(self, request: HttpRequest) -> None:
-        typed = request.POST if request.method == "POST" else None
+    def __init__(self, request: HttpRequest, job: Job | None = None) -> None:
+        typed: QueryDict | None = request.POST if request.method == "POST" else None
         # Until an interrogation is chosen, the page has no input fields.
-        self._is_whole = request.POST.get("step") in {"more", "preview", "enqueue"}
+        self._is_whole = job is not None or request.POST.get("step") in {"more", "preview", "enqueue"}
         self._actor = permissions.actor_of(request)
-        self.interrogation = _chosen((request.GET if typed is None else typed).get("interrogation", ""))
+        wanted = job.interrogation_key if job else (request.GET if typed is None else typed).get("interrogation", "")
+        self.interrogation = _chosen(wanted)
+        if job:
+            typed = typed_from(job, self.interrogation.input_model)
         self.input = input_form(self.interrogation.input_model, typed or QueryDict(), is_whole=self._is_whole)
-        self.evidence, self._file_problems = read_evidence(request)
+        self.evidence, self._file_problems = read_evidence(request, QueryDict() if typed is None else typed)
         self.settings, self.zone = SettingsForm(typed, auto_id=False), zone_of(request.POST)
         self.form_id = as_guid(request.POST.get("form_id", "")) or uuid4()
         with as_typed(request.POST):

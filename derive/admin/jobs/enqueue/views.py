@@ -1,7 +1,7 @@
 """Enqueue: a form generated from an interrogation's input contract, a preview, and the queued job."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from derive.admin.display.untrusted_text import cell
@@ -10,10 +10,12 @@ from derive.admin.jobs.enqueue.job_form import InvalidJob, JobForm
 from derive.admin.jobs.enqueue.model_choices import model_choices
 from derive.admin.jobs.enqueue.preview import Preview, preview_job
 from derive.admin.lists.pages import show
+from derive.admin.lists.query_params import as_guid
 from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
 from derive.contracts import Enqueued, JobInput
 from derive.errors import ConfigurationError, LakeError, LakeUnavailable, QueueError, RunError
+from derive.models import Job
 from derive.queue import JobQueue
 from derive.states import STATE_NAMES
 
@@ -21,6 +23,8 @@ from derive.states import STATE_NAMES
 def enqueue(request: HttpRequest) -> HttpResponse:
     """Show the form, preview its job, or queue it."""
     permissions.demand(request, permissions.VIEW_JOBS, permissions.ACT_ON_JOBS)
+    if request.method != "POST" and "from" in request.GET:
+        return _repeated(request)
     form, step = JobForm(request), request.POST.get("step", "")
     if step == "preview":
         permissions.demand(request, permissions.SEE_PAYLOADS)
@@ -32,6 +36,19 @@ def enqueue(request: HttpRequest) -> HttpResponse:
     except InvalidJob as error:
         return _page(request, form, problems=error.problems, status=400)
     return _previewed(request, form, job) if step == "preview" else _queued(request, form, job)
+
+
+def _repeated(request: HttpRequest) -> HttpResponse:
+    """Show the form filled with an earlier job."""
+    permissions.demand(request, permissions.SEE_PAYLOADS)
+    guid = as_guid(request.GET["from"])
+    job: Job | None = None if guid is None else Job.objects.filter(job_id=guid).first()
+    if job is None:
+        raise Http404("There is no such job; it may have been purged.")
+    form = JobForm(request, job)
+    missing = f"{job.interrogation_key} is not installed here. Choose another interrogation; its input may differ."
+    problems = () if form.interrogation.key == job.interrogation_key else (missing,)
+    return _page(request, form, problems=problems, repeated=job)
 
 
 def _queued(request: HttpRequest, form: JobForm, job: JobInput) -> HttpResponse:
@@ -61,6 +78,7 @@ def _page(
     preview: Preview | None = None,
     holder: Enqueued | None = None,
     wants_more: bool = False,
+    repeated: Job | None = None,
     status: int = 200,
 ) -> HttpResponse:
     models = model_choices()
@@ -77,4 +95,5 @@ def _page(
         problems=[cell(one, 600) for one in problems],
         preview=preview,
         holder=holder,
+        repeated=repeated,
     )
