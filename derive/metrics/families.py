@@ -12,8 +12,8 @@ from derive.sql.totals import BOUNDS_MS, MEASURES
 from derive.states import JobStatus
 
 _SAYS = {
-    "wait": "From when a job was ready until it was claimed.",
-    "run": "From a run's claim to its end, of whatever kind.",
+    "wait": "Time from a job becoming ready to its claim.",
+    "run": "Time from a run's claim to its end, whatever the result.",
     "model": "The model's own time for an answer, as reported by its server (total_duration); otherwise not counted.",
 }
 
@@ -34,11 +34,15 @@ def moment(snapshot: Snapshot, *, age_seconds: float) -> Iterator[Metric]:
         ("holocron_workers_active_runs", "Runs of the workers alive.", workers.active_runs),
         (
             "holocron_scheduler_heartbeat_seconds_ago",
-            "Since a scheduler (manage.py qcluster) was last heard of; missing when none ever was.",
+            "Seconds since the last heartbeat of a scheduler (manage.py qcluster); missing if there never was one.",
             scheduler.heartbeat_age_seconds,
         ),
-        ("holocron_scheduler_lag_seconds", "How overdue the schedule is that waits longest.", scheduler.lag_seconds),
-        ("holocron_scheduler_failing_tasks", "Tasks that failed the last time.", len(scheduler.failing)),
+        (
+            "holocron_scheduler_lag_seconds",
+            "How overdue the most overdue schedule is, in seconds.",
+            scheduler.lag_seconds,
+        ),
+        ("holocron_scheduler_failing_tasks", "Tasks whose last run failed.", len(scheduler.failing)),
     ]
     for name, says, value in measured:
         if value is not None:
@@ -60,7 +64,7 @@ def depths(snapshot: Snapshot) -> Iterator[Metric]:
         jobs.add_metric([depth.status.value, depth.interrogation_key], depth.jobs)
         oldest.add_metric([depth.status.value, depth.interrogation_key], depth.oldest_seconds)
     capped = GaugeMetricFamily(
-        "holocron_jobs_capped", "1 where not all jobs of a state may be counted.", labels=["status"]
+        "holocron_jobs_capped", "1 if a state may have more jobs than are counted.", labels=["status"]
     )
     for status in JobStatus:
         counted = sum(depth.jobs for depth in snapshot.depths if depth.status is status)
@@ -104,7 +108,7 @@ def times(snapshot: Snapshot) -> Iterator[Metric]:
 def models(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield the status of each model and the workers per endpoint; the model is "" if none is requested."""
     waits = HistogramMetricFamily(
-        "holocron_model_wait_seconds", "From when a job was ready until it was claimed, by its model.", labels=["model"]
+        "holocron_model_wait_seconds", "Time from a job becoming ready to its claim, by its model.", labels=["model"]
     )
     amounts: dict[str, dict[int, int]] = defaultdict(dict)
     for (model, bound), amount in snapshot.totals.waits.items():
@@ -113,13 +117,13 @@ def models(snapshot: Snapshot) -> Iterator[Metric]:
         _add(waits, model, by_bound, label="model")
     jobs = GaugeMetricFamily(
         "holocron_model_ready_jobs",
-        f"Ready jobs by the model they ask for; of one model {COUNT_CAP} are counted.",
+        f"Ready jobs by the model they ask for, counted up to {COUNT_CAP} per model.",
         labels=["model"],
     )
     load = GaugeMetricFamily(
         "holocron_model_load_seconds", "How long a model takes to load: the median of its last loads.", labels=["model"]
     )
-    paused = GaugeMetricFamily("holocron_model_paused", "1 while operators have paused the model.", labels=["model"])
+    paused = GaugeMetricFamily("holocron_model_paused", "1 while the model is paused.", labels=["model"])
     for one in snapshot.models.models:
         name = one.model or ""
         jobs.add_metric([name], min(one.ready, COUNT_CAP))

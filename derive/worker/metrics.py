@@ -23,24 +23,26 @@ class WorkerMetrics:
         self._claims = Counter("holocron_worker_claims", "Jobs claimed.", registry=registry)
         self._switches = Counter(
             "holocron_worker_model_switches",
-            "Times that an endpoint's claims went from one model to another.",
+            "Times that an endpoint's claims changed from one model to another.",
             ["endpoint"],
             registry=registry,
         )
         self._completions = Counter(
             "holocron_worker_completions",
-            "Runs handed in, by their status and kind of error (empty: none).",
+            "Completed runs by status and error kind (empty: none).",
             ["status", "error_kind"],
             registry=registry,
         )
-        self._releases = Counter("holocron_worker_releases", "Runs released at a stop.", registry=registry)
-        self._leases_lost = Counter(
-            "holocron_worker_leases_lost", "Runs whose lease others had ended.", registry=registry
+        self._releases = Counter(
+            "holocron_worker_releases", "Runs released when the worker stopped.", registry=registry
         )
-        self._retries = Counter(
-            "holocron_worker_retries", "Runs after which their job is tried again.", registry=registry
+        self._leases_lost = Counter("holocron_worker_leases_lost", "Runs whose lease was lost.", registry=registry)
+        self._retries = Counter("holocron_worker_retries", "Runs after which the job is retried.", registry=registry)
+        self._reaps = Counter(
+            "holocron_worker_reaps",
+            "Runs of any worker that this one reaped because their lease had expired.",
+            registry=registry,
         )
-        self._reaps = Counter("holocron_worker_reaps", "Runs of any worker ended for their leases.", registry=registry)
         self._run_seconds = Histogram(
             "holocron_worker_run_seconds",
             "Seconds from a claim to the run's outcome, successful or not.",
@@ -55,13 +57,13 @@ class WorkerMetrics:
         )
         self._first_token_seconds = Histogram(
             "holocron_worker_first_token_seconds",
-            "Seconds of a whole answer before its first token: in the server's queue, loading, reading the prompt.",
+            "Seconds until the first token of a complete answer: queueing, loading the model, reading the prompt.",
             buckets=MODEL_SECONDS,
             registry=registry,
         )
-        self._prompt_tokens = Counter("holocron_worker_prompt_tokens", "Tokens of prompts, read.", registry=registry)
+        self._prompt_tokens = Counter("holocron_worker_prompt_tokens", "Tokens of prompts.", registry=registry)
         self._output_tokens = Counter("holocron_worker_output_tokens", "Tokens of answers.", registry=registry)
-        active = Gauge("holocron_worker_active_runs", "Runs under way, by stage.", ["stage"], registry=registry)
+        active = Gauge("holocron_worker_active_runs", "Current runs by stage.", ["stage"], registry=registry)
         for stage in Stage:
             active.labels(stage.value).set_function(partial(_count, slots, stage))
 
@@ -118,7 +120,7 @@ class WorkerMetrics:
 
     def watch_outcomes(self, waiting: Callable[[], int]) -> None:
         """Expose how many outcomes wait to be completed, evaluated at each scrape."""
-        says = "Finished runs that the database did not take yet; nothing is claimed meanwhile."
+        says = "Finished runs that the database has not accepted yet; nothing is claimed meanwhile."
         Gauge("holocron_worker_outcomes_waiting", says, registry=self._registry).set_function(lambda: float(waiting()))
 
     def as_text(self) -> bytes:

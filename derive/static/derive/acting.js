@@ -1,4 +1,4 @@
-// Acts in steps and shows how far it is. Without this script the server does it all in one answer.
+// Runs an action in steps and shows its progress. Without this script the server does all of it in one response.
 (() => {
   "use strict";
 
@@ -42,7 +42,7 @@
 
   const act = async (form) => {
     const report = document.querySelector("[data-act-report]");
-    // Not form.action: that is the field of this name.
+    // Not form.action, which is the field of that name.
     const body = new FormData(form);
     const total = Number(form.dataset.count);
     const progress = make("progress");
@@ -92,7 +92,7 @@
       body.set("cursor", answer.cursor);
     }
 
-    // A form that names a page to go on with: that page tells what became of it.
+    // If the form names a page to continue with, that page shows the result.
     const then = form.dataset.then;
     if (then && !problem && !stopped) {
       location.replace(then);

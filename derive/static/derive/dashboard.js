@@ -1,4 +1,4 @@
-// The dashboard: its pause, and its charts, which are read out.
+// The dashboard: its pause button, and charts that screen readers can read.
 (() => {
   "use strict";
 
@@ -50,14 +50,14 @@
     try {
       localStorage.setItem(PAUSED, isPaused ? "1" : "0");
     } catch {
-      // Not remembered, then.
+      // Storage is unavailable, so the choice is not remembered.
     }
     tellState();
     if (isPaused) live.pause();
     else live.refresh();
   });
 
-  // Charts: a column is described when it is pointed at, or by arrow keys.
+  // Charts: a column is described on hover, or when selected with the arrow keys.
 
   let marked = null;
   const hide = () => {
@@ -113,7 +113,7 @@
     show(hits[places[event.key]], true);
   });
 
-  // Tables are made when somebody wants one.
+  // Tables are created on demand.
   board.addEventListener(
     "toggle",
     (event) => {
@@ -141,6 +141,6 @@
 
   tellState();
   pause.hidden = false;
-  // Soon: the first look at what is well may not have been over when the page was made.
+  // Soon, because the first health check may not have finished when the page was rendered.
   live.later(1);
 })();

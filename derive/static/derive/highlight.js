@@ -1,5 +1,5 @@
-// Choosing a fact marks its whole place in the evidence. The offsets come from the server; nothing is built from text
-// here. Without this script a fact's link leads to the beginning of its mark.
+// Selecting a fact highlights its whole quote in the evidence. The offsets come from the server; nothing is built from
+// text here. Without this script a fact's link leads to the beginning of its mark.
 "use strict";
 
 (() => {
@@ -17,11 +17,11 @@
     if (first !== null) first.scrollIntoView({ block: "nearest" });
   }
 
-  // On the document: an answer may come in while the page is open.
+  // Registered on the document, because an answer may arrive while the page is open.
   document.addEventListener("click", (event) => {
     const fact = event.target.closest("[data-fact]");
     if (!fact || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    // The link would move the page as well as the evidence; the address still tells of the choice.
+    // The link would scroll the page as well as the evidence; the URL still reflects the selection.
     event.preventDefault();
     history.replaceState(null, "", fact.hash);
     choose(fact);

@@ -1,4 +1,4 @@
-// Small helps of the pages: the viewer's zone, times, selections. Everything works without it.
+// Small aids for the pages: the viewer's time zone, times, selections. Everything works without it.
 (() => {
   "use strict";
 
@@ -12,7 +12,7 @@
 
   const pad = (number) => String(number).padStart(2, "0");
 
-  // The server renders in the zone of the cookie; the very first page had none.
+  // The server renders times in the zone from the cookie, which the very first page does not have.
   const localTimes = () => {
     if (!window.holocronZoneIsNew) return;
     for (const element of document.querySelectorAll("time[datetime]:not([data-age])")) {
@@ -24,8 +24,8 @@
     }
   };
 
-  // A time is read in the zone that stands beside it. The page may have been rendered in another than the browser's: by
-  // the very first request, or on a journey. What was typed already keeps its zone.
+  // A time is read in the zone shown next to it. The page may have been rendered in a zone other than the browser's, for
+  // the very first request or after travelling. Text that was typed already keeps its zone.
   const typedTimes = () => {
     for (const field of document.querySelectorAll("[data-when]")) {
       const input = field.querySelector("input[type=datetime-local]");
@@ -43,7 +43,7 @@
     }
   };
 
-  // Looked up at each turn: rows may be exchanged while the page is open.
+  // Looked up each time, because rows may be replaced while the page is open.
   const selections = () => {
     const form = document.getElementById("hc-act");
     if (!form) return;
@@ -69,12 +69,12 @@
     tell();
   };
 
-  // Unfold writes the chosen file's name into a text field that stands beside its own file fields; ours have none.
+  // Unfold writes the chosen file's name into a text field next to its own file fields; ours have none.
   const fileFields = () => {
     for (const input of document.querySelectorAll(".hc-field input[type=file]")) input.hasChangeListener = true;
   };
 
-  // Icons are ligatures of their names, which would be read out before the words beside them.
+  // Icons are ligatures of their names, which screen readers would read before the text next to them.
   const silentIcons = () => {
     for (const icon of document.querySelectorAll("#nav-sidebar-apps .material-symbols-outlined")) {
       icon.setAttribute("aria-hidden", "true");

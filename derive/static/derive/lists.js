@@ -1,4 +1,4 @@
-// Keys in a list: j and k move from row to row, x selects, / searches; Enter opens, as a focused link does.
+// Keys in a list: j and k move between rows, x selects, / searches; Enter opens the focused link.
 (() => {
   "use strict";
 

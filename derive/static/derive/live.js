@@ -1,4 +1,4 @@
-// Live parts of a page: asks for them again and exchanges those that changed. A page that is not looked at asks nothing.
+// Live parts of a page: polls for them and replaces those that changed. A hidden page does not poll.
 (() => {
   "use strict";
 
@@ -17,11 +17,11 @@
     return `${whole} s`;
   };
 
-  // `onAnswer`, `onFault` and `onLoggedOut` tell how it goes; `mayAsk` says whether it may ask now. After answers that
-  // bring nothing it asks less often where `slowsDown` is set.
+  // `onAnswer`, `onFault` and `onLoggedOut` report results; `mayAsk` says whether it may poll now. With `slowsDown`, it
+  // polls less often after responses without changes.
   window.holocronLive = (board, { mayAsk = () => true, onAnswer, onFault, onLoggedOut, slowsDown = false }) => {
     const everySeconds = Number(board.dataset.seconds);
-    // What the server sent for each part, before ages and tables were written into it.
+    // The server's HTML of each part, before ages and tables were added to it.
     const known = new Map();
     let tag = "";
     let timer = 0;
@@ -53,7 +53,7 @@
       const open = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
       const ticked = new Set([...old.querySelectorAll("input[type=checkbox][value]:checked")].map((one) => one.value));
       old.replaceWith(document.adoptNode(part));
-      // A job that is in another state now has another value: it is no longer what was selected.
+      // A job in a different state has a different value, so it is no longer what was selected.
       for (const box of part.querySelectorAll("input[type=checkbox][value]")) if (ticked.has(box.value)) box.checked = true;
       for (const id of open) {
         const details = document.getElementById(id);
@@ -61,7 +61,7 @@
       }
       refocus(focusedId);
     };
-    // Exchanges what is sent; with `isWhole` also what is new or no longer there.
+    // Replaces the parts that are sent; with `isWhole`, also adds and removes parts.
     const exchange = (html, isWhole) => {
       const sent = new DOMParser().parseFromString(html, "text/html");
       const fresh = sent.querySelector("[data-live]") || sent;
@@ -95,7 +95,7 @@
       exchange(await answer.text(), !("partial" in board.dataset));
       tag = answer.headers.get("ETag") || "";
       if (answer.headers.get("X-Live") !== "over") return;
-      // What was moving has come to its end: the page has more to show now.
+      // The work has ended, and the page has more to show now.
       isOver = true;
       const whole = await ask(location.href, {});
       if (whole.ok) exchange(await whole.text(), true);
@@ -143,10 +143,10 @@
     return { refresh, later, pause: () => clearTimeout(timer) };
   };
 
-  // Pages that need nothing further say so in their own HTML.
+  // Pages that need no further polling say so in their HTML.
   document.addEventListener("DOMContentLoaded", () => {
     for (const board of document.querySelectorAll("[data-live=auto]")) {
-      // Rows that move away under somebody's pointer would be selected by mistake.
+      // Rows that move under the pointer could be selected by mistake.
       const isSelecting = () => document.querySelector('input[name="job"]:checked, .hc-menu[open]');
       window.holocronLive(board, { mayAsk: () => !isSelecting(), slowsDown: true }).later(Number(board.dataset.seconds));
     }

@@ -1,4 +1,4 @@
-// Says what a plan's form would do while it is being written. Without this script it is said once it is saved.
+// Shows what a plan's form would do while it is being edited. Without this script it is shown once the plan is saved.
 (() => {
   "use strict";
 
@@ -14,10 +14,10 @@
     try {
       const answer = await fetch(box.dataset.preview, { method: "POST", body: new FormData(form) });
       const text = await answer.text();
-      // An answer that came late is not of what stands there now. The server has escaped what it says.
+      // A late response does not match the form any more. The server has escaped the text.
       if (number === asked && answer.ok) box.innerHTML = text;
     } catch {
-      // Away for a moment: the next change asks again.
+      // Temporarily unavailable; the next change asks again.
     }
   };
 

@@ -1,4 +1,4 @@
-// Shows that the upload is being queued, which is one answer of the server. Without this script the browser says so.
+// Shows that the upload is being queued, which takes one request. Without this script the browser shows it.
 (() => {
   "use strict";
 
@@ -10,7 +10,7 @@
       form.querySelector("button[type=submit]").disabled = busy;
     };
     form.addEventListener("submit", () => show(true));
-    // Who comes back with the browser's button finds the page as it was left.
+    // Restores the page for users who return with the browser's back button.
     addEventListener("pageshow", () => show(false));
   });
 })();

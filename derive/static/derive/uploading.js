@@ -1,4 +1,4 @@
-// Tells that a file is too large before it is sent. The server refuses it all the same.
+// Reports a file that is too large before it is sent. The server rejects it as well.
 (() => {
   "use strict";
 
