@@ -107,7 +107,7 @@ def fill(jobs: int = JOBS) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "TRUNCATE llm.artifact, llm.run, llm.job_event, llm.job, llm.endpoint, llm.worker, llm.stat_hour,"
-            " llm.stat_hour_time, llm.stat_mark"
+            " llm.stat_hour_time, llm.stat_mark CASCADE"
         )
         cursor.execute(_JOBS, [jobs] * 4)
         cursor.execute(_RUNS.replace("%%", "%"))
