@@ -44,7 +44,7 @@ def an_alert(summary: str) -> None:
     )
 
 
-def test_the_list_says_by_its_exit_code_whether_something_fires() -> None:
+def test_the_exit_code_of_the_list_reports_whether_an_alert_fires() -> None:
     AlertRule.objects.all().delete()
     AlertRule.objects.create(name="r", kind="verification", changed_by="ada", changed_utc=database_now())
     code, text, _err = run()

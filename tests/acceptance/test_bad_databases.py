@@ -90,7 +90,7 @@ def test_a_schema_of_another_version_is_named(guarded: GuardedPostgres) -> None:
     assert f"{changed}: differs. Run: manage.py migrate" in done.stderr
 
 
-def test_the_web_server_starts_and_tells_its_balancer_and_its_log(guarded: GuardedPostgres) -> None:
+def test_the_web_server_starts_and_reports_the_database_in_readyz_and_its_log(guarded: GuardedPostgres) -> None:
     environment = guarded.as_web | {"DATABASE_PASSWORD": WRONG_PASSWORD}
     with serving(guarded, environment) as address:
         browser = Browser(address)

@@ -154,7 +154,7 @@ def has_stopped(folder: Path) -> bool:
     return not (Layout(folder).data / "postmaster.pid").exists() and not is_locked(Layout(folder).keeper_lock)
 
 
-def test_the_server_starts_with_the_first_holder_and_stops_when_the_last_has_gone(
+def test_the_server_starts_with_the_first_holder_and_stops_after_the_last(
     folder: Path, hold: Callable[..., Holder]
 ) -> None:
     first, second = hold().wait_until_it_holds(), hold().wait_until_it_holds()
@@ -165,7 +165,7 @@ def test_the_server_starts_with_the_first_holder_and_stops_when_the_last_has_gon
     assert server_processes(folder) == []
 
 
-def test_processes_that_start_at_once_share_one_server(folder: Path, hold: Callable[..., Holder]) -> None:
+def test_processes_that_start_concurrently_share_one_server(folder: Path, hold: Callable[..., Holder]) -> None:
     holders = [hold() for _ in range(6)]
     for holder in holders:
         holder.wait_until_it_holds()
@@ -227,7 +227,7 @@ def test_the_server_is_back_after_a_kill(
     newcomer.leave()
 
 
-def test_the_server_is_back_when_everything_was_killed_at_once(folder: Path, hold: Callable[..., Holder]) -> None:
+def test_the_server_restarts_after_every_process_was_killed(folder: Path, hold: Callable[..., Holder]) -> None:
     holder = hold().wait_until_it_holds()
     for pid in [keeper_pid(folder), *server_processes(folder)]:
         try:
@@ -342,7 +342,7 @@ def test_another_user_gets_one_line_and_changes_nothing(adas: Path, mode: int) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
-def test_a_user_is_told_that_roots_database_is_roots(adas: Path) -> None:
+def test_another_user_gets_an_error_that_the_database_belongs_to_root(adas: Path) -> None:
     os.chown(adas.parent, 0, 0)
     Holder(adas).wait_until_it_holds().leave()
     wait_until(lambda: stopped(adas), "the server has stopped")
@@ -352,7 +352,7 @@ def test_a_user_is_told_that_roots_database_is_roots(adas: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be several users")
-def test_root_gives_no_file_away_that_a_user_linked_into_the_folder(adas: Path, tmp_path: Path) -> None:
+def test_root_does_not_change_the_owner_of_a_file_linked_into_the_folder(adas: Path, tmp_path: Path) -> None:
     secret = Path(tempfile.mkstemp(dir=adas.parent)[1])
     os.chown(secret, 0, 0)
     adas.mkdir()

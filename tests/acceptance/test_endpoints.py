@@ -51,7 +51,9 @@ def test_a_wrong_file_is_one_line_and_stops_the_start(
 
 
 @pytest.mark.parametrize("arguments", [("--concurrency", "2"), ("--processes", "2")])
-def test_slots_are_given_in_the_file_alone(arguments: tuple[str, str], world: ProcessWorld, tmp_path: Path) -> None:
+def test_slots_are_only_configured_in_the_endpoints_file(
+    arguments: tuple[str, str], world: ProcessWorld, tmp_path: Path
+) -> None:
     file = file_of(tmp_path, 'name = "a"\nurl = "http://127.0.0.1:9"')
     process = world.worker("--loop", *arguments, HOLOCRON_ENDPOINTS=file)
     assert process.exit_code() == 2

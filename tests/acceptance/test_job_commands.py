@@ -74,7 +74,7 @@ def test_one_bad_line_keeps_the_whole_file_out(world: World, database: "psycopg.
     assert count(database) == 0
 
 
-def test_a_file_that_is_not_there_is_said_in_one_line(world: World) -> None:
+def test_a_missing_file_is_reported_in_one_line(world: World) -> None:
     code, printed, complained = world.run("enqueue_jobs", "nowhere.jsonl")
     assert (code, printed) == (2, "")
     assert complained == "enqueue_jobs: nowhere.jsonl: No such file or directory\n"
@@ -140,7 +140,7 @@ def test_ctrl_c_ends_the_batch_and_names_the_line_to_go_on_with(
     assert (code, json.loads(printed)["queued"], count(database)) == (0, 3000, 5000)
 
 
-def test_a_database_that_goes_away_leaves_a_line_to_go_on_with(
+def test_losing_the_database_prints_a_command_that_continues(
     world: World, database: "psycopg.Connection[Any]", tmp_path: Path
 ) -> None:
     path = tmp_path / "jobs.jsonl"
@@ -182,7 +182,7 @@ def test_jobs_are_listed_for_people_and_for_programs(world: World, database: "ps
     assert (code, "NEW" in printed) == (0, True)
 
 
-def test_a_story_is_told_for_people(world: World, database: "psycopg.Connection[Any]") -> None:
+def test_a_jobs_history_is_readable(world: World, database: "psycopg.Connection[Any]") -> None:
     _, printed, _ = world.run("enqueue_jobs", "--entity-type", "planet", "--entity-id", "hoth", "--json")
     job_id = json.loads(printed)["job_id"]
     code, printed, _ = world.run("inspect_jobs", "--job-id", job_id)
@@ -190,9 +190,7 @@ def test_a_story_is_told_for_people(world: World, database: "psycopg.Connection[
     assert all(word in printed for word in (job_id, "hoth", "enqueued", "no runs", "no artifacts"))
 
 
-def test_every_character_is_written_where_the_locale_knows_ascii_alone(
-    world: World, database: "psycopg.Connection[Any]"
-) -> None:
+def test_every_character_is_printed_under_an_ascii_locale(world: World, database: "psycopg.Connection[Any]") -> None:
     bare = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     entity_id = "Łuke \N{ROCKET} 日本"
     code, printed, _ = world.run("enqueue_jobs", "-", "--json", given=line("a", entity_id=entity_id))

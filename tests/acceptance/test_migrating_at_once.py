@@ -30,7 +30,7 @@ def at_once(environment: dict[str, str], *arguments: str, times: int) -> list[tu
     return [(process.returncode, *both) for process, both in zip(started, said, strict=True)]
 
 
-def test_three_first_migrations_at_once_all_end_well(world: ProcessWorld) -> None:
+def test_three_concurrent_first_migrations_succeed(world: ProcessWorld) -> None:
     world.sql("CREATE DATABASE migrated_at_once")
     environment = world.environment | {"DATABASE_URL": world.postgres.url.replace("/holocron?", "/migrated_at_once?")}
     ended = at_once(environment, "migrate", times=3)
@@ -43,7 +43,7 @@ def test_three_first_migrations_at_once_all_end_well(world: ProcessWorld) -> Non
     )
 
 
-def test_two_set_ups_at_once_both_end_well(tmp_path: Path) -> None:
+def test_two_concurrent_set_ups_succeed(tmp_path: Path) -> None:
     guarded = start_guarded(tmp_path)
     try:
         passwords = {"HOLOCRON_WORKER_PASSWORD": "w", "HOLOCRON_WEB_PASSWORD": "b"}
@@ -60,7 +60,7 @@ def test_two_demos_in_an_empty_world_both_end_well(tmp_path: Path) -> None:
     assert [code for code, _, _ in ended] == [0, 0], ended
 
 
-def test_one_who_was_killed_keeps_nobody_waiting(world: ProcessWorld) -> None:
+def test_a_killed_migration_does_not_block_others(world: ProcessWorld) -> None:
     held = world.postgres.connect()
     held.execute("BEGIN")
     held.execute("SELECT pg_advisory_xact_lock(4871023596102)")

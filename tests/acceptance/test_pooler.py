@@ -153,7 +153,7 @@ def test_a_startup_parameter_that_the_pooler_refuses_is_named_in_one_line(
     assert "remove options= from DATABASE_URL" in done.stderr
 
 
-def test_limits_leave_nothing_behind_for_whoever_shares_the_connection(
+def test_limits_do_not_leak_to_other_clients_of_the_connection(
     pooler: OwnPgBouncer, django_db_blocker: DjangoDbBlocker
 ) -> None:
     entry = with_short_timeouts(read_database_url(pooler.url(DATABASE_NAME), var_folder=Path("unused")))

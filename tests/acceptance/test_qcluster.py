@@ -105,7 +105,7 @@ def checked(world: ProcessWorld, **environment: str) -> tuple[int, str]:
     return said.returncode, said.stdout + said.stderr
 
 
-def test_a_host_whose_scheduler_was_never_heard_of_is_not_well(world: ProcessWorld) -> None:
+def test_a_host_whose_scheduler_never_reported_is_unhealthy(world: ProcessWorld) -> None:
     world.sql(
         "INSERT INTO derive_schedulerprocess (cluster_id, host, pid, seen_utc, skew_seconds) "
         "VALUES ('another', 'another-host', 1, now(), 0)"
@@ -115,7 +115,7 @@ def test_a_host_whose_scheduler_was_never_heard_of_is_not_well(world: ProcessWor
     assert (code, "no scheduler on" in told) == (1, True)
 
 
-def test_a_database_that_cannot_be_asked_says_nothing_of_the_scheduler(world: ProcessWorld) -> None:
+def test_an_unavailable_database_ends_the_check_of_the_scheduler_with_2(world: ProcessWorld) -> None:
     code, told = checked(world, DATABASE_URL=f"postgresql://u:{PASSWORD}@127.0.0.1:1/none")
     assert (code, told.count("\n")) == (2, 1)
     assert told.startswith("check_scheduler: ")

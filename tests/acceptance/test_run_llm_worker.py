@@ -14,7 +14,7 @@ from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, input_json
 
 
-def test_once_tells_by_its_exit_code_how_the_run_ended(world: ProcessWorld) -> None:
+def test_the_exit_code_of_once_reports_how_the_run_ended(world: ProcessWorld) -> None:
     assert world.worker("--once").exit_code() == 3
     succeeding = world.enqueue()
     assert world.worker("--once", "--verbose").exit_code() == 0
@@ -183,9 +183,7 @@ def test_two_workers_share_the_queue_and_do_nothing_twice(world: ProcessWorld) -
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["shut down", "crashed"])
-def test_a_database_that_goes_away_in_the_middle_of_a_run_costs_nothing(
-    how: signal.Signals, world: ProcessWorld
-) -> None:
+def test_losing_the_database_during_a_run_costs_no_attempt(how: signal.Signals, world: ProcessWorld) -> None:
     answer = Gate()
     world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
     job_id = world.enqueue(max_attempts=1)
@@ -208,7 +206,7 @@ def test_a_database_that_goes_away_in_the_middle_of_a_run_costs_nothing(
     assert [(run["attempt"], run["status"]) for run in world.runs(job_id)] == [(1, "SUCCEEDED")]
 
 
-def test_a_result_whose_lease_was_lost_while_the_database_was_away_is_discarded_and_said_to_be(
+def test_a_result_whose_lease_was_lost_during_an_outage_is_discarded_and_logged(
     world: ProcessWorld,
 ) -> None:
     answer = Gate()
@@ -237,7 +235,7 @@ def test_a_result_whose_lease_was_lost_while_the_database_was_away_is_discarded_
     assert first["output_json"] is None
 
 
-def test_a_worker_stops_in_time_while_the_database_is_away(world: ProcessWorld) -> None:
+def test_a_worker_stops_in_time_without_a_database(world: ProcessWorld) -> None:
     answer = Gate()
     world.fake.next(behaviours.answer(GOOD_ANSWER, gate=answer))
     job_id = world.enqueue()
@@ -303,7 +301,7 @@ def test_nothing_is_claimed_that_the_lease_keeper_cannot_keep(narrow_url: str, w
     assert process.exit_code() == 0
 
 
-def test_once_says_in_one_line_that_no_lease_could_be_kept(narrow_url: str, world: ProcessWorld) -> None:
+def test_once_reports_in_one_line_that_no_lease_could_be_kept(narrow_url: str, world: ProcessWorld) -> None:
     job_id = world.enqueue()
     process = world.worker("--once", DATABASE_URL=narrow_url)
     assert process.exit_code() == 2

@@ -21,7 +21,7 @@ def rows(guarded: GuardedPostgres, statement: str, user: str = "postgres", passw
         return connection.execute(statement.encode()).fetchall()
 
 
-def test_it_may_be_repeated_and_says_what_it_found(guarded: GuardedPostgres) -> None:
+def test_it_can_be_repeated_and_reports_what_exists(guarded: GuardedPostgres) -> None:
     done = guarded.set_up()
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -64,7 +64,7 @@ def test_an_administrator_who_is_no_superuser_is_enough(guarded: GuardedPostgres
     assert f"database {database}: created" in done.stdout
 
 
-def test_who_may_make_no_logins_is_told_so_in_one_line(guarded: GuardedPostgres) -> None:
+def test_missing_rights_to_create_logins_are_reported_in_one_line(guarded: GuardedPostgres) -> None:
     done = guarded.set_up("holocron_web", WEB_PASSWORD, HOLOCRON_WEB_PASSWORD="")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(LONGEST_SECONDS + 60)
-def test_every_command_of_the_tutorial_works_as_it_stands_there(project: Path) -> None:
+def test_every_command_of_the_tutorial_works_as_written(project: Path) -> None:
     script = "\n".join(BLOCKS)
     for port in OWN_PORTS:
         assert port in script

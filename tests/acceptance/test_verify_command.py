@@ -86,7 +86,7 @@ def test_orphans_are_listed_apart_and_end_it_with_0(world: World) -> None:
         (("--since", "999999w"), "'999999w' is not a time: write"),
     ],
 )
-def test_what_cannot_be_verified_ends_it_with_2_and_says_why(world: World, options: tuple[str, ...], why: str) -> None:
+def test_it_exits_with_2_and_the_reason_if_it_cannot_verify(world: World, options: tuple[str, ...], why: str) -> None:
     code, printed, complained = world.run("verify_runs", *options)
     assert (code, printed) == (2, "")
     assert why in complained

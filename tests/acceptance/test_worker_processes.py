@@ -116,7 +116,7 @@ def test_the_end_of_the_parent_ends_its_children_in_good_order(world: ProcessWor
     assert all(row["stopping"] for row in world.sql("SELECT stopping FROM llm.worker"))
 
 
-def test_one_port_tells_the_numbers_of_all_processes(world: ProcessWorld) -> None:
+def test_one_port_serves_the_metrics_of_all_processes(world: ProcessWorld) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     job_id = world.enqueue()

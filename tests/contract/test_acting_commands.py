@@ -71,7 +71,7 @@ def test_many_jobs_are_changed_in_batches(queue: JobQueue, monkeypatch: pytest.M
     assert set(Job.objects.values_list("priority", flat=True)) == {300}
 
 
-def test_each_command_does_what_it_says(queue: JobQueue) -> None:
+def test_each_command_performs_its_action(queue: JobQueue) -> None:
     job = queued(queue)
     one = ("--job", str(job.job_id))
     assert run("hold_jobs", *one, *WHY)[1]["changed"] == 1

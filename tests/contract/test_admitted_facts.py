@@ -33,7 +33,7 @@ def admitted() -> list[str]:
         (Verdict.NOT_ENOUGH_INFO, ReviewStatus.REJECTED, False),
     ],
 )
-def test_a_supported_fact_stands_unless_people_say_otherwise(
+def test_a_supported_fact_is_admitted_unless_it_is_rejected(
     queue: JobQueue, verdict: Verdict, review: ReviewStatus, stands: bool
 ) -> None:
     (fact,) = facts_of(told(queue, a_fact(verdict=verdict)))
@@ -41,7 +41,7 @@ def test_a_supported_fact_stands_unless_people_say_otherwise(
     assert bool(admitted()) == stands
 
 
-def test_facts_that_disagree_do_not_stand_until_people_decide(queue: JobQueue) -> None:
+def test_conflicting_facts_are_not_admitted_until_one_is_reviewed(queue: JobQueue) -> None:
     first = told(queue, a_fact(value="19 BBY"), a_fact(1, value="Tatooine", fact_key="home"))
     second = told(queue, a_fact(value="41 BBY"), evidence=OTHER_EVIDENCE)
     third = told(queue, a_fact(value="19 BBY"), evidence="ef" * 32)
@@ -68,14 +68,14 @@ def test_a_conflict_ends_when_a_newer_run_supersedes_one_side(queue: JobQueue) -
 
 
 @pytest.mark.parametrize("review", [ReviewStatus.NONE, ReviewStatus.ACCEPTED])
-def test_a_superseded_fact_does_not_stand(queue: JobQueue, review: ReviewStatus) -> None:
+def test_a_superseded_fact_is_not_admitted(queue: JobQueue, review: ReviewStatus) -> None:
     older = told(queue, a_fact(value="41 BBY"))
     decide(facts_of(older)[0], review)
     told(queue, a_fact(value="19 BBY"))
     assert admitted() == ["19 BBY"]
 
 
-def test_a_corrected_fact_stands_with_the_value_that_people_gave_it(queue: JobQueue) -> None:
+def test_a_corrected_fact_is_admitted_with_its_corrected_value(queue: JobQueue) -> None:
     (fact,) = facts_of(told(queue, a_fact(value="91 BBY", verdict=Verdict.REFUTED)))
     decide(fact, ReviewStatus.CORRECTED, corrected_value="19 BBY")
     assert admitted() == ["19 BBY"]

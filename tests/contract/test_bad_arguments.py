@@ -202,7 +202,7 @@ def test_the_first_and_the_last_moment_are_taken(
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "294276-12-31", "4713-01-01 BC"])
 @pytest.mark.parametrize(("procedure", "name", "arguments"), WITH_A_TIME)
-def test_a_time_that_one_engine_alone_can_hold_is_refused(
+def test_a_time_that_only_one_engine_can_store_is_refused(
     queue: JobQueue, procedure: Procedure, name: str, arguments: dict[str, Any], moment: str
 ) -> None:
     if connection.vendor != "postgresql":

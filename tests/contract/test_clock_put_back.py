@@ -44,7 +44,7 @@ def test_a_dead_workers_job_is_back_within_its_lease_and_not_hours_later(queue: 
     assert (reaped.job_id, reaped.final_status) == (claim.job_id, JobStatus.NEW)
 
 
-def test_it_begins_anew_once_and_not_at_each_look(queue: JobQueue) -> None:
+def test_a_lease_restarts_once_and_not_at_every_reaping(queue: JobQueue) -> None:
     claim = claimed(queue)
     put_clock_back(HOURS)
     queue.reap()
@@ -82,7 +82,7 @@ def test_a_worker_that_lives_keeps_its_run_and_completes_it(queue: JobQueue) -> 
     assert queue.complete(success(claim)).accepted
 
 
-def test_what_was_claimed_since_is_left_alone(queue: JobQueue) -> None:
+def test_later_claims_are_not_affected(queue: JobQueue) -> None:
     put_clock_back(HOURS)
     claim = claimed(queue)
     queue.reap()
@@ -106,7 +106,7 @@ def test_a_claim_during_a_look_keeps_its_lease_to_the_microsecond(queue: JobQueu
     assert [job_of(claim).lease_expires_utc for claim in claims] == [claim.lease_expires_utc for claim in claims]
 
 
-def test_no_more_leases_restart_at_once_than_asked(queue: JobQueue) -> None:
+def test_at_most_max_rows_leases_restart_per_call(queue: JobQueue) -> None:
     claims = [claimed(queue) for _ in range(3)]
     put_clock_back(HOURS)
     for done in (1, 2, 3, 3):

@@ -50,7 +50,7 @@ def test_completions_without_facts_wait_for_no_entity(queue: JobQueue) -> None:
         assert not session.has_to_wait(procedures.COMPLETE_JOBS, **both)
 
 
-def test_completions_in_one_call_are_told_in_the_order_of_the_jobs_numbers(queue: JobQueue) -> None:
+def test_completions_in_one_call_are_returned_in_the_order_of_job_seq(queue: JobQueue) -> None:
     claims = claims_of_luke(queue, 3)
     with a_session() as session:
         session.call(procedures.COMPLETE_JOBS, **together(*map(without_facts, reversed(claims))))

@@ -42,7 +42,7 @@ def test_each_outcome_is_answered_by_its_own_row_in_order(queue: JobQueue) -> No
     assert job_of(failed).status == JobStatus.FAILED
 
 
-def test_the_same_said_twice_answers_the_same(queue: JobQueue) -> None:
+def test_repeating_the_call_returns_the_same_rows(queue: JobQueue) -> None:
     outcomes = [success(claim) for claim in claimed_together(queue, 3)]
     first = queue.complete_all(outcomes)
     events = JobEvent.objects.count()

@@ -95,7 +95,7 @@ def test_a_retry_later_waits_out_its_delay(queue: JobQueue) -> None:
     assert claim_one(queue).attempt == 2
 
 
-def test_a_retry_at_once_keeps_the_jobs_place(queue: JobQueue) -> None:
+def test_an_immediate_retry_keeps_the_jobs_place_in_the_queue(queue: JobQueue) -> None:
     claim = claimed(queue)
     queued(queue)
     answer = queue.complete(failure(claim, retry_after_seconds=0))
@@ -133,13 +133,13 @@ def test_a_success_clears_the_jobs_last_error(queue: JobQueue) -> None:
     assert run_of(first).error_kind == "model_crashed"
 
 
-def test_a_completion_after_the_clock_passed_the_lease_is_accepted_while_nobody_ended_the_run(queue: JobQueue) -> None:
+def test_a_completion_after_the_lease_time_is_accepted_if_nobody_ended_the_run(queue: JobQueue) -> None:
     claim = claimed(queue)
     pass_time(3600)
     assert queue.complete(success(claim)).accepted
 
 
-def test_a_completion_said_twice_answers_the_same_and_changes_nothing_more(queue: JobQueue) -> None:
+def test_repeating_a_completion_returns_the_same_and_changes_nothing(queue: JobQueue) -> None:
     claim = claimed(queue)
     outcome = success(claim, artifacts=(an_artifact(),))
     assert queue.complete(outcome) == queue.complete(outcome)
@@ -147,7 +147,7 @@ def test_a_completion_said_twice_answers_the_same_and_changes_nothing_more(queue
     assert len(moves_of(claim)) == 3
 
 
-def test_a_retry_said_twice_answers_the_same_even_when_the_job_has_moved_on(queue: JobQueue) -> None:
+def test_repeating_a_retry_returns_the_same_even_if_the_job_has_changed(queue: JobQueue) -> None:
     claim = claimed(queue)
     outcome = failure(claim, retry_after_seconds=30)
     answer = queue.complete(outcome)
@@ -179,7 +179,7 @@ def test_another_outcome_for_an_ended_run_is_not_accepted(queue: JobQueue) -> No
     assert status_of(claim) == JobStatus.SUCCEEDED
 
 
-def test_a_run_that_never_was_is_not_accepted(queue: JobQueue) -> None:
+def test_an_unknown_run_is_not_accepted(queue: JobQueue) -> None:
     claim = claimed(queue)
     unknown = Outcome(job_id=claim.job_id, run_id=uuid4(), status=RunStatus.SUCCEEDED)
     assert not queue.complete(unknown).accepted
@@ -195,7 +195,7 @@ def test_a_job_that_does_not_run_cannot_be_completed(queue: JobQueue, status: Jo
     assert (answer.accepted, status_of(job)) == (False, status)
 
 
-def test_a_success_stands_though_cancellation_was_asked_for(queue: JobQueue) -> None:
+def test_a_success_is_accepted_even_if_cancellation_was_requested(queue: JobQueue) -> None:
     claim = claimed(queue)
     queue.cancel([ref(claim)], actor=ACTOR)
     assert queue.complete(success(claim)).final_status == JobStatus.SUCCEEDED
@@ -217,7 +217,7 @@ def test_a_cancelled_completion_ends_a_job_that_was_asked_to_stop(queue: JobQueu
     assert (run_of(claim).status, run_of(claim).counted, job_of(claim).attempt_count) == ("CANCELLED", False, 0)
 
 
-def test_a_cancelled_completion_that_nobody_asked_for_changes_nothing(queue: JobQueue) -> None:
+def test_a_cancelled_completion_without_a_request_changes_nothing(queue: JobQueue) -> None:
     claim = claimed(queue)
     assert not queue.complete(cancelled(claim)).accepted
     assert (status_of(claim), run_of(claim).status) == (JobStatus.RUNNING, RunStatus.RUNNING)

@@ -43,7 +43,7 @@ def test_a_batch_finds_the_holders_of_earlier_calls(queue: JobQueue) -> None:
     assert not second.is_duplicate
 
 
-def test_a_duplicate_is_answered_with_the_live_holder_of_its_own_key_and_interrogation(queue: JobQueue) -> None:
+def test_a_duplicate_returns_the_live_holder_of_the_same_key_and_interrogation(queue: JobQueue) -> None:
     pairs = [(key, interrogation) for key in ("a", "b") for interrogation in ("x", "y")]
     jobs = [a_job(dedupe_key=key, interrogation_key=interrogation) for key, interrogation in pairs]
     ended = queue.enqueue_many(jobs, actor=ACTOR)
@@ -53,7 +53,7 @@ def test_a_duplicate_is_answered_with_the_live_holder_of_its_own_key_and_interro
     assert [(answer.job_id, answer.is_duplicate) for answer in again] == [(one.job_id, True) for one in live[::-1]]
 
 
-def test_a_batch_said_twice_is_stored_once(queue: JobQueue) -> None:
+def test_a_repeated_batch_is_stored_once(queue: JobQueue) -> None:
     jobs = [a_job(job_id=uuid4(), dedupe_key=str(n)) for n in range(5)]
     queue.enqueue_many(jobs, actor=ACTOR)
     again = queue.enqueue_many(jobs, actor=ACTOR)

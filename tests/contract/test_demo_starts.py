@@ -22,7 +22,7 @@ def test_samples_are_queued_once_for_each_model(queue: JobQueue) -> None:
 
 
 @pytest.mark.django_db
-def test_each_start_of_the_demos_own_instance_tells_the_same_password() -> None:
+def test_each_start_of_the_demos_own_instance_prints_the_same_password() -> None:
     password = make_account(own_world=True)
     assert password
     assert make_account(own_world=True) == password
@@ -36,7 +36,7 @@ def test_each_start_of_the_demos_own_instance_tells_the_same_password() -> None:
 
 
 @pytest.mark.django_db
-def test_in_another_instance_a_password_is_told_once_and_follows_from_nothing() -> None:
+def test_in_another_instance_the_password_is_random_and_printed_once() -> None:
     password = make_account(own_world=False)
     assert password
     assert make_account(own_world=False) is None

@@ -110,7 +110,7 @@ def test_an_answer_that_is_lost_again_is_given_up(queue: JobQueue, answers_lost:
         queue.heartbeat("worker-1", [])
 
 
-def test_the_queue_goes_on_after_its_connection_was_cut(queue: JobQueue) -> None:
+def test_the_queue_continues_after_its_connection_was_terminated(queue: JobQueue) -> None:
     queued(queue)
     connection.connection.close()
     queue.heartbeat("worker-1", [])
@@ -129,7 +129,7 @@ def test_a_connection_that_broke_while_idle_is_replaced_before_the_call(
     assert claim_one(queue).attempt == 1
 
 
-def test_each_thread_has_a_connection_of_its_own(queue: JobQueue) -> None:
+def test_each_thread_has_its_own_connection(queue: JobQueue) -> None:
     answers = at_once(*(lambda: queue.enqueue(a_job(), actor=ACTOR) for _ in range(3)))
     assert len({answer.job_id for answer in answers}) == 3
 
@@ -190,7 +190,7 @@ def test_locks_that_stay_taken_end_the_call(queue: JobQueue, locks_taken: Callab
     assert len(pauses) == calls.MAX_CONTENDED_TRIES - 1
 
 
-def test_a_worker_goes_on_when_migrate_installs_a_procedure_anew_under_it(queue: JobQueue) -> None:
+def test_a_worker_continues_when_migrate_reinstalls_a_procedure(queue: JobQueue) -> None:
     for _ in range(6):
         claimed(queue)
     engine = engine_of(connection)

@@ -37,7 +37,7 @@ def rows(worker: str = WORKER) -> list[Endpoint]:
     return list(Endpoint.objects.filter(worker_id=worker).order_by("name"))
 
 
-def test_a_heartbeat_tells_of_each_endpoint_all_it_knows(queue: JobQueue) -> None:
+def test_a_heartbeat_stores_everything_about_each_endpoint(queue: JobQueue) -> None:
     beat(
         queue,
         endpoint(
@@ -67,7 +67,7 @@ def test_an_endpoint_that_has_no_models_is_not_one_of_which_none_are_known(queue
     assert (row.models_json, row.resident_models_json) == ("[]", "[]")
 
 
-def test_a_workers_endpoints_become_exactly_what_its_heartbeat_says(queue: JobQueue) -> None:
+def test_a_workers_endpoints_become_exactly_those_of_its_heartbeat(queue: JobQueue) -> None:
     beat(queue, endpoint("a", last_error="it broke"), endpoint("b"))
     beat(queue, endpoint("b"), worker="another")
     beat(queue, endpoint("a", slots=3), endpoint("c"))
@@ -77,7 +77,7 @@ def test_a_workers_endpoints_become_exactly_what_its_heartbeat_says(queue: JobQu
     assert rows() == []
 
 
-def test_a_heartbeat_that_says_nothing_of_endpoints_leaves_them(queue: JobQueue) -> None:
+def test_a_heartbeat_without_endpoints_keeps_them(queue: JobQueue) -> None:
     beat(queue, endpoint())
     (before,) = rows()
     beat(queue, of=False)
@@ -86,7 +86,7 @@ def test_a_heartbeat_that_says_nothing_of_endpoints_leaves_them(queue: JobQueue)
     assert after.last_seen_utc == before.last_seen_utc
 
 
-def test_an_endpoint_is_seen_when_the_database_says_and_otherwise_stays(queue: JobQueue) -> None:
+def test_an_endpoints_last_seen_time_comes_from_the_database(queue: JobQueue) -> None:
     told = endpoint(serving_model="m", serving_since_utc=SINCE, models=("m",))
     beat(queue, told)
     with connection.cursor() as cursor:
@@ -102,7 +102,7 @@ def test_two_workers_may_name_one_endpoint(queue: JobQueue) -> None:
     assert Endpoint.objects.count() == 4
 
 
-def test_heartbeats_of_one_worker_at_once_leave_the_endpoints_of_one_of_them(queue: JobQueue) -> None:
+def test_concurrent_heartbeats_of_one_worker_leave_the_endpoints_of_one(queue: JobQueue) -> None:
     lists = [(endpoint("a"), endpoint("b")), (endpoint("b"), endpoint("c")), (endpoint("c"), endpoint("a"))]
     for _ in range(3):
         at_once(*[lambda told=told: beat(queue, *told) for told in lists])
@@ -117,7 +117,7 @@ def test_endpoints_go_with_their_workers_row(queue: JobQueue) -> None:
     assert [row.worker_id for row in Endpoint.objects.all()] == ["another"]
 
 
-def test_a_heartbeat_that_says_nothing_of_endpoints_does_not_look_at_them(queue: JobQueue) -> None:
+def test_a_heartbeat_without_endpoints_does_not_read_them(queue: JobQueue) -> None:
     beat(queue, endpoint())
     with a_session() as holder, a_session(wait_ms=IMPATIENT_MS) as beating:
         holder.run("UPDATE llm.endpoint SET slots = slots")
@@ -164,7 +164,7 @@ def test_malformed_endpoints_are_refused_and_change_nothing(queue: JobQueue, end
     assert [row.name for row in rows()] == ["gpu-1"]
 
 
-def test_whatever_a_server_says_of_its_models_the_heartbeat_goes_through(queue: JobQueue) -> None:
+def test_no_list_of_models_makes_a_heartbeat_fail(queue: JobQueue) -> None:
     hostile = (" a ", "\x00", "\ud800b", "", "x" * 5000, *(f"m{n}" for n in range(2 * MOST_MODELS)))
     beat(queue, endpoint(models=hostile, resident=hostile[:3], last_error="\x00 broke", address="http://\x00"))
     (row,) = rows()

@@ -70,7 +70,7 @@ def test_without_an_actor_the_login_queued_it(queue: JobQueue) -> None:
     assert JobEvent.objects.get(job_id=answer.job_id).actor == job_of(answer).created_by
 
 
-def test_a_job_said_twice_with_its_id_is_stored_once(queue: JobQueue) -> None:
+def test_a_job_enqueued_twice_with_its_id_is_stored_once(queue: JobQueue) -> None:
     job = a_job(job_id=uuid4(), dedupe_key="luke")
     first, second = queue.enqueue(job, actor=ACTOR), queue.enqueue(job, actor=ACTOR)
     assert first == second
@@ -85,7 +85,7 @@ def test_many_jobs_are_answered_in_their_order(queue: JobQueue) -> None:
     assert [claim.job_id for claim in queue.claim("w", max_jobs=25)] == [job.job_id for job in jobs]
 
 
-def test_elements_are_queued_by_their_numbers_wherever_they_stand(queue: JobQueue) -> None:
+def test_elements_are_queued_by_n_whatever_their_order(queue: JobQueue) -> None:
     elements = [
         f'{{"n": {n}, "interrogation_key": "{KEY}", "input_json": "{{}}", "entity_id": "{n}"}}' for n in (2, 0, 1)
     ]
@@ -135,7 +135,7 @@ def test_keys_that_differ_in_case_or_accent_are_different_keys(queue: JobQueue) 
     assert Job.objects.filter(interrogation_key=KEY.upper()).count() == 0
 
 
-def test_the_reason_stands_in_the_first_event_of_new_jobs_alone(queue: JobQueue) -> None:
+def test_the_reason_is_stored_only_in_the_first_event_of_new_jobs(queue: JobQueue) -> None:
     one = queue.enqueue(a_job(dedupe_key="k"), actor=ACTOR, reason="asked for by Leia")
     again, other = queue.enqueue_many([a_job(dedupe_key="k"), a_job()], actor=ACTOR, reason="and once more")
     assert again.job_id == one.job_id

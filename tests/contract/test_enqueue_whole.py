@@ -93,7 +93,7 @@ def test_all_batches_are_queued_in_their_order_with_the_reason(queue: JobQueue) 
     all_is_queued_once(batches, whole(queue, batches))
 
 
-def test_nobody_sees_a_job_before_the_last_batch_is_done(queue: JobQueue) -> None:
+def test_no_job_is_visible_before_the_last_batch_is_queued(queue: JobQueue) -> None:
     seen: list[Any] = []
 
     def look() -> tuple[list[Any], int]:
@@ -113,7 +113,7 @@ def test_a_batch_that_is_refused_undoes_those_before_it(queue: JobQueue) -> None
     nothing_is_left()
 
 
-def test_batches_that_cannot_be_told_to_their_end_undo_those_before(queue: JobQueue) -> None:
+def test_an_error_in_a_later_batch_rolls_back_earlier_ones(queue: JobQueue) -> None:
     def torn() -> None:
         raise OSError("the disk is gone")
 
@@ -175,7 +175,7 @@ def test_a_call_that_stays_unanswered_leaves_nothing(
 
 
 @pytest.mark.parametrize("number", range(1, CALLS + 1))
-def test_a_deadlocks_victim_is_retried_alone(queue: JobQueue, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_only_the_deadlock_victim_is_retried(queue: JobQueue, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     sent: list[str] = []
     victim = OperationalError("the transaction was chosen as the deadlock victim")
     monkeypatch.setattr(calls, "_send", fail_at(sent, number, error=victim))
@@ -195,7 +195,7 @@ def nothing_is_staged() -> bool:
     return staged() == 0
 
 
-def test_nobody_waits_for_batches_that_are_still_to_come(queue: JobQueue) -> None:
+def test_other_calls_do_not_wait_while_batches_arrive(queue: JobQueue) -> None:
     """Others queue under the very keys, complete and claim, while the whole is staged; then those hold the keys."""
     theirs: list[Any] = []
 
@@ -230,7 +230,7 @@ def test_what_was_staged_and_left_behind_goes_a_day_later(queue: JobQueue) -> No
     assert staged() == 1
 
 
-def test_stages_beside_each_other_are_counted_published_and_cleared_each_by_itself(queue: JobQueue) -> None:
+def test_concurrent_stages_are_independent(queue: JobQueue) -> None:
     mine, theirs = uuid4(), uuid4()
     for stage, names in ((mine, ("a", "b")), (theirs, ("c",))):
         for part, name in enumerate(names):
@@ -278,7 +278,7 @@ def test_a_commit_that_is_not_answered_is_retried_and_stores_nothing_twice(
     all_is_queued_once(batches, whole(queue, batches))
 
 
-def test_when_no_commit_is_answered_nobody_says_that_nothing_is_queued(
+def test_a_lost_commit_is_reported_as_an_unknown_outcome(
     queue: JobQueue, commits_unanswered: Callable[[int], None]
 ) -> None:
     commits_unanswered(2)

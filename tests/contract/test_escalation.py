@@ -39,7 +39,7 @@ def priority_of(job: Any) -> int:
     return int(job_of(job).priority)
 
 
-def test_what_has_waited_for_long_enough_rises_and_its_history_says_why(queue: JobQueue) -> None:
+def test_a_job_that_waited_long_enough_is_raised_with_a_reason_in_its_history(queue: JobQueue) -> None:
     old = queued(queue)
     pass_time(3_601)
     young = queued(queue)
@@ -125,7 +125,7 @@ def test_each_call_is_bounded_and_a_pass_finds_every_job_once(queue: JobQueue) -
     assert raised(queue) == 0
 
 
-def test_what_somebody_holds_is_passed_over(queue: JobQueue) -> None:
+def test_locked_jobs_are_skipped(queue: JobQueue) -> None:
     held, free = queued(queue), queued(queue)
     pass_time(3_601)
     with a_session() as other:
@@ -135,7 +135,7 @@ def test_what_somebody_holds_is_passed_over(queue: JobQueue) -> None:
     assert raised(queue) == 1
 
 
-def test_beside_claims_and_operators_every_job_is_claimed_once_and_every_step_is_on_record(queue: JobQueue) -> None:
+def test_concurrent_with_claims_and_operators_every_job_is_claimed_once_with_complete_history(queue: JobQueue) -> None:
     jobs = [queued(queue) for _ in range(40)]
     pass_time(3_601)
 
@@ -193,7 +193,7 @@ def run_policies() -> None:
     run_due(EscalationPolicy, escalate, Deadline(60))
 
 
-def test_a_policy_says_whom_it_would_raise_and_raises_them_under_its_name(queue: JobQueue) -> None:
+def test_a_policy_previews_its_jobs_and_raises_them_under_its_name(queue: JobQueue) -> None:
     job = queued(queue)
     pass_time(3_601)
     policy = a_policy()
@@ -205,7 +205,7 @@ def test_a_policy_says_whom_it_would_raise_and_raises_them_under_its_name(queue:
     assert ScheduleRun.objects.get(task="escalation:aged").told == "1 job raised"
 
 
-def test_a_policy_that_runs_out_of_time_says_so(queue: JobQueue) -> None:
+def test_a_policy_reports_that_it_ran_out_of_time(queue: JobQueue) -> None:
     result = escalate(a_policy(), LONG_AGO, Deadline(0))
     assert (result.outcome, result.text) == (
         TaskOutcome.DONE,
@@ -228,7 +228,7 @@ def test_a_raised_job_is_claimed_before_newer_ones_of_its_old_priority(queue: Jo
     assert claim_one(queue, WORKER).job_id == old.job_id
 
 
-def test_a_place_to_go_on_from_is_what_the_last_answer_said(queue: JobQueue) -> None:
+def test_a_pass_continues_from_the_place_in_the_last_result(queue: JobQueue) -> None:
     queued(queue, priority=7)
     step = queue.escalate(HOUR, actor=ACTOR)
     assert step.after == AgedPlace(after_priority=7, after_utc=None, after_job_seq=None)

@@ -141,7 +141,7 @@ def test_csv_keeps_hostile_text_as_data_and_runs_nothing_in_a_spreadsheet(queue:
 
 
 @pytest.mark.parametrize("rows", [[], ["--facts"]], ids=["outputs", "facts"])
-def test_parquet_tells_what_jsonl_tells(queue: JobQueue, tmp_path: Path, rows: list[str]) -> None:
+def test_parquet_contains_the_same_rows_as_jsonl(queue: JobQueue, tmp_path: Path, rows: list[str]) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     for name in ("luke", HOSTILE):
         answered(queue, json.dumps({"facts": FACTS}), entity_id=name.strip())
@@ -167,7 +167,7 @@ def test_an_export_of_nothing_is_an_empty_file(queue: JobQueue, tmp_path: Path) 
     assert (tmp_path / "out.parquet").read_bytes()[:4] == b"PAR1"
 
 
-def test_parquet_without_its_package_is_a_line_that_says_what_to_do(
+def test_parquet_without_its_package_prints_what_to_install(
     queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
@@ -249,7 +249,7 @@ def test_large_answers_are_read_in_small_portions(
     assert len(ranges) >= 3, "the large answer is read by itself"
 
 
-def test_standard_output_takes_rows_alone(
+def test_standard_output_contains_only_rows(
     queue: JobQueue, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:
     claim = answered(queue)
@@ -260,7 +260,7 @@ def test_standard_output_takes_rows_alone(
 
 
 @pytest.mark.parametrize(("name", "code"), [("answers.xlsx", 2), ("answers.txt", 2), ("answers", 0), ("a.NDJSON", 0)])
-def test_a_name_whose_ending_says_no_known_format_is_refused(
+def test_an_unknown_file_extension_is_refused(
     queue: JobQueue, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, code: int
 ) -> None:
     answered(queue)
@@ -271,7 +271,7 @@ def test_a_name_whose_ending_says_no_known_format_is_refused(
 
 
 @pytest.mark.parametrize("option", ["--facts", "--all-facts"])
-def test_an_export_of_no_facts_says_why(
+def test_an_export_without_facts_says_why(
     queue: JobQueue, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     answered(queue)

@@ -59,7 +59,7 @@ def all_that_is_shown(terminal: int) -> str:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_terminal_is_shown_how_far_it_has_come_and_anything_else_the_end_alone(
+def test_progress_is_shown_on_a_terminal_and_only_the_result_elsewhere(
     queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
@@ -82,7 +82,7 @@ def test_a_terminal_is_shown_how_far_it_has_come_and_anything_else_the_end_alone
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
-def test_a_full_disk_leaves_nothing_torn_and_is_gone_on_with(
+def test_an_export_continues_after_a_full_disk(
     queue: JobQueue,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -119,7 +119,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
 @lacks(Lack.LONG_JSON_STRINGS)
-def test_a_disk_that_really_is_full_is_reported_and_gone_on_with_when_there_is_room(
+def test_a_really_full_disk_is_reported_and_the_export_continues_when_there_is_space(
     queue: JobQueue, small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     for n in range(6):
@@ -137,7 +137,7 @@ def test_a_disk_that_really_is_full_is_reported_and_gone_on_with_when_there_is_r
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_ctrl_c_stops_between_two_steps_and_is_gone_on_with(
+def test_ctrl_c_stops_between_steps_and_the_export_can_continue(
     queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
@@ -181,7 +181,7 @@ def test_a_process_that_dies_writes_what_was_not_yet_noted_again(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_what_succeeds_meanwhile_does_not_change_an_export_that_was_begun(
+def test_jobs_that_succeed_later_do_not_change_a_started_export(
     queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = claimed(queue)
@@ -244,7 +244,7 @@ def nothing_settles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("nothing_settles")
-def test_a_feed_tells_each_run_once_however_late_it_ends(queue: JobQueue, feed: Callable[..., list[str]]) -> None:
+def test_a_feed_exports_each_run_once_however_late_it_ends(queue: JobQueue, feed: Callable[..., list[str]]) -> None:
     first = answered(queue)
     late = claimed(queue)
     after = answered(queue)
@@ -279,7 +279,7 @@ def test_the_first_numbers_of_all_are_waited_for_as_well(queue: JobQueue) -> Non
 
 
 @pytest.mark.usefixtures("nothing_settles")
-def test_a_feed_that_died_between_file_and_cursor_tells_nothing_twice(
+def test_a_feed_killed_between_file_and_cursor_exports_nothing_twice(
     queue: JobQueue,
     feed: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -300,7 +300,7 @@ def test_a_feed_that_died_between_file_and_cursor_tells_nothing_twice(
 
 @pytest.mark.usefixtures("nothing_settles")
 @pytest.mark.usefixtures("small_steps")
-def test_a_feed_is_not_begun_anew_while_its_last_export_is_half_done(
+def test_a_feed_is_not_restarted_while_its_last_export_is_incomplete(
     queue: JobQueue,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -39,7 +39,7 @@ def test_runs_about_something_else_do_not_supersede(queue: JobQueue, other: dict
 
 
 @pytest.mark.parametrize("other", OTHERS[:2])
-def test_facts_about_another_entity_stand_in_no_conflict(queue: JobQueue, other: dict[str, str]) -> None:
+def test_facts_about_another_entity_do_not_conflict(queue: JobQueue, other: dict[str, str]) -> None:
     of_other = told(queue, a_fact(value="19 BBY"), **other)
     told(queue, a_fact(value="41 BBY"))
     assert conflicts() == {}
@@ -127,7 +127,7 @@ def test_what_just_fits_is_stored_and_rebuilt(queue: JobQueue) -> None:
     assert [fact.confidence for fact in facts_of(claim)] == [0, 100, None]
 
 
-def test_a_rebuild_is_judged_only_when_nobody_changes_the_job(queue: JobQueue) -> None:
+def test_a_rebuild_waits_for_the_lock_on_the_job(queue: JobQueue) -> None:
     queued(queue, priority=1)
     claim = told(queue)
     arguments = {"run_id": str(claim.run_id), "facts_json": payloads.facts_json([]), "actor": ACTOR}

@@ -75,7 +75,7 @@ def served(queue: JobQueue, client: Client, monkeypatch: pytest.MonkeyPatch) -> 
     return found | {"holocron_scheduler_heartbeat_seconds_ago": set()}
 
 
-def test_the_reference_tells_of_all_that_is_served(served: dict[str, set[str]]) -> None:
+def test_the_reference_lists_every_metric(served: dict[str, set[str]]) -> None:
     assert sample_names([*of_the_queue(), *of_a_worker()]) == served
 
 

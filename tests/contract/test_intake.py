@@ -88,7 +88,7 @@ def test_all_lines_are_queued_in_their_order(queue: JobQueue, spool: RecordSpool
     assert set(Job.objects.values_list("created_by", flat=True)) == {ACTOR}
 
 
-def test_a_line_s_own_actor_stands_for_its_job(queue: JobQueue, spool: RecordSpool) -> None:
+def test_a_lines_own_actor_is_used_for_its_job(queue: JobQueue, spool: RecordSpool) -> None:
     fill(spool, lines(1, actor="grace") + b"\n" + lines(1))
     queue_spool(spool, queue=queue, actor=ACTOR)
     assert list(Job.objects.order_by("job_seq").values_list("created_by", flat=True)) == ["grace", ACTOR]
@@ -100,7 +100,7 @@ def test_duplicates_are_counted_apart(queue: JobQueue, spool: RecordSpool) -> No
 
 
 @pytest.mark.parametrize("stores_first", [True, False])
-def test_an_interrupted_import_goes_on_without_storing_a_line_twice(queue: JobQueue, stores_first: bool) -> None:
+def test_an_interrupted_import_continues_without_storing_a_line_twice(queue: JobQueue, stores_first: bool) -> None:
     content, import_id = lines(5000), new_import_id()
     with RecordSpool() as first:
         fill(first, content, import_id=import_id)

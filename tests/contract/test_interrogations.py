@@ -57,7 +57,7 @@ def test_a_refused_schema_is_noted_since_the_first_refusal_until_it_is_taken(que
     assert (stored.refused_why, stored.refused_utc) == (None, None)
 
 
-def test_a_refusal_is_noted_of_its_own_definition_alone(queue: JobQueue) -> None:
+def test_a_refusal_is_recorded_only_for_its_own_definition(queue: JobQueue) -> None:
     queue.register(**DEFINITION)
     other = queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "version": "2"})
     assert other.registered
@@ -68,7 +68,7 @@ def test_a_refusal_is_noted_of_its_own_definition_alone(queue: JobQueue) -> None
     assert Interrogation.objects.get(definition_sha256="cd" * 32).refused_why == "failed to parse grammar"
 
 
-def test_of_a_hash_and_a_version_that_are_both_taken_the_version_is_told(queue: JobQueue) -> None:
+def test_if_hash_and_version_both_exist_the_version_is_reported(queue: JobQueue) -> None:
     queue.register(**DEFINITION)
     queue.register(**{**DEFINITION, "definition_sha256": "cd" * 32, "version": "2"})
     answer = queue.register(**{**DEFINITION, "version": "2"})
@@ -77,7 +77,7 @@ def test_of_a_hash_and_a_version_that_are_both_taken_the_version_is_told(queue: 
     assert "version 2 is registered with another definition" in answer.why
 
 
-def test_a_hash_that_is_taken_by_another_version_is_told_with_its_holder(queue: JobQueue) -> None:
+def test_an_existing_hash_is_reported_with_its_version(queue: JobQueue) -> None:
     queue.register(**DEFINITION)
     answer = queue.register(**{**DEFINITION, "version": "2"})
     assert (answer.registered, answer.why) == (False, "this hash is registered as sw_entity_facts_v1 version 1")

@@ -82,7 +82,7 @@ def test_an_empty_root_in_the_lakes_place_is_refused(queue: JobQueue, url: str, 
     assert identity(elsewhere) is None
 
 
-def test_a_missing_root_is_not_made_anew(queue: JobQueue, tmp_path: Path) -> None:
+def test_a_missing_root_is_not_recreated(queue: JobQueue, tmp_path: Path) -> None:
     root = tmp_path / "lake"
     keep_run(queue, open_own_lake(str(root)))
     root.rename(tmp_path / "moved")
@@ -113,7 +113,7 @@ def test_the_lake_of_an_earlier_version_is_adopted(queue: JobQueue, url: str) ->
     assert identity(url) == queue.record_lake() is not None
 
 
-def test_a_settling_that_died_between_sql_and_the_lake_goes_on(queue: JobQueue, url: str) -> None:
+def test_settling_continues_after_a_crash_between_sql_and_the_lake(queue: JobQueue, url: str) -> None:
     recorded = queue.record_lake(uuid4())
     open_own_lake(url)
     assert identity(url) == recorded
@@ -126,7 +126,7 @@ def test_a_new_database_takes_the_lake_there_is(queue: JobQueue, url: str) -> No
     assert queue.record_lake() == held
 
 
-def test_of_two_that_settle_at_once_the_second_takes_the_firsts_id(queue: JobQueue) -> None:
+def test_of_two_concurrent_callers_the_second_gets_the_firsts_id(queue: JobQueue) -> None:
     first, second = uuid4(), uuid4()
     assert queue.record_lake(first) == first
     assert queue.record_lake(second) == first
@@ -180,7 +180,7 @@ def test_set_up_lake_takes_an_empty_root_and_the_old_lake_is_refused_from_then_o
         open_own_lake(url)
 
 
-def test_readiness_tells_of_a_foreign_lake(queue: JobQueue, settings: Settings, tmp_path: Path) -> None:
+def test_readiness_reports_a_foreign_lake(queue: JobQueue, settings: Settings, tmp_path: Path) -> None:
     keep_run(queue, open_own_lake(str(tmp_path / "lake")))
     for name, is_ready in (("lake", True), ("empty", False)):
         settings.LAKE_URL = str(tmp_path / name)
@@ -213,7 +213,7 @@ def test_an_empty_root_is_refused_while_files_of_purged_jobs_wait_to_be_deleted(
     settle_lake(Lake.open(url))
 
 
-def test_verification_says_of_another_lake_that_it_is_one(
+def test_verification_reports_a_foreign_lake(
     queue: JobQueue, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep_run(queue, open_own_lake(str(tmp_path / "lake")))

@@ -42,7 +42,7 @@ def test_a_heartbeat_renews_the_lease_of_the_runs_it_names(queue: JobQueue) -> N
     assert lease.lease_expires_utc > claim.lease_expires_utc - timedelta(seconds=5)
 
 
-def test_an_expired_lease_that_nobody_reaped_is_renewed(queue: JobQueue) -> None:
+def test_an_expired_lease_that_was_not_reaped_is_renewed(queue: JobQueue) -> None:
     claim = claimed(queue)
     pass_time(3600)
     assert [lease.state for lease in queue.heartbeat(WORKER, [claim.run_id])] == [LeaseState.HELD]
@@ -83,7 +83,7 @@ def test_a_stray_run_is_not_renewed(queue: JobQueue) -> None:
     assert job_of(stray).lease_expires_utc == before
 
 
-def test_a_heartbeat_tells_of_the_worker(queue: JobQueue) -> None:
+def test_a_heartbeat_stores_the_workers_facts(queue: JobQueue) -> None:
     claim = claimed(queue)
     queue.heartbeat(WORKER, [claim.run_id], facts=facts())
     worker = Worker.objects.get(worker_id=WORKER)
@@ -94,7 +94,7 @@ def test_a_heartbeat_tells_of_the_worker(queue: JobQueue) -> None:
     assert (worker.host, worker.started_utc) == ("h", STARTED)
 
 
-def test_a_heartbeat_tells_why_nothing_is_claimed_for_as_long_as_it_says_so(queue: JobQueue) -> None:
+def test_a_heartbeat_stores_why_nothing_is_claimed_until_it_is_cleared(queue: JobQueue) -> None:
     queue.heartbeat(WORKER, [], facts=facts(not_claiming_why="the lake is full" + "!" * 2000))
     assert str(Worker.objects.get(worker_id=WORKER).not_claiming_why) == ("the lake is full" + "!" * 2000)[:1000]
     queue.heartbeat(WORKER, [], facts=facts(not_claiming_why="the lake is away"))
@@ -118,7 +118,7 @@ def test_another_start_is_welcome_once_the_worker_was_not_seen_for_a_lease(queue
     assert Worker.objects.get(worker_id=WORKER).started_utc == later
 
 
-def test_another_start_is_welcome_once_the_worker_said_that_it_stops(queue: JobQueue) -> None:
+def test_another_start_is_accepted_after_the_worker_reported_that_it_stops(queue: JobQueue) -> None:
     queue.heartbeat(WORKER, [], facts=facts(stopping=True))
     queue.heartbeat(WORKER, [], facts=facts(started_utc=STARTED + timedelta(hours=1)))
 
@@ -144,7 +144,7 @@ def test_releasing_a_job_that_was_asked_to_stop_cancels_it(queue: JobQueue) -> N
     assert moves_of(claim)[-2:] == [("released", "RUNNING", "RUNNING"), ("cancelled", "RUNNING", "CANCELLED")]
 
 
-def test_a_release_leaves_the_other_jobs_of_its_worker_alone(queue: JobQueue) -> None:
+def test_a_release_does_not_affect_other_jobs_of_the_worker(queue: JobQueue) -> None:
     claims = [claimed(queue) for _ in range(3)]
     assert queue.release(claims[1].run_id).accepted
     assert [status_of(claim) for claim in claims] == [JobStatus.RUNNING, JobStatus.NEW, JobStatus.RUNNING]
@@ -165,7 +165,7 @@ def test_a_live_lease_is_not_reaped(queue: JobQueue) -> None:
     assert queue.reap() == []
 
 
-def test_the_first_expiry_is_tried_again_at_once(queue: JobQueue) -> None:
+def test_the_first_expired_lease_is_retried_at_once(queue: JobQueue) -> None:
     claim = claimed(queue)
     pass_time(121)
     (reaped,) = queue.reap(actor="reaper-1")
@@ -218,7 +218,7 @@ def test_a_reaper_ends_no_more_runs_than_asked(queue: JobQueue) -> None:
     assert [len(queue.reap(max_rows=2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_a_heartbeat_tells_of_runs_in_the_order_named_then_of_strays_by_number(queue: JobQueue) -> None:
+def test_a_heartbeat_returns_named_runs_in_order_then_strays_by_number(queue: JobQueue) -> None:
     claims = [claimed(queue, job_id=UUID(int=9 - n)) for n in range(6)]
     named = [claims[n].run_id for n in (3, 0, 5)]
     leases = queue.heartbeat(WORKER, named)
@@ -238,7 +238,7 @@ def test_a_heartbeat_has_nothing_to_do_with_another_workers_runs(queue: JobQueue
     assert [lease.run_id for lease in queue.heartbeat(WORKER, [own.run_id])] == [own.run_id, stray.run_id]
 
 
-def test_a_first_expiry_is_tried_again_at_once_also_after_failures_of_other_kinds(queue: JobQueue) -> None:
+def test_a_first_expired_lease_is_retried_at_once_even_after_other_failures(queue: JobQueue) -> None:
     queue.complete(failure(claimed(queue), retry_after_seconds=0))
     claim_one(queue)
     pass_time(121)

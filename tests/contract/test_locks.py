@@ -68,7 +68,7 @@ def test_operators_lock_jobs_in_the_order_of_their_numbers(queue: JobQueue, proc
 
 
 @pytest.mark.parametrize("procedure", OPERATORS)
-def test_operators_judge_no_job_that_somebody_else_is_changing(queue: JobQueue, procedure: Procedure) -> None:
+def test_operators_wait_for_the_lock_on_a_job_before_checking_it(queue: JobQueue, procedure: Procedure) -> None:
     # They refuse to change such a job, or find nothing to change: a refusal too has to be of what was committed.
     job = in_state(queue, JobStatus.SUCCEEDED)
     queue.set_hold([ref(job)], actor=ACTOR, hold=True)
@@ -82,7 +82,7 @@ def test_operators_judge_no_job_that_somebody_else_is_changing(queue: JobQueue, 
 
 @pytest.mark.parametrize("hint", [None, "m"])
 @pytest.mark.parametrize("model", [None, "m"])
-def test_a_claim_passes_over_jobs_that_somebody_holds(queue: JobQueue, model: str | None, hint: str | None) -> None:
+def test_a_claim_skips_locked_jobs(queue: JobQueue, model: str | None, hint: str | None) -> None:
     best, next_best = (queued(queue, model_hint=hint, priority=priority) for priority in (2, 1))
     with a_session() as other, a_session() as session:
         other.hold(best)
@@ -98,7 +98,7 @@ def test_a_claim_locks_no_more_jobs_than_it_takes(queue: JobQueue) -> None:
         assert sum(is_free(job) for job in Job.objects.all()) == 1
 
 
-def test_a_claim_for_a_model_locks_as_many_as_asked_of_its_own_and_of_the_others(queue: JobQueue) -> None:
+def test_a_claim_for_a_model_locks_at_most_max_jobs_of_each_kind(queue: JobQueue) -> None:
     own = [queued(queue, model_hint="m") for _ in range(3)]
     others = [queued(queue) for _ in range(3)]
     with a_session() as session:
@@ -106,7 +106,7 @@ def test_a_claim_for_a_model_locks_as_many_as_asked_of_its_own_and_of_the_others
         assert (sum(map(is_free, own)), sum(map(is_free, others))) == (2, 2)
 
 
-def test_promoting_passes_over_jobs_that_somebody_holds(queue: JobQueue) -> None:
+def test_promotion_skips_locked_jobs(queue: JobQueue) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=1)
     held, free = (queued(queue, available_utc=soon) for _ in range(2))
     pass_time(120)
@@ -124,7 +124,7 @@ def test_promoting_locks_only_jobs_that_are_due(queue: JobQueue) -> None:
         assert (is_free(due), is_free(later)) == (False, True)
 
 
-def test_a_completion_is_judged_only_when_nobody_changes_the_job(queue: JobQueue) -> None:
+def test_a_completion_waits_for_the_lock_on_the_job(queue: JobQueue) -> None:
     job = queued(queue)
     arguments = {"job_id": str(job.job_id), "run_id": str(job.job_id), "status": "SUCCEEDED"}
     with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:

@@ -85,7 +85,7 @@ def test_a_changed_fact_is_found(column: str, value: Any, what: str, scene: Scen
     assert not any("Hoth" in one for one in found)
 
 
-def test_facts_that_are_gone_are_found_and_those_never_stored_are_not(scene: Scene) -> None:
+def test_missing_facts_are_found_unless_they_were_never_stored(scene: Scene) -> None:
     run = scene.succeeded()
     execute("DELETE FROM llm.fact")
     assert told(scene) == ["fact 0 is not stored"]
@@ -95,7 +95,7 @@ def test_facts_that_are_gone_are_found_and_those_never_stored_are_not(scene: Sce
     assert json.loads(report.read_bytes())["on_bad_fact"] == "ask_again"
 
 
-def test_an_answer_that_was_judged_by_its_quotes_alone_verifies_and_gets_its_facts(
+def test_an_answer_judged_only_by_its_quotes_verifies_and_gets_its_facts(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as then:
@@ -127,7 +127,7 @@ def test_what_is_rebuilt_is_what_the_worker_stored(scene: Scene) -> None:
     assert scene.findings() == []
 
 
-def test_a_rebuild_goes_on_where_it_was_stopped(scene: Scene) -> None:
+def test_an_interrupted_rebuild_continues_where_it_stopped(scene: Scene) -> None:
     for _ in range(3):
         scene.succeeded()
     forget_facts()
@@ -183,7 +183,7 @@ def test_a_run_whose_evidence_or_definition_is_another_is_not_judged(scene: Scen
     assert "no definition None" in reasons[other.run_id]
 
 
-def test_a_lake_that_is_away_ends_the_rebuild(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_lake_ends_the_rebuild(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.succeeded()
     forget_facts()
 
@@ -204,7 +204,7 @@ def test_many_facts_are_read_a_part_of_the_runs_at_a_time(scene: Scene, monkeypa
     assert scene.findings() == []
 
 
-def test_the_command_tells_what_it_did_and_exits_by_it(
+def test_the_command_reports_what_it_did_also_by_its_exit_code(
     scene: Scene, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = scene.succeeded()

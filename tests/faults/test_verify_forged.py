@@ -186,7 +186,7 @@ def test_a_manifest_that_is_none_is_a_finding(scene: Scene, data: bytes) -> None
 
 
 @pytest.mark.parametrize("name", ["../../../../secret", "/etc/passwd", "a\x1b[2Jb", "%2e%2e", "C:x", "x" * 5_000])
-def test_a_name_that_no_lake_file_can_bear_is_read_nowhere(scene: Scene, name: str) -> None:
+def test_an_invalid_lake_name_is_never_read(scene: Scene, name: str) -> None:
     run = scene.succeeded()
     manifest = json.loads(scene.file(run, "manifest.json").read_bytes())
     manifest["files"].append(
@@ -232,7 +232,7 @@ def test_a_link_in_the_folders_place_is_followed_nowhere(scene: Scene, tmp_path:
     assert other.status == "SUCCEEDED"
 
 
-def test_a_huge_file_is_hashed_in_pieces_and_said_to_be_huge(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_file_is_hashed_in_chunks_and_reported(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     run = scene.succeeded()
     monkeypatch.setattr(contents, "MAX_LOOKED_INTO_BYTES", 1_000_000)
     forge(scene, run, "response.ndjson", lambda data: data + b" " * 2_000_000)

@@ -76,7 +76,7 @@ def test_runs_of_every_end_verify_as_they_were_left(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("quote", ["born on\u00a0Corvessa", "Tala\u200b Venn", "took com-\nmand"])
-def test_a_quote_that_stands_once_folded_is_judged_alike_by_worker_and_verification(quote: str, scene: Scene) -> None:
+def test_folded_quotes_are_judged_alike_by_worker_and_verification(quote: str, scene: Scene) -> None:
     (run,) = scene.work(behaviours.answer(facts_answer(quote, value=quote)), max_attempts=1)
     assert run.status == "SUCCEEDED", run.error
     told = json.loads(scene.file(run, "validation.json").read_bytes()).get("folded_quotes", [])
@@ -148,7 +148,7 @@ def test_a_run_without_any_artifact_row_is_found_and_is_no_orphan(scene: Scene) 
     assert scene.findings() == [(run.run_id, "", "row"), (failed.run_id, "", "row")]
 
 
-def test_a_folder_that_is_gone_is_one_finding(scene: Scene) -> None:
+def test_a_missing_folder_is_one_finding(scene: Scene) -> None:
     run = scene.succeeded()
     scene.lake.delete_folder(scene.lake.run_folder(run.started_utc, run.run_id))
     assert scene.findings() == [(run.run_id, "", "missing")]
@@ -294,7 +294,7 @@ def test_an_edited_definition_is_found(scene: Scene, column: str, value: str) ->
     assert scene.findings(quick=True) == []
 
 
-def test_a_definition_that_is_gone_is_found(scene: Scene) -> None:
+def test_a_missing_definition_is_found(scene: Scene) -> None:
     run = scene.succeeded()
     execute("DELETE FROM llm.interrogation")
     assert scene.findings() == [(run.run_id, "", "definition")]
@@ -347,7 +347,7 @@ def test_a_file_still_being_written_is_no_finding(scene: Scene) -> None:
     assert scene.findings() == []
 
 
-def test_runs_under_way_are_left_alone(scene: Scene) -> None:
+def test_running_runs_are_skipped(scene: Scene) -> None:
     scene.work(behaviours.answer(facts_answer()))
     JobQueue().enqueue(_job(), actor="test")
     (claim,) = JobQueue().claim("worker")
@@ -401,7 +401,7 @@ def test_a_run_purged_while_it_is_verified_is_no_finding(scene: Scene, monkeypat
     assert scene.verify() == []
 
 
-def test_a_lake_that_is_away_ends_the_verification_and_blames_no_run(scene: Scene) -> None:
+def test_an_unavailable_lake_ends_the_verification_without_findings(scene: Scene) -> None:
     scene.succeeded()
     scene.root.rename(scene.root.with_name("unmounted"))
     with pytest.raises(LakeUnavailable):

@@ -43,7 +43,7 @@ def test_each_address_is_a_destination_once() -> None:
     assert [channel.name for channel in channels_of(alerts)] == ["a@example.com", "b@example.com"]
 
 
-def test_a_secret_that_says_so_is_base64() -> None:
+def test_a_secret_with_the_base64_prefix_is_decoded() -> None:
     key = bytes(range(24))
     assert read(**HOOK, ALERT_WEBHOOK_SECRET=f"whsec_{b64encode(key).decode()}").webhook_key == key
     assert read(**HOOK, ALERT_WEBHOOK_SECRET="a plain secret of some length").webhook_key.startswith(b"a plain")

@@ -81,7 +81,7 @@ def test_no_cast_of_a_view_can_fail() -> None:
     assert failing == []
 
 
-def test_what_babelfish_lacks_is_skipped_there_alone_and_with_the_reason(
+def test_tests_of_what_babelfish_lacks_are_skipped_only_there_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     request.node.add_marker(babelfish.lacks(babelfish.Lack.LONG_JSON_STRINGS))

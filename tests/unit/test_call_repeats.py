@@ -120,7 +120,7 @@ def test_what_was_contended_is_retried_after_pauses_that_double_and_are_spread(
     assert line.pauses == pytest.approx([seconds * chance for seconds in (0.04, 0.08, 0.16, 0.32, 0.64)] * 2)
 
 
-def test_an_error_that_says_the_call_itself_is_wrong_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_about_the_call_itself_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Line(monkeypatch, CHECK)
     with pytest.raises(QueueError):
         calls.call("default", procedures.COMPLETE_JOB, {})

@@ -77,7 +77,7 @@ def test_one_that_is_bad_for_its_content_costs_the_others_nothing() -> None:
     assert [isinstance(answer, BadContent) for answer in answers] == [False, False, True, False]
 
 
-def test_a_database_that_is_away_is_told_to_each_and_said_once() -> None:
+def test_a_database_outage_is_raised_to_each_caller_and_logged_once() -> None:
     queue = Queue()
     queue.away = True
     answers = hand_in(queue, [outcome() for _ in range(4)])
@@ -87,7 +87,7 @@ def test_a_database_that_is_away_is_told_to_each_and_said_once() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_fault_of_ours_leaves_nobody_waiting(count: int) -> None:
+def test_an_internal_error_does_not_leave_callers_waiting(count: int) -> None:
     class Broken(Queue):
         def _complete(self, outcomes: Sequence[Outcome]) -> list[Completion]:
             raise ZeroDivisionError

@@ -63,7 +63,7 @@ def test_it_starts_the_whole_stack() -> None:
     assert {name for name, service in SERVICES.items() if "profiles" in service} == {"ollama-gpu"}
 
 
-def test_every_variable_stands_in_the_example_and_every_one_made_for_it_is_used() -> None:
+def test_every_variable_is_in_the_example_and_every_compose_variable_is_used() -> None:
     example = example_variables()
     assert variables_named() <= set(example)
     assert set(example) - {variable.name for variable in VARIABLES} <= variables_named()
@@ -146,7 +146,7 @@ def test_no_password_is_in_the_file_or_on_a_command_line() -> None:
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_services_may_write_nothing_but_the_lake_and_uploads_and_are_nobody(service: str) -> None:
+def test_services_run_unprivileged_and_write_only_to_the_lake_and_uploads(service: str) -> None:
     written = SERVICES[service]
     assert written["read_only"] is True
     assert written["tmpfs"] == ["/tmp"]  # noqa: S108
@@ -159,7 +159,7 @@ def test_our_services_may_write_nothing_but_the_lake_and_uploads_and_are_nobody(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_service_gains_rights_and_every_one_says_when_it_starts_again(service: str) -> None:
+def test_no_service_gains_privileges_and_every_one_has_a_restart_policy(service: str) -> None:
     assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
     assert SERVICES[service]["restart"] == {"migrate": "no", "ollama-pull": "on-failure:3"}.get(
         service, "unless-stopped"
@@ -203,7 +203,7 @@ def test_the_schedulers_health_is_a_command_that_there_is_and_comes_after_its_fi
 
 
 @pytest.mark.parametrize("service", sorted(set(OURS) - {"migrate"}))
-def test_whatever_runs_on_says_how_it_is(service: str) -> None:
+def test_every_long_running_service_has_a_health_check(service: str) -> None:
     assert SERVICES[service]["healthcheck"]["test"][0] == "CMD"
 
 

@@ -103,7 +103,7 @@ def test_a_request_names_the_host_the_path_and_our_headers() -> None:
     ],
     ids=["length", "chunked", "1xx", "told to close", "HTTP/1.0", "without a length"],
 )
-def test_a_connection_is_kept_where_http_says_so(answer: bytes, connections_made: int) -> None:
+def test_a_connection_is_reused_as_http_allows(answer: bytes, connections_made: int) -> None:
     scripted = Scripted(answer, WHOLE)
 
     async def use(connections: Connections) -> None:
@@ -173,7 +173,7 @@ def test_a_connection_whose_answer_was_left_is_used_no_more() -> None:
     assert scripted.connections == 2
 
 
-def test_what_a_server_says_unasked_is_no_ones_answer() -> None:
+def test_an_unsolicited_response_is_not_taken_as_an_answer() -> None:
     scripted = Scripted(WHOLE + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", WHOLE)
 
     async def use(connections: Connections) -> None:

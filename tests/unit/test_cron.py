@@ -20,7 +20,7 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
         ("*/15 8-17 * * mon-fri", "Every 15 minutes, between 08:00 and 17:59, Monday through Friday"),
     ],
 )
-def test_an_expression_is_said_in_words(text: str, words: str) -> None:
+def test_an_expression_is_described_in_words(text: str, words: str) -> None:
     assert Cron.read(text).words == words
 
 

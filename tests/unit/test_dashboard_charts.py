@@ -19,7 +19,7 @@ def test_an_axis_ends_at_a_round_number_that_is_not_less_and_not_far(value: floa
 
 
 @given(st.dictionaries(st.sampled_from(BUCKETS_MS[1:]), st.integers(1, 1000), min_size=1), st.floats(0.01, 0.99))
-def test_a_percentile_lies_in_the_bucket_that_the_share_falls_into(buckets: dict[int, int], share: float) -> None:
+def test_a_percentile_is_in_the_bucket_of_its_share(buckets: dict[int, int], share: float) -> None:
     found = percentile(buckets, share)
     assert found is not None
     total = sum(buckets.values())
@@ -53,7 +53,7 @@ def test_a_line_breaks_where_nothing_is_known_and_lone_points_are_dots() -> None
     assert path_of([]) == dots_of([]) == ""
 
 
-def test_a_bars_pieces_stand_on_each_other() -> None:
+def test_the_segments_of_a_bar_are_stacked() -> None:
     lower, upper = stack((("a", 1), ("none", 0), ("b", 3)), maximum=8)
     assert (lower.name, lower.y + lower.height) == ("a", HEIGHT)
     assert (upper.name, upper.y + upper.height) == ("b", lower.y)

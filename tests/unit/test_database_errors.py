@@ -72,7 +72,7 @@ def test_an_error_of_ours_keeps_its_traceback() -> None:
     )
 
 
-def test_the_password_never_stands_in_the_line() -> None:
+def test_the_line_never_contains_the_password() -> None:
     line = describe(OperationalError("Connection refused PWD=p;{}@%"), database=DATABASE)
     assert "p;{}@%" not in str(line)
     assert "h:1" in str(line)

@@ -47,7 +47,7 @@ def test_connections_are_kept_and_checked_before_use(url: str) -> None:
     assert read(url)["CONN_HEALTH_CHECKS"] is True
 
 
-def test_sql_server_is_spoken_to_encrypted_unless_the_address_says_otherwise() -> None:
+def test_connections_to_sql_server_are_encrypted_unless_disabled() -> None:
     assert driver_keywords(read("mssql://sa:x@h:1433/Holocron")) == {
         "server": "h,1433",
         "uid": "sa",
@@ -96,7 +96,7 @@ def test_an_options_marks_do_not_end_it() -> None:
         ("postgresql://me:secret@h/d?sslmod=require", "sslmod"),
     ],
 )
-def test_a_wrong_address_says_what_to_write_and_not_the_password(url: str, advice: str) -> None:
+def test_an_invalid_address_says_what_to_write_without_the_password(url: str, advice: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read(url)
     assert advice in str(caught.value)
@@ -107,7 +107,7 @@ def test_a_wrong_address_says_what_to_write_and_not_the_password(url: str, advic
 
 @pytest.mark.parametrize("url", ["mssql://sa@h:1433/Holocron", "postgresql://sa@h/holocron"])
 @pytest.mark.parametrize("password", ["p;{}@%/#:'\"\\ü", "100%25", " blanks within "])
-def test_a_password_beside_the_address_is_taken_as_it_is(url: str, password: str) -> None:
+def test_a_separate_password_is_used_unchanged(url: str, password: str) -> None:
     if url.startswith("mssql") and password != password.strip():
         with pytest.raises(SettingsError, match="blank"):
             read_database_url(url, var_folder=VAR, password=password)
@@ -139,7 +139,7 @@ def test_a_password_file_holds_the_password_in_its_first_line(tmp_path: Path) ->
     assert read_password("x", file=None) == "x"
 
 
-def test_a_password_file_that_cannot_be_read_says_which(tmp_path: Path) -> None:
+def test_an_unreadable_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=f"{tmp_path}.* cannot be read: No such file"):
         read_password("", file=tmp_path / "none")
     (tmp_path / "latin").write_bytes(b"\xfc")

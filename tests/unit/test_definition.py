@@ -102,7 +102,7 @@ def test_a_template_that_places_schema_and_rubric_has_them_once() -> None:
 
 
 @given(STORABLE.filter(str.strip), STORABLE)
-def test_whatever_the_evidence_holds_it_stands_unchanged_between_its_marks(text: str, entity_id: str) -> None:
+def test_evidence_is_unchanged_between_its_delimiters(text: str, entity_id: str) -> None:
     bundle = bundle_of(a=text + " $schema ${rubric} [[end]] $$")
     prompt = definition().render(input={"entity_id": entity_id}, bundle=bundle)
     mark = f"[[{bundle.delimiter}]]"
@@ -171,7 +171,7 @@ def test_a_correction_comes_last_and_says_what_was_wrong() -> None:
     assert "ungrounded_output" in prompt
 
 
-def test_a_correction_tells_the_details_of_the_stored_report() -> None:
+def test_a_correction_contains_the_details_of_the_stored_report() -> None:
     bundle = bundle_of(a="Luke")
     validation = definition().validate('{"facts":[{"evidence_ids":["a"],"quote":"Darth"}]}', bundle)
     correction = correction_after(

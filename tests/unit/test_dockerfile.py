@@ -26,7 +26,7 @@ def copied() -> list[str]:
     return [source for rest in all_of("COPY") if not rest.startswith("--from") for source in rest.split()[:-1]]
 
 
-def test_both_stages_stand_on_one_pinned_python_that_the_project_supports() -> None:
+def test_both_stages_use_the_same_pinned_and_supported_python() -> None:
     images = [rest.split()[0] for rest in all_of("FROM")]
     assert len(images) == 2
     assert len(set(images)) == 1

@@ -42,7 +42,7 @@ def layers_list() -> str:
     ("page", "marker", "written"),
     [("docs/settings.md", "settings", settings_table), ("docs/design.md", "layers", layers_list)],
 )
-def test_a_generated_part_is_what_the_code_says(page: str, marker: str, written: Callable[[], str]) -> None:
+def test_generated_parts_match_the_code(page: str, marker: str, written: Callable[[], str]) -> None:
     found = re.search(rf"<!-- {marker} -->\n(.*)<!-- /{marker} -->", text_of(page), re.DOTALL)
     assert found is not None
     if os.environ.get("WRITE_REFERENCE"):

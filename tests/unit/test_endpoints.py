@@ -18,7 +18,7 @@ def read(tmp_path: Path, text: str | bytes, **environment: str) -> tuple[Endpoin
     return read_endpoints(file, environment=environment, defaults=ModelSettings(num_ctx=4096, idle_seconds=7))
 
 
-def test_an_endpoint_has_what_it_says_and_the_rest_of_the_settings(tmp_path: Path) -> None:
+def test_an_endpoint_has_its_own_values_and_otherwise_the_settings(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("x")
     text = ONE + (
         '[[endpoint]]\nname = "v"\nurl = "https://v.example/v1"\nprotocol = "openai"\nslots = 16\n'
@@ -72,7 +72,7 @@ def test_a_job_without_a_model_is_answered_by_the_configured_one_or_by_the_first
         (b"\xff\xfe", "is not UTF-8"),
     ],
 )
-def test_what_cannot_be_used_is_said_in_one_line_without_secrets(tmp_path: Path, text: str | bytes, said: str) -> None:
+def test_an_unusable_file_is_reported_in_one_line_without_secrets(tmp_path: Path, text: str | bytes, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, text, BLANKS=f"{KEY} {KEY}")
     line = str(caught.value)

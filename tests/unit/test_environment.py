@@ -38,7 +38,7 @@ def test_the_example_file_names_every_variable_with_its_default() -> None:
     assert read_example(BASE_DIR / ".env.example") == {variable.name: variable.default for variable in VARIABLES}
 
 
-def test_the_example_file_says_what_each_variable_means() -> None:
+def test_the_example_file_describes_every_variable() -> None:
     prose = " ".join((BASE_DIR / ".env.example").read_text("utf-8").replace("\n# ", " ").split()).lower()
     for variable in VARIABLES:
         assert variable.meaning.lower() in prose, variable.name
@@ -104,7 +104,7 @@ def test_any_text_is_a_value_or_one_printable_line(variable: Variable, text: str
         ("OLLAMA_SEED", "http://ada:hush@host"),
     ],
 )
-def test_a_secret_does_not_stand_in_the_error(name: str, value: str) -> None:
+def test_the_error_does_not_contain_a_secret(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read_environment({name: value})
     assert name in str(caught.value)

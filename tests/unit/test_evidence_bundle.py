@@ -96,7 +96,7 @@ def test_the_hash_is_of_the_items_as_canonical_json(name: str, text: str, uri: s
     assert hash_items([item, item]) == hashlib.sha256(rfc8785.dumps([item.model_dump()] * 2)).hexdigest()
 
 
-def test_the_hash_covers_the_items_alone() -> None:
+def test_the_hash_covers_only_the_items() -> None:
     one, two = bundle_of(a="Luke", b="Leia"), bundle_of(b="Leia", a="Luke")
     assert one.sha256 == two.sha256
     plain = [
@@ -112,7 +112,7 @@ def an_item(text: str, *, name: str = "a") -> EvidenceItem:
 
 
 @pytest.mark.parametrize("hostile", [{"text": "THX {}"}, {"text": "Luke", "name": "{}-7"}], ids=["text", "id"])
-def test_a_delimiter_that_stands_in_the_evidence_is_not_used(hostile: dict[str, str]) -> None:
+def test_a_delimiter_that_occurs_in_the_evidence_is_not_used(hostile: dict[str, str]) -> None:
     known = delimiter_of([an_item("Luke")], sha256="5a", key=b"key")
     item = an_item(**{name: value.format(known) for name, value in hostile.items()})
     other = delimiter_of([item], sha256="5a", key=b"key")
@@ -120,7 +120,7 @@ def test_a_delimiter_that_stands_in_the_evidence_is_not_used(hostile: dict[str, 
     assert other not in item.text + item.evidence_id
 
 
-def test_the_same_document_has_the_same_delimiter_which_only_the_key_tells() -> None:
+def test_the_delimiter_depends_only_on_document_and_key() -> None:
     """The same, so that a model server's prompt cache knows the document again."""
     items = [source("a", "Luke"), source("b", "Leia")]
     one, again = build(items), build(items[::-1])
@@ -130,7 +130,7 @@ def test_the_same_document_has_the_same_delimiter_which_only_the_key_tells() -> 
     assert one.delimiter != other_key.delimiter
 
 
-def test_items_stand_in_the_order_of_their_ids_and_the_first_get_the_room() -> None:
+def test_items_are_ordered_by_id_and_the_first_get_the_space() -> None:
     bundle = build([source("c", "3" * 10), source("a", "1" * 10), source("b", "2" * 10)], max_total_bytes=15)
     assert [(item.evidence_id, len(item.text)) for item in bundle.items] == [("a", 10), ("b", 5)]
     assert [(cut.evidence_id, cut.why, cut.kept_bytes, cut.dropped_bytes) for cut in bundle.cuts] == [
@@ -160,7 +160,7 @@ def test_different_texts_under_one_id_are_refused() -> None:
 
 
 @pytest.mark.parametrize("texts", [[], [""], [" \n\t\u2003"], ["", "\x01\x02"]])
-def test_evidence_that_says_nothing_is_missing(texts: list[str]) -> None:
+def test_blank_evidence_counts_as_missing(texts: list[str]) -> None:
     with pytest.raises(EvidenceMissing, match="no evidence"):
         build([source(f"e{n}", text) for n, text in enumerate(texts)])
 
@@ -171,7 +171,7 @@ def test_a_blank_item_is_left_out_and_recorded() -> None:
     assert [(cut.evidence_id, cut.why) for cut in bundle.cuts] == [("a", "empty")]
 
 
-def test_a_secret_is_gone_before_the_text_is_cut_or_hashed() -> None:
+def test_secrets_are_redacted_before_the_text_is_cut_or_hashed() -> None:
     secret = "ghp_" + "a1B2" * 9
     bundle = build([source("a", f"see {secret}")], max_item_bytes=20)
     assert bundle.items[0].text == "see [redacted:github"
@@ -238,7 +238,7 @@ def test_a_delimiter_is_64_bits() -> None:
     assert len(bytes.fromhex(bundle_of(a="Luke").delimiter)) == 8
 
 
-def test_of_equal_items_the_one_without_a_source_stands_first() -> None:
+def test_of_equal_items_the_one_without_a_source_comes_first() -> None:
     bundle = build([source("a", "Luke", "https://x.example"), source("a", "Luke")])
     assert [item.source_uri for item in bundle.items] == [None]
 

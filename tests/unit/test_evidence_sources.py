@@ -87,7 +87,7 @@ def test_what_the_lake_itself_refuses_is_invalid_input() -> None:
         collect({"lake_uri": "link"})
 
 
-def test_a_lake_that_is_away_is_not_the_jobs_fault() -> None:
+def test_an_unavailable_lake_is_not_the_jobs_fault() -> None:
     with pytest.raises(LakeUnavailable):
         collect({"lake_uri": "away"})
 

@@ -9,7 +9,7 @@ from holocron.settings import BASE_DIR
 
 
 @pytest.mark.parametrize("rows", Rows)
-def test_the_guide_tells_every_column(rows: Rows) -> None:
+def test_the_guide_describes_every_column(rows: Rows) -> None:
     guide = (BASE_DIR / "docs/exports.md").read_text("utf-8")
     section = Rows.FACTS if rows is Rows.ALL_FACTS else rows
     found = re.search(f"<!-- {section} -->\n(.*?)<!-- /{section} -->", guide, re.DOTALL)

@@ -121,7 +121,7 @@ def test_facts_are_counted_by_what_a_page_can_choose() -> None:
     }
 
 
-def test_a_run_without_its_evidence_says_why_and_still_tells_its_facts() -> None:
+def test_a_run_without_its_evidence_says_why_and_still_shows_its_facts() -> None:
     page = made(a_run(marked=show_facts(FACTS, {}), fault="it is gone", facts_left_out=7))
     assert "it is gone" in page
     assert "that evidence is not at hand" in page

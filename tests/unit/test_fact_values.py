@@ -11,6 +11,6 @@ def test_a_confidence_has_two_decimals() -> None:
     assert one.confidence == 33.34
 
 
-def test_letters_stand_as_they_are_in_a_value_of_several_parts() -> None:
+def test_a_value_of_several_members_is_not_escaped() -> None:
     (one,) = judge_facts([fact("Luke", "a") | {"value": ["é", "🚀"]}], bundle_of(a="Luke"), FactRules({})).facts
     assert one.value == '["é","🚀"]'

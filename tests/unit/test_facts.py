@@ -105,7 +105,7 @@ def test_any_slice_of_the_evidence_has_its_place(words: list[str], data: st.Data
     assert fact.occurrences >= 1
 
 
-def test_a_quote_that_is_not_there_has_no_place_and_says_why() -> None:
+def test_a_missing_quote_has_no_position_and_a_reason() -> None:
     fact = fact_of(NOWHERE)
     assert (fact.evidence_id, fact.quote_start, fact.quote_end, fact.occurrences) == (None, None, None, 0)
     assert (fact.verdict, fact.proof, fact.value_key) == (Verdict.NOT_ENOUGH_INFO, "quote", None)
@@ -226,7 +226,7 @@ def test_of_several_members_the_value_is_of_the_unit_that_the_key_names_and_othe
         ({}, "The quote is all it says."),
     ],
 )
-def test_without_a_rule_a_quote_supports_what_it_stands_for(members: dict[str, str], why: str) -> None:
+def test_without_a_rule_a_grounded_quote_supports_its_fact(members: dict[str, str], why: str) -> None:
     rules = FactRules({("facts", "*"): {}})
     fact = fact_of({"quote": "Luke is 1.72 m tall", "evidence_ids": ["a"], **members}, rules=rules)
     assert (fact.verdict, fact.why) == (Verdict.SUPPORTED, why)
@@ -265,7 +265,9 @@ ASK_AGAIN, LAST, KEEP, STRICT = (
         ([WRONG, NOWHERE], []),
     ],
 )
-def test_an_answer_stands_as_its_interrogation_says(found: list[dict[str, Any]], stands_under: list[Terms]) -> None:
+def test_an_answer_is_accepted_according_to_its_interrogation(
+    found: list[dict[str, Any]], stands_under: list[Terms]
+) -> None:
     for terms in (ASK_AGAIN, LAST, KEEP, STRICT):
         validation = judged(terms, *found)
         assert validation.valid is (terms in stands_under), terms
@@ -291,7 +293,7 @@ def test_the_error_says_whether_quotes_or_values_are_wrong(
     assert "Tatooine" not in str(validation.error)
 
 
-def test_the_report_of_an_answer_that_stands_names_its_bad_facts() -> None:
+def test_the_report_of_an_accepted_answer_names_its_bad_facts() -> None:
     report = judged(LAST, BORN, WRONG, NOWHERE).report()
     assert report["valid"]
     assert [check["result"] for check in report["checks"][-2:]] == ["kept", "kept"]
@@ -304,7 +306,7 @@ def test_the_report_of_an_answer_that_stands_names_its_bad_facts() -> None:
     assert (report["on_bad_fact"], report["may_ask_again"]) == ("ask_again", False)
 
 
-def test_the_model_is_told_each_fault_and_why() -> None:
+def test_the_correction_contains_each_fault_and_its_reason() -> None:
     report = json.dumps(judged(ASK_AGAIN, BORN, WRONG, NOWHERE).report())
     correction = correction_after(
         previous_run_id="11111111-1111-1111-1111-111111111111",
@@ -319,7 +321,7 @@ def test_the_model_is_told_each_fault_and_why() -> None:
 
 
 @pytest.mark.parametrize("bad", [1, 24, 25, 10_000])
-def test_what_a_correction_tells_of_many_faults_is_bounded(bad: int) -> None:
+def test_a_correction_of_many_faults_is_limited(bad: int) -> None:
     report = json.dumps(judged(ASK_AGAIN, *[WRONG] * bad).report())
     details = correction_after(
         previous_run_id="11111111-1111-1111-1111-111111111111",

@@ -17,7 +17,7 @@ def ask(url: str) -> httpx.Response:
     return httpx.post(f"{url}/api/chat", json={"model": "llama3.2", "stream": True}, trust_env=False, timeout=10)
 
 
-def test_it_answers_so_many_at_a_time_and_each_so_much_later() -> None:
+def test_it_limits_concurrent_answers_and_delays_each() -> None:
     with FakeOllama(latency_ms=100, slots=2) as fake, ThreadPoolExecutor(4) as callers:
         started = monotonic()
         answers = list(callers.map(lambda _: ask(fake.url), range(4)))
@@ -27,7 +27,7 @@ def test_it_answers_so_many_at_a_time_and_each_so_much_later() -> None:
         assert records[-1]["done_reason"] == "stop"
 
 
-def test_a_caller_that_goes_away_frees_its_slot() -> None:
+def test_a_disconnected_caller_frees_its_slot() -> None:
     with FakeOllama(latency_ms=60_000, slots=1) as fake:
         with httpx.Client(trust_env=False, timeout=0.1) as client, contextlib.suppress(httpx.ReadTimeout):
             client.post(f"{fake.url}/api/chat", json={})
@@ -59,7 +59,7 @@ def test_its_answer_obeys_the_schema() -> None:
     assert smallest(schema, schema) == {"facts": [], "kind": "a", "size": 3, "note": "xx"}
 
 
-def test_as_a_process_it_prints_its_port_and_stops_when_told() -> None:
+def test_as_a_process_it_prints_its_port_and_stops_on_request() -> None:
     command = [sys.executable, "-m", "tests.fake_ollama", "--latency-ms", "1", "--model", "mistral", "--pieces", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

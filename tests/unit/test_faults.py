@@ -141,7 +141,7 @@ def test_a_value_in_the_servers_words_does_not_pass_for_one_of_our_errors(value:
     assert read_fault(mssql_error("Integrity", text, mssql.IntegrityError)).meaning == Meaning.BAD_CONTENT
 
 
-def test_a_worker_id_in_use_is_an_error_of_its_own() -> None:
+def test_a_worker_id_in_use_has_its_own_error() -> None:
     error = mssql_error("Syntax error", "HC020: worker id in use", mssql.ProgrammingError)
     assert isinstance(queue_error(read_fault(error), "usp_heartbeat"), errors.WorkerIdInUse)
 

@@ -153,7 +153,7 @@ def test_no_more_facts_than_the_array_may_hold() -> None:
     assert Filler(schema, facts=KNOWN_FACTS).fill() == {"facts": KNOWN_FACTS[:1]}
 
 
-def test_a_cited_object_that_must_stand_there_gets_a_plain_citation() -> None:
+def test_a_required_cited_object_gets_a_plain_citation() -> None:
     schema = facts_schema()["properties"]["facts"]["items"]
     citation = {"evidence_ids": ["z"], "quote": "It rained."}
     filled = Filler(schema, citation=citation).fill()

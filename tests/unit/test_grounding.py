@@ -94,14 +94,14 @@ def test_it_is_enough_that_one_cited_item_holds_the_quote() -> None:
 
 
 @pytest.mark.parametrize("quote", ["Leia is", "Leia \n is"])
-def test_a_quote_that_stands_elsewhere_is_reported_with_its_place(quote: str) -> None:
+def test_a_quote_found_in_another_item_is_reported_with_its_place(quote: str) -> None:
     assert problem(fact(quote, "a")).problem == (
         "does not stand in the evidence it cites (a); it stands in b, which is not cited"
     )
     assert problem(fact('"Han" was', "a")).problem.endswith("; it stands in d, which is not cited")
 
 
-def test_a_quote_that_stands_nowhere_is_reported_with_its_beginning() -> None:
+def test_a_quote_found_nowhere_is_reported_with_its_beginning() -> None:
     assert problem(fact("Luke is a princess", "a", "b")) == Detail(
         path="quote",
         problem="does not stand in the evidence it cites (a, b): it must be copied character by character",
@@ -109,12 +109,12 @@ def test_a_quote_that_stands_nowhere_is_reported_with_its_beginning() -> None:
     )
 
 
-def test_a_quote_whose_white_space_alone_differs_is_no_folded_one() -> None:
+def test_a_quote_that_differs_only_in_white_space_is_not_folded() -> None:
     spaced = bundle_of(a="Luke  was\nborn")
     assert check_grounding(fact("Luke was born", "a"), spaced).folded_quotes == ()
 
 
-def test_of_quotes_that_do_not_stand_where_they_should_the_first_twenty_are_looked_for_elsewhere() -> None:
+def test_only_the_first_twenty_missing_quotes_are_searched_for_elsewhere() -> None:
     told = [problem.endswith("which is not cited") for _, problem, _ in problems([fact("Leia is", "a")] * 22)]
     assert told == [True] * 20 + [False] * 2
 
@@ -128,6 +128,6 @@ def test_of_quotes_that_do_not_stand_where_they_should_the_first_twenty_are_look
         ("was here", (27, 37, 1)),
     ],
 )
-def test_a_place_is_counted_in_the_text_as_it_stands(quote: str, place: tuple[int, int, int]) -> None:
+def test_a_position_refers_to_the_original_text(quote: str, place: tuple[int, int, int]) -> None:
     grounds = Grounds(bundle_of(a="  Luke  was \n born. \tLuke  was   here"))
     assert grounds.place_of(fact(quote, "a"), ()) == QuotePlace("a", *place)

@@ -25,7 +25,7 @@ class Clock:
         return self.now
 
 
-def test_a_look_is_kept_and_made_anew_when_it_is_old() -> None:
+def test_a_result_is_cached_until_it_is_too_old() -> None:
     clock, looks = Clock(), 0
 
     def check() -> Sequence[ReadinessCheck]:
@@ -43,7 +43,7 @@ def test_a_look_is_kept_and_made_anew_when_it_is_old() -> None:
     assert looks == 2
 
 
-def test_nobody_waits_for_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_do_not_wait_for_a_check_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks, "PATIENCE_SECONDS", 0.001)
     go_on = threading.Event()
 
@@ -95,7 +95,7 @@ def test_each_endpoint_of_the_file_is_named(settings: Settings) -> None:
     assert (ill.name, ill.ok) == ("endpoint down", False)
 
 
-def test_a_file_of_endpoints_that_is_wrong_is_told(settings: Settings, tmp_path: Path) -> None:
+def test_an_invalid_endpoints_file_is_reported(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "none.toml"
     settings.ENDPOINTS = SimpleLazyObject(lambda: read_endpoints(file, environment={}, defaults=ModelSettings()))
     (part,) = check_model_servers()

@@ -24,7 +24,7 @@ def check(values: dict[str, Any], *, line: int = 1) -> CheckedJob:
     return RecordCheck(REGISTRY, import_id=IMPORT_ID).check(values, line=line)
 
 
-def test_an_object_stands_for_its_text() -> None:
+def test_an_object_is_equivalent_to_its_json_text() -> None:
     refs = {"items": [{"text": "Ice."}]}
     job = check({**GOOD, "evidence_ref": refs}).job
     assert json.loads(job.input_json) == ENVELOPE
@@ -106,7 +106,7 @@ def test_a_cell_of_csv_may_hold_a_number() -> None:
     assert check({**GOOD, "priority": "7", "input": json.dumps(ENVELOPE)}).job.priority == 7
 
 
-def test_the_first_pass_keeps_the_good_and_tells_of_the_bad() -> None:
+def test_the_first_pass_keeps_valid_lines_and_reports_invalid_ones() -> None:
     good = json.dumps(GOOD).encode()
     told: list[Record] = []
     with RecordSpool() as spool:

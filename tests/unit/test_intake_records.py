@@ -36,14 +36,14 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         (b'{"a": 1} {"a": 2}', "is not JSON"),
     ],
 )
-def test_what_is_no_object_says_why_and_the_next_line_is_read(line: bytes, why: str) -> None:
+def test_a_line_that_is_not_an_object_is_reported_and_reading_continues(line: bytes, why: str) -> None:
     bad, good = read(line + b'\n{"a": 1}\n')
     assert (bad.line, bad.values) == (1, None)
     assert why in bad.why
     assert good == Record(2, {"a": 1})
 
 
-def test_reading_starts_where_it_is_told() -> None:
+def test_reading_starts_at_the_given_line() -> None:
     assert [record.line for record in read(b'{"a": 1}\nnot read\n{"a": 3}\n{"a": 4}\n', from_line=3)] == [3, 4]
 
 
@@ -87,7 +87,7 @@ def test_a_csv_record_of_several_lines_is_named_by_its_first() -> None:
         (b'a,b\n"never closed,2\n', 2, "is not CSV"),
     ],
 )
-def test_bad_csv_says_why(content: bytes, line: int, why: str) -> None:
+def test_invalid_csv_is_reported_with_the_reason(content: bytes, line: int, why: str) -> None:
     (bad,) = read(content, LineFormat.CSV)
     assert (bad.line, bad.values) == (line, None)
     assert why in bad.why

@@ -53,7 +53,7 @@ def test_the_built_in_interrogation_is_there_without_a_finding() -> None:
     assert "title" not in built_in.definition.output_schema_json
 
 
-def test_the_built_in_definition_is_the_one_its_version_stands_for() -> None:
+def test_the_built_in_definition_has_the_hash_of_its_version() -> None:
     """A definition changed under its old version is refused by every database that knows it.
 
     When this fails, raise VERSION and write the new hash here; if nothing was changed, a new Pydantic writes another
@@ -244,7 +244,7 @@ def test_an_input_that_does_not_fit_is_reported_by_field_and_reason(members: dic
         Registry.load(None).check(job(**members))
 
 
-def test_every_field_that_is_wrong_is_named_at_once() -> None:
+def test_all_invalid_fields_are_named_together() -> None:
     with pytest.raises(InvalidInput, match=r"entity_type: .*; entity_id: .*; more: "):
         Registry.load(None).check(job(entity_type="x", entity_id="", more=1))
 

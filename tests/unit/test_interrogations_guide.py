@@ -100,7 +100,7 @@ def test_the_guides_references_are_understood() -> None:
     assert len(parse_evidence_refs(BLOCKS["evidence_ref_json"]).items) == 5
 
 
-def test_the_guide_tells_the_bounds_that_hold() -> None:
+def test_the_guide_states_the_actual_limits() -> None:
     bounds = Bounds()
     told = f"{bounds.max_items} items, {bounds.max_item_bytes:,} bytes each, {bounds.max_total_bytes:,} in total"
     assert told in GUIDE

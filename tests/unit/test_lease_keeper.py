@@ -156,7 +156,7 @@ def of(state: LeaseState, run_id: UUID | None = None) -> Lease:
     return Lease(run_id=run_id or uuid4(), state=state, lease_expires_utc=None)
 
 
-def test_it_is_a_thread_that_keeps_no_process_alive_on_a_connection_of_its_own(scene: Scene) -> None:
+def test_it_is_a_daemon_thread_with_its_own_connection(scene: Scene) -> None:
     assert (scene.keeper.name, scene.keeper.daemon) == ("lease-keeper", True)
     assert (scene.connection, scene.calls_made) == ("lease", ("lease-calls", 3.0))
 
@@ -189,20 +189,20 @@ def test_what_is_held_is_renewed_until_it_is_let_go(scene: Scene) -> None:
     assert scene.held == [[first, second], [second], []]
 
 
-def test_a_heartbeat_tells_what_the_worker_is(scene: Scene) -> None:
+def test_a_heartbeat_reports_the_workers_facts(scene: Scene) -> None:
     scene.run(1)
     assert scene.facts[0] == WorkerFacts(
         host="host", pid=7, version="1.2", started_utc=OPTIONS.started_utc, concurrency=4, stopping=False
     )
 
 
-def test_a_worker_that_is_to_stop_says_so_at_once_and_keeps_its_leases(scene: Scene) -> None:
+def test_a_stopping_worker_reports_it_at_once_and_keeps_its_leases(scene: Scene) -> None:
     scene.run(5, then={1: scene.keeper.announce_stop})
     assert scene.beats == [0, 1, 4, 5]
     assert [facts.stopping for facts in scene.facts] == [False, True, True, True]
 
 
-def test_the_last_heartbeat_tells_that_the_worker_stops(scene: Scene) -> None:
+def test_the_last_heartbeat_reports_that_the_worker_stops(scene: Scene) -> None:
     scene.run(1)
     assert [facts.stopping for facts in scene.facts] == [False, True]
 
@@ -230,13 +230,13 @@ def test_without_a_database_a_change_of_why_nothing_is_claimed_waits_for_the_nex
     assert scene.beats == [0, 0.5, 1]
 
 
-def test_the_reason_for_claiming_nothing_is_told_without_what_a_database_refuses(scene: Scene) -> None:
+def test_the_reason_for_not_claiming_is_reported_without_unstorable_characters(scene: Scene) -> None:
     scene.not_claiming_why = "500:\x00 no\nmodel"
     scene.run(1)
     assert scene.facts[0].not_claiming_why == "500:  no model"
 
 
-def test_a_heartbeat_that_failed_is_repeated_twice_a_second_and_nothing_is_reaped_meanwhile(scene: Scene) -> None:
+def test_a_failed_heartbeat_is_retried_twice_a_second_without_reaping(scene: Scene) -> None:
     scene.run(5, then={2: put(scene, "beat_error", AWAY)})
     assert scene.beats == [0, 3, 3.5, 4, 4.5, 5]
     assert scene.reaps == [0, 1.5]
@@ -244,7 +244,7 @@ def test_a_heartbeat_that_failed_is_repeated_twice_a_second_and_nothing_is_reape
     assert not scene.keeper.has_database
 
 
-def test_after_the_database_was_away_the_others_get_a_heartbeats_time_before_their_leases_are_reaped(
+def test_after_an_outage_reaping_waits_until_other_workers_could_send_a_heartbeat(
     scene: Scene,
 ) -> None:
     scene.run(8, then={2: put(scene, "beat_error", AWAY), 3.75: put(scene, "beat_error", None)})
@@ -254,13 +254,13 @@ def test_after_the_database_was_away_the_others_get_a_heartbeats_time_before_the
     assert scene.keeper.has_database
 
 
-def test_a_reaping_that_failed_is_followed_by_a_heartbeat_at_once(scene: Scene) -> None:
+def test_failed_reaping_is_followed_by_an_immediate_heartbeat(scene: Scene) -> None:
     scene.run(5, then={1: put(scene, "reap_error", AWAY), 2: put(scene, "reap_error", None)})
     assert scene.beats == [0, 1.5, 4.5, 5]
     assert scene.reaps == [0, 1.5, 4.5]
 
 
-def test_a_fault_of_our_own_in_a_heartbeat_ends_nothing_and_tells_its_place_alone(scene: Scene) -> None:
+def test_an_internal_error_in_a_heartbeat_is_logged_by_location_and_ends_nothing(scene: Scene) -> None:
     scene.beat_error = ValueError("a row's value")
     scene.run(1.25)
     assert scene.beats == [0, 0.5, 1, 1.25]
@@ -269,7 +269,7 @@ def test_a_fault_of_our_own_in_a_heartbeat_ends_nothing_and_tells_its_place_alon
     assert "a row's value" not in scene.keeper.why_away
 
 
-def test_a_fault_of_our_own_in_reaping_is_logged_and_reaping_goes_on(
+def test_an_internal_error_in_reaping_is_logged_and_reaping_continues(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.reap_error = ValueError("a row's value")

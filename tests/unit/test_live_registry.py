@@ -82,7 +82,7 @@ def test_files_are_looked_at_every_two_seconds_at_most(
     assert len(looks) == 1
 
 
-def test_a_new_folder_is_found_and_one_that_is_gone_is_forgotten(tmp_path: Path, clock: Clock) -> None:
+def test_new_folders_are_loaded_and_deleted_ones_removed(tmp_path: Path, clock: Clock) -> None:
     live = LiveRegistry(tmp_path, clock=clock)
     folder = package(tmp_path, "mood")
     assert clock.settle(live)

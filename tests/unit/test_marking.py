@@ -67,7 +67,7 @@ def test_what_hides_or_reorders_is_written_out_without_moving_a_mark() -> None:
     assert parts(text, ProofPlace(0, 2, 5)) == [("a⟨U+202E⟩", ()), ("b⟨U+D800⟩c", (0,)), ("⟨U+0007⟩d שלום", ())]
 
 
-def test_a_long_stretch_is_shown_by_its_ends_and_says_how_much_is_left_out() -> None:
+def test_a_long_passage_is_shortened_with_the_omitted_length() -> None:
     length = marking.MAX_STRETCH_CHARACTERS
     text = "x" * (length + 500) + "proof" + "y" * length
     segments = mark_text(text, [ProofPlace(4, length + 500, length + 505)])

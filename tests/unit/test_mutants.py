@@ -24,7 +24,7 @@ def mutant_of(before: str, after: str) -> Mutant:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.title)
-def test_every_mutant_is_a_program_that_differs_in_one_place_and_has_a_name_of_its_own(target: Target) -> None:
+def test_every_mutant_compiles_differs_in_one_place_and_has_a_unique_name(target: Target) -> None:
     source = target.source()
     mutants = target.mutants()
     assert mutants

@@ -57,7 +57,7 @@ def test_a_key_is_the_first_line_of_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\nsk-1\n", b"hush hush\n", b"\xff\xfe\n", "clé".encode()])
-def test_a_file_without_a_key_says_so_without_telling_it(content: bytes | None, tmp_path: Path) -> None:
+def test_an_empty_key_file_is_reported_without_its_content(content: bytes | None, tmp_path: Path) -> None:
     file = tmp_path / "key"
     if content is not None:
         file.write_bytes(content)

@@ -21,7 +21,7 @@ def test_a_batch_numbers_its_jobs_and_gives_each_an_id() -> None:
     assert second["job_id"] == str(GUID)
 
 
-def test_a_job_in_a_batch_says_what_it_says() -> None:
+def test_a_job_in_a_batch_has_all_its_values() -> None:
     job = JobInput(
         interrogation_key='k"ä',
         input_json=NASTY,
@@ -51,7 +51,7 @@ def test_a_runs_json_members_stay_text() -> None:
     assert json.loads(payloads.run_json(run)) == {"output_json": NASTY, "prompt_tokens": 3}
 
 
-def test_artifacts_bear_the_columns_names() -> None:
+def test_artifacts_use_the_names_of_the_columns() -> None:
     artifact = ArtifactFacts(
         artifact_id=GUID,
         artifact_type="manifest",

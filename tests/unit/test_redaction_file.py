@@ -43,7 +43,7 @@ def test_a_default_pattern_can_be_left_out_or_replaced(tmp_path: Path) -> None:
         ('[[patterns]]\nname = "badge"\nregex = "x"\n', "patterns"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_what_is_wrong(tmp_path: Path, text: str, why: str) -> None:
+def test_an_unusable_file_is_reported_with_its_fault(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why) as caught:
         read_redactor(write(tmp_path, text))
     assert "redactions.toml" in str(caught.value)

@@ -12,7 +12,7 @@ from tests.unit.sql_parity import postgresql
 PAGE = BASE_DIR / "docs/reference.md"
 
 
-def test_the_reference_is_what_the_code_says(db: None) -> None:
+def test_the_reference_matches_the_code(db: None) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("the reference is made from PostgreSQL's live catalogue; DATABASE_URL names another engine")
     text = reference(postgresql.read_catalogue(), postgresql.view_columns())

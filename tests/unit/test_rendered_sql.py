@@ -10,7 +10,7 @@ SCRIPTS = list(rendered())
 
 
 @pytest.mark.parametrize(("script", "text"), SCRIPTS, ids=[f"{path.parts[-3]}/{path.stem}" for path, _ in SCRIPTS])
-def test_a_rendered_script_is_what_its_template_says(script: Path, text: str) -> None:
+def test_a_rendered_script_equals_its_templates_output(script: Path, text: str) -> None:
     assert script.read_text("utf-8") == text, "edit the template in migrations_sql/templates, then run: make sql"
 
 

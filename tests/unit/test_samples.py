@@ -38,7 +38,7 @@ def test_there_are_at_least_forty_passages_about_every_kind_of_entity() -> None:
     assert set(kinds) == {"character", "planet", "starship", "organization", "species", "droid"}
 
 
-def test_no_passage_stands_there_twice() -> None:
+def test_no_passage_occurs_twice() -> None:
     texts = Counter(item["text"] for sample in CHECKED for item in evidence_of(sample))
     assert [text for text, count in texts.items() if count > 1 and "Pip is" not in text] == []
 
@@ -82,7 +82,7 @@ def test_what_no_command_would_queue_goes_straight_to_the_procedure() -> None:
 
 
 @pytest.mark.parametrize("sample_id", ["hidden-instruction", "fake-delimiters", "secrets"])
-def test_what_must_be_absent_from_the_answer_stands_in_the_evidence(sample_id: str) -> None:
+def test_texts_that_must_be_absent_from_the_answer_occur_in_the_evidence(sample_id: str) -> None:
     absent = SAMPLES[sample_id].expect.absent
     assert absent
     assert all(text in text_of(sample_id) for text in absent)
@@ -133,7 +133,7 @@ def test_a_wrong_sample_is_refused_with_its_line(line: str, why: str) -> None:
         read_samples(line)
 
 
-def test_a_sample_that_stands_there_twice_is_refused() -> None:
+def test_a_duplicate_sample_is_refused() -> None:
     line = line_of({"interrogation_key": "k", "input": {}}, state="FAILED")
     assert len(read_samples(f"{line}\n\n")) == 1
     with pytest.raises(SampleInvalid, match=r"line 3: the sample 'a' stands there twice"):

@@ -120,7 +120,7 @@ def test_a_procedure_is_made_or_changed_in_words_that_every_server_knows(known: 
 
 
 @pytest.mark.parametrize("batch", ["GRANT EXECUTE ON llm.usp_claim TO llm_worker;", "CREATE TABLE llm.a (b int);"])
-def test_other_batches_are_sent_as_they_stand(batch: str) -> None:
+def test_other_batches_are_sent_unchanged(batch: str) -> None:
     assert _in_words_of(TellingConnection(), batch) == batch  # type: ignore[arg-type]
 
 
@@ -166,7 +166,7 @@ class PoorConnection:
         return (0,)
 
 
-def test_who_may_not_make_the_roles_of_sql_server_is_told_before_anything_is_changed() -> None:
+def test_missing_rights_to_create_sql_server_roles_are_reported_before_any_change() -> None:
     connection = PoorConnection()
     with pytest.raises(AccessDenied, match="run: CREATE ROLE llm_worker; CREATE ROLE llm_operator; CREATE ROLE llm_re"):
         scripts.apply_table_script(connection, "0001_schema")  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ def test_every_name_and_password_is_quoted_by_the_server(batch: str) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_a_login_travels_as_parameters_alone(name: str, password: str) -> None:
+def test_logins_are_only_sent_as_parameters(name: str, password: str) -> None:
     connection = RecordingConnection()
     login = Login(name=name, password=password, roles=("llm_worker",))
     sqlserver.put_login(connection, login)  # type: ignore[arg-type]
@@ -112,7 +112,7 @@ def test_a_login_travels_as_parameters_alone(name: str, password: str) -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_on_azure_sql_database_it_is_a_user_of_the_database_alone(name: str, password: str) -> None:
+def test_on_azure_sql_database_a_contained_user_is_created(name: str, password: str) -> None:
     connection = RecordingConnection(edition=sqlserver.AZURE_SQL_DATABASE)
     sqlserver.put_login(connection, Login(name=name, password=password, roles=("llm_worker",)))  # type: ignore[arg-type]
     assert connection.sent == [
@@ -124,7 +124,7 @@ def test_on_azure_sql_database_it_is_a_user_of_the_database_alone(name: str, pas
         assert " LOGIN" not in batch
 
 
-def test_a_user_with_a_login_of_azures_server_is_told_whose_its_password_is() -> None:
+def test_an_azure_user_with_a_server_login_is_refused() -> None:
     connection = RecordingConnection(edition=sqlserver.AZURE_SQL_DATABASE, users_with_login=1)
     with pytest.raises(ConfigurationError, match="in master"):
         sqlserver.put_login(connection, Login(name=WORKER_LOGIN, password="hush", roles=()))  # type: ignore[arg-type]

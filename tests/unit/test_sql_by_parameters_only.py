@@ -88,7 +88,7 @@ def test_sql_is_never_put_together_from_values(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_text_of_parts_that_looks_like_sql_says_why_it_may(path: Path) -> None:
+def test_composed_sql_has_a_reason_beside_it(path: Path) -> None:
     if str(path.relative_to(BASE_DIR)) in MADE_OF_NAMES:
         return
     source = path.read_text("utf-8")

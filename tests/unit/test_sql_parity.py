@@ -154,7 +154,7 @@ def test_the_queue_calls_every_procedure() -> None:
     assert sorted(CALLED) == PROCEDURE_NAMES
 
 
-def test_every_error_says_its_number_in_its_text_too() -> None:
+def test_every_errors_text_contains_its_number() -> None:
     """The driver hands on the text alone; where that is a variable, it is made in the same procedure."""
     for script in read_scripts(Engine.SQLSERVER, PROCEDURES):
         for number, text in re.findall(r"THROW 51(\d{3}), (N'[^']*'|@message), 1", script.text):

@@ -78,7 +78,7 @@ def test_every_join_of_a_purge_is_driven_by_the_few_rows() -> None:
     assert [one for one in statements if "OPTION (LOOP JOIN, FORCE ORDER)" not in one] == []
 
 
-def test_whoever_passes_over_locked_rows_reads_by_locks() -> None:
+def test_statements_with_readpast_also_have_readcommittedlock() -> None:
     """Where READ_COMMITTED_SNAPSHOT is on, READPAST means something only to a statement that locks what it reads."""
     passing = [
         (one.name, hints)

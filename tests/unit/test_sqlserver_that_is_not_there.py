@@ -114,7 +114,7 @@ def test_who_is_no_sql_server_is_reported_as_a_database_that_cannot_be_used(
     assert advice in line
 
 
-def test_a_port_that_nobody_listens_on_is_told_soon(servers: ExitStack) -> None:
+def test_a_closed_port_is_reported_quickly(servers: ExitStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = int(taken.getsockname()[1])
     error = refusal(port)

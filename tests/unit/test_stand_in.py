@@ -94,7 +94,7 @@ def test_facts_come_from_the_evidence_with_exact_quotes(client: httpx.Client) ->
     assert all(fact["quote"] in text and fact["evidence_ids"] == ["e1"] for fact in facts)
 
 
-def test_a_stream_says_the_same_in_pieces(client: httpx.Client) -> None:
+def test_a_stream_has_the_same_content_in_chunks(client: httpx.Client) -> None:
     prompt = prompt_about("Brakka is a Houk cook.")
     streamed = ask(client, prompt, stream=True)
     lines = lines_of(streamed)
@@ -104,7 +104,7 @@ def test_a_stream_says_the_same_in_pieces(client: httpx.Client) -> None:
     assert "".join(line["message"]["content"] for line in lines) == ask(client, prompt).json()["message"]["content"]
 
 
-def test_streaming_is_what_happens_unless_told_otherwise(client: httpx.Client) -> None:
+def test_answers_are_streamed_by_default(client: httpx.Client) -> None:
     question = {"model": "holocron-demo", "messages": [{"role": "user", "content": "Hello"}]}
     assert lines_of(client.post("/api/chat", json=question))[-1]["done"] is True
 
@@ -122,7 +122,7 @@ def test_the_six_metrics_are_measured(client: httpx.Client, stream: bool) -> Non
     assert last["eval_count"] == -(-len('{"facts": []}') // 4)
 
 
-def test_an_answer_that_does_not_fit_is_cut_and_says_so(client: httpx.Client) -> None:
+def test_an_answer_that_does_not_fit_is_cut_with_its_reason(client: httpx.Client) -> None:
     cut = ask(client, prompt_about("Brakka is a Houk cook."), options={"num_predict": 10}).json()
     whole = ask(client, prompt_about("Brakka is a Houk cook.")).json()
     assert (cut["done"], cut["done_reason"], cut["eval_count"]) == (True, "length", 10)
@@ -155,7 +155,7 @@ def test_the_quote_is_wrong_where_the_evidence_asks_for_it_until_corrected(clien
     assert [fact["quote"] for fact in right] == ["Tally is an accounting droid."]
 
 
-def test_the_stand_in_says_that_it_misquotes(client: httpx.Client) -> None:
+def test_the_stand_in_reports_that_it_misquotes(client: httpx.Client) -> None:
     assert MISQUOTE_MARKER in client.post("/api/show", json={"model": "holocron-demo"}).json()["system"]
 
 
@@ -285,7 +285,7 @@ def test_many_ask_at_the_same_time() -> None:
         assert monotonic() - began < 16 * 0.3
 
 
-def test_it_is_gone_after_stop_even_from_the_middle_of_an_answer() -> None:
+def test_stop_ends_it_even_during_an_answer() -> None:
     stand_in = StandIn(latency_seconds=8)
     stand_in.start()
     address = ("127.0.0.1", httpx.URL(stand_in.base_url).port)

@@ -48,7 +48,7 @@ def test_a_models_own_counts_narrow_the_range_to_a_few_percent(name: str) -> Non
     assert estimate(text, rates, model="another") == estimate(text)
 
 
-def test_what_is_known_of_one_script_says_nothing_of_another() -> None:
+def test_rates_learned_for_one_script_do_not_affect_another() -> None:
     rates = TokenRates()
     for _ in range(10):
         rates.learn(make_up_of(ENGLISH), len(ENGLISH) // 4, model="m")

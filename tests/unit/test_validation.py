@@ -120,7 +120,7 @@ class Strict(BaseModel):
         return self
 
 
-def test_the_output_model_has_a_word_of_its_own() -> None:
+def test_the_output_models_own_rules_apply() -> None:
     validation = definition().validate('{"facts": []}', BUNDLE, output_model=Strict)
     assert isinstance(validation.error, InvalidOutput)
     assert "two facts are wanted" in str(validation.error)
@@ -163,7 +163,7 @@ GROUNDED = [
 
 
 @pytest.mark.parametrize(("quote", "evidence_id"), GROUNDED)
-def test_a_quote_that_stands_in_its_item_is_grounded(quote: str, evidence_id: str) -> None:
+def test_a_quote_found_in_its_item_is_grounded(quote: str, evidence_id: str) -> None:
     assert validate(answer(fact(quote, evidence_id))).valid
     assert validate(answer(fact(quote, "a", "b"))).valid
 
@@ -197,7 +197,7 @@ def test_a_quote_that_is_not_there_is_ungrounded_output(cited: dict[str, Any], w
     assert validation.report()["error_kind"] == ErrorKind.UNGROUNDED_OUTPUT
 
 
-def test_cited_facts_are_found_wherever_they_stand() -> None:
+def test_cited_facts_are_found_at_any_depth() -> None:
     nested = {"x": [{"y": {"deep": fact("nowhere", "a")}}], "note": {"quote": "no ids: no cited fact"}}
     validation = validate(json.dumps(nested), output_schema_json='{"type": "object"}')
     assert isinstance(validation.error, UngroundedOutput)
@@ -233,7 +233,7 @@ def test_a_quote_with_other_letters_or_words_stays_ungrounded(quote: str) -> Non
     assert isinstance(validate(answer(fact(quote, "a")), bundle_of(a=TYPESET)).error, UngroundedOutput)
 
 
-def test_a_report_of_quotes_that_stand_as_written_names_no_folded_ones() -> None:
+def test_a_report_without_folded_quotes_does_not_list_any() -> None:
     assert "folded_quotes" not in validate(answer(fact("Leia  is", "b"))).report()
 
 

@@ -44,7 +44,7 @@ def test_processes_claim_no_more_than_they_may_together() -> None:
         assert (other.left, other.take(9)) == (2, 2)
 
 
-def test_numbers_of_all_processes_are_told_apart_by_a_label() -> None:
+def test_metrics_of_all_processes_are_distinguished_by_a_label() -> None:
     class Processes:
         def numbers(self) -> list[tuple[int, bytes]]:
             return [(number, _numbers(claims=10 * number)) for number in (1, 2)]

@@ -28,7 +28,7 @@ def test_it_is_a_workflow(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_actions_are_pinned_by_commit_with_their_version_beside_it(path: Path) -> None:
+def test_actions_are_pinned_by_commit_with_their_version_in_a_comment(path: Path) -> None:
     uses = [line for line in path.read_text("utf-8").splitlines() if "uses:" in line]
     assert uses
     for line in uses:

@@ -212,7 +212,7 @@ def test_a_manifest_is_written_and_read(lake: Lake) -> None:
     assert lake.read_manifest(FOLDER).files == files
 
 
-def test_a_file_that_is_no_manifest_is_said_to_be_none(lake: Lake) -> None:
+def test_a_file_that_is_not_a_manifest_is_reported(lake: Lake) -> None:
     lake.write(FOLDER, "manifest.json", b'{"files": 1}')
     with pytest.raises(LakeError, match="is not a manifest"):
         lake.read_manifest(FOLDER)

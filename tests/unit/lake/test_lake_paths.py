@@ -167,7 +167,7 @@ def test_what_is_taken_stays_below_the_root(uri: str) -> None:
 
 
 @given(st.text(max_size=20), st.sampled_from(["..", ".", "", "\\", "\x00", "%2e%2e", "C:", "nul"]))
-def test_one_bad_part_spoils_the_path_wherever_it_stands(text: str, bad: str) -> None:
+def test_one_invalid_part_makes_the_whole_path_invalid(text: str, bad: str) -> None:
     for uri in (f"{bad}/{text}", f"{text}/{bad}", f"{text}/{bad}/{text}"):
         with pytest.raises(LakePathRefused):
             check_uri(uri)

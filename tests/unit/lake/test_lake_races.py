@@ -188,7 +188,7 @@ def count_winners(lake: Lake) -> int:
         return sum(threads.map(write, range(2)))
 
 
-def test_without_links_two_that_look_at_once_do_not_both_rename(
+def test_without_links_two_concurrent_writers_do_not_both_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Directory, "_rename_exclusively", Directory._rename_under_lock)
@@ -196,7 +196,7 @@ def test_without_links_two_that_look_at_once_do_not_both_rename(
     assert count_winners(Lake.open(str(tmp_path))) == 1
 
 
-def test_in_memory_two_that_look_at_once_do_not_both_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_memory_two_concurrent_writers_do_not_both_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryFileSystem, "exists", meet_at(threading.Barrier(2), MemoryFileSystem.exists))
     assert count_winners(Lake.open(f"memory://{tmp_path.name}")) == 1
 

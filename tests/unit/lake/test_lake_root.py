@@ -24,7 +24,7 @@ def test_opening_a_lake_touches_nothing(root: Path) -> None:
     assert list(root.iterdir()) == []
 
 
-def test_a_root_that_vanishes_is_unavailable_and_not_made_anew(local_lake: Lake, root: Path) -> None:
+def test_a_root_that_disappears_is_unavailable_and_not_recreated(local_lake: Lake, root: Path) -> None:
     local_lake.write(FOLDER, "request.json", b"x")
     moved = root.rename(root.with_name("moved"))
     for act in (
@@ -43,7 +43,7 @@ def test_a_root_that_vanishes_is_unavailable_and_not_made_anew(local_lake: Lake,
     assert local_lake.read(f"{FOLDER}/request.json") == b"x"
 
 
-def test_a_root_made_anew_by_hand_is_taken(local_lake: Lake, root: Path) -> None:
+def test_a_root_recreated_by_hand_is_accepted(local_lake: Lake, root: Path) -> None:
     local_lake.write(FOLDER, "request.json", b"x")
     root.rename(root.with_name("moved"))
     root.mkdir()
