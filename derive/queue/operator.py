@@ -173,6 +173,14 @@ class OperatorQueue(QueueConnection):
         """Store how long models take to load, measured by the newest runs; return the number of changes. Repeatable."""
         return int(self._call(procedures.MEASURE_LOADS, {})[0][0])
 
+    def forget_workers(self, *, silent_days: int, max_rows: int = 500) -> int:
+        """Remove workers without a heartbeat for so long, with their endpoints; return how many. Repeatable.
+
+        Workers with running runs stay. Runs keep the name of their worker.
+        """
+        rows = self._call(procedures.FORGET_WORKERS, {"silent_days": silent_days, "max_rows": max_rows})
+        return int(rows[0][0])
+
     def escalate(
         self, ageing: Ageing, *, actor: str, after: AgedPlace | None = None, reason: str | None = None
     ) -> Escalated:

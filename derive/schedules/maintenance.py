@@ -31,7 +31,7 @@ SAMPLE_AMONG = 10_000
 KEPT_RUNS = 200
 """Rows kept per task."""
 KEPT_DAYS = 30
-"""Days to keep django-q2's own failures, and the history of deleted plans."""
+"""Days to keep django-q2's own failures, the history of deleted plans, and workers without a heartbeat."""
 MAX_REPORTED_FINDINGS = 3
 
 
@@ -133,7 +133,7 @@ def _sample() -> list[UUID]:
 
 
 def tidy(deadline: Deadline) -> TaskResult:
-    """Delete old rows of tasks, of schedulers that are gone, and of django-q2."""
+    """Delete old rows of tasks, of schedulers and workers that are gone, and of django-q2."""
     now = database_now()
     long_ago = now - timedelta(days=KEPT_DAYS)
     removed = 0
@@ -150,4 +150,10 @@ def tidy(deadline: Deadline) -> TaskResult:
     removed += SchedulerProcess.objects.exclude(seen_utc__range=(now - a_day, now + a_day)).delete()[0]
     removed += forget_old_alerts(now)
     removed += Task.objects.filter(stopped__lt=long_ago).delete()[0]
+    queue = JobQueue()
+    while not deadline.is_over:
+        workers = queue.forget_workers(silent_days=KEPT_DAYS, max_rows=BATCH)
+        removed += workers
+        if workers < BATCH:
+            break
     return TaskResult(TaskOutcome.DONE, f"{removed} old rows removed") if removed else TaskResult(TaskOutcome.IDLE)

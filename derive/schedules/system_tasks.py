@@ -149,7 +149,7 @@ _ALL = (
     SystemTask(
         "tidy",
         "Tidy up",
-        "Removes old rows from the automation tables.",
+        "Removes old rows from the automation tables, and workers without a heartbeat for 30 days.",
         "45 3 * * *",
         maintenance.tidy,
         seconds=120,

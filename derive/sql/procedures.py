@@ -121,6 +121,7 @@ SET_MODEL = Procedure(
     is_repeatable=False,
 )
 MEASURE_LOADS = Procedure("usp_measure_loads", _words("max_runs"), _words("measured"))
+FORGET_WORKERS = Procedure("usp_forget_workers", _words("silent_days max_rows"), _words("removed"))
 ESCALATE_AGED_JOBS = Procedure(
     "usp_escalate_aged_jobs",
     _words(
@@ -189,6 +190,7 @@ PROCEDURES = (
     SET_HOLD,
     SET_MODEL,
     MEASURE_LOADS,
+    FORGET_WORKERS,
     ESCALATE_AGED_JOBS,
     REGISTER_INTERROGATION,
     SET_SCHEMA_REFUSAL,

@@ -120,6 +120,18 @@ def _prompt_cache() -> Iterator[Result]:
     yield prompt_cache.measure()
 
 
+def _models() -> Iterator[Result]:
+    from tests.bench import models
+
+    yield from models.measure()
+
+
+def _servers() -> Iterator[Result]:
+    from tests.bench import servers
+
+    yield from servers.measure()
+
+
 def _claims() -> Iterator[Result]:
     from tests.bench import claims
 
@@ -150,6 +162,8 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "facts": _facts,
     "fact-pages": _fact_pages,
     "prompt-cache": _prompt_cache,
+    "models": _models,
+    "servers": _servers,
     # Last: they fill the queue with two million jobs.
     "claims": _claims,
     "flat": _flat,

@@ -40,8 +40,8 @@ def measure(*, latency_ms: int, jobs: int, rounds: int, protocol: Protocol = Pro
     }
 
 
-def enqueue(jobs: int) -> None:
-    """Queue that many jobs, each about evidence of its own."""
+def enqueue(jobs: int, *, models: Sequence[str | None] = (None,)) -> None:
+    """Queue that many jobs, each about evidence of its own, which ask for the models in turn."""
     import json
 
     from derive.contracts import JobInput
@@ -51,6 +51,7 @@ def enqueue(jobs: int) -> None:
         [
             JobInput(
                 interrogation_key="sw_entity_facts_v1",
+                model_hint=models[n % len(models)],
                 input_json=json.dumps(
                     {
                         "entity_type": "character",

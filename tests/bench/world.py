@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,10 +52,20 @@ def empty_queue() -> None:
 @contextmanager
 def fake_ollama(*, latency_ms: float, slots: int, pieces: int = 4) -> Iterator[str]:
     """Run the fake Ollama as a process and yield its address; an answer comes in ``pieces`` lines."""
+    with model_server(latency_ms=latency_ms, slots=slots, pieces=pieces) as (url, _process):
+        yield url
+
+
+@contextmanager
+def model_server(
+    *, latency_ms: float, slots: int, pieces: int = 4, load_ms: float = 0, models: Sequence[str] = ()
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run the fake Ollama as a process and yield its address and the process, which may be killed meanwhile."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.fake_ollama", "--latency-ms", str(latency_ms), "--slots", str(slots)),
-            *("--content", ANSWER, "--pieces", str(pieces)),
+            *("--content", ANSWER, "--pieces", str(pieces), "--load-ms", str(load_ms)),
+            *(option for model in models for option in ("--model", model)),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -64,7 +74,7 @@ def fake_ollama(*, latency_ms: float, slots: int, pieces: int = 4) -> Iterator[s
     try:
         assert process.stdout is not None
         port = int(process.stdout.readline().split()[-1])
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
         process.wait(START_SECONDS)

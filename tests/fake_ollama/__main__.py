@@ -3,9 +3,10 @@
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import signal
 
-from tests.fake_ollama.answers import DIGEST, MODEL
+from tests.fake_ollama.answers import MODEL
 from tests.fake_ollama.server import FakeOllama
 
 
@@ -13,15 +14,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fake_ollama", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--latency-ms", type=float, default=None, help="answer this much later, from prepared bytes")
+    parser.add_argument("--load-ms", type=float, default=0, help="load a model for so long, one at a time")
     parser.add_argument("--slots", type=int, default=16, help="answers at a time; others wait")
-    parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--model", action="append", help="one that it has; may be repeated")
     parser.add_argument("--content", default='{"facts": []}', help="what every answer says, with --latency-ms")
     parser.add_argument("--pieces", type=int, default=4, help="lines an answer comes in, with --latency-ms")
     given = parser.parse_args()
     fake = FakeOllama(
         port=given.port,
-        models={given.model if ":" in given.model else f"{given.model}:latest": DIGEST},
+        models={
+            name if ":" in name else f"{name}:latest": hashlib.sha256(name.encode()).hexdigest()
+            for name in given.model or [MODEL]
+        },
         latency_ms=given.latency_ms,
+        load_ms=given.load_ms,
         slots=given.slots,
         content=given.content,
         pieces=given.pieces,

@@ -24,7 +24,8 @@ class FakeOllama(OllamaServer):
     """A server on 127.0.0.1 that records what it is asked, in Ollama's protocol and the OpenAI-compatible one.
 
     With ``latency_ms`` every unscripted question is answered that much later out of bytes made beforehand,
-    ``slots`` at a time, the others waiting: cheap enough to stand beside what is measured.
+    ``slots`` at a time, the others waiting: cheap enough to stand beside what is measured. With ``load_ms`` it has one
+    model in memory then, and takes that long to load another: after the answers under way, before all that wait.
     """
 
     version = VERSION
@@ -36,6 +37,7 @@ class FakeOllama(OllamaServer):
         port: int = 0,
         models: dict[str, str] | None = None,
         latency_ms: float | None = None,
+        load_ms: float = 0,
         slots: int = 16,
         content: str = '{"facts": []}',
         pieces: int = 4,
@@ -52,7 +54,10 @@ class FakeOllama(OllamaServer):
         self._records = records
         self._latency_seconds = None if latency_ms is None else latency_ms / 1000
         self._free_slots = slots
-        self._waiting: deque[tuple[Connection, bytes]] = deque()
+        self._load_seconds = load_ms / 1000
+        self._in_memory: str | None = None
+        self._is_loading = False
+        self._waiting: deque[tuple[Connection, str, bytes]] = deque()
         self._timers: dict[Connection, asyncio.TimerHandle] = {}
         model = next(iter(self.models), MODEL)
         self._prepared = {
@@ -129,21 +134,32 @@ class FakeOllama(OllamaServer):
                 self.requests.append(request)
                 self._changed.notify_all()
         if self._latency_seconds is not None and request.path in CHAT_PATHS and not (self._next or self._always):
-            self._waiting.append((connection, self._prepared[request.path]))
+            model = request.json["model"] if self._load_seconds else ""
+            self._waiting.append((connection, model, self._prepared[request.path]))
             self._fill_slots()
             return
         super().received(connection, request)
 
     def _fill_slots(self) -> None:
         assert self._latency_seconds is not None
-        while self._free_slots and self._waiting:
-            connection, answer = self._waiting.popleft()
+        while self._free_slots and self._waiting and not self._is_loading:
+            connection, model, answer = self._waiting[0]
+            if connection.is_open and self._load_seconds and model != self._in_memory:
+                if not self._timers:
+                    self._is_loading = True
+                    asyncio.get_running_loop().call_later(self._load_seconds, self._have_loaded, model)
+                return
+            self._waiting.popleft()
             if connection.is_open:
                 self._free_slots -= 1
                 loop = asyncio.get_running_loop()
                 self._timers[connection] = loop.call_later(
                     self._latency_seconds, self._send_prepared, connection, answer
                 )
+
+    def _have_loaded(self, model: str) -> None:
+        self._in_memory, self._is_loading = model, False
+        self._fill_slots()
 
     def _send_prepared(self, connection: Connection, answer: bytes) -> None:
         del self._timers[connection]

@@ -30,6 +30,7 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_claim_next_job": set(procedures.CLAIM_NEXT_JOB.parameters) - {"worker_id"},
     "usp_set_model": set(procedures.SET_MODEL.parameters) - {"model", "actor"},
     "usp_measure_loads": {"max_runs"},
+    "usp_forget_workers": {"silent_days", "max_rows"},
     "usp_escalate_aged_jobs": set(procedures.ESCALATE_AGED_JOBS.parameters)
     - {"actor", "waiting_seconds", "raise_by", "max_priority"},
     "usp_heartbeat": set(procedures.HEARTBEAT.parameters) - {"worker_id", "run_ids_json"},
