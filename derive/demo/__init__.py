@@ -1,1 +1,1 @@
-"""The demo's world: sample jobs written for this project, and a stand-in model server that says it is one."""
+"""The demo: sample jobs written for this project, and a stand-in model server that identifies itself as one."""

@@ -1,4 +1,4 @@
-"""The account the demo's visitor logs in with."""
+"""The account for logging in to the demo."""
 
 import base64
 import secrets
@@ -16,7 +16,7 @@ def make_account(*, own_world: bool) -> str | None:
     In the demo's own instance the password follows from the instance's secret key, so each start tells the same one.
     """
     rights = {"is_staff": True, "is_superuser": True}
-    # Another demo may make it at the same moment.
+    # Another demo may create it at the same moment.
     user, is_new = get_user_model().objects.get_or_create(username=USERNAME, defaults=rights)
     password = _lasting_password() if own_world else secrets.token_urlsafe(PASSWORD_BYTES)
     if is_new:

@@ -1,8 +1,8 @@
-"""What the stand-in answers to a prompt: facts taken from its evidence by rules, in the schema asked for.
+"""Answers a prompt for the stand-in: facts that rules find in the evidence, in the requested schema.
 
-Some of its answers are wrong on purpose, so that the demo can show what comes of that. Where the evidence says
-``MISQUOTE_MARKER``, quotes get words that do not stand there, until the prompt tells of that mistake. Where it says
-``MISREAD_MARKER``, figures are misread, and the last fact cites the first sentence.
+Some answers are wrong on purpose, so that the demo can show the consequences. If the evidence contains
+``MISQUOTE_MARKER``, quotes get words that are not in it, until the prompt points out that mistake. If it contains
+``MISREAD_MARKER``, numbers are misread, and the last fact cites the first sentence.
 """
 
 import json
@@ -24,14 +24,14 @@ BEHAVIOUR = (
     f" an earlier answer's mistake; where it says '{MISREAD_MARKER}', it gets figures and a citation wrong."
 )
 _CONFIDENCE_IN_DISAGREEMENT = 50
-"""Where items say different things of what can be but one."""
+"""Confidence if items disagree about a fact that can have only one value."""
 _MISQUOTED = "as far as anyone remembers, "
 
 
 def answer(prompt: str, schema: dict[str, Any] | None) -> str:
-    """Return the JSON text that answers the prompt in the given schema, or in plain words without one.
+    """Return the answer to the prompt as JSON in the given schema, or as plain text without one.
 
-    Raises SchemaRefused when the schema cannot be filled.
+    Raises SchemaRefused if the schema cannot be filled.
     """
     read = read_prompt(prompt)
     facts = tuple(_cited_facts(read))
@@ -53,7 +53,7 @@ def _cited_facts(read: ReadPrompt) -> Iterator[CitedFact]:
         misquotes = MISQUOTE_MARKER in item.text and not read.corrected
         for fact in find_facts(item.text):
             if found[fact.fact_key, fact.value][0] is not item:
-                continue  # said by an earlier item already
+                continue  # an earlier item says the same
             value, quote = _misread(fact, item.text) if MISREAD_MARKER in item.text else (fact.value, fact.quote)
             disagrees = len(sources[fact.fact_key]) > 1
             yield {
@@ -66,7 +66,7 @@ def _cited_facts(read: ReadPrompt) -> Iterator[CitedFact]:
 
 
 def _misread(fact: RuleFact, text: str) -> tuple[str, str]:
-    """Return a value with its figures turned round, and of a fact of the last sentence the first one as its quote."""
+    """Return a value with its digits reversed; for a fact from the last sentence, the quote becomes the first one."""
     value = re.sub(r"\d+", lambda figures: figures[0][::-1], fact.value)
     is_last = text.rstrip().endswith(fact.quote)
     return value, first_sentence(text) if is_last else fact.quote

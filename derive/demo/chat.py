@@ -1,6 +1,6 @@
-"""One call of ``/api/chat`` as the stand-in understands it: the request checked, the answer cut to its budget.
+"""One call of ``/api/chat`` to the stand-in: validates the request, and cuts the answer to its budget.
 
-Tokens are counted as bytes of UTF-8 over four, rounded up: what tokenizers make of English, roughly.
+Tokens are counted as bytes of UTF-8 divided by four, rounded up, which is roughly right for English.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _OPTION_TYPES: dict[str, tuple[type, ...]] = {
     "top_p": (int, float),
     "repeat_penalty": (int, float),
 }
-"""A wrong type is an error, as Ollama has it; an option not listed here is ignored, as Ollama does too."""
+"""As in Ollama, a wrong type is an error, and options not listed here are ignored."""
 
 
 @dataclass(frozen=True)
 class ChatCall:
-    """A request whose members have been checked. ``num_*`` are tokens; ``num_predict`` below 0 is no limit."""
+    """A validated request. ``num_*`` are tokens; a negative ``num_predict`` means no limit."""
 
     model: str
     prompt: str
@@ -37,7 +37,7 @@ class ChatCall:
 
 @dataclass(frozen=True)
 class ChatText:
-    """What is answered: the text as far as the budget goes, and why it ended there (``stop`` or ``length``)."""
+    """The answer: its text, cut to the budget, and why it ended (``stop`` or ``length``)."""
 
     content: str
     done_reason: str
@@ -46,7 +46,7 @@ class ChatText:
 
 
 def read_call(body: Any) -> ChatCall:
-    """Check a request's members; raise BadRequest when one cannot be understood."""
+    """Validate a request's members; raise BadRequest if one is invalid."""
     if not isinstance(body, dict):
         raise BadRequest("the request must be a JSON object")
     options = {} if body.get("options") is None else body["options"]
@@ -72,9 +72,9 @@ def read_call(body: Any) -> ChatCall:
 
 
 def compose(call: ChatCall) -> ChatText:
-    """Answer the call within its budget: ``num_predict`` and what the prompt leaves of ``num_ctx``.
+    """Answer the call within its budget: ``num_predict``, and the part of ``num_ctx`` that the prompt leaves.
 
-    Raises BadRequest when the schema cannot be filled.
+    Raises BadRequest if the schema cannot be filled.
     """
     prompt_tokens = count_tokens(call.prompt)
     if not call.prompt:
@@ -82,7 +82,7 @@ def compose(call: ChatCall) -> ChatText:
     try:
         content = answer(call.prompt, call.schema)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        # A schema is any JSON at all: a keyword with a value of the wrong type fails wherever it is first used.
+        # A schema can be any JSON, so a keyword's value may have a wrong type, which fails on first use.
         raise BadRequest(f"invalid JSON schema in format: {error}") from error
     budget = call.num_ctx - prompt_tokens
     if call.num_predict >= 0:
@@ -95,7 +95,7 @@ def compose(call: ChatCall) -> ChatText:
 
 
 def count_tokens(text: str) -> int:
-    """Return how many tokens the stand-in counts in the text."""
+    """Return the stand-in's token count of the text."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
@@ -125,7 +125,7 @@ def _prompt(body: dict[str, Any]) -> str:
 
 
 def _within_context(prompt: str, num_ctx: int, *, truncate: bool) -> str:
-    """Return the prompt, or its end when it may be cut; Ollama too cuts unless it is told not to."""
+    """Return the prompt, or its end if it may be cut; Ollama also cuts prompts unless told not to."""
     if count_tokens(prompt) < num_ctx:
         return prompt
     if not truncate:

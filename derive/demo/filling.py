@@ -1,7 +1,7 @@
-"""Fill a JSON schema: any schema that a model server's grammar can hold, with values that say they are a filler.
+"""Fills any JSON schema that a model server's grammar supports, with values that identify themselves as fillers.
 
-Where the schema asks for cited facts (objects with ``evidence_ids`` and ``quote``), the caller's facts go in as
-far as they fit; everything else gets the plainest value that is valid.
+If the schema asks for cited facts (objects with ``evidence_ids`` and ``quote``), the caller's facts are used as far as
+they match; everything else gets the simplest valid value.
 """
 
 import math
@@ -21,7 +21,7 @@ from derive.demo.scalars import (
 CitedFact = dict[str, Any]
 
 _DEEP = 6
-"""From here on what is optional is left out, so that a recursive schema ends before it grows wide."""
+"""From this depth on, optional members are left out, so that a recursive schema ends before it grows wide."""
 _TOO_DEEP = 60
 _MAX_VALUES = 20_000
 _IMPLIED_TYPES = {
@@ -34,14 +34,14 @@ _IMPLIED_TYPES = {
     "minimum": "number",
     "maximum": "number",
 }
-"""What a schema without ``type`` means by its other keywords; without any it gets a string."""
+"""The type of a schema without ``type``, by its other keywords; a string if there are none."""
 
 
 class Filler:
     """Fills one schema.
 
-    ``facts`` go into arrays of cited facts, each by its members' names; ``citation`` is what a cited object that
-    must stand there gets when there is no fact for it.
+    ``facts`` fill arrays of cited facts by their members' names; ``citation`` fills a required cited object for which
+    there is no fact.
     """
 
     def __init__(self, schema: Any, *, facts: Sequence[CitedFact] = (), citation: CitedFact | None = None) -> None:
@@ -51,7 +51,7 @@ class Filler:
         self._values = 0
 
     def fill(self) -> Any:
-        """Return a value that the schema allows; raise UnfillableSchema when none is found."""
+        """Return a value that the schema allows; raise UnfillableSchema if none is found."""
         return self._fill(self._root, depth=0)
 
     def _fill(self, schema: Any, *, depth: int) -> Any:
@@ -86,7 +86,7 @@ class Filler:
         return by_type[kind]()
 
     def _resolve(self, schema: Any) -> Schema:
-        """Follow ``$ref`` and merge ``allOf`` until the schema's own keywords are at hand."""
+        """Resolve ``$ref`` and merge ``allOf``, so that only the schema's own keywords remain."""
         for _ in range(_TOO_DEEP):
             if not isinstance(schema, dict):
                 raise UnfillableSchema(f"a schema must be an object, not {schema!r}")
@@ -109,7 +109,7 @@ class Filler:
         return target
 
     def _fill_branch(self, schema: Schema, keyword: str, *, depth: int) -> Any:
-        """Take the first branch that can be filled; deep down, null before anything that goes deeper."""
+        """Use the first branch that can be filled; at great depth, prefer null to branches that go deeper."""
         outside = _without(schema, keyword)
         branches = [_merged(outside, self._resolve(branch)) for branch in schema[keyword]]
         if depth >= _DEEP:
@@ -165,7 +165,7 @@ class Filler:
         return filled
 
     def _cited_array(self, items: Schema, *, most: float, depth: int) -> list[Any]:
-        """Give one object for each fact whose every known member fits its schema."""
+        """Return an object for each fact whose known members all match their schemas."""
         found: list[Any] = []
         properties = items["properties"]
         for fact in self._facts:
@@ -174,12 +174,12 @@ class Filler:
             if all(self.fits(properties[name], value) for name, value in fact.items() if name in properties):
                 found.append(self._fill_object(items, depth=depth + 1, known=fact))
         if not found and most >= 1 and self._citation and _asks_for_other_facts(properties):
-            # No rule can find these: one shows what an answer looks like.
+            # No rule finds such facts, so one object shows what an answer looks like.
             found.append(self._fill_object(items, depth=depth + 1))
         return found
 
     def _another(self, items: Any, item: Any, taken: list[Any]) -> Any:
-        """Return an item that is not yet in an array of unique ones."""
+        """Return an item that is not yet in an array of unique items."""
         schema = self._resolve(items) if isinstance(items, dict) else {}
         tries: list[Any] = [item, *schema.get("enum", ())]
         if isinstance(item, bool):
@@ -196,7 +196,7 @@ class Filler:
         raise UnfillableSchema("found no further item for an array of unique ones")
 
     def fits(self, schema: Any, value: Any) -> bool:
-        """Tell whether a known string, number or list of strings may stand where the schema is."""
+        """Return whether the schema allows a known string, number or list of strings."""
         schema = self._resolve(schema)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
@@ -217,7 +217,7 @@ class Filler:
 
 
 def _asks_for_other_facts(properties: Schema) -> bool:
-    """Whether cited facts are of kinds that the schema names itself, or of one kind that goes without a name."""
+    """Whether the schema itself names the kinds of its cited facts, or has one kind without a name."""
     key = properties.get("fact_key")
     return not isinstance(key, dict) or "enum" in key or "const" in key
 
@@ -237,7 +237,7 @@ def _without(schema: Schema, keyword: str) -> Schema:
 
 
 def _merged(*schemas: Schema) -> Schema:
-    """Join schemas that all apply: properties and required are united; of any other keyword the last one stands."""
+    """Merge schemas that all apply: unite properties and required; of any other keyword, the last one wins."""
     merged: Schema = {}
     for schema in schemas:
         properties = {**merged.get("properties", {}), **schema.get("properties", {})}

@@ -1,4 +1,4 @@
-"""Whether a sample ended as it should: what was expected against what was seen, judgement by judgement."""
+"""Judges whether a sample ended as expected, one judgement per expectation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from derive.states import JobStatus
 
 @dataclass(frozen=True)
 class SampleResult:
-    """What became of a sample's job.
+    """The result of a sample's job.
 
-    ``answer_text`` is ``output_json``, ``evidence_text`` is ``evidence.json``; each is empty when there is none.
+    ``answer_text`` is ``output_json``, ``evidence_text`` is ``evidence.json``; each is empty if there is none.
     ``fact_keys`` are those of the answer's facts, in order.
     """
 
@@ -29,7 +29,7 @@ class SampleResult:
 
 @dataclass(frozen=True)
 class SampleJudgement:
-    """One thing that was expected. ``counts`` is false for what only the stand-in's answers can be held to."""
+    """The result of one expectation. ``counts`` is false for expectations that apply only to the stand-in."""
 
     name: str
     passed: bool
@@ -38,7 +38,7 @@ class SampleJudgement:
 
 
 def judge(sample: Sample, seen: SampleResult, *, real_model: bool) -> tuple[SampleJudgement, ...]:
-    """Hold what was seen against what the sample expects; all that ``counts`` must have passed."""
+    """Compare a result with the sample's expectations; every judgement with ``counts`` must have passed."""
     whys = dict(_faults(sample, seen))
     return tuple(
         SampleJudgement(

@@ -1,6 +1,6 @@
 """A server of Ollama's protocol on the loopback interface: a thread with an event loop, and Ollama's routes.
 
-What it answers is its subclass's: the demo's stand-in, and the tests' server that fails in every way they ask for.
+Subclasses define the answers: the demo's stand-in, and the tests' server, which fails in every requested way.
 Source of the protocol: Ollama's ``docs/api.md``.
 """
 
@@ -14,13 +14,13 @@ from typing import Any, Self
 from derive.demo.ollama_wire import BadRequest, Connection, Exchange, ReceivedRequest
 
 BACKLOG = 1024
-"""As many workers' slots may connect at the same moment."""
+"""Number of slots that may connect at the same moment."""
 THREAD_SECONDS = 60
-"""How late the server's own thread may be: three chaos runs side by side kept one for more than ten seconds."""
+"""How long to wait for the server's thread: with three chaos runs in parallel, one took more than ten seconds."""
 
 
 class OllamaServer:
-    """Listens inside the ``with``, or between ``start`` and ``stop``. ``port`` 0 takes any free one."""
+    """Listens inside the ``with`` block, or between ``start`` and ``stop``. ``port`` 0 uses any free one."""
 
     server_name = ""
     """The ``Server`` header; empty: none."""
@@ -37,13 +37,13 @@ class OllamaServer:
 
     @property
     def base_url(self) -> str:
-        """Where it listens, without a slash at the end; raises RuntimeError before it has a port."""
+        """The server's URL without a trailing slash; raises RuntimeError before it has a port."""
         if not self.port:
             raise RuntimeError("the server is not started")
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Listen, and return when connections are taken. Raises OSError when the port is not free."""
+        """Start listening, and return once connections are accepted. Raises OSError if the port is not free."""
         if self._thread is not None:
             raise RuntimeError("the server is started already")
         self._loop = asyncio.new_event_loop()
@@ -56,7 +56,7 @@ class OllamaServer:
             raise
 
     def stop(self) -> None:
-        """Break off what is being answered and return when nothing listens or runs any more; may be repeated."""
+        """Abort current answers, and return once nothing listens or runs any more; may be repeated."""
         if self._thread is None or self._loop is None:
             return
         self.in_loop(self.stop_listening)
@@ -76,7 +76,7 @@ class OllamaServer:
         self.stop()
 
     def in_loop(self, call: Callable[[], Awaitable[None]]) -> None:
-        """Run a coroutine function in the server's thread and wait for its end."""
+        """Run a coroutine function in the server's thread and wait for it."""
 
         async def run() -> None:
             await call()
@@ -101,7 +101,7 @@ class OllamaServer:
         await self._server.serve_forever()
 
     async def stop_listening(self) -> None:
-        """Refuse new connections, and break those that are open."""
+        """Refuse new connections, and abort open ones."""
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections):
@@ -110,7 +110,7 @@ class OllamaServer:
             await asyncio.sleep(0)
 
     def opened(self, connection: Connection) -> None:
-        """Note a connection."""
+        """Record a connection."""
         self._connections.add(connection)
 
     def closed(self, connection: Connection) -> None:
@@ -118,7 +118,7 @@ class OllamaServer:
         self._connections.discard(connection)
 
     def received(self, connection: Connection, request: ReceivedRequest) -> None:
-        """Begin to answer a request."""
+        """Start answering a request."""
         connection.task = asyncio.get_running_loop().create_task(self._answer(connection, request))
 
     async def _answer(self, connection: Connection, request: ReceivedRequest) -> None:
@@ -128,7 +128,7 @@ class OllamaServer:
         except BadRequest as error:
             exchange.error(400, str(error))
         except Exception:
-            exchange.reset()  # a fault of the server shows at once, not as a client that waits
+            exchange.reset()  # makes a bug in the server visible at once instead of a client that waits
             raise
         connection.answered()
 
@@ -164,7 +164,7 @@ class OllamaServer:
             await self.chat(exchange, show)
 
     def tags(self) -> list[dict[str, Any]]:
-        """Return the models there are, as ``/api/tags`` lists them."""
+        """Return the installed models, as ``/api/tags`` lists them."""
         raise NotImplementedError
 
     def loaded(self) -> list[dict[str, Any]]:
@@ -172,11 +172,11 @@ class OllamaServer:
         raise NotImplementedError
 
     def show(self, name: str) -> dict[str, Any] | None:
-        """Return what ``/api/show`` says of a model; None where there is none of that name."""
+        """Return the answer of ``/api/show`` for a model; None if there is none of that name."""
         raise NotImplementedError
 
     async def chat(self, exchange: Exchange, show: dict[str, Any]) -> None:
-        """Answer ``/api/chat`` for the model of which ``/api/show`` says this; raise BadRequest."""
+        """Answer ``/api/chat`` for the model with this ``/api/show``; raise BadRequest."""
         raise NotImplementedError
 
 

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as a server of Ollama's protocol speaks it: requests off a connection, answers whole or as NDJSON chunks.
+"""HTTP/1.1 for a server of Ollama's protocol: reads requests, and sends answers at once or as NDJSON chunks.
 
-On asyncio's protocols: a framework would cost the bench its processor time. An ``Exchange`` can also break every rule,
-which the tests' server needs.
+Built on asyncio's protocols, because a framework would use too much processor time in benchmarks. An ``Exchange`` can
+also violate the protocol, which the tests' server needs.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 NOT_HTTP = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
 )
-"""What Go's server, and so Ollama, answers to what is not HTTP, such as a client that begins to speak TLS."""
+"""The answer of Go's server, and so of Ollama, to anything but HTTP, such as a TLS handshake."""
 JSON_TYPE = "application/json; charset=utf-8"
 NDJSON_TYPE = "application/x-ndjson"
 
 
 class BadRequest(ValueError):
-    """The request cannot be answered: HTTP status 400 with this message."""
+    """The request is invalid: HTTP status 400 with this message."""
 
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """What came over the wire. Header names are lower case."""
+    """A request as received. Header names are lower case."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class ReceivedRequest:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON; raises ValueError or RecursionError when it is not."""
+        """The body as JSON; raises ValueError or RecursionError if it is invalid."""
         return json.loads(self.body)
 
 
@@ -56,21 +56,21 @@ class Exchange:
         self._is_chunked = False
 
     def write(self, data: bytes) -> None:
-        """Send bytes as they are; none to a client that has gone."""
+        """Send bytes unchanged, unless the client has disconnected."""
         if not self._connection.transport.is_closing():
             self._connection.transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was written; cancelled when it has gone.
+        """Wait until the client has read most of what was written; cancelled if it disconnects.
 
-        An event that is set is not waited for: without the sleep an endless stream would starve the loop, which
-        then never learns that the client has gone.
+        Awaiting an event that is set does not yield, so without the sleep an endless stream would starve the loop,
+        which would then never notice that the client has disconnected.
         """
         await asyncio.sleep(0)
         await self._connection.writable.wait()
 
     def head(self, status: int = 200, headers: dict[str, str] | None = None, *, length: int | None = None) -> None:
-        """Send status and headers; without a length the body is chunked."""
+        """Send status and headers; the body is chunked if it has no length."""
         self._is_chunked = length is None
         fields = {"Content-Type": NDJSON_TYPE} | ({"Server": self._server_name} if self._server_name else {})
         fields |= {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": str(length)}
@@ -78,7 +78,7 @@ class Exchange:
         self.write(f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}\r\n{lines}\r\n".encode())
 
     def chunk(self, data: bytes) -> None:
-        """Send a piece of the body."""
+        """Send a chunk of the body."""
         self.write(chunk(data) if self._is_chunked else data)
 
     def line(self, record: dict[str, Any]) -> None:
@@ -86,18 +86,18 @@ class Exchange:
         self.chunk(ndjson(record))
 
     def end(self) -> None:
-        """Say that the body is whole."""
+        """Mark the end of the body."""
         if self._is_chunked:
             self.write(LAST_CHUNK)
 
     def whole(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Send a whole answer at once."""
+        """Send a complete answer at once."""
         self.head(status, {"Content-Type": JSON_TYPE} | (headers or {}), length=len(body))
         if self.request.method != "HEAD":
             self.write(body)
 
     def json(self, value: Any, *, status: int = 200) -> None:
-        """Send a JSON value as a whole answer."""
+        """Send a JSON value as a complete answer."""
         self.whole(status, json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
     def error(self, status: int, message: str) -> None:
@@ -105,18 +105,18 @@ class Exchange:
         self.json({"error": message}, status=status)
 
     def close(self) -> None:
-        """Close the connection in good order, in the middle of whatever it was."""
+        """Close the connection cleanly, even in the middle of a body."""
         self._connection.transport.close()
 
     def reset(self) -> None:
-        """Break the connection: the client sees ECONNRESET."""
+        """Reset the connection; the client sees ECONNRESET."""
         transport = self._connection.transport
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests off one connection and hands each to ``answer`` when the one before is answered."""
+    """Reads requests from one connection and passes each to ``answer`` once the previous one is answered."""
 
     transport: asyncio.Transport
 
@@ -138,14 +138,14 @@ class Connection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
+        """Accept the connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 (what create_server makes)
         self.transport = transport
         self._on_open(self)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop what is being answered: nobody is there to read it."""
+        """Cancel the current answer, since nobody reads it any more."""
         self.is_open = False
         self.writable.set()
         if self.task is not None:
@@ -154,22 +154,22 @@ class Connection(asyncio.Protocol):
 
     @override
     def pause_writing(self) -> None:
-        """Note that the client reads more slowly than it is sent to."""
+        """Record that the client reads too slowly."""
         self.writable.clear()
 
     @override
     def resume_writing(self) -> None:
-        """Note that it has caught up."""
+        """Record that the client has caught up."""
         self.writable.set()
 
     @override
     def data_received(self, data: bytes) -> None:
-        """Take bytes; answer as soon as they are a whole request."""
+        """Take bytes, and answer as soon as they form a complete request."""
         self._received += data
         self._next_request()
 
     def answered(self) -> None:
-        """Note that the answer is out: the next request may come."""
+        """Record that the answer was sent, so that the next request can be handled."""
         self.is_answering = False
         self.task = None
         if self.is_open and self._received:
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
         method, _, rest = first.partition(" ")
         path, _, version = rest.partition(" ")
         length = headers.get("content-length", "0")
-        # A body whose end is not known cannot be told from the next request.
+        # A body of unknown length cannot be distinguished from the next request.
         is_bounded = "transfer-encoding" not in headers and length.isdecimal() and int(length) <= MAX_BODY_BYTES
         if not version.startswith("HTTP/1.") or not is_bounded:
             self.transport.write(NOT_HTTP)
@@ -205,7 +205,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def chunk(data: bytes) -> bytes:
-    """Return a piece of a chunked body."""
+    """Return the encoding of a chunk of a body."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
@@ -215,12 +215,12 @@ def ndjson(record: dict[str, Any]) -> bytes:
 
 
 def chat_line(content: str, *, model: str, created_at: str, done: bool = False, **message: Any) -> dict[str, Any]:
-    """Return a line of a streamed answer: a piece of its message."""
+    """Return a line of a streamed answer, which contains a piece of its message."""
     said = {"role": "assistant", "content": content} | message
     return {"model": model, "created_at": created_at, "message": said, "done": done}
 
 
 def split(text: str, pieces: int) -> list[str]:
-    """Return a text in at most so many pieces of about the same size."""
+    """Split a text into at most this many pieces of about the same size."""
     size = max(1, -(-len(text) // pieces))
     return [text[at : at + size] for at in range(0, len(text), size)]

@@ -1,4 +1,4 @@
-"""Sample results: read from SQL and the lake, held against what was expected."""
+"""Reads the samples' results from SQL and the lake, and compares them with what was expected."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_EVIDENCE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOutcome:
-    """One sample's end. ``seconds`` is the time from its first claim to its last answer's completion."""
+    """A sample's outcome. ``seconds`` is the time from its first claim to the completion of its last run."""
 
     sample: Sample
     job_id: UUID
@@ -31,24 +31,24 @@ class SampleOutcome:
 
     @property
     def as_expected(self) -> bool:
-        """Whether everything that counts came out as the sample says."""
+        """Whether every judgement that counts passed."""
         return all(one.passed or not one.counts for one in self.judgements)
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What did not come out as the sample says, in words."""
+        """The failed expectations, as text."""
         return tuple(
             f"{one.why}{'' if one.counts else ' (depends on the model)'}" for one in self.judgements if one.why
         )
 
 
 def count_ended(job_ids: Iterable[UUID]) -> int:
-    """Return how many of the jobs have ended."""
+    """Return the number of jobs that have ended."""
     return int(Job.objects.filter(job_id__in=list(job_ids), status__in=[one.value for one in ENDED]).count())
 
 
 def read_outcomes(jobs: Mapping[UUID, Sample], *, lake: Lake, real_model: bool) -> list[SampleOutcome]:
-    """Read how the samples' jobs stand now, in the samples' order."""
+    """Read the current results of the samples' jobs, in the order of the samples."""
     found = {job.job_id: job for job in Job.objects.filter(job_id__in=list(jobs))}
     return [_outcome(found[job_id], sample, lake=lake, real_model=real_model) for job_id, sample in jobs.items()]
 
@@ -61,7 +61,7 @@ def _outcome(job: Job, sample: Sample, *, lake: Lake, real_model: bool) -> Sampl
     seen = SampleResult(
         state=JobStatus(job.status),
         error_kind=ErrorKind(job.error_kind) if job.error_kind else None,
-        # One that was given back unharmed, as when another worker stops, is no attempt.
+        # A released run, as when another worker stops, is not an attempt.
         runs=sum(run.counted for run in runs),
         fact_keys=tuple(fact["fact_key"] for fact in facts),
         answer_text=output or "",

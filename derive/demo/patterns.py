@@ -1,7 +1,7 @@
-"""Shortest texts for the simple regular expressions that JSON schemas use.
+"""Finds short texts that match the simple regular expressions of JSON schemas.
 
-Literals, escapes, classes, groups, alternatives and quantifiers are understood; anything else (look-around,
-back references, classes that only exclude) is refused, as a model server refuses what its grammar cannot say.
+Literals, escapes, classes, groups, alternatives and quantifiers are supported; anything else (look-around,
+backreferences, negated classes) is refused, just as a model server refuses what its grammar cannot express.
 """
 
 import re
@@ -13,13 +13,13 @@ _EXCLUDED_CANDIDATES = "aA0 -_.b"
 
 
 class PatternRefused(ValueError):
-    """The pattern is beyond what is understood here."""
+    """The pattern is not supported."""
 
 
 def shortest_match(pattern: str, *, min_length: int = 0) -> str:
-    """Return a short text that the pattern finds, at least ``min_length`` characters where its repeats allow.
+    """Return a short text that matches the pattern, with ``min_length`` characters if its repeats allow that.
 
-    Raises PatternRefused when the pattern is not understood, or no such text was found.
+    Raises PatternRefused if the pattern is not supported, or no such text was found.
     """
     for repeats in (0, 1, min_length):
         reader = _Reader(pattern, repeats)
@@ -34,7 +34,7 @@ def shortest_match(pattern: str, *, min_length: int = 0) -> str:
 
 
 class _Reader:
-    """Reads a pattern from left to right and gives back the text it asks for."""
+    """Reads a pattern from left to right and returns a text that matches it."""
 
     def __init__(self, pattern: str, repeats: int) -> None:
         self.pattern = pattern

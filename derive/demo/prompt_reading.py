@@ -1,7 +1,7 @@
-"""What the stand-in reads in a prompt: the fenced evidence, and whether an earlier answer was refused.
+"""Reads a prompt for the stand-in: the fenced evidence, and whether an earlier answer was rejected.
 
-A prompt announces the mark its evidence is fenced with; only lines that begin with exactly that mark count
-(``derive.interrogations.rendering`` writes them). A prompt of another make has no evidence the stand-in can find.
+A prompt announces the delimiter around its evidence; only lines that begin with exactly that delimiter count
+(``derive.interrogations.rendering`` writes them). The stand-in finds no evidence in prompts of any other form.
 """
 
 import json
@@ -21,14 +21,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ReadPrompt:
-    """What was found; ``corrected``: the prompt tells what was wrong with the answer before."""
+    """The content of a prompt; ``corrected`` means that it says what was wrong with the previous answer."""
 
     items: tuple[Evidence, ...]
     corrected: bool
 
 
 def read_prompt(prompt: str) -> ReadPrompt:
-    """Find the evidence in a prompt; nothing in it that only looks like a fence is taken for one."""
+    """Find the evidence in a prompt; text in it that only looks like a delimiter is ignored."""
     announced = _ANNOUNCED.search(prompt)
     if announced is None:
         return ReadPrompt(items=(), corrected=False)

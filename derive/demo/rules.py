@@ -1,7 +1,7 @@
-"""Facts by rules: what the stand-in model finds in a text, with the exact words it found it in.
+"""The stand-in's rules, which find facts in a text together with their exact quotes.
 
-These are patterns over English sentences (and a few in other scripts), not understanding: they find what is
-said plainly, in the ways this table knows, and nothing else.
+They are patterns for English sentences (and a few in other scripts), without understanding: they find only plain
+statements in the forms this table contains.
 """
 
 import re
@@ -23,7 +23,7 @@ _SHIPS = r"(?:freighter|tug|frigate|racer|hauler|barge|fighter|cruiser|yacht)"
 class RuleFact:
     """One finding. ``quote`` is an exact slice of the text; ``confidence`` is 0 to 100.
 
-    ``single``: an entity has one such value, so that two different ones disagree.
+    ``single`` means that an entity has one such value, so two different ones disagree.
     """
 
     fact_key: str
@@ -35,7 +35,7 @@ class RuleFact:
 
 @dataclass(frozen=True)
 class Rule:
-    """Where ``pattern`` matches, its group ``v`` is a value of ``fact_key``; ``many``: a list of values."""
+    """If ``pattern`` matches, its group ``v`` is a value of ``fact_key``, or a list of values if ``many``."""
 
     fact_key: str
     pattern: re.Pattern[str]
@@ -141,14 +141,14 @@ MAX_QUOTE_CHARACTERS = 400
 _ADDRESSES_THE_READER = re.compile(
     r"(?i)\b(?:ignore|disregard|forget) (?:the|all|any|every)\b|\byou are now\b|\breport that\b"
 )
-"""A sentence that gives orders tells nothing about its subject; what it claims on the way is left out too."""
+"""Sentences that give instructions to the reader are ignored, together with anything they claim."""
 _BETWEEN = re.compile(r",? and (?:later by )?|, | και ")
 
 
 def find_facts(text: str) -> Iterator[RuleFact]:
-    """Yield the facts the rules find, in the order of the text, none twice.
+    """Yield the facts the rules find, in the order of the text, without duplicates.
 
-    A quote is the whole sentence, or in a very long one just the words the rule found.
+    A quote is the whole sentence, or in a very long one only the words that the rule matched.
     """
     seen: set[tuple[str, str]] = set()
     for sentence in _SENTENCE.findall(text):
@@ -161,7 +161,7 @@ def find_facts(text: str) -> Iterator[RuleFact]:
 
 
 def first_sentence(text: str) -> str:
-    """Return an exact slice of the text that reads as a sentence; empty when there are only blanks."""
+    """Return an exact slice of the text that reads as a sentence; empty if the text is blank."""
     found = _SENTENCE.search(text)
     return found.group() if found else ""
 

@@ -1,8 +1,8 @@
-"""The demo's sample jobs, and what each is expected to come to.
+"""The demo's sample jobs, and the expected result of each.
 
-``samples.jsonl`` holds one sample a line, written for this project: ``sample_id``, ``title``, ``job`` (the
-parameters of ``usp_enqueue_job``, with ``input`` and ``evidence_ref`` as objects), ``straight`` (true: goes to the
-procedure as somebody's SQL would, past the checks of the commands) and ``expect``.
+``samples.jsonl`` has one sample per line, written for this project: ``sample_id``, ``title``, ``job`` (parameters of
+``usp_enqueue_job``, with ``input`` and ``evidence_ref`` as objects), ``straight`` (true: queued by calling the
+procedure directly, without the checks of the commands) and ``expect``.
 """
 
 import json
@@ -19,22 +19,21 @@ from derive.strict_types import parse_json
 
 SAMPLES_FILE = "samples.jsonl"
 JUDGEMENTS = ("state", "error_kind", "runs", "fact_keys", "no_facts", "absent", "cut_items", "redacted_items")
-"""What can be expected of a sample; ``depends_on_model`` names those that a real model is not judged by."""
+"""The possible expectations of a sample; ``depends_on_model`` names those that do not apply to a real model."""
 
 
 class SampleInvalid(ValueError):
-    """A line of the samples is not what it should be; the message names the line."""
+    """A line of the samples is invalid; the message names the line."""
 
 
 @dataclass(frozen=True)
 class Expectation:
     """How a sample should end.
 
-    ``runs`` is how many attempts it takes. ``fact_keys`` must be among the answer's facts, with ``no_facts`` there
-    must be none. ``absent`` are texts that must stand neither in the prompt's answer nor in the stored evidence
-    where ``redacted_items`` are named, else not in the answer. ``cut_items`` and ``redacted_items`` are the ids of
-    the evidence that was cut and redacted. ``depends_on_model`` names the judgements that only the stand-in's
-    answers can be held to.
+    ``runs`` is the number of attempts. The answer's facts must include ``fact_keys``; with ``no_facts`` there must be
+    none. ``absent`` are texts that must not occur in the answer nor, if there are ``redacted_items``, in the stored
+    evidence. ``cut_items`` and ``redacted_items`` are the ids of evidence that was cut or redacted.
+    ``depends_on_model`` names the judgements that apply only to the stand-in's answers.
     """
 
     state: JobStatus
@@ -50,7 +49,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample job. ``straight``: queued through the procedure without the checks that commands make."""
+    """One sample job. ``straight`` means that it is queued through the procedure, without the commands' checks."""
 
     sample_id: str
     title: str
@@ -61,13 +60,13 @@ class Sample:
 
 @cache
 def load_samples() -> tuple[Sample, ...]:
-    """Return every sample in the file's order; raise SampleInvalid, naming the line, when one is not right."""
+    """Return all samples in the order of the file; raise SampleInvalid, which names the line, if one is invalid."""
     text = files(__package__).joinpath(SAMPLES_FILE).read_text(encoding="utf-8")
     return read_samples(text)
 
 
 def read_samples(text: str) -> tuple[Sample, ...]:
-    """Read samples from JSONL; blank lines are passed over. Raises SampleInvalid."""
+    """Read samples from JSONL, skipping blank lines. Raises SampleInvalid."""
     samples: dict[str, Sample] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

@@ -1,4 +1,4 @@
-"""Strings and numbers for a JSON schema: plain values that are valid, and whether a given one would be."""
+"""Strings and numbers for a JSON schema: creates simple valid values, and validates given ones."""
 
 import math
 import re
@@ -24,11 +24,11 @@ Schema = dict[str, Any]
 
 
 class UnfillableSchema(ValueError):
-    """The schema cannot be filled: it contradicts itself, recurses for ever, or uses what is not understood."""
+    """The schema cannot be filled: it contradicts itself, recurses forever, or uses something unsupported."""
 
 
 def fill_string(schema: Schema) -> str:
-    """Return the filler's name cut or padded to the bounds, or a short text of the wanted pattern or format."""
+    """Return the filler's name, cut or padded to the limits, or a short text with the required pattern or format."""
     least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
     if "pattern" in schema:
         try:
@@ -59,7 +59,7 @@ def fill_number(schema: Schema, *, whole: bool) -> int | float:
 
 
 def _bounds(schema: Schema, *, whole: bool) -> tuple[float, float]:
-    """Return the least and the greatest number allowed; of open bounds, a number just inside them."""
+    """Return the lowest and highest allowed number; for exclusive bounds, a number just inside."""
     least, most = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     above, below = schema.get("exclusiveMinimum", -math.inf), schema.get("exclusiveMaximum", math.inf)
     if whole:
@@ -76,14 +76,14 @@ def _bounds(schema: Schema, *, whole: bool) -> tuple[float, float]:
 
 
 def string_fits(schema: Schema, value: str) -> bool:
-    """Tell whether the text keeps to the schema's lengths and pattern."""
+    """Return whether the text matches the schema's lengths and pattern."""
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", math.inf):
         return False
     return "pattern" not in schema or re.search(schema["pattern"], value) is not None
 
 
 def number_fits(schema: Schema, value: float) -> bool:
-    """Tell whether the number keeps to the schema's bounds."""
+    """Return whether the number is within the schema's bounds."""
     return bool(
         schema.get("minimum", -math.inf) <= value <= schema.get("maximum", math.inf)
         and schema.get("exclusiveMinimum", -math.inf) < value < schema.get("exclusiveMaximum", math.inf)

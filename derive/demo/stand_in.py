@@ -1,7 +1,7 @@
-"""A stand-in model server: Ollama's protocol on a real socket, answers by rules, and it says so everywhere.
+"""A stand-in model server: Ollama's protocol on a real socket, with answers by rules, and clearly labelled as such.
 
-The demo runs with it where there is no Ollama. Its one model, its version, its license and its ``Server`` header are
-called ``holocron-demo``: nobody shall mistake it for a model.
+The demo uses it if there is no Ollama. Its only model, its version, its license and its ``Server`` header are named
+``holocron-demo``, so that nobody mistakes it for a model.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ CHUNKS = 8
 class StandIn(OllamaServer):
     """The server of the demo's one model.
 
-    ``latency_seconds`` is how long an answer takes at least, spread over its chunks, so that progress can be watched.
+    ``latency_seconds`` is the minimum duration of an answer, spread over its chunks, so that progress can be watched.
     """
 
     server_name = model.NAME
@@ -80,7 +80,7 @@ class StandIn(OllamaServer):
             exchange.json(ending | {"message": {"role": "assistant", "content": text.content}})
 
     async def _paced(self, content: str) -> AsyncIterator[str]:
-        """Give the answer in pieces, the latency spread over them."""
+        """Yield the answer in pieces, with the latency spread over them."""
         pieces = split(content, CHUNKS)
         for piece in pieces:
             await asyncio.sleep(self.latency_seconds / len(pieces))

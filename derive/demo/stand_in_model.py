@@ -1,4 +1,4 @@
-"""What the stand-in says of its one "model", which is a table of rules: names, digest, license, what is loaded."""
+"""The stand-in's description of its "model", which is a table of rules: names, digest, license, loaded models."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ LIVENESS_TEXT = f"{NAME} is running: a stand-in that answers by rules, neither O
 LICENSE_TEXT = f"{NAME} is part of Holocron and under its MIT license. {BEHAVIOUR}"
 CONTEXT_LENGTH = 131_072
 _PARTS = ("answering", "chat", "filling", "patterns", "prompt_reading", "rules", "scalars")
-"""The modules that decide an answer: their text is the model, so their hash is its digest."""
+"""The modules that determine an answer. Their source is the model, so its hash is the model's digest."""
 _FOREVER = timedelta(days=36_500)
 _DURATION = re.compile(r"(-?)((?:\d+(?:\.\d+)?(?:h|m|s|ms|us|ns))+)")
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -28,13 +28,13 @@ Answer = dict[str, Any]
 
 @cache
 def digest() -> str:
-    """Return the SHA-256 (64 hex digits) of what decides the answers."""
+    """Return the SHA-256 (64 hex digits) of the source that determines the answers."""
     folder = Path(__file__).parent
     return sha256(b"\0".join((folder / f"{part}.py").read_bytes() for part in _PARTS)).hexdigest()
 
 
 def is_model(name: str) -> bool:
-    """Tell whether the name is that of the stand-in's model, with or without its tag."""
+    """Return whether the name is that of the stand-in's model, with or without its tag."""
     return name.casefold() in (NAME, MODEL)
 
 
@@ -44,7 +44,7 @@ def utc_now() -> str:
 
 
 def show_answer() -> Answer:
-    """Return what ``/api/show`` says."""
+    """Return the answer of ``/api/show``."""
     return {
         "license": LICENSE_TEXT,
         "modelfile": f"# {LICENSE_TEXT}\nFROM {NAME}\n",
@@ -65,24 +65,24 @@ def show_answer() -> Answer:
 
 
 def tags() -> list[Answer]:
-    """Return what ``/api/tags`` lists."""
+    """Return the answer of ``/api/tags``."""
     return [{**_identity(), "modified_at": _modified_at()}]
 
 
 class LoadedModels:
-    """What ``/api/ps`` tells: which window the model was last asked with, and until when it stays loaded."""
+    """The content of ``/api/ps``: the model's last context window, and until when it stays loaded."""
 
     def __init__(self) -> None:
         self._context_length: int | None = None
         self._expires_at = datetime.now(UTC)
 
     def load(self, *, context_length: int, keep_alive: timedelta) -> None:
-        """Note a call; a ``keep_alive`` of zero unloads the model."""
+        """Record a call; a ``keep_alive`` of zero unloads the model."""
         self._context_length = context_length if keep_alive else None
         self._expires_at = datetime.now(UTC) + keep_alive
 
     def listed(self) -> list[Answer]:
-        """Return what is loaded now."""
+        """Return the loaded models."""
         if self._context_length is None or self._expires_at <= datetime.now(UTC):
             return []
         loaded = {
@@ -95,9 +95,9 @@ class LoadedModels:
 
 
 def read_keep_alive(body: Mapping[str, Any]) -> timedelta:
-    """Return how long the model is to stay loaded: a number of seconds or a Go duration, negative for ever.
+    """Return how long the model stays loaded: a number of seconds or a Go duration; negative means forever.
 
-    Raises BadRequest when it is neither.
+    Raises BadRequest if it is neither.
     """
     value = body.get("keep_alive")
     if value is None:
@@ -120,7 +120,7 @@ def _identity() -> Answer:
 def _details() -> Answer:
     return {
         "parent_model": "",
-        # Rules have no weights. Another word than GGUF would say that no schema is obeyed.
+        # Rules have no weights, but any format other than GGUF would mean that schemas are not obeyed.
         "format": "",
         "family": NAME,
         "families": [NAME],

@@ -1,4 +1,4 @@
-"""The demo's world: which folder and database it lives in, which model answers, and the processes that run in it."""
+"""The demo's environment: its folder and database, the model that answers, and its processes."""
 
 import asyncio
 import os
@@ -21,14 +21,14 @@ FIRST_PORT = 8000
 PORTS_TRIED = 50
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 2.0
-"""How long an Ollama may take to say that it is there."""
+"""How long to wait for Ollama to answer."""
 SLOTS_OF_STAND_IN = 4
 SLOTS_OF_OLLAMA = 1
 
 
 @dataclass(frozen=True)
 class ModelInUse:
-    """Which model the demo asks. ``why_not_ollama`` says why the stand-in answers; None when a real model does."""
+    """The model the demo uses. ``why_not_ollama`` says why the stand-in answers; None if a real model does."""
 
     base_url: str
     model: str
@@ -37,22 +37,22 @@ class ModelInUse:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the demo's programs get beside its own environment: they ask one server, the one that was found."""
+        """Variables for the demo's programs in addition to its own, so that they use only the server that was found."""
         if self.is_real:
             return {"HOLOCRON_ENDPOINTS": ""}
         stand_in = {"OLLAMA_BASE_URL": self.base_url, "OLLAMA_MODEL": self.model}
-        # Credentials are for the server that they belong to.
+        # Credentials must only be sent to the server they belong to.
         return stand_in | {"OLLAMA_API_KEY": "", "OLLAMA_API_KEY_FILE": "", "HOLOCRON_ENDPOINTS": ""}
 
     @property
     def is_real(self) -> bool:
-        """Whether a model answers, and not rules."""
+        """Whether a real model answers rather than rules."""
         return self.why_not_ollama is None
 
 
 @contextmanager
 def model_in_use(ollama: ModelSettings) -> Iterator[ModelInUse]:
-    """Find the Ollama of the settings, or run the stand-in for as long as the block lasts."""
+    """Find the Ollama of the settings, or run the stand-in during the block."""
     why_not = asyncio.run(_look_for(ollama))
     if why_not is None:
         yield ModelInUse(ollama.base_url, ollama.model, SLOTS_OF_OLLAMA, None)
@@ -62,7 +62,7 @@ def model_in_use(ollama: ModelSettings) -> Iterator[ModelInUse]:
 
 
 async def _look_for(ollama: ModelSettings) -> str | None:
-    """Return None when the server answers and has the model, else the reason why it is of no use."""
+    """Return None if the server answers and has the model, else the reason why it cannot be used."""
     impatient = ollama.model_copy(update={"connect_seconds": LOOK_SECONDS, "first_byte_seconds": LOOK_SECONDS})
     client = open_client(impatient)
     try:
@@ -75,7 +75,7 @@ async def _look_for(ollama: ModelSettings) -> str | None:
 
 
 class Program:
-    """A command of ``manage.py`` running beside the demo, with its output in a log file."""
+    """A command of ``manage.py`` that runs with the demo and writes its output to a log file."""
 
     def __init__(self, *arguments: str, log_file: Path, environment: Mapping[str, str]) -> None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,17 +88,17 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C in the terminal is for the demo, which stops its programs in its own order.
+                # Ctrl-C in the terminal is handled by the demo, which stops its programs in order.
                 start_new_session=True,
             )
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """The exit code, or None while the program runs."""
         return self._process.poll()
 
     def stop(self) -> None:
-        """Ask it to stop, wait, and kill it when it does not."""
+        """Ask the program to stop, wait, and kill it if it does not."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -109,7 +109,7 @@ class Program:
 
 
 def free_port() -> int:
-    """Return the first port from 8000 on that nobody listens on; raise OSError when all of fifty are taken."""
+    """Return the first free port from 8000 on; raise OSError if all of fifty are in use."""
     for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         with socket.socket() as probe:
             try:
