@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from derive.alerts.measuring import AlertFinding, RuleFindings, measure, over_because, pause_before_firing
+from derive.alerts.measuring import AlertFinding, RuleFindings, measure, pause_before_firing, resolved_because
 from derive.errors import HolocronError, places_of
 from derive.models.alerts import SUMMARY_CHARACTERS, Alert, AlertEvent, AlertKind, AlertMessage, AlertRule, AlertState
 
 log = logging.getLogger(__name__)
 
 MAX_OPEN = 20
-"""Open alerts of one rule; what a rule finds beyond waits until one of them is over."""
+"""Open alerts of one rule; what a rule finds beyond that waits until one of them is resolved."""
 CLOSABLE = frozenset({AlertKind.WORKER_GONE, AlertKind.VERIFICATION})
 """Kinds that may last though everything was done about them: people close such alerts."""
 SCHEDULER = "schedule"
@@ -51,7 +51,7 @@ def evaluate_rule(rule: AlertRule, measurement: RuleFindings, now: datetime) -> 
                 said += _go_on(alert, rule, finding, now)
         if measurement.is_complete:
             for subject in opened.keys() - measurement.findings.keys():
-                said += end_alert(opened[subject], over_because(rule.kind), now)
+                said += end_alert(opened[subject], resolved_because(rule.kind), now)
     return said
 
 
@@ -63,7 +63,7 @@ def end_alert(alert: Alert, why: str, now: datetime, *, by: str = "") -> Counter
     ended = Alert.objects.filter(pk=alert.pk, ended_utc__isnull=True)
     if not ended.update(state=AlertState.RESOLVED, ended_utc=now, closed_by=by):
         return Counter()
-    return _say(alert, AlertEvent.RESOLVED, f"{alert.summary}; over: {why}", now, by=by)
+    return _say(alert, AlertEvent.RESOLVED, f"{alert.summary} ({why})", now, by=by)
 
 
 def _open(rule: AlertRule, subject: str, finding: AlertFinding, now: datetime) -> Alert:

@@ -63,14 +63,14 @@ def in_words(rule: AlertRule) -> str:
     }[AlertKind(rule.kind)]
 
 
-def over_because(kind: str) -> str:
-    """Return why an alert of this kind is over once its condition no longer holds."""
+def resolved_because(kind: str) -> str:
+    """Return why an alert of this kind is resolved once its condition no longer holds."""
     return {
-        AlertKind.DEAD_LETTERS: "there are no longer so many new dead letters",
-        AlertKind.OLDEST_WAIT: "no job has waited for so long any more",
-        AlertKind.WORKER_GONE: "the worker is back, or replaced on its host, or was gone for a day",
+        AlertKind.DEAD_LETTERS: "there are no longer that many new dead letters",
+        AlertKind.OLDEST_WAIT: "no job has been waiting for that long any more",
+        AlertKind.WORKER_GONE: "the worker is back, was replaced on its host, or has been gone for a day",
         AlertKind.ENDPOINT_DOWN: "a worker reaches the model server again, or none uses it any more",
-        AlertKind.TASK_FAILING: "the task ran without failing, or was switched off",
+        AlertKind.TASK_FAILING: "the task succeeded, or was switched off",
         AlertKind.VERIFICATION: "a whole verification found nothing",
     }[AlertKind(kind)]
 

@@ -100,7 +100,7 @@ _ALL = (
     SystemTask(
         "alerts",
         "Alerts",
-        "Checks the alert rules, and sends what fired, repeats or is over to the webhook and by e-mail.",
+        "Checks the alert rules, and sends what fired, still fires or is resolved to the webhook and by e-mail.",
         EVERY_MINUTE,
         check_alerts,
         seconds=50,

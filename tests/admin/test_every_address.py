@@ -31,7 +31,8 @@ STAFF = {
 }
 MAINTAINERS = ("derive_systemschedule_",)
 # Viewers see what is planned; operators plan.
-PLANNED = ("derive_retrypolicy_", "derive_escalationpolicy_", "derive_recurringinterrogation_")
+PLANNED = ("derive_retrypolicy_", "derive_escalationpolicy_", "derive_recurringinterrogation_", "derive_alertrule_")
+ALERTS = ("derive_alert_test", "derive_alert_close")
 PURGING = ("derive_retentionpolicy_",)
 PURGES = ("derive_job_purge", "derive_job_purge_run")
 PLANNING = ("_add", "_delete", "_preview")
@@ -68,12 +69,16 @@ def may(who: str, method: str, name: str | None) -> bool:
         return True
     if name.startswith(MAINTAINERS) or name in PURGES or is_planning(method, name, PURGING):
         return who == "maintainer"
-    if any(part in name for part in (*TAKES_PAYLOADS, *TAKES_ACTING)) or is_planning(method, name, PLANNED):
+    if any(part in name for part in (*TAKES_PAYLOADS, *TAKES_ACTING)) or _plans_or_tells(method, name):
         return who in {"operator", "maintainer"}
     if name.startswith("derive_lakedeletion") and who != "maintainer":
         return False
     # Pages of Django's own making refuse to be written to.
     return name.startswith("derive_") and not (method == "post" and name in READ_BY_DJANGO)
+
+
+def _plans_or_tells(method: str, name: str) -> bool:
+    return is_planning(method, name, PLANNED) or name in ALERTS
 
 
 def is_planning(method: str, name: str, plans: tuple[str, ...]) -> bool:

@@ -71,7 +71,7 @@ def test_dead_letters_fire_once_and_are_over_when_there_are_fewer(queue: JobQueu
     assert Alert.objects.get().summary == "3 jobs became dead letters within 15 minutes"
     pass_time(15 * 60 + 1)
     (said,) = evaluate()
-    assert said.startswith("resolved: 3 jobs became dead letters within 15 minutes; over: ")
+    assert said.startswith("resolved: 3 jobs became dead letters within 15 minutes (there ")
     assert states() == [("", AlertState.RESOLVED)]
     assert evaluate() == []
 
@@ -244,7 +244,7 @@ def test_an_alert_whose_rule_was_switched_off_is_over(is_deleted: bool, queue: J
     else:
         AlertRule.objects.update(enabled=False)
     (said,) = evaluate()
-    assert said.endswith("; over: the rule was switched off or deleted")
+    assert said.endswith("(the rule was switched off or deleted)")
     assert evaluate() == []
 
 

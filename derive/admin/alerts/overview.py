@@ -107,7 +107,7 @@ class AlertAdmin(ReadOnlyAdmin):
             logger.info("alert.closed", extra={"actor": actor, "alert": number})
             messages.success(request, "Closed. It fires again if something new is found.")
         else:
-            messages.warning(request, "Nothing was closed: it is over already, or ends by itself.")
+            messages.warning(request, "Nothing was closed: the alert is resolved already, or resolves by itself.")
         return HttpResponseRedirect(reverse("admin:derive_alert_changelist"))
 
 
