@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from derive.errors import ErrorKind
-from derive.states import EndpointState, JobStatus, LeaseState, RunStatus, Verdict
+from derive.states import EndpointState, JobStatus, LeaseState, ReviewDecision, ReviewStatus, RunStatus, Verdict
 from derive.strict_types import (
     MAX_INT,
     BoundedUtc,
@@ -20,6 +20,7 @@ from derive.strict_types import (
     ModelNames,
     ReadableText,
     Sha256,
+    StorableText,
     Utc,
 )
 
@@ -269,6 +270,46 @@ class Rebuilt(Frozen):
     stored: bool
     fact_count: int | None
     why: str | None
+
+
+class FactDecision(Frozen):
+    """What a person decides about a fact: an element of ``decisions_json`` of ``llm.usp_review_facts``.
+
+    CORRECTED has a ``corrected_value``, another place of the quote, or both; ADDED has no ``fact_id`` but ``run_id``,
+    ``fact_key``, ``value`` and a place. Offsets are code points in the item's stored text, the end exclusive.
+    """
+
+    decision: ReviewDecision
+    fact_id: Guid | None = None
+    corrected_value: StorableText | None = Field(default=None, min_length=1)
+    corrected_value_key: StorableText | None = Field(default=None, max_length=400)
+    evidence_id: StorableText | None = Field(default=None, max_length=400)
+    quote: ReadableText | None = Field(default=None, min_length=1)
+    quote_start: int | None = Field(default=None, ge=0)
+    quote_end: int | None = Field(default=None, ge=1)
+    run_id: Guid | None = None
+    fact_key: StorableText | None = Field(default=None, min_length=1, max_length=200)
+    value: StorableText | None = Field(default=None, min_length=1)
+    value_key: StorableText | None = Field(default=None, max_length=400)
+
+
+class Reviewed(Frozen):
+    """The result of a decision; if nothing changed, ``why`` is the reason."""
+
+    fact_id: Guid | None
+    changed: bool
+    from_status: ReviewStatus | None
+    to_status: ReviewStatus | None
+    why: str | None
+
+
+class ClaimedFact(Frozen):
+    """Who holds a fact for review, and until when by the database's clock; a named fact may be somebody else's."""
+
+    fact_seq: int
+    fact_id: Guid
+    claimed_by: str | None
+    claim_expires_utc: Utc | None
 
 
 class Completion(Frozen):

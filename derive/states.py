@@ -56,6 +56,26 @@ class ReviewStatus(StrEnum):
     REJECTED = "REJECTED"
 
 
+class ReviewDecision(StrEnum):
+    """What a person decides about a fact."""
+
+    ACCEPTED = "ACCEPTED"
+    CORRECTED = "CORRECTED"
+    REJECTED = "REJECTED"
+    NOT_SURE = "NOT_SURE"
+    """Somebody else decides."""
+    NONE = "NONE"
+    """Takes back what the same person decided."""
+    ADDED = "ADDED"
+    """A fact that the answer lacks."""
+
+
+ADDED_BY_PERSON = "person"
+"""The ``proof`` of a fact that a person added: no rule judged it."""
+FIRST_ADDED_FACT = 1_000_000
+"""The ``fact_index`` from which added facts of an answer are numbered."""
+
+
 class JobEventName(StrEnum):
     """The events that ``llm.job_event`` records."""
 
@@ -77,6 +97,8 @@ class JobEventName(StrEnum):
     UNHELD = "unheld"
     PURGED = "purged"
     """The job was deleted; only this event remains."""
+    FACT_REVIEWED = "fact_reviewed"
+    """A person decided about one of its facts."""
 
 
 class BatchEventName(StrEnum):

@@ -115,6 +115,7 @@ Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 BoundedUtc = Annotated[AwareDatetime, AfterValidator(check_bounds)]
 Key200 = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_ends)]
 Key400 = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_check_ends)]
+StorableText = Annotated[str, AfterValidator(check_storable)]
 ReadableText = Annotated[str, BeforeValidator(_readable)]
 """Text in which U+0000 and lone surrogates, which no engine can store, become U+FFFD; positions do not change."""
 ModelNames = Annotated[tuple[str, ...], BeforeValidator(_storable_names)]

@@ -13,6 +13,8 @@ from django.db import connection
 # Children before parents: there are foreign keys from artifact and fact to run and from run to job.
 OWN_TABLES = (
     "fact",
+    "fact_review",
+    "review_policy",
     "fact_set",
     "artifact",
     "run",

@@ -12,6 +12,11 @@ def pages_read_by_a_claim() -> int:
     return _pages_read("usp_claim_next_job", worker_id="'measured'")
 
 
+def pages_read_by_a_fact_claim(who: str) -> int:
+    """Claim one fact to review and return how many pages that read; skip as above."""
+    return _pages_read("usp_claim_facts", actor=f"'{who}'")
+
+
 def pages_read_by_a_dry_purge(status: str) -> int:
     """Tell what a purge of one state would take, and return how many pages that read; skip as above."""
     before, states, actor = "'2030-01-01'", f"'[\"{status}\"]'", "'measured'"

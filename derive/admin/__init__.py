@@ -1,8 +1,8 @@
 """The admin: a package for each area an operator opens, above the tools they share.
 
-``alerts``, ``dashboard``, ``jobs``, ``facts``, ``language_models``, ``records`` and ``schedules`` are pages; ``lists``
-pages through tables, ``display`` formats values, ``site`` holds permissions and navigation. Rows are read through
-``derive.models`` and changed only through ``JobQueue``. Importing this package registers every page.
+``alerts``, ``dashboard``, ``jobs``, ``facts``, ``review``, ``language_models``, ``records`` and ``schedules`` are
+pages; ``lists`` pages through tables, ``display`` formats values, ``site`` holds permissions and navigation. Rows are
+read through ``derive.models`` and changed only through ``JobQueue``. Importing this package registers every page.
 """
 
 from derive.admin.alerts import overview as alerts
@@ -11,6 +11,7 @@ from derive.admin.facts import admin as facts
 from derive.admin.jobs import admin as jobs
 from derive.admin.language_models import admin as language_models
 from derive.admin.records import artifacts, audit, deletions, interrogations, runs, seals, workers
+from derive.admin.review import admin as review
 from derive.admin.schedules import overview, plans, system_tasks
 from derive.admin.site import accounts
 
@@ -27,6 +28,7 @@ __all__ = [
     "language_models",
     "overview",
     "plans",
+    "review",
     "runs",
     "seals",
     "system_tasks",

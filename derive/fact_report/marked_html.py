@@ -6,6 +6,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from derive.fact_report.marking import Segment
+from derive.states import FIRST_ADDED_FACT
 
 MAX_NUMBERS = 5
 """Numbers shown where facts end at the same place; a thousand facts may have the same quote."""
@@ -30,7 +31,7 @@ def _piece(segment: Segment, prefix: str) -> str | SafeString:
     links = format_html_join(
         "",
         '<a class="fact-number" href="#{}fact-{}" aria-label="fact {}" data-number="{}"></a>',
-        ((prefix, fact, fact + 1, fact + 1) for fact in segment.ends[:MAX_NUMBERS]),
+        ((prefix, fact, *[_rank(fact)] * 2) for fact in segment.ends[:MAX_NUMBERS]),
     )
     more = len(segment.ends) - MAX_NUMBERS
     return format_html(
@@ -48,3 +49,7 @@ def _classes(segment: Segment) -> str:
     """Return the CSS class of the worst verdict, which colours a mark, and one class per verdict."""
     verdicts = [verdict.lower() for verdict in segment.verdicts] or ["unjudged"]
     return " ".join([f"is-{verdicts[0]}", *(f"has-{verdict}" for verdict in verdicts)])
+
+
+def _rank(fact: int) -> str:
+    return "+" if fact >= FIRST_ADDED_FACT else str(fact + 1)

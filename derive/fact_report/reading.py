@@ -17,6 +17,7 @@ _COLUMNS = (
     *("evidence_id", "quote_start", "quote_end", "occurrences", "proof", "verdict", "why", "conflict_id"),
     *("review_status", "reviewed_by", "reviewed_utc", "corrected_value", "is_current"),
 )
+_CORRECTED_PLACE = ("corrected_evidence_id", "corrected_quote", "corrected_quote_start", "corrected_quote_end")
 _UNDECIDED = frozenset({ReviewStatus.NONE.value, ReviewStatus.OPEN.value})
 
 
@@ -32,7 +33,7 @@ def facts_numbered(numbers: Sequence[int]) -> list[StoredFact]:
 
 
 def _read(rows: Any) -> list[StoredFact]:
-    found = list(rows.values(*_COLUMNS, "evidence_ids", "confidence"))
+    found = list(rows.values(*_COLUMNS, *_CORRECTED_PLACE, "evidence_ids", "confidence"))
     admitted = _admitted([row["fact_seq"] for row in found])
     return [_stored(row, is_admitted=row["fact_seq"] in admitted) for row in found]
 
@@ -50,6 +51,10 @@ def _admitted(numbers: Sequence[int]) -> set[int]:
 
 def _stored(row: dict[str, Any], *, is_admitted: bool) -> StoredFact:
     cites, confidence = row.pop("evidence_ids"), row.pop("confidence")
+    # A correction may name another place: that is the fact's place now.
+    for name in _CORRECTED_PLACE:
+        if (corrected := row.pop(name)) is not None:
+            row[name.removeprefix("corrected_")] = corrected
     is_open = row["is_current"] and row["review_status"] in _UNDECIDED
     return StoredFact(
         **row,

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 
 from derive.fact_report.marking import ProofPlace, Segment, lies_in, mark_text
 from derive.fact_report.stored import EvidenceText, StoredFact
+from derive.states import ADDED_BY_PERSON
 from derive.visible_text import cell
 
 MAX_ITEMS = 100
 VERDICTS = {"SUPPORTED": "Supported", "REFUTED": "Refuted", "NOT_ENOUGH_INFO": "Not enough info"}
 REVIEWS = {"OPEN": "To review", "ACCEPTED": "Accepted", "CORRECTED": "Corrected", "REJECTED": "Rejected"}
+DECISIONS = {
+    "ACCEPTED": "Accepted",
+    "CORRECTED": "Corrected",
+    "REJECTED": "Rejected",
+    "NOT_SURE": "Not sure",
+    "NONE": "Taken back",
+    "ADDED": "Added",
+}
 _VALUE_CHARACTERS = 500
 _QUOTE_CHARACTERS = 500
 _WHY_CHARACTERS = 1_000
@@ -32,6 +41,16 @@ class ShownFact:
     def number(self) -> int:
         """Its index in the answer, from 0, which identifies its mark."""
         return self.stored.fact_index
+
+    @property
+    def rank(self) -> str:
+        """How it is called on a page: its place in the answer, from 1; + if a person added it."""
+        return "+" if self.is_added else str(self.number + 1)
+
+    @property
+    def is_added(self) -> bool:
+        """Whether a person added it: it is not in the answer."""
+        return self.stored.proof == ADDED_BY_PERSON
 
     @property
     def verdict_words(self) -> str:
@@ -61,6 +80,7 @@ class ShownFact:
         tags = {
             "In conflict": stored.in_conflict,
             self.review_words: bool(self.review_words),
+            "Added by a person": self.is_added,
             "Superseded": not stored.is_current,
             "Not admitted": stored.admitted is False,
         }
@@ -74,11 +94,12 @@ class ShownFact:
 
 @dataclass(frozen=True)
 class MarkedItem:
-    """An item of evidence with the places of facts marked."""
+    """An item of evidence with the places of facts marked; ``stored_id`` is its id as stored, not fit to be shown."""
 
     evidence_id: str
     source: str
     segments: tuple[Segment, ...]
+    stored_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,7 @@ def show_facts(facts: Sequence[StoredFact], evidence: Mapping[str, EvidenceText]
                 evidence_id=cell(name, 100),
                 source=cell(item.source, 200),
                 segments=mark_text(item.text, places.get(name, ())),
+                stored_id=name,
             )
             for name, item in evidence.items()
             if name in chosen

@@ -13,7 +13,7 @@ from typing_extensions import override
 from derive.errors import ErrorKind
 from derive.sql.fields import GuidField, UtcField
 from derive.sql.tables import db_table
-from derive.states import EndpointState, JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
+from derive.states import EndpointState, JobEventName, JobStatus, ReviewDecision, ReviewStatus, RunStatus, Verdict
 
 
 class ReadOnlyModelError(TypeError):
@@ -242,6 +242,16 @@ class Fact(ReadingModel):
     reviewed_by = models.CharField("reviewed by", max_length=200, null=True)  # noqa: DJ001
     reviewed_utc = UtcField("reviewed at", null=True)
     corrected_value = models.TextField("corrected value", null=True)  # noqa: DJ001
+    corrected_evidence_id = models.CharField("corrected evidence item", max_length=400, null=True)  # noqa: DJ001
+    corrected_quote = models.TextField("corrected quote", null=True)  # noqa: DJ001
+    corrected_quote_start = models.IntegerField("corrected quote begins at", null=True, help_text="Code points.")
+    corrected_quote_end = models.IntegerField("corrected quote ends before", null=True, help_text="Code points.")
+    review_priority = models.IntegerField(
+        "review priority", null=True, help_text="The job's priority while the fact waits for a review, else empty."
+    )
+    review_round = models.IntegerField("opinions so far", help_text="While it waits for another one.")
+    review_claimed_by = models.CharField("being reviewed by", max_length=200, null=True)  # noqa: DJ001
+    review_claim_expires_utc = UtcField("review claim expires at", null=True)
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("fact")
@@ -250,6 +260,75 @@ class Fact(ReadingModel):
 
     def __str__(self) -> str:
         return f"fact {self.fact_id}"
+
+
+class FactReview(ReadingModel):
+    """One decision of a person about a fact, with the fact as it was decided on; never changed."""
+
+    review_id = GuidField("review id", primary_key=True)
+    review_seq = models.BigIntegerField("number")
+    fact_id = GuidField("fact")
+    run = models.ForeignKey(
+        Run, models.DO_NOTHING, verbose_name="run", related_name="reviews", db_constraint=False, db_index=False
+    )
+    job_id = GuidField("job")
+    fact_index = models.IntegerField("place", help_text="Index among the answer's facts.")
+    decision = models.CharField("decision", max_length=40, choices=choices_of(ReviewDecision))
+    from_status = models.CharField("from", max_length=40, choices=choices_of(ReviewStatus))
+    to_status = models.CharField("to", max_length=40, choices=choices_of(ReviewStatus))
+    at_utc = UtcField("at")
+    actor = models.CharField("reviewer", max_length=200)
+    db_user = models.CharField("database login", max_length=200)
+    reason = models.TextField("reason", null=True)  # noqa: DJ001 (the column's own null)
+    because = models.CharField(
+        "reviewed because", max_length=40, help_text="verdict, conflict or sample; asked: it was not in the queue."
+    )
+    interrogation_key = models.CharField("interrogation", max_length=200)
+    fact_key = models.CharField("key", max_length=200, null=True)  # noqa: DJ001
+    value = models.TextField("value", null=True)  # noqa: DJ001
+    value_key = models.CharField("normalised value", max_length=400, null=True)  # noqa: DJ001
+    proof = models.CharField("rule", max_length=40)
+    verdict = models.CharField("verdict", max_length=40, choices=choices_of(Verdict))
+    confidence = models.DecimalField("confidence", max_digits=5, decimal_places=2, null=True)
+    corrected_value = models.TextField("corrected value", null=True)  # noqa: DJ001
+    corrected_value_key = models.CharField("normalised corrected value", max_length=400, null=True)  # noqa: DJ001
+    evidence_id = models.CharField("evidence item", max_length=400, null=True)  # noqa: DJ001
+    quote = models.TextField("quote", null=True)  # noqa: DJ001
+    quote_start = models.IntegerField("quote begins at", null=True, help_text="Code points.")
+    quote_end = models.IntegerField("quote ends before", null=True, help_text="Code points.")
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("fact_review")
+        permissions: ClassVar = [
+            ("review_facts", "Can decide on facts"),
+            ("set_review_policy", "Can set how many facts are reviewed, and by how many"),
+        ]
+        verbose_name = "review"
+        verbose_name_plural = "reviews"
+
+    def __str__(self) -> str:
+        return f"review {self.review_seq}"
+
+
+class ReviewPolicy(ReadingModel):
+    """How many facts of an interrogation people look at, and how many decide; its newest row holds."""
+
+    policy_seq = models.BigIntegerField("number", primary_key=True)
+    interrogation_key = models.CharField("interrogation", max_length=200)
+    sample_percent = models.DecimalField("share of admitted facts (%)", max_digits=5, decimal_places=2)
+    reviewers = models.IntegerField("reviewers")
+    changed_utc = UtcField("changed at")
+    changed_by = models.CharField("changed by", max_length=200)
+    db_user = models.CharField("database login", max_length=200)
+    reason = models.TextField("reason", null=True)  # noqa: DJ001 (the column's own null)
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("review_policy")
+        verbose_name = "review policy"
+        verbose_name_plural = "review policies"
+
+    def __str__(self) -> str:
+        return f"review policy {self.policy_seq}"
 
 
 class JobEvent(ReadingModel):

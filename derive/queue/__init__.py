@@ -8,10 +8,11 @@ lost connection. A claim is not; its jobs are returned as ``stray`` runs by the 
 from derive.queue.batches import BatchQueue
 from derive.queue.history import HistoryQueue
 from derive.queue.operator import CHANGE_BATCH, OperatorQueue
+from derive.queue.reviewing import ReviewQueue
 from derive.queue.worker import WorkerQueue
 
 __all__ = ["CHANGE_BATCH", "JobQueue"]
 
 
-class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, HistoryQueue):
+class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, ReviewQueue, HistoryQueue):
     """All procedures, for code that acts in several roles; a worker holds a ``WorkerQueue``."""

@@ -13,6 +13,7 @@ from derive.contracts import (
     ArtifactFacts,
     DeletionTry,
     EndpointFacts,
+    FactDecision,
     JobInput,
     JobRef,
     JudgedFact,
@@ -27,6 +28,7 @@ _GUIDS = TypeAdapter(list[UUID])
 _REFS = TypeAdapter(list[JobRef])
 _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
 _FACTS = TypeAdapter(list[JudgedFact])
+_DECISIONS = TypeAdapter(list[FactDecision])
 _TRIES = TypeAdapter(list[DeletionTry])
 _ENDPOINTS = TypeAdapter(tuple[EndpointFacts, ...])
 _SERVED = TypeAdapter(tuple[ServedModel, ...])
@@ -102,6 +104,11 @@ def artifacts_json(artifacts: tuple[ArtifactFacts, ...]) -> str:
 def facts_json(facts: Sequence[JudgedFact]) -> str:
     """Return the array of a run's facts."""
     return _FACTS.dump_json(list(facts), exclude_none=True).decode()
+
+
+def decisions_json(decisions: Sequence[FactDecision]) -> str:
+    """Return the array of reviewers' decisions."""
+    return _DECISIONS.dump_json(list(decisions), exclude_none=True).decode()
 
 
 def statuses_json(statuses: Iterable[JobStatus]) -> str:

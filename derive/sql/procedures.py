@@ -87,6 +87,26 @@ COMPLETE_JOBS = Procedure(
     "usp_complete_jobs", _words("outcomes_json"), _words("run_id accepted final_status available_utc")
 )
 REBUILD_FACTS = Procedure("usp_rebuild_facts", _words("run_id facts_json actor"), _words("stored fact_count why"))
+CLAIM_FACTS = Procedure(
+    "usp_claim_facts",
+    _words("actor max_facts claim_seconds fact_id"),
+    _words("fact_seq fact_id claimed_by claim_expires_utc"),
+    # A second call gives the next facts; the first ones come back when their claims expire.
+    is_repeatable=False,
+)
+# Said again it changes nothing, but answers that nothing changed; a fact that was added is not added twice.
+REVIEW_FACTS = Procedure(
+    "usp_review_facts",
+    _words("decisions_json actor reason"),
+    _words("n fact_id changed from_status to_status why"),
+    is_repeatable=False,
+)
+SET_REVIEW_POLICY = Procedure(
+    "usp_set_review_policy",
+    _words("interrogation_key actor sample_percent reviewers reason"),
+    _words("changed"),
+    is_repeatable=False,
+)
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
 REAP_EXPIRED_LEASES = Procedure(
@@ -178,6 +198,9 @@ PROCEDURES = (
     COMPLETE_JOB,
     COMPLETE_JOBS,
     REBUILD_FACTS,
+    CLAIM_FACTS,
+    REVIEW_FACTS,
+    SET_REVIEW_POLICY,
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,
     REAP_EXPIRED_LEASES,

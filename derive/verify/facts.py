@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from derive.contracts import JudgedFact
+from derive.states import ReviewStatus
 from derive.verify.findings import Check, Findings
 from derive.verify.stored import FactColumns
 
@@ -35,9 +36,15 @@ def _differences(rows: dict[int, FactColumns], judged: dict[int, JudgedFact]) ->
             yield f"fact {index} is {'not stored' if row is None else 'stored, and the answer has no such fact'}"
             continue
         again = as_stored(fact)
-        columns = [name for name, one, other in zip(FactColumns._fields, row, again, strict=True) if one != other]
+        differing = (name for name, one, other in zip(FactColumns._fields, row, again, strict=True) if one != other)
+        columns = [name for name in differing if name not in _decided_by_people(row)]
         if columns:
             yield f"fact {index}: " + "; ".join(_difference(name, row, again) for name in columns)
+
+
+def _decided_by_people(row: FactColumns) -> frozenset[str]:
+    is_corrected = row.review_status == ReviewStatus.CORRECTED.value
+    return frozenset({"review_status", "value_key"}) if is_corrected else frozenset({"review_status"})
 
 
 def _difference(name: str, row: FactColumns, again: FactColumns) -> str:
@@ -49,7 +56,8 @@ def _difference(name: str, row: FactColumns, again: FactColumns) -> str:
 def as_stored(fact: JudgedFact) -> FactColumns:
     """Convert a fact to the form of its row."""
     ids = None if fact.evidence_ids is None else list(fact.evidence_ids)
-    values = {name: getattr(fact, name) for name in FactColumns._fields} | {"evidence_ids": ids}
+    values = {name: getattr(fact, name) for name in FactColumns._fields if name != "review_status"}
+    values["evidence_ids"] = ids
     return FactColumns(**values | {"verdict": fact.verdict.value})
 
 

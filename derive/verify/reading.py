@@ -11,7 +11,7 @@ from uuid import UUID
 from derive.interrogations.definition import Definition
 from derive.models import Artifact, Fact, FactSet, Interrogation, LakeDeletion, Run
 from derive.sql.reading import reading
-from derive.states import RunStatus
+from derive.states import ADDED_BY_PERSON, RunStatus
 from derive.verify.facts import stored_fact
 from derive.verify.stored import FactColumns, StoredArtifact, StoredRun
 
@@ -81,6 +81,7 @@ def _add_facts(runs: Sequence[StoredRun], stored: Collection[UUID]) -> list[Stor
     rows = reading(
         lambda: list(
             Fact.objects.filter(run_id__in=having)
+            .exclude(proof=ADDED_BY_PERSON)
             .order_by("run_id", "fact_index")
             .values_list("run_id", *FactColumns._fields)
         )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from derive.contracts import Manifest
 from derive.errors import ErrorKind
-from derive.states import RunStatus
+from derive.states import ReviewStatus, RunStatus
 
 LEFT_NOTHING = frozenset({ErrorKind.LEASE_EXPIRED.value, ErrorKind.RELEASED.value, ErrorKind.LAKE_UNAVAILABLE.value})
 """Ends of runs without artifact rows: nothing was handed in, or the lake accepted nothing."""
@@ -43,7 +43,10 @@ class StoredArtifact(NamedTuple):
 
 
 class FactColumns(NamedTuple):
-    """What a row of ``llm.fact`` records of the answer: no reviews, and no conflicts with other runs."""
+    """What a row of ``llm.fact`` records of the answer: no conflicts with other runs, and nothing that people added.
+
+    Of a corrected fact (``review_status``) the ``value_key`` is that of the correction.
+    """
 
     fact_index: int
     path: str
@@ -60,6 +63,7 @@ class FactColumns(NamedTuple):
     proof: str
     verdict: str
     why: str | None
+    review_status: str = ReviewStatus.NONE.value
 
 
 class StoredRun(NamedTuple):

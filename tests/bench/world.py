@@ -37,7 +37,10 @@ ANSWER = json.dumps(
 )
 
 
-TABLES = ("fact", "fact_set", "artifact", "run", "job_event", "job", "stat_hour", "stat_hour_time", "stat_mark")
+TABLES = (
+    *("fact_review", "review_policy", "fact", "fact_set", "artifact", "run", "job_event", "job"),
+    *("stat_hour", "stat_hour_time", "stat_mark"),
+)
 """What jobs leave, children before parents."""
 
 

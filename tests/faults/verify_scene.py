@@ -119,7 +119,7 @@ def execute(sql: str, *parameters: Any) -> None:
 
 
 def delete_run(run: Any) -> None:
-    for table in ("fact", "fact_set", "artifact", "run"):
+    for table in ("fact_review", "fact", "fact_set", "artifact", "run"):
         execute(f"DELETE FROM llm.{table} WHERE run_id = %s", run.run_id)
 
 

@@ -15,7 +15,7 @@ from derive.admin.display.fact_links import entity_address, fact_address
 from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
 from derive.fact_report.marked_html import marked_paragraph
-from derive.fact_report.shown import REVIEWS, VERDICTS
+from derive.fact_report.shown import DECISIONS, REVIEWS, VERDICTS
 from derive.states import STATE_NAMES, name_of_event
 
 register = template.Library()
@@ -123,6 +123,12 @@ def event_name(event: Any) -> str:
 def verdict(value: str) -> SafeString:
     """Return a verdict as a badge: its name, and a colour that repeats it."""
     return format_html('<b class="fact-verdict is-{}">{}</b>', value.lower(), VERDICTS.get(value, value))
+
+
+@register.filter
+def decision(value: str) -> str:
+    """Return a reviewer's decision in words."""
+    return DECISIONS.get(value, value)
 
 
 @register.filter

@@ -47,6 +47,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [
         {"title": None, "items": [overview]},
         {"title": "Jobs", "items": _job_views(request), "separator": True},
+        {"title": "Review", "items": _review_views(request), "separator": True},
         {"title": "Records", "items": _permitted(request, RECORDS), "separator": True},
         {"title": "Automation", "items": _permitted(request, AUTOMATION), "separator": True},
         {"title": "Administration", "items": _permitted(request, ADMINISTRATION), "separator": True},
@@ -74,6 +75,20 @@ def _job_views(request: HttpRequest) -> list[dict[str, Any]]:
         views.append(_item("Purge", "auto_delete", form, is_active=request.path == form))
     is_elsewhere = any(view["active"] for view in views)
     return [_item("All jobs", "list", jobs, is_active=request.path.startswith(jobs) and not is_elsewhere), *views]
+
+
+def _review_views(request: HttpRequest) -> list[dict[str, Any]]:
+    views = []
+    if permissions.may(request, permissions.REVIEW_FACTS) and permissions.may(request, permissions.SEE_PAYLOADS):
+        page = reverse("admin:derive_factreview_changelist")
+        views.append(_item("Review facts", "rate_review", page, is_active=request.path == page))
+    if permissions.may(request, permissions.VIEW_REVIEWS):
+        page = reverse("admin:derive_factreview_agreement")
+        views.append(_item("Agreement", "handshake", page, is_active=request.path == page))
+    if permissions.may(request, permissions.SET_REVIEW_POLICY):
+        page = reverse("admin:derive_factreview_policy")
+        views.append(_item("How much is reviewed", "tune", page, is_active=request.path == page))
+    return views
 
 
 def _permitted(request: HttpRequest, pages: tuple[tuple[str, str, str, str], ...]) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
--- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts and events, the oldest
---   first.
+-- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts, reviews and events,
+--   the oldest first.
 -- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, nor one whose
 --   run a live job will repeat. llm.lake_deletion then lists what to delete from the lake: every file, and the folder
 --   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
@@ -207,6 +207,8 @@ BEGIN
         WHERE l.slot IN (SELECT llm.entity_slot(s.entity_type, s.entity_id) FROM unnest(v_sets) AS s)
         ORDER BY l.slot
         FOR NO KEY UPDATE;
+
+        DELETE FROM llm.fact_review AS w WHERE w.run_id IN (SELECT s.run_id FROM unnest(v_sets) AS s);
 
         DELETE FROM llm.fact AS f WHERE f.run_id IN (SELECT s.run_id FROM unnest(v_sets) AS s);
 

@@ -1,8 +1,9 @@
 -- llm.settle_facts: updates is_current and conflict_id of an entity's facts after some were added or removed.
 -- Promises: of the runs with the same interrogation, entity and evidence the facts of the newest (run_seq) alone are
---   current; current facts of one entity and key whose value_key differ share a conflict_id, which they keep. A fact of
---   a run that names no entity (type and id) only conflicts within its run. Not for callers.
--- Called by: store_facts; usp_purge_jobs, since deleted facts no longer supersede older ones.
+--   current; current facts of one entity and key whose value_key differ share a conflict_id, which they keep, and wait
+--   for a review unless they were decided on. A fact of a run that names no entity (type and id) only conflicts within
+--   its run. Not for callers.
+-- Called by: store_facts; usp_review_facts; usp_purge_jobs, since deleted facts no longer supersede older ones.
 -- Locks: the entity's slot is held by the caller; the facts.
 CALL llm.drop_procedure('settle_facts');
 
@@ -38,7 +39,9 @@ BEGIN
         );
         IF v_disagreeing <> '{}' THEN
             UPDATE llm.fact AS f
-            SET conflict_id = llm.conflict_id_of('run', settle_facts.run_id::text, f.fact_key)
+            SET
+                conflict_id = llm.conflict_id_of('run', settle_facts.run_id::text, f.fact_key),
+                review_priority = llm.review_priority_of(f.job_id, f.review_status, f.review_priority)
             WHERE f.run_id = settle_facts.run_id
                 AND f.fact_key = ANY (v_disagreeing)
                 AND f.value_key IS NOT NULL
@@ -83,7 +86,9 @@ BEGIN
     );
     IF v_disagreeing <> '{}' THEN
         UPDATE llm.fact AS f
-        SET conflict_id = llm.conflict_id_of(v_type, v_id, f.fact_key)
+        SET
+            conflict_id = llm.conflict_id_of(v_type, v_id, f.fact_key),
+            review_priority = llm.review_priority_of(f.job_id, f.review_status, f.review_priority)
         WHERE f.entity_id = v_id
             AND f.entity_type = v_type
             AND f.fact_key = ANY (v_disagreeing)
@@ -125,7 +130,21 @@ DECLARE
     v_first_id uuid := gen_random_uuid();
     v_kept integer[] := '{}';
     v_count integer;
+    v_priority integer;
+    v_sample_percent numeric;
 BEGIN
+    SELECT j.priority INTO v_priority FROM llm.job AS j WHERE j.job_id = store_facts.job_id;
+    v_sample_percent := coalesce(
+        (
+            SELECT p.sample_percent
+            FROM llm.review_policy AS p
+            WHERE p.interrogation_key = store_facts.interrogation_key
+            ORDER BY p.policy_seq DESC
+            LIMIT 1
+        ),
+        2
+    );
+
     PERFORM 1
     FROM llm.entity_lock AS l
     WHERE l.slot = llm.entity_slot(store_facts.entity_type, store_facts.entity_id)
@@ -135,6 +154,7 @@ BEGIN
         IF NOT store_facts.is_new THEN
             DELETE FROM llm.fact AS f
             WHERE f.run_id = store_facts.run_id
+                AND f.proof <> 'person'
                 AND NOT EXISTS (
                     SELECT 1
                     FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) AS n
@@ -168,6 +188,12 @@ BEGIN
                     WHEN f.review_status NOT IN ('NONE', 'OPEN') OR f.verdict = n.verdict THEN f.review_status
                     WHEN n.verdict = 'SUPPORTED' THEN 'NONE'
                     ELSE 'OPEN'
+                END,
+                review_priority = CASE
+                    WHEN f.review_status NOT IN ('NONE', 'OPEN') THEN NULL
+                    WHEN n.verdict <> 'SUPPORTED' OR llm.is_in_review_sample(f.fact_id, v_sample_percent)
+                        THEN coalesce(f.review_priority, v_priority)
+                    WHEN f.review_round > 0 OR f.conflict_id IS NOT NULL THEN f.review_priority
                 END
             FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) AS n
             WHERE f.run_id = store_facts.run_id AND f.fact_index = n.fact_index;
@@ -178,7 +204,7 @@ BEGIN
         INSERT INTO llm.fact (
             fact_id, run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value,
             value_key, quote, evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof,
-            verdict, why, is_current, review_status
+            verdict, why, is_current, review_status, review_priority
         )
         SELECT
             -- One random id per call with a counter in its last two bytes, so that its facts are adjacent in the index.
@@ -197,8 +223,16 @@ BEGIN
                     END
                     THEN n.verdict
             END,
-            n.why, TRUE, CASE WHEN n.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END
+            n.why, TRUE, CASE WHEN n.verdict = 'SUPPORTED' THEN 'NONE' ELSE 'OPEN' END,
+            CASE
+                WHEN n.verdict <> 'SUPPORTED' OR llm.is_in_review_sample(new_one.fact_id, v_sample_percent)
+                    THEN v_priority
+            END
         FROM json_populate_recordset(NULL::llm.fact, store_facts.facts_json::json) WITH ORDINALITY AS n
+        -- One random id a call, its last two bytes counting: neighbours in the index, not strangers.
+        CROSS JOIN LATERAL (
+            SELECT (left(v_first_id::text, 32) || lpad(to_hex(n.ordinality), 4, '0'))::uuid AS fact_id
+        ) AS new_one
         WHERE (n.fact_index = ANY (v_kept)) IS NOT TRUE;
         GET DIAGNOSTICS v_count = ROW_COUNT;
     EXCEPTION

@@ -2,8 +2,8 @@ SET ANSI_NULLS ON;
 SET QUOTED_IDENTIFIER ON;
 GO
 
--- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts and events, the oldest
---   first.
+-- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts, reviews and events,
+--   the oldest first.
 -- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, nor one whose
 --   run a live job will repeat. llm.lake_deletion then lists what to delete from the lake: every file, and the folder
 --   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
@@ -352,6 +352,12 @@ BEGIN
                 -g.jobs
             FROM @gone AS g;
         END;
+
+        DELETE w
+        FROM @set AS gone
+        INNER JOIN llm.fact_review AS w WITH (ROWLOCK, INDEX (ix_fact_review_run))
+            ON gone.run_id = w.run_id
+        OPTION (LOOP JOIN, FORCE ORDER);
 
         DELETE f
         FROM @fact AS gone

@@ -4,9 +4,10 @@ GO
 
 -- llm.settle_facts: updates is_current and conflict_id of an entity's facts after some were added or removed.
 -- Promises: of the runs with the same interrogation, entity and evidence the facts of the newest (run_seq) alone are
---   current; current facts of one entity and key whose value_key differ share a conflict_id, which they keep. A fact of
---   a run that names no entity (type and id) only conflicts within its run. Not for callers.
--- Called by: store_facts; usp_purge_jobs, since deleted facts no longer supersede older ones.
+--   current; current facts of one entity and key whose value_key differ share a conflict_id, which they keep, and wait
+--   for a review unless they were decided on. A fact of a run that names no entity (type and id) only conflicts within
+--   its run. Not for callers.
+-- Called by: store_facts; usp_review_facts; usp_purge_jobs, since deleted facts no longer supersede older ones.
 -- Locks: the entity's slot is held by the caller, and so is the transaction; the facts. Each fact of the entity drives,
 --   and what it is compared with is sought.
 CREATE OR ALTER PROCEDURE llm.settle_facts
@@ -42,7 +43,9 @@ BEGIN
 
         IF EXISTS (SELECT 1 FROM @disagreeing)
             UPDATE f
-            SET conflict_id = llm.conflict_id_of(N'run', @subject, f.fact_key)
+            SET
+                conflict_id = llm.conflict_id_of(N'run', @subject, f.fact_key),
+                review_priority = llm.review_priority_of(f.job_id, f.review_status, f.review_priority)
             FROM llm.fact AS f WITH (ROWLOCK, INDEX (ux_fact_run))
             INNER JOIN @disagreeing AS d
                 ON f.fact_key = d.fact_key
@@ -96,7 +99,9 @@ BEGIN
 
     IF EXISTS (SELECT 1 FROM @disagreeing)
         UPDATE f
-        SET conflict_id = llm.conflict_id_of(@entity_type, @entity_id, f.fact_key)
+        SET
+            conflict_id = llm.conflict_id_of(@entity_type, @entity_id, f.fact_key),
+            review_priority = llm.review_priority_of(f.job_id, f.review_status, f.review_priority)
         FROM llm.fact AS f WITH (ROWLOCK, INDEX (ix_fact_entity))
         INNER JOIN @disagreeing AS d
             ON f.fact_key = d.fact_key
@@ -158,6 +163,7 @@ BEGIN
         why nvarchar(MAX) NULL
     );
     DECLARE @fact TABLE (
+        fact_id uniqueidentifier NOT NULL DEFAULT (NEWID()),
         fact_index int NOT NULL PRIMARY KEY,
         path nvarchar(400) COLLATE Latin1_General_100_BIN2 NOT NULL,
         fact_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
@@ -300,6 +306,14 @@ BEGIN
         r.why
     FROM @read AS r;
 
+    SELECT @priority = j.priority
+    FROM llm.job AS j WITH (INDEX (pk_job))
+    WHERE j.job_id = @job_id;
+    SELECT TOP (1) @sample_percent = p.sample_percent
+    FROM llm.review_policy AS p WITH (INDEX (ix_review_policy_key))
+    WHERE p.interrogation_key = @interrogation_key
+    ORDER BY p.policy_seq DESC;
+
     UPDATE l
     SET taken_utc = SYSUTCDATETIME()
     FROM llm.entity_lock AS l WITH (ROWLOCK)
@@ -311,6 +325,7 @@ BEGIN
         FROM llm.fact AS f WITH (ROWLOCK, INDEX (ux_fact_run))
         WHERE
             f.run_id = @run_id
+            AND f.proof <> N'person'
             AND NOT EXISTS (
                 SELECT 1
                 FROM @fact AS n
@@ -348,6 +363,12 @@ BEGIN
                 WHEN f.review_status NOT IN (N'NONE', N'OPEN') OR f.verdict = n.verdict THEN f.review_status
                 WHEN n.verdict = N'SUPPORTED' THEN N'NONE'
                 ELSE N'OPEN'
+            END,
+            review_priority = CASE
+                WHEN f.review_status NOT IN (N'NONE', N'OPEN') THEN NULL
+                WHEN n.verdict <> N'SUPPORTED' OR llm.is_in_review_sample(f.fact_id, @sample_percent) = 1
+                    THEN COALESCE(f.review_priority, @priority)
+                WHEN f.review_round > 0 OR f.conflict_id IS NOT NULL THEN f.review_priority
             END
         FROM @fact AS n
         INNER JOIN llm.fact AS f WITH (ROWLOCK, INDEX (ux_fact_run))
@@ -365,11 +386,12 @@ BEGIN
     END;
 
     INSERT INTO llm.fact (
-        run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value, value_key, quote,
-        evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof, verdict, why, is_current,
-        review_status
+        fact_id, run_id, job_id, fact_index, path, interrogation_key, entity_type, entity_id, fact_key, value,
+        value_key, quote, evidence_id, evidence_ids, quote_start, quote_end, occurrences, confidence, proof, verdict,
+        why, is_current, review_status, review_priority
     )
     SELECT
+        n.fact_id,
         @run_id,
         @job_id,
         n.fact_index,
@@ -391,7 +413,10 @@ BEGIN
         n.verdict,
         n.why,
         1,
-        CASE WHEN n.verdict = N'SUPPORTED' THEN N'NONE' ELSE N'OPEN' END
+        CASE WHEN n.verdict = N'SUPPORTED' THEN N'NONE' ELSE N'OPEN' END,
+        CASE
+            WHEN n.verdict <> N'SUPPORTED' OR llm.is_in_review_sample(n.fact_id, @sample_percent) = 1 THEN @priority
+        END
     FROM @fact AS n
     WHERE
         @is_new = 1

@@ -31,6 +31,7 @@ _TYPES = {
     "boolean": "bool",
     "text": "text",
     "numeric(5,2)": "decimal(5,2)",
+    "numeric": "decimal",  # of a parameter, whose precision is not kept
 }
 _DEFAULTS = {"clock_timestamp()": "now", "gen_random_uuid()": "new guid", "SESSION_USER": "login"}
 

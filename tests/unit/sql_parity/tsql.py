@@ -40,6 +40,7 @@ _TYPES = {
     "bigint": "bigint",
     "bit": "bool",
     "decimal(5,2)": "decimal(5,2)",
+    "decimal(9,2)": "decimal",  # of a parameter
 }
 _DEFAULTS = {"SYSUTCDATETIME()": "now", "NEWID()": "new guid", "ORIGINAL_LOGIN()": "login"}
 _BY_CODE_POINT = "Latin1_General_100_BIN2"

@@ -1,0 +1,56 @@
+"""The next fact to review costs the same however many are open, and however many opinions somebody has given."""
+
+from statistics import median
+
+from django.db import connection
+
+from derive.models import Fact
+from derive.queue import JobQueue
+from tests.contract.facts import told
+from tests.contract.test_reviewing import doubted
+from tests.pages_read import pages_read_by_a_fact_claim
+
+FEW, MANY = 200, 10_000
+WARM, MEASURED = 12, 15
+
+
+def pages_of_a_claim(who: str = "ann") -> float:
+    for _ in range(WARM):
+        pages_read_by_a_fact_claim(who)
+    return median(pages_read_by_a_fact_claim(who) for _ in range(MEASURED))
+
+
+def test_the_next_fact_costs_as_much_with_many_open_as_with_few(empty_queue: None) -> None:
+    queue = JobQueue()
+    told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(FEW)))
+    few = pages_of_a_claim()
+    told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(MANY)), entity_id="leia", priority=7)
+    many = pages_of_a_claim()
+    assert many <= 1.3 * few + 10, f"{few} pages with few facts, {many} with many"
+
+
+def let_ann_accept(fewer_than: int) -> None:
+    """Give the facts of one run the opinion of one of two reviewers."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO llm.fact_review (fact_id, run_id, job_id, fact_index, decision, from_status, to_status, "
+            "at_utc, actor, because, interrogation_key, proof, verdict) SELECT f.fact_id, f.run_id, f.job_id, "
+            "f.fact_index, 'ACCEPTED', 'OPEN', 'OPEN', '2026-01-01', 'ann', 'verdict', f.interrogation_key, f.proof, "
+            "f.verdict FROM llm.fact AS f WHERE f.entity_id = 'leia' AND f.review_round = 0 AND f.fact_index < %s",
+            [fewer_than],
+        )
+        cursor.execute(
+            "UPDATE llm.fact SET review_round = 1 WHERE entity_id = 'leia' AND fact_index < %s", [fewer_than]
+        )
+
+
+def test_the_next_fact_costs_as_much_after_many_opinions_that_wait_for_a_second(empty_queue: None) -> None:
+    queue = JobQueue()
+    told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(FEW)))
+    told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(MANY)), entity_id="leia", priority=7)
+    let_ann_accept(FEW)
+    few = pages_of_a_claim()
+    let_ann_accept(MANY)
+    many = pages_of_a_claim()
+    assert many <= 1.3 * few + 30, f"{few} pages after few opinions, {many} after many"
+    assert queue.claim_facts(actor="ben")[0].fact_id == Fact.objects.get(entity_id="leia", fact_index=0).fact_id
