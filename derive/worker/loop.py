@@ -7,7 +7,7 @@ and then a fourth rolls up statistics. Each is replaced when a call hangs.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from derive.worker import spans
 from derive.worker.attempt import Tools
 from derive.worker.batch_sweep import BatchSweep
 from derive.worker.circuit_breaker import pause
+from derive.worker.claim_gate import ClaimGate
 from derive.worker.claiming import Claiming
 from derive.worker.endpoint import WorkerEndpoint
 from derive.worker.hourly_rollup import HourlyRollup
@@ -79,10 +80,9 @@ class WorkerLoop:
             give_up=self._on_id_conflict,
             on_reaped=self._metrics.reaped,
             on_change=self._on_change,
-            why_not_claiming=self._why_waiting,
+            why_not_claiming=lambda: self._gate.why_waiting,
             endpoints=lambda: tuple(endpoint.facts() for endpoint in self._endpoints),
         )
-        self._metrics.watch_circuit_breaker(self._may_claim)
         self._metrics.watch_database(lambda: self._keeper.has_database)
         self._runs = Runs(
             self._endpoints,
@@ -92,6 +92,8 @@ class WorkerLoop:
             keeper=self._keeper,
             metrics=self._metrics,
         )
+        self._gate = ClaimGate(self._endpoints, keeper=self._keeper, runs=self._runs)
+        self._metrics.watch_circuit_breaker(lambda: self._gate.is_open)
         self._metrics.watch_outcomes(lambda: self._runs.outcomes_waiting)
         self._parent = ParentLink(options.parent_descriptor)
         self._claiming = Claiming(
@@ -146,12 +148,8 @@ class WorkerLoop:
         return WorkerReport(
             runs=self._claiming.jobs,
             last_status=self._runs.last_status,
-            refusal=self._refusal_of_all(),
+            refusal=self._gate.refusal,
         )
-
-    def _refusal_of_all(self) -> str | None:
-        """Return why nothing could be claimed for any endpoint at the end."""
-        return _all_reasons((endpoint.name, endpoint.refusal) for endpoint in self._endpoints)
 
     def _numbers_served(self) -> AbstractContextManager[None]:
         return self._metrics.served(self._options.metrics_port, host=self._options.metrics_host)
@@ -196,7 +194,7 @@ class WorkerLoop:
         await endpoint.circuit_breaker.check_all(self._enough)
         await endpoint.look_first()
         while not self._is_enough():
-            refusal = self._why_not(endpoint)
+            refusal = self._gate.why_not(endpoint)
             self._keeper.report_claiming()
             if refusal is not None:
                 if self._options.once and (self._keeper.has_beaten or not endpoint.circuit_breaker.is_open):
@@ -227,30 +225,6 @@ class WorkerLoop:
             self._enough.set()
             self._nudge_all()
         return self._enough.is_set()
-
-    def _why_not(self, endpoint: WorkerEndpoint) -> str | None:
-        """Return why nothing may be claimed now: model, outcomes or leases; None if it may."""
-        waiting = self._why_waiting_for(endpoint)
-        if waiting is not None:
-            return waiting
-        if not self._keeper.has_beaten:
-            return "the lease keeper has not reached the database yet"
-        if self._keeper.why_away is not None:
-            return f"no lease could be kept: {self._keeper.why_away}"
-        return None
-
-    def _may_claim(self) -> bool:
-        return any(self._why_not(endpoint) is None for endpoint in self._endpoints)
-
-    def _why_waiting_for(self, endpoint: WorkerEndpoint) -> str | None:
-        """Return what claiming waits for, other than the database. Callable from any thread."""
-        if not endpoint.circuit_breaker.is_open:
-            return endpoint.circuit_breaker.why
-        return self._runs.why_outcomes_wait
-
-    def _why_waiting(self) -> str | None:
-        """Say why no endpoint may be claimed for while the database answers. From any thread."""
-        return _all_reasons((endpoint.name, self._why_waiting_for(endpoint)) for endpoint in self._endpoints)
 
     async def _wait_to_claim(self, endpoint: WorkerEndpoint) -> None:
         if endpoint.circuit_breaker.is_open:
@@ -303,14 +277,6 @@ class WorkerLoop:
 
     def _keys(self, **keys: object) -> dict[str, object]:
         return {"worker_id": self._options.worker_id, **keys}
-
-
-def _all_reasons(reasons: Iterable[tuple[str, str | None]]) -> str | None:
-    """Return the reasons of all endpoints as one, None when one has none; a lone endpoint's as it is."""
-    said = list(reasons)
-    if any(why is None for _, why in said):
-        return None
-    return said[0][1] if len(said) == 1 else "; ".join(f"{name}: {why}" for name, why in said)
 
 
 async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:

@@ -36,13 +36,20 @@ with connection.cursor() as cursor:
 jobs = int(sys.argv[1])
 for _ in range(0, jobs, 1_000):
     queue.enqueue_many([JobInput(interrogation_key="bench", input_json="{{}}")] * 1_000, actor="bench")
+with connection.cursor() as cursor:
+    cursor.execute("SELECT pg_backend_pid()")
+    busy = f"/proc/{{cursor.fetchone()[0]}}/schedstat"
+
+def used():
+    return time.process_time() + int(open(busy).read().split()[0]) / 1e9
+
 print("ready", flush=True)
 for line in sys.stdin:
     how = options if line.strip() == "as a worker" else {{}}
-    begun = time.perf_counter()
+    begun, used_before = time.perf_counter(), used()
     for _ in range({CLAIMS}):
         assert len(queue.claim("bench", **how)) == 1
-    print(time.perf_counter() - begun, flush=True)
+    print(time.perf_counter() - begun, used() - used_before, flush=True)
 """
 
 
@@ -50,24 +57,27 @@ def main() -> int:
     other, rounds = Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS
     drivers = {tree: _driver(tree, jobs=2 * CLAIMS * (rounds + 1)) for tree in (ROOT, other)}
     ways = ("naming no server", "as a worker")
-    seconds: dict[str, dict[Path, list[float]]] = {way: {ROOT: [], other: []} for way in ways}
+    spent: dict[tuple[str, Path], list[tuple[float, float]]] = {(way, tree): [] for way in ways for tree in drivers}
     try:
         for n in range(rounds + 1):
             for way in ways:
                 for tree in (ROOT, other) if n % 2 else (other, ROOT):
-                    spent = _seconds_of_claims(drivers[tree], way)
+                    seconds = _seconds_of_claims(drivers[tree], way)
                     if n:  # the first round fills caches
-                        seconds[way][tree].append(spent)
+                        spent[way, tree].append(seconds)
     finally:
         for driver in drivers.values():
             driver.kill()
             driver.wait()
     console = Console()
-    for way, spent_by in seconds.items():
-        mine, others = (median(spent_by[tree]) for tree in (ROOT, other))
+    for way in ways:
+        (mine, mine_used), (others, others_used) = (
+            [median(column) / CLAIMS for column in zip(*spent[way, tree], strict=True)] for tree in (ROOT, other)
+        )
         console.print(
-            f"{way}: this tree {CLAIMS / mine:.0f} claims/s, the other {CLAIMS / others:.0f}: {others / mine:.3f} of it"
-            f" (all together {sum(spent_by[other]) / sum(spent_by[ROOT]):.3f}), medians of {rounds} rounds"
+            f"{way}: this tree {1 / mine:.0f} claims/s, the other {1 / others:.0f}: {others / mine:.3f} of it; "
+            f"processor time of client and server {mine_used * 1000:.2f} ms a claim, {others_used * 1000:.2f}: "
+            f"{mine_used / others_used:.3f} of it; medians of {rounds} rounds"
         )
     return 0
 
@@ -95,12 +105,14 @@ def _driver(tree: Path, *, jobs: int) -> subprocess.Popen[str]:
     return driver
 
 
-def _seconds_of_claims(driver: subprocess.Popen[str], way: str) -> float:
+def _seconds_of_claims(driver: subprocess.Popen[str], way: str) -> tuple[float, float]:
+    """Return the seconds that a block of claims took, and the processor time of the client and its server process."""
     assert driver.stdin is not None
     assert driver.stdout is not None
     driver.stdin.write(f"{way}\n")
     driver.stdin.flush()
-    return float(driver.stdout.readline())
+    seconds, used = map(float, driver.stdout.readline().split())
+    return seconds, used
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def test_a_refused_key_pauses_only_that_endpoint_and_harms_no_job(
         enqueue(world, 4)
         wait_until(lambda: refused.is_access_refused, "the second is paused")
         assert "set the variable that api_key_env of endpoint 'second'" in refused.why
-        assert worker._why_waiting() is None
+        assert worker._gate.why_waiting is None
         asked = len(second.chats)
         gate.open()
         wait_until(all_succeeded, "the first endpoint goes on")
@@ -314,4 +314,4 @@ def test_what_is_wrong_with_the_lake_is_no_fault_of_an_endpoint(
         worker._loop.call_soon_threadsafe(worker._runs._record_failure, worker._endpoints[0], world_in_trouble)
         wait_until(lambda: not any(one.circuit_breaker.is_open for one in worker._endpoints), "both stop")
         assert [facts.state for facts in facts_of(worker).values()] == ["UP", "UP"]
-        assert "no disk" in str(worker._why_waiting())
+        assert "no disk" in str(worker._gate.why_waiting)

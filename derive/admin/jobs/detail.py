@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -40,7 +41,10 @@ def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
     context: dict[str, Any] = {
         "job": job,
         "entity": cell(" ".join(part for part in (job.entity_type, job.entity_id) if part), 300),
-        "runs": [(run, _message_of(run), visible(run.error or "", 4_000) if sees_payloads else "") for run in runs],
+        "runs": [
+            (run, _message_of(run, earlier=runs[place:]), visible(run.error or "", 4_000) if sees_payloads else "")
+            for place, run in enumerate(runs, start=1)
+        ],
         "moments": _moments(job),
         "place": place_of(job),
         "is_moving": job.status in LIVE,
@@ -85,13 +89,24 @@ def _moments(job: Job) -> list[TimelineEntry]:
     return moments
 
 
-def _message_of(run: Run) -> str:
-    """Describe who ran it and what it cost, as far as known."""
+def _message_of(run: Run, *, earlier: Sequence[Run]) -> str:
+    """Describe who ran it and what it cost, as far as known, and whether the model changed since ``earlier`` runs."""
     # A run's model is recorded only once it has ended.
     unasked = "" if run.status == RunStatus.RUNNING else "no model was asked, "
     parts = [f"{f'{cell(run.model_name)} ' if run.model_name else unasked}on {cell(run.worker_id)}"]
     if run.ollama_base_url:
         parts[0] += f", answered by {cell(run.ollama_base_url)}"
+    if run.model_digest:
+        parts.append(f"digest {cell(run.model_digest[:12])}")
+        asked_alike = (run.model_name, run.model_tag, run.ollama_base_url)
+        before = (
+            one.model_digest
+            for one in earlier
+            if one.model_digest and (one.model_name, one.model_tag, one.ollama_base_url) == asked_alike
+        )
+        digest = next(before, run.model_digest)
+        if digest != run.model_digest:
+            parts[-1] += f", not {cell(digest[:12])} as before: the server changed its model"
     if run.prompt_tokens is not None and run.output_tokens is not None:
         parts.append(f"{run.prompt_tokens:,} tokens in, {run.output_tokens:,} out")
     if run.total_ms is not None:
