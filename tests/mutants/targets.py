@@ -68,6 +68,9 @@ _FACT_STORAGE = "tests/contract/test_fact_storage.py"
 _INTERROGATIONS = "tests/contract/test_interrogations.py"
 _LAKE_IDENTITY = "tests/contract/test_lake_identity.py"
 _RETENTION = "tests/contract/test_retention.py"
+_LOAD_TIMES = "tests/contract/test_load_times.py"
+_ESCALATION = "tests/contract/test_escalation.py"
+_SILENT_WORKERS = "tests/contract/test_silent_workers.py"
 _MODELS = "tests/contract/test_models.py"
 _MODEL_CHOICE = "tests/contract/test_model_choice.py"
 _ADMITTED_FACTS = "tests/contract/test_admitted_facts.py"
@@ -97,6 +100,9 @@ _TESTS_OF_PROCEDURES: dict[str, tuple[str, ...]] = {
         _ADMITTED_FACTS,
     ),
     "usp_set_model": (_MODELS,),
+    "usp_measure_loads": (_LOAD_TIMES,),
+    "usp_escalate_aged_jobs": (_ESCALATION, _LOCKS),
+    "usp_forget_workers": (_SILENT_WORKERS,),
     "usp_release_job": (_LEASES, _LOCKS),
     "usp_heartbeat": (_LEASES, _CLOCK, _ENDPOINTS, _LOCKS),
     "usp_reap_expired_leases": (_LEASES, _CLOCK, _LOCKS),
