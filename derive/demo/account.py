@@ -11,9 +11,9 @@ PASSWORD_BYTES = 9
 
 
 def make_account(*, own_world: bool) -> str | None:
-    """Make the operator's account if there is none, and return its password; None if it has one that somebody set.
+    """Create the operator's account if necessary, and return its password; None if somebody else set it.
 
-    In the demo's own instance the password follows from the instance's secret key, so each start tells the same one.
+    In the demo's own instance the password is derived from its secret key, so each start prints the same one.
     """
     rights = {"is_staff": True, "is_superuser": True}
     # Another demo may create it at the same moment.

@@ -1,9 +1,9 @@
-"""``python -m tests.mutants [PART …]``: mutates what PART names (all without one), and tells what the tests missed.
+"""``python -m tests.mutants [PART …]``: mutates the code that PART names (default: all), and reports what tests miss.
 
-Results are kept in ``var/mutants/results.jsonl`` and hold until the mutated file or the tests that decided change: a
-run that was stopped goes on where it was. ``accepted.toml`` lists the survivors, each with its reason. Exit code 0: of
-every target at least ``--at-least`` per cent were killed, or all but one, and every survivor is listed; 1: not so, or a
-test fails without any mutant; 2: could not start.
+Results are stored in ``var/mutants/results.jsonl`` and are valid until the mutated file or its tests change, so an
+interrupted run continues where it stopped. ``accepted.toml`` lists the survivors with reasons. Exit code 0: at least
+``--at-least`` per cent of each target's mutants were killed, or all but one, and every survivor is listed. 1: they were
+not, or a test fails without a mutant. 2: the run could not start.
 """
 
 import argparse
@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("parts", nargs="*", help="parts of paths, such as backoff or usp_claim")
     parser.add_argument("--at-least", type=float, default=90.0, help="per cent that must be killed of each file (90)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="each with a database of its own")
-    parser.add_argument("--fresh", action="store_true", help="do not go by the results of runs before")
-    parser.add_argument("--listed", action="store_true", help="test those too that accepted.toml lists")
-    parser.add_argument("--list", action="store_true", help="list the mutants with what is known of each; run nothing")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="each with its own database")
+    parser.add_argument("--fresh", action="store_true", help="ignore the results of earlier runs")
+    parser.add_argument("--listed", action="store_true", help="also test those that accepted.toml lists")
+    parser.add_argument("--list", action="store_true", help="list the mutants with their known results; run nothing")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     work = [(target, target.mutants()) for target in _chosen(options.parts)]
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _chosen(parts: Sequence[str]) -> list[Target]:
-    """Return the targets whose title holds one of the parts, in the order of the parts; all without any."""
+    """Return the targets whose title contains one of the parts, in the order of the parts; without parts, all."""
     if not parts:
         return list(TARGETS)
     return list(dict.fromkeys(target for part in parts for target in TARGETS if part in target.title))
@@ -85,7 +85,7 @@ def _list(work: Work, known: Mapping[str, Result]) -> None:
 
 
 def _run(work: Work, journal: Journal, *, processes: int) -> bool:
-    """Deal the mutants out to so many processes and show each result as it comes; return whether all ended well."""
+    """Distribute the mutants over this many processes and print each result; return whether all succeeded."""
     if not work:
         return True
     journal.path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def _told(line: bytes) -> str:
 
 
 class _Session:
-    """A process of pytest that tests its share of the mutants, with an engine and a world of its own."""
+    """A process of pytest that tests its share of the mutants, with its own engine and database."""
 
     def __init__(self, folder: Path, work: Work, journal: Journal, *, part: slice) -> None:
         folder.mkdir(mode=0o711)
@@ -153,7 +153,7 @@ class _Session:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End it in good order, when it still runs, and wait for its end."""
+        """Terminate the process if it is still running, and wait for it."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         self._process.wait()

@@ -1,4 +1,4 @@
-"""What is mutated, and by which tests each mutant has to be noticed."""
+"""The files that are mutated, and the tests that must notice each mutant."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ TSQL_PROCEDURES = "migrations_sql/sqlserver/procedures"
 
 @dataclass(frozen=True)
 class Target:
-    """A file and the tests that have to notice each of its mutants, or one fault put into it on purpose.
+    """A file and the tests that must notice each of its mutants, or one deliberate fault in it.
 
     ``tests`` are paths below ROOT, or such a path, ``::`` and the name of one test.
     """
@@ -25,7 +25,7 @@ class Target:
 
     @property
     def title(self) -> str:
-        """What a table calls it."""
+        """The target's name in tables."""
         return f"deliberate: {self.fault.breaks}" if self.fault else self.path
 
     def mutants(self) -> list[Mutant]:
