@@ -73,26 +73,38 @@ def send_test(channels: Sequence[AlertChannel], *, made_by: str, public_url: str
 
 def deliver_due(channels: Sequence[AlertChannel], *, public_url: str, deadline: Deadline) -> list[DeliveryResult]:
     """Send what is due; a way that turns out to be unreachable is left alone until the next time."""
-    by_name = {channel.name: channel for channel in channels}
-    results: list[DeliveryResult] = []
-    held_back: set[tuple[int | UUID, str]] = set()
-    broken_ways: set[str] = set()
-    now = database_now()
     waiting = AlertDelivery.objects.filter(state=DeliveryState.WAITING).order_by("id")
-    for delivery in list(waiting.select_related("message", "message__alert")[:MAX_AT_ONCE]):
-        if deadline.is_over:
+    for delivery in waiting.exclude(destination__in=[channel.name for channel in channels])[:MAX_AT_ONCE]:
+        _give_up(delivery, "the settings no longer name this destination")
+    results: list[DeliveryResult] = []
+    broken_ways: set[str] = set()
+    # Of each destination by itself: what waits for one must not keep the others waiting.
+    for channel in channels:
+        of_channel = waiting.filter(destination=channel.name).select_related("message", "message__alert")
+        results += _deliver_to(channel, list(of_channel[:MAX_AT_ONCE]), public_url, deadline, broken_ways)
+    return results
+
+
+def _deliver_to(
+    channel: AlertChannel,
+    deliveries: Sequence[AlertDelivery],
+    public_url: str,
+    deadline: Deadline,
+    broken_ways: set[str],
+) -> list[DeliveryResult]:
+    results: list[DeliveryResult] = []
+    held_back: set[int | UUID] = set()
+    now = database_now()
+    for delivery in deliveries:
+        if deadline.is_over or channel.way in broken_ways:
             break
-        place = (delivery.message.alert_id or delivery.message.pk, delivery.destination)
-        channel = by_name.get(delivery.destination)
-        if channel is None:
-            _give_up(delivery, "the settings no longer name this destination")
-        elif place in held_back or channel.way in broken_ways or not _is_due(delivery, now):
-            held_back.add(place)
-        else:
-            result = _attempt(delivery, channel, public_url, broken_ways)
-            results.append(result)
-            if result.error:
-                held_back.add(place)
+        about = delivery.message.alert_id or delivery.message.pk
+        if about in held_back or not _is_due(delivery, now):
+            held_back.add(about)
+            continue
+        results.append(_attempt(delivery, channel, public_url, broken_ways))
+        if results[-1].error:
+            held_back.add(about)
     return results
 
 

@@ -216,6 +216,19 @@ def test_who_is_unreachable_is_tried_once_a_minute_and_keeps_nobody_else_waiting
     assert sorted(attempts for attempts in AlertDelivery.objects.values_list("attempts", flat=True)) == [0, 0, *[1] * 7]
 
 
+def test_much_that_waits_for_one_destination_keeps_no_other_waiting(
+    empty_queue: None, webhook: WebhookReceiver, mail: MailReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "MAX_AT_ONCE", 2)
+    for name in ("w1", "w2", "w3"):
+        a_message(an_alert(subject=name))
+    webhook.answers = [500] * 9
+    alerts = to_both(webhook, mail)
+    for _minute in range(3):
+        pass_on(alerts)
+    assert len(mail.received) == 6
+
+
 def test_resolved_never_overtakes_fired(empty_queue: None, webhook: WebhookReceiver) -> None:
     alert = an_alert()
     a_message(alert)
