@@ -29,6 +29,7 @@ _MOVES: dict[str, set[tuple[JobStatus | None, JobStatus]]] = {
     "model_changed": _STAYS,
     "held": _STAYS,
     "unheld": _STAYS,
+    "fact_reviewed": _STAYS,
 }
 """Which moves an event may tell of."""
 
