@@ -15,7 +15,8 @@ from derive.schedules.maintenance import measure_loads
 from derive.schedules.single_flight import TaskOutcome
 from derive.sql import procedures
 from derive.worker.load_times import known_load_seconds
-from tests.contract.scenes import ACTOR, claimed, failure, said, success
+from tests.contract.scenes import ACTOR, WORKER, claimed, failure, queued, said, success
+from tests.contract.sessions import IMPATIENT_MS, a_session
 
 
 def ran(queue: JobQueue, model: str | None, load_seconds: object, **ends: Any) -> None:
@@ -54,6 +55,35 @@ def test_only_the_last_nine_loads_count(queue: JobQueue) -> None:
     ran(queue, "m", 7)
     queue.measure_loads()
     assert load_ms() == 7_000
+
+
+def test_the_ninth_load_counts(queue: JobQueue) -> None:
+    for seconds in (*[9] * 5, *[2] * 4):
+        ran(queue, "m", seconds)
+    queue.measure_loads()
+    assert load_ms() == 9_000
+
+
+def test_of_two_loads_in_the_middle_the_shorter_one_counts(queue: JobQueue) -> None:
+    for seconds in (4, 2):
+        ran(queue, "m", seconds)
+    queue.measure_loads()
+    assert load_ms() == 2_000
+
+
+def test_no_more_runs_are_read_than_asked_for(queue: JobQueue) -> None:
+    for model in ("older", "newer"):
+        ran(queue, model, 3)
+    assert said(procedures.MEASURE_LOADS, max_runs=1) == [(1,)]
+    assert (load_ms("older"), load_ms("newer")) == (None, 3_000)
+
+
+def test_a_change_of_load_times_waits_for_claims_under_way(queue: JobQueue) -> None:
+    ran(queue, "m", 3)
+    queued(queue)
+    with a_session() as other, a_session(wait_ms=IMPATIENT_MS) as session:
+        other.call(procedures.CLAIM_NEXT_JOB, worker_id=WORKER)
+        assert session.has_to_wait(procedures.MEASURE_LOADS)
 
 
 def test_a_failed_runs_load_counts_and_what_is_no_number_does_not(queue: JobQueue) -> None:
