@@ -1,8 +1,9 @@
 """Operations on all jobs of a batch: one call here, transactions of at most 500 jobs each.
 
-Said again, each goes on with what is left, so one that was interrupted is repeated.
+Said again, each goes on with what is left, so one that was interrupted, or stopped after ``seconds``, is repeated.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ class Changes:
     matched: int = 0
     changed: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    is_complete: bool = True
+    """Whether it came to the last job in the time it had."""
 
     def add(self, answers: Sequence[JobChange]) -> None:
         """Count the answers of one step."""
@@ -38,11 +41,12 @@ class Changes:
 
 
 def cancel_batch(
-    queue: JobQueue, batch_id: UUID, *, actor: str, reason: str | None = None
+    queue: JobQueue, batch_id: UUID, *, actor: str, reason: str | None = None, seconds: float | None = None
 ) -> tuple[BatchChange, Changes]:
     """Take no more jobs into a batch, cancel those that wait and ask running ones to stop."""
     change = queue.close_batch(batch_id, actor=actor, reason=reason)
-    changes = _change(_unfinished(batch_id), lambda refs: queue.cancel(refs, actor=actor, reason=reason))
+    jobs = _unfinished(batch_id).filter(cancel_requested_utc__isnull=True)
+    changes = _change(_pages(jobs), lambda refs: queue.cancel(refs, actor=actor, reason=reason), seconds)
     return change, changes
 
 
@@ -53,6 +57,7 @@ def retry_batch(
     actor: str,
     reason: str | None = None,
     statuses: Collection[JobStatus] = RETRIED,
+    seconds: float | None = None,
 ) -> Changes:
     """Requeue a batch's failed and dead-lettered jobs (or those of other ended ``statuses``).
 
@@ -60,28 +65,40 @@ def retry_batch(
     """
     if not set(statuses) <= REQUEUEABLE:
         raise ValueError("only ended jobs that did not succeed can be requeued")
-    return _change(_in_states(batch_id, statuses), lambda refs: queue.requeue(refs, actor=actor, reason=reason))
+    pages = _in_states(batch_id, statuses)
+    return _change(pages, lambda refs: queue.requeue(refs, actor=actor, reason=reason), seconds)
 
 
 def reprioritize_batch(
-    queue: JobQueue, batch_id: UUID, *, actor: str, priority: int, reason: str | None = None
+    queue: JobQueue,
+    batch_id: UUID,
+    *,
+    actor: str,
+    priority: int,
+    reason: str | None = None,
+    seconds: float | None = None,
 ) -> Changes:
     """Set the priority of a batch's unfinished jobs; higher runs first."""
-    return _change(
-        _unfinished(batch_id), lambda refs: queue.reprioritize(refs, actor=actor, priority=priority, reason=reason)
-    )
+    pages = _pages(_unfinished(batch_id).exclude(priority=priority))
+    return _change(pages, lambda refs: queue.reprioritize(refs, actor=actor, priority=priority, reason=reason), seconds)
 
 
-def _change(pages: Iterator[list[JobRef]], change: Callable[[list[JobRef]], list[JobChange]]) -> Changes:
+def _change(
+    pages: Iterator[list[JobRef]], change: Callable[[list[JobRef]], list[JobChange]], seconds: float | None
+) -> Changes:
     changes = Changes()
+    deadline = None if seconds is None else time.monotonic() + seconds
     for refs in pages:
+        if deadline is not None and time.monotonic() > deadline:
+            changes.is_complete = False
+            break
         changes.add(change(refs))
     return changes
 
 
-def _unfinished(batch_id: UUID) -> Iterator[list[JobRef]]:
-    """Yield a batch's unfinished jobs by number; each once, whatever moves it makes meanwhile."""
-    return _pages(Job.objects.filter(batch_id=batch_id, finished_utc__isnull=True))
+def _unfinished(batch_id: UUID) -> "QuerySet[Job]":
+    """Return a batch's unfinished jobs; paged by number each is met once, whatever moves it makes meanwhile."""
+    return Job.objects.filter(batch_id=batch_id, finished_utc__isnull=True)
 
 
 def _in_states(batch_id: UUID, statuses: Collection[JobStatus]) -> Iterator[list[JobRef]]:

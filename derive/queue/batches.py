@@ -1,5 +1,6 @@
 """Procedures that open, fill, pause, resume and cancel batches."""
 
+import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -37,17 +38,21 @@ class BatchQueue(QueueConnection):
         """Say that all jobs of a batch are queued: it ends when they have."""
         return self._set_batch(batch_id, actor, reason, filled=True)
 
-    def pause_batch(self, batch_id: UUID, *, actor: str, reason: str | None = None) -> BatchChange:
+    def pause_batch(
+        self, batch_id: UUID, *, actor: str, reason: str | None = None, seconds: float | None = None
+    ) -> BatchChange:
         """Pause a batch: none of its jobs is claimed until it resumes; running ones go on.
 
-        Jobs are paused in steps of 500, in the order of queueing; the answer comes when all are. If the caller ends
-        before, workers go on with it.
+        Jobs are paused in steps of 500, in the order of queueing; the answer comes when all are, or after
+        ``seconds``. What is left then, or when the caller ends, is done by workers.
         """
-        return self._then_mark(batch_id, self._set_batch(batch_id, actor, reason, paused=True))
+        return self._then_mark(batch_id, self._set_batch(batch_id, actor, reason, paused=True), seconds)
 
-    def resume_batch(self, batch_id: UUID, *, actor: str, reason: str | None = None) -> BatchChange:
+    def resume_batch(
+        self, batch_id: UUID, *, actor: str, reason: str | None = None, seconds: float | None = None
+    ) -> BatchChange:
         """Let a paused batch's jobs be claimed again; refused while its budget is spent."""
-        return self._then_mark(batch_id, self._set_batch(batch_id, actor, reason, paused=False))
+        return self._then_mark(batch_id, self._set_batch(batch_id, actor, reason, paused=False), seconds)
 
     def close_batch(self, batch_id: UUID, *, actor: str, reason: str | None = None) -> BatchChange:
         """Mark a batch as cancelled: it takes no more jobs. Those in it are cancelled by ``derive.batches.acting``."""
@@ -71,7 +76,9 @@ class BatchQueue(QueueConnection):
         changed, why = self._call(procedures.SET_BATCH, arguments)[0]
         return BatchChange(changed=bool(changed), why=why)
 
-    def _then_mark(self, batch_id: UUID, change: BatchChange) -> BatchChange:
+    def _then_mark(self, batch_id: UUID, change: BatchChange, seconds: float | None) -> BatchChange:
+        deadline = None if seconds is None else time.monotonic() + seconds
         while not mark_step(self._call, batch_id).is_done:
-            pass
+            if deadline is not None and time.monotonic() > deadline:
+                break
         return change

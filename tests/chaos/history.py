@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-GUIDS = frozenset({"job_id", "run_id", "current_run_id"})
+GUIDS = frozenset({"job_id", "run_id", "current_run_id", "batch_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class JobRow:
     lease_expires_utc: datetime | None
     error_kind: str | None
     last_error: str | None
+    batch_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,29 @@ class FactRow:
     verdict: str
 
 
-Row = TypeVar("Row", JobRow, RunRow, EventRow, ArtifactRow, FactRow)
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    batch_id: UUID
+    name: str
+    queued_jobs: int
+    on_finish_json: str | None
+    finished_utc: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEventRow:
+    batch_id: UUID
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCountRow:
+    batch_id: UUID
+    status: str
+    jobs: int
+
+
+Row = TypeVar("Row", JobRow, RunRow, EventRow, ArtifactRow, FactRow, BatchRow, BatchEventRow, BatchCountRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +112,9 @@ class History:
     events_of: dict[UUID, list[EventRow]]
     artifacts_of: dict[UUID, list[ArtifactRow]] = field(default_factory=dict)
     facts_of: dict[UUID, list[FactRow]] = field(default_factory=dict)
+    batches: dict[UUID, BatchRow] = field(default_factory=dict)
+    batch_events_of: dict[UUID, list[str]] = field(default_factory=dict)
+    batch_counts: Sequence[BatchCountRow] = ()
 
     @property
     def job_ids(self) -> set[UUID]:
@@ -114,7 +140,21 @@ def read_history(cursor: Any) -> History:
     facts_of: dict[UUID, list[FactRow]] = defaultdict(list)
     for fact in _rows(cursor, FactRow, "llm.fact", order="fact_seq"):
         facts_of[fact.run_id].append(fact)
-    return History(now, jobs, runs, dict(runs_of), dict(events_of), dict(artifacts_of), dict(facts_of))
+    batch_events_of: dict[UUID, list[str]] = defaultdict(list)
+    for told in _rows(cursor, BatchEventRow, "llm.batch_event", order="event_seq"):
+        batch_events_of[told.batch_id].append(told.event)
+    return History(
+        now,
+        jobs,
+        runs,
+        dict(runs_of),
+        dict(events_of),
+        dict(artifacts_of),
+        dict(facts_of),
+        batches={row.batch_id: row for row in _rows(cursor, BatchRow, "llm.batch", order="batch_seq")},
+        batch_events_of=batch_events_of,
+        batch_counts=_rows(cursor, BatchCountRow, "llm.batch_count", order="count_seq"),
+    )
 
 
 def _rows(cursor: Any, kind: type[Row], table: str, *, order: str) -> Sequence[Row]:

@@ -11,7 +11,7 @@ from django.db import connection
 from derive.models import Job
 from derive.sql.reading import reading
 from derive.states import JobStatus
-from tests.chaos import fact_promises, job_promises, lake_promises, recovery, run_promises
+from tests.chaos import batch_promises, fact_promises, job_promises, lake_promises, recovery, run_promises
 from tests.chaos.aftermath import Aftermath, NotInTime
 from tests.chaos.crew import LEASE_SECONDS, Crew
 from tests.chaos.director import Director
@@ -144,7 +144,7 @@ def judge(report: ChaosReport, ledger: Ledger, *, calm_since: float, blind: list
         if run.error_kind == "lease_expired"
     ]
     found = report.violations
-    for by_sql in (*job_promises.BY_SQL, *run_promises.BY_SQL):
+    for by_sql in (*job_promises.BY_SQL, *run_promises.BY_SQL, *batch_promises.BY_SQL):
         found += judged(by_sql, history)
     for by_ledger in job_promises.BY_LEDGER:
         found += judged(by_ledger, history, ledger)

@@ -15,14 +15,16 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
+from derive.batch_contracts import BatchInput, FollowUp
 from derive.contracts import Enqueued
 from derive.sql.tables import Engine, engine_of
 from derive.states import JobStatus
-from tests.chaos import fact_promises, job_promises, lake_promises, recovery, run_promises
+from tests.chaos import batch_promises, fact_promises, job_promises, lake_promises, recovery, run_promises
 from tests.chaos.history import History
 from tests.chaos.ledger import Ledger
 from tests.chaos.promises import Violation, judged
 from tests.chaos.story import story_of
+from tests.contract.scenes import a_job, ref
 from tests.faults.chaos_scene import SUCCEEDED, Scene, changed, make_scene
 from tests.faults.worker_world import World
 
@@ -80,6 +82,35 @@ def test_changed_rows_break_the_promise(scene: Scene) -> None:
     for promise, sql in BROKEN_ROWS.items():
         with changed(sql if engine_of(connection) is Engine.POSTGRESQL else sql.replace("FALSE", "0")):
             assert promise in promises_of(scene.violations()), promise
+
+
+def test_broken_promises_of_batches_are_found(scene: Scene) -> None:
+    queue = scene.world.queue
+    batch_id = queue.open_batch(
+        BatchInput(name="letters", on_finish=FollowUp(jobs=(a_job(priority=1),))), actor="ada"
+    ).batch_id
+    inside = queue.enqueue(a_job(), batch_id=batch_id)
+    queue.fill_batch(batch_id, actor="ada")
+    queue.cancel([ref(inside)], actor="ada")
+    queue.sweep_batches()
+    assert [judged(promise, scene.history) for promise in batch_promises.BY_SQL] == [[], [], []]
+    again = (
+        "INSERT INTO llm.batch_event (batch_id, at_utc, event, actor)"
+        " SELECT batch_id, at_utc, event, actor FROM llm.batch_event WHERE event = "
+    )
+    for promise, sql in (
+        (batch_promises.every_batch_ended_exactly_once, f"{again}'batch_finished'"),
+        (batch_promises.every_batch_ended_exactly_once, "DELETE FROM llm.batch_event WHERE event = 'batch_finished'"),
+        (batch_promises.what_follows_a_batch_was_queued_exactly_once, f"{again}'batch_continued'"),
+        (
+            batch_promises.what_follows_a_batch_was_queued_exactly_once,
+            "DELETE FROM llm.batch_event WHERE event = 'batch_continued'",
+        ),
+        (batch_promises.a_batchs_counts_are_its_jobs, "UPDATE llm.batch SET queued_jobs = 2"),
+        (batch_promises.a_batchs_counts_are_its_jobs, "UPDATE llm.batch_count SET jobs = jobs + 1"),
+    ):
+        with changed(sql):
+            assert judged(promise, scene.history), sql
 
 
 BROKEN_INDEXES = {

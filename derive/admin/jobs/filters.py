@@ -10,7 +10,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from derive.admin.lists.filters import TIMES, ChoiceFilter, ListFilter, MomentFilter, TextFilter
+from derive.admin.lists.filters import TIMES, ChoiceFilter, GuidFilter, ListFilter, MomentFilter, TextFilter
 from derive.admin.lists.keyset import Condition, Walk, equals, within
 from derive.admin.lists.query_params import as_guid
 from derive.errors import ErrorKind
@@ -21,6 +21,7 @@ STATES = tuple(status.value for status in JobStatus)
 
 # The filters that an index serves together with a state, most selective first.
 _SERVED = (
+    ("batch", "batch_id"),
     ("entity", "entity_id"),
     ("error_kind", "error_kind"),
     ("created_by", "created_by"),
@@ -34,7 +35,7 @@ class JobFilter(ListFilter):
 
     rows_of, sequence, time = Job, "job_seq", "created_utc"
     more = frozenset(
-        ("model", "entity", "entity_type", "created_by", "created", "created_until", "ended", "ended_until")
+        ("model", "entity", "batch", "entity_type", "created_by", "created", "created_until", "ended", "ended_until")
     )
 
     q = TextFilter("Search", placeholder="job id, run id, entity id or dedupe key", max_length=400, is_wide=True)
@@ -43,6 +44,7 @@ class JobFilter(ListFilter):
     error_kind = ChoiceFilter("Error kind", ErrorKind)
     model = TextFilter("Model", suggest="models")
     entity = TextFilter("Entity id", max_length=400)
+    batch = GuidFilter("Batch", placeholder="a batch's id")
     entity_type = TextFilter("Entity type")
     created_by = TextFilter("Queued by")
     created = MomentFilter("Queued since", placeholder=TIMES)

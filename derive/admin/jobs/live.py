@@ -4,20 +4,19 @@ A poll says which answer it has (``If-None-Match``) and gets 304 while that is c
 newest events, since every change of a job leaves one; the page of a job is small enough to be read each time.
 """
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from derive.admin.display.units import duration
+from derive.admin.lists.live_answer import REFRESH_SECONDS, answer
 from derive.models import Job, JobEvent
 from derive.plural import plural
 from derive.sql.queue_status import read_queue_status
 from derive.states import JobStatus
 
-REFRESH_SECONDS = 3
+__all__ = ["REFRESH_SECONDS", "QueuePlace", "answer", "place_of", "queue_version"]
+
 NEWEST_EVENTS = 50
 """Events are numbered before they are committed: one that comes late is still among so many."""
 MAX_PLACE = 1_000
@@ -63,19 +62,3 @@ def queue_version() -> str:
     """Return a text that changes whenever any job does; one statement."""
     newest = JobEvent.objects.order_by("-event_seq").values_list("event_seq", flat=True)[:NEWEST_EVENTS]
     return ",".join(map(str, newest))
-
-
-def answer(request: HttpRequest, *, version: object, render: Callable[[], str], is_over: bool = False) -> HttpResponse:
-    """Return the parts, or 304 without rendering them if the client has this version.
-
-    ``is_over`` says that nothing will move any more, so that the client reads the whole page once and stops asking.
-    """
-    whole = f"{version} {timezone.get_current_timezone_name()} {request.get_full_path()} {request.user.pk}"
-    tag = f'"{hashlib.sha256(whole.encode()).hexdigest()[:32]}"'
-    known = request.headers.get("If-None-Match", "").removeprefix("W/")
-    response = HttpResponse(status=304) if known == tag else HttpResponse(render())
-    response["ETag"] = tag
-    response["Cache-Control"] = "no-store"
-    if is_over:
-        response["X-Live"] = "over"
-    return response

@@ -15,6 +15,7 @@ SAVED_VIEWS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Gave up", "inbox", {"status": "DEADLETTER"}),
 )
 RECORDS = (
+    ("Batches", "stacks", "derive_batch", "derive.view_batch"),
     ("Runs", "history", "derive_run", "derive.view_run"),
     ("Facts", "format_quote", "derive_fact", "derive.view_fact"),
     ("Artifacts", "draft", "derive_artifact", "derive.view_artifact"),
