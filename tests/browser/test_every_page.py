@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group
 from playwright.sync_api import Page
 from pytest_django.fixtures import Settings
 
+from derive.batch_contracts import BatchInput
 from derive.models import (
     Alert,
     AlertDelivery,
@@ -114,6 +115,7 @@ def some_of_everything(world: World) -> None:
             )
     told(world.lake, three_facts())
     world.cancel(world.enqueue())
+    world.queue.open_batch(BatchInput(name="letters"), actor="ada")
     world.queue.roll_up_hours()
     seal_history(world.lake)
     now = database_now()
