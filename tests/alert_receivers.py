@@ -104,8 +104,8 @@ class MailReceiver:
 
 
 @contextmanager
-def a_mail_receiver(password: str = "") -> Iterator[MailReceiver]:
-    """Serve SMTP on a free port of this machine, in a loop of its own."""
+def a_mail_receiver(password: str = "", starttls: ssl.SSLContext | None = None) -> Iterator[MailReceiver]:
+    """Serve SMTP on a free port of this machine, in a loop of its own; with a certificate it offers STARTTLS."""
     receiver, ready, loop = MailReceiver(password=password), threading.Event(), asyncio.new_event_loop()
 
     talks: list[SMTP] = []
@@ -113,7 +113,9 @@ def a_mail_receiver(password: str = "") -> Iterator[MailReceiver]:
     def protocol() -> SMTP:
         known = {"auth_required": True, "auth_require_tls": False, "authenticator": receiver.check}
         wants: dict[str, Any] = known if password else {}
-        talks.append(SMTP(receiver, hostname="localhost", enable_SMTPUTF8=True, loop=loop, **wants))
+        talks.append(
+            SMTP(receiver, hostname="localhost", enable_SMTPUTF8=True, loop=loop, tls_context=starttls, **wants)
+        )
         return talks[-1]
 
     async def serve(ended: asyncio.Event) -> None:

@@ -359,6 +359,20 @@ def test_no_message_goes_to_a_mail_server_without_the_encryption_that_was_asked_
     assert mail.received == []
 
 
+def test_a_message_is_sent_by_starttls_to_a_server_whose_certificate_is_trusted_and_to_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = OwnAuthority(tmp_path)
+    with a_mail_receiver(starttls=authority.server()) as mail:
+        server = MailServer(host="127.0.0.1", port=mail.port, security="starttls", sender="h@example.com")
+        with pytest.raises(NotDelivered, match="no trusted TLS connection to the mail server"):
+            Mailbox(server, "ops@example.com").send(a_letter(), NOW)
+        assert mail.received == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        Mailbox(server, "ops@example.com").send(a_letter(), NOW)
+        assert len(mail.received) == 1
+
+
 def test_a_mail_server_that_is_not_there_is_told_in_words() -> None:
     with a_mail_receiver() as mail:
         pass
