@@ -33,8 +33,9 @@ MAINTAINERS = ("derive_systemschedule_",)
 # Viewers see what is planned; operators plan.
 PLANNED = ("derive_retrypolicy_", "derive_escalationpolicy_", "derive_recurringinterrogation_", "derive_alertrule_")
 ALERTS = ("derive_alert_test", "derive_alert_close")
+REVIEWING = tuple(f"derive_factreview_{page}" for page in ("changelist", "next", "show", "decide", "add"))
 PURGING = ("derive_retentionpolicy_",)
-PURGES = ("derive_job_purge", "derive_job_purge_run")
+MAINTAINED = ("derive_job_purge", "derive_job_purge_run", "derive_factreview_policy")
 PLANNING = ("_add", "_delete", "_preview")
 READ_BY_DJANGO = {f"derive_{model}_change" for model in ("run", "jobevent", "worker", "lakedeletion", "seal")}
 TAKES_PAYLOADS = ("_payload", "_download", "_raw")
@@ -67,7 +68,7 @@ def may(who: str, method: str, name: str | None) -> bool:
         return name in {*OPEN, "logout"}
     if name in STAFF or name is None:
         return True
-    if name.startswith(MAINTAINERS) or name in PURGES or is_planning(method, name, PURGING):
+    if name.startswith(MAINTAINERS) or name in MAINTAINED or is_planning(method, name, PURGING):
         return who == "maintainer"
     if any(part in name for part in (*TAKES_PAYLOADS, *TAKES_ACTING)) or _plans_or_tells(method, name):
         return who in {"operator", "maintainer"}
@@ -78,7 +79,7 @@ def may(who: str, method: str, name: str | None) -> bool:
 
 
 def _plans_or_tells(method: str, name: str) -> bool:
-    return is_planning(method, name, PLANNED) or name in ALERTS
+    return is_planning(method, name, PLANNED) or name in ALERTS or name in REVIEWING
 
 
 def is_planning(method: str, name: str, plans: tuple[str, ...]) -> bool:
