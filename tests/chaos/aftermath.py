@@ -7,7 +7,7 @@ from random import Random
 from uuid import UUID
 
 from derive.contracts import JobInput, JobRef
-from derive.models import Job, Run
+from derive.models import Batch, Job, Run
 from derive.queue import JobQueue
 from derive.sql.reading import reading
 from derive.states import LIVE, JobStatus, RunStatus
@@ -46,9 +46,9 @@ class Aftermath:
             if waiting:
                 refs = [JobRef(job_id=job_id) for job_id in waiting]
                 until_answered(lambda: JobQueue().reschedule(refs, actor=ACTOR, available_utc=started_now() - LONG_AGO))
-            return not waiting and not _with_status(*LIVE)
+            return not waiting and not _with_status(*LIVE) and not _has_open_batch()
 
-        self._wait(has_ended, "every job has ended")
+        self._wait(has_ended, "every job and every batch has ended")
 
     def see_everyone_work(self) -> None:
         """Wait until all the workers are there and have succeeded: none still waits for what was away."""
@@ -108,6 +108,10 @@ def _with_status(*statuses: JobStatus) -> list[UUID]:
     return until_answered(
         lambda: reading(lambda: list(Job.objects.filter(status__in=statuses).values_list("job_id", flat=True)))
     )
+
+
+def _has_open_batch() -> bool:
+    return until_answered(lambda: reading(Batch.objects.filter(is_watched=True).exists))
 
 
 def _held_by(worker_id: str) -> int:

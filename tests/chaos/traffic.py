@@ -9,9 +9,11 @@ from uuid import UUID
 
 from django.db import connections
 
-from derive.contracts import JobInput
+from derive.batch_contracts import BatchInput, FollowUp
+from derive.contracts import Enqueued, JobInput
 from derive.errors import DatabaseUnavailable
 from derive.queue import JobQueue
+from derive.states import JobStatus
 from derive.worker.options import started_now
 from tests.chaos.ledger import Ledger
 from tests.chaos.model_faults import PASSAGE
@@ -24,6 +26,8 @@ WAITING_BOUND = 80
 PAUSE_SECONDS = 0.25
 AGAIN_SECONDS = 0.2
 KEYS = 40
+BATCHED = 0.3
+"""The share of what is queued at once that is a batch, followed by a job."""
 
 Result = TypeVar("Result")
 
@@ -90,8 +94,21 @@ class Traffic(threading.Thread):
 
     def _queue_some(self, jobs: list[JobInput]) -> None:
         queue = JobQueue()
-        for job, answer in zip(jobs, until_answered(lambda: queue.enqueue_many(jobs, actor=ACTOR)), strict=True):
+        batch_id = self._open_batch(queue) if self._rng.random() < BATCHED else None
+        answers = until_answered(lambda: queue.enqueue_many(jobs, actor=ACTOR, batch_id=batch_id))
+        for job, answer in zip(jobs, answers, strict=True):
             self._ledger.note(job.dedupe_key, answer)
+        if batch_id is not None:
+            until_answered(lambda: queue.fill_batch(batch_id, actor=ACTOR))
+
+    def _open_batch(self, queue: JobQueue) -> UUID:
+        batch_id, following = UUID(int=self._rng.getrandbits(128)), a_job(self._rng)
+        batch = BatchInput(name=f"batch-{batch_id}", on_finish=FollowUp(jobs=(following,)))
+        until_answered(lambda: queue.open_batch(batch, actor=ACTOR, batch_id=batch_id))
+        # It comes when the batch has ended, which every batch does.
+        assert following.job_id is not None
+        self._ledger.note(None, Enqueued(job_id=following.job_id, is_duplicate=False, status=JobStatus.NEW))
+        return batch_id
 
     def end(self) -> None:
         """End it; raise what it met."""
