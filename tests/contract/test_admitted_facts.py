@@ -87,4 +87,4 @@ def test_both_views_have_the_same_columns(queue: JobQueue) -> None:
     told(queue, a_fact())
     shown: list[list[Any]] = [list(rows_of(view)[0]) for view in ("v_entity_fact", "v_admitted_fact")]
     assert shown[0] == shown[1]
-    assert shown[0][-1] == "admitted"
+    assert shown[0][-1] == "corrected_quote_end"
