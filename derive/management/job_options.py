@@ -10,6 +10,7 @@ FILTERS = {
     "error-kind": ("error_kind", "KIND", "whose last error is of this kind"),
     "model": ("model", "M", "that ask for this model"),
     "entity": ("entity", "ID", "about this entity"),
+    "batch": ("batch", "ID", "of this batch"),
     "entity-type": ("entity_type", "TYPE", "about this type of entity"),
     "queued-by": ("created_by", "NAME", "queued by this user"),
     "queued-since": ("created", "T", "an ISO time, today, or an age such as 24h or 7d"),

@@ -1,6 +1,7 @@
 """Answers whose facts are stored and whose evidence is in a lake, for pages, exports and reports."""
 
 import json
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +51,11 @@ def a_lost_fact(fact_index: int, **values: Any) -> JudgedFact:
     }
     given |= {"evidence_ids": ("e1",), "proof": "quote", "verdict": Verdict.NOT_ENOUGH_INFO, "why": "No such place."}
     return JudgedFact(fact_index=fact_index, **given | values)
+
+
+def review_only_doubted_facts() -> None:
+    """Take no sample of the admitted facts, which would come to review at random."""
+    JobQueue().set_review_policy(KEY, actor="ada", sample_percent=Decimal(0))
 
 
 def three_facts() -> tuple[JudgedFact, ...]:

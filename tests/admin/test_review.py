@@ -13,7 +13,7 @@ from derive.lake import Lake
 from derive.models import Fact, FactReview
 from derive.queue import JobQueue
 from derive.states import Verdict
-from tests.admin.facts_scene import QUOTES, TEXT, a_fact, three_facts, told
+from tests.admin.facts_scene import QUOTES, TEXT, a_fact, review_only_doubted_facts, three_facts, told
 
 PAGE = "/admin/derive/factreview/"
 HOSTILE = '"><script>alert(1)</script>\u202e'
@@ -22,6 +22,7 @@ HOSTILE = '"><script>alert(1)</script>\u202e'
 @pytest.fixture
 def lake(transactional_db: None, empty_queue: None, settings: Settings, tmp_path: Path) -> Lake:
     settings.LAKE_URL = str(tmp_path)
+    review_only_doubted_facts()
     return Lake.open(settings.LAKE_URL)
 
 

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 from derive.lake import Lake
 from derive.models import Fact, FactReview
 from derive.states import Verdict
-from tests.admin.facts_scene import QUOTES, TEXT, a_fact, three_facts, told
+from tests.admin.facts_scene import QUOTES, TEXT, a_fact, review_only_doubted_facts, three_facts, told
 from tests.browser.barriers import barriers
 from tests.browser.conftest import Visit
 
@@ -23,6 +23,7 @@ SCREENS = ((1280, 900), (390, 844))
 @pytest.fixture
 def lake(empty_queue: None, settings: Settings, tmp_path: Path) -> Lake:
     settings.LAKE_URL = str(tmp_path)
+    review_only_doubted_facts()
     return Lake.open(settings.LAKE_URL)
 
 

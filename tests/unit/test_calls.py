@@ -37,6 +37,8 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_complete_job": set(procedures.COMPLETE_JOB.parameters) - {"job_id", "run_id", "status"},
     "usp_complete_jobs": set(),
     "usp_rebuild_facts": set(),
+    "usp_claim_facts": set(procedures.CLAIM_FACTS.parameters) - {"actor"},
+    "usp_set_review_policy": {"sample_percent", "reviewers", "reason"},
     "usp_release_job": {"reason"},
     "usp_promote_due_jobs": {"max_rows"},
     "usp_reap_expired_leases": {"max_rows", "actor"},

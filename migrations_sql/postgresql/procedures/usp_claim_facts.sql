@@ -84,8 +84,12 @@ BEGIN
                     AND (f.review_claim_expires_utc > clock_timestamp()) IS NOT TRUE
                     AND coalesce((
                         SELECT mine.decision
-                        FROM llm.fact_review AS mine
-                        WHERE mine.fact_id = f.fact_id AND mine.actor = v_actor
+                        FROM (
+                            SELECT w.decision, w.review_seq
+                            FROM llm.fact_review AS w
+                            WHERE w.fact_id = f.fact_id AND w.actor = v_actor
+                            OFFSET 0  -- find them by the fact, rather than walk all reviews backwards
+                        ) AS mine
                         ORDER BY mine.review_seq DESC
                         LIMIT 1
                     ), 'NONE') = 'NONE'
@@ -104,8 +108,12 @@ BEGIN
                     AND f.fact_seq <> ALL (v_picked)
                     AND coalesce((
                         SELECT mine.decision
-                        FROM llm.fact_review AS mine
-                        WHERE mine.fact_id = f.fact_id AND mine.actor = v_actor
+                        FROM (
+                            SELECT w.decision, w.review_seq
+                            FROM llm.fact_review AS w
+                            WHERE w.fact_id = f.fact_id AND w.actor = v_actor
+                            OFFSET 0  -- find them by the fact, rather than walk all reviews backwards
+                        ) AS mine
                         ORDER BY mine.review_seq DESC
                         LIMIT 1
                     ), 'NONE') = 'NONE'

@@ -181,11 +181,15 @@ BEGIN
             END IF;
         ELSE
             SELECT f.* INTO v_fact FROM llm.fact AS f WHERE f.fact_id = v_d.fact_id FOR NO KEY UPDATE;
-            SELECT w.decision
+            SELECT mine.decision
             INTO v_mine
-            FROM llm.fact_review AS w
-            WHERE w.fact_id = v_d.fact_id AND w.actor = v_actor
-            ORDER BY w.review_seq DESC
+            FROM (
+                SELECT w.decision, w.review_seq
+                FROM llm.fact_review AS w
+                WHERE w.fact_id = v_d.fact_id AND w.actor = v_actor
+                OFFSET 0  -- find them by the fact, rather than walk all reviews backwards
+            ) AS mine
+            ORDER BY mine.review_seq DESC
             LIMIT 1;
             v_mine := nullif(v_mine, 'NONE');
             IF v_fact.fact_id IS NULL THEN
@@ -224,11 +228,15 @@ BEGIN
         -- The key of the value as it was answered, which a correction hides.
         v_said_key := v_fact.value_key;
         IF v_fact.review_status = 'CORRECTED' THEN
-            SELECT w.value_key
+            SELECT said.value_key
             INTO v_said_key
-            FROM llm.fact_review AS w
-            WHERE w.fact_id = v_fact.fact_id
-            ORDER BY w.review_seq
+            FROM (
+                SELECT w.value_key, w.review_seq
+                FROM llm.fact_review AS w
+                WHERE w.fact_id = v_fact.fact_id
+                OFFSET 0
+            ) AS said
+            ORDER BY said.review_seq
             LIMIT 1;
         END IF;
 
