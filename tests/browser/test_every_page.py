@@ -39,8 +39,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, datab
 SAME_EVERYWHERE = "#nav-sidebar-apps"
 # What a width can break is looked at in each width once, and the colours in each of the four.
 LOOKS = (("light", 1280, RULES), ("dark", 1280, COLOURS), ("dark", 390, RULES), ("light", 390, COLOURS))
-WIDTHS = (390, 768, 1280, 1920)
-"""Where nothing may be cut off: a phone, a tablet, a laptop and a large screen."""
+OTHER_WIDTHS = (768, 1920)
+"""Where nothing may be cut off either: a tablet and a large screen, beside the phone and the laptop of the looks."""
 
 
 @pytest.mark.timeout(600)
@@ -59,7 +59,7 @@ def test_no_page_keeps_anybody_out(visit: Visit, world: World) -> None:
             visit.page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", theme == "dark")
             found = barriers(visit.page, rules=rules, without=SAME_EVERYWHERE if number else "nothing")
             wrong += [f"{address} {theme} {width}: {barrier}" for barrier in found]
-        wrong += cut_off_somewhere(visit.page, address)
+        wrong += cut_off_somewhere(visit.page, address, OTHER_WIDTHS)
         wrong += [f"{address}: the console says {complaint}" for complaint in visit.complaints]
         visit.complaints.clear()
     assert not wrong, "\n".join(wrong)
@@ -84,16 +84,16 @@ def test_no_page_breaks_where_little_is_there_or_all_has_ended(
         assert answer.ok, f"{address}: {answer.status}"
         found = barriers(visit.page, without=SAME_EVERYWHERE if number else "nothing")
         wrong += [f"{address}: {barrier}" for barrier in found]
-        wrong += cut_off_somewhere(visit.page, address)
+        wrong += cut_off_somewhere(visit.page, address, (390, *OTHER_WIDTHS))
         wrong += [f"{address}: the console says {complaint}" for complaint in visit.complaints]
         visit.complaints.clear()
     assert not wrong, "\n".join(wrong)
 
 
-def cut_off_somewhere(page: Page, address: str) -> list[str]:
+def cut_off_somewhere(page: Page, address: str, widths: tuple[int, ...]) -> list[str]:
     """Return a line for each width at which a page scrolls sideways, or a list cuts off its errors."""
     wrong = []
-    for width in WIDTHS:
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         wrong += [f"{address} {width}: {what}" for what in cut_off(page)]
     page.set_viewport_size({"width": 1280, "height": 900})
