@@ -48,10 +48,20 @@ def let_ann_accept(fewer_than: int) -> None:
         )
 
 
+def take_statistics_of_facts_that_nobody_reviews() -> None:
+    """Let the planner believe that no fact waits for a review, as hardly one does where models do well."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE llm.fact SET review_priority = NULL")
+            cursor.execute("ANALYZE llm.fact")
+            cursor.execute("UPDATE llm.fact SET review_priority = CASE entity_id WHEN 'leia' THEN 7 ELSE 100 END")
+
+
 def test_the_next_fact_costs_as_much_after_many_opinions_that_wait_for_a_second(empty_queue: None) -> None:
     queue = JobQueue()
     told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(FEW)))
     told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(MANY)), entity_id="leia", priority=7)
+    take_statistics_of_facts_that_nobody_reviews()
     let_ann_accept(FEW)
     few = pages_of_a_claim()
     let_ann_accept(MANY)

@@ -79,18 +79,16 @@ BEGIN
                 SELECT f.fact_seq
                 FROM unnest(v_first) WITH ORDINALITY AS first (fact_seq, place)
                 JOIN llm.fact AS f ON f.fact_seq = first.fact_seq
-                WHERE f.review_priority IS NOT NULL
+                -- Not as ix_fact_to_review says it: with statistics of a time when no fact waited, it would be read whole.
+                WHERE coalesce(f.review_priority, -1) >= 0
                     AND f.is_current
                     AND (f.review_claim_expires_utc > clock_timestamp()) IS NOT TRUE
                     AND coalesce((
                         SELECT mine.decision
-                        FROM (
-                            SELECT w.decision, w.review_seq
-                            FROM llm.fact_review AS w
-                            WHERE w.fact_id = f.fact_id AND w.actor = v_actor
-                            OFFSET 0  -- find them by the fact, rather than walk all reviews backwards
-                        ) AS mine
-                        ORDER BY mine.review_seq DESC
+                        FROM llm.fact_review AS mine
+                        -- BETWEEN and the order leave only ix_fact_review_fact, whatever the statistics say.
+                        WHERE mine.fact_id BETWEEN f.fact_id AND f.fact_id AND mine.actor = v_actor
+                        ORDER BY mine.fact_id DESC, mine.review_seq DESC
                         LIMIT 1
                     ), 'NONE') = 'NONE'
                 ORDER BY first.place
@@ -108,13 +106,10 @@ BEGIN
                     AND f.fact_seq <> ALL (v_picked)
                     AND coalesce((
                         SELECT mine.decision
-                        FROM (
-                            SELECT w.decision, w.review_seq
-                            FROM llm.fact_review AS w
-                            WHERE w.fact_id = f.fact_id AND w.actor = v_actor
-                            OFFSET 0  -- find them by the fact, rather than walk all reviews backwards
-                        ) AS mine
-                        ORDER BY mine.review_seq DESC
+                        FROM llm.fact_review AS mine
+                        -- BETWEEN and the order leave only ix_fact_review_fact, whatever the statistics say.
+                        WHERE mine.fact_id BETWEEN f.fact_id AND f.fact_id AND mine.actor = v_actor
+                        ORDER BY mine.fact_id DESC, mine.review_seq DESC
                         LIMIT 1
                     ), 'NONE') = 'NONE'
                 ORDER BY f.review_priority DESC, f.fact_seq
