@@ -23,11 +23,12 @@
     │   ├── AccessDenied            the login may not do this
     │   ├── WorkerIdInUse           another live worker uses this id
     │   └── SchemaMismatch          the database's scripts differ from this tree's
-    └── LakeError
-        ├── LakePathRefused         a name that would leave the lake's root
-        ├── LakeConflict            the name exists with other bytes
-        ├── LakeFileMissing         nothing is stored under the name
-        └── LakeFileTooLarge        the file exceeds the reader's limit
+    ├── LakeError
+    │   ├── LakePathRefused         a name that would leave the lake's root
+    │   ├── LakeConflict            the name exists with other bytes
+    │   ├── LakeFileMissing         nothing is stored under the name
+    │   └── LakeFileTooLarge        the file exceeds the reader's limit
+    └── SourceError                 a source, or one subject's evidence, cannot be read
 
 A lake that cannot be read or written at all is ``LakeUnavailable``, a RunError, because it occurs during a run.
 Messages never contain a secret, a prompt, evidence or an answer.
@@ -312,6 +313,10 @@ class LakeFileMissing(LakeError):
 
 class LakeFileTooLarge(LakeError):
     """The file exceeds the reader's limit; nothing was returned."""
+
+
+class SourceError(HolocronError):
+    """A source, or one subject's evidence, cannot be read; the message says why."""
 
 
 OUT_OF_FILES = "this process has too many open files: raise its limit (ulimit -n), or lower --concurrency"

@@ -292,6 +292,13 @@ VARIABLES: tuple[Variable, ...] = (
         "empty: none",
     ),
     _declare(
+        "HOLOCRON_SOURCES",
+        "",
+        _path,
+        "a TOML file of the sources that subjects and their texts come from (docs/sources.md); relative to the "
+        "project's folder; empty: none",
+    ),
+    _declare(
         "LAKE_URL",
         "",
         _lake_url,

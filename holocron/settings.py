@@ -65,6 +65,7 @@ INTERROGATIONS_FOLDER: Path | None = (
 # Uploads that are not yet queued; private to the web server.
 UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
+SOURCES_FILE: Path | None = BASE_DIR / _values["HOLOCRON_SOURCES"] if _values["HOLOCRON_SOURCES"] else None
 
 
 def _ollama_settings() -> "ModelSettings":

@@ -154,6 +154,13 @@ class Directory:
                 continue
             yield name, facts
 
+    def stream(self) -> Iterator[tuple[str, os.stat_result]]:
+        """As ``scan``, in constant memory and in the file system's order. Raises OSError."""
+        with self._open_scan() as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False)
+
     def sync(self) -> None:
         """Make the folder's entries survive a power failure. Raises OSError."""
         try:
@@ -165,6 +172,9 @@ class Directory:
 
     def _names(self) -> list[str]:
         return os.listdir(self._fd)  # noqa: PTH208 - a Path cannot list an open descriptor
+
+    def _open_scan(self) -> "contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]":
+        return os.scandir(self._fd)
 
     def _lstat(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
@@ -233,6 +243,9 @@ class NamedDirectory(Directory):
 
     def _names(self) -> list[str]:
         return [path.name for path in self._path.iterdir()]
+
+    def _open_scan(self) -> "contextlib.AbstractContextManager[Iterator[os.DirEntry[str]]]":
+        return os.scandir(self._path)
 
     def _lstat(self, name: str) -> os.stat_result:
         return (self._path / name).lstat()

@@ -1,0 +1,40 @@
+"""One ``[[source]]`` table as its kind receives it, and the types that the kinds' keys share."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from derive.sources.contract import Source
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDeclaration:
+    """The name and the kind of a source, and the keys that its kind reads.
+
+    ``folder`` is that of the file, which relative paths start from; ``environment`` has the variables that keys ending
+    in ``_env`` name.
+    """
+
+    name: str
+    kind: str
+    keys: Mapping[str, Any] = field(repr=False)
+    folder: Path
+    environment: Mapping[str, str] = field(repr=False)
+    lake_url: str = field(repr=False)
+
+
+OpenSource = Callable[[SourceDeclaration], Source]
+"""Opens a source without reading it; raises ValueError, which is pydantic's ValidationError too, for wrong keys."""
+
+
+def _entity_type(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,98}[A-Za-z0-9_.-]|[A-Za-z0-9_]", text):
+        raise ValueError("write at most 100 letters, digits, dots, blanks, underscores and hyphens")
+    return text
+
+
+EntityType = Annotated[str, AfterValidator(_entity_type)]

@@ -1,0 +1,141 @@
+"""The file of sources, in TOML, which ``HOLOCRON_SOURCES`` names.
+
+For example::
+
+    [[source]]
+    name = "contracts"                  # its name in commands, pages and derivations
+    kind = "files"                      # or another kind; each has keys of its own
+    entity_type = "contract"
+    folder = "contracts"                # relative to this file
+    globs = ["**/*.md"]
+
+A package adds a kind by an entry point of the group ``holocron.sources``: its name is the kind, and it names a function
+``(declaration: SourceDeclaration) -> Source`` that raises ValueError or pydantic's ValidationError for wrong keys.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self, cast
+
+from pydantic import ValidationError
+
+from derive.errors import ConfigurationError
+from derive.evidence.references import problems_in_words
+from derive.sources.contract import Source
+from derive.sources.declaration import OpenSource, SourceDeclaration
+from derive.sources.files import open_files
+
+ENTRY_POINT_GROUP = "holocron.sources"
+_SETTING = "HOLOCRON_SOURCES"
+_MOST_SOURCES = 1000
+
+
+_BUILT_IN: Mapping[str, OpenSource] = MappingProxyType({"files": open_files})
+
+
+class SourceRegistry:
+    """The declared sources by name. ``broken`` maps the name of each that cannot be used to the reason."""
+
+    def __init__(self, sources: Iterable[Source], *, broken: Mapping[str, str] | None = None) -> None:
+        self._by_name: Mapping[str, Source] = MappingProxyType({one.name: one for one in sources})
+        self.broken: Mapping[str, str] = MappingProxyType(dict(broken or {}))
+
+    @classmethod
+    def load(cls, file: Path | None, *, environment: Mapping[str, str], lake_url: str) -> Self:
+        """Load the sources that a file declares; none without a file. One that is broken stops no other.
+
+        Raises ConfigurationError, with one line that contains no secret, if the file as a whole cannot be read.
+        """
+        if file is None:
+            return cls(())
+        here = f"{_SETTING}: {file}"
+        tables = _tables_in(file, here)
+        sources: list[Source] = []
+        broken: dict[str, str] = {}
+        names = Counter(table.get("name") for table in tables if isinstance(table.get("name"), str))
+        for place, table in enumerate(tables, start=1):
+            name = table.get("name")
+            known_name = name if isinstance(name, str) and _is_name(name) else f"source {place}"
+            try:
+                if known_name != name:
+                    raise ValueError("name: write at most 60 letters, digits, dots, underscores and hyphens")
+                if names[name] > 1:
+                    raise ValueError("two sources have this name: give each a name of its own")
+                keys = {key: value for key, value in table.items() if key not in {"name", "kind"}}
+                kind, open_source = _find_kind(table.get("kind"))
+                declaration = SourceDeclaration(known_name, kind, keys, file.parent, environment, lake_url)
+                sources.append(open_source(declaration))
+            except ValidationError as error:
+                broken[known_name] = f"{here}: source '{known_name}': {problems_in_words(error)}"
+            except (ValueError, ConfigurationError) as error:
+                broken[known_name] = f"{here}: source '{known_name}': {error}"
+        return cls(sources, broken=broken)
+
+    def all(self) -> tuple[Source, ...]:
+        """Return every source that can be used, in the file's order."""
+        return tuple(self._by_name.values())
+
+    def get(self, name: str) -> Source:
+        """Return the source of this name; raise ConfigurationError if it is unknown or broken."""
+        if name in self.broken:
+            raise ConfigurationError(self.broken[name])
+        found = self._by_name.get(name)
+        if found is None:
+            near = get_close_matches(name, self._by_name, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            known = ", ".join(list(self._by_name)[:20])
+            raise ConfigurationError(f"{_SETTING} declares no source {name[:60]!r}{hint} (known: {known or 'none'})")
+        return found
+
+
+def load_sources() -> SourceRegistry:
+    """Return the sources of this process's settings; raises as ``SourceRegistry.load``."""
+    import os
+
+    from django.conf import settings
+
+    return SourceRegistry.load(settings.SOURCES_FILE, environment=os.environ, lake_url=settings.LAKE_URL)
+
+
+def _tables_in(file: Path, here: str) -> list[dict[str, Any]]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{here} cannot be read ({error.strerror}): name a file that can") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{here} is not UTF-8: save it so") from None
+    except tomllib.TOMLDecodeError as error:
+        # Its message quotes at most one character of the file.
+        raise ConfigurationError(f"{here} is not TOML: {error}") from None
+    unknown = [key for key in content if key != "source"]
+    if unknown:
+        shown = "".join(one for one in unknown[0][:60] if one.isprintable())
+        raise ConfigurationError(f"{here}: {shown} is not known: write [[source]] tables")
+    tables = content.get("source", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigurationError(f"{here}: write each source as a [[source]] table")
+    if len(tables) > _MOST_SOURCES:
+        raise ConfigurationError(f"{here}: {len(tables)} sources; at most {_MOST_SOURCES}")
+    return tables
+
+
+def _find_kind(kind: Any) -> tuple[str, OpenSource]:
+    if isinstance(kind, str) and kind in _BUILT_IN:
+        return kind, _BUILT_IN[kind]
+    installed = {one.name: one for one in entry_points(group=ENTRY_POINT_GROUP)}
+    if not isinstance(kind, str) or kind not in installed:
+        raise ValueError(f"kind: write {' or '.join(sorted({*_BUILT_IN, *installed}))}")
+    try:
+        return kind, cast(OpenSource, installed[kind].load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"the package of kind '{kind}' cannot be loaded: {error}") from error
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name) is not None

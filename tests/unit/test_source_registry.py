@@ -1,0 +1,92 @@
+"""The file of sources: what it declares, and one clear line for each fault."""
+
+from pathlib import Path
+
+import pytest
+
+from derive.errors import ConfigurationError
+from derive.sources.registry import SourceRegistry
+
+GOOD = '[[source]]\nname = "contracts"\nkind = "files"\nentity_type = "contract"\nfolder = "contracts"\n'
+
+
+def load(folder: Path, content: str) -> SourceRegistry:
+    (folder / "sources.toml").write_text(content, "utf-8")
+    return SourceRegistry.load(folder / "sources.toml", environment={}, lake_url=str(folder / "lake"))
+
+
+def test_without_a_file_there_are_no_sources() -> None:
+    assert SourceRegistry.load(None, environment={}, lake_url="").all() == ()
+
+
+def test_a_declared_source_is_found_by_name_and_its_folder_is_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "a.txt").write_text("text")
+    source = load(tmp_path, GOOD).get("contracts")
+    assert (source.name, source.kind) == ("contracts", "files")
+    assert len(list(source.subjects())) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('kind = "files"\nfolder = "x"', "entity_type: "),
+        ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglob = "*"', "glob: "),
+        ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["/etc/*"]', "globs[0]: write a glob relative"),
+        ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["../*"]', "globs[0]: write a glob relative"),
+        ('kind = "files"\nentity_type = "x\\n"\nfolder = "x"', "entity_type: write at most 100"),
+        ('kind = "fils"', "kind: write files"),
+        ("kind = 3", "kind: write files"),
+        ("", "kind: write files"),
+    ],
+)
+def test_a_broken_source_says_why_in_one_line_and_stops_no_other(tmp_path: Path, keys: str, said: str) -> None:
+    registry = load(tmp_path, f'{GOOD}[[source]]\nname = "other"\n{keys}\n')
+    assert [one.name for one in registry.all()] == ["contracts"]
+    why = registry.broken["other"]
+    assert why.startswith(f"HOLOCRON_SOURCES: {tmp_path}/sources.toml: source 'other': ")
+    assert said in why
+    assert "\n" not in why
+    with pytest.raises(ConfigurationError, match="source 'other'"):
+        registry.get("other")
+
+
+@pytest.mark.parametrize("name", ["3", '""', '"a/b"', f'"{"x" * 61}"', '"a\\nb"'])
+def test_a_source_without_a_usable_name_is_listed_by_its_place(tmp_path: Path, name: str) -> None:
+    registry = load(tmp_path, f'{GOOD}[[source]]\nname = {name}\nkind = "files"\n')
+    assert list(registry.broken) == ["source 2"]
+
+
+def test_two_sources_of_one_name_are_both_refused(tmp_path: Path) -> None:
+    registry = load(tmp_path, GOOD + GOOD)
+    assert registry.all() == ()
+    assert "two sources have this name" in registry.broken["contracts"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[[source", "is not TOML"),
+        ("sources = 3", "sources is not known"),
+        ("source = 3", "as a [[source]] table"),
+        ("source = [3]", "as a [[source]] table"),
+    ],
+)
+def test_a_file_that_declares_no_sources_stops_with_one_line(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, content)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_stops_with_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        SourceRegistry.load(tmp_path / "none.toml", environment={}, lake_url="")
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        SourceRegistry.load(tmp_path / "latin.toml", environment={}, lake_url="")
+
+
+def test_an_unknown_source_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="did you mean contracts"):
+        load(tmp_path, GOOD).get("contract")
