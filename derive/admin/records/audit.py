@@ -24,11 +24,12 @@ from derive.states import JobEventName
 
 ACTS = (
     *("cancel_requested", "cancelled", "requeued", "rescheduled", "reprioritized", "model_changed", "held", "unheld"),
-    "purged",
+    *("purged", "fact_reviewed"),
 )
-"""Events caused by people; only these, of millions, are indexed by number and by actor."""
-# Literals exactly as in the index: a parameter never matches a filtered index.
+"""What people do to jobs that are queued; with enqueues, these alone of all events are indexed by number and actor."""
+# Literals exactly as in the indexes: a parameter never matches a filtered index.
 _IS_ACT = Condition("event IN ('" + "', '".join(ACTS) + "')")
+_IS_ENQUEUE = Condition("event = 'enqueued'")
 _LABELS = {JobEventName.COMPLETED: "succeeded or failed"}
 EXPORT_BATCH = 1_000
 COLUMNS = (
@@ -38,11 +39,13 @@ COLUMNS = (
 
 
 class EventFilter(ListFilter):
-    """The filters of the audit; by default only what people did to queued jobs."""
+    """The filters of the audit; by default what people and schedules did, without what workers do."""
 
     rows_of, sequence, time = JobEvent, "event_seq", "at_utc"
 
-    who = ChoiceFilter("Whose", [("all", "all events")], any_value="actions on queued jobs")
+    who = ChoiceFilter(
+        "Show", [("acts", "actions on queued jobs"), ("all", "all events")], any_value="enqueues and actions"
+    )
     event = ChoiceFilter("Event", [(name, _LABELS.get(name, name)) for name in JobEventName])
     actor = TextFilter("Actor")
     job = GuidFilter("Job id", is_wide=True)
@@ -53,13 +56,21 @@ class EventFilter(ListFilter):
     def is_everything(self) -> bool:
         """Whether all events are meant: filtering by a job or a worker's event implies it."""
         event = self.values["event"]
-        return self.values["who"] == "all" or bool(self.query.get("job")) or (bool(event) and event not in ACTS)
+        of_workers = bool(event) and event not in {*ACTS, JobEventName.ENQUEUED}
+        return self.values["who"] == "all" or bool(self.query.get("job")) or of_workers
 
     @override
     def arms(self) -> list[tuple[Condition, ...]]:
         job, actor = self.values["job"], self.values["actor"]
-        whose = (equals("job_id", job),) if job else () if self.is_everything else (_IS_ACT,)
-        return [(*whose, equals("actor", actor)) if actor and not self.is_everything else whose]
+        if self.is_everything:
+            return [(equals("job_id", job),) if job else ()]
+        return [(kind, equals("actor", actor)) if actor else (kind,) for kind in self._indexed()]
+
+    def _indexed(self) -> list[Condition]:
+        """Return the conditions of the indexes that hold what is wanted."""
+        event = self.values["event"]
+        kinds = [_IS_ACT] if event != JobEventName.ENQUEUED else []
+        return kinds if event in ACTS or self.values["who"] == "acts" else [*kinds, _IS_ENQUEUE]
 
     @override
     def rest(self) -> Iterator[Condition]:
