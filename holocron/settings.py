@@ -65,6 +65,16 @@ INTERROGATIONS_FOLDER: Path | None = (
 # Uploads that are not yet queued; private to the web server.
 UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
+
+
+def READ_DATABASE_URL(url: str) -> dict[str, Any]:  # noqa: N802 - a setting, which sources are handed
+    """Return the entry of DATABASES for the URL of a source's database; raise ValueError without its secrets."""
+    try:
+        return read_database_url(url, var_folder=HOLOCRON_VAR)
+    except SettingsError as error:
+        raise ValueError(str(error).replace("DATABASE_URL", "the URL")) from None
+
+
 SOURCES_FILE: Path | None = BASE_DIR / _values["HOLOCRON_SOURCES"] if _values["HOLOCRON_SOURCES"] else None
 
 

@@ -10,6 +10,9 @@ from pydantic import AfterValidator
 
 from derive.sources.contract import Source
 
+ReadDatabaseUrl = Callable[[str], dict[str, Any]]
+"""Returns the entry of Django's DATABASES for a URL; raises ValueError, without the URL's secrets."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceDeclaration:
@@ -25,6 +28,7 @@ class SourceDeclaration:
     folder: Path
     environment: Mapping[str, str] = field(repr=False)
     lake_url: str = field(repr=False)
+    read_database_url: ReadDatabaseUrl = field(repr=False)
 
 
 OpenSource = Callable[[SourceDeclaration], Source]
@@ -37,4 +41,11 @@ def _entity_type(text: str) -> str:
     return text
 
 
+def _variable(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,199}", text):
+        raise ValueError("write the name of an environment variable that holds the value, not the value")
+    return text
+
+
+VariableName = Annotated[str, AfterValidator(_variable)]
 EntityType = Annotated[str, AfterValidator(_entity_type)]

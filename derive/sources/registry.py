@@ -28,15 +28,16 @@ from pydantic import ValidationError
 from derive.errors import ConfigurationError
 from derive.evidence.references import problems_in_words
 from derive.sources.contract import Source
-from derive.sources.declaration import OpenSource, SourceDeclaration
+from derive.sources.declaration import OpenSource, ReadDatabaseUrl, SourceDeclaration
 from derive.sources.files import open_files
+from derive.sources.sql_source import open_sql
 
 ENTRY_POINT_GROUP = "holocron.sources"
 _SETTING = "HOLOCRON_SOURCES"
 _MOST_SOURCES = 1000
 
 
-_BUILT_IN: Mapping[str, OpenSource] = MappingProxyType({"files": open_files})
+_BUILT_IN: Mapping[str, OpenSource] = MappingProxyType({"files": open_files, "sql": open_sql})
 
 
 class SourceRegistry:
@@ -47,7 +48,9 @@ class SourceRegistry:
         self.broken: Mapping[str, str] = MappingProxyType(dict(broken or {}))
 
     @classmethod
-    def load(cls, file: Path | None, *, environment: Mapping[str, str], lake_url: str) -> Self:
+    def load(
+        cls, file: Path | None, *, environment: Mapping[str, str], lake_url: str, read_database_url: ReadDatabaseUrl
+    ) -> Self:
         """Load the sources that a file declares; none without a file. One that is broken stops no other.
 
         Raises ConfigurationError, with one line that contains no secret, if the file as a whole cannot be read.
@@ -69,7 +72,9 @@ class SourceRegistry:
                     raise ValueError("two sources have this name: give each a name of its own")
                 keys = {key: value for key, value in table.items() if key not in {"name", "kind"}}
                 kind, open_source = _find_kind(table.get("kind"))
-                declaration = SourceDeclaration(known_name, kind, keys, file.parent, environment, lake_url)
+                declaration = SourceDeclaration(
+                    known_name, kind, keys, file.parent, environment, lake_url, read_database_url
+                )
                 sources.append(open_source(declaration))
             except ValidationError as error:
                 broken[known_name] = f"{here}: source '{known_name}': {problems_in_words(error)}"
@@ -100,7 +105,12 @@ def load_sources() -> SourceRegistry:
 
     from django.conf import settings
 
-    return SourceRegistry.load(settings.SOURCES_FILE, environment=os.environ, lake_url=settings.LAKE_URL)
+    return SourceRegistry.load(
+        settings.SOURCES_FILE,
+        environment=os.environ,
+        lake_url=settings.LAKE_URL,
+        read_database_url=settings.READ_DATABASE_URL,
+    )
 
 
 def _tables_in(file: Path, here: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The file of sources: what it declares, and one clear line for each fault."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,21 @@ from derive.sources.registry import SourceRegistry
 GOOD = '[[source]]\nname = "contracts"\nkind = "files"\nentity_type = "contract"\nfolder = "contracts"\n'
 
 
-def load(folder: Path, content: str) -> SourceRegistry:
+def no_database(url: str) -> dict[str, Any]:
+    raise ValueError("the URL must begin with mssql:// or postgresql://")
+
+
+def read(file: Path | None, **environment: str) -> SourceRegistry:
+    return SourceRegistry.load(file, environment=environment, lake_url="", read_database_url=no_database)
+
+
+def load(folder: Path, content: str, **environment: str) -> SourceRegistry:
     (folder / "sources.toml").write_text(content, "utf-8")
-    return SourceRegistry.load(folder / "sources.toml", environment={}, lake_url=str(folder / "lake"))
+    return read(folder / "sources.toml", **environment)
 
 
 def test_without_a_file_there_are_no_sources() -> None:
-    assert SourceRegistry.load(None, environment={}, lake_url="").all() == ()
+    assert read(None).all() == ()
 
 
 def test_a_declared_source_is_found_by_name_and_its_folder_is_relative_to_the_file(tmp_path: Path) -> None:
@@ -35,9 +44,9 @@ def test_a_declared_source_is_found_by_name_and_its_folder_is_relative_to_the_fi
         ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["/etc/*"]', "globs[0]: write a glob relative"),
         ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["../*"]', "globs[0]: write a glob relative"),
         ('kind = "files"\nentity_type = "x\\n"\nfolder = "x"', "entity_type: write at most 100"),
-        ('kind = "fils"', "kind: write files"),
-        ("kind = 3", "kind: write files"),
-        ("", "kind: write files"),
+        ('kind = "fils"', "kind: write files or sql"),
+        ("kind = 3", "kind: write files or sql"),
+        ("", "kind: write files or sql"),
     ],
 )
 def test_a_broken_source_says_why_in_one_line_and_stops_no_other(tmp_path: Path, keys: str, said: str) -> None:
@@ -81,12 +90,43 @@ def test_a_file_that_declares_no_sources_stops_with_one_line(tmp_path: Path, con
 
 def test_a_file_that_cannot_be_read_stops_with_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        SourceRegistry.load(tmp_path / "none.toml", environment={}, lake_url="")
+        read(tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
-        SourceRegistry.load(tmp_path / "latin.toml", environment={}, lake_url="")
+        read(tmp_path / "latin.toml")
 
 
 def test_an_unknown_source_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="did you mean contracts"):
         load(tmp_path, GOOD).get("contract")
+
+
+SQL = '[[source]]\nname = "rows"\nkind = "sql"\nentity_type = "x"\nview = "a.b"\nentity = "id"\ntext = "body"\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('database_env = "postgresql://u:canary@h/d"', "database_env: write the name of an environment variable"),
+        ('database_env = "NOT_SET"', "the variable that database_env names is not set"),
+        ('database_env = "WRONG"', "the URL must begin with"),
+        ("timeout_seconds = 0", "timeout_seconds: "),
+        ('uri = "a;b"', "uri: write a column's name"),
+    ],
+)
+def test_a_wrong_database_is_said_without_its_secrets(tmp_path: Path, line: str, said: str) -> None:
+    why = load(tmp_path, f"{SQL}{line}\n", WRONG="oracle://u:canary@h").broken["rows"]
+    assert said in why
+    assert "canary" not in why
+
+
+@pytest.mark.parametrize("view", ["b", "a.b.c", 'a."b"', "a.b;drop", "a.[b]", "a.b--", "a.", "a. b", "a.b\\n", "1a.b"])
+def test_a_view_is_named_by_schema_and_name_alone(tmp_path: Path, view: str) -> None:
+    why = load(tmp_path, SQL.replace("a.b", view.replace('"', '\\"'))).broken["rows"]
+    assert "view: write schema.view" in why
+
+
+@pytest.mark.parametrize("column", ['id"', "id]", "id;", "1id", "", "id ", "a.b", "x" * 128, "count(*)", "%s"])
+def test_a_column_is_a_plain_name(tmp_path: Path, column: str) -> None:
+    why = load(tmp_path, SQL.replace('"id"', "'" + column + "'")).broken["rows"]
+    assert "entity: write a column's name" in why

@@ -1,0 +1,206 @@
+"""The source ``sql``: each row of a view or table is a subject.
+
+For example::
+
+    [[source]]
+    name = "contracts"
+    kind = "sql"
+    entity_type = "contract"
+    view = "reporting.v_contract"   # schema.view
+    entity = "contract_no"          # the column that names the subject; without duplicates
+    text = "body"                   # a column, or a list of columns, each an item of the evidence
+    uri = "link"                    # optional: the column with the address of the original
+    change_token = "row_version"    # optional: a column that changes whenever the row does
+    database_env = "CRM_URL"        # optional: the variable with the database's URL; else the system of record
+    timeout_seconds = 60            # of one statement
+
+There is no free SQL: what is to be read is a view.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import groupby, islice
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import ConnectionHandler
+from pydantic import BeforeValidator, Field
+
+from derive.errors import SourceError
+from derive.evidence.references import MAX_TEXT_CHARACTERS, EvidenceRef, check_one_line
+from derive.sources.contract import (
+    MAX_ENTITY_ID_CHARACTERS,
+    SkippedSubject,
+    Source,
+    SourceSubject,
+    SubjectEvidence,
+    Unreadable,
+)
+from derive.sources.declaration import EntityType, SourceDeclaration, VariableName
+from derive.sources.sql_database import ROWS_AT_ONCE, Row, SqlDatabase
+from derive.sources.sql_statements import MAX_ADDRESS_CHARACTERS, ColumnName, ViewColumns, ViewName
+from derive.strict_types import Frozen, check_storable
+
+_MOST_TEXTS = 20
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class SqlKeys(Frozen):
+    """The keys of a source of kind ``sql``."""
+
+    entity_type: EntityType
+    view: ViewName
+    entity: ColumnName
+    text: Annotated[tuple[ColumnName, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=_MOST_TEXTS)]
+    uri: ColumnName | None = None
+    change_token: ColumnName | None = None
+    database_env: VariableName | None = None
+    timeout_seconds: int = Field(default=60, ge=1, le=3600, strict=True)
+
+
+class SqlSource(Source):
+    """The rows of a view."""
+
+    kind = "sql"
+
+    def __init__(self, name: str, keys: SqlKeys, database: SqlDatabase) -> None:
+        self.name = name
+        self._entity_type = keys.entity_type
+        self._columns = ViewColumns(keys.view, keys.entity, keys.text, keys.uri, keys.change_token)
+        self._database = database
+
+    def subjects(self) -> Iterator[SourceSubject | Unreadable | SkippedSubject]:
+        """As ``Source.subjects``."""
+        for row in self._distinct(self._database.stream(self._columns, with_texts=False)):
+            yield row if isinstance(row, Unreadable) else self._subject(row)
+
+    def read_all(self) -> Iterator[SubjectEvidence | Unreadable | SkippedSubject]:
+        """As ``Source.read_all``; by one statement."""
+        for row in self._distinct(self._database.stream(self._columns, with_texts=True)):
+            yield row if isinstance(row, Unreadable) else self._read(row)
+
+    def with_evidence(
+        self, subjects: Iterable[SourceSubject]
+    ) -> Iterator[SubjectEvidence | Unreadable | SkippedSubject]:
+        """As ``Source.with_evidence``; asks for a hundred subjects at a time."""
+        wanted: list[list[SourceSubject]] = []
+
+        def chunks() -> Iterator[list[str]]:
+            remaining = iter(subjects)
+            while chunk := list(islice(remaining, ROWS_AT_ONCE)):
+                wanted.append(chunk)
+                yield [subject.entity_id for subject in chunk]
+
+        for rows in self._database.lookup(self._columns, chunks()):
+            by_entity: dict[str | None, list[Row]] = {}
+            for row in rows:
+                by_entity.setdefault(row[0], []).append(row)
+            for subject in wanted.pop():
+                yield self._of(subject, by_entity.get(subject.entity_id, []))
+
+    def _of(self, subject: SourceSubject, rows: list[Row]) -> SubjectEvidence | Unreadable:
+        if len(rows) == 1:
+            return self._read(rows[0])
+        reason = _twice(len(rows)) if rows else "it is no longer in the view"
+        return Unreadable(subject.address, reason, subject)
+
+    def _distinct(self, rows: Iterator[Row]) -> Iterator[Row | Unreadable]:
+        """Yield the rows whose entity no other row has, and an ``Unreadable`` for each entity that several have.
+
+        Rows come in the order of their entities, and a collation may hold entities as equal that differ in case.
+        """
+        for _, same in groupby(rows, key=lambda row: None if row[0] is None else row[0].casefold().rstrip()):
+            first: dict[str | None, tuple[Row, int]] = {}
+            for row in same:
+                found, count = first.get(row[0], (row, 0))
+                first[row[0]] = (found, count + 1)
+            for entity, (row, count) in first.items():
+                if entity is None:
+                    yield Unreadable(self._address(None, None), f"{count:,} rows have no {self._columns.entity} (NULL)")
+                else:
+                    yield row if count == 1 else Unreadable(self._address(entity, None), _twice(count))
+
+    def _subject(self, row: Row) -> SourceSubject | Unreadable:
+        entity, token, uri = row[:3]
+        address = self._address(entity, uri)
+        if fault := _fault_of_entity(entity):
+            return Unreadable(address, fault)
+        return SourceSubject(self._entity_type, entity, token, address)
+
+    def _read(self, row: Row) -> SubjectEvidence | Unreadable:
+        subject = self._subject(row)
+        if isinstance(subject, Unreadable):
+            return subject
+        try:
+            items = tuple(
+                EvidenceRef(evidence_id=column, source_uri=subject.address, text=_storable(text, column))
+                for column, text in zip(self._columns.texts, row[3:], strict=True)
+                if text is not None and text.strip()
+            )
+        except SourceError as error:
+            return Unreadable(subject.address, str(error), subject)
+        if not items:
+            return Unreadable(subject.address, f"it has no text: {' and '.join(self._columns.texts)} is empty", subject)
+        return SubjectEvidence(subject, items)
+
+    def _address(self, entity: str | None, uri: str | None) -> str:
+        if uri and len(uri) <= MAX_ADDRESS_CHARACTERS and uri.isprintable() and uri.strip():
+            return re.sub(r"//[^/@]*@", "//", uri.strip())
+        own = f"sql:{quote(self._columns.view)}"
+        if entity is None:
+            return own
+        address = f"{own}/{quote(entity, safe='', errors='replace')}"
+        return address if len(address) <= MAX_ADDRESS_CHARACTERS else f"{address[: MAX_ADDRESS_CHARACTERS - 1]}…"
+
+
+def _twice(count: int) -> str:
+    return f"{count:,} rows have this entity, and none of them is read: let the view have one row for each"
+
+
+def _fault_of_entity(entity: str) -> str | None:
+    if len(entity) > MAX_ENTITY_ID_CHARACTERS:
+        return f"its entity is longer than {MAX_ENTITY_ID_CHARACTERS} characters"
+    if not entity:
+        return "its entity is empty"
+    try:
+        check_one_line(entity)
+    except ValueError as error:
+        return f"its entity {error}"
+    return None
+
+
+def _storable(text: str, column: str) -> str:
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise SourceError(f"{column} is longer than {MAX_TEXT_CHARACTERS:,} characters: let the view split it")
+    try:
+        return check_storable(text)
+    except ValueError as error:
+        raise SourceError(f"{column} {error}") from None
+
+
+def open_sql(declaration: SourceDeclaration) -> SqlSource:
+    """Return the declared source; raises as ``OpenSource``."""
+    keys = SqlKeys.model_validate(declaration.keys)
+    connect: Callable[[], BaseDatabaseWrapper]
+    if keys.database_env is None:
+        connect = partial(_connect_to_system_of_record)
+    else:
+        url = declaration.environment.get(keys.database_env, "").strip()
+        if not url:
+            raise ValueError("the variable that database_env names is not set: set it to the database's URL")
+        connect = partial(_connect, declaration.read_database_url(url))
+    return SqlSource(declaration.name, keys, SqlDatabase(connect, timeout_seconds=keys.timeout_seconds))
+
+
+def _connect_to_system_of_record() -> BaseDatabaseWrapper:
+    return connections[DEFAULT_DB_ALIAS].copy()
+
+
+def _connect(entry: dict[str, Any]) -> BaseDatabaseWrapper:
+    return ConnectionHandler({DEFAULT_DB_ALIAS: entry}).create_connection(DEFAULT_DB_ALIAS)
