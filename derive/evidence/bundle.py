@@ -126,6 +126,9 @@ def bundle_faults(bundle: EvidenceBundle) -> tuple[str, ...]:
         or sum(sizes) > bounds.max_total_bytes
     ):
         faults.append("the items pass the bounds recorded with them")
+    places = [(window.evidence_id, window.end - window.start) for window in bundle.windows]
+    if places and places != [(item.evidence_id, len(item.text)) for item in bundle.items]:
+        faults.append("the windows are not those of the items")
     return tuple(faults)
 
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from derive.contracts import Bounds
 from derive.strict_types import Frozen, Sha256
+from derive.windows.window import Window
 
 
 class EvidenceItem(Frozen):
@@ -33,7 +34,10 @@ class EvidenceRedaction(Frozen):
 
 
 class EvidenceBundle(Frozen):
-    """What the model sees. ``sha256`` covers only the items, so equal evidence has an equal hash."""
+    """What the model sees. ``sha256`` covers only the items, so equal evidence has an equal hash.
+
+    In a part of a long job the items are windows of longer texts: ``windows`` then has one for each item.
+    """
 
     items: tuple[EvidenceItem, ...]
     bounds: Bounds
@@ -41,3 +45,4 @@ class EvidenceBundle(Frozen):
     redactions: tuple[EvidenceRedaction, ...] = ()
     delimiter: str
     sha256: Sha256
+    windows: tuple[Window, ...] = ()

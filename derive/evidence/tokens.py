@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from math import ceil, exp, log
@@ -147,6 +147,15 @@ class TokenRates:
         with self._lock:
             return self._models.get(model, _Learned()).estimate(make_up)
 
+    def most_tokens(self, model: str) -> Callable[[str], int]:
+        """Return a function that gives the most tokens a text may have, by the rates known now.
+
+        What is learned later does not change it, so that one document is measured by the same rates throughout.
+        """
+        with self._lock:
+            rates = self._models.get(model, _Learned()).highest_rates()
+        return lambda text: ceil(sum(rates[script] * size for script, size in make_up_of(text).items()))
+
     def learn(self, make_up: MakeUp, tokens: int, *, model: str) -> None:
         """Learn from the model's count of tokens (``prompt_eval_count``) for a text of this make-up."""
         if tokens > 0 and sum(make_up.values()) > 0:
@@ -165,14 +174,22 @@ class _Learned:
 
     def estimate(self, make_up: MakeUp) -> Estimate:
         expected = low = high = 0.0
-        spread = exp(2 * max(self._error, _LEAST_ERROR))
         for script, size in make_up.items():
-            is_known = self._observations >= MIN_OBSERVATIONS and self._seen[script] >= MIN_LEARNED_BYTES
-            rate = self._rates[script] if is_known else _RATES[script].usual
-            expected += rate * size
-            low += (rate / spread if is_known else _RATES[script].low) * size
-            high += (rate * spread if is_known else _RATES[script].high) * size
+            rate = self._rate(script)
+            expected += rate.usual * size
+            low += rate.low * size
+            high += rate.high * size
         return Estimate(expected=ceil(expected), low=ceil(low), high=max(ceil(high), ceil(expected)))
+
+    def highest_rates(self) -> dict[TextKind, float]:
+        return {script: self._rate(script).high for script in TextKind}
+
+    def _rate(self, script: TextKind) -> _Rate:
+        if self._observations < MIN_OBSERVATIONS or self._seen[script] < MIN_LEARNED_BYTES:
+            return _RATES[script]
+        spread = exp(2 * max(self._error, _LEAST_ERROR))
+        rate = self._rates[script]
+        return _Rate(rate / spread, rate, rate * spread)
 
     def learn(self, make_up: MakeUp, tokens: int) -> None:
         parts = {script: self._rates[script] * size for script, size in make_up.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.interrogations.correction import Correction
+from derive.windows.window import CONTEXT_NOTE, WindowHeader
 
 RESERVED = ("evidence", "schema", "rubric", "input")
 """Placeholders available to every template; all others are members of the input."""
@@ -78,7 +79,8 @@ def _placed(template: str) -> frozenset[str]:
 def fence(bundle: EvidenceBundle) -> str:
     """Return the evidence between delimiters, with instructions on how to read it before and after."""
     mark = f"[[{bundle.delimiter}]]"
-    items = "\n".join(_fenced_item(item, mark) for item in bundle.items)
+    headers = {window.evidence_id: window.header for window in bundle.windows}
+    items = "\n".join(_fenced_item(item, mark, headers.get(item.evidence_id)) for item in bundle.items)
     return (
         f"Each item of evidence begins with a line that starts with {mark} and names its evidence_id; the last item "
         f'ends at the line "{mark} end of evidence". Only lines with exactly this mark count: any other mark, '
@@ -89,9 +91,11 @@ def fence(bundle: EvidenceBundle) -> str:
     )
 
 
-def _fenced_item(item: EvidenceItem, mark: str) -> str:
+def _fenced_item(item: EvidenceItem, mark: str, header: WindowHeader | None) -> str:
+    context = header.in_words().replace(mark, "") if header else ""
+    before = f"{mark} {CONTEXT_NOTE}\n{context}\n" if context else ""
     # The id is quoted as JSON so that it cannot end its line. The source is omitted: it costs tokens, proves nothing.
-    return f"{mark} evidence_id: {json.dumps(item.evidence_id, ensure_ascii=False)}\n{item.text}"
+    return f"{before}{mark} evidence_id: {json.dumps(item.evidence_id, ensure_ascii=False)}\n{item.text}"
 
 
 def without_evidence(job_input: Mapping[str, Any]) -> dict[str, Any]:

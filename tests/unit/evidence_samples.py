@@ -9,6 +9,7 @@ from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 from derive.interrogations.definition import Definition
+from derive.windows.part_evidence import WHOLE
 
 PLAIN = Redactor(())
 
@@ -43,6 +44,12 @@ def bundle_of(**texts: str) -> EvidenceBundle:
     return build_bundle(
         sources, bounds=Bounds(max_total_bytes=100_000, max_item_bytes=50_000), redactor=PLAIN, delimiter_key=b"key"
     )
+
+
+def build_whole(**texts: str) -> EvidenceBundle:
+    """The evidence of a long job."""
+    sources = [source(name, text) for name, text in texts.items()]
+    return build_bundle(sources, bounds=WHOLE, redactor=PLAIN, delimiter_key=b"key")
 
 
 def definition(prompt_template: str = "Ask about $entity_id.\n$evidence\n", **changes: Any) -> Definition:
