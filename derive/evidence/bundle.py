@@ -22,7 +22,7 @@ from pydantic_core import to_json
 
 from derive.contracts import Bounds
 from derive.errors import EvidenceMissing, InvalidInput
-from derive.evidence.contracts import EvidenceBundle, EvidenceCut, EvidenceItem, EvidenceRedaction
+from derive.evidence.contracts import EvidenceBundle, EvidenceCut, EvidenceExtraction, EvidenceItem, EvidenceRedaction
 from derive.evidence.redaction import Redactor
 from derive.evidence.sources import SourceText
 
@@ -56,6 +56,7 @@ def build_bundle(
     items: list[EvidenceItem] = []
     cuts: list[EvidenceCut] = []
     redactions: list[EvidenceRedaction] = []
+    extractions: list[EvidenceExtraction] = []
     used_bytes = 0
     for source in _without_duplicates(sources, cuts):
         room = bounds.max_total_bytes - used_bytes
@@ -70,6 +71,8 @@ def build_bundle(
             cuts.append(shown.cut)
         if shown.item is not None:
             items.append(shown.item)
+            if source.extraction is not None:
+                extractions.append(EvidenceExtraction(evidence_id=source.evidence_id, **source.extraction.model_dump()))
             used_bytes += _size(shown.item.text)
     if not items:
         raise EvidenceMissing(NO_EVIDENCE)
@@ -79,6 +82,7 @@ def build_bundle(
         bounds=bounds,
         cuts=tuple(cuts),
         redactions=tuple(redactions),
+        extractions=tuple(extractions),
         delimiter=delimiter_of(items, sha256=sha256, key=delimiter_key),
         sha256=sha256,
     )

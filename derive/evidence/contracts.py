@@ -33,6 +33,15 @@ class EvidenceRedaction(Frozen):
     count: int
 
 
+class EvidenceExtraction(Frozen):
+    """The tool that took an item's text out of its original, and the original's SHA-256."""
+
+    evidence_id: str
+    tool: str
+    version: str
+    original_sha256: Sha256
+
+
 class EvidenceBundle(Frozen):
     """What the model sees. ``sha256`` covers only the items, so equal evidence has an equal hash.
 
@@ -43,6 +52,7 @@ class EvidenceBundle(Frozen):
     bounds: Bounds
     cuts: tuple[EvidenceCut, ...] = ()
     redactions: tuple[EvidenceRedaction, ...] = ()
+    extractions: tuple[EvidenceExtraction, ...] = ()
     delimiter: str
     sha256: Sha256
     windows: tuple[Window, ...] = ()

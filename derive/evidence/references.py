@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from derive.errors import InvalidInput
-from derive.strict_types import Frozen, Guid, check_storable
+from derive.strict_types import Frozen, Guid, Sha256, check_storable
 
 MAX_REFERENCES = 200
 MAX_TEXT_CHARACTERS = 1_000_000
@@ -58,6 +58,14 @@ class InlineEvidence(Frozen):
     text: EvidenceText
 
 
+class Extraction(Frozen):
+    """How a text came out of its original: the tool with its version, and the original's SHA-256."""
+
+    tool: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_one_line)]
+    version: Annotated[str, StringConstraints(max_length=100), AfterValidator(check_one_line)]
+    original_sha256: Sha256
+
+
 class EvidenceRef(Frozen):
     """One item of ``evidence_ref_json``; ``evidence_id`` defaults to ``ref-N``, its position counted from 1."""
 
@@ -68,6 +76,7 @@ class EvidenceRef(Frozen):
     source_uri: SourceUri | None = None
     url: SourceUri | None = None
     document_id: SourceUri | None = None
+    extraction: Extraction | None = None
 
     @model_validator(mode="after")
     def _points_to_one_thing(self) -> Self:
@@ -76,6 +85,8 @@ class EvidenceRef(Frozen):
             raise ValueError(f"gives {' and '.join(given)}: an item is one of text, lake_uri, run_id")
         if not given and self.url is None and self.document_id is None:
             raise ValueError("points to nothing: give text, lake_uri, run_id, url or document_id")
+        if self.extraction is not None and self.text is None:
+            raise ValueError("extraction tells where a text comes from: give text with it")
         return self
 
     @property

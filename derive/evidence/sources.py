@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from derive.errors import EvidenceMissing, InvalidInput, LakeFileMissing, LakePathRefused
 from derive.evidence.references import (
     EvidenceRef,
+    Extraction,
     InlineEvidence,
     parse_evidence_refs,
     problems_in_words,
@@ -36,6 +37,7 @@ class SourceText(Frozen):
     evidence_id: str
     source_uri: str | None
     text: str
+    extraction: Extraction | None = None
 
 
 def collect_sources(
@@ -55,7 +57,7 @@ def collect_sources(
         name = ref.evidence_id or f"ref-{place}"
         text = _read(ref, name=name, read_lake=read_lake, read_run_output=read_run_output)
         if text is not None:
-            found.append(SourceText(evidence_id=name, source_uri=ref.provenance, text=text))
+            found.append(SourceText(evidence_id=name, source_uri=ref.provenance, text=text, extraction=ref.extraction))
     return tuple(found)
 
 

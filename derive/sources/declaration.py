@@ -41,6 +41,11 @@ def _entity_type(text: str) -> str:
     return text
 
 
+def as_list(value: Any) -> Any:
+    """Return one text as a list of it, for keys that take one or several."""
+    return [value] if isinstance(value, str) else value
+
+
 def _variable(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,199}", text):
         raise ValueError("write the name of an environment variable that holds the value, not the value")

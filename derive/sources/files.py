@@ -1,4 +1,4 @@
-"""The source ``files``: each file of a folder is a subject.
+"""The source ``files``: each file of a folder is a subject, or each row of its CSV and JSONL files.
 
 For example::
 
@@ -7,36 +7,32 @@ For example::
     kind = "files"
     entity_type = "contract"
     folder = "contracts"            # relative to the file of sources
-    globs = ["**/*.txt", "**/*.md"] # optional: by default every file of an ending that can be read
+    globs = ["**/*.txt", "**/*.pdf"] # optional: by default every file of an ending that can be read
 
-A file's entity is its path relative to the folder.
+A file's entity is its path relative to the folder. With ``entity`` and ``text``, which name columns, the subjects are
+rows: see ``row_files``.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import quote, unquote
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from derive.errors import SourceError
 from derive.evidence.references import EvidenceRef
-from derive.sources.contract import (
-    MAX_ENTITY_ID_CHARACTERS,
-    SkippedSubject,
-    Source,
-    SourceSubject,
-    SubjectEvidence,
-    Unreadable,
-)
-from derive.sources.declaration import EntityType, SourceDeclaration
-from derive.sources.file_texts import MAX_PLAIN_BYTES, PLAIN_ENDINGS, ending_of, plain_text, read_bytes
-from derive.sources.file_tree import FileTree, FoundFile, LocalTree
-from derive.sources.globs import Glob, compile_globs
+from derive.sources.contract import SkippedSubject, Source, SourceSubject, SubjectEvidence, Unreadable
+from derive.sources.declaration import EntityType, SourceDeclaration, as_list
+from derive.sources.document_reader import DOCUMENT_ENDINGS, DocumentReader
+from derive.sources.file_paths import MatchingFiles
+from derive.sources.file_texts import PLAIN_ENDINGS, read_text, token_with_tool
+from derive.sources.file_tree import FileTree, LocalTree
+from derive.sources.globs import Glob
+from derive.sources.row_files import ROW_ENDINGS, RowColumns, RowFilesSource
 from derive.strict_types import Frozen
 
-_MAX_ADDRESS_CHARACTERS = 2000
-"""The longest ``source_uri`` of evidence."""
+_MOST_COLUMNS = 20
+_FileColumn = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
 
 
 class FilesKeys(Frozen):
@@ -44,9 +40,19 @@ class FilesKeys(Frozen):
 
     entity_type: EntityType
     folder: Annotated[str, Field(min_length=1, max_length=1000)]
-    globs: Annotated[tuple[Glob, ...], Field(min_length=1, max_length=100)] = tuple(
-        f"**/*.{ending}" for ending in sorted(PLAIN_ENDINGS)
-    )
+    globs: Annotated[tuple[Glob, ...], Field(min_length=1, max_length=100)] | None = None
+    entity: _FileColumn | None = None
+    text: (
+        Annotated[tuple[_FileColumn, ...], BeforeValidator(as_list), Field(min_length=1, max_length=_MOST_COLUMNS)]
+        | None
+    ) = None
+    uri: _FileColumn | None = None
+
+    @model_validator(mode="after")
+    def _names_columns_or_none(self) -> Self:
+        if (self.entity is None) != (self.text is None) or (self.uri is not None and self.text is None):
+            raise ValueError("write entity and text together, the columns of rows, or neither for whole files")
+        return self
 
 
 class FilesSource(Source):
@@ -54,61 +60,63 @@ class FilesSource(Source):
 
     kind = "files"
 
-    def __init__(self, name: str, keys: FilesKeys, tree: FileTree) -> None:
+    def __init__(self, name: str, entity_type: str, files: MatchingFiles) -> None:
         self.name = name
-        self._entity_type = keys.entity_type
-        self._matches = compile_globs(keys.globs)
-        self._tree = tree
+        self._entity_type = entity_type
+        self._files = files
 
     def subjects(self) -> Iterator[SourceSubject | Unreadable | SkippedSubject]:
         """As ``Source.subjects``."""
-        for found in self._tree.walk():
-            if found.fault is not None or self._matches(found.path):
-                yield self._subject(found)
+        for found in self._files:
+            if isinstance(found, Unreadable):
+                yield found
+            else:
+                token = token_with_tool(found.change_token, found.path)
+                yield SourceSubject(self._entity_type, found.path, token, found.address)
 
     def with_evidence(
         self, subjects: Iterable[SourceSubject]
     ) -> Iterator[SubjectEvidence | Unreadable | SkippedSubject]:
         """As ``Source.with_evidence``."""
-        for subject in subjects:
-            try:
-                yield self._read(subject)
-            except SourceError as error:
-                yield Unreadable(subject.address, str(error), subject)
+        return self._read_each(subjects)
 
-    def _subject(self, found: FoundFile) -> SourceSubject | Unreadable:
-        address = f"{self._tree.address}/{quote(found.path)}"
-        fault = found.fault
-        if fault is None and len(found.path) > MAX_ENTITY_ID_CHARACTERS:
-            fault = f"its path is longer than {MAX_ENTITY_ID_CHARACTERS} characters: move or rename it"
-        if fault is None and (not found.path.isprintable() or found.path != found.path.strip()):
-            fault = "its path has a character that cannot be printed, or a blank at an end: rename it"
-        if fault is None and len(address) > _MAX_ADDRESS_CHARACTERS:
-            fault = f"its address is longer than {_MAX_ADDRESS_CHARACTERS} characters: move or rename it"
-        if fault is None and ending_of(found.path) not in PLAIN_ENDINGS:
-            fault = f"files of this ending are not read: {', '.join(sorted(PLAIN_ENDINGS))} are"
-        if fault is not None:
-            return Unreadable(address, fault)
-        return SourceSubject(self._entity_type, found.path, found.change_token, address)
+    def read_all(self) -> Iterator[SubjectEvidence | Unreadable | SkippedSubject]:
+        """As ``Source.read_all``."""
+        return self._read_each(self.subjects())
 
-    def _read(self, subject: SourceSubject) -> SubjectEvidence:
-        with self._tree.open_file(self._path_of(subject)) as file:
-            text = plain_text(read_bytes(file, max_bytes=MAX_PLAIN_BYTES))
-            read = SourceSubject(subject.entity_type, subject.entity_id, file.change_token, subject.address)
-        return SubjectEvidence(read, (EvidenceRef(evidence_id="document", source_uri=subject.address, text=text),))
+    def _read_each(
+        self, found: Iterable[SourceSubject | Unreadable | SkippedSubject]
+    ) -> Iterator[SubjectEvidence | Unreadable | SkippedSubject]:
+        with DocumentReader() as reader:
+            for subject in found:
+                if not isinstance(subject, SourceSubject):
+                    yield subject
+                    continue
+                try:
+                    yield self._read(subject, reader)
+                except SourceError as error:
+                    yield Unreadable(subject.address, str(error), subject)
 
-    def _path_of(self, subject: SourceSubject) -> str:
-        path = unquote(subject.address.removeprefix(f"{self._tree.address}/"))
-        is_inside = subject.address.startswith(f"{self._tree.address}/") and not any(
-            part.startswith(".") or not part for part in path.split("/")
-        )
-        if not is_inside or not self._matches(path):
-            raise SourceError("it is not in this source")
-        return path
+    def _read(self, subject: SourceSubject, reader: DocumentReader) -> SubjectEvidence:
+        path = self._files.path_of(subject.address)
+        with self._files.tree.open_file(path) as file:
+            text, extraction = read_text(file, path, reader)
+            token = token_with_tool(file.change_token, path)
+        item = EvidenceRef(evidence_id="document", source_uri=subject.address, text=text, extraction=extraction)
+        return SubjectEvidence(SourceSubject(subject.entity_type, subject.entity_id, token, subject.address), (item,))
 
 
-def open_files(declaration: SourceDeclaration) -> FilesSource:
+def open_files(declaration: SourceDeclaration) -> Source:
     """Return the declared source; raises as ``OpenSource``."""
     keys = FilesKeys.model_validate(declaration.keys)
-    folder = declaration.folder / Path(keys.folder).expanduser()
-    return FilesSource(declaration.name, keys, LocalTree(folder))
+    return files_source(declaration.name, keys, LocalTree(declaration.folder / Path(keys.folder).expanduser()))
+
+
+def files_source(name: str, keys: FilesKeys, tree: FileTree) -> Source:
+    """Return the source of a tree's files, or of their rows if the keys name columns."""
+    endings = ROW_ENDINGS if keys.text else PLAIN_ENDINGS | DOCUMENT_ENDINGS
+    globs = keys.globs or tuple(f"**/*.{ending}" for ending in sorted(endings))
+    files = MatchingFiles(tree, globs, endings)
+    if keys.entity is None or keys.text is None:
+        return FilesSource(name, keys.entity_type, files)
+    return RowFilesSource(name, keys.entity_type, files, RowColumns(keys.entity, keys.text, keys.uri))

@@ -17,7 +17,6 @@ For example::
 There is no free SQL: what is to be read is a view.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby, islice
@@ -30,25 +29,21 @@ from django.db.utils import ConnectionHandler
 from pydantic import BeforeValidator, Field
 
 from derive.errors import SourceError
-from derive.evidence.references import MAX_TEXT_CHARACTERS, EvidenceRef, check_one_line
+from derive.evidence.references import EvidenceRef
 from derive.sources.contract import (
-    MAX_ENTITY_ID_CHARACTERS,
     SkippedSubject,
     Source,
     SourceSubject,
     SubjectEvidence,
     Unreadable,
 )
-from derive.sources.declaration import EntityType, SourceDeclaration, VariableName
+from derive.sources.declaration import EntityType, SourceDeclaration, VariableName, as_list
+from derive.sources.row_values import MAX_ADDRESS_CHARACTERS, check_entity, checked_text, shown_uri
 from derive.sources.sql_database import ROWS_AT_ONCE, Row, SqlDatabase
-from derive.sources.sql_statements import MAX_ADDRESS_CHARACTERS, ColumnName, ViewColumns, ViewName
-from derive.strict_types import Frozen, check_storable
+from derive.sources.sql_statements import ColumnName, ViewColumns, ViewName
+from derive.strict_types import Frozen
 
 _MOST_TEXTS = 20
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
 
 
 class SqlKeys(Frozen):
@@ -57,7 +52,7 @@ class SqlKeys(Frozen):
     entity_type: EntityType
     view: ViewName
     entity: ColumnName
-    text: Annotated[tuple[ColumnName, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=_MOST_TEXTS)]
+    text: Annotated[tuple[ColumnName, ...], BeforeValidator(as_list), Field(min_length=1, max_length=_MOST_TEXTS)]
     uri: ColumnName | None = None
     change_token: ColumnName | None = None
     database_env: VariableName | None = None
@@ -122,16 +117,17 @@ class SqlSource(Source):
                 first[row[0]] = (found, count + 1)
             for entity, (row, count) in first.items():
                 if entity is None:
-                    yield Unreadable(self._address(None, None), f"{count:,} rows have no {self._columns.entity} (NULL)")
+                    yield Unreadable(self._address(None), f"{count:,} rows have no {self._columns.entity} (NULL)")
                 else:
-                    yield row if count == 1 else Unreadable(self._address(entity, None), _twice(count))
+                    yield row if count == 1 else Unreadable(self._address(entity), _twice(count))
 
     def _subject(self, row: Row) -> SourceSubject | Unreadable:
         entity, token, uri = row[:3]
-        address = self._address(entity, uri)
-        if fault := _fault_of_entity(entity):
-            return Unreadable(address, fault)
-        return SourceSubject(self._entity_type, entity, token, address)
+        address = shown_uri(uri) or self._address(entity)
+        try:
+            return SourceSubject(self._entity_type, check_entity(entity, column=self._columns.entity), token, address)
+        except SourceError as error:
+            return Unreadable(address, str(error))
 
     def _read(self, row: Row) -> SubjectEvidence | Unreadable:
         subject = self._subject(row)
@@ -139,9 +135,9 @@ class SqlSource(Source):
             return subject
         try:
             items = tuple(
-                EvidenceRef(evidence_id=column, source_uri=subject.address, text=_storable(text, column))
-                for column, text in zip(self._columns.texts, row[3:], strict=True)
-                if text is not None and text.strip()
+                EvidenceRef(evidence_id=column, source_uri=subject.address, text=text)
+                for column, found in zip(self._columns.texts, row[3:], strict=True)
+                if (text := checked_text(found, column=column)) is not None
             )
         except SourceError as error:
             return Unreadable(subject.address, str(error), subject)
@@ -149,9 +145,7 @@ class SqlSource(Source):
             return Unreadable(subject.address, f"it has no text: {' and '.join(self._columns.texts)} is empty", subject)
         return SubjectEvidence(subject, items)
 
-    def _address(self, entity: str | None, uri: str | None) -> str:
-        if uri and len(uri) <= MAX_ADDRESS_CHARACTERS and uri.isprintable() and uri.strip():
-            return re.sub(r"//[^/@]*@", "//", uri.strip())
+    def _address(self, entity: str | None) -> str:
         own = f"sql:{quote(self._columns.view)}"
         if entity is None:
             return own
@@ -161,27 +155,6 @@ class SqlSource(Source):
 
 def _twice(count: int) -> str:
     return f"{count:,} rows have this entity, and none of them is read: let the view have one row for each"
-
-
-def _fault_of_entity(entity: str) -> str | None:
-    if len(entity) > MAX_ENTITY_ID_CHARACTERS:
-        return f"its entity is longer than {MAX_ENTITY_ID_CHARACTERS} characters"
-    if not entity:
-        return "its entity is empty"
-    try:
-        check_one_line(entity)
-    except ValueError as error:
-        return f"its entity {error}"
-    return None
-
-
-def _storable(text: str, column: str) -> str:
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise SourceError(f"{column} is longer than {MAX_TEXT_CHARACTERS:,} characters: let the view split it")
-    try:
-        return check_storable(text)
-    except ValueError as error:
-        raise SourceError(f"{column} {error}") from None
 
 
 def open_sql(declaration: SourceDeclaration) -> SqlSource:

@@ -9,9 +9,9 @@ from pydantic import AfterValidator
 
 from derive.evidence.references import MAX_TEXT_CHARACTERS
 from derive.sources.contract import MAX_ENTITY_ID_CHARACTERS
+from derive.sources.row_values import MAX_ADDRESS_CHARACTERS
 from derive.sql.tables import Engine
 
-MAX_ADDRESS_CHARACTERS = 2000
 _MAX_TOKEN_CHARACTERS = 400
 _BINARY = frozenset({"timestamp", "binary", "varbinary"})
 """SQL Server's types that a conversion to text would garble; ``timestamp`` is the old name of ``rowversion``."""

@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(tmp_path: Path) -> N
             "2 rows have this entity, and none of them is read: let the view have one row for each",
             "2 rows have no name (NULL)",
             "it has no text: body is empty",
-            "body is longer than 1,000,000 characters: let the view split it",
+            "body is longer than 1,000,000 characters: split it",
             "its entity is longer than 400 characters",
             "its entity has blanks at an end",
             "its entity holds a line break, a control character or another that cannot be printed",

@@ -15,6 +15,7 @@ from derive.errors import EvidenceMissing, InvalidInput
 from derive.evidence.bundle import build_bundle, bundle_faults, cut_to_bytes, delimiter_of, hash_items
 from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.evidence.redaction import Redactor
+from derive.evidence.references import Extraction
 from derive.evidence.sources import SourceText
 from tests.unit.evidence_samples import PLAIN, bundle_of, source
 
@@ -258,3 +259,15 @@ def test_the_last_byte_of_room_is_used_and_then_nothing_is_looked_at() -> None:
     bundle = build([source("a", "x" * 10), source("b", "yz"), source("c", " ")], max_total_bytes=11)
     assert [item.text for item in bundle.items] == ["x" * 10, "y"]
     assert [(cut.evidence_id, cut.why) for cut in bundle.cuts] == [("b", "bundle_full"), ("c", "bundle_full")]
+
+
+def test_how_an_items_text_was_extracted_is_recorded_beside_the_items_and_does_not_change_their_hash() -> None:
+    extraction = Extraction(tool="pypdfium2", version="5.0", original_sha256="0" * 64)
+    plain = SourceText(evidence_id="a", source_uri=None, text="text")
+    extracted = plain.model_copy(update={"extraction": extraction})
+    empty = SourceText(evidence_id="b", source_uri=None, text=" ", extraction=extraction)
+    bundle = build([extracted, empty])
+    (one,) = bundle.extractions
+    assert (one.evidence_id, one.tool, one.version, one.original_sha256) == ("a", "pypdfium2", "5.0", "0" * 64)
+    assert bundle.sha256 == build([plain]).sha256
+    assert EvidenceBundle.model_validate_json(bundle.model_dump_json()) == bundle

@@ -1,36 +1,39 @@
 """A folder as a source: its files become subjects, and what cannot be read is listed with the reason."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from derive.errors import SourceError
-from derive.sources.contract import SourceSubject, SubjectEvidence, Unreadable
+from derive.evidence.references import Extraction
+from derive.sources.contract import Source, SourceSubject, SubjectEvidence, Unreadable
 from derive.sources.file_tree import LocalTree
-from derive.sources.files import FilesKeys, FilesSource
+from derive.sources.files import FilesKeys, files_source
 from derive.sources.globs import compile_globs
 
 LATER = 4_000_000_000.0
 """A clock long after any file of a test was written."""
 
 
-def source_of(folder: Path, *globs: str, clock: float = LATER) -> FilesSource:
-    keys = {"entity_type": "document", "folder": "unused"} | ({"globs": globs} if globs else {})
-    return FilesSource("docs", FilesKeys.model_validate(keys), LocalTree(folder, clock=lambda: clock))
+def source_of(folder: Path, *globs: str, clock: float = LATER, columns: Mapping[str, object] | None = None) -> Source:
+    keys = {"entity_type": "document", "folder": "unused"} | ({"globs": globs} if globs else {}) | dict(columns or {})
+    return files_source("docs", FilesKeys.model_validate(keys), LocalTree(folder, clock=lambda: clock))
 
 
-def subjects_of(source: FilesSource) -> dict[str, SourceSubject]:
+def subjects_of(source: Source) -> dict[str, SourceSubject]:
     return {one.entity_id: one for one in source.subjects() if isinstance(one, SourceSubject)}
 
 
-def unreadable(source: FilesSource) -> dict[str, str]:
+def unreadable(source: Source) -> dict[str, str]:
     found: Iterator[object] = iter([*source.subjects(), *source.read_all()])
     return {one.address.rsplit("/", 1)[-1]: one.reason for one in found if isinstance(one, Unreadable)}
 
 
-def text_of(source: FilesSource, entity_id: str) -> str | None:
+def text_of(source: Source, entity_id: str) -> str | None:
     (item,) = source.evidence(subjects_of(source)[entity_id])
     return item.text
 
@@ -210,3 +213,94 @@ def test_globs_match_whole_paths(glob: str, matching: str, other: str) -> None:
     matches = compile_globs([glob])
     assert [path for path in matching.split() if not matches(path)] == []
     assert [path for path in other.split() if matches(path)] == []
+
+
+def test_the_extraction_is_recorded_with_the_hash_of_the_original(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(b"<p>text")
+    (tmp_path / "b.txt").write_bytes(b"text")
+    source = source_of(tmp_path)
+    (page,) = source.evidence(subjects_of(source)["a.html"])
+    (plain,) = source.evidence(subjects_of(source)["b.txt"])
+    assert page.extraction is not None
+    assert (page.extraction.tool, page.text) == ("selectolax", "text")
+    assert page.extraction.original_sha256 == sha256(b"<p>text").hexdigest()
+    assert plain.extraction == Extraction(tool="utf-8", version="1", original_sha256=sha256(b"text").hexdigest())
+
+
+def test_another_version_of_the_tool_changes_the_token_of_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.html").write_text("<p>text")
+    (tmp_path / "b.txt").write_text("text")
+    before = subjects_of(source_of(tmp_path))
+    monkeypatch.setattr("derive.sources.file_texts.tool_of", lambda _: ("selectolax", "99"))
+    after = subjects_of(source_of(tmp_path))
+    assert before["a.html"] != after["a.html"]
+    assert before["b.txt"] == after["b.txt"]
+
+
+ROWS = {"entity": "id", "text": ["title", "body"], "uri": "link"}
+
+
+def test_the_rows_of_csv_and_jsonl_files_are_subjects(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,title,body,link\n1,T,"two\nlines",https://u:canary@x/1\n2,,B,\n', "utf-8-sig")
+    (tmp_path / "b.jsonl").write_text('{"id": 3, "title": "größer"}\n\n{"id": "4", "body": "x", "link": null}\n')
+    (tmp_path / "c.txt").write_text("not rows")
+    source = source_of(tmp_path, columns=ROWS)
+    subjects = subjects_of(source)
+    assert sorted(subjects) == ["1", "2", "3", "4"]
+    assert subjects["2"].address == (tmp_path / "a.csv").as_uri() + "#line=4"
+    found = {one.subject.entity_id: one for one in source.read_all() if isinstance(one, SubjectEvidence)}
+    assert [(item.evidence_id, item.text) for item in found["1"].items] == [("title", "T"), ("body", "two\nlines")]
+    assert found["1"].items[0].source_uri == "https://x/1"
+    assert found["4"].items[0].source_uri == subjects["4"].address
+    assert list(source.with_evidence(subjects.values())) == list(found.values())
+    assert list(source.with_evidence(reversed(subjects.values()))) == list(reversed(found.values()))
+
+
+def test_a_row_that_cannot_be_read_is_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
+    lines = [
+        '{"id": "1", "title": "x"}',
+        "no json",
+        '{"title": "x"}',
+        '{"id": "1", "title": "again"}',
+        '{"id": "2", "title": " "}',
+        '{"id": " 3", "title": "x"}',
+        f'{{"id": "4", "title": "{"x" * 1_000_001}"}}',
+        f'{{"id": "{"5" * 401}", "title": "x"}}',
+        '{"id": "6", "title": "good"}',
+        '{"id": "7", "title": ["x"]}',
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    (tmp_path / "b.csv").write_text("id,id\n1,2\n")
+    source = source_of(tmp_path, columns=ROWS)
+    assert sorted(subjects_of(source)) == ["1", "6"]
+    reasons = unreadable(source)
+    assert reasons["a.jsonl#line=2"].startswith("line 2 is not JSON")
+    assert reasons["a.jsonl#line=3"] == "it has no entity: id is empty"
+    assert reasons["a.jsonl#line=4"] == "an earlier row has this entity, and this one is not read"
+    assert reasons["a.jsonl#line=5"] == "it has no text: title and body is empty"
+    assert reasons["a.jsonl#line=6"] == "its entity has blanks at an end"
+    assert reasons["a.jsonl#line=7"] == "title is longer than 1,000,000 characters: split it"
+    assert reasons["a.jsonl#line=8"] == "its entity is longer than 400 characters"
+    assert reasons["a.jsonl#line=10"] == "title is no text"
+    assert reasons["b.csv#line=1"].startswith("line 1 the header names a column twice")
+
+
+def test_a_row_that_has_moved_is_listed(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"id": "1", "title": "x"}\n{"id": "2", "title": "y"}\n')
+    source = source_of(tmp_path, columns=ROWS)
+    subjects = subjects_of(source)
+    file.write_text('{"id": "2", "title": "y"}\n')
+    first, second = source.with_evidence(subjects.values())
+    assert isinstance(first, Unreadable)
+    assert isinstance(second, Unreadable)
+    assert first.reason == "another row is in its place: it is read again the next time"
+    assert second.reason == "its row is no longer in the file"
+
+
+@pytest.mark.parametrize("columns", [{"entity": "id"}, {"text": "body"}, {"uri": "link"}, {"entity": "id", "text": []}])
+def test_columns_are_declared_together(tmp_path: Path, columns: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        source_of(tmp_path, columns=columns)
