@@ -38,6 +38,7 @@ OWN_TABLES = (
     "model",
     "model_event",
     "model_start",
+    "golden_case",
 )
 
 WRITTEN_BY_MIGRATE = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")

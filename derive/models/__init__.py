@@ -9,6 +9,7 @@ from derive.models.alerts import (
     VerificationResult,
 )
 from derive.models.batches import Batch, BatchCount, BatchEvent, BatchProgress
+from derive.models.golden import GoldenCase
 from derive.models.queue import (
     Artifact,
     Endpoint,
@@ -56,6 +57,7 @@ __all__ = [
     "Fact",
     "FactReview",
     "FactSet",
+    "GoldenCase",
     "Interrogation",
     "Job",
     "JobEvent",

@@ -6,6 +6,7 @@ lost connection. A claim is not; its jobs are returned as ``stray`` runs by the 
 """
 
 from derive.queue.batches import BatchQueue
+from derive.queue.golden import GoldenQueue
 from derive.queue.history import HistoryQueue
 from derive.queue.operator import CHANGE_BATCH, OperatorQueue
 from derive.queue.reviewing import ReviewQueue
@@ -14,5 +15,5 @@ from derive.queue.worker import WorkerQueue
 __all__ = ["CHANGE_BATCH", "JobQueue"]
 
 
-class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, ReviewQueue, HistoryQueue):
+class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, ReviewQueue, GoldenQueue, HistoryQueue):
     """All procedures, for code that acts in several roles; a worker holds a ``WorkerQueue``."""

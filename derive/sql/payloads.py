@@ -22,6 +22,7 @@ from derive.contracts import (
     ServedModel,
     WorkerFacts,
 )
+from derive.golden_contracts import CaseInput
 from derive.states import JobStatus
 
 _GUIDS = TypeAdapter(list[UUID])
@@ -109,6 +110,12 @@ def facts_json(facts: Sequence[JudgedFact]) -> str:
 def decisions_json(decisions: Sequence[FactDecision]) -> str:
     """Return the array of reviewers' decisions."""
     return _DECISIONS.dump_json(list(decisions), exclude_none=True).decode()
+
+
+def cases_json(cases: Iterable[CaseInput]) -> str:
+    """Return the array of golden cases; ``n`` counts from 0."""
+    elements = [f'{{"n":{n},{case.model_dump_json(exclude_none=True)[1:]}' for n, case in enumerate(cases)]
+    return f"[{','.join(elements)}]"
 
 
 def statuses_json(statuses: Iterable[JobStatus]) -> str:

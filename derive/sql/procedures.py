@@ -107,6 +107,7 @@ SET_REVIEW_POLICY = Procedure(
     _words("changed"),
     is_repeatable=False,
 )
+SAVE_GOLDEN_CASES = Procedure("usp_save_golden_cases", _words("cases_json actor replaces"), _words("n outcome"))
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
 REAP_EXPIRED_LEASES = Procedure(
@@ -201,6 +202,7 @@ PROCEDURES = (
     CLAIM_FACTS,
     REVIEW_FACTS,
     SET_REVIEW_POLICY,
+    SAVE_GOLDEN_CASES,
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,
     REAP_EXPIRED_LEASES,

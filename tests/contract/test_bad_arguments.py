@@ -47,6 +47,10 @@ SEAL = {
     "seal_json": "{}",
 }
 AGED = {"actor": "ada", "waiting_seconds": 60, "raise_by": 10, "max_priority": 200}
+CASE = (
+    '"n": 0, "set_name": "s", "case_key": "c", "interrogation_key": "k", "input_json": "{}", "evidence_json": "{}", '
+    '"expected_json": "{}"'
+)
 BEAT = {"worker_id": "w", "run_ids_json": "[]"}
 
 REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
@@ -93,6 +97,22 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": "no"}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": None}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": '[{"error": "x"}]'}),
+    (14, procedures.SAVE_GOLDEN_CASES, {"cases_json": f"[{{{CASE}}}]", "actor": " "}),
+    *(
+        (56, procedures.SAVE_GOLDEN_CASES, {"cases_json": cases, "actor": "ada"})
+        for cases in (
+            "",
+            "{}",
+            "[]",
+            "[{" + CASE + "}, {" + CASE + "}]",
+            "[{" + CASE + "}, {" + CASE.replace("0", "1") + "}]",
+            "[{" + CASE.replace('"s"', '" s"') + "}]",
+            "[{" + CASE.replace('"c"', "null") + "}]",
+            "[{" + CASE.replace('"{}"', '"[]"', 1) + "}]",
+            "[{" + CASE + ', "matching_json": "x"}]',
+            "[{" + CASE + ', "from_run_id": "x"}]',
+        )
+    ),
     (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": " "}),
     (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": None}),
     (4, procedures.ENQUEUE_JOB, {**JOB, "interrogation_key": LONG}),

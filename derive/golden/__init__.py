@@ -1,0 +1,1 @@
+"""Golden cases: made of reviewed answers or read from files, checked before they are saved."""

@@ -1,0 +1,1 @@
+"""Scores of answers against expected facts, and what can be concluded from them; pure functions."""
