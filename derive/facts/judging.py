@@ -50,6 +50,16 @@ def judge_facts(answer: Any, bundle: EvidenceBundle, rules: FactRules, *, entity
     return Judged(tuple(facts), tuple(problems[:MAX_PROBLEMS]), tuple(folded))
 
 
+def value_key_of(cited: Mapping[str, Any], path: Path, rules: FactRules) -> str | None:
+    """Return the canonical form of a cited object's value, whatever its verdict and key; None if it has no value."""
+    members = rules.judged_members(cited, path)
+    return _value_key(_values(cited, members), members, key_of_fact(cited, members) or "")
+
+
+def _values(cited: Mapping[str, Any], members: Mapping[str, FieldProof]) -> dict[str, Any]:
+    return {name: cited[name] for name in members} or ({"value": cited["value"]} if "value" in cited else {})
+
+
 class _FactJudge:
     """Turns a cited object into a fact once its quote has been looked up."""
 
@@ -61,7 +71,7 @@ class _FactJudge:
     def fact(self, index: int, path: Path, cited: Mapping[str, Any], place: QuotePlace | Detail) -> JudgedFact:
         members = self._rules.judged_members(cited, path)
         key = key_of_fact(cited, members)
-        values = {name: cited[name] for name in members} or ({"value": cited["value"]} if "value" in cited else {})
+        values = _values(cited, members)
         found = place if isinstance(place, QuotePlace) else None
         judgement = self._judgement(values, members, key or "", cited["quote"], place)
         is_compared = found is not None and key not in self._rules.many and judgement.verdict is not Verdict.REFUTED

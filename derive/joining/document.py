@@ -1,0 +1,44 @@
+"""``parts.json``: the parts that a joined answer was made of, and those that have no answer."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from derive.states import JobStatus
+from derive.strict_types import Frozen, Guid, ReadableText, Sha256
+from derive.windows.window import Window
+
+
+class PartRecord(Frozen):
+    """One part: its windows, and the run that answered it with the hashes of its evidence, definition and answer.
+
+    The columns of the run are None for a part without an answer; ``error_kind`` and ``error`` then say why.
+    """
+
+    part_no: Annotated[int, Field(ge=1)]
+    job_id: Guid
+    status: JobStatus
+    windows: tuple[Window, ...]
+    run_id: Guid | None = None
+    definition_sha256: Sha256 | None = None
+    evidence_sha256: Sha256 | None = None
+    output_uri: str | None = None
+    output_sha256: Sha256 | None = None
+    error_kind: str | None = None
+    error: ReadableText | None = None
+
+
+class PartsDocument(Frozen):
+    """The parts of a job in order; ``evidence_sha256`` is the hash of the whole evidence, which ``split_run_id``
+    stored.
+    """  # noqa: D205 - one sentence
+
+    version: Literal[1] = 1
+    split_run_id: Guid
+    evidence_sha256: Sha256
+    parts: tuple[PartRecord, ...]
+
+    @property
+    def unread(self) -> tuple[PartRecord, ...]:
+        """The parts without an answer, whose evidence was not read."""
+        return tuple(part for part in self.parts if part.run_id is None)
