@@ -9,10 +9,12 @@ from derive.contracts import JudgedFact
 from derive.proofs import Context, same_value
 from derive.states import Verdict
 
+_MOST_COMPARED = 20
+"""Facts at one place whose values are compared in other notations ("180 cm", "5 ft 11 in"); real answers have two."""
 _BEST_FIRST = (Verdict.SUPPORTED, Verdict.NOT_ENOUGH_INFO, Verdict.REFUTED)
 
 
-class Place(NamedTuple):
+class FactPlace(NamedTuple):
     """A stretch of an item of the whole evidence, in code points; items are numbered in the bundle's order."""
 
     item: int
@@ -32,10 +34,10 @@ class FoundFact:
     element: Mapping[str, Any]
     fact: JudgedFact
     identity: str
-    place: Place | None
-    context: Context = Context()  # noqa: RUF009 (frozen)
+    place: FactPlace | None
+    context: Context
     inner: Sequence[tuple[tuple[int | str, ...], JudgedFact]] = ()
-    places: list[Place] = field(default_factory=list)
+    places: list[FactPlace] = field(default_factory=list)
 
 
 def merge(found: Iterable[FoundFact]) -> list[FoundFact]:
@@ -54,32 +56,33 @@ def merge(found: Iterable[FoundFact]) -> list[FoundFact]:
 
 def _merge_overlapping(group: list[FoundFact]) -> list[FoundFact]:
     kept: list[FoundFact] = []
-    open_facts: list[FoundFact] = []
+    by_identity: dict[str, FoundFact] = {}
     for one in sorted(group, key=_order):
-        if one.place is None:
+        place = one.place
+        if place is None:
             kept.append(one)
             continue
-        place = one.place
-        open_facts = [other for other in open_facts if _reaches(other, place)]
-        same = next((other for other in open_facts if _is_same(one, other)), None)
+        same = by_identity.get(one.identity)
+        if same is None or not _reaches(same, place):
+            near = (other for other in kept[: -_MOST_COMPARED - 1 : -1] if _reaches(other, place))
+            same = next((other for other in near if _has_same_value(one, other)), None)
         if same is None:
             one.places = [place]
             kept.append(one)
-            open_facts.append(one)
+            by_identity[one.identity] = one
         else:
             _absorb_overlapping(same, one, place)
-    return kept
+    return sorted(kept, key=_order)
 
 
-def _reaches(fact: FoundFact, place: Place) -> bool:
-    last = fact.places[-1]
-    return last.item == place.item and last.end > place.start
+def _reaches(fact: FoundFact, place: FactPlace) -> bool:
+    return bool(fact.places) and fact.places[-1].item == place.item and fact.places[-1].end > place.start
 
 
-def _absorb_overlapping(kept: FoundFact, other: FoundFact, place: Place) -> None:
+def _absorb_overlapping(kept: FoundFact, other: FoundFact, place: FactPlace) -> None:
     """Make two findings of one mention one fact, with the stretch of both as its only place to compare with."""
     last = kept.places[-1]
-    kept.places[-1] = Place(last.item, min(last.start, place.start), max(last.end, place.end))
+    kept.places[-1] = FactPlace(last.item, min(last.start, place.start), max(last.end, place.end))
     if _rank(other) < _rank(kept):
         kept.part_no, kept.element, kept.fact = other.part_no, other.element, other.fact
         kept.identity, kept.place, kept.inner = other.identity, other.place, other.inner
@@ -99,8 +102,8 @@ def _merge_mentions(facts: list[FoundFact]) -> list[FoundFact]:
     return kept
 
 
-def _is_same(one: FoundFact, other: FoundFact) -> bool:
-    return one.identity == other.identity or same_value(one.fact.value or "", other.fact.value or "", one.context)
+def _has_same_value(one: FoundFact, other: FoundFact) -> bool:
+    return same_value(one.fact.value or "", other.fact.value or "", one.context)
 
 
 def _rank(one: FoundFact) -> tuple[int, int]:

@@ -11,10 +11,15 @@ from derive.evidence.contracts import EvidenceBundle, EvidenceItem
 from derive.facts.judging import judge_facts, value_key_of
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.definition import Definition
-from derive.interrogations.grounding import cited_facts
+from derive.interrogations.grounding import Path, cited_facts
 from derive.interrogations.report import path_of
 from derive.joining.document import PartRecord, PartsDocument
-from derive.joining.merging import FoundFact, Place, merge
+from derive.joining.merging import FactPlace, FoundFact, merge
+from derive.proofs import Context
+from derive.windows.part_evidence import WHOLE
+
+_PATH_OF_ELEMENT = 2
+"""Parts of the path of a fact that is itself an element of the answer's list."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class JoinedAnswer:
 
     answer: dict[str, Any]
     facts: tuple[JudgedFact, ...]
-    places: Mapping[int, tuple[Place, ...]]
+    places: Mapping[int, tuple[FactPlace, ...]]
     found: int
 
     def report(self, document: PartsDocument) -> dict[str, Any]:
@@ -68,14 +73,13 @@ def join_parts_of(
     allows one answer. Raises InternalError if an answer does not match the schema.
     """
     name = _name_of_list(definition)
-    found: list[FoundFact] = []
-    for part in document.parts:
-        if part.part_no in answers:
-            found.extend(_found_in(part, answers[part.part_no], whole, definition, entity))
+    judge = _PartJudge(whole, definition, entity)
+    found = [
+        fact for part in document.parts if part.part_no in answers for fact in judge.found(part, answers[part.part_no])
+    ]
     merged = merge(found)
-    answer = {name: [dict(one.element) for one in merged]}
-    schema = AnswerSchema(_without_limit(definition.output_schema, name))
-    faults = schema.find_faults(answer)
+    answer = {name: [one.element for one in merged]}
+    faults = AnswerSchema(_without_limit(definition.output_schema, name)).find_faults(answer)
     if faults:
         raise InternalError(f"the joined answer does not match the schema: {faults[0].path} {faults[0].problem}")
     facts, places = _numbered(merged, name)
@@ -89,70 +93,77 @@ def _name_of_list(definition: Definition) -> str:
     return str(names[0])
 
 
-def _found_in(
-    part: PartRecord, answer: Any, whole: EvidenceBundle, definition: Definition, entity: str
-) -> Iterator[FoundFact]:
-    starts = {window.evidence_id: window.start for window in part.windows}
-    numbers = {item.evidence_id: number for number, item in enumerate(whole.items)}
-    rules = definition.fact_rules
-    judged = judge_facts(answer, _windows_of(part, whole), rules, entity=entity).facts
-    outer: FoundFact | None = None
-    for (path, cited), local in zip(cited_facts(answer), judged, strict=True):
-        fact = _in_whole(local, starts)
-        if outer is not None and len(path) > 2:
-            outer.inner = [*outer.inner, (path[2:], fact)]
-            continue
+class _PartJudge:
+    """Judges the answers of parts, each against the windows it was asked about."""
+
+    def __init__(self, whole: EvidenceBundle, definition: Definition, entity: str) -> None:
+        self._texts = {item.evidence_id: item.text for item in whole.items}
+        self._numbers = {item.evidence_id: number for number, item in enumerate(whole.items)}
+        self._rules = definition.fact_rules
+        self._entity = entity
+
+    def found(self, part: PartRecord, answer: Any) -> Iterator[FoundFact]:
+        """Yield the facts of one part's answer."""
+        starts = {window.evidence_id: window.start for window in part.windows}
+        judged = judge_facts(answer, self._windows_of(part), self._rules, entity=self._entity).facts
+        outer: FoundFact | None = None
+        for (path, cited), fact in zip(cited_facts(answer), judged, strict=True):
+            place = self._place_of(fact, starts)
+            if outer is not None and len(path) > _PATH_OF_ELEMENT:
+                outer.inner = [*outer.inner, (path[_PATH_OF_ELEMENT:], _at(fact, place))]
+                continue
+            if outer is not None:
+                yield outer
+            outer = FoundFact(
+                part_no=part.part_no,
+                element=cited,
+                fact=fact,
+                identity=fact.value_key or value_key_of(cited, path, self._rules) or f"quote {fact.quote}",
+                place=place,
+                context=self._context(cited, path, fact.fact_key or ""),
+            )
         if outer is not None:
             yield outer
-        place = _place_of(fact, numbers)
-        members = rules.judged_members(cited, path)
-        key = fact.fact_key or ""
-        context = next(iter(members.values())).context(key=key) if len(members) == 1 else None
-        outer = FoundFact(
-            part_no=part.part_no,
-            element=cited,
-            fact=fact,
-            identity=fact.value_key or value_key_of(cited, path, rules) or f"quote {fact.quote}",
-            place=place,
-            **({"context": context} if context is not None else {}),
+
+    def _context(self, cited: Mapping[str, Any], path: Path, key: str) -> Context:
+        members = self._rules.judged_members(cited, path)
+        return next(iter(members.values())).context(key=key) if len(members) == 1 else Context(key=key)
+
+    def _windows_of(self, part: PartRecord) -> EvidenceBundle:
+        """Return the texts a part was asked about, for looking up quotes; neither hashed nor rendered again."""
+        items = tuple(
+            EvidenceItem.model_construct(
+                evidence_id=window.evidence_id,
+                source_uri=None,
+                text=window.text_in(self._texts[window.evidence_id]),
+                sha256="",
+            )
+            for window in part.windows
         )
-    if outer is not None:
-        yield outer
+        return EvidenceBundle.model_construct(items=items, bounds=WHOLE, delimiter="", sha256="")
+
+    def _place_of(self, fact: JudgedFact, starts: Mapping[str, int]) -> FactPlace | None:
+        if fact.evidence_id is None or fact.quote_start is None or fact.quote_end is None:
+            return None
+        start = starts[fact.evidence_id]
+        return FactPlace(self._numbers[fact.evidence_id], start + fact.quote_start, start + fact.quote_end)
 
 
-def _windows_of(part: PartRecord, whole: EvidenceBundle) -> EvidenceBundle:
-    """Return the texts a part was asked about, for looking up quotes; neither hashed nor rendered again."""
-    texts = {item.evidence_id: item.text for item in whole.items}
-    items = tuple(
-        EvidenceItem.model_construct(
-            evidence_id=window.evidence_id, source_uri=None, text=window.text_in(texts[window.evidence_id]), sha256=""
-        )
-        for window in part.windows
-    )
-    return EvidenceBundle.model_construct(items=items)
+def _at(fact: JudgedFact, place: FactPlace | None, **changes: object) -> JudgedFact:
+    """Return the fact with its place in the whole text, and other changes."""
+    if place is not None:
+        changes |= {"quote_start": place.start, "quote_end": place.end}
+    return fact.model_copy(update=changes)
 
 
-def _in_whole(fact: JudgedFact, starts: Mapping[str, int]) -> JudgedFact:
-    if fact.evidence_id is None or fact.quote_start is None or fact.quote_end is None:
-        return fact
-    start = starts[fact.evidence_id]
-    return fact.model_copy(update={"quote_start": fact.quote_start + start, "quote_end": fact.quote_end + start})
-
-
-def _place_of(fact: JudgedFact, numbers: Mapping[str, int]) -> Place | None:
-    if fact.evidence_id is None or fact.quote_start is None or fact.quote_end is None:
-        return None
-    return Place(numbers[fact.evidence_id], fact.quote_start, fact.quote_end)
-
-
-def _numbered(merged: list[FoundFact], name: str) -> tuple[tuple[JudgedFact, ...], dict[int, tuple[Place, ...]]]:
+def _numbered(merged: list[FoundFact], name: str) -> tuple[tuple[JudgedFact, ...], dict[int, tuple[FactPlace, ...]]]:
     facts: list[JudgedFact] = []
-    places: dict[int, tuple[Place, ...]] = {}
+    places: dict[int, tuple[FactPlace, ...]] = {}
     for number, one in enumerate(merged):
-        places[len(facts)] = tuple(one.places)
-        update = {"fact_index": len(facts), "path": path_of((name, number))}
-        update |= {"occurrences": max(one.fact.occurrences, len(one.places))}
-        facts.append(one.fact.model_copy(update=update))
+        index = len(facts)
+        places[index] = tuple(one.places)
+        occurrences = max(one.fact.occurrences, len(one.places))
+        facts.append(_at(one.fact, one.place, fact_index=index, path=path_of((name, number)), occurrences=occurrences))
         for rest, inner in one.inner:
             path = path_of((name, number, *rest))
             facts.append(inner.model_copy(update={"fact_index": len(facts), "path": path}))
