@@ -17,27 +17,33 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self, cast
+from typing import Annotated, Any, Self, cast
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from derive.errors import ConfigurationError
+from derive.errors import ConfigurationError, HolocronError
 from derive.evidence.references import problems_in_words
 from derive.sources.contract import Source
 from derive.sources.declaration import OpenSource, ReadDatabaseUrl, SourceDeclaration
 from derive.sources.files import open_files
+from derive.sources.job_answers import DEFAULT_TIMEOUT_SECONDS, open_jobs
+from derive.sources.ruled_source import RuledSource
+from derive.sources.rules import MAX_RULES, SourceRule
+from derive.sources.sql_database import system_of_record
 from derive.sources.sql_source import open_sql
+from derive.strict_types import Frozen
 
 ENTRY_POINT_GROUP = "holocron.sources"
 _SETTING = "HOLOCRON_SOURCES"
 _MOST_SOURCES = 1000
 
 
-_BUILT_IN: Mapping[str, OpenSource] = MappingProxyType({"files": open_files, "sql": open_sql})
+_BUILT_IN: Mapping[str, OpenSource] = MappingProxyType({"files": open_files, "jobs": open_jobs, "sql": open_sql})
 
 
 class SourceRegistry:
@@ -70,16 +76,14 @@ class SourceRegistry:
                     raise ValueError("name: write at most 60 letters, digits, dots, underscores and hyphens")
                 if names[name] > 1:
                     raise ValueError("two sources have this name: give each a name of its own")
-                keys = {key: value for key, value in table.items() if key not in {"name", "kind"}}
-                kind, open_source = _find_kind(table.get("kind"))
-                declaration = SourceDeclaration(
-                    known_name, kind, keys, file.parent, environment, lake_url, read_database_url
-                )
-                sources.append(open_source(declaration))
+                given = SourceDeclaration(known_name, "", table, file.parent, environment, lake_url, read_database_url)
+                sources.append(_open(given))
             except ValidationError as error:
                 broken[known_name] = f"{here}: source '{known_name}': {problems_in_words(error)}"
-            except (ValueError, ConfigurationError) as error:
+            except (ValueError, HolocronError) as error:
                 broken[known_name] = f"{here}: source '{known_name}': {error}"
+            except Exception as error:  # noqa: BLE001 (a package's own kind: its fault is told as that source's)
+                broken[known_name] = f"{here}: source '{known_name}': its package failed ({type(error).__name__})"
         return cls(sources, broken=broken)
 
     def all(self) -> tuple[Source, ...]:
@@ -133,6 +137,18 @@ def _tables_in(file: Path, here: str) -> list[dict[str, Any]]:
     if len(tables) > _MOST_SOURCES:
         raise ConfigurationError(f"{here}: {len(tables)} sources; at most {_MOST_SOURCES}")
     return tables
+
+
+def _open(given: SourceDeclaration) -> Source:
+    kind, open_source = _find_kind(given.keys.get("kind"))
+    keys = {key: value for key, value in given.keys.items() if key not in {"name", "kind", "rule"}}
+    rules = _RulesOfSource.model_validate({"rule": given.keys.get("rule", ())}).rule
+    source = open_source(replace(given, kind=kind, keys=keys))
+    return RuledSource(source, rules, system_of_record(DEFAULT_TIMEOUT_SECONDS)) if rules else source
+
+
+class _RulesOfSource(Frozen):
+    rule: Annotated[tuple[SourceRule, ...], Field(max_length=MAX_RULES)] = ()
 
 
 def _find_kind(kind: Any) -> tuple[str, OpenSource]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from derive.errors import SourceError
@@ -42,13 +43,20 @@ class SqlDatabase:
 
     def stream(self, columns: ViewColumns, *, with_texts: bool) -> Iterator[Row]:
         """Yield every row in the order of its entity, in constant memory; raise SourceError."""
-        with self._reading(columns) as (connection, types):
+        with self._reading(columns.view) as connection:
+            types = _types_of(connection, columns)
             statement, _ = select_rows(engine_of(connection), columns, types, with_texts=with_texts)
             yield from _rows(connection, statement)
 
+    def stream_statement(self, where: str, statements: Mapping[Engine, str], values: Sequence[str]) -> Iterator[Row]:
+        """Yield the rows of a statement of our own; ``where`` names it in the SourceError that is raised."""
+        with self._reading(where) as connection:
+            yield from _rows(connection, statements[engine_of(connection)], values)
+
     def lookup(self, columns: ViewColumns, chunks: Iterator[Sequence[str]]) -> Iterator[list[Row]]:
         """Yield the rows of each chunk of entities, with their texts; raise SourceError."""
-        with self._reading(columns) as (connection, types):
+        with self._reading(columns.view) as connection:
+            types = _types_of(connection, columns)
             for entities in chunks:
                 statement, values = select_rows(
                     engine_of(connection), columns, types, with_texts=True, entities=entities
@@ -56,25 +64,34 @@ class SqlDatabase:
                 yield _fetch_all(connection, statement, values)
 
     @contextmanager
-    def _reading(self, columns: ViewColumns) -> Iterator[tuple[BaseDatabaseWrapper, Mapping[str, str]]]:
-        """Give a connection in a read-only transaction, and the types of the view's columns."""
+    def _reading(self, where: str) -> Iterator[BaseDatabaseWrapper]:
+        """Give a connection in a read-only transaction."""
         connection = self._connect()
         try:
-            with _faults_of(columns.view), _read_only(connection, self._timeout_seconds):
-                yield connection, _types_of(connection, columns)
+            with _faults_of(where), _read_only(connection, self._timeout_seconds):
+                yield connection
         finally:
             connection.close()
 
 
+def system_of_record(timeout_seconds: int) -> SqlDatabase:
+    """Return the database of this process's settings."""
+    return SqlDatabase(_connect_to_system_of_record, timeout_seconds=timeout_seconds)
+
+
+def _connect_to_system_of_record() -> BaseDatabaseWrapper:
+    return connections[DEFAULT_DB_ALIAS].copy()
+
+
 @contextmanager
-def _faults_of(view: str) -> Iterator[None]:
+def _faults_of(where: str) -> Iterator[None]:
     try:
         yield
     except DATABASE_ERRORS as error:
         fault = read_fault(error)
         # The server's message is left out: it may repeat values.
         reason = _WRITES if fault.code == _READ_ONLY else _REASONS.get(fault.meaning, "the database refused the query")
-        raise SourceError(f"{view}: {reason} ({fault.code})") from error
+        raise SourceError(f"{where}: {reason} ({fault.code})") from error
 
 
 @contextmanager
@@ -118,12 +135,12 @@ def _fetch_all(connection: BaseDatabaseWrapper, statement: str, values: list[str
         return list(cursor.fetchall())
 
 
-def _rows(connection: BaseDatabaseWrapper, statement: str) -> Iterator[Row]:
+def _rows(connection: BaseDatabaseWrapper, statement: str, values: Sequence[str] = ()) -> Iterator[Row]:
     # On PostgreSQL, any other cursor fetches everything before the first row.
     is_postgresql = engine_of(connection) is Engine.POSTGRESQL
     with connection.connection.cursor(name="holocron_source") if is_postgresql else connection.cursor() as cursor:
         with driver_errors(STRAY_ERRORS):
-            cursor.execute(statement)
+            cursor.execute(statement, list(values) or None)
         while rows := _fetch_some(cursor):
             yield from rows
 

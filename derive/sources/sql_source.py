@@ -17,13 +17,12 @@ For example::
 There is no free SQL: what is to be read is a view.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 from pydantic import BeforeValidator, Field
@@ -39,7 +38,7 @@ from derive.sources.contract import (
 )
 from derive.sources.declaration import EntityType, SourceDeclaration, VariableName, as_list
 from derive.sources.row_values import MAX_ADDRESS_CHARACTERS, check_entity, checked_text, shown_uri
-from derive.sources.sql_database import ROWS_AT_ONCE, Row, SqlDatabase
+from derive.sources.sql_database import ROWS_AT_ONCE, Row, SqlDatabase, system_of_record
 from derive.sources.sql_statements import ColumnName, ViewColumns, ViewName
 from derive.strict_types import Frozen
 
@@ -160,20 +159,14 @@ def _twice(count: int) -> str:
 def open_sql(declaration: SourceDeclaration) -> SqlSource:
     """Return the declared source; raises as ``OpenSource``."""
     keys = SqlKeys.model_validate(declaration.keys)
-    connect: Callable[[], BaseDatabaseWrapper]
     if keys.database_env is None:
-        connect = partial(_connect_to_system_of_record)
-    else:
-        url = declaration.environment.get(keys.database_env, "").strip()
-        if not url:
-            raise ValueError("the variable that database_env names is not set: set it to the database's URL")
-        connect = partial(_connect, declaration.read_database_url(url))
+        return SqlSource(declaration.name, keys, system_of_record(keys.timeout_seconds))
+    url = declaration.environment.get(keys.database_env, "").strip()
+    if not url:
+        raise ValueError("the variable that database_env names is not set: set it to the database's URL")
+    entry = declaration.read_database_url(url)
+
+    def connect() -> BaseDatabaseWrapper:
+        return ConnectionHandler({DEFAULT_DB_ALIAS: entry}).create_connection(DEFAULT_DB_ALIAS)
+
     return SqlSource(declaration.name, keys, SqlDatabase(connect, timeout_seconds=keys.timeout_seconds))
-
-
-def _connect_to_system_of_record() -> BaseDatabaseWrapper:
-    return connections[DEFAULT_DB_ALIAS].copy()
-
-
-def _connect(entry: dict[str, Any]) -> BaseDatabaseWrapper:
-    return ConnectionHandler({DEFAULT_DB_ALIAS: entry}).create_connection(DEFAULT_DB_ALIAS)

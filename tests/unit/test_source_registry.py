@@ -44,9 +44,9 @@ def test_a_declared_source_is_found_by_name_and_its_folder_is_relative_to_the_fi
         ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["/etc/*"]', "globs[0]: write a glob relative"),
         ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["../*"]', "globs[0]: write a glob relative"),
         ('kind = "files"\nentity_type = "x\\n"\nfolder = "x"', "entity_type: write at most 100"),
-        ('kind = "fils"', "kind: write files or sql"),
-        ("kind = 3", "kind: write files or sql"),
-        ("", "kind: write files or sql"),
+        ('kind = "fils"', "kind: write files or jobs or sql"),
+        ("kind = 3", "kind: write files or jobs or sql"),
+        ("", "kind: write files or jobs or sql"),
     ],
 )
 def test_a_broken_source_says_why_in_one_line_and_stops_no_other(tmp_path: Path, keys: str, said: str) -> None:
@@ -130,3 +130,38 @@ def test_a_view_is_named_by_schema_and_name_alone(tmp_path: Path, view: str) -> 
 def test_a_column_is_a_plain_name(tmp_path: Path, column: str) -> None:
     why = load(tmp_path, SQL.replace('"id"', "'" + column + "'")).broken["rows"]
     assert "entity: write a column's name" in why
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ('name = "a"\nskip = "why"', "rule[0]: write a condition"),
+        ('name = "a"\nglob = "*"', "rule[0]: write either skip"),
+        ('name = "a"\nglob = "*"\nskip = "why"\nroute = "key"', "rule[0]: write either skip"),
+        ('name = "a"\nregex = "(?=a)b"\nskip = "why"', "rule[0].regex: write a regular expression without"),
+        ('name = "a"\nregex = "("\nskip = "why"', "rule[0].regex: write a regular expression without"),
+        ('name = "a"\nglob = "/x"\nskip = "why"', "rule[0].glob: "),
+        ('name = "a"\nmin_characters = -1\nskip = "why"', "rule[0].min_characters: "),
+        ('name = "a"\nlanguage = "de"\nskip = "why"', "rule[0].language: "),
+    ],
+)
+def test_a_wrong_rule_breaks_its_source_with_one_line(tmp_path: Path, rule: str, said: str) -> None:
+    why = load(tmp_path, f"{GOOD}[[source.rule]]\n{rule}\n").broken["contracts"]
+    assert said in why
+    assert "\n" not in why
+
+
+def test_a_kind_of_a_package_that_fails_breaks_only_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_declaration: object) -> None:
+        raise RuntimeError("canary")
+
+    class Installed:
+        name = "own"
+
+        def load(self) -> object:
+            return fail
+
+    monkeypatch.setattr("derive.sources.registry.entry_points", lambda group: [Installed()])
+    registry = load(tmp_path, f'{GOOD}[[source]]\nname = "mine"\nkind = "own"\n')
+    assert [one.name for one in registry.all()] == ["contracts"]
+    assert registry.broken["mine"].endswith("source 'mine': its package failed (RuntimeError)")
