@@ -23,9 +23,15 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
     @override
     def get_urls(self) -> list[Any]:
         from derive.admin.dashboard import page as dashboard_page
+        from derive.admin.sources import pages as source_pages
 
         kept = [url for url in super().get_urls() if getattr(url, "name", None) not in _CLOSED]
-        return [path("dashboard/", self.admin_view(dashboard_page.parts), name="derive_dashboard"), *kept]
+        return [
+            path("dashboard/", self.admin_view(dashboard_page.parts), name="derive_dashboard"),
+            path("derive/source/", self.admin_view(source_pages.list_view), name="derive_source_changelist"),
+            path("derive/source/preview/", self.admin_view(source_pages.preview_view), name="derive_source_payloads"),
+            *kept,
+        ]
 
     @override
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

@@ -1,9 +1,9 @@
 """The admin: a package for each area an operator opens, above the tools they share.
 
-``alerts``, ``batches``, ``dashboard``, ``jobs``, ``facts``, ``review``, ``language_models``, ``records`` and
-``schedules`` are pages; ``lists`` pages through tables, ``display`` formats values, ``site`` holds permissions and
-navigation. Rows are read through ``derive.models`` and changed only through ``JobQueue``. Importing this package
-registers every page.
+``alerts``, ``batches``, ``dashboard``, ``jobs``, ``facts``, ``review``, ``language_models``, ``records``,
+``schedules`` and ``sources`` are pages; ``lists`` pages through tables, ``display`` formats values, ``site`` holds
+permissions and navigation. Rows are read through ``derive.models`` and changed only through ``JobQueue``. Importing
+this package registers every page.
 """
 
 from derive.admin.alerts import overview as alerts

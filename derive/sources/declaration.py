@@ -29,6 +29,12 @@ class SourceDeclaration:
     environment: Mapping[str, str] = field(repr=False)
     lake_url: str = field(repr=False)
     read_database_url: ReadDatabaseUrl = field(repr=False)
+    most_seconds: int | None = None
+    """The longest time of one statement, where the reader is less patient than the declaration."""
+
+    def seconds_of(self, declared: int) -> int:
+        """Return the time limit of a statement."""
+        return declared if self.most_seconds is None else min(declared, self.most_seconds)
 
 
 OpenSource = Callable[[SourceDeclaration], Source]

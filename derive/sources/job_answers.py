@@ -86,5 +86,7 @@ class JobAnswersSource(Source):
 def open_jobs(declaration: SourceDeclaration) -> JobAnswersSource:
     """Return the declared source; raises as ``OpenSource``."""
     keys = JobsKeys.model_validate(declaration.keys)
-    answers = LatestAnswers(system_of_record(keys.timeout_seconds), keys.interrogation, keys.entity_type)
+    answers = LatestAnswers(
+        system_of_record(declaration.seconds_of(keys.timeout_seconds)), keys.interrogation, keys.entity_type
+    )
     return JobAnswersSource(declaration.name, keys, answers)

@@ -55,7 +55,13 @@ class SourceRegistry:
 
     @classmethod
     def load(
-        cls, file: Path | None, *, environment: Mapping[str, str], lake_url: str, read_database_url: ReadDatabaseUrl
+        cls,
+        file: Path | None,
+        *,
+        environment: Mapping[str, str],
+        lake_url: str,
+        read_database_url: ReadDatabaseUrl,
+        most_seconds: int | None = None,
     ) -> Self:
         """Load the sources that a file declares; none without a file. One that is broken stops no other.
 
@@ -76,7 +82,9 @@ class SourceRegistry:
                     raise ValueError("name: write at most 60 letters, digits, dots, underscores and hyphens")
                 if names[name] > 1:
                     raise ValueError("two sources have this name: give each a name of its own")
-                given = SourceDeclaration(known_name, "", table, file.parent, environment, lake_url, read_database_url)
+                given = SourceDeclaration(
+                    known_name, "", table, file.parent, environment, lake_url, read_database_url, most_seconds
+                )
                 sources.append(_open(given))
             except ValidationError as error:
                 broken[known_name] = f"{here}: source '{known_name}': {problems_in_words(error)}"
@@ -103,8 +111,11 @@ class SourceRegistry:
         return found
 
 
-def load_sources() -> SourceRegistry:
-    """Return the sources of this process's settings; raises as ``SourceRegistry.load``."""
+def load_sources(*, most_seconds: int | None = None) -> SourceRegistry:
+    """Return the sources of this process's settings; raises as ``SourceRegistry.load``.
+
+    With ``most_seconds`` no statement takes longer, whatever the file says.
+    """
     import os
 
     from django.conf import settings
@@ -114,6 +125,7 @@ def load_sources() -> SourceRegistry:
         environment=os.environ,
         lake_url=settings.LAKE_URL,
         read_database_url=settings.READ_DATABASE_URL,
+        most_seconds=most_seconds,
     )
 
 

@@ -159,8 +159,9 @@ def _twice(count: int) -> str:
 def open_sql(declaration: SourceDeclaration) -> SqlSource:
     """Return the declared source; raises as ``OpenSource``."""
     keys = SqlKeys.model_validate(declaration.keys)
+    seconds = declaration.seconds_of(keys.timeout_seconds)
     if keys.database_env is None:
-        return SqlSource(declaration.name, keys, system_of_record(keys.timeout_seconds))
+        return SqlSource(declaration.name, keys, system_of_record(seconds))
     url = declaration.environment.get(keys.database_env, "").strip()
     if not url:
         raise ValueError("the variable that database_env names is not set: set it to the database's URL")
@@ -169,4 +170,4 @@ def open_sql(declaration: SourceDeclaration) -> SqlSource:
     def connect() -> BaseDatabaseWrapper:
         return ConnectionHandler({DEFAULT_DB_ALIAS: entry}).create_connection(DEFAULT_DB_ALIAS)
 
-    return SqlSource(declaration.name, keys, SqlDatabase(connect, timeout_seconds=keys.timeout_seconds))
+    return SqlSource(declaration.name, keys, SqlDatabase(connect, timeout_seconds=seconds))

@@ -22,6 +22,7 @@ RECORDS = (
     ("Workers", "memory", "derive_worker", "derive.view_worker"),
     ("Models", "neurology", "derive_languagemodel", "derive.view_languagemodel"),
     ("Interrogations", "quiz", "derive_interrogation", "derive.view_interrogation"),
+    ("Sources", "folder_open", "derive_source", "derive.view_interrogation"),
     ("Audit", "fact_check", "derive_jobevent", "derive.view_jobevent"),
     ("Seals", "verified", "derive_seal", "derive.view_seal"),
     ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),

@@ -1,0 +1,85 @@
+"""Sources: which are declared, and the first subjects of one with their evidence as a model will see it."""
+
+import time
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from derive.admin.display.untrusted_text import visible
+from derive.admin.lists.pages import show
+from derive.admin.site import permissions
+from derive.contracts import Bounds
+from derive.errors import ConfigurationError, HolocronError
+from derive.evidence.redaction import Redactor
+from derive.evidence.redaction_file import read_redactor
+from derive.sources.previewing import PreviewedSubject, SourcePreview, preview_source
+from derive.sources.registry import SourceRegistry, load_sources
+
+MOST_SECONDS = 10
+"""A statement, and the preview as a whole, may take so long: a person waits for the page."""
+ITEM_CHARACTERS = 4_000
+SHOWN_FAULTS = 50
+
+
+def list_view(request: HttpRequest) -> HttpResponse:
+    """Show the declared sources, and what is wrong with which."""
+    permissions.demand(request, permissions.VIEW_INTERROGATIONS)
+    registry, problem = _registry()
+    return show(
+        request,
+        "admin/sources/list.html",
+        title="Sources",
+        sources=registry.all(),
+        broken=registry.broken,
+        problem=problem,
+        is_declared=settings.SOURCES_FILE is not None,
+    )
+
+
+def preview_view(request: HttpRequest) -> HttpResponse:
+    """Show ten subjects of a source with their evidence."""
+    permissions.demand(request, permissions.VIEW_INTERROGATIONS, permissions.SEE_PAYLOADS)
+    name = request.GET.get("name", "")[:60]
+    preview, problem = _preview(name) if name else (None, "Choose a source from the list.")
+    context: dict[str, Any] = {"name": name, "problem": problem, "preview": preview, "shown_faults": SHOWN_FAULTS}
+    if preview is not None:
+        context["subjects"] = [(one, _items(one)) for one in preview.subjects]
+    return show(request, "admin/sources/preview.html", title=f"Source {visible(name)}" if name else "Source", **context)
+
+
+def _registry() -> tuple[SourceRegistry, str]:
+    try:
+        return load_sources(most_seconds=MOST_SECONDS), ""
+    except ConfigurationError as error:
+        return SourceRegistry(()), str(error)
+
+
+def _preview(name: str) -> tuple[SourcePreview | None, str]:
+    try:
+        return (
+            preview_source(
+                load_sources(most_seconds=MOST_SECONDS).get(name),
+                bounds=Bounds(),
+                redactor=_redactor(),
+                delimiter_key=settings.DELIMITER_KEY,
+                until=time.monotonic() + MOST_SECONDS,
+            ),
+            "",
+        )
+    except HolocronError as error:
+        return None, str(error)
+
+
+def _items(one: PreviewedSubject) -> list[tuple[str, str, int, str]]:
+    """Return id, source, bytes and text of each item, sanitised for display."""
+    return [
+        (item.evidence_id, item.source_uri or "", len(item.text.encode()), visible(item.text, ITEM_CHARACTERS))
+        for item in one.bundle.items
+    ]
+
+
+@lru_cache(maxsize=1)
+def _redactor() -> Redactor:
+    return read_redactor(settings.REDACTION_FILE)
