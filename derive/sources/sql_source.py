@@ -17,8 +17,9 @@ For example::
 There is no free SQL: what is to be read is a view.
 """
 
+import re
 from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Annotated
 from urllib.parse import quote
 
@@ -43,6 +44,7 @@ from derive.sources.sql_statements import ColumnName, ViewColumns, ViewName
 from derive.strict_types import Frozen
 
 _MOST_TEXTS = 20
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 class SqlKeys(Frozen):
@@ -67,6 +69,7 @@ class SqlSource(Source):
         self.name = name
         self._entity_type = keys.entity_type
         self._columns = ViewColumns(keys.view, keys.entity, keys.text, keys.uri, keys.change_token)
+        self._own_address = f"sql:{quote(keys.view)}"
         self._database = database
 
     def subjects(self) -> Iterator[SourceSubject | Unreadable | SkippedSubject]:
@@ -109,16 +112,24 @@ class SqlSource(Source):
 
         Rows come in the order of their entities, and a collation may hold entities as equal that differ in case.
         """
-        for _, same in groupby(rows, key=lambda row: None if row[0] is None else row[0].casefold().rstrip()):
-            first: dict[str | None, tuple[Row, int]] = {}
-            for row in same:
-                found, count = first.get(row[0], (row, 0))
-                first[row[0]] = (found, count + 1)
-            for entity, (row, count) in first.items():
-                if entity is None:
-                    yield Unreadable(self._address(None), f"{count:,} rows have no {self._columns.entity} (NULL)")
-                else:
-                    yield row if count == 1 else Unreadable(self._address(entity), _twice(count))
+        for _, same in groupby(rows, key=_folded):
+            group = iter(same)
+            first, second = next(group), next(group, None)
+            if second is None and first[0] is not None:
+                yield first
+            else:
+                yield from self._alike(chain([first], [] if second is None else [second], group))
+
+    def _alike(self, rows: Iterable[Row]) -> Iterator[Row | Unreadable]:
+        first: dict[str | None, tuple[Row, int]] = {}
+        for row in rows:
+            found, count = first.get(row[0], (row, 0))
+            first[row[0]] = (found, count + 1)
+        for entity, (row, count) in first.items():
+            if entity is None:
+                yield Unreadable(self._address(None), f"{count:,} rows have no {self._columns.entity} (NULL)")
+            else:
+                yield row if count == 1 else Unreadable(self._address(entity), _twice(count))
 
     def _subject(self, row: Row) -> SourceSubject | Unreadable:
         entity, token, uri = row[:3]
@@ -145,11 +156,16 @@ class SqlSource(Source):
         return SubjectEvidence(subject, items)
 
     def _address(self, entity: str | None) -> str:
-        own = f"sql:{quote(self._columns.view)}"
         if entity is None:
-            return own
-        address = f"{own}/{quote(entity, safe='', errors='replace')}"
+            return self._own_address
+        # Most entities need no quoting, which takes longer than anything else here.
+        quoted = entity if _PLAIN.fullmatch(entity) else quote(entity, safe="", errors="replace")
+        address = f"{self._own_address}/{quoted}"
         return address if len(address) <= MAX_ADDRESS_CHARACTERS else f"{address[: MAX_ADDRESS_CHARACTERS - 1]}…"
+
+
+def _folded(row: Row) -> str | None:
+    return None if row[0] is None else row[0].casefold().rstrip()
 
 
 def _twice(count: int) -> str:

@@ -96,7 +96,9 @@ def _optional(engine: Engine, column: str | None, types: Mapping[str, str], limi
 
 def _text(engine: Engine, quoted: str, kind: str, limit: int) -> str:
     if engine is Engine.POSTGRESQL:
-        return f"LEFT(CAST({quoted} AS text), {limit + 1})"
+        text = f"CAST({quoted} AS text)"
+        # A text of so few bytes need not be counted by characters, nor a long one be read to know that it is long.
+        return f"CASE WHEN octet_length({text}) <= {limit} THEN {text} ELSE LEFT({text}, {limit + 1}) END"
     if kind in _BINARY:
         return f"CONVERT(nvarchar(max), CAST({quoted} AS varbinary({_MAX_TOKEN_CHARACTERS // 2})), 1)"
     if kind in _TIMES:

@@ -72,6 +72,12 @@ def _export() -> Iterator[Result]:
     yield from export.measure()
 
 
+def _sources() -> Iterator[Result]:
+    from tests.bench import sources
+
+    yield from sources.measure()
+
+
 def _scheduler() -> Iterator[Result]:
     from tests.bench import scheduler
 
@@ -154,6 +160,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "verify": _verify,
     "roll-up": _roll_up,
     "export": _export,
+    "sources": _sources,
     "scheduler": _scheduler,
     "watching": _watching,
     "dashboard": _dashboard,

@@ -1,6 +1,5 @@
 """A view as a source: its rows are streamed as subjects, and what is wrong with it is said where it is looked for."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,8 +231,9 @@ def test_a_server_that_is_not_there_is_said_without_its_password(tmp_path: Path)
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.skipif("DATABASE_URL" in os.environ, reason="the embedded server's other database")
 def test_nothing_is_written_whatever_a_view_does(tmp_path: Path) -> None:
+    if engine_of(connection) is Engine.SQLSERVER:
+        pytest.skip("SQL Server's functions cannot write")
     insert((1, "a", "x"))
     run(
         "CREATE FUNCTION source_test.eat() RETURNS text LANGUAGE plpgsql AS "
