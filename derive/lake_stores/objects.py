@@ -12,6 +12,7 @@ import io
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import IO, Any, BinaryIO
 from uuid import UUID
 
@@ -32,6 +33,8 @@ SERVED_BY = {
 # What s3fs raises for 412 (the condition failed, unless the store says which) and 409 (a concurrent put).
 _LOST_THE_RACE = frozenset({errno.EINVAL, errno.EBUSY})
 _SPOOL_MEMORY_BYTES = 1 << 20
+_TIMES_OF_CHANGE = ("LastModified", "last_modified", "created")
+"""Where the packages tell when an object was written; ``created`` is that of fsspec's memory."""
 _PROBE_NAME = ".probe"
 
 
@@ -122,16 +125,17 @@ class ObjectStore:
         with self.reading(folder):
             found = self._fs.ls(path, detail=True)
         entries = [
-            Entry(
-                info["name"].rstrip("/").rsplit("/", 1)[-1],
-                info["type"] == "directory",
-                0 if info["type"] == "directory" else int(info["size"]),
-            )
+            _entry_of(info)
             for info in found
             # Some stores list a folder as an empty object with the folder's own name.
             if info["name"].strip("/") != path.strip("/")
         ]
         return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+
+    def entry(self, uri: str) -> Entry:
+        """Return the entry of one object; raises as ``Store.open_file``."""
+        with self.reading(uri):
+            return _entry_of(self._fs.info(self._path(uri)))
 
     def delete_folder(self, folder: str) -> None:
         """As ``Store.delete_folder``."""
@@ -177,6 +181,17 @@ class ObjectStore:
         except Exception as error:
             # Each package raises its vendor's own errors, which have no other base class in common.
             raise describe_unavailable(f"{self._shown}/{uri}".rstrip("/"), error) from error
+
+
+def _entry_of(info: dict[str, Any]) -> Entry:
+    name = info["name"].rstrip("/").rsplit("/", 1)[-1]
+    if info["type"] == "directory":
+        return Entry(name, is_folder=True, byte_count=0)
+    size = int(info["size"])
+    changed = next((info[key] for key in _TIMES_OF_CHANGE if info.get(key)), None)
+    changed = changed.timestamp() if isinstance(changed, datetime) else changed
+    tag = info.get("ETag") or info.get("etag") or (f"{size}-{changed}" if changed else None)
+    return Entry(name, is_folder=False, byte_count=size, version=tag and str(tag).strip('"')[:200])
 
 
 class ObjectFolder:

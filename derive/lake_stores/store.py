@@ -14,11 +14,15 @@ from derive.errors import OUT_OF_FILES, LakeUnavailable
 
 
 class Entry(NamedTuple):
-    """One name in a folder. ``byte_count`` is 0 for a folder."""
+    """One name in a folder. ``byte_count`` is 0 for a folder.
+
+    ``version`` changes when an object does: its ETag, or its size and time; None for folders and local files.
+    """
 
     name: str
     is_folder: bool
     byte_count: int
+    version: str | None = None
 
 
 class SpoolFile(Protocol):

@@ -6,7 +6,7 @@ For example::
     name = "contracts"
     kind = "files"
     entity_type = "contract"
-    folder = "contracts"            # relative to the file of sources
+    folder = "contracts"            # relative to the file of sources; or url = "s3://…", or lake = "folder/in/lake"
     globs = ["**/*.txt", "**/*.pdf"] # optional: by default every file of an ending that can be read
 
 A file's entity is its path relative to the folder. With ``entity`` and ``text``, which name columns, the subjects are
@@ -16,11 +16,12 @@ rows: see ``row_files``.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.request import url2pathname
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from derive.errors import SourceError
-from derive.evidence.references import EvidenceRef
+from derive.evidence.references import EvidenceRef, check_lake_uri
 from derive.sources.contract import SkippedSubject, Source, SourceSubject, SubjectEvidence, Unreadable
 from derive.sources.declaration import EntityType, SourceDeclaration, as_list
 from derive.sources.document_reader import DOCUMENT_ENDINGS, DocumentReader
@@ -28,10 +29,12 @@ from derive.sources.file_paths import MatchingFiles
 from derive.sources.file_texts import PLAIN_ENDINGS, read_text, token_with_tool
 from derive.sources.file_tree import FileTree, LocalTree
 from derive.sources.globs import Glob
+from derive.sources.object_tree import open_objects
 from derive.sources.row_files import ROW_ENDINGS, RowColumns, RowFilesSource
 from derive.strict_types import Frozen
 
 _MOST_COLUMNS = 20
+_Place = Annotated[str, Field(min_length=1, max_length=1000)]
 _FileColumn = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
 
 
@@ -39,7 +42,9 @@ class FilesKeys(Frozen):
     """The keys of a source of kind ``files``."""
 
     entity_type: EntityType
-    folder: Annotated[str, Field(min_length=1, max_length=1000)]
+    folder: _Place | None = None
+    url: _Place | None = None
+    lake: _Place | None = None
     globs: Annotated[tuple[Glob, ...], Field(min_length=1, max_length=100)] | None = None
     entity: _FileColumn | None = None
     text: (
@@ -52,6 +57,14 @@ class FilesKeys(Frozen):
     def _names_columns_or_none(self) -> Self:
         if (self.entity is None) != (self.text is None) or (self.uri is not None and self.text is None):
             raise ValueError("write entity and text together, the columns of rows, or neither for whole files")
+        return self
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        if [self.folder, self.url, self.lake].count(None) != 2:
+            raise ValueError("write one of folder, url (s3://, abfs://) and lake (a folder of the lake)")
+        if self.lake is not None:
+            check_lake_uri(self.lake)
         return self
 
 
@@ -109,7 +122,18 @@ class FilesSource(Source):
 def open_files(declaration: SourceDeclaration) -> Source:
     """Return the declared source; raises as ``OpenSource``."""
     keys = FilesKeys.model_validate(declaration.keys)
-    return files_source(declaration.name, keys, LocalTree(declaration.folder / Path(keys.folder).expanduser()))
+    return files_source(declaration.name, keys, _tree(keys, declaration))
+
+
+def _tree(keys: FilesKeys, declaration: SourceDeclaration) -> FileTree:
+    if keys.folder is not None:
+        return LocalTree(declaration.folder / Path(keys.folder).expanduser())
+    if keys.url is not None:
+        return open_objects(keys.url)
+    lake = declaration.lake_url.rstrip("/")
+    if "://" in lake and not lake.startswith("file://"):
+        return open_objects(f"{lake}/{keys.lake}")
+    return LocalTree(Path(url2pathname(lake.removeprefix("file://"))) / (keys.lake or ""))
 
 
 def files_source(name: str, keys: FilesKeys, tree: FileTree) -> Source:

@@ -87,7 +87,7 @@ class SourceRegistry:
                 )
                 sources.append(_open(given))
             except ValidationError as error:
-                broken[known_name] = f"{here}: source '{known_name}': {problems_in_words(error)}"
+                broken[known_name] = f"{here}: source '{known_name}': {_in_words(error)}"
             except (ValueError, HolocronError) as error:
                 broken[known_name] = f"{here}: source '{known_name}': {error}"
             except Exception as error:  # noqa: BLE001 (a package's own kind: its fault is told as that source's)
@@ -149,6 +149,12 @@ def _tables_in(file: Path, here: str) -> list[dict[str, Any]]:
     if len(tables) > _MOST_SOURCES:
         raise ConfigurationError(f"{here}: {len(tables)} sources; at most {_MOST_SOURCES}")
     return tables
+
+
+def _in_words(error: ValidationError) -> str:
+    words = problems_in_words(error).removeprefix("the whole: ")
+    words = words.replace("Extra inputs are not permitted", "is not a key of this kind")
+    return words.replace("Field required", "is missing: write it")
 
 
 def _open(given: SourceDeclaration) -> Source:

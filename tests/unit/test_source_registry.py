@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from derive.errors import ConfigurationError
+from derive.sources.contract import SourceSubject
 from derive.sources.registry import SourceRegistry
 
 GOOD = '[[source]]\nname = "contracts"\nkind = "files"\nentity_type = "contract"\nfolder = "contracts"\n'
@@ -39,8 +40,14 @@ def test_a_declared_source_is_found_by_name_and_its_folder_is_relative_to_the_fi
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ('kind = "files"\nfolder = "x"', "entity_type: "),
-        ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglob = "*"', "glob: "),
+        ('kind = "files"\nfolder = "x"', "entity_type: is missing: write it"),
+        ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglob = "*"', "glob: is not a key of this kind"),
+        ('kind = "files"\nentity_type = "x"', "write one of folder, url (s3://, abfs://) and lake"),
+        ('kind = "files"\nentity_type = "x"\nfolder = "x"\nlake = "y"', "write one of folder, url"),
+        ('kind = "files"\nentity_type = "x"\nlake = "../y"', "must not hold"),
+        ('kind = "files"\nentity_type = "x"\nurl = "s3://key:canary@bucket/x"', "without user, password"),
+        ('kind = "files"\nentity_type = "x"\nurl = "ftp://host/x"', "has no scheme that is served"),
+        ('kind = "files"\nentity_type = "x"\nurl = "/etc"', "name a local folder by folder"),
         ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["/etc/*"]', "globs[0]: write a glob relative"),
         ('kind = "files"\nentity_type = "x"\nfolder = "x"\nglobs = ["../*"]', "globs[0]: write a glob relative"),
         ('kind = "files"\nentity_type = "x\\n"\nfolder = "x"', "entity_type: write at most 100"),
@@ -56,6 +63,7 @@ def test_a_broken_source_says_why_in_one_line_and_stops_no_other(tmp_path: Path,
     assert why.startswith(f"HOLOCRON_SOURCES: {tmp_path}/sources.toml: source 'other': ")
     assert said in why
     assert "\n" not in why
+    assert "canary" not in why
     with pytest.raises(ConfigurationError, match="source 'other'"):
         registry.get("other")
 
@@ -165,3 +173,17 @@ def test_a_kind_of_a_package_that_fails_breaks_only_its_source(tmp_path: Path, m
     registry = load(tmp_path, f'{GOOD}[[source]]\nname = "mine"\nkind = "own"\n')
     assert [one.name for one in registry.all()] == ["contracts"]
     assert registry.broken["mine"].endswith("source 'mine': its package failed (RuntimeError)")
+
+
+def test_a_source_may_lie_in_the_lake(tmp_path: Path) -> None:
+    (tmp_path / "lake" / "texts").mkdir(parents=True)
+    (tmp_path / "lake" / "texts" / "a.txt").write_text("text")
+    content = '[[source]]\nname = "texts"\nkind = "files"\nentity_type = "text"\nlake = "texts"\n'
+    (tmp_path / "sources.toml").write_text(content)
+    for lake in (str(tmp_path / "lake"), (tmp_path / "lake").as_uri()):
+        registry = SourceRegistry.load(
+            tmp_path / "sources.toml", environment={}, lake_url=lake, read_database_url=no_database
+        )
+        (subject,) = registry.get("texts").subjects()
+        assert isinstance(subject, SourceSubject)
+        assert subject.address == (tmp_path / "lake/texts/a.txt").as_uri()
