@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from derive.errors import SourceError
 from derive.sources.contract import MAX_ENTITY_ID_CHARACTERS, Unreadable
 from derive.sources.file_texts import ending_of
 from derive.sources.file_tree import FileTree, FoundFile
 from derive.sources.globs import compile_globs
-
-_MAX_ADDRESS_CHARACTERS = 2000
-"""The longest ``source_uri`` of evidence."""
+from derive.sources.row_values import MAX_ADDRESS_CHARACTERS, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class MatchingFiles:
         """Yield every file, and what cannot be one; raise SourceError if the tree cannot be read."""
         for found in self.tree.walk():
             if found.fault is not None or self._matches(found.path):
-                address = f"{self.tree.address}/{quote(found.path)}"
+                address = f"{self.tree.address}/{quoted(found.path)}"
                 fault = found.fault or self._fault_of(found, address)
                 yield Unreadable(address, fault) if fault else AddressedFile(found.path, address, found.change_token)
 
@@ -54,8 +52,8 @@ class MatchingFiles:
             return f"its path is longer than {MAX_ENTITY_ID_CHARACTERS} characters: move or rename it"
         if not found.path.isprintable() or found.path != found.path.strip():
             return "its path has a character that cannot be printed, or a blank at an end: rename it"
-        if len(address) > _MAX_ADDRESS_CHARACTERS:
-            return f"its address is longer than {_MAX_ADDRESS_CHARACTERS} characters: move or rename it"
+        if len(address) > MAX_ADDRESS_CHARACTERS:
+            return f"its address is longer than {MAX_ADDRESS_CHARACTERS} characters: move or rename it"
         if ending_of(found.path) not in self._endings:
             return f"files of this ending are not read: {', '.join(sorted(self._endings))} are"
         return None

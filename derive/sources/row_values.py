@@ -1,6 +1,7 @@
 """The values of a row: what an entity, a text and an address must be."""
 
 import re
+from urllib.parse import quote
 
 from derive.errors import SourceError
 from derive.evidence.references import MAX_TEXT_CHARACTERS, check_one_line
@@ -9,6 +10,16 @@ from derive.strict_types import check_storable
 
 MAX_ADDRESS_CHARACTERS = 2000
 """The longest ``source_uri`` of evidence."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+(?:/[A-Za-z0-9_.~-]+)*")
+
+
+def quoted(name: str, *, safe: str = "/") -> str:
+    """Return a name percent-encoded for a URI. Most need no quoting, which would take the most time of a walk."""
+    if _PLAIN.fullmatch(name) and ("/" in safe or "/" not in name):
+        return name
+    return quote(name, safe=safe, errors="replace")
 
 
 def check_entity(entity: str | None, *, column: str) -> str:

@@ -17,11 +17,9 @@ For example::
 There is no free SQL: what is to be read is a view.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, islice
 from typing import Annotated
-from urllib.parse import quote
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -38,13 +36,12 @@ from derive.sources.contract import (
     Unreadable,
 )
 from derive.sources.declaration import EntityType, SourceDeclaration, VariableName, as_list
-from derive.sources.row_values import MAX_ADDRESS_CHARACTERS, check_entity, checked_text, shown_uri
+from derive.sources.row_values import MAX_ADDRESS_CHARACTERS, check_entity, checked_text, quoted, shown_uri
 from derive.sources.sql_database import ROWS_AT_ONCE, Row, SqlDatabase, system_of_record
 from derive.sources.sql_statements import ColumnName, ViewColumns, ViewName
 from derive.strict_types import Frozen
 
 _MOST_TEXTS = 20
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 class SqlKeys(Frozen):
@@ -69,7 +66,7 @@ class SqlSource(Source):
         self.name = name
         self._entity_type = keys.entity_type
         self._columns = ViewColumns(keys.view, keys.entity, keys.text, keys.uri, keys.change_token)
-        self._own_address = f"sql:{quote(keys.view)}"
+        self._own_address = f"sql:{quoted(keys.view)}"
         self._database = database
 
     def subjects(self) -> Iterator[SourceSubject | Unreadable | SkippedSubject]:
@@ -158,9 +155,7 @@ class SqlSource(Source):
     def _address(self, entity: str | None) -> str:
         if entity is None:
             return self._own_address
-        # Most entities need no quoting, which takes longer than anything else here.
-        quoted = entity if _PLAIN.fullmatch(entity) else quote(entity, safe="", errors="replace")
-        address = f"{self._own_address}/{quoted}"
+        address = f"{self._own_address}/{quoted(entity, safe='')}"
         return address if len(address) <= MAX_ADDRESS_CHARACTERS else f"{address[: MAX_ADDRESS_CHARACTERS - 1]}…"
 
 
