@@ -1,13 +1,13 @@
 """Cuts evidence into windows. The same items and limits always give the same windows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 
 from derive.errors import EvidenceTooLarge
 from derive.evidence.contracts import EvidenceItem
 from derive.windows.borders import character_border, first_border, last_border
 from derive.windows.budget import TokensOf, WindowLimits
 from derive.windows.outline import Outline
-from derive.windows.window import CONTEXT_NOTE, MAX_HALVINGS, Window, WindowHeader
+from derive.windows.window import CONTEXT_NOTE, Window, WindowHeader
 
 _CAREFUL = 0.98
 _MAX_SCALINGS = 8
@@ -31,36 +31,6 @@ def cut(items: Iterable[EvidenceItem], limits: WindowLimits, tokens_of: TokensOf
             yield Window(part_no=parts.part_no, evidence_id=item.evidence_id, start=0, end=len(item.text))
         else:
             yield from _cut_item(item, parts)
-
-
-def halve(
-    part: Sequence[Window], texts: Mapping[str, str], overlap: int
-) -> tuple[tuple[Window, ...], tuple[Window, ...]]:
-    """Split a part whose prompt or answer did not fit: between two windows, or else its only window in two.
-
-    ``texts`` are the items' whole texts by id. Both halves keep the part's number, and their windows count one more
-    halving. Raises EvidenceTooLarge for a part that was already halved three times, or has too little text to halve.
-    """
-    if max(window.halvings for window in part) >= MAX_HALVINGS:
-        raise EvidenceTooLarge(f"part {part[0].part_no} was halved {MAX_HALVINGS} times and still does not fit")
-    if len(part) > 1:
-        middle = len(part) // 2
-        return _halved(part[:middle]), _halved(part[middle:])
-    (window,) = part
-    text = texts[window.evidence_id]
-    length = window.end - window.start
-    if length < 2:
-        raise EvidenceTooLarge(f"part {window.part_no} is a single character and does not fit")
-    overlap = min(overlap, length // 4)
-    end = last_border(text, window.start, window.start + (length + overlap + 1) // 2)
-    start = _next_start(text, window.start, end, overlap)
-    first = window.model_copy(update={"end": end})
-    second = window.model_copy(update={"start": start, "header": Outline(text).header_at(start)})
-    return _halved((first,)), _halved((second,))
-
-
-def _halved(part: Sequence[Window]) -> tuple[Window, ...]:
-    return tuple(window.model_copy(update={"halvings": window.halvings + 1}) for window in part)
 
 
 class _Parts:

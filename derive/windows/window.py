@@ -6,10 +6,6 @@ from pydantic import Field
 
 from derive.strict_types import Frozen
 
-MAX_HALVINGS = 3
-"""How often a window may be halved because it or its answer did not fit."""
-
-
 CONTEXT_NOTE = "where the next item stands in its document (context, not evidence: never quote or cite it)"
 """The line that introduces a header in a prompt."""
 
@@ -41,7 +37,6 @@ class Window(Frozen):
     """The stretch ``start`` to ``end`` (exclusive) of an evidence item's stored text, in code points.
 
     ``part_no`` numbers parts from 1. Short items share a part, so consecutive windows may have the same number.
-    ``halvings`` counts how often it was halved.
     """
 
     part_no: Annotated[int, Field(ge=1)]
@@ -49,7 +44,6 @@ class Window(Frozen):
     start: Annotated[int, Field(ge=0)]
     end: Annotated[int, Field(ge=0)]
     header: WindowHeader = WindowHeader()
-    halvings: Annotated[int, Field(ge=0, le=MAX_HALVINGS)] = 0
 
     def text_in(self, item_text: str) -> str:
         """Return the window's text, given that of its item."""
