@@ -87,3 +87,11 @@ def test_a_file_that_cannot_be_read_is_said_and_without_one_the_page_says_what_t
     assert "is not TOML" in page(browse("operator"), LIST)
     settings.SOURCES_FILE = None
     assert "No sources yet" in page(browse("operator"), LIST)
+
+
+def test_the_preview_is_cut_to_the_bounds_of_an_interrogation(letters: Path, browse: Browse) -> None:
+    (letters / "long.txt").write_text("word " * 5_000)
+    shown = page(browse("operator"), PREVIEW, name="letters", interrogation="sw_entity_facts_v1")
+    assert "item_too_long" in shown
+    assert '<option value="sw_entity_facts_v1" selected>' in shown
+    assert "there is no interrogation" in page(browse("operator"), PREVIEW, name="letters", interrogation="<b>")

@@ -8,6 +8,8 @@ import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from derive.interrogations.registry import Registry
+
 CONTENT = """
 [[source]]
 name = "letters"
@@ -117,3 +119,15 @@ def test_a_source_that_cannot_be_read_ends_with_two_and_one_line(
     code, _, err = ran(capsys, action, "letters")
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith("sources: letters: the folder ")
+
+
+def test_the_preview_is_cut_to_the_bounds_of_an_interrogation(
+    letters: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (letters / "a.txt").write_text("word " * 20_000)
+    shown = json.loads(ran(capsys, "preview", "letters", "--interrogation", "sw_entity_facts_v1", "--json")[1])
+    bounds = Registry.load(None).get("sw_entity_facts_v1").bounds
+    assert len(shown["subjects"][0]["items"][0]["text"].encode()) <= bounds.max_item_bytes
+    code, _, err = ran(capsys, "preview", "letters", "--interrogation", "none_such")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is no interrogation 'none_such'" in err

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from derive.admin.display.untrusted_text import visible
 from derive.admin.lists.pages import show
+from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
 from derive.contracts import Bounds
 from derive.errors import ConfigurationError, HolocronError
@@ -26,13 +27,13 @@ SHOWN_FAULTS = 50
 def list_view(request: HttpRequest) -> HttpResponse:
     """Show the declared sources, and what is wrong with which."""
     permissions.demand(request, permissions.VIEW_INTERROGATIONS)
-    registry, problem = _registry()
+    sources, problem = _sources()
     return show(
         request,
         "admin/sources/list.html",
         title="Sources",
-        sources=registry.all(),
-        broken=registry.broken,
+        sources=sources.all(),
+        broken=sources.broken,
         problem=problem,
         is_declared=settings.SOURCES_FILE is not None,
     )
@@ -41,27 +42,28 @@ def list_view(request: HttpRequest) -> HttpResponse:
 def preview_view(request: HttpRequest) -> HttpResponse:
     """Show ten subjects of a source with their evidence."""
     permissions.demand(request, permissions.VIEW_INTERROGATIONS, permissions.SEE_PAYLOADS)
-    name = request.GET.get("name", "")[:60]
-    preview, problem = _preview(name) if name else (None, "Choose a source from the list.")
+    name, key = request.GET.get("name", "")[:60], request.GET.get("interrogation", "")[:200]
+    preview, problem = _preview(name, key) if name else (None, "Choose a source from the list.")
     context: dict[str, Any] = {"name": name, "problem": problem, "preview": preview, "shown_faults": SHOWN_FAULTS}
+    context |= {"interrogation": key, "keys": sorted({one.key for one in registry().all()})}
     if preview is not None:
         context["subjects"] = [(one, _items(one)) for one in preview.subjects]
     return show(request, "admin/sources/preview.html", title=f"Source {visible(name)}" if name else "Source", **context)
 
 
-def _registry() -> tuple[SourceRegistry, str]:
+def _sources() -> tuple[SourceRegistry, str]:
     try:
         return load_sources(most_seconds=MOST_SECONDS), ""
     except ConfigurationError as error:
         return SourceRegistry(()), str(error)
 
 
-def _preview(name: str) -> tuple[SourcePreview | None, str]:
+def _preview(name: str, interrogation_key: str) -> tuple[SourcePreview | None, str]:
     try:
         return (
             preview_source(
                 load_sources(most_seconds=MOST_SECONDS).get(name),
-                bounds=Bounds(),
+                bounds=registry().get(interrogation_key).bounds if interrogation_key else Bounds(),
                 redactor=_redactor(),
                 delimiter_key=settings.DELIMITER_KEY,
                 until=time.monotonic() + MOST_SECONDS,

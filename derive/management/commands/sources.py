@@ -43,6 +43,12 @@ class Command(QuickCommand):
             one.add_argument("--json", action="store_true", default=SUPPRESS, help="print one line of JSON")
             if action != "list":
                 one.add_argument("name", metavar="NAME", help="the source's name")
+            if action == "preview":
+                one.add_argument(
+                    "--interrogation",
+                    metavar="KEY",
+                    help="cut the evidence to this interrogation's bounds (default: 8 KiB an item, 20 KiB in total)",
+                )
 
     def handle(self, *_args: Any, **given: Any) -> None:
         """List or look, and exit with the code."""
@@ -51,7 +57,9 @@ class Command(QuickCommand):
         try:
             registry = load_sources()
             if given["action"] == "preview":
-                code = self._preview(registry.get(given["name"]), as_json=given["json"])
+                code = self._preview(
+                    registry.get(given["name"]), interrogation_key=given["interrogation"], as_json=given["json"]
+                )
             elif given["action"] == "count":
                 code = self._count(registry.get(given["name"]), as_json=given["json"])
             else:
@@ -94,14 +102,13 @@ class Command(QuickCommand):
                 self.stdout.write(_shown(f"  {number:,} × {reason}"))
         return SOME_FAULTY if count.unreadable else DONE
 
-    def _preview(self, source: Any, *, as_json: bool) -> int:
-        from derive.contracts import Bounds
+    def _preview(self, source: Any, *, interrogation_key: str | None, as_json: bool) -> int:
         from derive.evidence.redaction_file import read_redactor
         from derive.sources.previewing import preview_source
 
         preview = preview_source(
             source,
-            bounds=Bounds(),
+            bounds=_bounds_of(interrogation_key),
             redactor=read_redactor(settings.REDACTION_FILE),
             delimiter_key=settings.DELIMITER_KEY,
         )
@@ -147,6 +154,15 @@ class Command(QuickCommand):
 
 _SHOWN_CHARACTERS = 2_000
 _SHOWN_LINES = 12
+
+
+def _bounds_of(interrogation_key: str | None) -> Any:
+    from derive.contracts import Bounds
+    from derive.interrogations.registry import Registry
+
+    if interrogation_key is None:
+        return Bounds()
+    return Registry.load(settings.INTERROGATIONS_FOLDER).get(interrogation_key).bounds
 
 
 def _subject(subject: Any) -> dict[str, Any]:
