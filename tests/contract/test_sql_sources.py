@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.conf import settings
@@ -247,3 +248,14 @@ def test_nothing_is_written_whatever_a_view_does(tmp_path: Path) -> None:
     finally:
         run("DROP VIEW source_test.eater")
         run("DROP FUNCTION source_test.eat()")
+
+
+def test_rows_of_another_database_are_read_by_its_url(tmp_path: Path) -> None:
+    if engine_of(connection) is Engine.SQLSERVER:
+        pytest.skip("the test's own login is not known as a URL")
+    insert((1, "a", "first"))
+    info = connection.connection.info
+    place = urlencode({"host": info.host, "port": info.port, "password": info.password})
+    url = f"postgresql://{quote(info.user)}@/{quote(info.dbname)}?{place}"
+    source = source_of(tmp_path, KEYS + 'database_env = "CRM_URL"\n', CRM_URL=url)
+    assert texts(source.read_all()) == texts(source.with_evidence(source.subjects())) == {"a": ["first"]}
