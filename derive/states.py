@@ -116,6 +116,32 @@ class BatchEventName(StrEnum):
     """What follows it was queued, or (``error`` in the detail) can never be."""
 
 
+class SubjectState(StrEnum):
+    """The state of a derivation's subject."""
+
+    MISSING = "MISSING"
+    """It has not been asked about."""
+    QUEUED = "QUEUED"
+    CURRENT = "CURRENT"
+    """Its answer is to its present evidence, definition and model."""
+    STALE = "STALE"
+    """Its answer is out of date, and in use until the next one succeeded."""
+    FAILED = "FAILED"
+    """Its newest job ended without an answer; an earlier answer stays in use."""
+    RETIRED = "RETIRED"
+    """It is gone from the source, or a rule leaves it out."""
+
+
+class StaleBecause(StrEnum):
+    """Why an answer is out of date."""
+
+    EVIDENCE = "evidence"
+    DEFINITION = "definition"
+    MODEL = "model"
+    ASKED = "asked"
+    """Somebody asked for a new answer."""
+
+
 STATE_NAMES: Mapping[str, str] = MappingProxyType(
     {
         JobStatus.NEW: "Ready",

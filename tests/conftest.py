@@ -12,6 +12,9 @@ from django.db import connection
 
 # Children before parents: there are foreign keys from artifact and fact to run and from run to job.
 OWN_TABLES = (
+    "subject",
+    "derivation",
+    "past_answer",
     "fact",
     "fact_review",
     "review_policy",

@@ -4,7 +4,7 @@ Nothing is fetched from a network: URLs and document ids are provenance only. Th
 earlier runs are passed in, so this layer depends on neither.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -52,8 +52,19 @@ def collect_sources(
     Raises InvalidInput for a reference that is malformed, leads outside the lake or is not text, and EvidenceMissing
     for one whose target does not exist. Other errors of the readers (such as LakeUnavailable) are not caught.
     """
-    found = list(inline_sources(job_input))
-    for place, ref in enumerate(parse_evidence_refs(evidence_ref_json).items, start=1):
+    refs = parse_evidence_refs(evidence_ref_json).items
+    return (
+        *inline_sources(job_input),
+        *referred_sources(refs, read_lake=read_lake, read_run_output=read_run_output),
+    )
+
+
+def referred_sources(
+    refs: Iterable[EvidenceRef], *, read_lake: ReadLake, read_run_output: ReadRunOutput
+) -> tuple[SourceText, ...]:
+    """Collect the evidence that references point to; raises as ``collect_sources``."""
+    found: list[SourceText] = []
+    for place, ref in enumerate(refs, start=1):
         name = ref.evidence_id or f"ref-{place}"
         text = _read(ref, name=name, read_lake=read_lake, read_run_output=read_run_output)
         if text is not None:

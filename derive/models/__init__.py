@@ -1,4 +1,4 @@
-"""Every model: those reading the schema ``llm`` (``queue``, ``batches``), Django's of ``schedules`` and ``alerts``."""
+"""Every model: those reading the schema ``llm``, and Django's of ``schedules`` and ``alerts``."""
 
 from derive.models.alerts import (
     Alert,
@@ -9,6 +9,7 @@ from derive.models.alerts import (
     VerificationResult,
 )
 from derive.models.batches import Batch, BatchCount, BatchEvent, BatchProgress
+from derive.models.derivations import Derivation, PastAnswer, Subject
 from derive.models.golden import GoldenCase
 from derive.models.queue import (
     Artifact,
@@ -52,6 +53,7 @@ __all__ = [
     "BatchCount",
     "BatchEvent",
     "BatchProgress",
+    "Derivation",
     "Endpoint",
     "EscalationPolicy",
     "Fact",
@@ -63,6 +65,7 @@ __all__ = [
     "JobEvent",
     "LakeDeletion",
     "LanguageModel",
+    "PastAnswer",
     "ReadOnlyModelError",
     "ReadingModel",
     "ReadingQuerySet",
@@ -75,6 +78,7 @@ __all__ = [
     "SchedulerProcess",
     "SchemaScript",
     "Seal",
+    "Subject",
     "SystemSchedule",
     "TaskState",
     "VerificationResult",

@@ -6,6 +6,7 @@ lost connection. A claim is not; its jobs are returned as ``stray`` runs by the 
 """
 
 from derive.queue.batches import BatchQueue
+from derive.queue.derivations import DerivationQueue
 from derive.queue.golden import GoldenQueue
 from derive.queue.history import HistoryQueue
 from derive.queue.operator import CHANGE_BATCH, OperatorQueue
@@ -15,5 +16,5 @@ from derive.queue.worker import WorkerQueue
 __all__ = ["CHANGE_BATCH", "JobQueue"]
 
 
-class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, ReviewQueue, GoldenQueue, HistoryQueue):
+class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, DerivationQueue, ReviewQueue, GoldenQueue, HistoryQueue):
     """All procedures, for code that acts in several roles; a worker holds a ``WorkerQueue``."""

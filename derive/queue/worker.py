@@ -18,6 +18,7 @@ from derive.contracts import (
     RolledUp,
     WorkerFacts,
 )
+from derive.derivation_contracts import Settled
 from derive.queue.connection import QueueConnection, given, status_of
 from derive.queue.marking import mark_step
 from derive.sql import payloads, procedures
@@ -131,6 +132,14 @@ class WorkerQueue(QueueConnection):
             Swept(batch_id=as_guid(batch_id), event=None if event == "marking" else BatchEventName(event))
             for batch_id, event in rows
         ]
+
+    def settle_subjects(self) -> Settled | None:
+        """Give derivations' subjects the states of their jobs, as far as events are counted (``roll_up_hours``).
+
+        None: another caller does. Repeatable.
+        """
+        rows = self._call(procedures.SETTLE_SUBJECTS, {"max_events": 5000})
+        return Settled(settled=rows[0][0], is_caught_up=bool(rows[0][1])) if rows else None
 
     def mark_batch_jobs(self, batch_id: UUID) -> BatchMarked:
         """Take the next step of bringing a pause or resume to a batch's jobs. Repeatable."""

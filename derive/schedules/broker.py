@@ -21,9 +21,9 @@ from django_q.models import OrmQ, Schedule
 from django_q.signing import BadSignature, SignedPackage
 from typing_extensions import override
 
+from derive.cron import BadCron, Cron
 from derive.errors import QueueError
 from derive.models.schedules import SchedulerProcess
-from derive.schedules.cron import BadCron, Cron
 from derive.schedules.system_tasks import FUNCS
 from derive.sql.clock import database_now
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from derive.cron import BadCron, Cron
 from derive.deadline import Deadline
 from derive.models.schedules import Planned, TaskState
-from derive.schedules.cron import BadCron, Cron
 from derive.schedules.single_flight import TaskOutcome, TaskResult, run_single_flight
 from derive.sql.clock import database_now
 from derive.sql.reading import reading

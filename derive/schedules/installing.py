@@ -5,7 +5,7 @@ from typing import Any
 from django.db import connections
 from django_q.models import Schedule
 
-from derive.schedules.cron import Cron
+from derive.cron import Cron
 from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 

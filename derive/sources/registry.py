@@ -22,7 +22,7 @@ from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, ValidationError
 
@@ -70,7 +70,7 @@ class SourceRegistry:
         if file is None:
             return cls(())
         here = f"{_SETTING}: {file}"
-        tables = _tables_in(file, here)
+        tables = tables_in(file, "source")
         sources: list[Source] = []
         broken: dict[str, str] = {}
         names = Counter(table.get("name") for table in tables if isinstance(table.get("name"), str))
@@ -129,7 +129,9 @@ def load_sources(*, most_seconds: int | None = None) -> SourceRegistry:
     )
 
 
-def _tables_in(file: Path, here: str) -> list[dict[str, Any]]:
+def tables_in(file: Path, kind: Literal["source", "derivation"]) -> list[dict[str, Any]]:
+    """Return the ``[[source]]`` or ``[[derivation]]`` tables of a file of sources; raise ConfigurationError."""
+    here = f"{_SETTING}: {file}"
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -139,15 +141,15 @@ def _tables_in(file: Path, here: str) -> list[dict[str, Any]]:
     except tomllib.TOMLDecodeError as error:
         # Its message quotes at most one character of the file.
         raise ConfigurationError(f"{here} is not TOML: {error}") from None
-    unknown = [key for key in content if key != "source"]
+    unknown = [key for key in content if key not in {"source", "derivation"}]
     if unknown:
         shown = "".join(one for one in unknown[0][:60] if one.isprintable())
-        raise ConfigurationError(f"{here}: {shown} is not known: write [[source]] tables")
-    tables = content.get("source", [])
+        raise ConfigurationError(f"{here}: {shown} is not known: write [[source]] and [[derivation]] tables")
+    tables = content.get(kind, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigurationError(f"{here}: write each source as a [[source]] table")
+        raise ConfigurationError(f"{here}: write each {kind} as a [[{kind}]] table")
     if len(tables) > _MOST_SOURCES:
-        raise ConfigurationError(f"{here}: {len(tables)} sources; at most {_MOST_SOURCES}")
+        raise ConfigurationError(f"{here}: {len(tables)} {kind}s; at most {_MOST_SOURCES}")
     return tables
 
 

@@ -55,6 +55,19 @@ SET_BATCH = Procedure(
 MARK_BATCH_JOBS = Procedure("usp_mark_batch_jobs", _words("batch_id max_rows"), _words("marked is_done"))
 # A repeated call misses what the lost answer told; each end is counted once all the same.
 SWEEP_BATCHES = Procedure("usp_sweep_batches", _words("max_batches actor"), _words("batch_id event"))
+SET_DERIVATION = Procedure(
+    "usp_set_derivation",
+    _words("derivation_key actor declaration_json paused planned applied next_utc paced_until_utc reason"),
+    _words("changed why"),
+)
+# A repeated call asks for the same jobs again, which are made once; but a wish for a new answer would count twice.
+SET_SUBJECTS = Procedure(
+    "usp_set_subjects",
+    _words("derivation_key subjects_json actor jobs_json batch_id reason"),
+    _words("changed"),
+    is_repeatable=False,
+)
+SETTLE_SUBJECTS = Procedure("usp_settle_subjects", _words("max_events"), _words("settled is_caught_up"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
     _words(
@@ -194,6 +207,9 @@ PROCEDURES = (
     SET_BATCH,
     MARK_BATCH_JOBS,
     SWEEP_BATCHES,
+    SET_DERIVATION,
+    SET_SUBJECTS,
+    SETTLE_SUBJECTS,
     CLAIM_NEXT_JOB,
     HEARTBEAT,
     COMPLETE_JOB,

@@ -1,4 +1,4 @@
-"""Ends batches, queues what follows them and goes on with their pauses, on a thread of its own."""
+"""Ends batches, queues what follows them, goes on with their pauses and settles subjects, on a thread of its own."""
 
 import logging
 import threading
@@ -72,6 +72,7 @@ class BatchSweep(threading.Thread):
 
     def _sweep(self) -> list[Swept]:
         try:
+            self._queue.settle_subjects()
             return self._queue.sweep_batches(actor=self._worker_id)
         finally:
             if self._ending.is_set():

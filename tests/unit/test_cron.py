@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from derive.schedules.cron import BadCron, Cron
+from derive.cron import BadCron, Cron
 from derive.schedules.system_tasks import SYSTEM_TASKS
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -14,7 +14,16 @@ from derive.sql import procedures as known_procedures
 from derive.sql.calls import render_call
 from derive.sql.scripts import PROCEDURES, SCRIPTS_FOLDER, TABLES, Script, read_scripts, split_batches
 from derive.sql.tables import Engine
-from derive.states import EndpointState, JobEventName, JobStatus, ReviewStatus, RunStatus, Verdict
+from derive.states import (
+    EndpointState,
+    JobEventName,
+    JobStatus,
+    ReviewStatus,
+    RunStatus,
+    StaleBecause,
+    SubjectState,
+    Verdict,
+)
 from tests.unit.sql_parity import postgresql, tsql
 from tests.unit.sql_parity.shapes import Catalogue
 
@@ -35,6 +44,8 @@ STATES = {
     ("endpoint", "ck_endpoint_state"): EndpointState,
     ("fact", "ck_fact_verdict"): Verdict,
     ("fact", "ck_fact_review_status"): ReviewStatus,
+    ("subject", "ck_subject_state"): SubjectState,
+    ("subject", "ck_subject_stale_because"): StaleBecause,
 }
 
 

@@ -13,9 +13,9 @@ from unfold.widgets import (
 )
 
 from derive.admin.lists import suggestions
+from derive.cron import BadCron, Cron
 from derive.errors import ErrorKind, HolocronError, NextStep, RunError
 from derive.models.schedules import WHEN_HELP, EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
-from derive.schedules.cron import BadCron, Cron
 from derive.schedules.recurring import check_plan
 from derive.schedules.retention_policies import MOST_JOBS as MOST_PURGED
 from derive.schedules.retry_policies import MOST_JOBS, MOST_REQUEUES, RETRYABLE, lines_of

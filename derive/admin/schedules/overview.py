@@ -13,9 +13,9 @@ from typing_extensions import override
 from derive.admin.lists.pages import show
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
 from derive.admin.site import permissions
+from derive.cron import in_words
 from derive.models import ScheduleRun, SystemSchedule, TaskState
 from derive.models.schedules import TASK_CHARACTERS, Planned
-from derive.schedules.cron import in_words
 from derive.schedules.health import PLANS, scheduler_health
 from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now

@@ -18,11 +18,11 @@ from derive.admin.lists.columns import column
 from derive.admin.schedules.forms import PAYLOADS, EscalationForm, RecurringForm, RetentionForm, RetryPolicyForm
 from derive.admin.site import permissions
 from derive.admin.site.model_admin import GuardedAdmin
+from derive.cron import BadCron, Cron, in_words
 from derive.errors import HolocronError
 from derive.models import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy, TaskState
 from derive.models.schedules import Planned
 from derive.plural import plural
-from derive.schedules.cron import BadCron, Cron, in_words
 from derive.schedules.escalation import count_aged
 from derive.schedules.recurring import HEAD_BYTES, check_plan
 from derive.schedules.retention_policies import count_old

@@ -21,9 +21,9 @@ from derive.admin.lists.columns import column
 from derive.admin.schedules.forms import CronField
 from derive.admin.site import permissions
 from derive.admin.site.model_admin import GuardedAdmin
+from derive.cron import Cron, in_words
 from derive.models import SystemSchedule
 from derive.models.schedules import WHEN_HELP
-from derive.schedules.cron import Cron, in_words
 from derive.schedules.system_tasks import SYSTEM_TASKS
 from derive.sql.clock import database_now
 

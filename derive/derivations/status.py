@@ -1,0 +1,74 @@
+"""What is said of a derivation: its subjects by state, why some are stale, and its last batches."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from django.db.models import Count
+
+from derive.derivations.declarations import Declared
+from derive.models import Batch, Subject
+from derive.sql.reading import reading
+from derive.states import StaleBecause, SubjectState
+
+BATCHES = 10
+WANTED = frozenset(SubjectState) - {SubjectState.RETIRED}
+"""Subjects that are to have an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a derivation stands; one that was never applied has no subjects."""
+
+    declared: Declared
+    states: Counter[SubjectState]
+    stale: Counter[StaleBecause]
+    batches: Sequence[Batch]
+
+    @property
+    def subjects(self) -> int:
+        """Subjects that are to have an answer."""
+        return sum(amount for state, amount in self.states.items() if state in WANTED)
+
+    @property
+    def percent(self) -> int:
+        """Share of them whose answer is current, rounded down, so that 100 means all."""
+        return 100 * self.states[SubjectState.CURRENT] // self.subjects if self.subjects else 100
+
+
+def read_standings(every: Sequence[Declared]) -> list[Standing]:
+    """Return how derivations stand, without their batches, in one query. Raises QueueError."""
+    states: dict[int, Counter[SubjectState]] = {}
+    stale: dict[int, Counter[StaleBecause]] = {}
+    query = Subject.objects.values_list("derivation_seq", "state", "stale_because").annotate(
+        amount=Count("subject_seq")
+    )
+    rows: list[tuple[int, str, str | None, int]] = reading(partial(list, query.order_by()))
+    for seq, state, because, amount in rows:
+        states.setdefault(seq, Counter())[SubjectState(state)] += amount
+        if state == SubjectState.STALE and because is not None:
+            stale.setdefault(seq, Counter())[StaleBecause(because)] += amount
+    return [Standing(one, states.get(_seq(one), Counter()), stale.get(_seq(one), Counter()), ()) for one in every]
+
+
+def read_standing(declared: Declared) -> Standing:
+    """Return how one derivation stands, with its last batches. Raises QueueError."""
+    query = (
+        Subject.objects.filter(derivation_seq=_seq(declared))
+        .values_list("state", "stale_because")
+        .annotate(amount=Count("subject_seq"))
+    )
+    rows: list[tuple[str, str | None, int]] = reading(partial(list, query.order_by()))
+    states: Counter[SubjectState] = Counter()
+    stale: Counter[StaleBecause] = Counter()
+    for state, because, amount in rows:
+        states[SubjectState(state)] += amount
+        if state == SubjectState.STALE and because is not None:
+            stale[StaleBecause(because)] += amount
+    batches = Batch.objects.filter(name=f"derivation {declared.key}").order_by("-batch_seq")[:BATCHES]
+    return Standing(declared, states, stale, reading(partial(list, batches)))
+
+
+def _seq(declared: Declared) -> int:
+    return declared.row.derivation_seq if declared.row else 0
