@@ -10,8 +10,8 @@ from django.urls import path
 from typing_extensions import override
 from unfold.sites import UnfoldAdminSite
 
-_CLOSED = frozenset({"view_on_site", "autocomplete"})
-"""Views of Django's admin that no page uses: the redirect to an object's page, and the search of select boxes."""
+_CLOSED = frozenset({"view_on_site", "autocomplete", "search"})
+"""Views of Django's admin that no page uses: the redirect to an object's page, and searches."""
 
 
 class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no types
@@ -23,11 +23,13 @@ class HolocronSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold carries no 
     @override
     def get_urls(self) -> list[Any]:
         from derive.admin.dashboard import page as dashboard_page
+        from derive.admin.jobs.palette import palette
         from derive.admin.sources import pages as source_pages
 
         kept = [url for url in super().get_urls() if getattr(url, "name", None) not in _CLOSED]
         return [
             path("dashboard/", self.admin_view(dashboard_page.parts), name="derive_dashboard"),
+            path("palette/", self.admin_view(palette), name="derive_palette"),
             path("derive/source/", self.admin_view(source_pages.list_view), name="derive_source_changelist"),
             path("derive/source/preview/", self.admin_view(source_pages.preview_view), name="derive_source_payloads"),
             *kept,
@@ -69,6 +71,11 @@ def stylesheet(_request: HttpRequest) -> str:
 def script(_request: HttpRequest) -> str:
     """Return the URL of our script (``UNFOLD["SCRIPTS"]``)."""
     return static("derive/holocron.js")
+
+
+def palette_script(_request: HttpRequest) -> str:
+    """Return the URL of the command palette's script (``UNFOLD["SCRIPTS"]``)."""
+    return static("derive/palette.js")
 
 
 def icon(_request: HttpRequest) -> str:

@@ -309,7 +309,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "holocron.admin_site.icon"}],
     "STYLES": ["holocron.admin_site.stylesheet"],
-    "SCRIPTS": ["holocron.admin_site.script"],
+    "SCRIPTS": ["holocron.admin_site.script", "holocron.admin_site.palette_script"],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

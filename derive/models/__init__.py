@@ -1,4 +1,4 @@
-"""Every model: those reading the schema ``llm``, and Django's of ``schedules`` and ``alerts``."""
+"""Every model: those reading the schema ``llm``, and Django's own tables of the other modules."""
 
 from derive.models.alerts import (
     Alert,
@@ -41,6 +41,7 @@ from derive.models.schedules import (
     SystemSchedule,
     TaskState,
 )
+from derive.models.views import DefaultView, SavedView
 
 __all__ = [
     "Alert",
@@ -53,6 +54,7 @@ __all__ = [
     "BatchCount",
     "BatchEvent",
     "BatchProgress",
+    "DefaultView",
     "Derivation",
     "Endpoint",
     "EscalationPolicy",
@@ -74,6 +76,7 @@ __all__ = [
     "RetryPolicy",
     "ReviewPolicy",
     "Run",
+    "SavedView",
     "ScheduleRun",
     "SchedulerProcess",
     "SchemaScript",

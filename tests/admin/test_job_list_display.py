@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from derive.admin.jobs.list_preferences import COLUMNS, COOKIE
 from derive.contracts import RunFacts
+from derive.errors import ErrorKind
 from derive.queue import JobQueue
 from tests.admin.conftest import Browse
 from tests.admin.facts_scene import three_facts
@@ -103,3 +104,14 @@ def test_a_crafted_cookie_is_no_choice(browse: Browse, jobs: None, cookie: str) 
 def test_a_choice_is_made_by_a_form_alone(browse: Browse) -> None:
     assert browse("viewer").get(reverse(CHOOSE)).status_code == 405
     assert choose(browse("nobody")).status_code == 403
+
+
+def test_jobs_whose_model_is_missing_come_with_the_command_that_gets_it(browse: Browse, queue: JobQueue) -> None:
+    for model in ("qwen3:8b", "qwen3:8b", None):
+        queued(queue, model_hint=model, max_attempts=1)
+        queue.complete(failure(claim_one(queue, model="qwen3:8b"), error_kind=ErrorKind.MODEL_NOT_FOUND))
+    client = browse("viewer")
+    page = client.get(reverse(LIST), {"error_kind": "model_not_found"})
+    assert page.context["commands"] == ["ollama pull qwen3:8b"]
+    assert "data-copy" in page.text
+    assert client.get(reverse(LIST)).context["commands"] == []

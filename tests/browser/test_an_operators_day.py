@@ -26,6 +26,11 @@ def follow(page: Page, name: str) -> None:
     page.locator("#nav-sidebar-apps").get_by_role("link", name=name, exact=True).click()
 
 
+def open_view(page: Page, name: str) -> None:
+    """Open a view of the list."""
+    page.get_by_role("navigation", name="Views").get_by_role("link", name=name, exact=True).click()
+
+
 def expect_count(page: Page, tile: str, jobs: int) -> None:
     expect(page.locator(f"#hc-tile-{tile} .hc-tile-jobs")).to_have_text(str(jobs))
 
@@ -96,7 +101,8 @@ def cancel_a_running_one(page: Page, world: World) -> None:
     world.fake.next(behaviours.falls_silent())
     job_id = world.enqueue()
     world.wait_for(job_id, "RUNNING")
-    follow(page, "Running")
+    follow(page, "All jobs")
+    open_view(page, "Running")
     page.locator("td[data-label=Job] a").click()
     page.get_by_role("button", name="Cancel …").click()
     look(page)
@@ -105,7 +111,8 @@ def cancel_a_running_one(page: Page, world: World) -> None:
 
 
 def requeue_what_was_lost(page: Page, world: World) -> None:
-    follow(page, "Gave up")
+    follow(page, "All jobs")
+    open_view(page, "Gave up")
     look(page)
     page.locator("#hc-act select[name=scope]").select_option("matching")
     page.locator("#hc-act select[name=action]").select_option("requeue")

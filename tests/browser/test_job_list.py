@@ -75,3 +75,29 @@ def test_the_first_900_pixels_say_all_that_matters_and_a_phone_shows_cards(page:
     assert len(cards) == len(NAMES)
     assert all(card is not None and card["width"] > 300 and card["x"] >= 0 for card in cards)
     assert not barriers(page)
+
+
+def test_a_view_is_saved_and_opened_by_the_keyboard_and_on_a_phone(page: Page) -> None:
+    page.goto(f"{LIST}?error_kind=truncated_output")
+    page.keyboard.press("v")
+    page.keyboard.type("Cut off")
+    assert not barriers(page)
+    page.keyboard.press("Enter")
+    view = page.get_by_role("navigation", name="Views").get_by_role("link", name="Cut off")
+    expect(view).to_have_attribute("aria-current", "page")
+    page.keyboard.press("v")
+    page.keyboard.press("Escape")
+    assert focused(page) == "Views"
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(f"{LIST}?view=all")
+    view.click()
+    expect(view).to_have_attribute("aria-current", "page")
+    page.locator("summary", has_text="Views").click()
+    page.get_by_role("button", name="Open with it").click()
+    page.goto(LIST)
+    expect(view).to_have_attribute("aria-current", "page")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("summary", has_text="Views").click()
+    assert not barriers(page)
+    page.get_by_role("button", name="Remove").click()
+    expect(view).to_have_count(0)

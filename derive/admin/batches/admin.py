@@ -72,10 +72,23 @@ class BatchAdmin(KeysetAdmin):
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         return [
+            path("live/", wrap(self.list_live), name="derive_batch_list_live"),
             path("<uuid:key>/live/", wrap(self.page_live), name="derive_batch_live"),
             path("<uuid:key>/act/", wrap(self.act_view), name="derive_batch_act"),
             *super().get_urls(),
         ]
+
+    @override
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the newest batches; the first page is live."""
+        return super().changelist_view(request, self.live_context(request, reverse("admin:derive_batch_list_live")))
+
+    def list_live(self, request: HttpRequest) -> HttpResponse:
+        """Return the rows of the list's first page, if they changed; four statements."""
+        permissions.demand(request, permissions.VIEW_BATCHES)
+        rows = self.rows(BatchFilter(request.GET).walk().page())
+        version = [(row.batch_seq, row.state, row.ended, row.failed, row.queued_jobs, row.spent_tokens) for row in rows]
+        return answer(request, version=version, render=lambda: self.render_live(request, rows))
 
     @override
     def rows(self, page: Page) -> list[Any]:

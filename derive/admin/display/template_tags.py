@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from derive.admin.display import units
+from derive.admin.display.commands import pull_command
 from derive.admin.display.fact_links import entity_address, fact_address
 from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
@@ -41,6 +42,7 @@ def age(value: datetime | None) -> SafeString:
 register.filter("ago", units.ago)
 register.filter("marked", marked_paragraph)
 register.filter("fact_address", fact_address)
+register.filter("pull_command", pull_command)
 
 
 @register.inclusion_tag("admin/parts/when.html")

@@ -1,7 +1,8 @@
 """Jobs: the list and the detail page."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
@@ -21,15 +22,16 @@ from derive.admin.jobs.bulk.actions import ACTIONS, Action
 from derive.admin.jobs.detail import job_context, moving_context, version_of
 from derive.admin.jobs.enqueue import views as enqueue_views
 from derive.admin.jobs.filters import JobFilter
-from derive.admin.jobs.fixes import fix_for, quick_actions
+from derive.admin.jobs.fixes import commands_for, fix_for, quick_actions
 from derive.admin.jobs.list_preferences import COOKIE, ListPreferences
 from derive.admin.jobs.summaries import summarise
 from derive.admin.jobs.upload import views as upload_views
 from derive.admin.lists.keyset import Page
 from derive.admin.lists.keyset_admin import KeysetAdmin
-from derive.admin.lists.pages import CURSORS, rights_of
 from derive.admin.lists.query_params import as_guid
+from derive.admin.lists.saved_views import named_view
 from derive.admin.site import permissions
+from derive.errors import ErrorKind
 from derive.models import Job
 from derive.states import ENDED
 
@@ -48,6 +50,22 @@ class JobAdmin(KeysetAdmin):
     )
     template, title = "admin/jobs/list.html", "Jobs"
     payloads = frozenset({"input_json", "evidence_ref_json", "last_error"})
+    built_in_views: ClassVar[Mapping[str, dict[str, str]]] = MappingProxyType(
+        {
+            "Ready": {"status": "NEW"},
+            "Running": {"status": "RUNNING"},
+            "Failed today": {"status": "FAILED", "ended": "today"},
+            "Gave up": {"status": "DEADLETTER"},
+        }
+    )
+
+    @override
+    def views_offered(self, request: HttpRequest) -> Mapping[str, dict[str, str]]:
+        return {**self.built_in_views, "Mine": {"created_by": permissions.actor_of(request)}}
+
+    @override
+    def display_of(self, request: HttpRequest) -> str:
+        return ListPreferences.of(request).shared()
 
     @override
     def get_urls(self) -> list[URLPattern]:
@@ -80,24 +98,15 @@ class JobAdmin(KeysetAdmin):
         wanted = as_guid(request.GET.get("q", "").strip())
         if wanted and len(JobFilter(request.GET).active()) == 1 and Job.objects.filter(job_id=wanted).exists():
             return HttpResponseRedirect(reverse("admin:derive_job_change", args=(wanted,)))
-        return super().changelist_view(request, self._list_context(request))
+        return super().changelist_view(request, {**self._list_context(request), "commands": _commands(request)})
 
     def list_live(self, request: HttpRequest) -> HttpResponse:
         """Return the rows of the list's first page, if they may have changed."""
         permissions.demand(request, permissions.VIEW_JOBS)
 
         def render() -> str:
-            chosen = JobFilter(request.GET)
-            context = {
-                **self._list_context(request),
-                "layout": "admin/lists/live.html",
-                "may": rights_of(request),
-                "chosen": chosen,
-                "rows": self.rows(chosen.walk().page()),
-                "row_is": self.opts.verbose_name,
-                "rows_are": self.opts.verbose_name_plural,
-            }
-            return render_to_string(self.template, context, request)
+            rows = self.rows(JobFilter(request.GET).walk().page())
+            return self.render_live(request, rows, **self._list_context(request))
 
         return live.answer(request, version=(live.queue_version(), request.COOKIES.get(COOKIE)), render=render)
 
@@ -117,15 +126,12 @@ class JobAdmin(KeysetAdmin):
         """Return what the list needs beyond its rows; only its first page is live."""
         chosen = JobFilter(request.GET)
         quick = quick_actions(status=chosen.values["status"], error_kind=chosen.values["error_kind"])
-        is_first = not any(name in request.GET for name in CURSORS)
-        address = f"{reverse('admin:derive_job_list_live')}?{chosen.encoded()}"
         return {
             "actions": list(ACTIONS.values()),
-            "preferences": ListPreferences.of(request),
+            "preferences": ListPreferences.of(request, named_view(request, "job")),
             "fix": fix_for(chosen.values["error_kind"]),
             "quick": [ACTIONS[name] for name in quick],
-            "live_from": address if is_first else "",
-            "refresh_seconds": live.REFRESH_SECONDS,
+            **self.live_context(request, reverse("admin:derive_job_list_live")),
         }
 
     @override
@@ -159,6 +165,15 @@ class JobAdmin(KeysetAdmin):
             **job_context(request, job),
         }
         return render(request, "admin/derive/job.html", context)
+
+
+def _commands(request: HttpRequest) -> list[str]:
+    """Return the commands that fix the newest of the jobs that match, where commands do."""
+    chosen = JobFilter(request.GET)
+    if chosen.values["error_kind"] != ErrorKind.MODEL_NOT_FOUND:
+        return []
+    newest = Job.objects.filter(job_seq__in=chosen.walk().page().sequences, model_hint__isnull=False)
+    return commands_for(chosen.values["error_kind"], newest.values_list("model_hint", flat=True))
 
 
 def _found(key: UUID | None) -> Job:

@@ -5,7 +5,6 @@ numbers; the rest is checked row by row, within a bound.
 """
 
 from copy import copy
-from urllib.parse import urlencode
 from uuid import UUID
 
 from typing_extensions import override
@@ -57,10 +56,6 @@ class JobFilter(ListFilter):
         other = copy(self)
         other.values = {**self.values, "status": self.values["status"] or JobStatus.SUCCEEDED.value}
         return other
-
-    def encoded(self) -> str:
-        """Return only the filters as a query string."""
-        return urlencode(self.active())
 
     @override
     def matching(self) -> Walk:

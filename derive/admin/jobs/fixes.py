@@ -1,7 +1,9 @@
 """What each kind of error means for whoever has to fix it: the likely cause, the fix, and the actions that do it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from derive.admin.display.commands import pull_command
 from derive.errors import ErrorKind
 from derive.states import REQUEUEABLE
 
@@ -17,6 +19,7 @@ class Fix:
     """Whether only another input helps, so that requeueing repeats the failure."""
 
 
+MAX_COMMANDS = 5
 _LARGER_MODEL = ("model", "requeue")
 FIXES = {
     ErrorKind.UNKNOWN_INTERROGATION: Fix(
@@ -38,7 +41,7 @@ FIXES = {
     ),
     ErrorKind.MODEL_NOT_FOUND: Fix(
         "The model that the jobs ask for is on no server, or does not enforce schemas.",
-        "Get the model (ollama pull) and requeue; or change the model, then requeue.",
+        "Pull the model on its server and requeue; or change the model, then requeue.",
         ("requeue", "model"),
     ),
     ErrorKind.ANSWER_TOO_LARGE: Fix(
@@ -99,6 +102,13 @@ FIXES = {
 def fix_for(error_kind: str | None) -> Fix | None:
     """Return what helps against a kind of error; None for an unknown one."""
     return FIXES[ErrorKind(error_kind)] if error_kind in set(ErrorKind) else None
+
+
+def commands_for(error_kind: str, models: Iterable[str]) -> list[str]:
+    """Return what somebody runs on the model server, where that is the fix; at most ``MAX_COMMANDS``."""
+    if error_kind != ErrorKind.MODEL_NOT_FOUND:
+        return []
+    return [pull_command(model) for model in sorted(set(models))[:MAX_COMMANDS]]
 
 
 def quick_actions(*, status: str, error_kind: str) -> tuple[str, ...]:

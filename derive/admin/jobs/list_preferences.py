@@ -1,12 +1,16 @@
-"""What a user chose of the list of jobs: further columns, its density, and whether keys act. Kept in a cookie."""
+"""What a user chose of the list of jobs: further columns, its density, and whether keys act.
 
-from dataclasses import dataclass
+Kept in a cookie; a saved view has its own columns and density.
+"""
+
+from dataclasses import dataclass, replace
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 
 from derive.admin.jobs.filters import JobFilter
 from derive.admin.site import permissions
+from derive.models import SavedView
 
 COLUMNS = {
     "priority": "Priority",
@@ -31,9 +35,10 @@ class ListPreferences:
     has_keys: bool = True
 
     @classmethod
-    def of(cls, request: HttpRequest) -> "ListPreferences":
-        """Read a request's cookie; what is unknown in it is ignored."""
-        return cls._read(set(request.COOKIES.get(COOKIE, "").split(".")))
+    def of(cls, request: HttpRequest, view: SavedView | None = None) -> "ListPreferences":
+        """Read a request's cookie, except what a view says; what is unknown in either is ignored."""
+        own = set(request.COOKIES.get(COOKIE, "").split("."))
+        return cls._read(own if view is None else {*view.display.split("."), *(own & {NO_KEYS})})
 
     @classmethod
     def chosen(cls, form: QueryDict) -> "ListPreferences":
@@ -49,6 +54,10 @@ class ListPreferences:
         """Return the cookie's value."""
         marks = [*sorted(self.columns), *([COMPACT] if self.is_compact else []), *([] if self.has_keys else [NO_KEYS])]
         return ".".join(marks)
+
+    def shared(self) -> str:
+        """Return what a saved view keeps: not whether keys act, which is for each person to say."""
+        return replace(self, has_keys=True).written()
 
     @property
     def choices(self) -> list[tuple[str, str, bool]]:

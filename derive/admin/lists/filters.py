@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -147,6 +148,10 @@ class ListFilter(forms.Form):
     def active(self) -> dict[str, str]:
         """Return the filters that are set, by name."""
         return {name: str(self.query[name]) for name in self.fields if self.query.get(name)}
+
+    def encoded(self) -> str:
+        """Return only the filters as a query string."""
+        return urlencode(self.active())
 
     def in_words(self) -> list[tuple[str, str]]:
         """Return the filters that are set, as texts for the page."""

@@ -1,106 +1,152 @@
-"""The sidebar: the pages a user may see, and saved views of the jobs."""
+"""The sidebar: a few entries, each with its pages as tabs; only what a user may see."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
 
 from derive.admin.site import permissions
+from derive.admin.site.permissions import ACT_ON_JOBS, REVIEW_FACTS, SEE_PAYLOADS
 
-SAVED_VIEWS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("Ready", "play_circle", {"status": "NEW"}),
-    ("Running", "sync", {"status": "RUNNING"}),
-    ("Failed today", "error", {"status": "FAILED", "ended": "today"}),
-    ("Gave up", "inbox", {"status": "DEADLETTER"}),
+
+@dataclass(frozen=True)
+class PageLink:
+    """A page: its title, the name of its address, and the permissions that it needs."""
+
+    title: str
+    name: str
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SidebarEntry:
+    """An entry of the sidebar: it opens the first of its pages that the user may see; all are tabs on each."""
+
+    title: str
+    icon: str
+    pages: tuple[PageLink, ...]
+
+
+def _list_of(title: str, model: str, permission: str = "") -> PageLink:
+    return PageLink(title, f"{model}_changelist", (permission or f"derive.view_{model.removeprefix('derive_')}",))
+
+
+GROUPS: tuple[tuple[str | None, tuple[SidebarEntry, ...]], ...] = (
+    (None, (SidebarEntry("Overview", "dashboard", (PageLink("Overview", "index", ()),)),)),
+    (
+        "Jobs",
+        (
+            SidebarEntry("All jobs", "list", (_list_of("Jobs", "derive_job"),)),
+            SidebarEntry("Batches", "stacks", (_list_of("Batches", "derive_batch"),)),
+            SidebarEntry("Enqueue", "add_circle", (PageLink("Enqueue", "derive_job_act_enqueue", (ACT_ON_JOBS,)),)),
+            SidebarEntry(
+                "Upload",
+                "upload_file",
+                (PageLink("Upload", "derive_job_act_upload", (ACT_ON_JOBS, SEE_PAYLOADS)),),
+            ),
+        ),
+    ),
+    (
+        "Answers",
+        (
+            SidebarEntry("Facts", "format_quote", (_list_of("Facts", "derive_fact"),)),
+            SidebarEntry(
+                "Review",
+                "rate_review",
+                (
+                    PageLink("Review facts", "derive_factreview_changelist", (REVIEW_FACTS, SEE_PAYLOADS)),
+                    PageLink("Agreement", "derive_factreview_agreement", (permissions.VIEW_REVIEWS,)),
+                    PageLink("How much is reviewed", "derive_factreview_policy", (permissions.SET_REVIEW_POLICY,)),
+                ),
+            ),
+            SidebarEntry("Runs", "history", (_list_of("Runs", "derive_run"), _list_of("Artifacts", "derive_artifact"))),
+        ),
+    ),
+    (
+        "Setup",
+        (
+            SidebarEntry("Interrogations", "quiz", (_list_of("Interrogations", "derive_interrogation"),)),
+            SidebarEntry(
+                "Sources", "folder_open", (_list_of("Sources", "derive_source", permissions.VIEW_INTERROGATIONS),)
+            ),
+            SidebarEntry("Models", "neurology", (_list_of("Models", "derive_languagemodel"),)),
+            SidebarEntry("Workers", "memory", (_list_of("Workers", "derive_worker"),)),
+        ),
+    ),
+    (
+        "Operations",
+        (
+            SidebarEntry(
+                "Automation",
+                "autorenew",
+                (
+                    _list_of("Tasks and runs", "derive_schedulerun"),
+                    _list_of("Retry policies", "derive_retrypolicy"),
+                    _list_of("Escalation", "derive_escalationpolicy"),
+                    _list_of("Recurring", "derive_recurringinterrogation"),
+                    _list_of("Retention", "derive_retentionpolicy"),
+                    _list_of("Schedules", "derive_systemschedule", "django_q.view_schedule"),
+                ),
+            ),
+            SidebarEntry(
+                "Alerts",
+                "notifications",
+                (_list_of("Alerts", "derive_alert"), _list_of("Alert rules", "derive_alertrule")),
+            ),
+            SidebarEntry(
+                "Audit",
+                "fact_check",
+                (
+                    _list_of("Audit", "derive_jobevent"),
+                    _list_of("Seals", "derive_seal"),
+                    _list_of("Lake deletions", "derive_lakedeletion"),
+                ),
+            ),
+            SidebarEntry("Purge", "auto_delete", (PageLink("Purge", "derive_job_purge", (permissions.PURGE_JOBS,)),)),
+            SidebarEntry(
+                "Users",
+                "person",
+                (_list_of("Users", "auth_user", "auth.view_user"), _list_of("Groups", "auth_group", "auth.view_group")),
+            ),
+        ),
+    ),
 )
-RECORDS = (
-    ("Batches", "stacks", "derive_batch", "derive.view_batch"),
-    ("Runs", "history", "derive_run", "derive.view_run"),
-    ("Facts", "format_quote", "derive_fact", "derive.view_fact"),
-    ("Artifacts", "draft", "derive_artifact", "derive.view_artifact"),
-    ("Workers", "memory", "derive_worker", "derive.view_worker"),
-    ("Models", "neurology", "derive_languagemodel", "derive.view_languagemodel"),
-    ("Interrogations", "quiz", "derive_interrogation", "derive.view_interrogation"),
-    ("Sources", "folder_open", "derive_source", "derive.view_interrogation"),
-    ("Audit", "fact_check", "derive_jobevent", "derive.view_jobevent"),
-    ("Seals", "verified", "derive_seal", "derive.view_seal"),
-    ("Lake deletions", "delete_sweep", "derive_lakedeletion", "derive.view_lakedeletion"),
-)
-AUTOMATION = (
-    ("Alerts", "notifications", "derive_alert", "derive.view_alert"),
-    ("Alert rules", "notification_settings", "derive_alertrule", "derive.view_alertrule"),
-    ("Tasks and runs", "autorenew", "derive_schedulerun", "derive.view_schedulerun"),
-    ("Retry policies", "replay", "derive_retrypolicy", "derive.view_retrypolicy"),
-    ("Escalation", "trending_up", "derive_escalationpolicy", "derive.view_escalationpolicy"),
-    ("Recurring", "event_repeat", "derive_recurringinterrogation", "derive.view_recurringinterrogation"),
-    ("Retention", "auto_delete", "derive_retentionpolicy", "derive.view_retentionpolicy"),
-    ("Schedules", "schedule", "derive_systemschedule", "django_q.view_schedule"),
-)
-ADMINISTRATION = (
-    ("Users", "person", "auth_user", "auth.view_user"),
-    ("Groups", "group", "auth_group", "auth.view_group"),
-)
+
+
+def pages_of(request: HttpRequest) -> Iterator[tuple[SidebarEntry, PageLink]]:
+    """Yield the pages that a user may see, each with its entry."""
+    for _title, entries in GROUPS:
+        for entry in entries:
+            for page in entry.pages:
+                if all(permissions.may(request, permission) for permission in page.needs):
+                    yield entry, page
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return unfold's navigation for this request's user (``UNFOLD["SIDEBAR"]["navigation"]``)."""
-    overview = _item("Overview", "dashboard", reverse("admin:index"), is_active=request.path == reverse("admin:index"))
-    groups: list[dict[str, Any]] = [
-        {"title": None, "items": [overview]},
-        {"title": "Jobs", "items": _job_views(request), "separator": True},
-        {"title": "Review", "items": _review_views(request), "separator": True},
-        {"title": "Records", "items": _permitted(request, RECORDS), "separator": True},
-        {"title": "Automation", "items": _permitted(request, AUTOMATION), "separator": True},
-        {"title": "Administration", "items": _permitted(request, ADMINISTRATION), "separator": True},
+    links = {page.name: reverse(f"admin:{page.name}") for _entry, page in pages_of(request)}
+    # The page that is open is the one whose address is the longest beginning of this one; all begin as the overview's.
+    index = links["index"]
+    begun = [
+        link for link in links.values() if request.path.startswith(link) and (link != index or request.path == index)
+    ]
+    opened = max(begun, key=len, default="")
+    groups = [
+        {"title": title, "items": [item for entry in entries if (item := _item(entry, links, opened))]}
+        for title, entries in GROUPS
     ]
     return [group for group in groups if group["items"]]
 
 
-def _job_views(request: HttpRequest) -> list[dict[str, Any]]:
-    if not permissions.may(request, "derive.view_job"):
-        return []
-    jobs = reverse("admin:derive_job_changelist")
-    mine = ("Mine", "person", {"created_by": permissions.actor_of(request)})
-    views = []
-    for title, icon, query in (*SAVED_VIEWS, mine):
-        link = f"{jobs}?{urlencode(query)}"
-        views.append(_item(title, icon, link, is_active=request.get_full_path() == link))
-    if permissions.may(request, permissions.ACT_ON_JOBS):
-        form = reverse("admin:derive_job_act_enqueue")
-        views.append(_item("Enqueue", "add_circle", form, is_active=request.path == form))
-        if permissions.may(request, permissions.SEE_PAYLOADS):
-            file = reverse("admin:derive_job_act_upload")
-            views.append(_item("Upload", "upload_file", file, is_active=request.path.startswith(file)))
-    if permissions.may(request, permissions.PURGE_JOBS):
-        form = reverse("admin:derive_job_purge")
-        views.append(_item("Purge", "auto_delete", form, is_active=request.path == form))
-    is_elsewhere = any(view["active"] for view in views)
-    return [_item("All jobs", "list", jobs, is_active=request.path.startswith(jobs) and not is_elsewhere), *views]
-
-
-def _review_views(request: HttpRequest) -> list[dict[str, Any]]:
-    views = []
-    if permissions.may(request, permissions.REVIEW_FACTS) and permissions.may(request, permissions.SEE_PAYLOADS):
-        page = reverse("admin:derive_factreview_changelist")
-        views.append(_item("Review facts", "rate_review", page, is_active=request.path == page))
-    if permissions.may(request, permissions.VIEW_REVIEWS):
-        page = reverse("admin:derive_factreview_agreement")
-        views.append(_item("Agreement", "handshake", page, is_active=request.path == page))
-    if permissions.may(request, permissions.SET_REVIEW_POLICY):
-        page = reverse("admin:derive_factreview_policy")
-        views.append(_item("How much is reviewed", "tune", page, is_active=request.path == page))
-    return views
-
-
-def _permitted(request: HttpRequest, pages: tuple[tuple[str, str, str, str], ...]) -> list[dict[str, Any]]:
-    items = []
-    for title, icon, model, permission in pages:
-        link = reverse(f"admin:{model}_changelist")
-        if permissions.may(request, permission):
-            items.append(_item(title, icon, link, is_active=request.path.startswith(link)))
-    return items
-
-
-def _item(title: str, icon: str, link: str, *, is_active: bool) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": link, "active": is_active}
+def _item(entry: SidebarEntry, links: dict[str, str], opened: str) -> dict[str, Any] | None:
+    tabs = [
+        {"title": page.title, "link": links[page.name], "active": links[page.name] == opened}
+        for page in entry.pages
+        if page.name in links
+    ]
+    if not tabs:
+        return None
+    is_active = any(tab["active"] for tab in tabs)
+    return {"title": entry.title, "icon": entry.icon, "link": tabs[0]["link"], "active": is_active, "tabs": tabs}

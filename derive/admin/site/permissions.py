@@ -27,6 +27,8 @@ VIEW_SCHEDULE_RUNS = "derive.view_schedulerun"
 VIEW_SEALS = "derive.view_seal"
 VIEW_ALERTS = "derive.view_alert"
 CHANGE_ALERT_RULES = "derive.change_alertrule"
+SHARE_VIEWS = "derive.share_views"
+MANAGE_SHARED_VIEWS = "derive.manage_shared_views"
 CHANGE_SCHEDULES = "django_q.change_schedule"
 """Effectively makes a user a maintainer: the row names the function to call."""
 

@@ -81,7 +81,43 @@
     }
   };
 
+  // A menu opens with its first field focused, and closes by Escape or a click elsewhere.
+  const menus = () => {
+    for (const menu of document.querySelectorAll("details.hc-menu")) {
+      menu.addEventListener("toggle", () => {
+        if (menu.open) menu.querySelector("input:not([type=hidden])")?.focus();
+      });
+      menu.addEventListener("keydown", (event) => {
+        if (event.key !== "Escape" || !menu.open) return;
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      });
+    }
+    document.addEventListener("click", (event) => {
+      for (const menu of document.querySelectorAll("details.hc-menu[open]")) {
+        if (!menu.contains(event.target)) menu.open = false;
+      }
+    });
+  };
+
+  // Copies the command beside the button; where the browser does not let it, the text is selected instead.
+  const copies = () => {
+    document.addEventListener("click", async (event) => {
+      const button = event.target.closest("[data-copy]");
+      if (!button) return;
+      const code = button.parentElement.querySelector("code");
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(code);
+      }
+    });
+  };
+
   document.addEventListener("DOMContentLoaded", () => {
+    copies();
+    menus();
     silentIcons();
     fileFields();
     localTimes();

@@ -1,4 +1,4 @@
-// Keys in a list: j and k move between rows, x selects, / searches; Enter opens the focused link.
+// Keys in a list: j and k move between rows, x selects, / searches, v opens the views; Enter opens the focused link.
 (() => {
   "use strict";
 
@@ -20,6 +20,7 @@
       j: () => move(table, 1),
       k: () => move(table, -1),
       x: () => document.activeElement.closest("tr")?.querySelector("input[type=checkbox]")?.click(),
+      v: () => document.querySelector(".hc-views summary")?.click(),
       "/": () => document.querySelector("input[type=search][name=q]")?.focus(),
     };
     if (!Object.hasOwn(keys, event.key)) return;
