@@ -5,15 +5,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC
 from getpass import getuser
 from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import connection
 from django.http import QueryDict
+from django.utils import timezone
 
 from derive.admin.jobs.bulk.actions import ACTIONS, Action, Confirmed, ConfirmForm
 from derive.admin.jobs.filters import JobFilter
+from derive.admin.lists.saved_views import PARAM
 from derive.contracts import JobRef
 from derive.errors import HolocronError
 from derive.management.job_options import FILTERS
@@ -89,14 +92,20 @@ def _confirmed(action: Action, given: dict[str, Any], value: str) -> Confirmed:
 
 
 def _chosen(given: dict[str, Any]) -> JobFilter:
-    """Return the filter of the options; raise CommandError if it is invalid, or if nothing says which jobs."""
+    """Return the filter of the options; raise CommandError if it is invalid, or if nothing says which jobs.
+
+    Times are read in UTC, like those of every command, whatever zone the server is in.
+    """
     query = QueryDict(given["filter"] or "", mutable=True)
+    # A query copied from the list's address may name a view, whose filters stand beside it.
+    query.pop(PARAM, None)
     if unknown := query.keys() - JobFilter.base_fields.keys():
         raise CommandError(f"--filter: there is no filter {sorted(unknown)[0]!r}", returncode=COULD_NOT_GO_ON)
     for option, (name, _metavar, _help) in FILTERS.items():
         if (typed := given[option.replace("-", "_")]) is not None:
             query[name] = typed
-    chosen = JobFilter(query)
+    with timezone.override(UTC):
+        chosen = JobFilter(query)
     if chosen.problems:
         raise CommandError("; ".join(chosen.problems), returncode=COULD_NOT_GO_ON)
     if not chosen.is_set and not given["job"] and not given["all"]:

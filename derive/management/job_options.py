@@ -13,7 +13,11 @@ FILTERS = {
     "batch": ("batch", "ID", "of this batch"),
     "entity-type": ("entity_type", "TYPE", "about this type of entity"),
     "queued-by": ("created_by", "NAME", "queued by this user"),
-    "queued-since": ("created", "T", "an ISO time, today, or an age such as 24h or 7d"),
+    "queued-since": (
+        "created",
+        "T",
+        "an ISO time (UTC unless it names a zone), today (since 00:00 UTC), or an age: 24h, 7d",
+    ),
     "queued-before": ("created_until", "T", "likewise"),
     "ended-since": ("ended", "T", "likewise"),
     "ended-before": ("ended_until", "T", "likewise"),
@@ -35,7 +39,9 @@ def add_job_options(parser: ArgumentParser, *, examples: str) -> None:
     for option, (_name, metavar, what) in FILTERS.items():
         which.add_argument(f"--{option}", metavar=metavar, help=what)
     which.add_argument(
-        "--filter", metavar="QUERY", help="the query of the admin's list, such as 'status=FAILED&ended=24h'"
+        "--filter",
+        metavar="QUERY",
+        help="the query of the admin's list, such as 'status=FAILED&ended=24h'; its times are read in UTC",
     )
     which.add_argument("--job", type=_job_id, action="append", default=[], metavar="ID", help="may be repeated")
     which.add_argument("--all", action="store_true", help="every job: needed if nothing else says which")

@@ -4,8 +4,11 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
+from derive.management.acting import _chosen
 from derive.management.commands.verify_audit import _head
+from derive.management.job_options import FILTERS
 from derive.management.times import age, moment
 
 
@@ -36,6 +39,17 @@ def test_an_age_is_a_moment_so_long_ago() -> None:
 def test_what_is_no_moment_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="or an age like 24h or 7d"):
         moment(text)
+
+
+def test_filters_of_commands_are_in_utc_where_they_name_no_zone() -> None:
+    nothing = dict.fromkeys((option.replace("-", "_") for option in FILTERS), None)
+    given: dict[str, object] = {**nothing, "job": [], "all": False, "filter": "ended=2026-01-31T12:00&view=7"}
+    given["queued_since"] = "2026-01-31T12:00"
+    given["queued_before"] = "2026-01-31T12:00+02:00"
+    with timezone.override("Asia/Tokyo"):
+        chosen = _chosen(given)
+    assert chosen.values["created"] == chosen.values["ended"] == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert chosen.values["created_until"] == datetime(2026, 1, 31, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "42", "42:abc", "x:" + "a" * 64, "42:" + "A" * 64])

@@ -75,7 +75,10 @@ class Command(QuickCommand):
         which.add_argument("--entity", metavar="ID", help="about this entity")
         which.add_argument("--job", action="append", type=_job, default=[], metavar="ID", help="may be repeated")
         which.add_argument(
-            "--since", type=moment, metavar="T", help="of runs that ended at or after T: an ISO time (UTC), 24h, 7d"
+            "--since",
+            type=moment,
+            metavar="T",
+            help="of runs that ended at or after T: an ISO time (UTC unless it names a zone), 24h, 7d",
         )
         which.add_argument("--until", type=moment, metavar="T", help="of runs that ended before T")
         going_on = parser.add_argument_group("incremental exports")
