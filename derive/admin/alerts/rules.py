@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from typing_extensions import override
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from derive.admin.display.units import duration
 from derive.admin.lists import suggestions
 from derive.admin.lists.columns import column
 from derive.admin.site import permissions
@@ -18,7 +19,6 @@ from derive.alerts.measuring import in_words, measure
 from derive.errors import HolocronError
 from derive.models import AlertRule
 from derive.models.alerts import AlertKind
-from derive.plural import plural
 from derive.sql.clock import database_now
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class AlertRuleAdmin(GuardedAdmin):
     @column("repeats")
     def repeats(self, rule: AlertRule) -> str:
         """Return how often a firing alert is said again."""
-        return f"every {plural(rule.repeat_minutes, 'minute')}" if rule.repeat_minutes else "never"
+        return f"every {duration(60 * rule.repeat_minutes)}" if rule.repeat_minutes else "never"
 
 
 def _finds_now(rule: AlertRule) -> dict[str, Any]:
