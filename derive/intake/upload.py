@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from derive.batch_contracts import BatchInput
 from derive.contracts import Enqueued, JobInput
 from derive.intake.importing import check_records, is_of_import
 from derive.intake.key_lookup import KeyLookup, count_repeated
@@ -93,8 +94,13 @@ class Upload:
             self._write(after)
         return after
 
-    def queue(self, queue: JobQueue, *, actor: str, reason: str, skip_invalid: bool = False) -> UploadState:
-        """Queue all valid jobs or none. Raises UploadRefused, and QueueError when nothing was queued."""
+    def queue(
+        self, queue: JobQueue, *, actor: str, reason: str, skip_invalid: bool = False, batch: BatchInput | None = None
+    ) -> UploadState:
+        """Queue all valid jobs or none. Raises UploadRefused, and QueueError when nothing was queued.
+
+        With ``batch`` they belong to the open batch of its name, made if there is none, which has all its jobs then.
+        """
         with self.locked():
             state = self.state()
             if state.is_queued:
@@ -102,23 +108,33 @@ class Upload:
             if why := state.why_not(skip_invalid=skip_invalid):
                 raise UploadRefused(why)
             if not self._was_committed():
+                batch_id = queue.open_batch(batch, actor=actor, reason=reason).batch_id if batch else None
                 with RecordSpool(_open(self.folder / GOOD)) as spool:
                     queue.enqueue_whole(
                         lambda: (batch.jobs for batch in spool.batches()),
                         actor=actor,
                         reason=reason,
-                        before_commit=lambda answers: self._keep(state, spool, answers, reason),
+                        batch_id=batch_id,
+                        before_commit=lambda answers: self._keep(state, spool, answers, reason, batch_id),
                     )
             (self.folder / NEXT_STATE).replace(self.folder / STATE)
             for name in (FILE, GOOD, MARKS):
                 (self.folder / name).unlink(missing_ok=True)
             return self.state()
 
-    def _keep(self, state: UploadState, spool: RecordSpool, answers: Sequence[Enqueued], reason: str) -> None:
+    def _keep(
+        self,
+        state: UploadState,
+        spool: RecordSpool,
+        answers: Sequence[Enqueued],
+        reason: str,
+        batch_id: UUID | None,
+    ) -> None:
         duplicates = sum(answer.is_duplicate for answer in answers)
         told = {
             "is_queued": True,
             "reason": reason,
+            "batch_id": batch_id,
             "queued": len(answers) - duplicates,
             "duplicates": duplicates,
             "held": _held(spool, answers),

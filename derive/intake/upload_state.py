@@ -54,6 +54,7 @@ class UploadState(Frozen):
     is_checked: bool = False
     is_queued: bool = False
     reason: str | None = None
+    batch_id: Guid | None = None
     queued: int = 0
     duplicates: int = 0
     held: tuple[HeldKey, ...] = ()

@@ -140,7 +140,7 @@ class RecurringInterrogation(Planned):
     )
     interrogation_key = models.CharField("interrogation", max_length=200, blank=True)
     entity_type = models.CharField("entity type", max_length=200, blank=True)
-    entity_id = models.CharField("entity", max_length=200, blank=True)
+    entity_id = models.CharField("entity", max_length=400, blank=True)
     input_json = models.TextField("input", blank=True, help_text="The interrogation's input, as a JSON object.")
     evidence_ref_json = models.TextField(
         "evidence", blank=True, help_text='References to more evidence, as JSON: {"items": […]}. Resolved at each run.'
@@ -148,6 +148,9 @@ class RecurringInterrogation(Planned):
     model_hint = models.CharField("model", max_length=200, blank=True, help_text="Empty: the worker's own.")
     priority = models.PositiveIntegerField("priority", default=100, help_text="Higher runs first.")
     max_attempts = models.PositiveSmallIntegerField("attempts allowed", default=3)
+    as_batch = models.BooleanField(
+        "as a batch", default=False, help_text="Each run makes a batch of its jobs, named after this and the time."
+    )
     queueing_utc = UtcField("being queued for", null=True, editable=False)
     """The scheduled time whose jobs are being queued or were queued last; an interrupted run resumes it."""
 

@@ -15,6 +15,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.conf import settings
 
+from derive.batch_contracts import BatchInput
 from derive.deadline import Deadline
 from derive.errors import HolocronError
 from derive.intake.importing import ImportInterrupted, check_records, queue_spool
@@ -58,19 +59,30 @@ def queue_again(plan: RecurringInterrogation, due_utc: datetime, deadline: Deadl
         _check(plan, due_utc, spool, records=_records(plan))
         # From here on this time is started, so its own queued jobs are no reason to skip the rest.
         RecurringInterrogation.objects.filter(pk=plan.pk).update(queueing_utc=due_utc)
+        queue, reason = JobQueue(), f"recurring interrogation {plan.name}"
         try:
+            batch_id = _open_batch(plan, due_utc, queue, reason) if plan.as_batch else None
             stored = queue_spool(
                 spool,
-                queue=JobQueue(),
+                queue=queue,
                 actor=plan.actor,
-                reason=f"recurring interrogation {plan.name}",
+                reason=reason,
+                batch_id=batch_id,
                 stop_asked=lambda: deadline.is_over,
             )
         except ImportInterrupted as error:
             why = error.__cause__ or "out of time"
             raise NotQueued(f"queued up to line {error.progress.last_line or 0}, then: {why}") from error
+        if batch_id is not None:
+            queue.fill_batch(batch_id, actor=plan.actor)
     there_already = f", {stored.duplicates} already queued" if stored.duplicates else ""
     return TaskResult(TaskOutcome.DONE, f"{stored.queued} queued{there_already}")
+
+
+def _open_batch(plan: RecurringInterrogation, due_utc: datetime, queue: JobQueue, reason: str) -> UUID:
+    """Return the batch of one scheduled time, which a run that goes on after a crash finds by its name."""
+    batch = BatchInput(name=f"{plan.name} {due_utc:%Y-%m-%d %H:%M}")
+    return queue.open_batch(batch, actor=plan.actor, reason=reason).batch_id
 
 
 def check_plan(plan: RecurringInterrogation) -> PlanPreview:

@@ -21,7 +21,7 @@ from derive.admin.site import permissions
 from derive.errors import DatabaseUnavailable
 from derive.intake import key_lookup, spool, upload_state, uploads_folder
 from derive.intake import upload as kept_upload
-from derive.models import Job, JobEvent
+from derive.models import Batch, Job, JobEvent
 from derive.queue import JobQueue
 from tests.admin.conftest import HOSTILE, Browse
 from tests.admin.uploads import BAD, DISCARD, IN_STEPS, STEP, UPLOAD, jsonl, page, queue_all, row, send, token_of
@@ -66,6 +66,19 @@ def test_csv_is_read_by_its_name_or_when_it_is_said(operator: Client) -> None:
         queue_all(operator, token_of(send(operator, content, name, format=form)))
     assert list(Job.objects.values_list("entity_id", flat=True)) == ["hoth", "hoth"]
     assert send(operator, content, "jobs.txt").status_code == 400
+
+
+def test_a_file_can_be_queued_as_a_batch_that_has_all_its_jobs_then(operator: Client, browse: Browse) -> None:
+    token = token_of(send(operator, jsonl(row(1), row(2))))
+    assert token_of(queue_all(operator, token, batch=" letters ")) == token
+    batch = Batch.objects.get()
+    assert (batch.name, batch.created_by) == ("letters", browse.people["operator"].username)
+    assert batch.filled_utc is not None
+    assert set(Job.objects.values_list("batch_id", flat=True)) == {batch.batch_id}
+    assert reverse("admin:derive_batch_change", args=[batch.batch_id]) in page(operator, token).text
+    refused = token_of(send(operator, jsonl(row(3))))
+    assert queue_all(operator, refused, batch="x" * 201).status_code == 400
+    assert Job.objects.count() == 2
 
 
 def test_one_bad_line_and_nothing_is_queued_unless_the_good_ones_are_chosen(operator: Client) -> None:

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from derive.batch_contracts import BatchInput
 from derive.batches import acting
 from derive.batches.acting import RETRIED, retry_batch
+from derive.management.batch_watching import WATCH_SECONDS, line_of, watched
 from derive.models import Batch, Job
 from derive.queue import JobQueue
 from derive.states import JobStatus
@@ -230,3 +231,25 @@ def test_a_batch_that_is_not_there_is_told(queue: JobQueue, name: str) -> None:
     code, _out, err = ran("batches", "show", name)
     assert code == 2
     assert "no batch" in err
+
+
+def test_a_batch_is_watched_until_it_has_ended_and_told_of_when_it_changed(queue: JobQueue) -> None:
+    batch = a_batch(queue, 2)
+    queue.sweep_batches()
+    waits: list[float] = []
+
+    def work(seconds: float) -> None:
+        """At every second look one more job has ended."""
+        waits.append(seconds)
+        if len(waits) % 2 == 0:
+            queue.complete(success(claim_one(queue)))
+        Batch.objects.filter(batch_id=batch.batch_id).update(counted_utc=None)
+        queue.sweep_batches()
+
+    documents = list(watched(batch.batch_id, sleep=work))
+    assert [(one["ended"], one["left"]) for one in documents] == [(0, 2), (1, 1), (2, 0)]
+    assert set(waits) == {WATCH_SECONDS}
+    assert "0 %, 2 left" in line_of(documents[0])
+    code, out, _err = ran("batches", "watch", "letters")
+    assert (code, "100 %, 0 left" in out) == (0, True)
+    assert json.loads(ran("batches", "watch", "letters", "--json")[1])["left"] == 0

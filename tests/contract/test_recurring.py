@@ -11,7 +11,7 @@ from derive.contracts import JobRef
 from derive.deadline import Deadline
 from derive.errors import DatabaseUnavailable
 from derive.lake import Lake
-from derive.models import Job, JobEvent, RecurringInterrogation, ScheduleRun, TaskState
+from derive.models import Batch, Job, JobEvent, RecurringInterrogation, ScheduleRun, TaskState
 from derive.queue import JobQueue
 from derive.schedules import recurring
 from derive.schedules.due import run_due, run_plan
@@ -65,6 +65,21 @@ def test_a_template_is_queued_when_it_is_due_under_the_plans_name(queue: JobQueu
     plan.refresh_from_db()
     assert plan.next_utc is not None
     assert plan.next_utc > database_now()
+
+
+def test_each_run_can_be_a_batch_that_has_all_its_jobs(queue: JobQueue, lake: Path) -> None:
+    (lake / "asks" / "two.jsonl").write_text(a_line(entity_id="a") + "\n" + a_line(entity_id="b") + "\n")
+    plan = a_recurring(lake_path="asks/two.jsonl", interrogation_key="", input_json="", as_batch=True)
+    run_recurring()
+    batch = Batch.objects.get()
+    assert (batch.name, batch.created_by) == (f"daily-facts {plan.next_utc:%Y-%m-%d %H:%M}", ACTOR)
+    assert batch.filled_utc is not None
+    assert set(Job.objects.values_list("batch_id", flat=True)) == {batch.batch_id}
+    end_all(queue)
+    again(plan)
+    run_recurring()
+    assert Batch.objects.count() == 2
+    assert Job.objects.filter(batch_id__isnull=True).count() == 0
 
 
 def test_a_time_is_skipped_and_said_to_be_while_jobs_of_an_earlier_one_have_not_ended(queue: JobQueue) -> None:

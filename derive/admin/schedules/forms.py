@@ -193,7 +193,7 @@ class RecurringForm(PlanForm):
         model = RecurringInterrogation
         fields: ClassVar[Sequence[str]] = (
             *("name", "enabled", "cron", "lake_path", "interrogation_key", "entity_type", "entity_id"),
-            *("input_json", "evidence_ref_json", "model_hint", "priority", "max_attempts"),
+            *("input_json", "evidence_ref_json", "model_hint", "priority", "max_attempts", "as_batch"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -24,6 +24,7 @@ examples:
   manage.py enqueue_jobs jobs.jsonl --batch letters                 queue jobs as a batch
   manage.py batches                                                 the newest batches
   manage.py batches show letters                                    progress, time left, cost, failures
+  manage.py batches watch letters                                   a line whenever something changed, until it ends
   manage.py batches pause letters --reason "GPU maintenance"        start none of its jobs; running ones finish
   manage.py batches resume letters
   manage.py batches retry letters --reason "model was replaced"     requeue its failed and dead-lettered jobs
@@ -63,10 +64,11 @@ class Command(QuickCommand):
         parser.add_argument("--json", action="store_true", help="print one line of JSON")
         parser.add_argument("--limit", type=_count, default=20, metavar="N", help="list so many (default: 20)")
         actions = parser.add_subparsers(
-            dest="action", metavar="show | pause | resume | cancel | retry | priority | budget | fill"
+            dest="action", metavar="show | watch | pause | resume | cancel | retry | priority | budget | fill"
         )
         for action, help_text in (
             ("show", "show progress, time left, cost and failures of a batch"),
+            ("watch", "print a line of progress whenever it changed, until the batch has ended"),
             ("pause", "start none of its jobs"),
             ("resume", "let its jobs start again"),
             ("cancel", "take no more jobs, cancel those that wait, stop those that run"),
@@ -83,7 +85,7 @@ class Command(QuickCommand):
             if action == "budget":
                 one.add_argument("--tokens", type=_budget, metavar="N", help="none removes it")
                 one.add_argument("--model-seconds", type=_budget, metavar="N", help="none removes it")
-            if action != "show":
+            if action not in {"show", "watch"}:
                 one.add_argument(
                     "--reason", required=action not in {"resume", "fill"}, help="saved to the batch's and jobs' history"
                 )
@@ -123,6 +125,8 @@ class Command(QuickCommand):
         if given["action"] == "show":
             self._show(batch, as_json=given["json"])
             return DONE
+        if given["action"] == "watch":
+            return self._watch(batch.batch_id, as_json=given["json"])
         if given["action"] == "budget" and given["tokens"] is None and given["model_seconds"] is None:
             self.stderr.write("batches: name a budget: --tokens or --model-seconds")
             return COULD_NOT_START
@@ -139,6 +143,17 @@ class Command(QuickCommand):
         from derive.management.batch_tables import show_batch
 
         show_batch(document)
+
+    def _watch(self, batch_id: UUID, *, as_json: bool) -> int:
+        from derive.management.batch_watching import line_of, watched
+
+        try:
+            for document in watched(batch_id):
+                self.stdout.write(_json(document) if as_json else line_of(document))
+                self.stdout.flush()
+        except KeyboardInterrupt:
+            pass
+        return DONE
 
     def _change(self, batch_id: UUID, name: str, given: dict[str, Any]) -> int:
         from derive.batches import acting

@@ -25,7 +25,7 @@ from typing_extensions import override
 from derive.admin.display import units
 from derive.admin.display.untrusted_text import cell
 from derive.admin.jobs import long_action
-from derive.admin.jobs.form_fields import ReasonField, problems_of
+from derive.admin.jobs.form_fields import ReasonField, StorableField, problems_of
 from derive.admin.jobs.long_action import LongAction, Step, StepRefused
 from derive.admin.jobs.upload.rejected_lines import as_csv
 from derive.admin.jobs.upload.upload_handler import (
@@ -40,6 +40,7 @@ from derive.admin.lists.pages import show
 from derive.admin.lists.suggestions import registry
 from derive.admin.site import permissions
 from derive.admin.site.refusals import wants_json
+from derive.batch_contracts import BatchInput
 from derive.errors import CommitUnanswered, QueueError
 from derive.intake.line_format import LineFormat
 from derive.intake.upload import Upload
@@ -67,6 +68,7 @@ class QueueForm(forms.Form):
 
     reason = ReasonField()
     skip_invalid = forms.BooleanField(required=False)
+    batch = StorableField(label="Batch", required=False, max_length=200)
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,10 @@ def _queue(request: HttpRequest, upload: Upload) -> None:
     form, actor = QueueForm(request.POST), permissions.actor_of(request)
     if problems := problems_of(form):
         raise ValueError(" ".join(problems))
-    done = upload.queue(JobQueue(), actor=actor, **form.cleaned_data)
+    given = form.cleaned_data
+    batch = BatchInput(name=given["batch"]) if given["batch"] else None
+    reason, skip_invalid = given["reason"], given["skip_invalid"]
+    done = upload.queue(JobQueue(), actor=actor, reason=reason, skip_invalid=skip_invalid, batch=batch)
     counts = {"queued": done.queued, "duplicates": done.duplicates, "bad": done.bad}
     logger.info("jobs.uploaded", extra={"actor": actor, "import_id": str(upload.import_id), **counts})
 
