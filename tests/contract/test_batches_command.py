@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from derive.batch_contracts import BatchInput
 from derive.batches import acting
@@ -243,7 +244,8 @@ def test_a_batch_is_watched_until_it_has_ended_and_told_of_when_it_changed(queue
         waits.append(seconds)
         if len(waits) % 2 == 0:
             queue.complete(success(claim_one(queue)))
-        Batch.objects.filter(batch_id=batch.batch_id).update(counted_utc=None)
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE llm.batch SET counted_utc = NULL")
         queue.sweep_batches()
 
     documents = list(watched(batch.batch_id, sleep=work))

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -69,7 +70,8 @@ def test_a_template_is_queued_when_it_is_due_under_the_plans_name(queue: JobQueu
 
 def test_each_run_can_be_a_batch_that_has_all_its_jobs(queue: JobQueue, lake: Path) -> None:
     (lake / "asks" / "two.jsonl").write_text(a_line(entity_id="a") + "\n" + a_line(entity_id="b") + "\n")
-    plan = a_recurring(lake_path="asks/two.jsonl", interrogation_key="", input_json="", as_batch=True)
+    template: dict[str, Any] = {"interrogation_key": "", "input_json": "", "as_batch": True}
+    plan = a_recurring(lake_path="asks/two.jsonl", due_minutes_ago=90, **template)
     run_recurring()
     batch = Batch.objects.get()
     assert (batch.name, batch.created_by) == (f"daily-facts {plan.next_utc:%Y-%m-%d %H:%M}", ACTOR)
