@@ -159,7 +159,7 @@ def test_the_tables_took_the_extremes(extremes: None) -> None:
 
 def test_every_admin_page_loads(extremes: None, browse: Browse) -> None:
     client = browse("superuser")
-    addresses = [reverse("admin:index"), reverse("admin:derive_dashboard"), "/admin/derive/", "/admin/search/?s=x"]
+    addresses = [reverse("admin:index"), reverse("admin:derive_dashboard"), "/admin/derive/", "/admin/palette/?q=x"]
     addresses += [reverse(f"admin:derive_job_{name}") for name in ("purge", "export_download", "act_enqueue")]
     for model in MODELS:
         name = model._meta.model_name
