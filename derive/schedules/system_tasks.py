@@ -8,6 +8,7 @@ from derive.alerts.checking import check_alerts
 from derive.deadline import Deadline
 from derive.models.schedules import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules import maintenance
+from derive.schedules.derivations import apply_due
 from derive.schedules.due import run_due
 from derive.schedules.escalation import escalate
 from derive.schedules.recurring import queue_again
@@ -87,6 +88,14 @@ _ALL = (
         "Runs recurring interrogations that are due.",
         EVERY_MINUTE,
         partial(run_due, RecurringInterrogation, queue_again),
+        seconds=240,
+    ),
+    SystemTask(
+        "derivations",
+        "Derivations",
+        "Applies derivations that are due: queues what is missing or out of date, within their limits.",
+        EVERY_MINUTE,
+        apply_due,
         seconds=240,
     ),
     SystemTask(

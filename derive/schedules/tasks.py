@@ -28,6 +28,11 @@ def recurring_interrogations() -> str:
     return SYSTEM_TASKS["recurring_interrogations"].run()
 
 
+def derivations() -> str:
+    """Apply the derivations that are due."""
+    return SYSTEM_TASKS["derivations"].run()
+
+
 def retention_policies() -> str:
     """Run the retention policies that are due."""
     return SYSTEM_TASKS["retention_policies"].run()

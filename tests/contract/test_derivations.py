@@ -1,23 +1,31 @@
 """Derivations: what is missing or out of date is queued once, an answer stays in use until the next is there."""
 
 import os
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 
+from derive.contracts import RunFacts
+from derive.deadline import Deadline
 from derive.derivation_contracts import SubjectChange
 from derive.derivations.applying import Limits, NotApplied, ask_again
 from derive.derivations.declarations import find_declared
 from derive.errors import BadArgument, ConfigurationError
 from derive.models import Batch, Derivation, Job, PastAnswer, Subject
 from derive.queue import JobQueue
+from derive.schedules.derivations import apply_due
+from derive.schedules.single_flight import TaskOutcome
 from derive.sql import procedures
 from derive.states import JobStatus, StaleBecause, SubjectState
 from tests.contract.derived import NAME, World, row, states, subject
-from tests.contract.scenes import ACTOR, KEY, at_once, job_of, ref, said
+from tests.contract.facts import a_fact
+from tests.contract.scenes import ACTOR, KEY, WORKER, at_once, job_of, ref, said, success
+from tests.contract.test_admitted_facts import admitted
 
 CURRENT, QUEUED, MISSING = SubjectState.CURRENT, SubjectState.QUEUED, SubjectState.MISSING
 STALE, FAILED, RETIRED = SubjectState.STALE, SubjectState.FAILED, SubjectState.RETIRED
@@ -333,6 +341,71 @@ def test_a_derivation_that_its_file_no_longer_declares_is_not_applied(world: Wor
         world.apply()
     with pytest.raises(ConfigurationError, match="there is no derivation"):
         find_declared("others")
+
+
+def test_facts_are_admitted_while_their_answer_is_in_use(world: World) -> None:
+    """A stale answer's stay until the next one succeeded, with which they do not disagree; a retired one's go."""
+
+    def answer(value: str) -> None:
+        (claim,) = JobQueue().claim(WORKER)
+        queue = JobQueue()
+        queue.complete(success(claim, run=RunFacts(evidence_sha256=value * 32), facts=(a_fact(value=value),)))
+        world.settle()
+
+    world.write("hoth")
+    world.apply()
+    answer("ab")
+    world.write("hoth", text="Other.")
+    world.apply()
+    assert admitted() == ["ab"]
+    answer("cd")
+    assert admitted() == ["cd"], "the answer before is superseded, and disagrees with nothing"
+    (world.folder / "hoth.txt").unlink()
+    world.apply()
+    assert admitted() == []
+    world.write("hoth", text="Other.")
+    world.apply()
+    assert admitted() == ["cd"]
+
+
+def test_the_scheduler_applies_a_derivation_when_it_is_due_and_not_before(world: World) -> None:
+    world.declare(schedule="0 0 1 1 *")
+    world.write("hoth")
+    assert apply_due(Deadline(60)).outcome is TaskOutcome.IDLE
+    assert row().next_utc is not None
+    assert not Job.objects.exists()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE llm.derivation SET next_utc = created_utc")
+    result = apply_due(Deadline(60))
+    assert (result.outcome, result.text) == (TaskOutcome.DONE, f"{NAME}: 1 queued, 0 retired")
+    assert Job.objects.get().created_by == f"schedule:{NAME}"
+    assert apply_due(Deadline(60)).outcome is TaskOutcome.IDLE
+    assert Job.objects.count() == 1
+
+
+def test_a_derivation_that_cannot_be_applied_is_told_and_tried_at_its_next_time(world: World) -> None:
+    world.declare(schedule="0 0 1 1 *")
+    apply_due(Deadline(60))
+    world.folder.rmdir()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE llm.derivation SET next_utc = created_utc")
+    apply_due(Deadline(60))
+    assert row().next_utc > row().created_utc
+    assert not Job.objects.exists()
+
+
+def test_an_answer_in_use_is_not_purged(world: World) -> None:
+    """Else a retention policy would have everything derived again."""
+    world.write("hoth", "naboo")
+    world.apply()
+    world.work()
+    (world.folder / "hoth.txt").unlink()
+    world.apply()
+    later = datetime(2999, 1, 1, tzinfo=UTC)
+    JobQueue().purge(finished_before_utc=later, statuses=[JobStatus.SUCCEEDED], actor=ACTOR)
+    assert list(Job.objects.values_list("entity_id", flat=True)) == ["naboo.txt"]
+    world.settle()
+    assert states() == {"hoth": RETIRED, "naboo": CURRENT}
 
 
 # The procedures

@@ -1,7 +1,8 @@
 -- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts, reviews and events,
 --   the oldest first.
--- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, nor one whose
---   run a live job will repeat. llm.lake_deletion then lists what to delete from the lake: every file, and the folder
+-- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, one whose run
+--   a live job will repeat, nor one whose answer a derivation uses.
+--   llm.lake_deletion then lists what to delete from the lake: every file, and the folder
 --   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
 --   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
 --   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
@@ -89,6 +90,16 @@ BEGIN
                     JOIN llm.job AS again ON again.repeats_run_id = r.run_id
                     WHERE r.job_id = j.job_id
                         AND again.status NOT IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
+                )
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM llm.subject AS used
+                    WHERE used.answer_job_id = j.job_id AND used.state <> 'RETIRED'
+                )
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM llm.subject AS asked
+                    WHERE asked.job_id = j.job_id AND asked.state = 'QUEUED'
                 )
             ORDER BY j.finished_utc, j.job_seq
             LIMIT usp_purge_jobs.max_rows

@@ -4,8 +4,9 @@ GO
 
 -- llm.usp_purge_jobs: deletes up to max_rows ended jobs with their runs, artifact rows, facts, reviews and events,
 --   the oldest first.
--- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, nor one whose
---   run a live job will repeat. llm.lake_deletion then lists what to delete from the lake: every file, and the folder
+-- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, one whose run
+--   a live job will repeat, nor one whose answer a derivation uses.
+--   llm.lake_deletion then lists what to delete from the lake: every file, and the folder
 --   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
 --   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
 --   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
@@ -141,6 +142,22 @@ BEGIN
                     r.job_id = j.job_id
                     AND again.repeats_run_id IS NOT NULL
                     AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING')
+            )
+            AND NOT EXISTS (
+                SELECT 1
+                FROM llm.subject AS used WITH (INDEX (ix_subject_answer_job))
+                WHERE
+                    used.answer_job_id = j.job_id
+                    AND used.answer_job_id IS NOT NULL
+                    AND used.state <> N'RETIRED'
+            )
+            AND NOT EXISTS (
+                SELECT 1
+                FROM llm.subject AS asked WITH (INDEX (ix_subject_job))
+                WHERE
+                    asked.job_id = j.job_id
+                    AND asked.job_id IS NOT NULL
+                    AND asked.state = N'QUEUED'
             )
         ORDER BY j.finished_utc, j.job_seq
     ) AS old
