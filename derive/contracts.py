@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from derive.errors import ErrorKind
+from derive.split_contracts import Split
 from derive.states import EndpointState, JobStatus, LeaseState, ReviewDecision, ReviewStatus, RunStatus, Verdict
 from derive.strict_types import (
     MAX_INT,
@@ -72,7 +73,16 @@ class Claim(Frozen):
     num_ctx: int | None = None
     """Tokens, if the job's model has its own context window; likewise ``num_predict``."""
     num_predict: int | None = None
+    parent_job_id: Guid | None = None
+    """The job that this one is a part of; ``part_no`` counts from 1."""
+    part_no: int | None = None
+    part_count: int | None = None
     started_utc: Utc
+
+    @property
+    def joins_parts(self) -> bool:
+        """Whether the job was split and its parts have ended: this run joins their answers."""
+        return self.part_count is not None and self.parent_job_id is None
 
     @property
     def is_last_attempt(self) -> bool:
@@ -247,14 +257,15 @@ class JudgedFact(Frozen):
 
 
 class Outcome(Frozen):
-    """How a run ended: the parameters of ``llm.usp_complete_job``.
+    """How a run ended: the parameters of ``llm.usp_complete_job``, or of ``llm.usp_split_job`` if it is SPLIT.
 
-    ``facts`` of a SUCCEEDED run are stored with it, at most 10,000; None: they are judged later.
+    ``facts`` of a SUCCEEDED run are stored with it, at most 10,000; None: they are judged later. ``split`` are the
+    parts of a SPLIT one.
     """
 
     job_id: Guid
     run_id: Guid
-    status: Literal[RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
+    status: Literal[RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SPLIT]
     error: str | None = None
     error_kind: ErrorKind | None = None
     retry_after_seconds: int | None = Field(default=None, ge=0)
@@ -262,6 +273,7 @@ class Outcome(Frozen):
     run: RunFacts = RunFacts()
     artifacts: tuple[ArtifactFacts, ...] = ()
     facts: tuple[JudgedFact, ...] | None = None
+    split: Split | None = None
 
 
 class Rebuilt(Frozen):

@@ -6,7 +6,8 @@
     ├── ConfigurationError          a setting is wrong: nothing starts
     ├── RunError                    a run ended without a valid answer; each leaf is one ``error_kind``
     │   ├── UnknownInterrogation  InvalidInput  EvidenceMissing  EvidenceTooLarge
-    │   │   ModelNotFound  AnswerTooLarge  SchemaRefused      → the job fails
+    │   │   ModelNotFound  AnswerTooLarge  SchemaRefused
+    │   │   PartFailed                                        → the job fails
     │   ├── InvalidOutput  UngroundedOutput
     │   │   UnsupportedOutput                                 → retried at once with the errors found
     │   ├── TruncatedOutput                                   → retried at once with more tokens
@@ -63,6 +64,7 @@ class ErrorKind(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     RELEASED = "released"
     CANCELLED = "cancelled"
+    PART_FAILED = "part_failed"
 
 
 class NextStep(StrEnum):
@@ -133,6 +135,13 @@ class AnswerTooLarge(RunError):
     """The answer exceeded the size limit."""
 
     kind = ErrorKind.ANSWER_TOO_LARGE
+    then = NextStep.FAIL
+
+
+class PartFailed(RunError):
+    """Parts of the job have no answer; a requeue of the job repeats only those."""
+
+    kind = ErrorKind.PART_FAILED
     then = NextStep.FAIL
 
 

@@ -25,6 +25,8 @@ from derive.queue import JobQueue
 from derive.sql.reading import reading
 from derive.states import RunStatus
 from derive.strict_types import parse_json
+from derive.verify.findings import Findings
+from derive.verify.joined import join_again
 from derive.verify.reading import stored_definitions
 
 BATCH_RUNS = 100
@@ -99,7 +101,8 @@ def rebuild_facts(
 
 
 def _selected(selection: RebuildSelection) -> Any:
-    runs = Run.objects.filter(status=RunStatus.SUCCEEDED)
+    # The facts of parts are stored with the joined answer.
+    runs = Run.objects.filter(status=RunStatus.SUCCEEDED, job__parent_job_id__isnull=True)
     if selection.since is not None:
         runs = runs.filter(started_utc__gte=selection.since)
     if not selection.again:
@@ -141,15 +144,25 @@ def _judged(lake: Lake, definition: Definition | None, row: tuple[Any, ...]) -> 
         raise CannotRebuild(f"what it left cannot be read: {type(error).__name__}") from None
     if bundle.sha256 != evidence_sha256 or bundle_faults(bundle):
         raise CannotRebuild("its evidence.json is not the evidence that the run names")
-    facts = judge_facts(answer, bundle, rules, entity=entity_of(job_input if isinstance(job_input, dict) else {})).facts
+    entity = entity_of(job_input if isinstance(job_input, dict) else {})
+    if "parts" in files:
+        findings = Findings(run_id)
+        joined = join_again(files["parts"], bundle, definition, findings, entity=entity, read_lake=lake.read)
+        if joined is None:
+            raise CannotRebuild(findings.found[0].what)
+        # The answer alone does not tell the places of its facts.
+        facts = joined.facts
+    else:
+        facts = judge_facts(answer, bundle, rules, entity=entity).facts
     if len(facts) > MAX_FACTS:
         raise CannotRebuild(f"its answer has {len(facts)} facts, and at most {MAX_FACTS} are stored")
     return facts
 
 
 def _files(lake: Lake, run_id: UUID) -> dict[str, bytes]:
-    """Return a run's evidence and output by artifact type, after checking their recorded hashes."""
-    wanted = ("evidence_bundle", "parsed_output")
+    """Return a run's evidence, output and parts (if any) by artifact type, after checking their recorded hashes."""
+    needed = ("evidence_bundle", "parsed_output")
+    wanted = (*needed, "parts")
     rows = reading(
         lambda: list(
             Artifact.objects.filter(run_id=run_id, artifact_type__in=wanted).values_list(
@@ -166,7 +179,7 @@ def _files(lake: Lake, run_id: UUID) -> dict[str, bytes]:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise CannotRebuild(f"{uri} does not have the SHA-256 that SQL recorded")
         files[artifact_type] = content
-    missing = [name for name in wanted if name not in files]
+    missing = [name for name in needed if name not in files]
     if missing:
         raise CannotRebuild(f"it has no artifact row of {' and '.join(missing)}")
     return files

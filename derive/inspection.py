@@ -41,6 +41,8 @@ LISTED = (
     "locked_by",
     "error_kind",
     "last_error",
+    "part_no",
+    "part_count",
 )
 
 Row = dict[str, Any]
@@ -54,6 +56,8 @@ class JobHistory:
     runs: tuple[Row, ...]
     events: tuple[Row, ...]
     artifacts: tuple[Row, ...]
+    parts: tuple[Row, ...] = ()
+    """Its parts by state, if it has any."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,11 @@ class StateCount:
     capped: bool
 
 
-def list_jobs(*, status: JobStatus | None, limit: int) -> tuple[Row, ...]:
-    """Return the ``LISTED`` columns of the latest jobs, newest first."""
-    jobs = Job.objects.all() if status is None else Job.objects.filter(status=status.value)
+def list_jobs(*, status: JobStatus | None, limit: int, part_of: UUID | None = None) -> tuple[Row, ...]:
+    """Return the ``LISTED`` columns of the latest jobs, newest first: whole ones, or the parts of one."""
+    jobs = Job.objects.filter(parent_job_id=part_of)
+    if status is not None:
+        jobs = jobs.filter(status=status.value)
     return tuple(jobs.order_by("-job_seq").values(*LISTED)[:limit])
 
 
@@ -82,6 +88,7 @@ def read_job_history(job_id: UUID) -> JobHistory | None:
         runs=runs,
         events=_latest(JobEvent.objects.filter(job_id=job_id), "event_seq"),
         artifacts=_latest(Artifact.objects.filter(run_id__in=[run["run_id"] for run in runs]), "artifact_seq"),
+        parts=_parts(job_id),
     )
 
 
@@ -98,6 +105,11 @@ def age_in_words(moment: datetime, *, now: datetime | None = None) -> str:
         if seconds >= size:
             return f"{prefix}{seconds // size}{unit}"
     return f"{prefix}{seconds}s"
+
+
+def _parts(job_id: UUID) -> tuple[Row, ...]:
+    parts = Job.objects.filter(parent_job_id=job_id).order_by()
+    return tuple(parts.values("status").annotate(jobs=models.Count("status")).order_by("status"))
 
 
 def _count(status: JobStatus) -> StateCount:

@@ -40,6 +40,7 @@ ARTIFACTS: Mapping[str, tuple[str, str]] = {
     "validation.json": ("validation_report", "application/json"),
     "model.json": ("model_snapshot", "application/json"),
     "correction.json": ("correction", "application/json"),
+    "parts.json": ("parts", "application/json"),
     MANIFEST_NAME: ("manifest", "application/json"),
 }
 """The files a run may store: file name to ``artifact_type`` and media type."""

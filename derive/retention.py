@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 
 from derive.contracts import DeletionTry
 from derive.deadline import NO_DEADLINE, Deadline
@@ -129,13 +130,24 @@ def _count_rows(
     """Count what a purge would delete, by the same conditions and, with ``max_rows``, in the same order."""
     to_be_repeated = Job.objects.filter(status__in=sorted(LIVE), repeats_run_id__isnull=False).values("repeats_run_id")
     for status, age in sorted(ages.items()):
-        jobs = Job.objects.filter(status=status, finished_utc__lt=now_utc - age, hold_utc__isnull=True).exclude(
-            runs__run_id__in=to_be_repeated
+        kept = Job.objects.filter(parent_job_id__isnull=False).filter(
+            Q(hold_utc__isnull=False) | Q(runs__run_id__in=to_be_repeated)
+        )
+        jobs = (
+            Job.objects.filter(status=status, finished_utc__lt=now_utc - age, hold_utc__isnull=True)
+            .filter(parent_job_id__isnull=True)
+            .exclude(runs__run_id__in=to_be_repeated)
+            .exclude(job_id__in=kept.values("parent_job_id"))
         )
         if max_rows is not None:
             jobs = jobs.order_by("finished_utc", "job_seq")[: max_rows - report.job_count]
+        # Parts go with their jobs.
+        parts = Job.objects.filter(parent_job_id__in=jobs.values("job_id"))
         files = Artifact.objects.filter(run__job__in=jobs.values("job_id"))
-        count, file_count = reading(lambda jobs=jobs, files=files: (jobs.count(), files.count()))  # type: ignore[misc]  # bound early
+        of_parts = Artifact.objects.filter(run__job__in=parts.values("job_id"))
+        counts = [jobs.count, parts.count, files.count, of_parts.count]
+        whole, in_parts, *file_counts = reading(lambda counts=counts: [int(count()) for count in counts])  # type: ignore[misc]  # bound early
+        count, file_count = whole + in_parts, sum(file_counts)
         report.jobs[status] += count
         report.files += file_count
 

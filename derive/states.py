@@ -14,6 +14,8 @@ class JobStatus(StrEnum):
     NEW = "NEW"
     SCHEDULED = "SCHEDULED"
     RUNNING = "RUNNING"
+    SPLIT = "SPLIT"
+    """It waits for its parts, jobs of their own that each read a window of its evidence."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     DEADLETTER = "DEADLETTER"
@@ -24,6 +26,8 @@ class RunStatus(StrEnum):
     """The state of a run."""
 
     RUNNING = "RUNNING"
+    SPLIT = "SPLIT"
+    """It queued its job's parts instead of asking a model."""
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
@@ -99,6 +103,10 @@ class JobEventName(StrEnum):
     """The job was deleted; only this event remains."""
     FACT_REVIEWED = "fact_reviewed"
     """A person decided about one of its facts."""
+    SPLIT = "split"
+    """A run queued the job's parts."""
+    JOINED = "joined"
+    """All its parts have ended: it is ready for the run that joins their answers."""
 
 
 class BatchEventName(StrEnum):
@@ -147,6 +155,7 @@ STATE_NAMES: Mapping[str, str] = MappingProxyType(
         JobStatus.NEW: "Ready",
         JobStatus.SCHEDULED: "Scheduled",
         JobStatus.RUNNING: "Running",
+        JobStatus.SPLIT: "In parts",
         JobStatus.SUCCEEDED: "Succeeded",
         JobStatus.FAILED: "Failed",
         JobStatus.DEADLETTER: "Gave up",
@@ -174,7 +183,7 @@ class EndpointState(StrEnum):
 
 
 WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
-LIVE = frozenset({JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING})
+LIVE = frozenset({JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING, JobStatus.SPLIT})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
 REQUEUEABLE = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
 HOLDS_DEDUPE_KEY = LIVE | {JobStatus.SUCCEEDED}
@@ -184,11 +193,12 @@ LEGAL_MOVES: dict[JobStatus | None, frozenset[JobStatus]] = {
     None: WAITING,
     JobStatus.NEW: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.SCHEDULED}),
     JobStatus.SCHEDULED: frozenset({JobStatus.NEW, JobStatus.CANCELLED}),
-    JobStatus.RUNNING: ENDED | WAITING,
+    JobStatus.RUNNING: ENDED | WAITING | {JobStatus.SPLIT},
+    JobStatus.SPLIT: frozenset({JobStatus.NEW, JobStatus.CANCELLED}),
     JobStatus.SUCCEEDED: frozenset(),
-    JobStatus.FAILED: WAITING,
-    JobStatus.DEADLETTER: WAITING,
-    JobStatus.CANCELLED: WAITING,
+    JobStatus.FAILED: WAITING | {JobStatus.SPLIT},
+    JobStatus.DEADLETTER: WAITING | {JobStatus.SPLIT},
+    JobStatus.CANCELLED: WAITING | {JobStatus.SPLIT},
 }
 """For each state (None: not yet queued), the states a stored procedure may move a job to."""
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 
 from derive.errors import InvalidInput
 from derive.strict_types import Frozen, Guid, Sha256, check_storable
+from derive.windows.window import Window
 
 MAX_REFERENCES = 200
 MAX_TEXT_CHARACTERS = 1_000_000
@@ -101,10 +102,23 @@ class EvidenceRef(Frozen):
         return f"run:{self.run_id}" if self.run_id else None
 
 
+class PartEvidence(Frozen):
+    """The evidence of a part of a long job: windows of what the run ``run_id`` stored when it split the job.
+
+    ``evidence_sha256`` is the hash of that evidence as a whole, ``definition_sha256`` what the job is asked by.
+    """
+
+    run_id: Guid
+    evidence_sha256: Sha256
+    definition_sha256: Sha256
+    windows: Annotated[tuple[Window, ...], Field(min_length=1)]
+
+
 class EvidenceRefs(Frozen):
-    """The whole of ``evidence_ref_json``."""
+    """The whole of ``evidence_ref_json``; ``part`` is only in parts of long jobs."""
 
     items: Annotated[tuple[EvidenceRef, ...], Field(max_length=MAX_REFERENCES)] = ()
+    part: PartEvidence | None = None
 
 
 def problems_in_words(error: ValidationError) -> str:

@@ -32,7 +32,7 @@ _NO_NUMBER = 2**63
 _FROM = {
     Rows.OUTPUTS: "{run} AS r INNER JOIN {job} AS j ON r.job_id = j.job_id"
     " LEFT JOIN {artifact} AS a ON r.run_id = a.run_id AND a.artifact_type = 'parsed_output'"
-    " WHERE r.status = 'SUCCEEDED'",
+    " WHERE r.status = 'SUCCEEDED' AND j.parent_job_id IS NULL",
     Rows.FACTS: "{v_admitted_fact} AS f WHERE f.run_seq IS NOT NULL",
     Rows.ALL_FACTS: "{v_entity_fact} AS f WHERE f.run_seq IS NOT NULL",
 }

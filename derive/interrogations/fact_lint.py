@@ -19,6 +19,19 @@ def lint_facts(schema: Any) -> tuple[LintFinding, ...]:
     )
 
 
+def list_of_facts(schema: Mapping[str, Any]) -> str | None:
+    """Return the name of an answer's only member if it is a list of objects that cite evidence."""
+    properties = schema.get("properties")
+    if not isinstance(properties, Mapping) or len(properties) != 1:
+        return None
+    ((name, only),) = properties.items()
+    items = only.get("items") if isinstance(only, Mapping) and only.get("type") == "array" else None
+    if isinstance(items, Mapping) and "$ref" in items:
+        items = schema.get("$defs", {}).get(str(items["$ref"]).rpartition("/")[2])
+    members = items.get("properties") if isinstance(items, Mapping) else None
+    return name if isinstance(members, Mapping) and {"evidence_ids", "quote"} <= members.keys() else None
+
+
 def _problems(node: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     rules = (*RULES, UNJUDGED)
     if "proof" in node and node["proof"] not in rules:

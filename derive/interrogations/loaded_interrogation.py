@@ -1,6 +1,7 @@
 """An interrogation as loaded from its package: a definition together with its code."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import BaseModel
 
@@ -10,9 +11,27 @@ from derive.interrogations.definition import Definition
 from derive.interrogations.lint import LintFinding
 
 
+class LongEvidence(StrEnum):
+    """What to do with evidence that does not fit one prompt (an interrogation's ``LONG_EVIDENCE``)."""
+
+    CUT = "cut"
+    """The beginning is read, and what was left out is recorded."""
+    SPLIT = "split"
+    """All of it is read, in parts that are jobs of their own; their answers are joined."""
+
+
+class OnFailedPart(StrEnum):
+    """What to do with a job of which some, but not all parts have no answer (``ON_FAILED_PART``)."""
+
+    FAIL = "fail"
+    """The job fails; a requeue repeats only those parts."""
+    PARTIAL = "partial"
+    """The other parts' answers are joined, and what was not read is recorded."""
+
+
 @dataclass(frozen=True)
 class LoadedInterrogation:
-    """A definition with its input and output models, evidence limits and policy for bad facts.
+    """A definition with its input and output models, evidence limits and policies.
 
     ``warnings`` are the lint findings that do not prevent its use; ``where`` is the package or folder it came from.
     """
@@ -22,6 +41,8 @@ class LoadedInterrogation:
     output_model: type[BaseModel]
     bounds: Bounds
     on_bad_fact: OnBadFact = OnBadFact.ASK_AGAIN
+    long_evidence: LongEvidence = LongEvidence.CUT
+    on_failed_part: OnFailedPart = OnFailedPart.FAIL
     warnings: tuple[LintFinding, ...] = ()
     where: str = ""
 

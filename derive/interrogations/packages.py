@@ -1,8 +1,8 @@
 """Loads one interrogation from its package: ``prompt.md``, ``output.py``, ``rubric.md``.
 
 ``output.py`` declares ``VERSION = "1.0.0"`` and ``class Output(BaseModel)``; optionally ``class Input(BaseModel)``
-(the envelope by default), ``BOUNDS = Bounds(…)``, ``ON_BAD_FACT = "ask_again"`` and ``MANY = {"alias"}``. Every fault
-raises ConfigurationError that names the file.
+(the envelope by default), ``BOUNDS = Bounds(…)``, ``ON_BAD_FACT = "ask_again"``, ``LONG_EVIDENCE = "cut"``,
+``ON_FAILED_PART = "fail"`` and ``MANY = {"alias"}``. Every fault raises ConfigurationError that names the file.
 """
 
 import hashlib
@@ -10,12 +10,13 @@ import importlib
 import importlib.util
 import re
 import sys
+from enum import StrEnum
 from importlib.machinery import SourceFileLoader
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import rfc8785
 from pydantic import BaseModel
@@ -27,15 +28,17 @@ from derive.facts.rules import MANY
 from derive.facts.terms import OnBadFact
 from derive.interrogations.definition import Definition
 from derive.interrogations.envelope import EntityInput
-from derive.interrogations.fact_lint import lint_facts
+from derive.interrogations.fact_lint import lint_facts, list_of_facts
 from derive.interrogations.lint import LintFinding, lint_order, lint_prompt, lint_schema
-from derive.interrogations.loaded_interrogation import LoadedInterrogation
+from derive.interrogations.loaded_interrogation import LoadedInterrogation, LongEvidence, OnFailedPart
 from derive.interrogations.patterns import wire_pattern
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,199}\Z")
 VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}\Z")
 FILES = frozenset({"output.py", "prompt.md", "rubric.md"})
 _MAX_VERSION_CHARACTERS = 40
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class _NoBytecodeLoader(SourceFileLoader):
@@ -100,6 +103,9 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> LoadedInterroga
         # Kept in the schema because a run stores its definition's schema, not its code.
         schema[MANY] = many
     prompt_findings = lint_prompt(prompt, input_names=input_model.model_fields)
+    long_evidence = _one_of(LongEvidence, "LONG_EVIDENCE", LongEvidence.CUT, module, folder)
+    if long_evidence is LongEvidence.SPLIT:
+        _refuse_split_of_no_list(schema, folder)
     findings = (*lint_schema(schema), *lint_facts(schema), *prompt_findings)
     _refuse_errors(findings, where)
     definition = Definition(
@@ -115,7 +121,9 @@ def _build(key: str, folder: Traversable, module: ModuleType) -> LoadedInterroga
         input_model=input_model,
         output_model=output_model,
         bounds=bounds,
-        on_bad_fact=_on_bad_fact(module, folder),
+        on_bad_fact=_one_of(OnBadFact, "ON_BAD_FACT", OnBadFact.ASK_AGAIN, module, folder),
+        long_evidence=long_evidence,
+        on_failed_part=_one_of(OnFailedPart, "ON_FAILED_PART", OnFailedPart.FAIL, module, folder),
         warnings=(*findings, *lint_order(*definition.constant_tokens)),
         where=where,
     )
@@ -149,12 +157,22 @@ def _model(module: ModuleType, name: str, folder: Traversable) -> type[BaseModel
     return model
 
 
-def _on_bad_fact(module: ModuleType, folder: Traversable) -> OnBadFact:
-    given = str(getattr(module, "ON_BAD_FACT", OnBadFact.ASK_AGAIN))
-    if given not in list(OnBadFact):
-        one_of = ", ".join(OnBadFact)
-        raise ConfigurationError(f"{folder / 'output.py'}: ON_BAD_FACT must be one of {one_of}, not {given!r}")
-    return OnBadFact(given)
+def _one_of(values: type[Choice], name: str, default: Choice, module: ModuleType, folder: Traversable) -> Choice:
+    """Return the value of a module's attribute, one of an enumeration's."""
+    given = str(getattr(module, name, default))
+    if given not in list(values):
+        one_of = ", ".join(values)
+        raise ConfigurationError(f"{folder / 'output.py'}: {name} must be one of {one_of}, not {given!r}")
+    return values(given)
+
+
+def _refuse_split_of_no_list(schema: Any, folder: Traversable) -> None:
+    """Refuse ``LONG_EVIDENCE = "split"`` unless the answer is one list of cited facts: other parts cannot be joined."""
+    if list_of_facts(schema) is None:
+        raise ConfigurationError(
+            f"{folder / 'output.py'}: LONG_EVIDENCE 'split' needs an Output whose only member is a list of objects "
+            "with evidence_ids and quote: answers of another form cannot be joined"
+        )
 
 
 def _many(module: ModuleType, folder: Traversable) -> list[str]:

@@ -5,12 +5,14 @@ from uuid import UUID
 
 FILTERS = {
     "search": ("q", "TEXT", "a job id, run id, entity id or dedupe key"),
-    "status": ("status", "STATE", "NEW, SCHEDULED, RUNNING, SUCCEEDED, FAILED, DEADLETTER or CANCELLED"),
+    "status": ("status", "STATE", "NEW, SCHEDULED, RUNNING, SPLIT, SUCCEEDED, FAILED, DEADLETTER or CANCELLED"),
     "interrogation": ("interrogation", "KEY", "jobs of this interrogation"),
     "error-kind": ("error_kind", "KIND", "whose last error is of this kind"),
     "model": ("model", "M", "that ask for this model"),
     "entity": ("entity", "ID", "about this entity"),
     "batch": ("batch", "ID", "of this batch"),
+    "part-of": ("part_of", "ID", "parts of this job; parts are left out otherwise"),
+    "parts": ("parts", "shown", "not only whole jobs, but also parts"),
     "entity-type": ("entity_type", "TYPE", "about this type of entity"),
     "queued-by": ("created_by", "NAME", "queued by this user"),
     "queued-since": (

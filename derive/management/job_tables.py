@@ -16,6 +16,7 @@ _COLOURS = {
     "NEW": "cyan",
     "SCHEDULED": "blue",
     "RUNNING": "yellow",
+    "SPLIT": "yellow",
     "SUCCEEDED": "green",
     "FAILED": "red",
     "DEADLETTER": "magenta",
@@ -73,6 +74,11 @@ def show_story(story: JobHistory) -> None:
         if story.job[name] is not None:
             facts.add_row(name, _state(story.job[name]) if name == "status" else _plain(story.job[name]))
     console.print(facts)
+    parts = _table("state", "parts")
+    for part in story.parts:
+        parts.add_row(_state(part["status"]), _plain(part["jobs"]))
+    if story.parts:
+        _section(console, "parts", parts)
     runs = _table("attempt", "run", "state", "counted", "started", "ms", "model", "tokens in/out", "worker", "error")
     for run in story.runs:
         runs.add_row(

@@ -101,6 +101,12 @@ class Job(ReadingModel):
     escalated_utc = UtcField("escalated at", null=True, help_text="Last raised by an escalation policy.")
     batch_id = GuidField("batch", null=True)
     paused_utc = UtcField("paused at", null=True, help_text="Its batch is paused: not claimed until it resumes.")
+    parent_job_id = GuidField("part of job", null=True)
+    part_no = models.IntegerField("part", null=True)
+    part_count = models.IntegerField("parts", null=True)
+    marked_part_no = models.IntegerField("changes brought to parts up to", null=True)
+    retry_parts_utc = UtcField("parts queued again that failed before", null=True)
+    parts_available_utc = UtcField("new time for its parts", null=True)
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")

@@ -21,6 +21,7 @@ from derive.contracts import (
 from derive.derivation_contracts import Settled
 from derive.queue.connection import QueueConnection, given, status_of
 from derive.queue.marking import mark_step
+from derive.split_contracts import Joined
 from derive.sql import payloads, procedures
 from derive.sql.calls import Row, as_guid
 from derive.states import BatchEventName, JobStatus, LeaseState
@@ -100,6 +101,29 @@ class WorkerQueue(QueueConnection):
         rows = self._call(procedures.COMPLETE_JOBS, {"outcomes_json": json.dumps(elements)})
         answers = {as_guid(run_id): _completion(*answer) for run_id, *answer in rows}
         return [answers[outcome.run_id] for outcome in outcomes]
+
+    def split(self, outcome: Outcome, worker_id: str) -> Completion:
+        """End a run by queueing the parts in ``outcome.split``, all or none; its job waits as SPLIT. Repeatable."""
+        if outcome.split is None:
+            raise ValueError("the outcome has no parts")
+        arguments = given(
+            run_id=outcome.run_id,
+            worker_id=worker_id,
+            input_json=outcome.split.input_json,
+            parts_json=payloads.parts_json(outcome.split.parts),
+            run_json=payloads.run_json(outcome.run),
+            artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
+        )
+        accepted, final_status = self._call(procedures.SPLIT_JOB, arguments)[0]
+        return _completion(accepted, final_status, None)
+
+    def join_due_jobs(self, *, max_rows: int = 500, actor: str | None = None) -> list[Joined]:
+        """Make SPLIT jobs whose parts have ended ready to be joined, and bring operators' changes to parts.
+
+        Each is joined once, whoever sweeps; returns an empty list while another caller sweeps.
+        """
+        rows = self._call(procedures.JOIN_DUE_JOBS, given(max_rows=max_rows, actor=actor))
+        return [Joined(job_id=as_guid(job_id), final_status=JobStatus(final)) for job_id, final in rows]
 
     def release(self, run_id: UUID, *, reason: str | None = None) -> Completion:
         """Release a job; the attempt is not counted. Repeatable."""
@@ -216,7 +240,7 @@ def _completion(accepted: Any, final_status: str | None, available_utc: Any) -> 
 def _claim(row: Row, lease: timedelta) -> Claim:
     """Return the claim in a row; not validated, since the tables' constraints guarantee its form."""
     values = dict(zip(procedures.CLAIM_NEXT_JOB.columns, row, strict=True))
-    for name in ("job_id", "run_id", "repeats_run_id", "previous_run_id"):
+    for name in ("job_id", "run_id", "repeats_run_id", "previous_run_id", "parent_job_id"):
         if values[name] is not None:
             values[name] = as_guid(values[name])
     return Claim.model_construct(**values, started_utc=values["lease_expires_utc"] - lease)

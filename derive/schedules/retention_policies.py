@@ -37,6 +37,7 @@ def count_old(policy: RetentionPolicy) -> tuple[int, bool]:
     now, found = database_now(), 0
     for status, age in ages_of(policy).items():
         old = Job.objects.filter(status=status, finished_utc__lt=now - age, hold_utc__isnull=True)
+        old = old.filter(parent_job_id__isnull=True)
         found += reading(old[: COUNT_TO + 1 - found].count)
         if found > COUNT_TO:
             return COUNT_TO, False

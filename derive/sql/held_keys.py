@@ -11,7 +11,7 @@ MOST_KEYS = 500
 """Maximum per query; SQL Server allows 2,100 parameters."""
 
 
-_HOLDING = ("NEW", "SCHEDULED", "RUNNING", "SUCCEEDED")
+_HOLDING = ("NEW", "SCHEDULED", "RUNNING", "SPLIT", "SUCCEEDED")
 
 
 def held_keys(interrogation_key: str, dedupe_keys: Sequence[str]) -> set[str]:

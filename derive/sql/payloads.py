@@ -23,6 +23,7 @@ from derive.contracts import (
     WorkerFacts,
 )
 from derive.golden_contracts import CaseInput
+from derive.split_contracts import PartInput
 from derive.states import JobStatus
 
 _GUIDS = TypeAdapter(list[UUID])
@@ -30,6 +31,7 @@ _REFS = TypeAdapter(list[JobRef])
 _ARTIFACTS = TypeAdapter(tuple[ArtifactFacts, ...])
 _FACTS = TypeAdapter(list[JudgedFact])
 _DECISIONS = TypeAdapter(list[FactDecision])
+_PARTS = TypeAdapter(tuple[PartInput, ...])
 _TRIES = TypeAdapter(list[DeletionTry])
 _ENDPOINTS = TypeAdapter(tuple[EndpointFacts, ...])
 _SERVED = TypeAdapter(tuple[ServedModel, ...])
@@ -100,6 +102,11 @@ def run_json(run: RunFacts) -> str:
 def artifacts_json(artifacts: tuple[ArtifactFacts, ...]) -> str:
     """Return the array of a run's artifacts."""
     return _ARTIFACTS.dump_json(artifacts).decode()
+
+
+def parts_json(parts: tuple[PartInput, ...]) -> str:
+    """Return the array of a job's parts."""
+    return _PARTS.dump_json(parts).decode()
 
 
 def facts_json(facts: Sequence[JudgedFact]) -> str:

@@ -76,7 +76,7 @@ CLAIM_NEXT_JOB = Procedure(
     _words(
         "job_id run_id attempt attempt_count max_attempts priority interrogation_key input_json evidence_ref_json "
         "model_hint repeats_run_id lease_expires_utc previous_run_id previous_error_kind previous_error "
-        "previous_options_json num_ctx num_predict"
+        "previous_options_json num_ctx num_predict parent_job_id part_no part_count"
     ),
     # A second claim takes other jobs; the first ones are returned as strays by the next heartbeat.
     is_repeatable=False,
@@ -121,6 +121,13 @@ SET_REVIEW_POLICY = Procedure(
     is_repeatable=False,
 )
 SAVE_GOLDEN_CASES = Procedure("usp_save_golden_cases", _words("cases_json actor replaces"), _words("n outcome"))
+SPLIT_JOB = Procedure(
+    "usp_split_job",
+    _words("run_id worker_id input_json parts_json run_json artifacts_json"),
+    _words("accepted final_status"),
+)
+# A repeated call misses what the lost answer told; each job is joined once all the same.
+JOIN_DUE_JOBS = Procedure("usp_join_due_jobs", _words("max_rows actor"), _words("job_id final_status"))
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
 REAP_EXPIRED_LEASES = Procedure(
@@ -214,6 +221,8 @@ PROCEDURES = (
     HEARTBEAT,
     COMPLETE_JOB,
     COMPLETE_JOBS,
+    SPLIT_JOB,
+    JOIN_DUE_JOBS,
     REBUILD_FACTS,
     CLAIM_FACTS,
     REVIEW_FACTS,

@@ -131,7 +131,7 @@ def check_judgement(
     if definition is not None and bundle is not None and answer is not None and (report is not None or state.succeeded):
         try:
             validation = definition.validate(
-                answer.content, bundle, output_model=output_model, entity=_entity(run), terms=_terms(report)
+                answer.content, bundle, output_model=output_model, entity=entity_of_run(run), terms=_terms(report)
             )
         except ConfigurationError as error:
             findings.add("", Check.DEFINITION, f"its schema judges nothing: {error}")
@@ -142,7 +142,9 @@ def check_judgement(
     is_output_right = _check_output(run, state, files, validation, findings)
     if state.succeeded and validation is not None and is_output_right:
         was_judged = report is not None and not _is_of_quotes_alone(report)
-        check_facts(run.facts, validation.facts, findings, must_be_stored=was_judged)
+        # A part's facts are stored with the joined answer.
+        facts = () if run.parent_job_id is not None else validation.facts
+        check_facts(run.facts, facts, findings, must_be_stored=was_judged)
 
 
 def _report(files: Mapping[str, bytes], findings: Findings) -> Any:
@@ -156,7 +158,8 @@ def _report(files: Mapping[str, bytes], findings: Findings) -> Any:
         return None
 
 
-def _entity(run: StoredRun) -> str:
+def entity_of_run(run: StoredRun) -> str:
+    """Return the name of the subject of a run's facts."""
     try:
         job_input = parse_json(run.input_json)
     except ValueError:

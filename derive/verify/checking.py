@@ -11,9 +11,10 @@ from derive.interrogations.registry import Registry
 from derive.lake import Lake
 from derive.lake_stores.folder import OpenFolder
 from derive.lake_stores.paths import RUNS_FOLDER
-from derive.verify.answer import check_judgement, check_response
+from derive.verify.answer import check_judgement, check_response, entity_of_run
 from derive.verify.contents import bounded, read_whole_files
 from derive.verify.findings import Check, Findings, RunResult
+from derive.verify.joined import check_joined
 from derive.verify.question import check_definition, check_evidence, check_model, check_prompt, check_request
 from derive.verify.rows import RunFolder, compare_rows, has_rows, open_run_folder
 from derive.verify.stored import StoredRun
@@ -88,6 +89,18 @@ class RunChecker:
             files, bytes_read = read_whole_files(folder, opened, findings)
             definition = check_definition(state, definitions, findings)
             bundle = check_evidence(state, files, findings)
+            if run.has_joined:
+                check_joined(
+                    run,
+                    state,
+                    files,
+                    findings,
+                    definition=definition,
+                    bundle=bundle,
+                    entity=entity_of_run(run),
+                    read_lake=self._lake.read,
+                )
+                return bytes_read
             prompts = check_prompt(
                 run,
                 files,

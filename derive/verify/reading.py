@@ -21,9 +21,9 @@ BATCH_RUNS = 100
 BATCH_FACTS = 20_000
 """Facts held in memory with their runs; at least those of one run."""
 
-_NOT_OF_RUN = ("interrogation_key", "input_json", "artifacts", "facts")
+_NOT_OF_RUN = ("interrogation_key", "input_json", "parent_job_id", "artifacts", "facts")
 _OF_RUN = tuple(name for name in StoredRun._fields if name not in _NOT_OF_RUN)
-_OF_JOB = ("interrogation_key", "input_json")
+_OF_JOB = ("interrogation_key", "input_json", "parent_job_id")
 _COLUMNS = (*_OF_RUN, *(f"job__{name}" for name in _OF_JOB))
 _OF_ARTIFACT = StoredArtifact._fields
 

@@ -26,6 +26,9 @@ SUCCESS_LEAVES = frozenset(
     }
 )
 
+JOINED_LEAVES = frozenset({"evidence_bundle", "parts", "parsed_output", "validation_report", "manifest"})
+SPLIT_LEAVES = frozenset({"evidence_bundle", "manifest"})
+
 _JUDGED = frozenset(
     kind.value for kind in (ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT, ErrorKind.UNSUPPORTED_OUTPUT)
 )
@@ -95,8 +98,14 @@ class StoredRun(NamedTuple):
     error: str | None
     interrogation_key: str
     input_json: str
+    parent_job_id: UUID | None = None
     artifacts: tuple[StoredArtifact, ...] = ()
     facts: tuple[FactColumns, ...] | None = None
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the run joined the answers of its job's parts, instead of asking a model."""
+        return any(row.artifact_type == "parts" for row in self.artifacts)
 
     @property
     def must_have_rows(self) -> bool:
@@ -139,8 +148,10 @@ class RunState:
 
 def types_that_must_be(run: StoredRun, state: RunState) -> frozenset[str]:
     """Return the artifact types that a run which got this far stored, according to SQL."""
+    if state.status == RunStatus.SPLIT.value:
+        return SPLIT_LEAVES
     if state.succeeded:
-        return SUCCESS_LEAVES
+        return JOINED_LEAVES if run.has_joined else SUCCESS_LEAVES
     left = {"manifest"}
     if state.evidence_sha256 is not None:
         left.add("evidence_bundle")

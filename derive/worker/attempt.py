@@ -36,12 +36,14 @@ from derive.errors import (
 from derive.evidence.tokens import TokenRates
 from derive.lake import Lake
 from derive.lake_identity import settle_lake
-from derive.model_servers.chat import AnswerCheck, ChatAnswer, answer_of, check_answer
+from derive.model_servers.chat import AnswerCheck, ChatAnswer, ChatRequest, answer_of, check_answer
 from derive.model_servers.client import ModelClient
 from derive.model_servers.models import ModelSnapshot
+from derive.split_contracts import Split
 from derive.states import RunStatus
 from derive.worker import spans
 from derive.worker.database_retry import until_database_answers
+from derive.worker.joining_run import join_parts
 from derive.worker.model_turns import ModelTurns
 from derive.worker.open_files import check_open_files
 from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
@@ -107,9 +109,13 @@ async def run_attempt(
     try:
         record.know(trace_id=spans.trace_id())
         with spans.step("evidence"):
-            question = await until_database_answers(
-                lambda: _in_thread(tools, prepare_question, claim, tools.sources, record, tools.client.body)
+            prepared = await until_database_answers(
+                lambda: _in_thread(tools, _prepare, claim, tools.sources, record, tools.client.body)
             )
+        if isinstance(prepared, Outcome):
+            place.begin_ending()
+            return prepared
+        question = prepared
         snapshot = await _know_snapshot(question, tools, record)
         question = fit_to_model(question, snapshot, record, tools.client.body)
         async with place.asking():
@@ -148,6 +154,18 @@ async def run_attempt(
         )
         internal = InternalError(f"a fault in the worker: {places_of(error)}")
         return await _in_thread(tools, _close_failed, internal, question, record)
+
+
+def _prepare(
+    claim: Claim, sources: Sources, record: RunRecord, body_of: Callable[[ChatRequest], bytes]
+) -> Question | Outcome:
+    """Return what the model is to be asked, or the outcome of a run that asks none: it splits its job, or joins it."""
+    if claim.joins_parts:
+        return join_parts(claim, sources, record)
+    prepared = prepare_question(claim, sources, record, body_of)
+    if isinstance(prepared, Split):
+        return record.close(RunStatus.SPLIT, split=prepared)
+    return prepared
 
 
 async def _in_thread(tools: Tools, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
@@ -247,7 +265,9 @@ def _judge(
     if output is not None:
         record.add_file("output.json", output)
         record.know(output_json=output)
-    return record.close(RunStatus.SUCCEEDED, facts=validation.facts)
+    # A part's facts are stored with the joined answer, where their places in the whole evidence are known.
+    facts = () if record.claim.parent_job_id is not None else validation.facts
+    return record.close(RunStatus.SUCCEEDED, facts=facts)
 
 
 def _close_failed(error: RunError, question: Question | None, record: RunRecord) -> Outcome:

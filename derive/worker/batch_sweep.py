@@ -1,4 +1,4 @@
-"""Ends batches, queues what follows them, goes on with their pauses and settles subjects, on a thread of its own."""
+"""Ends batches, makes split jobs ready to be joined and settles subjects, on a thread of its own."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ class BatchSweep(threading.Thread):
     """Sweeps repeatedly until stopped; errors are logged and do not affect runs.
 
     It keeps its connection: sweeps are too close together to connect for each. Of several workers one sweeps at a time,
-    the others' calls return at once; while no batch is open a sweep is one look at an index.
+    the others' calls return at once; while no batch is open and no job in parts, a sweep is two looks at indexes.
     """
 
     def __init__(self, worker_id: str, *, every_seconds: float = SWEEP_SECONDS) -> None:
@@ -73,6 +73,8 @@ class BatchSweep(threading.Thread):
     def _sweep(self) -> list[Swept]:
         try:
             self._queue.settle_subjects()
+            for joined in self._queue.join_due_jobs(actor=self._worker_id):
+                log.info("job.joined", extra={"job_id": joined.job_id, "final_status": joined.final_status.value})
             return self._queue.sweep_batches(actor=self._worker_id)
         finally:
             if self._ending.is_set():

@@ -20,14 +20,19 @@ InQueueThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 class Completions:
     """Completes runs, one call at a time. Runs on the event loop; SQL on the queue's thread."""
 
-    def __init__(self, queue: WorkerQueue, *, in_queue_thread: InQueueThread) -> None:
+    def __init__(self, queue: WorkerQueue, *, worker_id: str, in_queue_thread: InQueueThread) -> None:
         self._queue = queue
+        self._worker_id = worker_id
         self._in_queue_thread = in_queue_thread
         self._waiting: list[_Waiting] = []
         self._calls: asyncio.Task[None] | None = None
 
     async def hand_in(self, outcome: Outcome) -> Completion:
-        """Complete a run; raises QueueError as ``WorkerQueue.complete`` does for this outcome alone."""
+        """Complete or split a run; raises QueueError as ``WorkerQueue.complete`` does for this outcome alone."""
+        if outcome.split is not None:
+            # Alone: it may queue thousands of parts.
+            split: Completion = await self._in_queue_thread(partial(self._queue.split, outcome, self._worker_id))
+            return split
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._waiting.append((outcome, answer))
         if self._calls is None:

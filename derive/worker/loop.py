@@ -86,6 +86,7 @@ class WorkerLoop:
         self._metrics.watch_database(lambda: self._keeper.has_database)
         self._runs = Runs(
             self._endpoints,
+            worker_id=options.worker_id,
             queue=self._queue,
             queue_thread=queue_thread,
             refusals=self._refusals,

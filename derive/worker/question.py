@@ -5,28 +5,33 @@ A repeated run takes all four from the run it repeats; any other from its regist
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from derive.contracts import Claim, JobInput
+from derive.contracts import Bounds, Claim, JobInput
 from derive.errors import ErrorKind, InvalidInput
 from derive.evidence.bundle import build_bundle
 from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
+from derive.evidence.references import PartEvidence, parse_evidence_refs
 from derive.evidence.sources import ReadLake, collect_sources
-from derive.evidence.tokens import Estimate, MakeUp, TokenRates, check_fits
+from derive.evidence.tokens import MIN_ANSWER_TOKENS, Estimate, MakeUp, TokenRates, check_fits
 from derive.facts.terms import OnBadFact, Terms, entity_of
 from derive.interrogations.definition import Correction, Definition, Validation, correction_after
 from derive.interrogations.live_registry import LiveRegistry
-from derive.interrogations.loaded_interrogation import LoadedInterrogation
+from derive.interrogations.loaded_interrogation import LoadedInterrogation, LongEvidence
 from derive.lake import RESPONSE_STREAM_NAME, SSE_RESPONSE_STREAM_NAME
 from derive.model_servers.chat import ChatOptions, ChatRequest
 from derive.model_servers.models import ModelSnapshot
 from derive.model_servers.settings import ModelSettings, Protocol
+from derive.split_contracts import Split
 from derive.strict_types import check_json_object, parse_json
-from derive.worker.previous_runs import PreviousRuns
+from derive.windows.part_evidence import WHOLE, is_long
+from derive.worker.previous_runs import PreviousRun, PreviousRuns
 from derive.worker.run_record import RunRecord
+from derive.worker.splitting import part_bundle, split_evidence
 from derive.worker.token_history import model_key
 
 ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT, ErrorKind.UNSUPPORTED_OUTPUT})
@@ -70,39 +75,41 @@ class Sources:
     token_rates: TokenRates
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What a job is asked, and about which evidence; ``interrogation`` is None if its code has changed since."""
+
+    definition: Definition
+    interrogation: LoadedInterrogation | None
+    bundle: EvidenceBundle
+    is_to_be_split: bool = False
+
+
 def prepare_question(
     claim: Claim, sources: Sources, record: RunRecord, body_of: Callable[[ChatRequest], bytes]
-) -> Question:
+) -> Question | Split:
     """Build the question and record what is known on the way; raises RunError.
+
+    Returns the job's parts instead if its evidence is too long and its interrogation wants all of it read.
 
     ``body_of`` encodes the request in the server's protocol.
 
     Built for most models; ``fit_to_model`` later adapts it to this one.
     """
-    registry = sources.interrogations.current
     own_input = _read_input(claim)
     previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
-    if previous is None:
-        registered = registry.get(claim.interrogation_key)
-        interrogation: LoadedInterrogation | None = registered
-        definition = registered.definition
-        _know_definition(record, definition)
-        registry.check(_as_job_input(claim))
-        items = collect_sources(
-            job_input=own_input,
-            evidence_ref_json=claim.evidence_ref_json,
-            read_lake=sources.read_lake,
-            read_run_output=sources.previous_runs.output_of,
-        )
-        bundle = build_bundle(
-            items, bounds=registered.bounds, redactor=sources.redactor, delimiter_key=sources.delimiter_key
-        )
-    else:
-        definition, bundle = previous.definition, previous.bundle
-        interrogation = registry.with_definition(definition.definition_sha256)
-        _know_definition(record, definition)
+    subject = _subject(claim, own_input, previous, sources, record)
+    definition, interrogation, bundle = subject.definition, subject.interrogation, subject.bundle
     record.know(evidence_sha256=bundle.sha256)
     record.add_file("evidence.json", bundle.model_dump_json(indent=2))
+
+    model = previous.model if previous else claim.model_hint or sources.ollama.model
+    own = _settings_of_model(claim, sources.ollama)
+    record.know_model(model, has_tags=sources.ollama.protocol is Protocol.OLLAMA)
+    if subject.is_to_be_split:
+        options = previous.options if previous else ChatOptions.from_settings(own)
+        record.know(options_json=options.to_json(), ollama_base_url=sources.ollama.base_url)
+        return _split(claim, own_input, subject, options, sources.token_rates.most_tokens(model_key(model)))
 
     correction = _correction(claim, sources.previous_runs) or (previous.correction if previous else None)
     if correction is not None:
@@ -110,8 +117,6 @@ def prepare_question(
     prompt = definition.render(input=own_input, bundle=bundle, correction=correction)
     record.add_file("prompt.txt", prompt)
 
-    model = previous.model if previous else claim.model_hint or sources.ollama.model
-    own = _settings_of_model(claim, sources.ollama)
     make_up = definition.known_lines.make_up_of(prompt)
     estimate = sources.token_rates.estimate(make_up, model=model_key(model))
     check_fits(estimate, own.num_ctx)
@@ -120,7 +125,6 @@ def prepare_question(
         previous.options if previous else ChatOptions.from_settings(own),
         prompt_tokens=estimate.expected,
     )
-    record.know_model(model, has_tags=sources.ollama.protocol is Protocol.OLLAMA)
     record.know(options_json=options.to_json(), ollama_base_url=sources.ollama.base_url)
 
     request = ChatRequest(
@@ -144,6 +148,78 @@ def prepare_question(
         make_up=make_up,
         estimate=estimate,
         body=body,
+    )
+
+
+def _subject(
+    claim: Claim,
+    own_input: dict[str, Any],
+    previous: PreviousRun | None,
+    sources: Sources,
+    record: RunRecord,
+) -> _Subject:
+    """Return what is asked about: of the run that is repeated, of a part, or of the registered interrogation."""
+    registry = sources.interrogations.current
+    if previous is not None:
+        interrogation = registry.with_definition(previous.definition.definition_sha256)
+        _know_definition(record, previous.definition)
+        return _Subject(previous.definition, interrogation, previous.bundle, previous.bundle.bounds == WHOLE)
+    part = parse_evidence_refs(claim.evidence_ref_json).part
+    if part is not None:
+        definition = sources.previous_runs.definition(part.definition_sha256)
+        if definition is None:
+            raise InvalidInput(f"the definition {part.definition_sha256} that its job was split by is not registered")
+        interrogation = registry.with_definition(part.definition_sha256)
+        _know_definition(record, definition)
+        bounds = interrogation.bounds if interrogation else None
+        bundle = part_bundle(part, sources.previous_runs, bounds=bounds, delimiter_key=sources.delimiter_key)
+        return _Subject(definition, interrogation, bundle)
+    registered = registry.get(claim.interrogation_key)
+    _know_definition(record, registered.definition)
+    registry.check(_as_job_input(claim))
+    items = collect_sources(
+        job_input=own_input,
+        evidence_ref_json=claim.evidence_ref_json,
+        read_lake=sources.read_lake,
+        read_run_output=sources.previous_runs.output_of,
+    )
+    build = partial(build_bundle, items, redactor=sources.redactor, delimiter_key=sources.delimiter_key)
+    bundle = build(bounds=registered.bounds)
+    # A part is never split again.
+    if registered.long_evidence is LongEvidence.SPLIT and claim.part_count is None:
+        estimate = sources.token_rates.estimate(
+            registered.definition.known_lines.make_up_of(registered.definition.render(input=own_input, bundle=bundle)),
+            model=model_key(claim.model_hint or sources.ollama.model),
+        )
+        own = _settings_of_model(claim, sources.ollama)
+        if is_long(bundle) or estimate.expected + MIN_ANSWER_TOKENS > own.num_ctx:
+            return _Subject(registered.definition, registered, build(bounds=WHOLE), is_to_be_split=True)
+    return _Subject(registered.definition, registered, bundle)
+
+
+def _split(
+    claim: Claim,
+    own_input: dict[str, Any],
+    subject: _Subject,
+    options: ChatOptions,
+    tokens_of: Callable[[str], int],
+) -> Split:
+    bounds = subject.interrogation.bounds if subject.interrogation else Bounds()
+    definition = subject.definition
+    return split_evidence(
+        subject.bundle,
+        definition=definition,
+        job_input=own_input,
+        bounds=bounds,
+        run_evidence=lambda: PartEvidence.model_construct(
+            run_id=claim.run_id,
+            evidence_sha256=subject.bundle.sha256,
+            definition_sha256=definition.definition_sha256,
+            windows=(),
+        ),
+        num_ctx=options.num_ctx,
+        num_predict=options.num_predict,
+        tokens_of=tokens_of,
     )
 
 

@@ -16,6 +16,7 @@ from derive.errors import ErrorKind, InternalError, LakeError, LakeUnavailable, 
 from derive.lake import Lake, Spool, artifact_facts
 from derive.model_servers.chat import ChatAnswer
 from derive.model_servers.models import split_model
+from derive.split_contracts import Split
 from derive.states import RunStatus
 from derive.worker import spans
 
@@ -87,8 +88,11 @@ class RunRecord:
         error: RunError | None = None,
         retry_after_seconds: int | None = None,
         facts: tuple[JudgedFact, ...] | None = None,
+        split: Split | None = None,
     ) -> Outcome:
-        """Write everything to the lake and return the outcome to complete; ``facts`` are those of a valid answer.
+        """Write everything to the lake and return the outcome to hand in.
+
+        ``facts`` are those of a valid answer, ``split`` the parts of a SPLIT run.
 
         If the lake cannot be written, the outcome becomes ``lake_unavailable``; if it refuses the files, ``internal``,
         without artifacts: every artifact in SQL exists.
@@ -117,6 +121,7 @@ class RunRecord:
             run=self._run_facts(),
             artifacts=artifact_facts(self.claim.run_id, self._folder, files),
             facts=facts,
+            split=split,
         )
 
     def _without_files(self, error: RunError, *, retry_after_seconds: int) -> Outcome:

@@ -50,6 +50,7 @@ class Runs:
         self,
         endpoints: Sequence[WorkerEndpoint],
         *,
+        worker_id: str,
         queue: WorkerQueue,
         queue_thread: Executor,
         refusals: Refusals,
@@ -62,7 +63,7 @@ class Runs:
         self._refusals = refusals
         self._keeper = keeper
         self._metrics = metrics
-        self._completions = Completions(queue, in_queue_thread=self.in_queue_thread)
+        self._completions = Completions(queue, worker_id=worker_id, in_queue_thread=self.in_queue_thread)
         self._active: dict[UUID, _Active] = {}
         self._rng = Random()  # noqa: S311 - spreads retries, guards nothing
         self.last_status: JobStatus | None = None

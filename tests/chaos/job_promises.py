@@ -9,7 +9,7 @@ from tests.chaos.history import EventRow, History
 from tests.chaos.ledger import Ledger
 from tests.chaos.promises import Broken
 
-_NEW, _SCHEDULED, _RUNNING = JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING
+_NEW, _SCHEDULED, _RUNNING, _SPLIT = JobStatus.NEW, JobStatus.SCHEDULED, JobStatus.RUNNING, JobStatus.SPLIT
 _STAYS: set[tuple[JobStatus | None, JobStatus]] = {(status, status) for status in JobStatus}
 _MOVES: dict[str, set[tuple[JobStatus | None, JobStatus]]] = {
     "enqueued": {(None, to) for to in WAITING},
@@ -21,10 +21,12 @@ _MOVES: dict[str, set[tuple[JobStatus | None, JobStatus]]] = {
     # A release and an expiry tell the cause; where that is not the whole move, the next event tells the end.
     "released": {(_RUNNING, _NEW), (_RUNNING, _RUNNING)},
     "lease_expired": {(_RUNNING, to) for to in WAITING | {_RUNNING}},
-    "cancel_requested": {(_RUNNING, _RUNNING)},
-    "cancelled": {(status, JobStatus.CANCELLED) for status in WAITING | {_RUNNING}},
-    "requeued": {(status, to) for status in REQUEUEABLE for to in WAITING},
-    "rescheduled": {(status, to) for status in WAITING for to in WAITING},
+    "split": {(_RUNNING, _SPLIT)},
+    "joined": {(_SPLIT, _NEW)},
+    "cancel_requested": {(_RUNNING, _RUNNING), (_SPLIT, _SPLIT)},
+    "cancelled": {(status, JobStatus.CANCELLED) for status in WAITING | {_RUNNING, _SPLIT}},
+    "requeued": {(status, to) for status in REQUEUEABLE for to in WAITING | {_SPLIT}},
+    "rescheduled": {(status, to) for status in WAITING for to in WAITING} | {(_SPLIT, _SPLIT)},
     "reprioritized": _STAYS,
     "model_changed": _STAYS,
     "held": _STAYS,

@@ -14,6 +14,7 @@ from derive.contracts import ArtifactFacts, Claim, Enqueued, JobInput, JobRef, J
 from derive.errors import ErrorKind
 from derive.models import Job, JobEvent, Run, Worker
 from derive.queue import JobQueue
+from derive.split_contracts import PartInput, Split
 from derive.sql.calls import call
 from derive.sql.fields import UtcField
 from derive.sql.procedures import Procedure
@@ -132,6 +133,12 @@ def in_state(queue: JobQueue, status: JobStatus, **values: Any) -> Enqueued:
         assert claim.job_id == job.job_id
         if status is JobStatus.SUCCEEDED:
             queue.complete(success(claim))
+        elif status is JobStatus.SPLIT:
+            part = PartInput(part_no=1, evidence_ref_json="{}")
+            split = Split(input_json="{}", parts=(part,))
+            values = {"status": RunStatus.SPLIT, "split": split}
+            queue.split(Outcome(job_id=claim.job_id, run_id=claim.run_id, **values), WORKER)
+            assert claim_one(queue).parent_job_id == job.job_id
         elif status is JobStatus.FAILED:
             queue.complete(failure(claim))
         elif status is JobStatus.DEADLETTER:

@@ -56,7 +56,7 @@ def test_a_running_job_is_asked_to_stop(queue: JobQueue) -> None:
     assert (again.changed, again.why) == (False, "cancellation already requested")
 
 
-@pytest.mark.parametrize("status", sorted(set(JobStatus) - WAITING - {JobStatus.RUNNING}))
+@pytest.mark.parametrize("status", sorted(set(JobStatus) - WAITING - {JobStatus.RUNNING, JobStatus.SPLIT}))
 def test_an_ended_job_cannot_be_cancelled(queue: JobQueue, status: JobStatus) -> None:
     job = in_state(queue, status)
     (change,) = queue.cancel([ref(job)], actor=ACTOR)
@@ -153,7 +153,7 @@ def test_a_waiting_job_is_put_off_and_brought_forward(queue: JobQueue) -> None:
     assert [move[0] for move in moves_of(job)[1:]] == ["rescheduled"] * 3
 
 
-@pytest.mark.parametrize("status", sorted(set(JobStatus) - WAITING))
+@pytest.mark.parametrize("status", sorted(set(JobStatus) - WAITING - {JobStatus.SPLIT}))
 def test_a_job_that_does_not_wait_cannot_be_rescheduled(queue: JobQueue, status: JobStatus) -> None:
     job = in_state(queue, status)
     (change,) = queue.reschedule([ref(job)], actor=ACTOR, available_utc=tomorrow())

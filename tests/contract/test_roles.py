@@ -25,10 +25,13 @@ WORKERS_PROCEDURES = {
     procedures.HEARTBEAT,
     procedures.COMPLETE_JOB,
     procedures.COMPLETE_JOBS,
+    procedures.SPLIT_JOB,
+    procedures.JOIN_DUE_JOBS,
     procedures.RELEASE_JOB,
     procedures.PROMOTE_DUE_JOBS,
     procedures.MARK_BATCH_JOBS,
     procedures.SWEEP_BATCHES,
+    procedures.SETTLE_SUBJECTS,
     procedures.REAP_EXPIRED_LEASES,
     procedures.ROLL_UP_HOURS,
     procedures.REGISTER_INTERROGATION,
@@ -40,6 +43,7 @@ WORKERS_ALONE = {
     procedures.HEARTBEAT,
     procedures.COMPLETE_JOB,
     procedures.COMPLETE_JOBS,
+    procedures.SPLIT_JOB,
     procedures.RELEASE_JOB,
 }
 MAY_EXECUTE: dict[str, set[Procedure]] = {
@@ -47,7 +51,7 @@ MAY_EXECUTE: dict[str, set[Procedure]] = {
     "llm_operator": set(PROCEDURES) - WORKERS_ALONE,
     "llm_reader": set(),
 }
-WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact", "lake", "lake_deletion", "model"}
+WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact", "lake", "lake_deletion", "model", "v_part"}
 
 # What the login may execute, whatever it is called. A function of PostgreSQL that runs as its caller gives nobody a
 # right; on SQL Server whatever is in the schema reaches its owner's tables.

@@ -38,7 +38,7 @@ from tests.faults.verify_scene import (
 # The worker's heartbeat has a way of its own to the database.
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "lease"], available_apps=["derive"])
 
-OF_A_SUCCESS = sorted(ARTIFACTS.keys() - {"correction.json", "response.sse"})
+OF_A_SUCCESS = sorted(ARTIFACTS.keys() - {"correction.json", "response.sse", "parts.json"})
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def hand_in(queue: Queue, outcomes: Sequence[Outcome]) -> list[Any]:
         return call()
 
     async def run() -> list[Any]:
-        completions = Completions(queue, in_queue_thread=in_queue_thread)  # type: ignore[arg-type]
+        completions = Completions(queue, worker_id="worker-1", in_queue_thread=in_queue_thread)  # type: ignore[arg-type]
         first = asyncio.ensure_future(completions.hand_in(outcomes[0]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -15,13 +15,17 @@ def test_a_job_is_queued_new_or_scheduled() -> None:
 
 
 def test_a_run_may_end_in_every_way_or_be_given_back() -> None:
-    assert LEGAL_MOVES[JobStatus.RUNNING] == ENDED | WAITING == set(JobStatus) - {JobStatus.RUNNING}
+    assert LEGAL_MOVES[JobStatus.RUNNING] == ENDED | WAITING | {JobStatus.SPLIT} == set(JobStatus) - {JobStatus.RUNNING}
 
 
 def test_what_succeeded_stays_and_what_ended_otherwise_is_only_requeued() -> None:
     for ended in ENDED:
         moves = {status for status in JobStatus if status != ended and is_legal_move(ended, status)}
-        assert moves == (set() if ended is JobStatus.SUCCEEDED else WAITING)
+        assert moves == (set() if ended is JobStatus.SUCCEEDED else WAITING | {JobStatus.SPLIT})
+
+
+def test_a_split_job_is_joined_or_cancelled() -> None:
+    assert LEGAL_MOVES[JobStatus.SPLIT] == {JobStatus.NEW, JobStatus.CANCELLED}
 
 
 def test_nothing_waiting_runs_before_it_is_due() -> None:

@@ -45,7 +45,8 @@ STATISTICS = {span: SharedStatistics(days) for span, days in SPANS.items()}
 HEALTH_CHECKS = HealthChecks()
 _rendered: dict[tuple[object, ...], str] = {}
 
-# What the sparkline of a state's tile counts: jobs that entered the state.
+# The states with a tile, and what its sparkline counts: jobs that entered the state. Jobs in parts wait for jobs that
+# are counted themselves.
 _INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
     JobStatus.NEW: ("queued", lambda hour: hour.enqueued),
     JobStatus.SCHEDULED: ("retried", lambda hour: hour.retried),
@@ -168,7 +169,7 @@ def _tiles(snapshot: DashboardSnapshot) -> list[Tile]:
     for one in snapshot.hours:
         if one.hour_utc in of_hours:
             of_hours[one.hour_utc].append(one)
-    return [_tile(snapshot, status, list(of_hours.values())) for status in JobStatus]
+    return [_tile(snapshot, status, list(of_hours.values())) for status in _INTO]
 
 
 def _tile(snapshot: DashboardSnapshot, status: JobStatus, hours: Sequence[Sequence[HourOfModel]]) -> Tile:

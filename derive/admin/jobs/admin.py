@@ -24,6 +24,7 @@ from derive.admin.jobs.enqueue import views as enqueue_views
 from derive.admin.jobs.filters import JobFilter
 from derive.admin.jobs.fixes import commands_for, fix_for, quick_actions
 from derive.admin.jobs.list_preferences import COOKIE, ListPreferences
+from derive.admin.jobs.parts import progress_of
 from derive.admin.jobs.summaries import summarise
 from derive.admin.jobs.upload import views as upload_views
 from derive.admin.lists.keyset import Page
@@ -46,7 +47,7 @@ class JobAdmin(KeysetAdmin):
     columns = (
         *("job_seq", "job_id", "status", "priority", "interrogation_key", "entity_type", "entity_id", "model_hint"),
         *("attempt_count", "max_attempts", "created_utc", "created_by", "available_utc", "locked_by", "locked_utc"),
-        *("finished_utc", "error_kind", "cancel_requested_utc", "hold_utc"),
+        *("finished_utc", "error_kind", "cancel_requested_utc", "hold_utc", "parent_job_id", "part_no", "part_count"),
     )
     template, title = "admin/jobs/list.html", "Jobs"
     payloads = frozenset({"input_json", "evidence_ref_json", "last_error"})
@@ -141,11 +142,11 @@ class JobAdmin(KeysetAdmin):
 
     @override
     def rows(self, page: Page) -> list[Any]:
-        """Return the jobs, each with the summary of its answer."""
+        """Return the jobs, each with the summary of its answer and how far its parts are."""
         jobs = super().rows(page)
-        answers = summarise(jobs)
+        answers, parts = summarise(jobs), progress_of(jobs)
         for job in jobs:
-            job.answer = answers.get(job.job_id)
+            job.answer, job.progress = answers.get(job.job_id), parts.get(job.job_id)
         return jobs
 
     @override

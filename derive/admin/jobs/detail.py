@@ -15,6 +15,7 @@ from derive.admin.display.untrusted_text import cell, pretty, visible
 from derive.admin.jobs.answer import answer_of
 from derive.admin.jobs.fixes import fix_for
 from derive.admin.jobs.live import place_of
+from derive.admin.jobs.parts import progress_of
 from derive.admin.site import permissions
 from derive.models import Artifact, Job, JobEvent, Run
 from derive.states import LIVE, REQUEUEABLE, RunStatus
@@ -47,6 +48,7 @@ def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         ],
         "moments": _moments(job),
         "place": place_of(job),
+        "progress": progress_of([job]).get(job.job_id),
         "is_moving": job.status in LIVE,
         "fix": fix_for(job.error_kind) if job.status in REQUEUEABLE else None,
         "may_copy": sees_payloads and permissions.may(request, permissions.ACT_ON_JOBS),
@@ -62,12 +64,12 @@ def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
 
 def version_of(context: dict[str, Any]) -> str:
     """Return a text that changes whenever a moving context does."""
-    job, place = context["job"], context["place"]
+    job, place, progress = context["job"], context["place"], context["progress"]
     # The lease is renewed all the time and not shown.
     values = [getattr(job, field.attname) for field in job._meta.concrete_fields if field.name != "lease_expires_utc"]  # noqa: SLF001 (Django's own word)
     events = [moment.event.event_seq for moment in context["moments"][-1:]]
     runs = [(run.run_id, run.status) for run, _told, _error in context["runs"]]
-    return repr((values, events, len(context["moments"]), runs, place and place.in_words))
+    return repr((values, events, len(context["moments"]), runs, place and place.in_words, progress))
 
 
 def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:

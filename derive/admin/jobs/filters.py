@@ -1,4 +1,4 @@
-"""The filters of the list of jobs, and the query that finds the matching rows.
+"""The filters of the list of jobs, and the query that finds the matching rows; parts are left out by default.
 
 A filter that an index serves becomes index ranges, one per requested state; creation times become a range of job
 numbers; the rest is checked row by row, within a bound.
@@ -20,6 +20,7 @@ STATES = tuple(status.value for status in JobStatus)
 
 # The filters that an index serves together with a state, most selective first.
 _SERVED = (
+    ("part_of", "parent_job_id"),
     ("batch", "batch_id"),
     ("entity", "entity_id"),
     ("error_kind", "error_kind"),
@@ -34,7 +35,19 @@ class JobFilter(ListFilter):
 
     rows_of, sequence, time = Job, "job_seq", "created_utc"
     more = frozenset(
-        ("model", "entity", "batch", "entity_type", "created_by", "created", "created_until", "ended", "ended_until")
+        (
+            "model",
+            "entity",
+            "batch",
+            "part_of",
+            "parts",
+            "entity_type",
+            "created_by",
+            "created",
+            "created_until",
+            "ended",
+            "ended_until",
+        )
     )
 
     q = TextFilter("Search", placeholder="job id, run id, entity id or dedupe key", max_length=400, is_wide=True)
@@ -44,6 +57,8 @@ class JobFilter(ListFilter):
     model = TextFilter("Model", suggest="models")
     entity = TextFilter("Entity id", max_length=400)
     batch = GuidFilter("Batch", placeholder="a batch's id")
+    part_of = GuidFilter("Part of", placeholder="the id of a job in parts")
+    parts = ChoiceFilter("Parts", [("shown", "shown")], any_value="hidden")
     entity_type = TextFilter("Entity type")
     created_by = TextFilter("Queued by")
     created = MomentFilter("Queued since", placeholder=TIMES)
@@ -68,15 +83,21 @@ class JobFilter(ListFilter):
         served = next(((name, column) for name, column in _SERVED if self.values[name]), None)
         if served is None:
             arm = (equals("status", status),) if status else ()
-            return Walk(Job, "job_seq", arms=((*arm, *common),), rest=self._rest({"status"}))
+            return Walk(Job, "job_seq", arms=((*arm, *common, *self._whole()),), rest=self._rest({"status"}))
         name, column = served
         states = [status] if status else list(STATES)
-        arms = tuple((equals(column, self.values[name]), equals("status", state), *common) for state in states)
+        arms = tuple(
+            (equals(column, self.values[name]), equals("status", state), *common, *self._whole()) for state in states
+        )
         return Walk(Job, "job_seq", arms=arms, rest=self._rest({"status", name}))
 
     def _walk_by_end(self) -> Walk:
         since, until, status = self.values["ended"], self.values["ended_until"], self.values["status"]
-        when = (Condition("finished_utc IS NOT NULL"), *within("finished_utc", since=since, until=until))
+        when = (
+            Condition("finished_utc IS NOT NULL"),
+            *within("finished_utc", since=since, until=until),
+            *self._whole(),
+        )
         states = [status] if status else sorted(ENDED)
         arms = tuple((equals("status", str(state)), *when) for state in states if state in ENDED)
         rest = (*self._rest({"status"}), *self._searched())
@@ -86,10 +107,14 @@ class JobFilter(ListFilter):
         """Return the query for the search box: a job, a run's job, an entity or a dedupe key."""
         wanted = self.values["q"]
         arms: list[tuple[Condition, ...]] = [(equals("dedupe_key", wanted), *common)]
-        arms += [(equals("entity_id", wanted), equals("status", state), *common) for state in STATES]
+        arms += [(equals("entity_id", wanted), equals("status", state), *common, *self._whole()) for state in STATES]
         if guid := as_guid(wanted):
             arms += [(equals("job_id", job_id), *common) for job_id in {guid, *_job_of(guid)}]
         return Walk(Job, "job_seq", arms=tuple(arms), rest=self._rest(set()), may_overlap=True)
+
+    def _whole(self) -> tuple[Condition, ...]:
+        """Return the condition that leaves out parts; none if they are asked for."""
+        return () if self.values["parts"] or self.values["part_of"] else (Condition("parent_job_id IS NULL"),)
 
     def _searched(self) -> tuple[Condition, ...]:
         """Return the search as a condition on a row, for a query ordered by another key."""

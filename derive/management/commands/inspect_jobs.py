@@ -31,6 +31,13 @@ def _limit(text: str) -> int:
     return int(text)
 
 
+def _job_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a job id") from None
+
+
 class Command(QuickCommand):
     """Show jobs, one job's full history, or counts by state. Read-only."""
 
@@ -51,6 +58,12 @@ class Command(QuickCommand):
             help="list only jobs in this state",
         )
         parser.add_argument(
+            "--part-of",
+            type=_job_id,
+            metavar="ID",
+            help="list the parts of this job; the list leaves parts out otherwise",
+        )
+        parser.add_argument(
             "--limit", type=_limit, default=20, metavar="N", help="list at most N (default: %(default)s)"
         )
         parser.add_argument(
@@ -69,7 +82,8 @@ class Command(QuickCommand):
         if given["job_id"] is not None:
             return self._look_at_job(given)
         if given["list"]:
-            jobs = list_jobs(status=JobStatus(given["status"]) if given["status"] else None, limit=given["limit"])
+            status = JobStatus(given["status"]) if given["status"] else None
+            jobs = list_jobs(status=status, limit=given["limit"], part_of=given["part_of"])
             if given["json"]:
                 self._write_json(jobs)
             else:

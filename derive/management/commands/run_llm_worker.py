@@ -225,4 +225,4 @@ class Command(QuickCommand):
             return COULD_NOT_START
         if report.runs == 0:
             return NOTHING_TO_DO
-        return DONE if report.last_status is JobStatus.SUCCEEDED else NOT_SUCCEEDED
+        return DONE if report.last_status in {JobStatus.SUCCEEDED, JobStatus.SPLIT} else NOT_SUCCEEDED

@@ -1,7 +1,8 @@
 -- llm.usp_cancel_jobs: ends waiting jobs at once, and asks running ones to end.
 -- Promises: a row per named job: changed, or why not. NEW and SCHEDULED become CANCELLED; of a RUNNING one the
 --   request is kept, which its worker learns by heartbeat: a later completion other than SUCCEEDED, a release or a reap
---   makes it CANCELLED.
+--   makes it CANCELLED. Of a SPLIT one usp_join_due_jobs brings the request to the
+--   parts, and makes it CANCELLED when they have ended.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the jobs in job_seq order, then their events; each change repeats its condition.
 CALL llm.drop_procedure('usp_cancel_jobs');
@@ -50,8 +51,9 @@ BEGIN
             CASE
                 WHEN j.job_id IS NULL THEN 'no such job'
                 WHEN list.expected <> j.status THEN format('the job is %s, not %s', j.status, list.expected)
-                WHEN j.cancel_requested_utc IS NOT NULL AND j.status = 'RUNNING' THEN 'cancellation already requested'
-                WHEN j.status NOT IN ('NEW', 'SCHEDULED', 'RUNNING') THEN 'already ' || j.status
+                WHEN j.cancel_requested_utc IS NOT NULL AND j.status IN ('RUNNING', 'SPLIT')
+                    THEN 'cancellation already requested'
+                WHEN j.status NOT IN ('NEW', 'SCHEDULED', 'RUNNING', 'SPLIT') THEN 'already ' || j.status
             END AS why
         FROM unnest(v_job_ids, v_expected) WITH ORDINALITY AS list (job_id, expected, place)
         LEFT JOIN llm.job AS j ON j.job_id = list.job_id
@@ -59,9 +61,10 @@ BEGIN
     changed AS (
         UPDATE llm.job AS j
         SET
-            status = CASE q.status WHEN 'RUNNING' THEN 'RUNNING' ELSE 'CANCELLED' END,
+            status = CASE WHEN q.status IN ('RUNNING', 'SPLIT') THEN q.status ELSE 'CANCELLED' END,
             cancel_requested_utc = v_now,
-            finished_utc = CASE WHEN q.status <> 'RUNNING' THEN v_now END
+            finished_utc = CASE WHEN q.status NOT IN ('RUNNING', 'SPLIT') THEN v_now END,
+            marked_part_no = CASE WHEN q.status = 'SPLIT' THEN 0 END
         FROM judged AS q
         -- Not `j.status = q.status`: a plan made while the table is empty might use it to find jobs, and be kept.
         WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status
@@ -72,7 +75,7 @@ BEGIN
             job_id, run_id, at_utc, event, from_status, to_status, actor, reason
         )
         SELECT
-            c.job_id, c.current_run_id, v_now, CASE c.to_status WHEN 'RUNNING' THEN 'cancel_requested' ELSE 'cancelled' END,
+            c.job_id, c.current_run_id, v_now, CASE c.to_status WHEN 'CANCELLED' THEN 'cancelled' ELSE 'cancel_requested' END,
             c.from_status, c.to_status, v_actor, usp_cancel_jobs.reason
         FROM changed AS c
         ORDER BY c.place

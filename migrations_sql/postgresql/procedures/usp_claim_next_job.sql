@@ -9,6 +9,7 @@
 --   default_model is what a job without a model means here; models_json what the caller's server can serve:
 --   [{"model", "idle_seconds"?}], the latter being the time since the caller stopped serving it; a model "*" stands for
 --   all others. The result's num_ctx and num_predict are the model's own, where operators set them.
+--   part_count without parent_job_id: the job was split, its parts have ended, and this run joins their answers.
 --   The cost of a claim does not grow with the waiting jobs, except those of except_interrogations_json (keys that the
 --   caller cannot run), which it skips one by one. Choosing another model reads the first job of each that has jobs of
 --   that priority; so does each claim in strict order while the first jobs there are of models not allowed.
@@ -38,7 +39,10 @@ CREATE TYPE llm.usp_claim_next_job_result AS (
     previous_error text,
     previous_options_json text,
     num_ctx integer,
-    num_predict integer
+    num_predict integer,
+    parent_job_id uuid,
+    part_no integer,
+    part_count integer
 );
 
 -- The number of runs that a model may still start now; null: no limit. Read under the lock of its row.
@@ -435,7 +439,8 @@ BEGIN
         WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'NEW' AND j.paused_utc IS NULL
         RETURNING
             j.job_seq, j.job_id, j.current_run_id, j.attempt_count, j.max_attempts, j.priority, j.available_utc,
-            j.interrogation_key, j.input_json, j.evidence_ref_json, j.model_hint, j.repeats_run_id, j.lease_expires_utc
+            j.interrogation_key, j.input_json, j.evidence_ref_json, j.model_hint, j.repeats_run_id, j.lease_expires_utc,
+            j.parent_job_id, j.part_no, j.part_count
     ),
     numbered AS MATERIALIZED (
         SELECT c.*, coalesce(previous.attempt, 0) + 1 AS attempt, previous.run_id AS previous_run_id,
@@ -474,7 +479,8 @@ BEGIN
         ) END,
         CASE WHEN v_has_sizes THEN (
             SELECT m.num_predict FROM llm.model AS m WHERE m.model = coalesce(n.model_hint, v_default)
-        ) END
+        ) END,
+        n.parent_job_id, n.part_no, n.part_count
     FROM numbered AS n
     ORDER BY n.priority DESC, n.available_utc, n.job_seq;
 

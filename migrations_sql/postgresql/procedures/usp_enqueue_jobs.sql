@@ -218,7 +218,7 @@ BEGIN
                 AND h.dedupe_key = e.dedupe_key
                 AND h.interrogation_key IS NOT DISTINCT FROM e.interrogation_key
                 AND h.dedupe_key IS NOT NULL
-                AND h.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED')
+                AND h.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SPLIT', 'SUCCEEDED')
             LIMIT 1
         ) AS holder ON TRUE;
         v_answered := v_answered || v_answers;

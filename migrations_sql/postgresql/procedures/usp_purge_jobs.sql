@@ -2,8 +2,9 @@
 --   the oldest first.
 -- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, one whose run
 --   a live job will repeat, nor one whose answer a derivation uses.
---   llm.lake_deletion then lists what to delete from the lake: every file, and the folder
---   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
+--   A job and its parts go together, and count as one. llm.lake_deletion then lists what to delete from the lake: every
+--   file, and the folder of a run that recorded none. An event 'purged' of each job remains, and says who and why.
+--   Returns a row per file
 --   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
 --   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
 --   a job that is still not counted is left for the next call. So none is deleted while a transaction with older
@@ -34,7 +35,7 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan  -- plan once per connection, not per call
 SET enable_seqscan = off  -- a plan made while the tables are small is kept, so use the indexes from the start
-SET enable_bitmapscan = off  -- and in ix_job_purge's order, which a sort would read to its end
+SET enable_bitmapscan = off  -- and in ix_job_purgeable's order, which a sort would read to its end
 SET enable_sort = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
@@ -44,6 +45,8 @@ DECLARE
     v_actor text := llm.read_actor(usp_purge_jobs.actor);
     v_statuses text[];
     v_job_ids uuid[];
+    v_parts uuid[];
+    v_uncounted uuid[];
     v_tombstones bigint[];
     v_sets llm.fact_set[];
     v_set llm.fact_set;
@@ -84,6 +87,7 @@ BEGIN
             WHERE j.status = named.status
                 AND j.finished_utc < usp_purge_jobs.finished_before_utc
                 AND j.hold_utc IS NULL
+                AND j.parent_job_id IS NULL
                 AND NOT EXISTS (
                     SELECT 1
                     FROM llm.run AS r
@@ -101,6 +105,22 @@ BEGIN
                     FROM llm.subject AS asked
                     WHERE asked.job_id = j.job_id AND asked.state = 'QUEUED'
                 )
+                -- A part that is held, or whose run a live job will repeat, keeps all of its job.
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM llm.job AS p
+                    WHERE p.parent_job_id = CASE WHEN j.part_count IS NOT NULL THEN j.job_id END
+                        AND (
+                            p.hold_utc IS NOT NULL
+                            OR EXISTS (
+                                SELECT 1
+                                FROM llm.run AS r
+                                JOIN llm.job AS again ON again.repeats_run_id = r.run_id
+                                WHERE r.job_id = p.job_id
+                                    AND again.status NOT IN ('SUCCEEDED', 'FAILED', 'DEADLETTER', 'CANCELLED')
+                            )
+                        )
+                )
             ORDER BY j.finished_utc, j.job_seq
             LIMIT usp_purge_jobs.max_rows
             FOR UPDATE OF j SKIP LOCKED
@@ -108,6 +128,19 @@ BEGIN
         ORDER BY old.finished_utc, old.job_seq
         LIMIT usp_purge_jobs.max_rows
     );
+
+    -- Nobody makes a part unfinished but who holds its parent.
+    v_parts := ARRAY(
+        SELECT p.job_id
+        FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
+        JOIN llm.job AS j ON j.job_id = chosen.job_id
+        JOIN llm.job AS p ON p.parent_job_id = CASE WHEN j.part_count IS NOT NULL THEN j.job_id END
+        ORDER BY chosen.place, p.part_no
+    );
+    IF v_parts <> '{}' THEN
+        PERFORM 1 FROM unnest(v_parts) AS s (job_id) JOIN llm.job AS p ON p.job_id = s.job_id FOR UPDATE OF p;
+        v_job_ids := v_job_ids || v_parts;
+    END IF;
 
     IF NOT coalesce(usp_purge_jobs.dry_run, FALSE) THEN
         -- Writing an event requires the lock on its job, so these jobs have all of their events.
@@ -122,10 +155,11 @@ BEGIN
         THEN
             PERFORM llm.usp_roll_up_hours(with_answer => FALSE);
         END IF;
-        v_job_ids := ARRAY(
-            SELECT chosen.job_id
-            FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
-            WHERE NOT EXISTS (
+        v_uncounted := ARRAY(
+            SELECT coalesce(j.parent_job_id, j.job_id)
+            FROM unnest(v_job_ids) AS chosen (job_id)
+            JOIN llm.job AS j ON j.job_id = chosen.job_id
+            WHERE EXISTS (
                 SELECT 1
                 FROM llm.job_event AS e
                 WHERE e.job_id = chosen.job_id
@@ -133,8 +167,16 @@ BEGIN
                         (SELECT m.event_seq FROM llm.stat_mark AS m WHERE m.stat_name = 'stat_hour'), 0
                     )
             )
-            ORDER BY chosen.place
         );
+        IF v_uncounted <> '{}' THEN
+            v_job_ids := ARRAY(
+                SELECT chosen.job_id
+                FROM unnest(v_job_ids) WITH ORDINALITY AS chosen (job_id, place)
+                JOIN llm.job AS j ON j.job_id = chosen.job_id
+                WHERE coalesce(j.parent_job_id, j.job_id) <> ALL (v_uncounted)
+                ORDER BY chosen.place
+            );
+        END IF;
     END IF;
 
     RETURN QUERY
@@ -201,7 +243,7 @@ BEGIN
     FROM (
         SELECT j.batch_id, j.status, coalesce(j.error_kind, '') AS error_kind, count(*) AS jobs
         FROM llm.job AS j
-        WHERE j.job_id = ANY (v_job_ids) AND j.batch_id IS NOT NULL
+        WHERE j.job_id = ANY (v_job_ids) AND j.batch_id IS NOT NULL AND j.parent_job_id IS NULL
         GROUP BY j.batch_id, j.status, coalesce(j.error_kind, '')
     ) AS gone
     CROSS JOIN (VALUES (TRUE, 1), (FALSE, -1)) AS side (is_purged, factor);

@@ -61,7 +61,8 @@ BEGIN
     changed AS (
         UPDATE llm.job AS j
         SET
-            priority = usp_reprioritize_jobs.priority
+            priority = usp_reprioritize_jobs.priority,
+            marked_part_no = CASE WHEN j.status = 'SPLIT' THEN 0 ELSE j.marked_part_no END
         FROM judged AS q
         -- Not `j.status = q.status`: a plan made while the table is empty might use it to find jobs, and be kept.
         WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status

@@ -2,6 +2,7 @@
 -- Promises: a row per named job: changed, or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
+--   A job with parts becomes SPLIT, and only those of its parts that failed are worked again; a part alone is refused.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the batches that the jobs are of, since who makes a job unfinished holds its batch; then the jobs in job_seq
 --   order; then one by one, in the order in which an enqueue inserts them, their
@@ -67,7 +68,7 @@ BEGIN
     FOR v_job IN
         SELECT
             list.place, list.job_id, list.expected, j.job_id IS NOT NULL AS found, j.status, j.interrogation_key,
-            j.dedupe_key
+            j.dedupe_key, j.parent_job_id
         FROM unnest(v_job_ids, v_expected) WITH ORDINALITY AS list (job_id, expected, place)
         LEFT JOIN llm.job AS j ON j.job_id = list.job_id
         ORDER BY j.interrogation_key, j.dedupe_key, list.place
@@ -78,18 +79,28 @@ BEGIN
             WHEN v_job.expected <> v_job.status THEN format('the job is %s, not %s', v_job.status, v_job.expected)
             WHEN v_job.status = 'SUCCEEDED' THEN 'a SUCCEEDED job never changes'
             WHEN v_job.status NOT IN ('FAILED', 'DEADLETTER', 'CANCELLED') THEN 'already ' || v_job.status
+            WHEN v_job.parent_job_id IS NOT NULL THEN format('it is a part: requeue job %s', v_job.parent_job_id)
         END;
         IF v_why IS NULL THEN
             BEGIN
                 UPDATE llm.job AS j
                 SET
-                    status = CASE WHEN usp_requeue_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END,
+                    status = CASE
+                        WHEN j.part_count IS NOT NULL THEN 'SPLIT'
+                        WHEN usp_requeue_jobs.available_utc > v_now THEN 'SCHEDULED'
+                        ELSE 'NEW'
+                    END,
                     attempt_count = 0,
                     available_utc = coalesce(usp_requeue_jobs.available_utc, v_now),
                     cancel_requested_utc = NULL,
                     last_error = NULL,
                     error_kind = NULL,
                     finished_utc = NULL,
+                    marked_part_no = CASE WHEN j.part_count IS NOT NULL THEN 0 END,
+                    retry_parts_utc = CASE WHEN j.part_count IS NOT NULL THEN v_now END,
+                    parts_available_utc = CASE
+                        WHEN j.part_count IS NOT NULL THEN usp_requeue_jobs.available_utc
+                    END,
                     paused_utc = (SELECT b.paused_utc FROM llm.batch AS b WHERE b.batch_id = j.batch_id)
                 WHERE j.job_id = v_job.job_id AND j.status IS NOT DISTINCT FROM v_job.status
                 RETURNING j.status INTO v_to_status;
@@ -108,7 +119,7 @@ BEGIN
                             WHERE holder.dedupe_key = v_job.dedupe_key
                                 AND holder.interrogation_key IS NOT DISTINCT FROM v_job.interrogation_key
                                 AND holder.dedupe_key IS NOT NULL
-                                AND holder.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SUCCEEDED')
+                                AND holder.status IN ('NEW', 'SCHEDULED', 'RUNNING', 'SPLIT', 'SUCCEEDED')
                         ),
                         'another job held its dedupe key a moment ago'
                     );

@@ -1,6 +1,6 @@
 -- llm.usp_reschedule_jobs: gives waiting jobs another time.
 -- Promises: a row per named job: changed, or why not. NEW and SCHEDULED only: SCHEDULED when the time is in the
---   future, else NEW.
+--   future, else NEW. A SPLIT job stays so, and its waiting parts get the time.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the jobs in job_seq order, then their events; each change repeats its condition.
 CALL llm.drop_procedure('usp_reschedule_jobs');
@@ -56,9 +56,11 @@ BEGIN
             CASE
                 WHEN j.job_id IS NULL THEN 'no such job'
                 WHEN list.expected <> j.status THEN format('the job is %s, not %s', j.status, list.expected)
-                WHEN j.status NOT IN ('NEW', 'SCHEDULED') THEN 'the job is ' || j.status
+                WHEN j.status NOT IN ('NEW', 'SCHEDULED', 'SPLIT') THEN 'the job is ' || j.status
                 WHEN j.available_utc = usp_reschedule_jobs.available_utc
-                    AND j.status = CASE WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END
+                    AND j.status IN (
+                        'SPLIT', CASE WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END
+                    )
                     THEN 'already available at that time'
             END AS why
         FROM unnest(v_job_ids, v_expected) WITH ORDINALITY AS list (job_id, expected, place)
@@ -67,8 +69,14 @@ BEGIN
     changed AS (
         UPDATE llm.job AS j
         SET
-            status = CASE WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED' ELSE 'NEW' END,
-            available_utc = usp_reschedule_jobs.available_utc
+            status = CASE
+                WHEN q.status = 'SPLIT' THEN 'SPLIT'
+                WHEN usp_reschedule_jobs.available_utc > v_now THEN 'SCHEDULED'
+                ELSE 'NEW'
+            END,
+            available_utc = usp_reschedule_jobs.available_utc,
+            parts_available_utc = CASE WHEN q.status = 'SPLIT' THEN usp_reschedule_jobs.available_utc END,
+            marked_part_no = CASE WHEN q.status = 'SPLIT' THEN 0 END
         FROM judged AS q
         -- Not `j.status = q.status`: a plan made while the table is empty might use it to find jobs, and be kept.
         WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status

@@ -64,7 +64,8 @@ BEGIN
     changed AS (
         UPDATE llm.job AS j
         SET
-            model_hint = v_model_hint
+            model_hint = v_model_hint,
+            marked_part_no = CASE WHEN j.status = 'SPLIT' THEN 0 ELSE j.marked_part_no END
         FROM judged AS q
         -- Not `j.status = q.status`: a plan made while the table is empty might use it to find jobs, and be kept.
         WHERE j.job_id = q.job_id AND q.why IS NULL AND j.status IS NOT DISTINCT FROM q.status

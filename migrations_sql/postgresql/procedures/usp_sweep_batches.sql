@@ -23,7 +23,7 @@ BEGIN
     WITH counted AS MATERIALIZED (
         SELECT j.status, coalesce(j.error_kind, '') AS error_kind, count(*) AS jobs
         FROM llm.job AS j
-        WHERE j.batch_id = count_batch.batch_id
+        WHERE j.batch_id = count_batch.batch_id AND j.parent_job_id IS NULL
         GROUP BY j.status, coalesce(j.error_kind, '')
     ),
     gone AS (

@@ -5,7 +5,8 @@ GO
 -- llm.usp_cancel_jobs: ends waiting jobs at once, and asks running ones to end.
 -- Promises: a row per named job: changed, or why not. NEW and SCHEDULED become CANCELLED; of a RUNNING one the
 --   request is kept, which its worker learns by heartbeat: a later completion other than SUCCEEDED, a release or a reap
---   makes it CANCELLED.
+--   makes it CANCELLED. Of a SPLIT one usp_join_due_jobs brings the request to the
+--   parts, and makes it CANCELLED when they have ended.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the jobs in job_seq order (UPDLOCK), then their events; each change repeats its condition. Ids are turned
 --   into job_seq in the index alone, so that no job is locked out of order, and jobs are locked by their rows, not by
@@ -78,7 +79,10 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    INSERT INTO @held (job_seq, place, status, cancel_requested_utc, expected_status)
+    INSERT INTO @held (
+        job_seq, place, status,
+        cancel_requested_utc, expected_status
+    )
     SELECT
         j.job_seq,
         s.place,
@@ -98,15 +102,17 @@ BEGIN
     UPDATE @held
     SET why = CASE
         WHEN expected_status <> status THEN CONCAT(N'the job is ', status, N', not ', expected_status)
-        WHEN cancel_requested_utc IS NOT NULL AND status = N'RUNNING' THEN N'cancellation already requested'
-        WHEN status NOT IN (N'NEW', N'SCHEDULED', N'RUNNING') THEN CONCAT(N'already ', status)
+        WHEN cancel_requested_utc IS NOT NULL AND status IN (N'RUNNING', N'SPLIT')
+            THEN N'cancellation already requested'
+        WHEN status NOT IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SPLIT') THEN CONCAT(N'already ', status)
     END;
 
     UPDATE j
     SET
-        status = CASE WHEN h.status = N'RUNNING' THEN N'RUNNING' ELSE N'CANCELLED' END,
+        status = CASE WHEN h.status IN (N'RUNNING', N'SPLIT') THEN h.status ELSE N'CANCELLED' END,
         cancel_requested_utc = @now,
-        finished_utc = CASE WHEN h.status <> N'RUNNING' THEN @now END
+        finished_utc = CASE WHEN h.status NOT IN (N'RUNNING', N'SPLIT') THEN @now END,
+        marked_part_no = CASE WHEN h.status = N'SPLIT' THEN 0 END
     OUTPUT inserted.job_seq, inserted.job_id, inserted.current_run_id, inserted.status
     INTO @changed (job_seq, job_id, run_id, to_status)
     FROM @held AS h, llm.job AS j WITH (ROWLOCK)
@@ -121,7 +127,7 @@ BEGIN
         c.job_id,
         c.run_id,
         @now,
-        CASE WHEN c.to_status = N'RUNNING' THEN N'cancel_requested' ELSE N'cancelled' END,
+        CASE WHEN c.to_status = N'CANCELLED' THEN N'cancelled' ELSE N'cancel_requested' END,
         h.status,
         c.to_status,
         @who,

@@ -13,6 +13,7 @@ GO
 --   default_model is what a job without a model means here; models_json what the caller's server can serve:
 --   [{"model", "idle_seconds"?}], the latter being the time since the caller stopped serving it; a model "*" stands for
 --   all others. The result's num_ctx and num_predict are the model's own, where operators set them.
+--   part_count without parent_job_id: the job was split, its parts have ended, and this run joins their answers.
 --   The cost of a claim does not grow with the waiting jobs, except those of except_interrogations_json (keys that the
 --   caller cannot run), which it skips one by one. Choosing another model reads the first job of each that has jobs of
 --   that priority; so does each claim in strict order while the first jobs there are of models not allowed.
@@ -110,7 +111,10 @@ BEGIN
         input_json nvarchar(MAX) NOT NULL,
         evidence_ref_json nvarchar(MAX) NULL,
         model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
-        repeats_run_id uniqueidentifier NULL
+        repeats_run_id uniqueidentifier NULL,
+        parent_job_id uniqueidentifier NULL,
+        part_no int NULL,
+        part_count int NULL
     );
     DECLARE @numbered TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
@@ -600,10 +604,13 @@ BEGIN
         inserted.input_json,
         inserted.evidence_ref_json,
         inserted.model_hint,
-        inserted.repeats_run_id
+        inserted.repeats_run_id,
+        inserted.parent_job_id,
+        inserted.part_no,
+        inserted.part_count
     INTO @claimed (
         job_seq, job_id, run_id, attempt_count, max_attempts, priority, available_utc, interrogation_key, input_json,
-        evidence_ref_json, model_hint, repeats_run_id
+        evidence_ref_json, model_hint, repeats_run_id, parent_job_id, part_no, part_count
     )
     FROM @picked AS p, llm.job AS j WITH (ROWLOCK)
     WHERE
@@ -703,7 +710,10 @@ BEGIN
         n.previous_error,
         n.previous_options_json,
         n.num_ctx,
-        n.num_predict
+        n.num_predict,
+        c.parent_job_id,
+        c.part_no,
+        c.part_count
     FROM @claimed AS c
     INNER JOIN @numbered AS n
         ON c.job_seq = n.job_seq

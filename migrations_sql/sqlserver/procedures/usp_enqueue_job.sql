@@ -109,7 +109,7 @@ BEGIN
                     j.dedupe_key = @dedupe
                     AND j.interrogation_key = @key
                     AND j.dedupe_key IS NOT NULL
-                    AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED');
+                    AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SPLIT', N'SUCCEEDED');
 
             IF @seq IS NULL
             BEGIN

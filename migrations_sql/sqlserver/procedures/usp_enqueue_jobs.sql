@@ -328,7 +328,7 @@ BEGIN
                     AND k.interrogation_key = j.interrogation_key
             WHERE
                 j.dedupe_key IS NOT NULL
-                AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')
+                AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SPLIT', N'SUCCEEDED')
             OPTION (LOOP JOIN, FORCE ORDER);
 
             SET @now = SYSUTCDATETIME();

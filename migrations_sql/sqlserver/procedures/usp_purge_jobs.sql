@@ -6,8 +6,9 @@ GO
 --   the oldest first.
 -- Promises: only jobs that ended before finished_before_utc in one of the named states, never a held one, one whose run
 --   a live job will repeat, nor one whose answer a derivation uses.
---   llm.lake_deletion then lists what to delete from the lake: every file, and the folder
---   of a run that recorded none. An event 'purged' of each job remains, and says who and why. Returns a row per file
+--   A job and its parts go together, and count as one. llm.lake_deletion then lists what to delete from the lake: every
+--   file, and the folder of a run that recorded none. An event 'purged' of each job remains, and says who and why.
+--   Returns a row per file
 --   (lake_uri null: the job has none). A dry run returns the same and changes nothing.
 --   Jobs that the hours have not counted (usp_roll_up_hours) are not deleted: they are counted first, in one step, and
 --   a job that is still not counted is left for the next call. So none is deleted while a transaction with older
@@ -41,6 +42,8 @@ BEGIN
     DECLARE @state TABLE (status nvarchar(40) COLLATE Latin1_General_100_BIN2 NOT NULL PRIMARY KEY);
     DECLARE @uncounted bit = 0;
     DECLARE @seen TABLE (job_seq bigint NOT NULL PRIMARY KEY);
+    DECLARE @part TABLE (job_seq bigint NOT NULL PRIMARY KEY, parent_seq bigint NOT NULL);
+    DECLARE @kept TABLE (job_seq bigint NOT NULL PRIMARY KEY);
     DECLARE @chosen TABLE (
         job_seq bigint NOT NULL PRIMARY KEY,
         job_id uniqueidentifier NOT NULL,
@@ -127,12 +130,13 @@ BEGIN
         SELECT TOP (@max_rows)
             j.job_seq,
             j.finished_utc
-        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_purge))
+        FROM llm.job AS j WITH (READPAST, READCOMMITTEDLOCK, ROWLOCK, INDEX (ix_job_purgeable))
         WHERE
             j.status = s.status
             AND j.finished_utc IS NOT NULL
             AND j.finished_utc < @finished_before_utc
             AND j.hold_utc IS NULL
+            AND j.parent_job_id IS NULL
             AND NOT EXISTS (
                 SELECT 1
                 FROM llm.run AS r WITH (INDEX (ux_run_job_attempt))
@@ -141,7 +145,28 @@ BEGIN
                 WHERE
                     r.job_id = j.job_id
                     AND again.repeats_run_id IS NOT NULL
-                    AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING')
+                    AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SPLIT')
+            )
+            -- A part that is held, or whose run a live job will repeat, keeps all of its job.
+            AND NOT EXISTS (
+                SELECT 1
+                FROM llm.job AS p WITH (INDEX (ux_job_part))
+                WHERE
+                    p.parent_job_id = j.job_id
+                    AND p.parent_job_id IS NOT NULL
+                    AND (
+                        p.hold_utc IS NOT NULL
+                        OR EXISTS (
+                            SELECT 1
+                            FROM llm.run AS r WITH (INDEX (ux_run_job_attempt))
+                            INNER JOIN llm.job AS again WITH (INDEX (ix_job_repeats))
+                                ON r.run_id = again.repeats_run_id
+                            WHERE
+                                r.job_id = p.job_id
+                                AND again.repeats_run_id IS NOT NULL
+                                AND again.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SPLIT')
+                        )
+                    )
             )
             AND NOT EXISTS (
                 SELECT 1
@@ -164,13 +189,32 @@ BEGIN
     ORDER BY old.finished_utc, old.job_seq
     OPTION (LOOP JOIN, FORCE ORDER);
 
+    -- Nobody makes a part unfinished but who holds its parent.
+    INSERT INTO @part (job_seq, parent_seq)
+    SELECT
+        p.job_seq,
+        s.job_seq AS parent_seq
+    FROM @seen AS s
+    INNER JOIN llm.job AS j WITH (INDEX (ux_job_seq))
+        ON s.job_seq = j.job_seq
+    INNER JOIN llm.job AS p WITH (INDEX (ux_job_part))
+        ON j.job_id = p.parent_job_id
+    WHERE
+        j.part_count IS NOT NULL
+        AND p.parent_job_id IS NOT NULL
+    OPTION (LOOP JOIN, FORCE ORDER);
+
     SELECT @mark = MAX(m.event_seq)
     FROM llm.stat_mark AS m
     WHERE m.stat_name = N'stat_hour';
 
     IF COALESCE(@dry_run, 0) = 0 AND @@TRANCOUNT = 0
         SELECT TOP (1) @uncounted = 1
-        FROM @seen AS s
+        FROM (
+            SELECT x.job_seq FROM @seen AS x
+            UNION ALL
+            SELECT y.job_seq FROM @part AS y
+        ) AS s
         INNER JOIN llm.job AS j WITH (INDEX (ux_job_seq))
             ON s.job_seq = j.job_seq
         INNER JOIN llm.job_event AS e WITH (INDEX (ix_job_event_job))
@@ -230,6 +274,38 @@ BEGIN
             )
         )
     OPTION (LOOP JOIN, FORCE ORDER);
+
+    -- The parts of what was chosen, after all of those; what is not counted stays as a whole.
+    INSERT INTO @chosen (job_seq, job_id, status, finished_utc)
+    SELECT
+        j.job_seq,
+        j.job_id,
+        j.status,
+        c.finished_utc
+    FROM @part AS p
+    INNER JOIN @chosen AS c
+        ON p.parent_seq = c.job_seq
+    INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (ux_job_seq))
+        ON p.job_seq = j.job_seq
+    OPTION (LOOP JOIN, FORCE ORDER);
+    IF COALESCE(@dry_run, 0) = 0 AND EXISTS (SELECT 1 FROM @part)
+    BEGIN
+        INSERT INTO @kept (job_seq)
+        SELECT DISTINCT p.parent_seq
+        FROM @part AS p
+        INNER JOIN @chosen AS c
+            ON p.job_seq = c.job_seq
+        INNER JOIN llm.job_event AS e WITH (INDEX (ix_job_event_job))
+            ON c.job_id = e.job_id
+        WHERE e.event_seq > COALESCE(@mark, 0)
+        OPTION (LOOP JOIN, FORCE ORDER);
+        DELETE FROM @chosen
+        WHERE
+            job_seq IN (SELECT k.job_seq FROM @kept AS k)
+            OR job_seq IN (
+                SELECT p.job_seq FROM @part AS p WHERE p.parent_seq IN (SELECT k.job_seq FROM @kept AS k)
+            );
+    END;
 
     INSERT INTO @run (run_id, job_seq, job_id, started_utc)
     SELECT
@@ -348,7 +424,9 @@ BEGIN
             FROM @chosen AS c
             INNER JOIN llm.job AS j WITH (INDEX (ux_job_seq))
                 ON c.job_seq = j.job_seq
-            WHERE j.batch_id IS NOT NULL
+            WHERE
+                j.batch_id IS NOT NULL
+                AND j.parent_job_id IS NULL
             GROUP BY j.batch_id, j.status, COALESCE(j.error_kind, N'')
             OPTION (LOOP JOIN, FORCE ORDER);
 

@@ -79,7 +79,10 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    INSERT INTO @held (job_seq, place, status, priority, expected_status)
+    INSERT INTO @held (
+        job_seq, place, status,
+        priority, expected_status
+    )
     SELECT
         j.job_seq,
         s.place,
@@ -105,7 +108,8 @@ BEGIN
 
     UPDATE j
     SET
-        priority = @priority
+        priority = @priority,
+        marked_part_no = CASE WHEN h.status = N'SPLIT' THEN 0 ELSE j.marked_part_no END
     OUTPUT inserted.job_seq, inserted.job_id, inserted.current_run_id, inserted.status
     INTO @changed (job_seq, job_id, run_id, to_status)
     FROM @held AS h, llm.job AS j WITH (ROWLOCK)

@@ -6,6 +6,7 @@ GO
 -- Promises: a row per named job: changed, or why not. FAILED, DEADLETTER and CANCELLED become NEW, or SCHEDULED
 --   when available_utc is in the future; a job whose dedupe key another job holds is refused, also when the other is
 --   only just being queued. A SUCCEEDED job never changes.
+--   A job with parts becomes SPLIT, and only those of its parts that failed are worked again; a part alone is refused.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the batches that the jobs are of, in batch_seq order, since who makes a job unfinished holds its batch; the
 --   jobs in job_seq order (UPDLOCK); then their dedupe keys in the order of the index (UPDLOCK, HOLDLOCK: the
@@ -42,6 +43,8 @@ BEGIN
         job_id uniqueidentifier NOT NULL,
         interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
         dedupe_key nvarchar(400) COLLATE Latin1_General_100_BIN2 NULL,
+        parent_job_id uniqueidentifier NULL,
+        part_count int NULL,
         expected_status nvarchar(MAX) COLLATE Latin1_General_100_BIN2 NULL,
         why nvarchar(MAX) NULL
     );
@@ -142,7 +145,10 @@ BEGIN
                 ON x.batch_seq = b.batch_seq
             OPTION (LOOP JOIN, FORCE ORDER);
 
-            INSERT INTO @held (job_seq, place, status, job_id, interrogation_key, dedupe_key, expected_status)
+            INSERT INTO @held (
+                job_seq, place, status,
+                job_id, interrogation_key, dedupe_key, parent_job_id, part_count, expected_status
+            )
             SELECT
                 j.job_seq,
                 s.place,
@@ -150,6 +156,8 @@ BEGIN
                 j.job_id,
                 j.interrogation_key,
                 j.dedupe_key,
+                j.parent_job_id,
+                j.part_count,
                 l.expected_status
             FROM @sought AS s
             INNER JOIN llm.job AS j WITH (UPDLOCK, ROWLOCK, INDEX (ux_job_seq))
@@ -166,6 +174,8 @@ BEGIN
                 WHEN expected_status <> status THEN CONCAT(N'the job is ', status, N', not ', expected_status)
                 WHEN status = N'SUCCEEDED' THEN N'a SUCCEEDED job never changes'
                 WHEN status NOT IN (N'FAILED', N'DEADLETTER', N'CANCELLED') THEN CONCAT(N'already ', status)
+                WHEN parent_job_id IS NOT NULL
+                    THEN CONCAT(N'it is a part: requeue job ', LOWER(CAST(parent_job_id AS nvarchar(36))))
             END;
 
             INSERT INTO @key (key_place, job_seq, interrogation_key, dedupe_key, key_turn, first_job_id)
@@ -192,7 +202,7 @@ BEGIN
                     AND k.interrogation_key = j.interrogation_key
             WHERE
                 j.dedupe_key IS NOT NULL
-                AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SUCCEEDED')
+                AND j.status IN (N'NEW', N'SCHEDULED', N'RUNNING', N'SPLIT', N'SUCCEEDED')
             OPTION (LOOP JOIN, FORCE ORDER);
 
             INSERT INTO @refused (job_seq, why)
@@ -210,13 +220,20 @@ BEGIN
 
             UPDATE j
             SET
-                status = CASE WHEN @available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END,
+                status = CASE
+                    WHEN j.part_count IS NOT NULL THEN N'SPLIT'
+                    WHEN @available_utc > @now THEN N'SCHEDULED'
+                    ELSE N'NEW'
+                END,
                 attempt_count = 0,
                 available_utc = COALESCE(@available_utc, @now),
                 cancel_requested_utc = NULL,
                 last_error = NULL,
                 error_kind = NULL,
                 finished_utc = NULL,
+                marked_part_no = CASE WHEN j.part_count IS NOT NULL THEN 0 END,
+                retry_parts_utc = CASE WHEN j.part_count IS NOT NULL THEN @now END,
+                parts_available_utc = CASE WHEN j.part_count IS NOT NULL THEN @available_utc END,
                 paused_utc = (SELECT x.paused_utc FROM @batch AS x WHERE x.batch_id = j.batch_id)
             OUTPUT inserted.job_seq, inserted.job_id, inserted.status INTO @changed (job_seq, job_id, to_status)
             FROM @held AS h, llm.job AS j WITH (ROWLOCK)

@@ -4,7 +4,7 @@ GO
 
 -- llm.usp_reschedule_jobs: gives waiting jobs another time.
 -- Promises: a row per named job: changed, or why not. NEW and SCHEDULED only: SCHEDULED when the time is in the
---   future, else NEW.
+--   future, else NEW. A SPLIT job stays so, and its waiting parts get the time.
 -- Called by: queue.py for operators (admin, commands, schedules).
 -- Locks: the jobs in job_seq order (UPDLOCK), then their events; each change repeats its condition. Ids are turned
 --   into job_seq in the index alone, so that no job is locked out of order, and jobs are locked by their rows, not by
@@ -82,7 +82,10 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    INSERT INTO @held (job_seq, place, status, available_utc, expected_status)
+    INSERT INTO @held (
+        job_seq, place, status,
+        available_utc, expected_status
+    )
     SELECT
         j.job_seq,
         s.place,
@@ -102,17 +105,23 @@ BEGIN
     UPDATE @held
     SET why = CASE
         WHEN expected_status <> status THEN CONCAT(N'the job is ', status, N', not ', expected_status)
-        WHEN status NOT IN (N'NEW', N'SCHEDULED') THEN CONCAT(N'the job is ', status)
+        WHEN status NOT IN (N'NEW', N'SCHEDULED', N'SPLIT') THEN CONCAT(N'the job is ', status)
         WHEN
             available_utc = @available_utc
-            AND status = CASE WHEN @available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END
+            AND status IN (N'SPLIT', CASE WHEN @available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END)
             THEN N'already available at that time'
     END;
 
     UPDATE j
     SET
-        status = CASE WHEN @available_utc > @now THEN N'SCHEDULED' ELSE N'NEW' END,
-        available_utc = @available_utc
+        status = CASE
+            WHEN h.status = N'SPLIT' THEN N'SPLIT'
+            WHEN @available_utc > @now THEN N'SCHEDULED'
+            ELSE N'NEW'
+        END,
+        available_utc = @available_utc,
+        parts_available_utc = CASE WHEN h.status = N'SPLIT' THEN @available_utc END,
+        marked_part_no = CASE WHEN h.status = N'SPLIT' THEN 0 END
     OUTPUT inserted.job_seq, inserted.job_id, inserted.current_run_id, inserted.status
     INTO @changed (job_seq, job_id, run_id, to_status)
     FROM @held AS h, llm.job AS j WITH (ROWLOCK)

@@ -80,7 +80,10 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    INSERT INTO @held (job_seq, place, status, hold_utc, expected_status)
+    INSERT INTO @held (
+        job_seq, place, status,
+        hold_utc, expected_status
+    )
     SELECT
         j.job_seq,
         s.place,

@@ -81,7 +81,10 @@ BEGIN
 
     BEGIN TRANSACTION;
 
-    INSERT INTO @held (job_seq, place, status, model_hint, expected_status)
+    INSERT INTO @held (
+        job_seq, place, status,
+        model_hint, expected_status
+    )
     SELECT
         j.job_seq,
         s.place,
@@ -108,7 +111,8 @@ BEGIN
 
     UPDATE j
     SET
-        model_hint = @hint
+        model_hint = @hint,
+        marked_part_no = CASE WHEN h.status = N'SPLIT' THEN 0 ELSE j.marked_part_no END
     OUTPUT inserted.job_seq, inserted.job_id, inserted.current_run_id, inserted.status
     INTO @changed (job_seq, job_id, run_id, to_status)
     FROM @held AS h, llm.job AS j WITH (ROWLOCK)

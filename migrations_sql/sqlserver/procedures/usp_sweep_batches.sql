@@ -32,10 +32,11 @@ BEGIN
         j.status,
         COALESCE(j.error_kind, N''),
         COUNT_BIG(*)
-    FROM llm.job AS j WITH (INDEX (ix_job_batch_status))
+    FROM llm.job AS j WITH (INDEX (ix_job_batch_member))
     WHERE
         j.batch_id = @batch_id
         AND j.batch_id IS NOT NULL
+        AND j.parent_job_id IS NULL
     GROUP BY j.status, COALESCE(j.error_kind, N'');
 
     DELETE FROM llm.batch_count

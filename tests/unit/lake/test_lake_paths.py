@@ -147,6 +147,7 @@ def test_the_artifacts_are_those_of_the_contract() -> None:
         "validation.json": "validation_report",
         "model.json": "model_snapshot",
         "correction.json": "correction",
+        "parts.json": "parts",
         "manifest.json": "manifest",
     }
 

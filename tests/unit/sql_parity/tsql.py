@@ -103,14 +103,15 @@ def read_catalogue() -> Catalogue:
                 check = _last_name(added.get_child("object_reference"))
                 checks = {**tables[altered_table].checks, check: _check(check, added)}
                 tables[altered_table] = replace(tables[altered_table], checks=checks)
-        for created in tree.recursive_crawl("create_index_statement"):
-            name = _last_name(created.get_child("table_reference"))
-            index = _index(created, tables[name])
-            tables[name] = replace(tables[name], indexes={**tables[name].indexes, index.name: index})
-        for dropped in tree.recursive_crawl("drop_index_statement"):
-            name = _last_name(dropped.get_child("table_reference"))
-            gone = _last_name(dropped.get_child("index_reference"))
-            indexes = {key: index for key, index in tables[name].indexes.items() if key != gone}
+        # In the order of the text: an index may be dropped and made anew.
+        for changed in tree.recursive_crawl("create_index_statement", "drop_index_statement"):
+            name = _last_name(changed.get_child("table_reference"))
+            indexes = dict(tables[name].indexes)
+            if changed.is_type("drop_index_statement"):
+                indexes.pop(_last_name(changed.get_child("index_reference")), None)
+            else:
+                index = _index(changed, tables[name])
+                indexes[index.name] = index
             tables[name] = replace(tables[name], indexes=indexes)
         for right, name, role in _grants(tree):
             if name not in tables:

@@ -31,7 +31,7 @@ Act = Callable[[JobQueue, Sequence[JobRef], Confirmed], list[JobChange]]
 
 _WAITING = frozenset({JobStatus.NEW, JobStatus.SCHEDULED})
 _GIVEN_UP = frozenset({JobStatus.FAILED, JobStatus.DEADLETTER, JobStatus.CANCELLED})
-_LIVE = _WAITING | {JobStatus.RUNNING}
+_LIVE = _WAITING | {JobStatus.RUNNING, JobStatus.SPLIT}
 _EVERY = frozenset(JobStatus)
 
 _PRIORITY = WholeNumberField(
@@ -110,11 +110,12 @@ _ALL = (
     Action(
         "reschedule",
         "Reschedule",
-        "Waiting jobs become ready at the time written below. Running and ended ones are refused.",
+        "Waiting jobs become ready at the time written below, and so do waiting parts. Running and ended ones are "
+        "refused.",
         lambda queue, refs, by: queue.reschedule(refs, actor=by.actor, reason=by.reason, available_utc=by.value),
         takes=_WHEN,
         undone_by="rescheduled",
-        of=_WAITING,
+        of=_WAITING | {JobStatus.SPLIT},
     ),
     Action(
         "model",

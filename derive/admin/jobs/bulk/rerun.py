@@ -47,14 +47,14 @@ def run_again(queue: JobQueue, refs: Sequence[JobRef], *, actor: str, reason: st
 
 
 def _repeatable_runs(ids: Sequence[UUID]) -> dict[UUID, Any]:
-    """Return the run of each job to repeat: the one that succeeded, otherwise the last."""
+    """Return the run of each job to repeat: the one that split it or that succeeded, otherwise the last."""
     found: dict[UUID, Any] = {}
     rows = Run.objects.filter(job_id__in=ids).only(
         "run_id", "job_id", "attempt", "status", "model_name", "options_json"
     )
     for run in rows.order_by("job_id", "attempt"):
         before = found.get(run.job_id)
-        if before is None or before.status != RunStatus.SUCCEEDED:
+        if before is None or before.status not in {RunStatus.SUCCEEDED, RunStatus.SPLIT}:
             found[run.job_id] = run
     return found
 
