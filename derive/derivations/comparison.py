@@ -34,14 +34,13 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16384;
 PRAGMA temp_store = FILE;
 CREATE TABLE found (
-    place INTEGER PRIMARY KEY, entity_type TEXT, entity_id TEXT, token TEXT, address TEXT,
-    UNIQUE (entity_type, entity_id)
-);
+    entity_type TEXT, entity_id TEXT, token TEXT, address TEXT NOT NULL, PRIMARY KEY (entity_type, entity_id)
+) WITHOUT ROWID;
 CREATE TABLE left_out (entity_type TEXT, entity_id TEXT, why TEXT, PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID;
 CREATE TABLE unread (entity_type TEXT, entity_id TEXT, PRIMARY KEY (entity_type, entity_id)) WITHOUT ROWID;
 CREATE TABLE known (
     entity_type TEXT, entity_id TEXT, state TEXT, asked INTEGER, ruled_out INTEGER, token TEXT, evidence TEXT,
-    same_definition INTEGER, same_model INTEGER, asks INTEGER, has_job INTEGER,
+    same_definition INTEGER, same_model INTEGER, asks INTEGER,
     PRIMARY KEY (entity_type, entity_id)
 ) WITHOUT ROWID;
 """
@@ -56,9 +55,13 @@ _SETTLED = f"""
 _JOIN = "FROM found AS f LEFT JOIN known AS k USING (entity_type, entity_id)"
 _GONE = f"""
     FROM known AS k LEFT JOIN found AS f USING (entity_type, entity_id)
-    WHERE f.place IS NULL AND k.state <> '{SubjectState.RETIRED}'
+    WHERE f.address IS NULL AND k.state <> '{SubjectState.RETIRED}'
         AND NOT EXISTS (SELECT 1 FROM unread AS u WHERE u.entity_type = k.entity_type AND u.entity_id = k.entity_id)
 """  # noqa: S608 (our own constants)
+
+
+_ASKED = frozenset({SubjectState.CURRENT, SubjectState.QUEUED, SubjectState.FAILED})
+"""States of a subject that is as its newest job was asked."""
 
 
 class Kind(StrEnum):
@@ -126,7 +129,7 @@ class Comparison:
         )
         self.duplicates = self._found_count - self._number("SELECT count(*) FROM found")
         if self._derivation_seq is not None:
-            self._insert("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._known())
+            self._insert("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._known())
 
     def settled(self) -> Counter[SubjectState]:
         """Return how many subjects need no look, by their state."""
@@ -146,15 +149,15 @@ class Comparison:
             yield from cursor.execute(f"SELECT k.entity_type, k.entity_id, {why} {_GONE}")
 
     def differences(self, *, reads_stale: bool) -> Iterator[Difference]:
-        """Yield every other subject of the source, in its order; reads the evidence of those that may have changed.
+        """Yield every other subject of the source, by type and id; reads the evidence of those that may have changed.
 
         Without ``reads_stale`` the evidence of those that are only stale is not read.
         """
         with closing(self._db.cursor()) as cursor:
             cursor.execute(
                 f"""SELECT f.entity_type, f.entity_id, f.token, f.address, k.state, k.asked, k.ruled_out, k.token,
-                    k.evidence, k.same_definition, k.same_model, k.asks, k.has_job
-                    {_JOIN} WHERE NOT coalesce({_SETTLED}, 0) ORDER BY f.place"""
+                    k.evidence, k.same_definition, k.same_model, k.asks
+                    {_JOIN} WHERE NOT coalesce({_SETTLED}, 0) ORDER BY f.entity_type, f.entity_id"""
             )
             while rows := cursor.fetchmany(READ_AT_ONCE):
                 yield from self._look_at(rows, reads_stale=reads_stale)
@@ -209,6 +212,10 @@ class Comparison:
         if why is not None:
             self.left_out += 1
             return Difference(Kind.LEFT_OUT, subject, token, asks, why=why[:400], state=state)
+        is_same = token is not None and token == row[7] and row[8] is not None
+        if is_same and state in _ASKED and _stale_because(row) is None:
+            # The same text, as its hash says: it need not be redacted to be known.
+            return Difference(Kind.AS_ASKED, subject, token, asks, state=state, has_same_token=True)
         try:
             if isinstance(result, Unreadable):
                 raise Refused(result.reason)
@@ -218,7 +225,7 @@ class Comparison:
             self.note_unreadable(Unreadable(subject.address, str(error), subject))
             return Difference(Kind.UNREADABLE, subject, token, asks, why=str(error), state=state)
         because = _stale_because(row)
-        if row[8] is None or state in {None, SubjectState.MISSING} or (state == SubjectState.RETIRED and not row[12]):
+        if row[8] is None or state in {None, SubjectState.MISSING}:
             kind = Kind.NEW
         elif asked.evidence_sha256 != row[8]:
             kind, because = Kind.CHANGED, StaleBecause.EVIDENCE
@@ -266,7 +273,7 @@ class Comparison:
     def _known(self) -> Iterator[tuple[Any, ...]]:
         names = (
             *("subject_seq", "entity_type", "entity_id", "state", "stale_because", "why", "change_token"),
-            *("evidence_sha256", "definition_sha256", "model", "asks", "job_id"),
+            *("evidence_sha256", "definition_sha256", "model", "asks"),
         )
         definition, model, after = self._wanted.definition_sha256, self._wanted.model, 0
         assert self._derivation_seq is not None  # noqa: S101 (asked only then)
@@ -274,11 +281,11 @@ class Comparison:
         while True:
             page = subjects.filter(subject_seq__gt=after).values_list(*names)[:PAGE]
             rows: list[tuple[Any, ...]] = reading(partial(list, page))
-            for seq, kind, name, state, because, why, token, evidence, own, asked_of, asks, job_id in rows:
+            for seq, kind, name, state, because, why, token, evidence, own, asked_of, asks in rows:
                 after = seq
                 yield (
                     *(kind, name, state, because == StaleBecause.ASKED, why is not None, token, evidence),
-                    *(own == definition, asked_of == model, asks, job_id is not None),
+                    *(own == definition, asked_of == model, asks),
                 )
             if len(rows) < PAGE:
                 return
@@ -306,6 +313,14 @@ def _stale_because(row: tuple[Any, ...]) -> StaleBecause | None:
 
 
 def _bad_entity(subject: SourceSubject) -> str | None:
+    kind, entity = subject.entity_type, subject.entity_id
+    if (
+        0 < len(kind) <= 200
+        and 0 < len(entity) <= 400
+        and (kind + entity).isprintable()
+        and " " not in {kind[0], kind[-1], entity[0], entity[-1]}
+    ):
+        return None
     for name, value, longest in (("type", subject.entity_type, 200), ("id", subject.entity_id, 400)):
         if not value or len(value) > longest or value != value.strip(" ") or not value.isprintable():
             return (

@@ -78,6 +78,12 @@ def _sources() -> Iterator[Result]:
     yield from sources.measure()
 
 
+def _derivations() -> Iterator[Result]:
+    from tests.bench import derivations
+
+    yield from derivations.measure()
+
+
 def _scheduler() -> Iterator[Result]:
     from tests.bench import scheduler
 
@@ -161,6 +167,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "roll-up": _roll_up,
     "export": _export,
     "sources": _sources,
+    "derivations": _derivations,
     "scheduler": _scheduler,
     "watching": _watching,
     "dashboard": _dashboard,
