@@ -20,7 +20,7 @@ from derive.facts.terms import entity_of
 from derive.interrogations.definition import Definition
 from derive.interrogations.validation import MAX_FACTS
 from derive.lake import Lake
-from derive.models import Artifact, FactSet, Run
+from derive.models import Artifact, Experiment, FactSet, Run
 from derive.queue import JobQueue
 from derive.sql.reading import reading
 from derive.states import RunStatus
@@ -101,8 +101,9 @@ def rebuild_facts(
 
 
 def _selected(selection: RebuildSelection) -> Any:
-    # The facts of parts are stored with the joined answer.
-    runs = Run.objects.filter(status=RunStatus.SUCCEEDED, job__parent_job_id__isnull=True)
+    # The facts of parts are stored with the joined answer; answers of experiments are tries, nobody's facts.
+    tries = Experiment.objects.filter(batch_id=OuterRef("job__batch_id"))
+    runs = Run.objects.filter(status=RunStatus.SUCCEEDED, job__parent_job_id__isnull=True).exclude(Exists(tries))
     if selection.since is not None:
         runs = runs.filter(started_utc__gte=selection.since)
     if not selection.again:

@@ -42,6 +42,8 @@ OWN_TABLES = (
     "model_event",
     "model_start",
     "golden_case",
+    "experiment",
+    "experiment_case",
 )
 
 WRITTEN_BY_MIGRATE = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")

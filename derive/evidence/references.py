@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from derive.errors import InvalidInput
-from derive.strict_types import Frozen, Guid, Sha256, check_storable
+from derive.strict_types import MAX_INT, Frozen, Guid, Sha256, check_storable
 from derive.windows.window import Window
 
 MAX_REFERENCES = 200
@@ -114,11 +114,26 @@ class PartEvidence(Frozen):
     windows: Annotated[tuple[Window, ...], Field(min_length=1)]
 
 
+class Trial(Frozen):
+    """How a job of an experiment is asked, instead of by the live version and the worker's settings.
+
+    ``num_*`` are tokens. Each ``repeat`` has a seed of its own. Facts of such a job are not stored.
+    """
+
+    definition_sha256: Sha256
+    temperature: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    seed: int | None = Field(default=None, ge=0, le=MAX_INT // 2)
+    num_ctx: int | None = Field(default=None, ge=1, le=MAX_INT)
+    num_predict: int | None = Field(default=None, ge=1, le=MAX_INT)
+    repeat: int = Field(default=0, ge=0, le=100)
+
+
 class EvidenceRefs(Frozen):
-    """The whole of ``evidence_ref_json``; ``part`` is only in parts of long jobs."""
+    """The whole of ``evidence_ref_json``; ``part`` is only in parts of long jobs, ``trial`` in jobs of experiments."""
 
     items: Annotated[tuple[EvidenceRef, ...], Field(max_length=MAX_REFERENCES)] = ()
     part: PartEvidence | None = None
+    trial: Trial | None = None
 
 
 def problems_in_words(error: ValidationError) -> str:

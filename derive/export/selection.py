@@ -52,6 +52,12 @@ class ExportSelection(Frozen):
         if self.jobs:
             texts.append(self._of_jobs(sql["job_id"], f"({', '.join(['%s'] * len(self.jobs))})"))
             values += [_guid(job_id) for job_id in self.jobs]
+        elif self.rows is Rows.OUTPUTS:
+            # Answers of experiments are tries: exported only when their jobs are named. They have no facts.
+            experiment = quoted_table(engine_of(connection), "experiment")
+            texts.append(
+                f"(j.batch_id IS NULL OR NOT EXISTS (SELECT 1 FROM {experiment} AS x WHERE x.batch_id = j.batch_id))"  # noqa: S608 (constants)
+            )
         return "".join(f" AND {text}" for text in texts), values
 
     def _of_jobs(self, column: str, ids: str) -> str:

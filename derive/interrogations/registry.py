@@ -91,12 +91,13 @@ class Registry:
         """Return the interrogation with this definition, or None if its code has since changed."""
         return next((one for one in self._all if one.definition.definition_sha256 == definition_sha256), None)
 
-    def check(self, job: JobInput) -> BaseModel:
+    def check(self, job: JobInput, interrogation: LoadedInterrogation | None = None) -> BaseModel:
         """Return a job's input as its interrogation's model; raise InvalidInput with each field and reason.
 
-        Raises what ``get`` raises too. Evidence is not read, since it may only exist by the time the job runs.
+        Without ``interrogation`` it is the highest version of the job's key; raises what ``get`` raises too. Evidence
+        is not read, since it may only exist by the time the job runs.
         """
-        interrogation = self.get(job.interrogation_key)
+        interrogation = interrogation or self.get(job.interrogation_key)
         parse_evidence_refs(job.evidence_ref_json)
         try:
             return interrogation.input_model.model_validate_json(job.input_json)

@@ -10,7 +10,7 @@ from derive.models.alerts import (
 )
 from derive.models.batches import Batch, BatchCount, BatchEvent, BatchProgress
 from derive.models.derivations import Derivation, PastAnswer, Subject
-from derive.models.golden import GoldenCase
+from derive.models.golden import Experiment, ExperimentCase, GoldenCase
 from derive.models.queue import (
     Artifact,
     Endpoint,
@@ -58,6 +58,8 @@ __all__ = [
     "Derivation",
     "Endpoint",
     "EscalationPolicy",
+    "Experiment",
+    "ExperimentCase",
     "Fact",
     "FactReview",
     "FactSet",

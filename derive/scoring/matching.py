@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from derive.proofs import same_value, value_key
 from derive.proofs.judgement import Context
-from derive.scoring.stated import Statement
+from derive.scoring.stated import StatedFact
 
 ALL_OTHERS = "*"
 """The key of a matching that stands for every key it does not name."""
@@ -51,7 +51,7 @@ class Counts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class CaseComparison:
     """The counts by key, and a mark for each expected and each found fact, in their order."""
 
     by_key: Mapping[str, Counts]
@@ -66,8 +66,8 @@ def plain_key(key: str) -> str:
 
 
 def compare(
-    expected: Sequence[Statement], found: Sequence[Statement], matching: Mapping[str, Matching] | None = None
-) -> Comparison:
+    expected: Sequence[StatedFact], found: Sequence[StatedFact], matching: Mapping[str, Matching] | None = None
+) -> CaseComparison:
     """Match each expected fact with at most one found fact of its key, and count what is left over.
 
     A fact that is stated again, or expected twice, counts once. Never raises.
@@ -87,13 +87,13 @@ def compare(
                 expected_marks,
                 found_marks,
             )
-    return Comparison(by_key, tuple(expected_marks), tuple(found_marks))
+    return CaseComparison(by_key, tuple(expected_marks), tuple(found_marks))
 
 
-_Placed = list[tuple[int, Statement]]
+_Placed = list[tuple[int, StatedFact]]
 
 
-def _by_key(statements: Sequence[Statement]) -> dict[str, list[int]]:
+def _by_key(statements: Sequence[StatedFact]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = defaultdict(list)
     for place, statement in enumerate(statements):
         places[plain_key(statement.key)].append(place)
@@ -124,7 +124,7 @@ def _match(
     return Counts(right, wrong, missed)
 
 
-def is_same(one: Statement, other: Statement, way: Matching = Matching.SAME) -> bool:
+def is_same(one: StatedFact, other: StatedFact, way: Matching = Matching.SAME) -> bool:
     """Whether two statements of one key have the same value."""
     if way is Matching.PRESENT:
         return True

@@ -11,7 +11,7 @@ from derive.proofs.judgement import Context
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class StatedFact:
     """A key and its value: a scalar, or an object of several members. ``context`` has the field's unit and choices.
 
     ``path`` locates it in the answer; empty for an expected fact.
@@ -23,7 +23,7 @@ class Statement:
     path: str = ""
 
 
-def statements_of(answer: Any, rules: FactRules) -> tuple[Statement, ...]:
+def statements_of(answer: Any, rules: FactRules) -> tuple[StatedFact, ...]:
     """Return what an answer states, in its order; an object whose value is null states nothing."""
     found = []
     for path, cited in cited_facts(answer):
@@ -34,5 +34,5 @@ def statements_of(answer: Any, rules: FactRules) -> tuple[Statement, ...]:
         if value is None or value == {}:
             continue
         proof = next(iter(members.values())) if len(members) == 1 else FieldProof()
-        found.append(Statement(key, value, proof.context(key=key), path_of(path)))
+        found.append(StatedFact(key, value, proof.context(key=key), path_of(path)))
     return tuple(found)

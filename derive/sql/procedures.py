@@ -128,6 +128,18 @@ SPLIT_JOB = Procedure(
 )
 # A repeated call misses what the lost answer told; each job is joined once all the same.
 JOIN_DUE_JOBS = Procedure("usp_join_due_jobs", _words("max_rows actor"), _words("job_id final_status"))
+OPEN_EXPERIMENT = Procedure(
+    "usp_open_experiment",
+    _words("experiment_id set_name batch_id variants_json gates_json actor repeats reason"),
+    _words("cases is_new"),
+)
+# Said again it changes nothing, but answers that nothing was recorded.
+RECORD_EXPERIMENT = Procedure(
+    "usp_record_experiment",
+    _words("experiment_id result_json is_passed"),
+    _words("recorded"),
+    is_repeatable=False,
+)
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
 REAP_EXPIRED_LEASES = Procedure(
@@ -228,6 +240,8 @@ PROCEDURES = (
     REVIEW_FACTS,
     SET_REVIEW_POLICY,
     SAVE_GOLDEN_CASES,
+    OPEN_EXPERIMENT,
+    RECORD_EXPERIMENT,
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,
     REAP_EXPIRED_LEASES,

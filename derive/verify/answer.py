@@ -144,7 +144,7 @@ def check_judgement(
         was_judged = report is not None and not _is_of_quotes_alone(report)
         # A part's facts are stored with the joined answer.
         facts = () if run.parent_job_id is not None else validation.facts
-        check_facts(run.facts, facts, findings, must_be_stored=was_judged)
+        check_facts(run.facts, facts, findings, must_be_stored=was_judged and not run.is_try)
 
 
 def _report(files: Mapping[str, bytes], findings: Findings) -> Any:

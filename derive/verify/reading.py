@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from derive.interrogations.definition import Definition
-from derive.models import Artifact, Fact, FactSet, Interrogation, LakeDeletion, Run
+from derive.models import Artifact, Experiment, Fact, FactSet, Interrogation, LakeDeletion, Run
 from derive.sql.reading import reading
 from derive.states import ADDED_BY_PERSON, RunStatus
 from derive.verify.facts import stored_fact
@@ -21,7 +21,7 @@ BATCH_RUNS = 100
 BATCH_FACTS = 20_000
 """Facts held in memory with their runs; at least those of one run."""
 
-_NOT_OF_RUN = ("interrogation_key", "input_json", "parent_job_id", "artifacts", "facts")
+_NOT_OF_RUN = ("interrogation_key", "input_json", "parent_job_id", "artifacts", "facts", "is_try")
 _OF_RUN = tuple(name for name in StoredRun._fields if name not in _NOT_OF_RUN)
 _OF_JOB = ("interrogation_key", "input_json", "parent_job_id")
 _COLUMNS = (*_OF_RUN, *(f"job__{name}" for name in _OF_JOB))
@@ -103,7 +103,14 @@ def _read_batch(selection: RunSelection, after: int) -> list[StoredRun]:
     selected = _selected(selection).filter(run_seq__gt=after).order_by("run_seq")
     rows = list(selected.values_list("run_id", *_COLUMNS)[:BATCH_RUNS])
     artifacts = _artifacts_of([run_id for run_id, *_ in rows])
-    return [StoredRun._make((*row, artifacts.get(run_id, ()), None)) for run_id, *row in rows]
+    tries = _tries([run_id for run_id, *_ in rows])
+    return [StoredRun._make((*row, artifacts.get(run_id, ()), None, run_id in tries)) for run_id, *row in rows]
+
+
+def _tries(run_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Return which of the runs are an experiment's."""
+    batches = Experiment.objects.values("batch_id")
+    return frozenset(Run.objects.filter(run_id__in=run_ids, job__batch_id__in=batches).values_list("run_id", flat=True))
 
 
 def _artifacts_of(run_ids: Sequence[UUID]) -> Mapping[UUID, tuple[StoredArtifact, ...]]:

@@ -101,6 +101,8 @@ class StoredRun(NamedTuple):
     parent_job_id: UUID | None = None
     artifacts: tuple[StoredArtifact, ...] = ()
     facts: tuple[FactColumns, ...] | None = None
+    is_try: bool = False
+    """Whether it is an experiment's, whose facts are not stored."""
 
     @property
     def has_joined(self) -> bool:

@@ -267,7 +267,7 @@ def _judge(
         record.know(output_json=output)
     # A part's facts are stored with the joined answer, where their places in the whole evidence are known.
     facts = () if record.claim.parent_job_id is not None else validation.facts
-    return record.close(RunStatus.SUCCEEDED, facts=facts)
+    return record.close(RunStatus.SUCCEEDED, facts=facts if question.keeps_facts else None)
 
 
 def _close_failed(error: RunError, question: Question | None, record: RunRecord) -> Outcome:

@@ -15,7 +15,7 @@ from derive.errors import ErrorKind, InvalidInput
 from derive.evidence.bundle import build_bundle
 from derive.evidence.contracts import EvidenceBundle
 from derive.evidence.redaction import Redactor
-from derive.evidence.references import PartEvidence, parse_evidence_refs
+from derive.evidence.references import PartEvidence, Trial, parse_evidence_refs
 from derive.evidence.sources import ReadLake, collect_sources
 from derive.evidence.tokens import MIN_ANSWER_TOKENS, Estimate, MakeUp, TokenRates, check_fits
 from derive.facts.terms import OnBadFact, Terms, entity_of
@@ -54,6 +54,8 @@ class Question:
     make_up: MakeUp
     estimate: Estimate
     body: bytes
+    keeps_facts: bool = True
+    """Whether the facts of the answer are stored; those of an experiment's are not."""
 
     def validate_and_judge_facts(self, answer: str) -> Validation:
         """Return the report on the model's answer, with a verdict on each fact."""
@@ -98,13 +100,14 @@ def prepare_question(
     """
     own_input = _read_input(claim)
     previous = sources.previous_runs.to_repeat(claim.repeats_run_id) if claim.repeats_run_id else None
-    subject = _subject(claim, own_input, previous, sources, record)
+    trial = None if previous else parse_evidence_refs(claim.evidence_ref_json).trial
+    subject = _subject(claim, own_input, previous, sources, record, trial=trial)
     definition, interrogation, bundle = subject.definition, subject.interrogation, subject.bundle
     record.know(evidence_sha256=bundle.sha256)
     record.add_file("evidence.json", bundle.model_dump_json(indent=2))
 
     model = previous.model if previous else claim.model_hint or sources.ollama.model
-    own = _settings_of_model(claim, sources.ollama)
+    own = _settings_of_trial(trial, _settings_of_model(claim, sources.ollama))
     record.know_model(model, has_tags=sources.ollama.protocol is Protocol.OLLAMA)
     if subject.is_to_be_split:
         options = previous.options if previous else ChatOptions.from_settings(own)
@@ -148,6 +151,7 @@ def prepare_question(
         make_up=make_up,
         estimate=estimate,
         body=body,
+        keeps_facts=trial is None,
     )
 
 
@@ -157,6 +161,8 @@ def _subject(
     previous: PreviousRun | None,
     sources: Sources,
     record: RunRecord,
+    *,
+    trial: Trial | None,
 ) -> _Subject:
     """Return what is asked about: of the run that is repeated, of a part, or of the registered interrogation."""
     registry = sources.interrogations.current
@@ -174,9 +180,10 @@ def _subject(
         bounds = interrogation.bounds if interrogation else None
         bundle = part_bundle(part, sources.previous_runs, bounds=bounds, delimiter_key=sources.delimiter_key)
         return _Subject(definition, interrogation, bundle)
-    registered = registry.get(claim.interrogation_key)
-    _know_definition(record, registered.definition)
-    registry.check(_as_job_input(claim))
+    registered, definition = _asked(claim, trial, sources)
+    _know_definition(record, definition)
+    if registered is not None:
+        registry.check(_as_job_input(claim), registered)
     items = collect_sources(
         job_input=own_input,
         evidence_ref_json=claim.evidence_ref_json,
@@ -184,8 +191,10 @@ def _subject(
         read_run_output=sources.previous_runs.output_of,
     )
     build = partial(build_bundle, items, redactor=sources.redactor, delimiter_key=sources.delimiter_key)
-    bundle = build(bounds=registered.bounds)
-    # A part is never split again.
+    bundle = build(bounds=registered.bounds if registered else Bounds())
+    # Neither a part nor a job of an experiment is split.
+    if registered is None or trial is not None:
+        return _Subject(definition, registered, bundle)
     if registered.long_evidence is LongEvidence.SPLIT and claim.part_count is None:
         estimate = sources.token_rates.estimate(
             registered.definition.known_lines.make_up_of(registered.definition.render(input=own_input, bundle=bundle)),
@@ -221,6 +230,33 @@ def _split(
         num_predict=options.num_predict,
         tokens_of=tokens_of,
     )
+
+
+def _asked(claim: Claim, trial: Trial | None, sources: Sources) -> tuple[LoadedInterrogation | None, Definition]:
+    """Return what the job is asked by: the live version, or the exact definition of an experiment's variant.
+
+    That one may be registered only: then its code is gone, and the schema alone judges the answer.
+    """
+    registry = sources.interrogations.current
+    if trial is None:
+        live = registry.get(claim.interrogation_key)
+        return live, live.definition
+    installed = registry.with_definition(trial.definition_sha256)
+    if installed is not None:
+        return installed, installed.definition
+    registered = sources.previous_runs.definition(trial.definition_sha256)
+    if registered is None:
+        raise InvalidInput(f"the definition {trial.definition_sha256} is neither installed here nor registered")
+    return None, registered
+
+
+def _settings_of_trial(trial: Trial | None, settings: ModelSettings) -> ModelSettings:
+    """Return the settings with a variant's options; each repeat has a seed of its own."""
+    if trial is None:
+        return settings
+    given = trial.model_dump(include={"temperature", "num_ctx", "num_predict"}, exclude_none=True)
+    seed = settings.seed if trial.seed is None else trial.seed
+    return settings.model_copy(update={**given, "seed": seed + trial.repeat})
 
 
 def fit_to_model(

@@ -51,6 +51,14 @@ CASE = (
     '"n": 0, "set_name": "s", "case_key": "c", "interrogation_key": "k", "input_json": "{}", "evidence_json": "{}", '
     '"expected_json": "{}"'
 )
+EXPERIMENT = {
+    "experiment_id": uuid4(),
+    "set_name": "s",
+    "batch_id": uuid4(),
+    "variants_json": "{}",
+    "gates_json": "{}",
+    "actor": "ada",
+}
 BEAT = {"worker_id": "w", "run_ids_json": "[]"}
 
 REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
@@ -97,6 +105,15 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": "no"}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": None}),
     (31, procedures.RECORD_LAKE_DELETIONS, {"deletions_json": '[{"error": "x"}]'}),
+    (14, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "actor": " "}),
+    (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "experiment_id": None}),
+    (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "batch_id": None}),
+    (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "repeats": 0}),
+    (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "repeats": 101}),
+    (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "variants_json": "[]"}),
+    (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "gates_json": None}),
+    (58, procedures.RECORD_EXPERIMENT, {"experiment_id": uuid4(), "result_json": "[]", "is_passed": True}),
+    (58, procedures.RECORD_EXPERIMENT, {"experiment_id": uuid4(), "result_json": "{}", "is_passed": None}),
     (14, procedures.SAVE_GOLDEN_CASES, {"cases_json": f"[{{{CASE}}}]", "actor": " "}),
     *(
         (56, procedures.SAVE_GOLDEN_CASES, {"cases_json": cases, "actor": "ada"})

@@ -45,6 +45,8 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_claim_facts": set(procedures.CLAIM_FACTS.parameters) - {"actor"},
     "usp_set_review_policy": {"sample_percent", "reviewers", "reason"},
     "usp_save_golden_cases": {"replaces"},
+    "usp_open_experiment": {"repeats", "reason"},
+    "usp_record_experiment": set(),
     "usp_release_job": {"reason"},
     "usp_promote_due_jobs": {"max_rows"},
     "usp_reap_expired_leases": {"max_rows", "actor"},

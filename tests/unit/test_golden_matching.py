@@ -3,16 +3,16 @@
 import pytest
 
 from derive.facts.rules import FactRules
-from derive.scoring.matching import Comparison, Counts, Mark, Matching, compare
-from derive.scoring.stated import Statement, statements_of
+from derive.scoring.matching import CaseComparison, Counts, Mark, Matching, compare
+from derive.scoring.stated import StatedFact, statements_of
 
 
 def compared(
     expected: list[tuple[str, object]],
     found: list[tuple[str, object]],
     matching: dict[str, Matching] | None = None,
-) -> Comparison:
-    return compare([Statement(*one) for one in expected], [Statement(*one) for one in found], matching)
+) -> CaseComparison:
+    return compare([StatedFact(*one) for one in expected], [StatedFact(*one) for one in found], matching)
 
 
 @pytest.mark.parametrize("found", [1000, "1000", "1,000", "one thousand", "1 000"])

@@ -28,7 +28,7 @@ def typed_from(job: Job, input_model: type[BaseModel]) -> QueryDict:
     for name, field in input_form(input_model, QueryDict(), is_whole=False).fields.items():
         if (value := values.get(name)) is not None and isinstance(field, Member):
             form[f"{PREFIX}{name}"] = _typed(value, field)
-    references = job.evidence_ref_json or ""
+    references = _without_trial(job.evidence_ref_json or "")
     if evidence is None and references and not takes_evidence(input_model):
         evidence = _texts(_object(references).get("items"))
         references = "" if evidence else references
@@ -62,6 +62,14 @@ def _pieces(evidence: Any) -> list[Mapping[str, Any]]:
     found = evidence if isinstance(evidence, list) else []
     texts = [{"text": one} if isinstance(one, str) else one for one in found[:MAX_ITEMS]]
     return [one for one in texts if isinstance(one, dict)]
+
+
+def _without_trial(references: str) -> str:
+    """Return references without what an experiment adds: the job that is queued is an ordinary one."""
+    read = _object(references)
+    if "trial" not in read:
+        return references
+    return json.dumps({name: value for name, value in read.items() if name != "trial"}, ensure_ascii=False)
 
 
 def _texts(items: Any) -> list[Any] | None:
