@@ -27,6 +27,25 @@ def facts_of_run(run_id: UUID, *, first: int = 0, most: int) -> list[StoredFact]
     return _read(rows[:most])
 
 
+def placed_facts_of_run(run_id: UUID, *, most: int) -> list[StoredFact]:
+    """Return key, value, verdict and place of up to this many facts of a run, in the order of the answer.
+
+    The other fields are not read: an answer may have thousands of facts.
+    """
+    columns = ("fact_index", "fact_key", "value", "verdict", "evidence_id", "quote_start", "quote_end")
+    rows = Fact.objects.filter(run_id=run_id).order_by("fact_index").values(*columns, *_CORRECTED_PLACE)[:most]
+    found = [_at_its_place_now(row) for row in rows]
+    return [StoredFact(**{name: row[name] for name in columns}) for row in found]
+
+
+def _at_its_place_now(row: dict[str, Any]) -> dict[str, Any]:
+    """Let the place that a correction names replace that of the answer."""
+    for name in _CORRECTED_PLACE:
+        if (corrected := row.pop(name)) is not None:
+            row[name.removeprefix("corrected_")] = corrected
+    return row
+
+
 def facts_numbered(numbers: Sequence[int]) -> list[StoredFact]:
     """Return the facts with these numbers, newest first; purged ones are left out."""
     return _read(Fact.objects.filter(fact_seq__in=numbers).order_by("-fact_seq"))
@@ -51,10 +70,7 @@ def _admitted(numbers: Sequence[int]) -> set[int]:
 
 def _stored(row: dict[str, Any], *, is_admitted: bool) -> StoredFact:
     cites, confidence = row.pop("evidence_ids"), row.pop("confidence")
-    # A correction may name another place: that is the fact's place now.
-    for name in _CORRECTED_PLACE:
-        if (corrected := row.pop(name)) is not None:
-            row[name.removeprefix("corrected_")] = corrected
+    row = _at_its_place_now(row)
     is_open = row["is_current"] and row["review_status"] in _UNDECIDED
     return StoredFact(
         **row,

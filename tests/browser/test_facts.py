@@ -113,3 +113,21 @@ def test_a_report_is_readable_by_all_and_filters_by_verdict_without_a_script(
             assert not barriers(page)
         context.close()
     assert complaints == []
+
+
+def test_a_long_document_leads_from_the_list_and_the_map_to_each_place(visit: Visit, lake: Lake) -> None:
+    text = "".join(f"{'Nothing is known of the cargo. ' * 12}Ship s{number} carries ore.\n\n" for number in range(200))
+    verdicts = ("REFUTED", "NOT_ENOUGH_INFO", "SUPPORTED", "SUPPORTED")
+    facts = tuple(
+        a_fact(number, f"Ship s{number} carries ore", text=text, verdict=verdicts[number % 4])
+        for number in range(0, 200, 3)
+    )
+    job_id, _run_id = told(
+        lake, tuple(one.model_copy(update={"fact_index": n}) for n, one in enumerate(facts)), text=text
+    )
+    page = visit.page
+    page.goto(f"/admin/derive/job/{job_id}/document/")
+    page.locator("#fact-60 a.fact-body").click()
+    expect(page.locator("mark:has(#mark-60)")).to_be_in_viewport()
+    page.locator(".document-map a").first.click()
+    expect(page.locator("mark:has(#mark-0)")).to_be_in_viewport()

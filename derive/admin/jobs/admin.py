@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from typing_extensions import override
 
-from derive.admin.jobs import export, list_preferences, live, purge
+from derive.admin.jobs import document, export, list_preferences, live, purge
 from derive.admin.jobs.bulk import views as bulk_views
 from derive.admin.jobs.bulk.actions import ACTIONS, Action
 from derive.admin.jobs.detail import job_context, moving_context, version_of
@@ -82,6 +82,7 @@ class JobAdmin(KeysetAdmin):
             ("purge/run/", "derive_job_purge_run"): purge.PurgeAction.as_view(),
             ("live/", "derive_job_list_live"): self.list_live,
             ("<uuid:key>/live/", "derive_job_page_live"): self.page_live,
+            ("<uuid:key>/document/", "derive_job_document_payload"): document.show,
             ("display/", "derive_job_display"): list_preferences.choose,
             ("act/", "derive_job_act"): bulk_views.ask,
             ("act/run/", "derive_job_act_run"): bulk_views.BulkAction.as_view(),
