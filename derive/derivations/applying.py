@@ -14,7 +14,7 @@ from uuid import UUID
 from derive.batch_contracts import BatchInput
 from derive.contracts import JobInput
 from derive.derivation_contracts import Declaration, SubjectChange
-from derive.derivations.comparison import Comparison, Difference, Kind
+from derive.derivations.comparison import Difference, DifferenceKind, SourceComparison
 from derive.derivations.declarations import Declared, record
 from derive.derivations.wanted import Refused, Wanted
 from derive.errors import HolocronError
@@ -31,7 +31,7 @@ MAX_CALL_CHARACTERS = 4 * 1024 * 1024
 """Evidence of one call; subjects with long texts come in smaller ones."""
 SETTLED = frozenset({SubjectState.QUEUED, SubjectState.CURRENT, SubjectState.FAILED})
 """States of a subject that need no telling while it is as it was asked."""
-ACTIVE = frozenset({Kind.NEW, Kind.CHANGED, Kind.STALE})
+ACTIVE = frozenset({DifferenceKind.NEW, DifferenceKind.CHANGED, DifferenceKind.STALE})
 
 
 class NotApplied(HolocronError):
@@ -91,7 +91,7 @@ def apply_derivation(
     settle(queue)
     call = _Call(row, declaration, wanted, queue, actor=actor, reason=reason, limits=limits or Limits())
     call.check_batch()
-    with Comparison(source, wanted, row.derivation_seq) as comparison:
+    with SourceComparison(source, wanted, row.derivation_seq) as comparison:
         comparison.read()
         for one in comparison.differences(reads_stale=True):
             if stop_asked():
@@ -150,7 +150,7 @@ class _Call:
         if batch is not None and batch.paused_utc is not None:
             raise NotApplied(f"the batch '{batch.name}' is paused ({batch.pause_reason}): resume it first")
 
-    def take(self, one: Difference, comparison: Comparison) -> None:
+    def take(self, one: Difference, comparison: SourceComparison) -> None:
         """Note one difference, and queue its job if there is room."""
         if one.kind in ACTIVE:
             if one.evidence is None or self._is_full(one):
@@ -158,9 +158,9 @@ class _Call:
                 self._note(one)
             else:
                 self._ask(one, comparison)
-        elif one.kind is Kind.AS_ASKED and not (one.has_same_token and one.state in SETTLED):
+        elif one.kind is DifferenceKind.AS_ASKED and not (one.has_same_token and one.state in SETTLED):
             self._add(_change(one, SubjectState.CURRENT, change_token=one.token))
-        elif one.kind is Kind.LEFT_OUT:
+        elif one.kind is DifferenceKind.LEFT_OUT:
             self.done.retired += one.state not in {None, SubjectState.RETIRED}
             self._add(_change(one, SubjectState.RETIRED, change_token=one.token, why=one.why))
 
@@ -202,7 +202,7 @@ class _Call:
         if batch is not None and batch.filled_utc is None and (not self.done.left or self._limits.max_jobs is not None):
             self._queue.fill_batch(batch.batch_id, actor=self._actor)
 
-    def _ask(self, one: Difference, comparison: Comparison) -> None:
+    def _ask(self, one: Difference, comparison: SourceComparison) -> None:
         assert one.evidence is not None  # noqa: S101 (told by the caller)
         sha256 = one.evidence.evidence_sha256
         job_id = self._wanted.job_id(one.subject, evidence_sha256=sha256, asks=one.asks)
@@ -226,7 +226,7 @@ class _Call:
         )
 
     def _note(self, one: Difference) -> None:
-        if one.kind is Kind.NEW:
+        if one.kind is DifferenceKind.NEW:
             self._add(_change(one, SubjectState.MISSING))
         elif one.because not in {None, StaleBecause.ASKED}:
             self._add(_change(one, SubjectState.STALE, stale_because=one.because))

@@ -64,7 +64,7 @@ _ASKED = frozenset({SubjectState.CURRENT, SubjectState.QUEUED, SubjectState.FAIL
 """States of a subject that is as its newest job was asked."""
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """What a comparison found of a subject."""
 
     NEW = "new"
@@ -81,7 +81,7 @@ class Kind(StrEnum):
 class Difference:
     """One subject that is not as it was. ``evidence`` is None where it was not read; ``token`` is the one to keep."""
 
-    kind: Kind
+    kind: DifferenceKind
     subject: SourceSubject
     token: str | None
     asks: int
@@ -93,7 +93,7 @@ class Difference:
     has_same_token: bool = False
 
 
-class Comparison:
+class SourceComparison:
     """One comparison of a source with the derivation's subjects; a context manager.
 
     ``unreadable`` counts what could not be read, ``shown`` keeps the first of them; ``is_partial``: a part of the
@@ -187,9 +187,13 @@ class Comparison:
             has_same_text = row[2] is not None and row[2] == row[7] and row[8] is not None
             subject = SourceSubject(row[0], row[1], None, row[3])
             if has_same_text and because is None and row[4] != SubjectState.MISSING:
-                yield Difference(Kind.AS_ASKED, subject, row[2], row[11] or 0, state=_state(row), has_same_token=True)
+                yield Difference(
+                    DifferenceKind.AS_ASKED, subject, row[2], row[11] or 0, state=_state(row), has_same_token=True
+                )
             elif has_same_text and because is not None and not reads_stale and row[4] != SubjectState.MISSING:
-                yield Difference(Kind.STALE, subject, row[2], row[11] or 0, because=because, state=_state(row))
+                yield Difference(
+                    DifferenceKind.STALE, subject, row[2], row[11] or 0, because=because, state=_state(row)
+                )
             else:
                 to_read[row[0], row[1]] = row
                 subjects.append(subject)
@@ -211,11 +215,11 @@ class Comparison:
         why = self._why_left_out(result)
         if why is not None:
             self.left_out += 1
-            return Difference(Kind.LEFT_OUT, subject, token, asks, why=why[:400], state=state)
+            return Difference(DifferenceKind.LEFT_OUT, subject, token, asks, why=why[:400], state=state)
         is_same = token is not None and token == row[7] and row[8] is not None
         if is_same and state in _ASKED and _stale_because(row) is None:
             # The same text, as its hash says: it need not be redacted to be known.
-            return Difference(Kind.AS_ASKED, subject, token, asks, state=state, has_same_token=True)
+            return Difference(DifferenceKind.AS_ASKED, subject, token, asks, state=state, has_same_token=True)
         try:
             if isinstance(result, Unreadable):
                 raise Refused(result.reason)
@@ -223,21 +227,21 @@ class Comparison:
             asked = self._wanted.ask(subject, result.items)
         except Refused as error:
             self.note_unreadable(Unreadable(subject.address, str(error), subject))
-            return Difference(Kind.UNREADABLE, subject, token, asks, why=str(error), state=state)
+            return Difference(DifferenceKind.UNREADABLE, subject, token, asks, why=str(error), state=state)
         because = _stale_because(row)
         if row[8] is None or state in {None, SubjectState.MISSING}:
-            kind = Kind.NEW
+            kind = DifferenceKind.NEW
         elif asked.evidence_sha256 != row[8]:
-            kind, because = Kind.CHANGED, StaleBecause.EVIDENCE
+            kind, because = DifferenceKind.CHANGED, StaleBecause.EVIDENCE
         else:
-            kind = Kind.AS_ASKED if because is None else Kind.STALE
+            kind = DifferenceKind.AS_ASKED if because is None else DifferenceKind.STALE
         return Difference(
             kind,
             subject,
             token,
             asks,
             evidence=asked,
-            because=None if kind in {Kind.NEW, Kind.AS_ASKED} else because,
+            because=None if kind in {DifferenceKind.NEW, DifferenceKind.AS_ASKED} else because,
             state=state,
             has_same_token=token == row[7],
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 from derive.derivations.applying import Applied
 from derive.derivations.planning import Plan
-from derive.derivations.price import Estimate, Price
+from derive.derivations.price import Price, PriceRange
 from derive.derivations.status import Standing
 from derive.states import StaleBecause, SubjectState
 
@@ -86,7 +86,7 @@ def _price(price: Price) -> dict[str, Any]:
     }
 
 
-def _estimate(estimate: Estimate | None) -> dict[str, float | None]:
+def _estimate(estimate: PriceRange | None) -> dict[str, float | None]:
     if estimate is None:
         return {"expected": None, "low": None, "high": None}
     return {"expected": round(estimate.expected, 1), "low": round(estimate.low, 1), "high": round(estimate.high, 1)}

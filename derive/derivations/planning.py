@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from derive.derivations.comparison import SAMPLE, Comparison, Kind
+from derive.derivations.comparison import SAMPLE, DifferenceKind, SourceComparison
 from derive.derivations.declarations import Declared
 from derive.derivations.price import Price, Sizes, price_of
 from derive.derivations.wanted import Wanted
@@ -52,22 +52,22 @@ def make_plan(declared: Declared, source: Source | None = None) -> Plan:
     declaration = declared.usable()
     source = source or load_sources().get(declaration.source)
     wanted = Wanted.of(declared.key, declaration)
-    with Comparison(source, wanted, declared.row.derivation_seq if declared.row else None) as comparison:
+    with SourceComparison(source, wanted, declared.row.derivation_seq if declared.row else None) as comparison:
         comparison.read()
         settled = comparison.settled()
-        kinds: Counter[Kind] = Counter()
+        kinds: Counter[DifferenceKind] = Counter()
         stale: Counter[StaleBecause] = Counter()
         sizes: list[int] = []
         unread: list[SourceSubject] = []
         read_jobs = unread_jobs = gone_of_known = 0
         for one in comparison.differences(reads_stale=False):
             kinds[one.kind] += 1
-            gone_of_known += one.kind is Kind.LEFT_OUT and one.state not in {None, SubjectState.RETIRED}
-            if one.kind is Kind.AS_ASKED:
+            gone_of_known += one.kind is DifferenceKind.LEFT_OUT and one.state not in {None, SubjectState.RETIRED}
+            if one.kind is DifferenceKind.AS_ASKED:
                 settled[one.state if one.state in _AS_THEY_ARE else SubjectState.CURRENT] += 1
-            if one.kind is Kind.STALE and one.because is not None:
+            if one.kind is DifferenceKind.STALE and one.because is not None:
                 stale[one.because] += 1
-            if one.kind in {Kind.NEW, Kind.CHANGED, Kind.STALE}:
+            if one.kind in {DifferenceKind.NEW, DifferenceKind.CHANGED, DifferenceKind.STALE}:
                 if one.evidence is not None:
                     sizes.append(one.evidence.characters)
                     read_jobs += 1
@@ -87,8 +87,8 @@ def make_plan(declared: Declared, source: Source | None = None) -> Plan:
         )
         return Plan(
             derivation=declared.key,
-            new=kinds[Kind.NEW],
-            changed=kinds[Kind.CHANGED],
+            new=kinds[DifferenceKind.NEW],
+            changed=kinds[DifferenceKind.CHANGED],
             stale=stale,
             gone=comparison.gone_count() + gone_of_known,
             current=settled[SubjectState.CURRENT],

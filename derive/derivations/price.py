@@ -33,16 +33,16 @@ _LEAST_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class PriceRange:
     """What is expected, with the range that holds 9 times in 10."""
 
     expected: float
     low: float
     high: float
 
-    def scaled(self, factor: float) -> "Estimate":
+    def scaled(self, factor: float) -> "PriceRange":
         """Return the estimate in another unit."""
-        return Estimate(self.expected * factor, self.low * factor, self.high * factor)
+        return PriceRange(self.expected * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class Price:
 
     jobs: int
     from_runs: int
-    tokens: Estimate | None = None
-    model_seconds: Estimate | None = None
-    wall_seconds: Estimate | None = None
+    tokens: PriceRange | None = None
+    model_seconds: PriceRange | None = None
+    wall_seconds: PriceRange | None = None
     why: str | None = None
 
 
@@ -79,7 +79,7 @@ def price_of(sizes: Sizes, *, interrogation: str, model: str, rate_per_minute: i
     """Return what jobs of these sizes will cost, and how long the present workers take. Raises QueueError."""
     past, runs = read_history(interrogation, model)
     if not sizes.jobs:
-        return Price(0, runs, Estimate(0, 0, 0), Estimate(0, 0, 0), Estimate(0, 0, 0))
+        return Price(0, runs, PriceRange(0, 0, 0), PriceRange(0, 0, 0), PriceRange(0, 0, 0))
     if len(past) < FEWEST_JOBS or not sizes.known:
         why = f"too little history: {len(past)} ended jobs of {interrogation} with {model}; {FEWEST_JOBS} are needed"
         return Price(sizes.jobs, runs, why=why if sizes.known else "no evidence could be read to tell the size of")
@@ -88,7 +88,7 @@ def price_of(sizes: Sizes, *, interrogation: str, model: str, rate_per_minute: i
     if slots:
         wall = estimate([(one.size, one.run_ms) for one in past], sizes).scaled(1 / 1000 / slots)
         least = sizes.jobs * 60 / rate_per_minute if rate_per_minute else 0
-        wall = Estimate(max(wall.expected, least), max(wall.low, least), max(wall.high, least))
+        wall = PriceRange(max(wall.expected, least), max(wall.low, least), max(wall.high, least))
     return Price(
         sizes.jobs,
         runs,
@@ -99,7 +99,7 @@ def price_of(sizes: Sizes, *, interrogation: str, model: str, rate_per_minute: i
     )
 
 
-def estimate(past: Sequence[tuple[float, float]], sizes: Sizes) -> Estimate:
+def estimate(past: Sequence[tuple[float, float]], sizes: Sizes) -> PriceRange:
     """Return the total cost of jobs from the (size, cost) of past ones; at least three of these."""
     count = len(past)
     mean_size, mean_cost = fmean(size for size, _ in past), fmean(cost for _, cost in past)
@@ -127,7 +127,7 @@ def estimate(past: Sequence[tuple[float, float]], sizes: Sizes) -> Estimate:
         + sizes.jobs**2 * slope**2 * (pvariance(sizes.known) / sampled) * unseen
     )
     half = max((_NINE_IN_TEN + 1.6 / (count - 2)) * math.sqrt(variance), _LEAST_SHARE * expected)
-    return Estimate(expected, max(0.0, expected - half), expected + half)
+    return PriceRange(expected, max(0.0, expected - half), expected + half)
 
 
 def read_history(interrogation: str, model: str) -> tuple[list[PastJob], int]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from derive.derivations.applying import Applied
 from derive.derivations.planning import Plan
-from derive.derivations.price import Estimate
+from derive.derivations.price import PriceRange
 from derive.derivations.status import Standing
 from derive.sources.contract import Unreadable
 from derive.states import StaleBecause, SubjectState
@@ -89,10 +89,10 @@ def _unread(shown: Iterable[Unreadable]) -> list[str]:
     return [f"  {visible(one.address)}: {visible(one.reason)}" for one in shown]
 
 
-def _range(value: Estimate) -> str:
+def _range(value: PriceRange) -> str:
     return f"{value.expected:,.0f} ({value.low:,.0f} to {value.high:,.0f})"
 
 
-def _time(value: Estimate) -> str:
+def _time(value: PriceRange) -> str:
     expected, low, high = (str(timedelta(seconds=round(one))) for one in (value.expected, value.low, value.high))
     return f"{expected} ({low} to {high})"

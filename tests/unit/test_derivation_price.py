@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from derive.derivations.price import Estimate, Sizes, estimate
+from derive.derivations.price import PriceRange, Sizes, estimate
 
 HELD_OUT = 1_000
 TRIALS = 100
@@ -21,7 +21,7 @@ def a_cost(rng: Random, size: int) -> float:
     return once * (2 if rng.random() < 0.03 else 1)
 
 
-def one_trial(rng: Random, *, history: int, shift: float, sampled: int | None) -> tuple[Estimate, float]:
+def one_trial(rng: Random, *, history: int, shift: float, sampled: int | None) -> tuple[PriceRange, float]:
     past_sizes = [a_size(rng) for _ in range(history)]
     sizes = [int(a_size(rng) * shift) for _ in range(HELD_OUT)]
     known = sizes if sampled is None else rng.sample(sizes, sampled)
