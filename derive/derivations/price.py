@@ -26,7 +26,7 @@ HISTORY_JOBS = 2_000
 FEWEST_JOBS = 30
 """With fewer ended jobs no price is told."""
 _READ_AT_ONCE = 500
-_NINE_IN_TEN = 2.0
+_NINE_IN_TEN = 2.2
 """Standard errors to either side: 1.65 would do for a normal error, but costs have long tails."""
 _LEAST_SHARE = 0.02
 """The narrowest range, as a share of what is expected: a server's speed differs by that much from hour to hour."""

@@ -46,6 +46,7 @@ SEAL = {
     "created_utc": NOW,
     "seal_json": "{}",
 }
+DERIVATION = {"derivation_key": "people", "actor": "tester"}
 AGED = {"actor": "ada", "waiting_seconds": 60, "raise_by": 10, "max_priority": 200}
 CASE = (
     '"n": 0, "set_name": "s", "case_key": "c", "interrogation_key": "k", "input_json": "{}", "evidence_json": "{}", '
@@ -199,6 +200,8 @@ WITH_A_TIME: list[tuple[Procedure, str, dict[str, Any]]] = [
     (procedures.PURGE_JOBS, "finished_before_utc", PURGE),
     (procedures.RECORD_SEAL, "created_utc", SEAL),
     (procedures.ESCALATE_AGED_JOBS, "after_utc", AGED),
+    (procedures.SET_DERIVATION, "next_utc", DERIVATION),
+    (procedures.SET_DERIVATION, "paced_until_utc", DERIVATION),
 ]
 
 

@@ -3,7 +3,7 @@
 --   source_name, interrogation_key, version, model, priority, max_attempts, schedule, rate_per_minute, depth_limit,
 --   budget_tokens, budget_model_seconds, retire_policy); a member left out is the column's default. What
 --   is null here stays as it is. changed false with the reason why: no such derivation, or it was so already.
---   planned, applied: set to now. paced_until_utc never goes back. Raises HC059.
+--   planned, applied: set to now. paced_until_utc never goes back. Raises HC028, HC059.
 -- Called by: queue.py (derive apply, admin, schedules), anybody's SQL.
 -- Locks: the derivation's row.
 CALL llm.drop_procedure('usp_set_derivation');
@@ -40,6 +40,12 @@ DECLARE
 BEGIN
     IF coalesce(char_length(v_key), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC059', MESSAGE = 'derivation_key is missing, blank or longer than 200';
+    END IF;
+    IF usp_set_derivation.next_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'next_utc is not in the years 2000 to 9000';
+    END IF;
+    IF usp_set_derivation.paced_until_utc NOT BETWEEN '2000-01-01 00:00:00+00' AND '9000-12-31 23:59:59.999999+00' THEN
+        RAISE EXCEPTION USING ERRCODE = 'HC028', MESSAGE = 'paced_until_utc is not in the years 2000 to 9000';
     END IF;
     IF usp_set_derivation.declaration_json IS NOT NULL THEN
         IF NOT llm.is_json_object(usp_set_derivation.declaration_json) THEN

@@ -7,7 +7,7 @@ GO
 --   source_name, interrogation_key, version, model, priority, max_attempts, schedule, rate_per_minute, depth_limit,
 --   budget_tokens, budget_model_seconds, retire_policy); a member left out is the column's default. What
 --   is null here stays as it is. changed 0 with the reason why: no such derivation, or it was so already.
---   planned, applied: set to now. paced_until_utc never goes back. Raises HC059.
+--   planned, applied: set to now. paced_until_utc never goes back. Raises HC028, HC059.
 -- Called by: queue.py (derive apply, admin, schedules), anybody's SQL.
 -- Locks: the derivation's row, or the gap where it would stand (UPDLOCK, HOLDLOCK).
 CREATE OR ALTER PROCEDURE llm.usp_set_derivation
@@ -52,6 +52,10 @@ BEGIN
         THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
     IF @key IS NULL OR LEN(@key) NOT BETWEEN 1 AND 200
         THROW 51059, N'HC059: derivation_key is missing, blank or longer than 200', 1;
+    IF @next_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: next_utc is not in the years 2000 to 9000', 1;
+    IF @paced_until_utc NOT BETWEEN '2000-01-01' AND '9000-12-31T23:59:59.999999'
+        THROW 51028, N'HC028: paced_until_utc is not in the years 2000 to 9000', 1;
     IF @declaration_json IS NOT NULL
     BEGIN
         IF llm.is_json_object(@declaration_json) = 0
