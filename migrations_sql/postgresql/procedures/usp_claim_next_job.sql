@@ -66,6 +66,8 @@ AS $$
 $$;
 
 -- The best ready job that asks for the model or, if that means the same here, for none, within these priorities.
+-- With `= ANY` and model_hint in the ORDER BY only ix_job_claimable_model has the order; with `=`, a plan made while the
+-- queue was empty may take ix_job_claimable, keep it, and read all ready jobs of other models.
 DROP FUNCTION IF EXISTS llm.model_head(text, boolean, integer, text[]);
 CREATE OR REPLACE FUNCTION llm.model_head(
     model text, takes_unasked boolean, lowest integer, highest integer, except_keys text[]
@@ -78,10 +80,10 @@ AS $$
         (
             SELECT j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint = model_head.model
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint = ANY (ARRAY[model_head.model])
                 AND j.priority BETWEEN model_head.lowest AND model_head.highest
                 AND j.interrogation_key <> ALL (model_head.except_keys)
-            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            ORDER BY j.model_hint, j.priority DESC, j.available_utc, j.job_seq
             LIMIT 1
         )
         UNION ALL
@@ -136,12 +138,14 @@ DECLARE
     v_picked uuid[];
     v_models text[];  -- null: any
     v_served text[];
-    v_served_utc timestamptz[];
+    v_idle_seconds double precision[];  -- of each served model; null: unknown
     v_is_strict boolean;
     v_is_by_model boolean;
-    v_is_limited boolean;
-    v_has_sizes boolean;
-    v_blocked text[];
+    v_is_limited boolean := FALSE;
+    v_is_due boolean;
+    v_has_settings boolean;
+    v_sizes jsonb;  -- by model
+    v_blocked text[] := '{}';
     v_chosen text;  -- '' stands for jobs without a model if there is no default
     v_priority integer;  -- of the jobs to claim; null: any
     v_place bigint := 2147483648;  -- where the walk through priorities and models is
@@ -180,16 +184,10 @@ BEGIN
     ELSIF usp_claim_next_job.models_json IS NOT NULL THEN
         BEGIN
             SELECT
-                coalesce(array_agg(e.model ORDER BY e.model), '{}'),
-                array_agg(v_now - make_interval(secs => least(e.idle_seconds, 1e9)) ORDER BY e.model)
-            INTO v_served, v_served_utc
-            FROM (
-                SELECT btrim(r.model) AS model, min(r.idle_seconds) AS idle_seconds
-                FROM json_to_recordset(usp_claim_next_job.models_json::json) AS r (
-                    model text, idle_seconds double precision
-                )
-                GROUP BY btrim(r.model)
-            ) AS e;
+                coalesce(array_agg(btrim(e.element ->> 'model')), '{}'),
+                array_agg((e.element ->> 'idle_seconds')::double precision)
+            INTO v_served, v_idle_seconds
+            FROM jsonb_array_elements(usp_claim_next_job.models_json::jsonb) AS e (element);
         EXCEPTION WHEN data_exception THEN
             v_served := ARRAY[NULL];
         END;
@@ -202,23 +200,34 @@ BEGIN
         END IF;
     END IF;
 
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('llm.model', 0));
     -- With this ORDER BY, only the first row of ix_job_due is read.
-    PERFORM 1
-    FROM llm.job AS j
-    WHERE j.status = 'SCHEDULED' AND j.available_utc <= v_now
-    ORDER BY j.available_utc, j.job_seq
-    LIMIT 1;
-    IF FOUND THEN
+    SELECT
+        (
+            SELECT TRUE
+            FROM llm.job AS j
+            WHERE j.status = 'SCHEDULED' AND j.available_utc <= v_now
+            ORDER BY j.available_utc, j.job_seq
+            LIMIT 1
+        ),
+        EXISTS (
+            SELECT 1
+            FROM llm.model AS m
+            WHERE num_nonnulls(m.paused_utc, m.max_running, m.max_starts_per_minute, m.num_ctx, m.num_predict) > 0
+        )
+    INTO v_is_due, v_has_settings;
+    IF v_is_due THEN
         PERFORM promoted FROM llm.usp_promote_due_jobs(500);
     END IF;
-
-    PERFORM pg_advisory_xact_lock_shared(hashtextextended('llm.model', 0));
-    SELECT
-        coalesce(bool_or(m.max_running IS NOT NULL OR m.max_starts_per_minute IS NOT NULL), FALSE),
-        coalesce(bool_or(m.num_ctx IS NOT NULL OR m.num_predict IS NOT NULL), FALSE),
-        coalesce(array_agg(m.model) FILTER (WHERE m.paused_utc IS NOT NULL), '{}')
-    INTO v_is_limited, v_has_sizes, v_blocked
-    FROM llm.model AS m;
+    IF v_has_settings THEN
+        SELECT
+            coalesce(bool_or(m.max_running IS NOT NULL OR m.max_starts_per_minute IS NOT NULL), FALSE),
+            jsonb_object_agg(m.model, jsonb_build_object('num_ctx', m.num_ctx, 'num_predict', m.num_predict))
+                FILTER (WHERE num_nonnulls(m.num_ctx, m.num_predict) > 0),
+            coalesce(array_agg(m.model) FILTER (WHERE m.paused_utc IS NOT NULL), '{}')
+        INTO v_is_limited, v_sizes, v_blocked
+        FROM llm.model AS m;
+    END IF;
     IF v_is_limited THEN
         PERFORM 1
         FROM llm.model AS m
@@ -237,7 +246,24 @@ BEGIN
     v_is_by_model := v_model IS NOT NULL OR NOT v_is_strict OR v_models IS NOT NULL OR v_is_limited
         OR v_blocked <> '{}';
 
-    IF NOT v_is_by_model THEN
+    IF usp_claim_next_job.stay AND usp_claim_next_job.max_jobs = 1 AND v_model IS NULL AND v_serving <> ALL (v_blocked)
+        AND v_serving = ANY (coalesce(v_models, ARRAY[v_serving]))
+    THEN
+        -- Usually the best of all ready jobs is the served model's: then there is nothing to choose.
+        SELECT ARRAY[j.job_id]
+        INTO v_picked
+        FROM llm.job AS j
+        WHERE j.status IS NOT DISTINCT FROM 'NEW' AND j.paused_utc IS NULL
+            AND coalesce(j.model_hint, v_default) = v_serving
+            AND j.job_id = (
+                SELECT best.job_id
+                FROM llm.job AS best
+                WHERE best.status = 'NEW' AND best.paused_utc IS NULL AND best.interrogation_key <> ALL (v_except)
+                ORDER BY best.priority DESC, best.available_utc, best.job_seq
+                LIMIT 1
+            )
+        FOR NO KEY UPDATE SKIP LOCKED;
+    ELSIF NOT v_is_by_model THEN
         v_picked := ARRAY(
             SELECT j.job_id
             FROM llm.job AS j
@@ -247,7 +273,7 @@ BEGIN
             FOR NO KEY UPDATE SKIP LOCKED
         );
     END IF;
-    WHILE v_is_by_model LOOP
+    WHILE v_is_by_model AND v_picked IS NULL LOOP
         v_chosen := NULL;
         IF v_model IS NOT NULL THEN
             -- One model alone: whatever the priority, its best jobs are the best. Once, since nothing else is to try.
@@ -359,8 +385,11 @@ BEGIN
             INTO v_chosen
             FROM heads AS h
             LEFT JOIN busy AS b ON b.model = h.model
-            LEFT JOIN unnest(v_served, v_served_utc) AS served (model, at_utc)
-                ON served.model = h.model AND NOT v_is_strict
+            LEFT JOIN (
+                SELECT s.model, v_now - make_interval(secs => least(min(s.idle_seconds), 1e9)) AS at_utc
+                FROM unnest(v_served, v_idle_seconds) AS s (model, idle_seconds)
+                GROUP BY s.model
+            ) AS served ON served.model = h.model AND NOT v_is_strict
             ORDER BY
                 CASE
                     WHEN v_is_strict OR h.model IS DISTINCT FROM v_serving THEN 1
@@ -390,10 +419,10 @@ BEGIN
         WITH asked AS MATERIALIZED (
             SELECT j.job_id, j.priority, j.available_utc, j.job_seq
             FROM llm.job AS j
-            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint = v_chosen
+            WHERE j.status = 'NEW' AND j.paused_utc IS NULL AND j.model_hint = ANY (ARRAY[v_chosen])
                 AND j.priority BETWEEN coalesce(v_priority, 0) AND coalesce(v_priority, 2147483647)
                 AND j.interrogation_key <> ALL (v_except)
-            ORDER BY j.priority DESC, j.available_utc, j.job_seq
+            ORDER BY j.model_hint, j.priority DESC, j.available_utc, j.job_seq
             LIMIT least(usp_claim_next_job.max_jobs, v_room)
             FOR NO KEY UPDATE SKIP LOCKED
         ),
@@ -474,12 +503,8 @@ BEGIN
         n.interrogation_key::varchar(200), n.input_json::text, n.evidence_ref_json::text,
         n.model_hint::varchar(200), n.repeats_run_id, n.lease_expires_utc,
         n.previous_run_id, n.previous_error_kind, n.previous_error, n.previous_options_json::text,
-        CASE WHEN v_has_sizes THEN (
-            SELECT m.num_ctx FROM llm.model AS m WHERE m.model = coalesce(n.model_hint, v_default)
-        ) END,
-        CASE WHEN v_has_sizes THEN (
-            SELECT m.num_predict FROM llm.model AS m WHERE m.model = coalesce(n.model_hint, v_default)
-        ) END,
+        (v_sizes -> coalesce(n.model_hint, v_default) ->> 'num_ctx')::integer,
+        (v_sizes -> coalesce(n.model_hint, v_default) ->> 'num_predict')::integer,
         n.parent_job_id, n.part_no, n.part_count
     FROM numbered AS n
     ORDER BY n.priority DESC, n.available_utc, n.job_seq;
