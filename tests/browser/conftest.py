@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -57,27 +58,28 @@ class Visit:
 
     page: Page
     context: BrowserContext
+    address: str
     complaints: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def visit(chromium: Browser, live_server: LiveServer, empty_queue: None, settings: Settings) -> Iterator[Any]:
     """Open pages as a superuser; at the end the browser must have had nothing to complain of."""
-    # A password is made and asked for once a test: half a second each, by design, with the real one.
+    # Half a second each time, by design, with the real one.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    User.objects.create_superuser("operator", password=PASSWORD)
+    client = Client()
+    client.force_login(
+        User.objects.create_superuser("operator", password=PASSWORD), "django.contrib.auth.backends.ModelBackend"
+    )
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=live_server.url)
     context.add_init_script(TELL_VIOLATIONS)
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
     page = context.new_page()
     page.set_default_timeout(20_000)
-    tab = Visit(page, context)
+    tab = Visit(page, context, live_server.url)
     page.on("console", lambda said: tab.complaints.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: tab.complaints.append(str(error)))
-    page.goto("/admin/login/")
-    page.fill("input[name=username]", "operator")
-    page.fill("input[name=password]", PASSWORD)
-    page.press("input[name=password]", "Enter")
-    page.wait_for_url("**/admin/")
     yield tab
     context.close()
     assert not tab.complaints

@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from derive.models import JobEvent
 from tests.browser.barriers import barriers
-from tests.browser.conftest import Visit
+from tests.browser.conftest import PASSWORD, Visit
 from tests.fake_ollama import Gate, behaviours
 from tests.faults.worker_world import GOOD_ANSWER, PASSAGE, QUOTE, World, wait_until
 
@@ -37,6 +37,7 @@ def expect_count(page: Page, tile: str, jobs: int) -> None:
 
 def test_an_operators_day(visit: Visit, world: World) -> None:
     page = visit.page
+    log_in(visit)
     look(page)
     lose_some(world)
     held_back = Gate()
@@ -49,6 +50,16 @@ def test_an_operators_day(visit: Visit, world: World) -> None:
         requeue_what_was_lost(page, world)
     find_the_reason(page)
     go_home(visit)
+
+
+def log_in(visit: Visit) -> None:
+    page = visit.page
+    visit.context.clear_cookies()
+    page.goto("/admin/login/")
+    page.get_by_label("Username").fill("operator")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").press("Enter")
+    page.wait_for_url("**/admin/")
 
 
 def lose_some(world: World) -> None:

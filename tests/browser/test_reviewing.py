@@ -10,7 +10,7 @@ from derive.lake import Lake
 from derive.models import Fact, FactReview
 from derive.states import Verdict
 from tests.admin.facts_scene import QUOTES, TEXT, a_fact, review_only_doubted_facts, three_facts, told
-from tests.browser.barriers import barriers
+from tests.browser.barriers import THEMES, barriers
 from tests.browser.conftest import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, databases=["default", "lease"])]
@@ -92,9 +92,7 @@ def test_the_review_pages_keep_nobody_out(visit: Visit, lake: Lake) -> None:
         if address == PAGE:
             expect(page.locator(".review-value")).to_have_text("41 BBY")
             page.keyboard.press("e")
-        for theme in ("light", "dark"):
-            page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", theme == "dark")
-            for width, height in SCREENS:
-                page.set_viewport_size({"width": width, "height": height})
-                wrong += [f"{address} {theme} {width}: {one}" for one in barriers(page)]
+        for width, height in SCREENS:
+            page.set_viewport_size({"width": width, "height": height})
+            wrong += [f"{address} {width}: {one}" for one in barriers(page, themes=THEMES)]
     assert not wrong, "\n".join(wrong)

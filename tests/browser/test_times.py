@@ -12,9 +12,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True, datab
 
 
 def test_the_very_first_page_takes_a_time_in_the_browsers_zone(visit: Visit, chromium: Browser, world: World) -> None:
-    session = [one for one in visit.context.cookies() if one["name"] != "holocron_zone"]
-    context = chromium.new_context(base_url=visit.page.url.partition("/admin")[0], timezone_id="Asia/Tokyo")
-    context.add_cookies(session)  # type: ignore[arg-type]  # Playwright's own two types of a cookie
+    context = chromium.new_context(base_url=visit.address, timezone_id="Asia/Tokyo")
+    context.add_cookies(visit.context.cookies())  # type: ignore[arg-type]  # Playwright's own two types of a cookie
     page = context.new_page()
     page.goto("/admin/derive/job/enqueue/")
     expect(page.locator("[data-when-zone]")).to_have_text("Asia/Tokyo")
