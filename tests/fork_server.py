@@ -21,6 +21,7 @@ from typing import Any
 
 PRELOADED = (
     "aiohttp",
+    "annotated_types",
     "asyncio",
     "concurrent.futures",
     "croniter",
@@ -38,21 +39,28 @@ PRELOADED = (
     "django.urls",
     "django.views.generic.base",
     "fsspec",
+    "getpass",
     "httpx",
     "importlib.metadata",
     "jsonschema_rs",
     "logging.config",
     "multiprocessing.queues",
+    "multiprocessing.sharedctypes",
     "opentelemetry.trace",
     "packaging.version",
     "prometheus_client",
     "psutil",
     "psycopg",
     "pydantic",
+    "pydantic.functional_validators",
+    "pydantic.json_schema",
+    "pydantic.main",
+    "pydantic.types",
     "rfc8785",
     "rich.console",
     "rich.progress",
     "rich.table",
+    "tomllib",
 )
 MOST_BYTES = 1_000_000
 

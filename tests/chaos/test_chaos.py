@@ -8,7 +8,7 @@ import pytest
 from holocron.embedded_postgres.programs import NoProgramsError, find_programs
 from tests.chaos.processes import BASE_DIR
 
-SECONDS, WORKERS = 45, 3
+SECONDS, WORKERS = 30, 3
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, TypeAlias
@@ -137,7 +137,7 @@ def _procedures() -> dict[str, Procedure]:
     return {
         name: Procedure(
             parameters=tuple(_parameters(bodies[name])),
-            result_columns=_result_columns(bodies[name]),
+            result_columns=_result_columns(name, bodies),
             error_numbers=frozenset(
                 int(number)
                 for called in reachable([name], calls)
@@ -243,26 +243,21 @@ def _parameters(created: Segment) -> Iterator[Parameter]:
         yield Parameter(name, type_, default)
 
 
-def _result_columns(created: Segment) -> tuple[str, ...]:
+def _result_columns(name: str, bodies: Mapping[str, Segment]) -> tuple[str, ...]:
     """Return the names of the one result set: of the only SELECT that neither assigns nor feeds another statement."""
     answers = []
-    for statement in created.recursive_crawl("statement"):
+    for statement in bodies[name].recursive_crawl("statement"):
         select = statement.get_child("select_statement")
         if select is not None:
             elements = select.get_child("select_clause").get_children("select_clause_element")
             if not any(re.match(r"@\w+ = ", _code(element)) for element in elements):
                 answers.append(tuple(_result_name(element) for element in elements))
-    if not answers and len(called := _calls(created)) == 1:
-        (name,) = called  # what it answers is handed on as it is
-        return _result_columns(_body(name))
+    if not answers and len(called := _calls(bodies[name])) == 1:
+        (other,) = called  # what it answers is handed on as it is
+        return _result_columns(other, bodies)
     if len(answers) != 1:
-        raise ValueError(f"{_last_name(created.get_child('object_reference'))} has {len(answers)} result sets")
+        raise ValueError(f"{name} has {len(answers)} result sets")
     return answers[0]
-
-
-def _body(name: str) -> Segment:
-    (text,) = (one.text for one in read_scripts(Engine.SQLSERVER, PROCEDURES) if one.name.endswith(f"/{name}.sql"))
-    return next(iter(parse(text).recursive_crawl("create_procedure_statement")))
 
 
 def _result_name(element: Segment) -> str:
