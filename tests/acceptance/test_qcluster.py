@@ -135,7 +135,7 @@ def test_two_schedulers_that_come_back_after_a_day_do_what_is_due_once(
         world, "retrypolicy", name="nightly", **texts, min_age_minutes=0, max_age_days=30, max_jobs=500, max_requeues=3
     )
     empty = dict.fromkeys(("lake_path", "entity_type", "entity_id", "evidence_ref_json", "model_hint"), "")
-    job = {"interrogation_key": KEY, "input_json": input_json(), "priority": 100, "max_attempts": 3}
+    job = {"interrogation_key": KEY, "input_json": input_json(), "priority": 100, "max_attempts": 3, "as_batch": False}
     plan(world, "recurringinterrogation", name="daily", **empty, **job)
     # As a day without them left it.
     world.sql("UPDATE django_q_schedule SET next_run = now() - interval '1 day'")

@@ -3,8 +3,10 @@
 from django.urls import reverse
 
 from derive.lake import Lake
+from derive.queue import JobQueue
 from tests.admin.conftest import Browse
 from tests.admin.facts_scene import a_fact, job_page, told
+from tests.contract.scenes import ACTOR, a_job
 
 FILLER = "Nothing is known of the cargo. "
 
@@ -22,5 +24,10 @@ def test_a_long_document_is_shown_whole_with_all_facts_marked(browse: Browse, la
 
 
 def test_a_job_without_an_answer_has_no_document(browse: Browse) -> None:
-    address = reverse("admin:derive_job_document_payload", args=["00000000-0000-0000-0000-000000000007"])
-    assert browse("operator").get(address).status_code == 404
+    unknown = reverse("admin:derive_job_document_payload", args=["00000000-0000-0000-0000-000000000007"])
+    assert "it may have been purged" in browse("operator").get(unknown, follow=True).text
+    job_id = JobQueue().enqueue(a_job(), actor=ACTOR).job_id
+    waiting = reverse("admin:derive_job_document_payload", args=[job_id])
+    told = browse("operator").get(waiting, follow=True)
+    assert told.redirect_chain == [(job_page(job_id), 302)]
+    assert "This job has no answer yet" in told.text

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.contrib import admin
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 
 from derive.admin.display.lake_files import lake
 from derive.admin.display.untrusted_text import cell
@@ -40,8 +40,12 @@ def show(request: HttpRequest, key: UUID) -> HttpResponse:
     permissions.demand(request, permissions.SEE_PAYLOADS)
     job = Job.objects.filter(job_id=key).first()
     run = Run.objects.filter(job_id=key, status=RunStatus.SUCCEEDED).first()
-    if job is None or run is None:
-        raise Http404("There is no such job, or it has no answer.")
+    if job is None:
+        messages.warning(request, f"There is no job {key}: it may have been purged.")
+        return redirect("admin:derive_job_changelist")
+    if run is None:
+        messages.warning(request, "This job has no answer yet, so there are no facts to show in its evidence.")
+        return redirect("admin:derive_job_change", key)
     evidence = _evidence_of(run.run_id)
     facts = placed_facts_of_run(run.run_id, most=MAX_FACTS)
     places: dict[str, list[ProofPlace]] = {}

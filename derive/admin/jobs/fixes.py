@@ -64,6 +64,10 @@ FIXES = {
     ErrorKind.UNSUPPORTED_OUTPUT: Fix(
         "A quote contradicts the value it is cited for.", "Change to a larger model, then requeue.", _LARGER_MODEL
     ),
+    ErrorKind.PART_FAILED: Fix(
+        "A part of long evidence ended without an answer, and the interrogation takes no partial ones.",
+        "Open the job's parts and fix what made them fail, then requeue the job: only those parts are repeated.",
+    ),
     ErrorKind.TRUNCATED_OUTPUT: Fix(
         "The model ran out of tokens before its answer ended.",
         "Raise OLLAMA_NUM_PREDICT, or the model's own num_predict, then requeue.",

@@ -66,8 +66,8 @@ AS $$
 $$;
 
 -- The best ready job that asks for the model or, if that means the same here, for none, within these priorities.
--- With `= ANY` and model_hint in the ORDER BY only ix_job_claimable_model has the order; with `=`, a plan made while the
--- queue was empty may take ix_job_claimable, keep it, and read all ready jobs of other models.
+-- With `= ANY` and model_hint in the ORDER BY only ix_job_claimable_model has the order; with `=`, a plan made while
+-- the queue was empty may take ix_job_claimable, keep it, and read all ready jobs of other models.
 DROP FUNCTION IF EXISTS llm.model_head(text, boolean, integer, text[]);
 CREATE OR REPLACE FUNCTION llm.model_head(
     model text, takes_unasked boolean, lowest integer, highest integer, except_keys text[]
