@@ -16,6 +16,7 @@ HEIGHTS = "const menu = document.querySelector('#nav-sidebar-apps .simplebar-con
 def test_the_sidebar_needs_no_scrolling_and_the_palette_goes_to_jobs_and_pages(visit: Visit) -> None:
     page = visit.page
     job = queued(JobQueue(), entity_id="luke")
+    page.goto("/admin/")
     assert page.evaluate(f"(() => {{ {HEIGHTS}; return menu.scrollHeight - menu.clientHeight }})()") == 0
     page.keyboard.press("Control+k")
     box = page.get_by_role("combobox", name="Page, job id")
