@@ -23,6 +23,7 @@ from derive.schedules.installing import install_schedules
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus
+from tests.admin.evaluation_scene import an_experiment
 from tests.admin.facts_scene import three_facts, told
 from tests.admin.pages import pages
 from tests.admin.worlds import WORLDS
@@ -113,6 +114,7 @@ def some_of_everything(world: World) -> None:
     told(world.lake, three_facts())
     world.cancel(world.enqueue())
     world.queue.open_batch(BatchInput(name="letters"), actor="ada")
+    an_experiment(world.queue)
     world.queue.roll_up_hours()
     seal_history(world.lake)
     now = database_now()

@@ -67,7 +67,15 @@ GROUPS: tuple[tuple[str | None, tuple[SidebarEntry, ...]], ...] = (
     (
         "Setup",
         (
-            SidebarEntry("Interrogations", "quiz", (_list_of("Interrogations", "derive_interrogation"),)),
+            SidebarEntry(
+                "Interrogations",
+                "quiz",
+                (
+                    _list_of("Interrogations", "derive_interrogation"),
+                    _list_of("Golden cases", "derive_goldencase"),
+                    _list_of("Experiments", "derive_experiment"),
+                ),
+            ),
             SidebarEntry(
                 "Sources", "folder_open", (_list_of("Sources", "derive_source", permissions.VIEW_INTERROGATIONS),)
             ),

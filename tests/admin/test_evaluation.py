@@ -1,0 +1,93 @@
+"""Golden cases and experiments in the admin: who sees what, and what is shown before and after the end."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from django.urls import reverse
+
+from derive.experiments.opening import find_experiment, job_id_of, queue_jobs
+from derive.models import Experiment, Job
+from derive.queue import JobQueue
+from tests.admin.conftest import HOSTILE, Browse
+from tests.admin.evaluation_scene import KEY, SECRET, a_case, an_experiment
+from tests.contract.scenes import ACTOR, ref
+
+
+def end_all(queue: JobQueue, experiment: Experiment) -> None:
+    queue_jobs(experiment, actor=ACTOR)
+    queue.cancel([ref(job) for job in Job.objects.filter(batch_id=experiment.batch_id)], actor=ACTOR, reason="ended")
+
+
+def shown(browse: Browse, who: str, model: str, key: UUID | None = None) -> str:
+    address = f"admin:derive_{model}_change" if key else f"admin:derive_{model}_changelist"
+    answer = browse(who).get(reverse(address, args=[key] if key else []))
+    assert answer.status_code == 200
+    assert "<script>alert(1)" not in answer.text
+    assert "\u202e" not in answer.text
+    return " ".join(answer.text.split())
+
+
+def test_a_list_shows_the_cases_and_how_many_facts_each_expects(browse: Browse, queue: JobQueue) -> None:
+    assert "golden_cases import" in shown(browse, "viewer", "goldencase")
+    case = a_case(queue, case_key=HOSTILE)
+    text = shown(browse, "viewer", "goldencase")
+    assert reverse("admin:derive_goldencase_change", args=[case.case_id]) in text
+    assert 'data-label="Expected facts" class="hc-num">1<' in text
+
+
+def test_only_who_may_see_payloads_sees_what_a_case_holds(browse: Browse, queue: JobQueue) -> None:
+    case = a_case(queue)
+    viewer, operator = (shown(browse, who, "goldencase", case.case_id) for who in ("viewer", "operator"))
+    assert SECRET not in viewer
+    assert "172 cm" not in viewer
+    assert SECRET in operator
+    assert "172 cm" in operator
+
+
+def test_an_unfinished_experiment_shows_its_progress_and_no_result(browse: Browse, queue: JobQueue) -> None:
+    experiment = an_experiment(queue, reason=HOSTILE)
+    queue_jobs(experiment, actor=ACTOR)
+    assert 'data-label="State">running<' in shown(browse, "viewer", "experiment")
+    text = shown(browse, "viewer", "experiment", experiment.experiment_id)
+    assert "0 of 2 jobs have ended" in text
+    assert "There is no result yet" in text
+    assert find_experiment(experiment.experiment_id).scored_utc is None
+
+
+def test_an_experiment_that_has_ended_shows_scores_and_gates(browse: Browse, queue: JobQueue) -> None:
+    experiment = an_experiment(queue)
+    end_all(queue, experiment)
+    text = shown(browse, "viewer", "experiment", experiment.experiment_id)
+    assert "1 of 1 cases are scored" in text
+    assert 'data-label="refusals" class="hc-num">100.0 % (100.0 to 100.0)<' in text
+    assert 'data-label="Result">passed<' in text
+    assert 'data-label="State">passed<' in shown(browse, "viewer", "experiment")
+
+
+def test_the_cases_that_differ_lead_to_both_jobs(browse: Browse, queue: JobQueue) -> None:
+    experiment = an_experiment(queue)
+    score = {"value": 0.5, "low": 0.25, "high": 0.75}
+    scores = dict.fromkeys(("f1", "precision", "recall", "refusals", "tokens", "seconds"), score)
+    one = {"interrogation_key": KEY, "version": "1", "by_key": {HOSTILE: scores}, "stability": None, **scores}
+    worse = [{"case_no": 0, "case": HOSTILE, "f1": -0.5}]
+    against = {"f1": score, "better": 0, "worse": 1, "same": 0, "better_cases": [], "worse_cases": worse}
+    variants = [
+        {**one, "name": "live", "is_live": True, "against_live": None},
+        {**one, "name": HOSTILE, "is_live": False, "against_live": against},
+    ]
+    gates = [{"variant": HOSTILE, "gate": "f1>=live", "passed": False, "why": HOSTILE}]
+    result = {"scored": 1, "cases": 1, "variants": variants, "gates": gates, "passed": False}
+    queue.record_experiment(experiment.experiment_id, result, is_passed=False)
+    text = shown(browse, "viewer", "experiment", experiment.experiment_id)
+    assert "Worse than live" in text
+    assert "-50.0 %" in text
+    assert 'data-label="Result">failed<' in text
+    for n in range(2):
+        assert reverse("admin:derive_job_change", args=[job_id_of(experiment.experiment_id, n, 0, 0)]) in text
+
+
+@pytest.mark.parametrize("model", ["goldencase", "experiment"])
+def test_what_is_not_there_is_not_found_and_strangers_see_nothing(browse: Browse, model: str) -> None:
+    for key in (uuid4(), "no-id"):
+        assert browse("viewer").get(f"/admin/derive/{model}/{key}/change/").status_code == 404
+    assert browse("nobody").get(reverse(f"admin:derive_{model}_changelist")).status_code in {302, 403}
