@@ -24,6 +24,13 @@ def pages_read_by_a_dry_purge(status: str) -> int:
     return _pages_read("usp_purge_jobs", finished_before_utc=before, statuses_json=states, actor=actor, dry_run=dry)
 
 
+def take_statistics() -> None:
+    """Let the planner know what the tables hold now."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM (ANALYZE) llm.job, llm.run, llm.subject, llm.fact, llm.fact_review")
+
+
 def _pages_read(procedure: str, **literals: str) -> int:
     measure: Callable[..., int] = {"postgresql": _postgresql, "microsoft": _sqlserver}[connection.vendor]
     return measure(procedure, literals)

@@ -9,19 +9,22 @@ from django.db import connection
 from derive.queue import JobQueue
 from derive.states import JobStatus
 from tests.contract.scenes import ACTOR, a_job
-from tests.pages_read import pages_read_by_a_claim, pages_read_by_a_dry_purge
+from tests.pages_read import pages_read_by_a_claim, pages_read_by_a_dry_purge, take_statistics
+
+pytestmark = pytest.mark.usefixtures("no_autovacuum")
 
 FEW, MANY = 200, 10_000
 WARM_CLAIMS, MEASURED_CLAIMS = 12, 15
 
 
 def pages_of_a_claim() -> float:
+    take_statistics()
     for _ in range(WARM_CLAIMS):
         pages_read_by_a_claim()
     return median(pages_read_by_a_claim() for _ in range(MEASURED_CLAIMS))
 
 
-def test_a_claim_reads_as_little_with_many_jobs_ready_and_waiting_as_with_few(empty_queue: None) -> None:
+def test_a_claim_reads_as_little_with_many_jobs_ready_and_waiting_as_with_few() -> None:
     queue = JobQueue()
     queue.enqueue_many([a_job(priority=n % 5) for n in range(FEW)], actor=ACTOR)
     few = pages_of_a_claim()
@@ -33,7 +36,7 @@ def test_a_claim_reads_as_little_with_many_jobs_ready_and_waiting_as_with_few(em
     assert many <= 1.3 * few + 10, f"{few} pages with few jobs, {many} with many"
 
 
-def test_many_jobs_of_other_models_do_not_hide_a_workers_own(empty_queue: None) -> None:
+def test_many_jobs_of_other_models_do_not_hide_a_workers_own() -> None:
     queue = JobQueue()
     queue.enqueue_many([a_job(model_hint="other", priority=500) for _ in range(2_000)], actor=ACTOR)
     queue.enqueue_many([a_job(model_hint="mine") for _ in range(5)], actor=ACTOR)
@@ -46,6 +49,7 @@ KEPT = 6_000
 
 def pages_of_a_purge() -> int:
     """Return the least of some calls: one reads the catalogue too when the server has just analysed a table."""
+    take_statistics()
     return min(pages_read_by_a_dry_purge("FAILED") for _ in range(4))
 
 
@@ -60,9 +64,7 @@ def kept(**values: str) -> None:
 @pytest.mark.parametrize(
     "values", [{"status": "SUCCEEDED"}, {"status": "FAILED", "hold_utc": "2020-01-02"}], ids=["other_state", "held"]
 )
-def test_a_purge_reads_as_little_with_many_jobs_kept_for_ever_as_with_none(
-    empty_queue: None, values: dict[str, str]
-) -> None:
+def test_a_purge_reads_as_little_with_many_jobs_kept_for_ever_as_with_none(values: dict[str, str]) -> None:
     queue = JobQueue()
     queue.enqueue_many([a_job() for _ in range(20)], actor=ACTOR)
     with connection.cursor() as cursor:
@@ -73,7 +75,7 @@ def test_a_purge_reads_as_little_with_many_jobs_kept_for_ever_as_with_none(
     assert many <= 1.3 * few + 30, f"{few} pages with nothing kept, {many} with {KEPT} jobs"
 
 
-def test_of_several_states_the_oldest_go_first(empty_queue: None) -> None:
+def test_of_several_states_the_oldest_go_first() -> None:
     queue = JobQueue()
     ids = [one.job_id for one in queue.enqueue_many([a_job() for _ in range(6)], actor=ACTOR)]
     with connection.cursor() as cursor:

@@ -2,13 +2,16 @@
 
 from statistics import median
 
+import pytest
 from django.db import connection
 
 from derive.models import Fact
 from derive.queue import JobQueue
 from tests.contract.facts import told
 from tests.contract.test_reviewing import doubted
-from tests.pages_read import pages_read_by_a_fact_claim
+from tests.pages_read import pages_read_by_a_fact_claim, take_statistics
+
+pytestmark = pytest.mark.usefixtures("no_autovacuum")
 
 FEW, MANY = 200, 10_000
 WARM, MEASURED = 12, 15
@@ -24,14 +27,7 @@ def pages_of_a_claim(who: str = "ann") -> float:
     return median(pages_read_by_a_fact_claim(who) for _ in range(MEASURED))
 
 
-def take_statistics() -> None:
-    """Take them now: autovacuum would at any moment, also between two claims."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE llm.fact, llm.fact_review")
-
-
-def test_the_next_fact_costs_as_much_with_many_open_as_with_few(empty_queue: None) -> None:
+def test_the_next_fact_costs_as_much_with_many_open_as_with_few() -> None:
     queue = JobQueue()
     told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(FEW)))
     take_statistics()
@@ -66,7 +62,7 @@ def take_statistics_of_facts_that_nobody_reviews() -> None:
             cursor.execute("UPDATE llm.fact SET review_priority = CASE entity_id WHEN 'leia' THEN 7 ELSE 100 END")
 
 
-def test_the_next_fact_costs_as_much_after_many_opinions_that_wait_for_a_second(empty_queue: None) -> None:
+def test_the_next_fact_costs_as_much_after_many_opinions_that_wait_for_a_second() -> None:
     queue = JobQueue()
     told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(FEW)))
     told(queue, *(doubted(n, fact_key=f"key-{n}") for n in range(MANY)), entity_id="leia", priority=7)
