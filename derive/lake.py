@@ -188,6 +188,14 @@ class Lake:
         check_name(name)
         return Spool(self, folder, name, self._store.spool(folder, name))
 
+    def read_unfinished(self, folder: str, name: str, *, max_bytes: int) -> tuple[bytes, int] | None:
+        """Return the last bytes, at most ``max_bytes``, and the size of a file that a spool is writing now.
+
+        None if there is none, or if the store cannot show a file before it is finished: object stores cannot.
+        """
+        check_uri(folder)
+        return self._store.read_unfinished(folder, check_name(name), max_bytes=max_bytes)
+
     def open_file(self, uri: str) -> BinaryIO:
         """Open a file for reading; the caller closes it. Raises LakeFileMissing."""
         check_uri(uri)

@@ -14,7 +14,7 @@ from uuid import UUID
 from derive.errors import LakeConflict, LakeError, LakeFileMissing, LakePathRefused, LakeUnavailable
 from derive.lake_stores.directory import FOLDER_MODE, Directory, open_directory
 from derive.lake_stores.identity import IDENTITY_NAME, MAX_IDENTITY_BYTES, WHAT_TO_DO, decode_identity
-from derive.lake_stores.staging import FolderStage, LocalSpool, ReachedFolder, remove_tree, write_fully
+from derive.lake_stores.staging import FolderStage, LocalSpool, ReachedFolder, is_hidden_name, remove_tree, write_fully
 from derive.lake_stores.store import Entry, SpoolFile, describe_unavailable
 
 PROBE_BYTES = 65_536
@@ -73,6 +73,16 @@ class LocalStore:
             except BaseException:
                 place.close()
                 raise
+
+    def read_unfinished(self, folder: str, name: str, *, max_bytes: int) -> tuple[bytes, int] | None:
+        """As ``Store.read_unfinished``: the file with the hidden name, the newest if a writer left one behind."""
+        try:
+            with self.reading(folder), contextlib.closing(self._reach(folder, create=False)) as place:
+                found = [(facts.st_mtime_ns, one) for one, facts in place.directory.scan() if is_hidden_name(one, name)]
+                return _read_end(place.directory.open_file(max(found)[1]), max_bytes) if found else None
+        except LakeFileMissing:
+            # It is finished by now, or not begun.
+            return None
 
     def open_file(self, uri: str) -> BinaryIO:
         """As ``Store.open_file``."""
@@ -260,6 +270,14 @@ def _read_start(descriptor: int, max_bytes: int) -> bytes:
         pieces.append(data)
         left -= len(data)
     return b"".join(pieces)
+
+
+def _read_end(descriptor: int, max_bytes: int) -> tuple[bytes, int]:
+    """Return at most the last ``max_bytes`` bytes and the size of a file that may be growing; closes it."""
+    with os.fdopen(descriptor, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - max_bytes))
+        return stream.read(min(size, max_bytes)), size
 
 
 def _lake_id_of(root: Directory) -> UUID | None:

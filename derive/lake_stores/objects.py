@@ -103,6 +103,10 @@ class ObjectStore:
         """As ``Store.spool``; the bytes are buffered locally, since an object cannot grow."""
         return ObjectSpool(f"{folder}/{name}")
 
+    def read_unfinished(self, folder: str, name: str, *, max_bytes: int) -> None:  # noqa: ARG002 (as the local store)
+        """As ``Store.read_unfinished``: an object appears whole."""
+        return
+
     def open_file(self, uri: str) -> BinaryIO:
         """As ``Store.open_file``."""
         with self.reading(uri):

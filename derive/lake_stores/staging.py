@@ -6,6 +6,7 @@ Only a complete, synced file gets its final name, so a crash leaves only hidden 
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ large batch does not run out of descriptors."""
 
 _CHUNK_BYTES = 1 << 20
 _DELETE_ATTEMPTS = 5
+_MARK = re.compile("[0-9a-f]{12}")
 
 
 class ReachedFolder:
@@ -168,6 +170,11 @@ class FolderStage:
 def _hide(name: str, mark: str) -> str:
     """Return the hidden name of a file being written; unique, because the mark is."""
     return f".{name}.{mark}"
+
+
+def is_hidden_name(hidden: str, name: str) -> bool:
+    """Whether a file with the first name will get the second one."""
+    return hidden.startswith(f".{name}.") and _MARK.fullmatch(hidden, len(name) + 2) is not None
 
 
 def _new_mark() -> str:

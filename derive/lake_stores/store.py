@@ -74,6 +74,12 @@ class Store(Protocol):
     def spool(self, folder: str, name: str) -> SpoolFile:
         """Begin a file that a later ``put`` makes visible."""
 
+    def read_unfinished(self, folder: str, name: str, *, max_bytes: int) -> tuple[bytes, int] | None:
+        """Return the last bytes, at most ``max_bytes``, and the size of a file that another process is spooling.
+
+        None if there is no such file, or if the store cannot show one before it is finished.
+        """
+
     def open_file(self, uri: str) -> BinaryIO:
         """Open a file for reading; raise LakeFileMissing, or LakePathRefused if it is not a regular file."""
 

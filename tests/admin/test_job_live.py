@@ -1,8 +1,12 @@
 """The live parts of the job pages: what a poll costs, when it says that nothing changed, and the place in the queue."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -11,6 +15,7 @@ from django.urls import reverse
 from derive.admin.jobs import live
 from derive.admin.jobs.live import QueuePlace, place_of
 from derive.contracts import RunFacts
+from derive.lake import Lake
 from derive.models import Job
 from derive.queue import JobQueue
 from derive.states import JobStatus
@@ -23,6 +28,12 @@ AUTHENTICATING = 4
 """Statements that know the user: session, user, and their rights by user and by group."""
 MAX_STATEMENTS = 6
 UNKNOWN = "No job has ended in the last 5 minutes, so its start is unknown: is a worker running?"
+
+
+@pytest.fixture
+def lake(settings: LazySettings, tmp_path: Path) -> Lake:
+    settings.LAKE_URL = str(tmp_path)
+    return Lake.open(settings.LAKE_URL)
 
 
 def address_of(job: Any) -> str:
@@ -122,6 +133,43 @@ def test_an_error_in_a_live_part_is_for_those_who_may_see_payloads(browse: Brows
     queue.complete(failure(claim_one(queue), error="the secret answer"))
     assert "the secret answer" in poll(browse("operator"), address_of(job))[0].text
     assert "the secret answer" not in poll(browse("viewer"), address_of(job))[0].text
+
+
+def written_by_ollama(text: str) -> bytes:
+    return json.dumps({"model": "tiny", "message": {"role": "assistant", "content": text}, "done": False}).encode()
+
+
+def written_by_openai(text: str) -> bytes:
+    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "line_of"), [("response.ndjson", written_by_ollama), ("response.sse", written_by_openai)]
+)
+def test_a_running_jobs_page_shows_the_answer_as_it_is_written_to_those_who_may_see_it(
+    browse: Browse, queue: JobQueue, lake: Lake, name: str, line_of: Callable[[str], bytes]
+) -> None:
+    job = queued(queue)
+    address, claim = address_of(job), claim_one(queue)
+    client, viewer = browse("operator"), browse("viewer")
+    before, _statements = poll(client, address)
+    assert "Answer so far" not in before.text
+    with lake.spool(Lake.run_folder(claim.started_utc, claim.run_id), name) as spool:
+        spool.write(line_of("<b>Tala") + b"\n" + line_of(" Venn\u202e") + b"\n" + line_of("not whole")[:-3])
+        begun, statements = poll(client, address, before["ETag"])
+        assert (begun.status_code, statements <= MAX_STATEMENTS) == (200, True)
+        assert "&lt;b&gt;Tala Venn⟨U+202E⟩</pre>" in begun.text
+        assert poll(client, address, begun["ETag"])[0].status_code == 304
+        spool.write(line_of("not whole")[-3:] + b"\n")
+        assert "⟨U+202E⟩not whole</pre>" in poll(client, address, begun["ETag"])[0].text
+        spool.write(b"".join(line_of(f"{n:04}") + b"\n" for n in range(5_000)))
+        long = poll(client, address, begun["ETag"])[0].text
+        assert "only the end is shown" in long
+        assert "499749984999</pre>" in long
+        assert "Tala" not in long
+        assert "4999" not in poll(viewer, address)[0].text
+    queue.complete(failure(claim))
+    assert "Answer so far" not in poll(client, address)[0].text
 
 
 @pytest.mark.parametrize(("who", "status"), [("nobody", 403), ("viewer", 200)])

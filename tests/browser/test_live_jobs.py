@@ -1,10 +1,12 @@
 """The job pages move while jobs do, keep what a person does on them, and ask nothing when nobody looks."""
 
 import pytest
+from django.conf import settings
 from playwright.sync_api import Page, expect
 
 from derive.admin.jobs import live
 from derive.contracts import RunFacts
+from derive.lake import Lake
 from derive.queue import JobQueue
 from tests.admin.facts_scene import three_facts
 from tests.browser.barriers import barriers
@@ -36,6 +38,19 @@ def test_a_jobs_page_follows_it_from_the_queue_to_its_answer(visit: Visit) -> No
     expect(page.get_by_text("Next in the queue")).to_be_visible()
     claim = claim_one(queue)
     expect(state).to_have_text("Running")
+    with Lake.open(settings.LAKE_URL).spool(
+        Lake.run_folder(claim.started_utc, claim.run_id), "response.ndjson"
+    ) as spool:
+        for n in range(80):
+            spool.write(b'{"message": {"role": "assistant", "content": "line %d\\n"}, "done": false}\n' % n)
+        text = page.locator("[data-follow]")
+        expect(text).to_contain_text("line 79")
+        spool.write(b'{"message": {"role": "assistant", "content": "the newest line"}, "done": false}\n')
+        expect(text).to_contain_text("the newest line")
+        # The page stays at the end of what is written.
+        end = "e => e.scrollHeight > e.clientHeight && e.scrollTop + e.clientHeight > e.scrollHeight - 5"
+        assert text.evaluate(end)
+        assert not barriers(page)
     queue.complete(success(claim, run=RunFacts(model_name="tiny", output_json='{"facts": []}'), facts=three_facts()))
     expect(state).to_have_text("Succeeded")
     expect(page.locator(".holocron-timeline")).to_contain_text("succeeded")

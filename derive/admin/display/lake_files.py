@@ -27,11 +27,14 @@ def lake() -> Lake:
 
 
 def raw_answer(response: str) -> str:
-    """Return the model's answer from a stored response; the response itself if it is none of the known form."""
+    """Return the model's answer from a stored response of either protocol; the response itself if it is neither."""
     try:
         whole = json.loads(response)
     except (ValueError, RecursionError):
         return response
+    choices = whole.get("choices") if isinstance(whole, dict) else None
+    if isinstance(choices, list) and choices:
+        whole = choices[0]
     message = whole.get("message") if isinstance(whole, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
     return content if isinstance(content, str) else response

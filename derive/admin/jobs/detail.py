@@ -16,9 +16,10 @@ from derive.admin.jobs.answer import answer_of
 from derive.admin.jobs.fixes import fix_for
 from derive.admin.jobs.live import place_of
 from derive.admin.jobs.parts import progress_of
+from derive.admin.jobs.unfinished_answer import unfinished_answer
 from derive.admin.site import permissions
 from derive.models import Artifact, Job, JobEvent, Run
-from derive.states import LIVE, REQUEUEABLE, RunStatus
+from derive.states import LIVE, REQUEUEABLE, JobStatus, RunStatus
 
 MAX_EVENTS = 300
 MAX_RUNS = 50
@@ -36,7 +37,10 @@ class TimelineEntry:
 
 
 def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
-    """Return the template context for what moves while a job does: its state, its place, its history, its attempts."""
+    """Return the template context for what moves while a job does.
+
+    That is its state, its place in the queue, its history, its attempts, and the answer that is being written.
+    """
     runs = list(Run.objects.filter(job_id=job.job_id).order_by("-attempt")[:MAX_RUNS])
     sees_payloads = permissions.may(request, permissions.SEE_PAYLOADS)
     context: dict[str, Any] = {
@@ -58,6 +62,7 @@ def moving_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         context |= {
             "last_error": visible(job.last_error or "", 4_000),
             "run": _chosen(runs, request.GET.get("run", "")),
+            "unfinished": unfinished_answer(runs[0]) if runs and job.status == JobStatus.RUNNING else None,
         }
     return context
 
@@ -69,7 +74,9 @@ def version_of(context: dict[str, Any]) -> str:
     values = [getattr(job, field.attname) for field in job._meta.concrete_fields if field.name != "lease_expires_utc"]  # noqa: SLF001 (Django's own word)
     events = [moment.event.event_seq for moment in context["moments"][-1:]]
     runs = [(run.run_id, run.status) for run, _told, _error in context["runs"]]
-    return repr((values, events, len(context["moments"]), runs, place and place.in_words, progress))
+    unfinished = context.get("unfinished")
+    written = unfinished and unfinished.byte_count
+    return repr((values, events, len(context["moments"]), runs, place and place.in_words, progress, written))
 
 
 def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:

@@ -87,7 +87,12 @@
       clearTimeout(timer);
       if (!isOver && !document.hidden) timer = setTimeout(refresh, seconds * 1000);
     };
-    const pace = () => (slowsDown ? Math.min(everySeconds * Math.max(1, quiet / 6), LONGEST_SECONDS) : everySeconds);
+    // An answer that is being written is followed more closely.
+    const follows = () => [...board.querySelectorAll("[data-follow]")];
+    const pace = () => {
+      if (follows().length) return Math.min(everySeconds, 1);
+      return slowsDown ? Math.min(everySeconds * Math.max(1, quiet / 6), LONGEST_SECONDS) : everySeconds;
+    };
     const ask = (address, headers) =>
       fetch(address, { headers, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(LONGEST_SECONDS * 1000) });
 
@@ -117,6 +122,7 @@
           if (!answer.ok) throw new Error(`status ${answer.status}`);
           quiet = 0;
           await take(answer);
+          for (const element of follows()) element.scrollTop = element.scrollHeight;
           board.dispatchEvent(new CustomEvent("hc:exchanged", { bubbles: true }));
         }
         failures = 0;

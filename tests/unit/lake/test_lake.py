@@ -17,6 +17,7 @@ from derive.errors import (
     LakeError,
     LakeFileMissing,
     LakeFileTooLarge,
+    LakePathRefused,
 )
 from derive.lake import ARTIFACTS, Lake, artifact_facts
 from derive.lake_stores import local
@@ -123,6 +124,27 @@ def test_a_spool_takes_bytes_as_they_come_and_shows_them_only_when_finished(lake
     assert lake.read(f"{FOLDER}/response.ndjson") == data
     assert (facts.content_sha256, facts.byte_count) == (hashlib.sha256(data).hexdigest(), len(data))
     assert facts.artifact_type == "response_stream"
+
+
+def test_a_folder_shows_what_a_spool_has_written_so_far_and_an_object_store_nothing(
+    lake: Lake, request: pytest.FixtureRequest
+) -> None:
+    def seen(max_bytes: int = 100) -> tuple[bytes, int] | None:
+        return lake.read_unfinished(FOLDER, "response.ndjson", max_bytes=max_bytes)
+
+    lake.probe()
+    assert seen() is None
+    with lake.spool(FOLDER, "response.ndjson") as spool:
+        spool.write(b"half an ")
+        spool.write(b"answer")
+        in_a_folder = "memory" not in request.node.callspec.id
+        assert seen() == ((b"half an answer", 14) if in_a_folder else None)
+        assert seen(6) == ((b"answer", 14) if in_a_folder else None)
+        assert lake.read_unfinished(FOLDER, "response.sse", max_bytes=100) is None
+        spool.finish()
+    assert seen() is None
+    with pytest.raises(LakePathRefused):
+        lake.read_unfinished("llm_runs/../..", "response.ndjson", max_bytes=1)
 
 
 def test_an_abandoned_spool_leaves_nothing(lake: Lake) -> None:
