@@ -142,6 +142,20 @@ def _reference_problems(node: Any, root: Mapping[str, Any]) -> Iterator[Problem]
         yield Problem("error", f"{reference}: an escaped name is refused by the server", "rename the definition")
     elif _resolve(reference, root) is None:
         yield Problem("error", f"{reference} does not exist; the server refuses the schema", "define it under $defs")
+    elif _leads_to_itself(reference, root):
+        yield Problem("error", f"{reference} only refers to itself, so it describes nothing", "define it under $defs")
+
+
+def _leads_to_itself(reference: str, root: Mapping[str, Any]) -> bool:
+    followed: set[str] = set()
+    while reference not in followed:
+        followed.add(reference)
+        node = _resolve(reference, root)
+        found = node.get("$ref") if isinstance(node, Mapping) else None
+        if not isinstance(found, str):
+            return False
+        reference = found
+    return True
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Any:

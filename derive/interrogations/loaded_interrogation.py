@@ -33,12 +33,13 @@ class OnFailedPart(StrEnum):
 class LoadedInterrogation:
     """A definition with its input and output models, evidence limits and policies.
 
-    ``warnings`` are the lint findings that do not prevent its use; ``where`` is the package or folder it came from.
+    ``output_model`` is None for one written without Python: its schema alone says what is valid. ``warnings`` are the
+    lint findings that do not prevent its use; ``where`` is the package or folder it came from.
     """
 
     definition: Definition
     input_model: type[BaseModel]
-    output_model: type[BaseModel]
+    output_model: type[BaseModel] | None
     bounds: Bounds
     on_bad_fact: OnBadFact = OnBadFact.ASK_AGAIN
     long_evidence: LongEvidence = LongEvidence.CUT

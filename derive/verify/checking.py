@@ -23,7 +23,7 @@ from derive.verify.stored import StoredRun
 class RunChecker:
     """Checks runs against the lake; thread-safe. Does not query the database."""
 
-    def __init__(self, lake: Lake, *, output_models: Mapping[str, type[BaseModel]], quick: bool) -> None:
+    def __init__(self, lake: Lake, *, output_models: Mapping[str, type[BaseModel] | None], quick: bool) -> None:
         self._lake = lake
         self._output_models = output_models
         self._quick = quick

@@ -75,6 +75,7 @@ def test_a_folder_of_packages_is_loaded(tmp_path: Path) -> None:
     assert mood.definition.rubric == "Be brief.\n"
     assert mood.input_model is EntityInput
     assert mood.bounds == Bounds()
+    assert mood.output_model is not None
     assert mood.output_model.model_validate({"mood": "calm"})
     assert not list(tmp_path.rglob("*.pyc"))
 

@@ -56,6 +56,22 @@ def test_the_guides_optional_names_work(folder: Path) -> None:
     assert set(climate.input_model.model_fields) == {"planet"}
 
 
+def test_the_guides_interrogation_without_python_is_the_same(folder: Path) -> None:
+    in_code = Registry.load(folder).get("planet_climate")
+    plain = folder / "planet_climate"
+    (plain / "output.py").unlink()
+    (plain / "schema.json").write_text(BLOCKS["schema.json"], encoding="utf-8")
+    in_files = Registry.load(folder).get("planet_climate")
+    assert in_files.warnings == ()
+    assert in_files.definition.fact_rules == in_code.definition.fact_rules
+    (plain / "interrogation.toml").write_text(BLOCKS["interrogation.toml"], encoding="utf-8")
+    (plain / "prompt.md").write_text("$planet $evidence", encoding="utf-8")
+    climate = Registry.load(folder).get("planet_climate")
+    assert climate.bounds == Bounds(max_items=10, max_item_bytes=4_096, max_total_bytes=16_384)
+    assert climate.on_bad_fact is OnBadFact.KEEP
+    assert climate.definition.fact_rules.many == {"climate"}
+
+
 def test_the_guides_declarations_say_how_facts_are_judged(folder: Path) -> None:
     output = folder / "planet_climate" / "output.py"
     ships = "\n\nclass Output(BaseModel):\n    ships: Annotated[list[Ship], Field(max_length=5)]\n"
