@@ -15,7 +15,7 @@ from derive.scoring.matching import CaseComparison, Matching, compare, plain_key
 from derive.scoring.stated import StatedFact, statements_of
 from derive.scoring.tallies import NOTHING, Tally, add
 from derive.sql.reading import reading
-from derive.states import ENDED, RunStatus
+from derive.states import ENDED, JobStatus, RunStatus
 from derive.strict_types import parse_json
 
 _PAGE = 2_000
@@ -27,6 +27,7 @@ class TriedAnswer:
     """What one job said: its output (None: it was refused, failed or is not there), and what all its runs cost."""
 
     has_ended: bool = False
+    is_cancelled: bool = False
     output_json: str | None = None
     tokens: int = 0
     milliseconds: int = 0
@@ -49,7 +50,10 @@ def read_answers(experiment: Experiment) -> dict[UUID, TriedAnswer]:
     """Return the answers so far by job; raises QueueError."""
     jobs = Job.objects.filter(batch_id=experiment.batch_id).values_list("job_id", "status")
     statuses: list[tuple[UUID, str]] = reading(partial(list, jobs))
-    answers = {job_id: TriedAnswer(has_ended=status in ENDED) for job_id, status in statuses}
+    answers = {
+        job_id: TriedAnswer(has_ended=status in ENDED, is_cancelled=status == JobStatus.CANCELLED)
+        for job_id, status in statuses
+    }
     columns = ("run_seq", "run_id", "job_id", "status", "output_json", "prompt_tokens", "output_tokens", "total_ms")
     runs = Run.objects.filter(job__batch_id=experiment.batch_id).order_by("run_seq").values_list(*columns)
     after = 0
@@ -84,8 +88,13 @@ def rules_of(variants: tuple[Variant, ...]) -> list[FactRules]:
     return found
 
 
-def score_cases(experiment: Experiment, answers: Mapping[UUID, TriedAnswer]) -> Iterator[ScoredCase]:
-    """Yield the cases that every variant has answered or failed to, scored; raises QueueError."""
+def score_cases(
+    experiment: Experiment, answers: Mapping[UUID, TriedAnswer], *, is_done: bool = True
+) -> Iterator[ScoredCase]:
+    """Yield the cases that every variant has answered or failed to, scored; raises QueueError.
+
+    A job that is not there counts as one that was refused if the experiment ``is_done``; before, it may yet come.
+    """
     variants = variants_of(experiment)
     rules = rules_of(variants)
     for case in cases_of(experiment.experiment_id):
@@ -96,8 +105,7 @@ def score_cases(experiment: Experiment, answers: Mapping[UUID, TriedAnswer]) -> 
             ]
             for n in range(len(variants))
         ]
-        # A job that was purged counts as one that was refused.
-        if all(answer is None or answer.has_ended for of_variant in said for answer in of_variant):
+        if all(is_done if answer is None else answer.has_ended for of_variant in said for answer in of_variant):
             yield _scored(case, said, rules)
 
 

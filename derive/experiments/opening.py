@@ -11,7 +11,7 @@ from derive.evidence.references import EvidenceRefs
 from derive.experiments.refused import ExperimentRefused
 from derive.experiments.variants import Variant
 from derive.interrogations.registry import Registry
-from derive.models import Experiment, ExperimentCase, GoldenCase, Job
+from derive.models import Batch, Experiment, ExperimentCase, GoldenCase, Job
 from derive.queue import JobQueue
 from derive.scoring.gates import BadGate, parse_gate
 from derive.sql.reading import reading
@@ -118,14 +118,27 @@ def job_id_of(experiment_id: UUID, variant: int, case: int, repeat: int) -> UUID
     return uuid5(experiment_id, f"{variant}/{case}/{repeat}")
 
 
+def is_filled(experiment: Experiment) -> bool:
+    """Whether no more jobs will be queued: all are, or it was cancelled. Raises QueueError."""
+    filled = Batch.objects.filter(batch_id=experiment.batch_id, filled_utc__isnull=False)
+    return reading(filled.exists)
+
+
 def queue_jobs(
     experiment: Experiment,
     *,
     actor: str,
     priority: int = PRIORITY,
     on_progress: Callable[[int], object] = lambda _: None,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Queue the jobs that are not queued yet, then fill the batch; return how many there were. Repeatable."""
+    """Queue the jobs that are not queued yet, then fill the batch; return how many there were. Repeatable.
+
+    A batch that is filled, or was cancelled, gets no more. ``stop_asked`` is looked at between steps of 500 jobs; what
+    is left then is queued by the next call.
+    """
+    if is_filled(experiment):
+        return 0
     queue = JobQueue()
     ids = Job.objects.filter(batch_id=experiment.batch_id).values_list("job_id", flat=True)
     there: set[UUID] = set(reading(partial(list, ids)))
@@ -134,6 +147,8 @@ def queue_jobs(
         queue.enqueue_many(jobs, actor=actor, batch_id=experiment.batch_id)
         queued += len(jobs)
         on_progress(queued)
+        if stop_asked():
+            return queued
     queue.fill_batch(experiment.batch_id, actor=actor)
     return queued
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from derive.experiments.answers import ScoredCase, read_answers, score_cases
-from derive.experiments.opening import gates_of, variants_of
+from derive.experiments.opening import gates_of, is_filled, variants_of
 from derive.experiments.variants import Variant
 from derive.models import Experiment
 from derive.queue import JobQueue
@@ -14,6 +14,7 @@ from derive.scoring.gates import GateResult, judge_gate, parse_gate
 from derive.scoring.matching import plain_key
 from derive.scoring.statistics import Interval, chance_of_drop, interval, resample
 from derive.scoring.tallies import METRICS, NOTHING, Tally, TallyLayout, add, f1
+from derive.strict_types import parse_json
 
 MAX_KEYS = 30
 """Keys with scores of their own, those with the most expected facts."""
@@ -26,27 +27,38 @@ _COSTS = ("refusals", "tokens", "seconds")
 def result_of(experiment: Experiment) -> dict[str, Any]:
     """Return the result as it is kept, or the one so far: ``state`` says which. Raises QueueError.
 
-    Once every job has ended it is kept, so that it stays when the jobs are purged.
+    Once every job has ended it is kept, so that it stays when the jobs are purged. If jobs were cancelled or purged
+    before that (``missing``), no gate passes.
     """
-    from derive.strict_types import parse_json
-
     if experiment.result_json is not None:
-        return dict(parse_json(experiment.result_json))
+        return kept_result(experiment)
+    # Before the answers: once it is filled, all jobs are there.
+    filled = is_filled(experiment)
     answers = read_answers(experiment)
     jobs = experiment.cases * len(variants_of(experiment)) * experiment.repeats
     ended = sum(answer.has_ended for answer in answers.values())
-    cases = list(score_cases(experiment, answers)) if ended else []
-    # Nothing is kept before every job was queued and has ended.
-    is_done = ended == jobs
-    result = score(experiment, cases if is_done else [case for case in cases if _is_complete(case, answers)])
+    # Nothing is kept while a job may still answer.
+    is_done = filled and ended == len(answers)
+    result = score(experiment, list(score_cases(experiment, answers, is_done=is_done)) if ended or is_done else [])
     result |= {"state": "done" if is_done else "running", "jobs": jobs, "ended": ended}
     if is_done:
+        _count_missing(result, jobs - sum(not answer.is_cancelled for answer in answers.values()))
         JobQueue().record_experiment(experiment.experiment_id, result, is_passed=bool(result["passed"]))
     return result
 
 
-def _is_complete(case: ScoredCase, answers: Any) -> bool:
-    return bool(answers) and all(tally != NOTHING for tally in case.overall)
+def kept_result(experiment: Experiment) -> dict[str, Any]:
+    """Return the result of an experiment that is scored."""
+    return dict(parse_json(experiment.result_json or "{}"))
+
+
+def _count_missing(result: dict[str, Any], missing: int) -> None:
+    """Let no gate pass on answers that are not there: two variants without any would look the same."""
+    result["missing"] = missing
+    if missing:
+        why = f"{missing:,} of {result['jobs']:,} jobs gave no answer, because they were cancelled or purged."
+        result["passed"] = False
+        result["gates"] = [{**gate, "passed": False, "why": f"{why} {gate['why']}"} for gate in result["gates"]]
 
 
 def score(experiment: Experiment, cases: Sequence[ScoredCase]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from derive.schedules import maintenance
 from derive.schedules.derivations import apply_due
 from derive.schedules.due import run_due
 from derive.schedules.escalation import escalate
+from derive.schedules.experiments import go_on
 from derive.schedules.recurring import queue_again
 from derive.schedules.retention_policies import delete_purged_files, retain, seal
 from derive.schedules.retry_policies import retry
@@ -96,6 +97,14 @@ _ALL = (
         "Applies derivations that are due: queues what is missing or out of date, within their limits.",
         EVERY_MINUTE,
         apply_due,
+        seconds=240,
+    ),
+    SystemTask(
+        "experiments",
+        "Score experiments",
+        "Scores experiments whose jobs have all ended, and queues the jobs of those that were interrupted.",
+        EVERY_MINUTE,
+        go_on,
         seconds=240,
     ),
     SystemTask(

@@ -33,6 +33,11 @@ def derivations() -> str:
     return SYSTEM_TASKS["derivations"].run()
 
 
+def experiments() -> str:
+    """Score the experiments that have ended."""
+    return SYSTEM_TASKS["experiments"].run()
+
+
 def retention_policies() -> str:
     """Run the retention policies that are due."""
     return SYSTEM_TASKS["retention_policies"].run()

@@ -30,11 +30,13 @@ def a_case(queue: JobQueue, **values: Any) -> GoldenCase:
     return case
 
 
-def an_experiment(queue: JobQueue, *, reason: str = "why", gates: tuple[str, ...] = ("f1>=live",)) -> Experiment:
+def an_experiment(
+    queue: JobQueue, *, reason: str = "why", gates: tuple[str, ...] = ("f1>=live",), variant: str = HOSTILE
+) -> Experiment:
     a_case(queue)
     experiment_id = uuid4()
     batch = queue.open_batch(BatchInput(name=f"experiment {experiment_id}"), actor=ACTOR)
-    variant: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "interrogation_key": KEY,
         "version": "1",
         "definition_sha256": "ab" * 32,
@@ -42,8 +44,8 @@ def an_experiment(queue: JobQueue, *, reason: str = "why", gates: tuple[str, ...
         "model": None,
     }
     variants = [
-        {**variant, "name": "live", "is_live": True},
-        {**variant, "name": HOSTILE, "is_live": False},
+        {**asked, "name": "live", "is_live": True},
+        {**asked, "name": variant, "is_live": False},
     ]
     queue.open_experiment(
         experiment_id,

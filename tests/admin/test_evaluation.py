@@ -5,9 +5,11 @@ from uuid import UUID, uuid4
 import pytest
 from django.urls import reverse
 
+from derive.deadline import NO_DEADLINE
 from derive.experiments.opening import find_experiment, job_id_of, queue_jobs
 from derive.models import Experiment, Job
 from derive.queue import JobQueue
+from derive.schedules.experiments import go_on
 from tests.admin.conftest import HOSTILE, Browse
 from tests.admin.evaluation_scene import KEY, SECRET, a_case, an_experiment
 from tests.contract.scenes import ACTOR, ref
@@ -51,21 +53,43 @@ def test_an_unfinished_experiment_shows_its_progress_and_no_result(browse: Brows
     text = shown(browse, "viewer", "experiment", experiment.experiment_id)
     assert "0 of 2 jobs have ended" in text
     assert "There is no result yet" in text
+
+
+def test_a_page_reads_only_and_updates_itself_until_the_scheduler_has_scored(browse: Browse, queue: JobQueue) -> None:
+    experiment = an_experiment(queue)
+    end_all(queue, experiment)
+    text = shown(browse, "viewer", "experiment", experiment.experiment_id)
+    assert "Every job has ended. The scheduler scores the experiment within a minute" in text
     assert find_experiment(experiment.experiment_id).scored_utc is None
+    live, viewer = reverse("admin:derive_experiment_live", args=[experiment.experiment_id]), browse("viewer")
+    assert live in text
+    answer = viewer.get(live)
+    assert "2 of 2 jobs have ended" in " ".join(answer.text.split())
+    assert viewer.get(live, headers={"If-None-Match": answer["ETag"]}).status_code == 304
+    go_on(NO_DEADLINE)
+    assert viewer.get(live, headers={"If-None-Match": answer["ETag"]})["X-Live"] == "over"
+    assert live not in shown(browse, "viewer", "experiment", experiment.experiment_id)
 
 
 def test_an_experiment_that_has_ended_shows_scores_and_gates(browse: Browse, queue: JobQueue) -> None:
     experiment = an_experiment(queue)
     end_all(queue, experiment)
+    go_on(NO_DEADLINE)
     text = shown(browse, "viewer", "experiment", experiment.experiment_id)
     assert "1 of 1 cases are scored" in text
-    assert 'data-label="refusals" class="hc-num">100.0 % (100.0 to 100.0)<' in text
-    assert 'data-label="Result">passed<' in text
-    assert 'data-label="State">passed<' in shown(browse, "viewer", "experiment")
+    assert '100.0 % <small class="hc-muted">100.0 to 100.0<' in text
+    assert "2 of 2 jobs gave no answer" in text
+    assert 'hc-state-failed">failed<' in text
+    assert 'data-label="State">failed<' in shown(browse, "viewer", "experiment")
 
 
-def test_the_cases_that_differ_lead_to_both_jobs(browse: Browse, queue: JobQueue) -> None:
+@pytest.mark.parametrize("are_purged", [False, True])
+def test_the_cases_that_differ_lead_to_both_jobs_unless_they_are_purged(
+    browse: Browse, queue: JobQueue, are_purged: bool
+) -> None:
     experiment = an_experiment(queue)
+    if not are_purged:
+        queue_jobs(experiment, actor=ACTOR)
     score = {"value": 0.5, "low": 0.25, "high": 0.75}
     scores = dict.fromkeys(("f1", "precision", "recall", "refusals", "tokens", "seconds"), score)
     one = {"interrogation_key": KEY, "version": "1", "by_key": {HOSTILE: scores}, "stability": None, **scores}
@@ -81,9 +105,11 @@ def test_the_cases_that_differ_lead_to_both_jobs(browse: Browse, queue: JobQueue
     text = shown(browse, "viewer", "experiment", experiment.experiment_id)
     assert "Worse than live" in text
     assert "-50.0 %" in text
-    assert 'data-label="Result">failed<' in text
+    assert 'hc-state-failed">failed<' in text
+    assert text.count(">purged<") == (2 if are_purged else 0)
     for n in range(2):
-        assert reverse("admin:derive_job_change", args=[job_id_of(experiment.experiment_id, n, 0, 0)]) in text
+        job = reverse("admin:derive_job_change", args=[job_id_of(experiment.experiment_id, n, 0, 0)])
+        assert (job in text) is not are_purged
 
 
 @pytest.mark.parametrize("model", ["goldencase", "experiment"])
