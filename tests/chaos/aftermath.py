@@ -12,6 +12,7 @@ from derive.queue import JobQueue
 from derive.sql.reading import reading
 from derive.states import LIVE, JobStatus, RunStatus
 from derive.worker.options import started_now
+from tests.chaos.appliers import Appliers
 from tests.chaos.crew import CONCURRENCY, Crew
 from tests.chaos.ledger import Ledger
 from tests.chaos.model_faults import HELD_BACK, PASSAGE
@@ -37,6 +38,10 @@ class Aftermath:
         self._crew = crew
         self._ledger = ledger
         self._rng = rng
+
+    def finish(self, appliers: Appliers) -> None:
+        """Apply the derivation until nothing is left, as its jobs end and make room."""
+        self._wait(appliers.apply_to_the_end, "the derivation is applied to the end")
 
     def drain(self) -> None:
         """Make every waiting job ready, and wait until all have ended."""

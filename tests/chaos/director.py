@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from tests.chaos.appliers import Appliers
 from tests.chaos.crew import LEASE_SECONDS, Crew
 from tests.chaos.operators import Operators
 from tests.chaos.plan import Fault, PlannedFault
@@ -23,16 +24,26 @@ Act = Callable[[], None]
 class Director:
     """Runs a plan against a world and its crew; ``injected`` counts what did happen."""
 
-    def __init__(self, world: ChaosWorld, crew: Crew, operators: Operators) -> None:
+    def __init__(self, world: ChaosWorld, crew: Crew, operators: Operators, appliers: Appliers) -> None:
         self.injected: Counter[str] = Counter()
         self._world = world
         self._crew = crew
         self._operators = operators
+        self._appliers = appliers
         self._order = itertools.count()
         self._due: list[tuple[float, int, Act]] = []
         self._lasting: dict[Fault, Act] = {}
         self._waiting: dict[Fault, PlannedFault] = {}
         self._begun = 0.0
+        self._aimed: dict[Fault, Callable[[PlannedFault], object]] = {
+            Fault.KILL: self._hit_a_worker,
+            Fault.TERMINATE: self._hit_a_worker,
+            Fault.PAUSE: self._hit_a_worker,
+            Fault.DATABASE_CUT: lambda planned: world.cut_connections(max(0.1, planned.pick)),
+            Fault.KILL_APPLIER: lambda _: appliers.kill_one(),
+            Fault.CHANGE_TEXTS: lambda _: appliers.change_texts(),
+        }
+        """What may find nobody, and is then tried again."""
         faults = world.database_faults
         self._of_database: dict[Fault, Callable[[], Act]] = {
             Fault.DATABASE_FULL: faults.fill_disk,
@@ -51,6 +62,7 @@ class Director:
                 _, _, act = heapq.heappop(self._due)
                 act()
             self._crew.tend()
+            self._appliers.tend()
             time.sleep(LOOK_SECONDS)
 
     def _wait_for_the_crew(self) -> None:
@@ -74,11 +86,8 @@ class Director:
         fault = planned.fault
         if self._operators.can(fault):
             self._operators.act(fault)
-        elif fault in (Fault.KILL, Fault.TERMINATE, Fault.PAUSE):
-            if not self._hit_a_worker(planned):
-                return self._try_again(planned)
-        elif fault is Fault.DATABASE_CUT:
-            if not self._world.cut_connections(max(0.1, planned.pick)):
+        elif fault in self._aimed:
+            if not self._aimed[fault](planned):
                 return self._try_again(planned)
         elif fault is Fault.DATABASE_CRASH:
             self._world.crash_database(away_seconds=planned.lasts_seconds)

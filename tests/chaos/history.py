@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-GUIDS = frozenset({"job_id", "run_id", "current_run_id", "batch_id"})
+GUIDS = frozenset({"job_id", "run_id", "current_run_id", "batch_id", "answer_job_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,51 @@ class BatchCountRow:
     jobs: int
 
 
-Row = TypeVar("Row", JobRow, RunRow, EventRow, ArtifactRow, FactRow, BatchRow, BatchEventRow, BatchCountRow)
+@dataclass(frozen=True, slots=True)
+class SubjectRow:
+    entity_id: str
+    state: str
+    job_id: UUID | None
+    answer_job_id: UUID | None
+    run_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedRow:
+    """A job that a derivation queued."""
+
+    job_id: UUID
+    derivation_key: str
+    entity_type: str
+    entity_id: str
+    evidence_ref_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastRow:
+    """A job whose answer is no longer in use."""
+
+    job_id: UUID
+
+
+Row = TypeVar(
+    "Row",
+    JobRow,
+    RunRow,
+    EventRow,
+    ArtifactRow,
+    FactRow,
+    BatchRow,
+    BatchEventRow,
+    BatchCountRow,
+    SubjectRow,
+    DerivedRow,
+    PastRow,
+)
+DERIVED = """(
+    SELECT j.job_seq, j.job_id, b.derivation_key, j.entity_type, j.entity_id, j.evidence_ref_json
+    FROM llm.job AS j INNER JOIN llm.batch AS b ON j.batch_id = b.batch_id WHERE b.derivation_key IS NOT NULL
+) AS derived"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +159,9 @@ class History:
     batches: dict[UUID, BatchRow] = field(default_factory=dict)
     batch_events_of: dict[UUID, list[str]] = field(default_factory=dict)
     batch_counts: Sequence[BatchCountRow] = ()
+    subjects: Sequence[SubjectRow] = ()
+    derived: dict[UUID, DerivedRow] = field(default_factory=dict)
+    past_answers: frozenset[UUID] = frozenset()
 
     @property
     def job_ids(self) -> set[UUID]:
@@ -154,6 +201,9 @@ def read_history(cursor: Any) -> History:
         batches={row.batch_id: row for row in _rows(cursor, BatchRow, "llm.batch", order="batch_seq")},
         batch_events_of=batch_events_of,
         batch_counts=_rows(cursor, BatchCountRow, "llm.batch_count", order="count_seq"),
+        subjects=_rows(cursor, SubjectRow, "llm.subject", order="subject_seq"),
+        derived={row.job_id: row for row in _rows(cursor, DerivedRow, DERIVED, order="job_seq")},
+        past_answers=frozenset(row.job_id for row in _rows(cursor, PastRow, "llm.past_answer", order="job_id")),
     )
 
 

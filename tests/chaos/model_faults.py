@@ -12,6 +12,9 @@ from tests.fake_ollama.answers import facts_content
 QUOTE = "Tala Venn was born on Corvessa"
 PASSAGE = f"{QUOTE}. She commands the frigate Patient Lantern."
 GOOD_ANSWER = facts_content(("e1", QUOTE))
+KEPT_CURRENT = "This letter is kept current, in edition"
+"""What marks the text of a file: its only item of evidence has another id."""
+ANSWER_TO_A_FILE = facts_content(("document", QUOTE))
 REFUTED_FACT = {"fact_key": "homeworld", "value": "the moon of Ord Tessel", "confidence": 90, "evidence_ids": ["e1"]}
 REFUTED = json.dumps({"facts": [REFUTED_FACT | {"quote": QUOTE}]})
 MIXED = json.dumps({"facts": [*json.loads(GOOD_ANSWER)["facts"], REFUTED_FACT | {"quote": QUOTE}]})
@@ -66,12 +69,16 @@ class ModelFaults:
             await behaviours.answer(GOOD_ANSWER)(exchange)
         elif self.is_calm or self._rng.random() > FAULT_SHARE:
             await asyncio.sleep(self._rng.uniform(0.02, 0.3))
-            await behaviours.answer(GOOD_ANSWER)(exchange)
+            await behaviours.answer(_good_answer(exchange))(exchange)
         elif self._rng.random() < 1 / len(FAULTS):
             self.injected["slow"] += 1
             await asyncio.sleep(self._rng.uniform(*SLOW_SECONDS))
-            await behaviours.answer(GOOD_ANSWER)(exchange)
+            await behaviours.answer(_good_answer(exchange))(exchange)
         else:
             name = self._rng.choice(list(FAULTS))
             self.injected[name] += 1
             await FAULTS[name]()(exchange)
+
+
+def _good_answer(exchange: Exchange) -> str:
+    return ANSWER_TO_A_FILE if KEPT_CURRENT.encode() in exchange.request.body else GOOD_ANSWER

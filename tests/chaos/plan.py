@@ -26,6 +26,8 @@ class Fault(StrEnum):
     HOLD = "operator holds"
     DUPLICATES = "one key queued by several at once"
     POOLER_CRASH = "PgBouncer killed and started again"
+    KILL_APPLIER = "applier of a derivation killed (SIGKILL)"
+    CHANGE_TEXTS = "texts of a source changed or removed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ RHYTHMS = {
     Fault.DATABASE_FROZEN: Rhythm(every_seconds=20, lasts_seconds=(0.5, 6.0)),
     Fault.LOGIN_REFUSED: Rhythm(every_seconds=20, lasts_seconds=(0.3, 3.0)),
     Fault.POOLER_CRASH: Rhythm(every_seconds=20, lasts_seconds=(0.1, 1.5)),
+    Fault.KILL_APPLIER: Rhythm(every_seconds=4),
+    Fault.CHANGE_TEXTS: Rhythm(every_seconds=1.5),
 }
 
 

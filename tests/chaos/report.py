@@ -33,6 +33,10 @@ def lines_of(report: ChaosReport, *, seed: int) -> Iterator[str]:
         f" {len(report.verified.orphans)} orphans; verify_runs: {report.verified.runs} runs,"
         f" {len(report.verified.findings)} faults"
     )
+    yield (
+        f"derivation: {len(history.derived)} jobs derived, {len(history.past_answers)} past;"
+        f" subjects: {_counts(subject.state for subject in history.subjects)}"
+    )
     yield from _broken(report, seed=seed)
 
 

@@ -11,8 +11,17 @@ from django.db import connection
 from derive.models import Job
 from derive.sql.reading import reading
 from derive.states import JobStatus
-from tests.chaos import batch_promises, fact_promises, job_promises, lake_promises, recovery, run_promises
+from tests.chaos import (
+    batch_promises,
+    derivation_promises,
+    fact_promises,
+    job_promises,
+    lake_promises,
+    recovery,
+    run_promises,
+)
 from tests.chaos.aftermath import Aftermath, NotInTime
+from tests.chaos.appliers import Appliers
 from tests.chaos.crew import LEASE_SECONDS, Crew
 from tests.chaos.director import Director
 from tests.chaos.history import History, read_history
@@ -54,7 +63,8 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
     plan = make_plan(rng, seconds=seconds)
     ledger, crew = Ledger(), Crew(world, size=workers)
     operators = Operators(Random(rng.random()), ledger)
-    director = Director(world, crew, operators)
+    appliers = Appliers(world, Random(rng.random()))
+    director = Director(world, crew, operators, appliers)
     traffic = Traffic(Random(rng.random()), ledger, waiting=_count_ready)
     violations: list[Violation] = []
     begun = time.monotonic()
@@ -65,9 +75,11 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
         world.model_faults.is_calm = True
         traffic.end()
         operators.end()
+        appliers.end()
         calm_since, drain_seconds = time.time(), time.monotonic()
         try:
             aftermath = Aftermath(world, crew, ledger, Random(rng.random()))
+            aftermath.finish(appliers)
             aftermath.drain()
             drain_seconds = time.monotonic() - drain_seconds
             for _ in range(_rounds(seconds)):
@@ -76,8 +88,10 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
                 aftermath.drain()
         except NotInTime as late:
             violations.append(Violation("the queue is drained in a bounded time", str(late)))
+        appliers.settle()
         crew.stop()
     finally:
+        appliers.end()
         crew.end()
     report = ChaosReport(
         seconds=time.monotonic() - begun,
@@ -92,9 +106,11 @@ def run_chaos(world: ChaosWorld, rng: Random, *, seconds: float, workers: int) -
         recovery=recovery.Recovery((), ()),
         overdue=[],
         drain_seconds=drain_seconds,
-        violations=[*violations, *crew.violations, *operators.violations],
+        violations=[*violations, *crew.violations, *operators.violations, *appliers.violations],
     )
     judge(report, ledger, calm_since=calm_since, blind=_blind(world, crew))
+    of_texts = derivation_promises.every_text_has_a_subject_that_was_asked_about_it
+    report.violations += judged(of_texts, report.history, appliers.texts())
     return report
 
 
@@ -144,7 +160,7 @@ def judge(report: ChaosReport, ledger: Ledger, *, calm_since: float, blind: list
         if run.error_kind == "lease_expired"
     ]
     found = report.violations
-    for by_sql in (*job_promises.BY_SQL, *run_promises.BY_SQL, *batch_promises.BY_SQL):
+    for by_sql in (*job_promises.BY_SQL, *run_promises.BY_SQL, *batch_promises.BY_SQL, *derivation_promises.BY_SQL):
         found += judged(by_sql, history)
     for by_ledger in job_promises.BY_LEDGER:
         found += judged(by_ledger, history, ledger)

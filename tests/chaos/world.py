@@ -59,6 +59,10 @@ class ChaosWorld:
         return self.folder / "lake"
 
     @property
+    def sources_file(self) -> Path:
+        return self.folder / "sources.toml"
+
+    @property
     def full_sign(self) -> Path:
         return self.folder / "lake-is-full"
 
@@ -73,6 +77,7 @@ class ChaosWorld:
             "OLLAMA_FIRST_BYTE_SECONDS": "3",
             "OLLAMA_IDLE_SECONDS": "2",
             "OLLAMA_TIMEOUT_SECONDS": "6",
+            "HOLOCRON_SOURCES": str(self.sources_file),
             "SECRET_KEY": SECRET_KEY,
             "LOG_FORMAT": "json",
             "WORKER_ID": "",

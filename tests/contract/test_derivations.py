@@ -149,6 +149,47 @@ def test_a_subject_that_is_gone_is_retired_and_comes_back_with_its_answer(world:
     assert not PastAnswer.objects.exists()
 
 
+def test_what_was_asked_before_a_subject_was_gone_is_past_when_it_comes_back_with_another_text(world: World) -> None:
+    world.write("hoth")
+    world.apply()
+    first = subject("hoth").job_id
+    (world.folder / "hoth.txt").unlink()
+    world.apply()
+    world.write("hoth", text="It is warm on {name} now.")
+    world.apply()
+    world.work()
+    assert subject("hoth").answer_job_id == subject("hoth").job_id != first
+    assert list(PastAnswer.objects.values_list("job_id", flat=True)) == [first]
+
+
+def test_a_subject_that_comes_back_changed_uses_its_answer_even_while_there_is_no_room_to_ask(world: World) -> None:
+    world.write("hoth")
+    world.apply()
+    world.work()
+    (world.folder / "hoth.txt").unlink()
+    world.apply()
+    world.declare(depth_limit=1)
+    world.write("bespin")
+    world.write("hoth", text="It is warm on {name} now.")
+    assert world.apply().left == 1
+    back = subject("hoth")
+    assert (back.state, back.stale_because) == (STALE, StaleBecause.EVIDENCE)
+    assert not PastAnswer.objects.exists()
+
+
+def test_an_answer_that_has_come_but_was_not_settled_is_in_use_until_the_next_one(world: World) -> None:
+    world.write("hoth")
+    world.apply()
+    queue = JobQueue()
+    (claim,) = queue.claim(WORKER)
+    queue.complete(success(claim))
+    world.write("hoth", text="It is warm on {name} now.")
+    assert world.apply().queued == 1
+    asked = subject("hoth")
+    assert (asked.state, asked.answer_job_id) == (QUEUED, claim.job_id)
+    assert not PastAnswer.objects.exists()
+
+
 def test_with_the_policy_keep_the_answer_of_a_gone_subject_stays_in_use(world: World) -> None:
     world.declare(retire_policy="keep")
     world.write("hoth")

@@ -128,7 +128,24 @@ BEGIN
         ON s.derivation_seq = v_derivation.derivation_seq AND s.entity_type = e.entity_type AND s.entity_id = e.entity_id
     ORDER BY s.subject_seq
     FOR NO KEY UPDATE OF s;
+    -- An answer that has come is the one in use before anything else is asked.
+    PERFORM llm.settle_subjects(
+        ARRAY(
+            SELECT s.subject_seq
+            FROM unnest(v_told) AS e
+            INNER JOIN llm.subject AS s
+                ON s.derivation_seq = v_derivation.derivation_seq AND s.entity_type = e.entity_type
+                AND s.entity_id = e.entity_id
+        )
+    );
     v_now := clock_timestamp();
+
+    -- One that comes back uses its answer again.
+    DELETE FROM llm.past_answer AS p
+    USING unnest(v_told) AS e
+    INNER JOIN llm.subject AS s
+        ON s.derivation_seq = v_derivation.derivation_seq AND s.entity_type = e.entity_type AND s.entity_id = e.entity_id
+    WHERE e.state <> 'RETIRED' AND s.state = 'RETIRED' AND p.job_id IN (s.job_id, s.answer_job_id);
 
     -- What its subject no longer waits for is not used when it comes.
     INSERT INTO llm.past_answer AS p (job_id, because, since_utc)
@@ -150,11 +167,6 @@ BEGIN
         WHERE e.state = 'RETIRED' AND v_derivation.retire_policy = 'retire' AND job.job_id IS NOT NULL
     ) AS past
     ON CONFLICT DO NOTHING;
-    DELETE FROM llm.past_answer AS p
-    USING unnest(v_told) AS e
-    INNER JOIN llm.subject AS s
-        ON s.derivation_seq = v_derivation.derivation_seq AND s.entity_type = e.entity_type AND s.entity_id = e.entity_id
-    WHERE e.state <> 'RETIRED' AND s.state = 'RETIRED' AND p.job_id IN (s.job_id, s.answer_job_id);
 
     INSERT INTO llm.subject AS s (
         derivation_seq, entity_type, entity_id, state, why, change_token, evidence_sha256, definition_sha256, model,
@@ -203,7 +215,7 @@ BEGIN
         AND s.entity_type = e.entity_type
         AND s.entity_id = e.entity_id
         AND NOT (e.state = 'MISSING' AND s.state <> 'RETIRED')
-        AND NOT (e.state = 'STALE' AND e.stale_because <> 'asked' AND s.state NOT IN ('CURRENT', 'STALE'));
+        AND NOT (e.state = 'STALE' AND e.stale_because <> 'asked' AND s.state NOT IN ('CURRENT', 'STALE', 'RETIRED'));
 
     v_seqs := ARRAY(
         SELECT s.subject_seq

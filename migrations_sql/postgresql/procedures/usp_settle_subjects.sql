@@ -17,6 +17,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_seqs bigint[];
+    v_answers uuid[];
     v_changed integer;
 BEGIN
     v_seqs := ARRAY(
@@ -30,16 +31,11 @@ BEGIN
         RETURN 0;
     END IF;
 
-    INSERT INTO llm.past_answer AS p (job_id, because)
-    SELECT DISTINCT s.answer_job_id, 'superseded'
-    FROM llm.subject AS s
-    INNER JOIN llm.job AS j ON s.job_id = j.job_id
-    WHERE s.subject_seq = ANY (v_seqs) AND j.status = 'SUCCEEDED' AND s.answer_job_id <> s.job_id
-    ON CONFLICT DO NOTHING;
-    DELETE FROM llm.past_answer AS p
-    USING llm.subject AS s
-    WHERE s.subject_seq = ANY (v_seqs) AND p.job_id = s.job_id;
-
+    v_answers := ARRAY(
+        SELECT s.answer_job_id
+        FROM llm.subject AS s
+        WHERE s.subject_seq = ANY (v_seqs) AND s.answer_job_id <> s.job_id
+    );
     UPDATE llm.subject AS s
     SET
         state = told.state,
@@ -68,6 +64,16 @@ BEGIN
             OR (told.state = 'CURRENT' AND (s.run_id IS DISTINCT FROM told.run_id OR s.stale_because IS NOT NULL))
         );
     GET DIAGNOSTICS v_changed = ROW_COUNT;
+
+    -- By the rows as they are now: a job may have succeeded since the first statement.
+    INSERT INTO llm.past_answer AS p (job_id, because)
+    SELECT DISTINCT a.job_id, 'superseded'
+    FROM unnest(v_answers) AS a (job_id)
+    WHERE NOT EXISTS (SELECT 1 FROM llm.subject AS s WHERE s.answer_job_id = a.job_id)
+    ON CONFLICT DO NOTHING;
+    DELETE FROM llm.past_answer AS p
+    USING llm.subject AS s
+    WHERE s.subject_seq = ANY (v_seqs) AND p.job_id = s.job_id;
     RETURN v_changed;
 END;
 $$;

@@ -224,6 +224,24 @@ BEGIN
     ORDER BY t.place
     OPTION (LOOP JOIN, FORCE ORDER);
 
+    -- An answer that has come is the one in use before anything else is asked.
+    SET @seqs = COALESCE((
+        SELECT s.subject_seq
+        FROM @told AS t
+        INNER JOIN llm.subject AS s WITH (INDEX (ux_subject_entity))
+            ON
+                t.entity_type = s.entity_type
+                AND t.entity_id = s.entity_id
+        WHERE s.derivation_seq = @derivation_seq
+        FOR JSON PATH
+    ), N'[]');
+    EXEC llm.settle_subjects
+        @after_event_seq = NULL,
+        @to_event_seq = NULL,
+        @derivation_seq = @derivation_seq,
+        @entities_json = @seqs,
+        @settled = @settled OUTPUT;
+
     INSERT INTO @held (subject_seq, place, old_state, old_job_id, answer_job_id)
     SELECT
         s.subject_seq,
@@ -237,6 +255,28 @@ BEGIN
             t.entity_type = s.entity_type
             AND t.entity_id = s.entity_id
     WHERE s.derivation_seq = @derivation_seq
+    OPTION (LOOP JOIN, FORCE ORDER);
+
+    -- One that comes back uses its answer again.
+    DELETE p
+    FROM @held AS h
+    INNER JOIN @told AS t
+        ON h.place = t.place
+    INNER JOIN llm.past_answer AS p WITH (ROWLOCK, INDEX (pk_past_answer))
+        ON h.old_job_id = p.job_id
+    WHERE
+        t.state <> N'RETIRED'
+        AND h.old_state = N'RETIRED'
+    OPTION (LOOP JOIN, FORCE ORDER);
+    DELETE p
+    FROM @held AS h
+    INNER JOIN @told AS t
+        ON h.place = t.place
+    INNER JOIN llm.past_answer AS p WITH (ROWLOCK, INDEX (pk_past_answer))
+        ON h.answer_job_id = p.job_id
+    WHERE
+        t.state <> N'RETIRED'
+        AND h.old_state = N'RETIRED'
     OPTION (LOOP JOIN, FORCE ORDER);
 
     -- What its subject no longer waits for is not used when it comes.
@@ -281,26 +321,6 @@ BEGIN
         past.job_id IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM llm.past_answer AS p WHERE p.job_id = past.job_id)
     GROUP BY past.job_id;
-    DELETE p
-    FROM @held AS h
-    INNER JOIN @told AS t
-        ON h.place = t.place
-    INNER JOIN llm.past_answer AS p WITH (ROWLOCK, INDEX (pk_past_answer))
-        ON h.old_job_id = p.job_id
-    WHERE
-        t.state <> N'RETIRED'
-        AND h.old_state = N'RETIRED'
-    OPTION (LOOP JOIN, FORCE ORDER);
-    DELETE p
-    FROM @held AS h
-    INNER JOIN @told AS t
-        ON h.place = t.place
-    INNER JOIN llm.past_answer AS p WITH (ROWLOCK, INDEX (pk_past_answer))
-        ON h.answer_job_id = p.job_id
-    WHERE
-        t.state <> N'RETIRED'
-        AND h.old_state = N'RETIRED'
-    OPTION (LOOP JOIN, FORCE ORDER);
 
     UPDATE s
     SET
@@ -333,7 +353,11 @@ BEGIN
         ON h.subject_seq = s.subject_seq
     WHERE
         NOT (t.state = N'MISSING' AND s.state <> N'RETIRED')
-        AND NOT (t.state = N'STALE' AND t.stale_because <> N'asked' AND s.state NOT IN (N'CURRENT', N'STALE'))
+        AND NOT (
+            t.state = N'STALE'
+            AND t.stale_because <> N'asked'
+            AND s.state NOT IN (N'CURRENT', N'STALE', N'RETIRED')
+        )
     OPTION (LOOP JOIN, FORCE ORDER);
 
     SET @seqs = COALESCE((
