@@ -163,6 +163,8 @@ def fold(text: str) -> Folded:
 
 def count_word_characters(text: str) -> int:
     """Return the number of visible letters and digits in the text, in any script."""
+    if text.isascii():
+        return sum(map(str.isalnum, text))
     return sum(char.isalnum() and char not in _INVISIBLE for char in text)
 
 

@@ -1,7 +1,7 @@
 """Extracts the facts of an answer: locates each quote and judges whether it supports the value."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from derive.contracts import JudgedFact
@@ -36,11 +36,18 @@ def judge_facts(answer: Any, bundle: EvidenceBundle, rules: FactRules, *, entity
 
     ``entity`` is the name of the facts' subject. Never raises, whatever the texts contain.
     """
+    return judge_cited(cited_facts(answer), bundle, rules, entity=entity)
+
+
+def judge_cited(
+    found: Iterable[tuple[Path, dict[str, Any]]], bundle: EvidenceBundle, rules: FactRules, *, entity: str = ""
+) -> Judged:
+    """Judge cited objects that ``cited_facts`` found in an answer, as ``judge_facts`` does."""
     judge_one = _FactJudge(Grounds(bundle), rules, entity)
     facts: list[JudgedFact] = []
     problems: list[Detail] = []
     folded: list[str] = []
-    for index, (path, cited) in enumerate(cited_facts(answer)):
+    for index, (path, cited) in enumerate(found):
         place = judge_one.grounds.place_of(cited, path)
         if isinstance(place, Detail):
             problems.append(place)

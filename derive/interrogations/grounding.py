@@ -8,7 +8,7 @@ the item itself has fewer.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ MAX_LOOKED_FOR_ELSEWHERE = 20
 """Quotes not found in the items they cite that are searched for in all other items, which is expensive."""
 _MAX_IDS_SHOWN = 10
 _MAX_ID_CHARACTERS = 60
-_WORD = re.compile(r"\S+")
+_GAP = re.compile(r"\s\s+|\A\s")
+"""White space that takes more characters than when normalised: several in a row, or any at the beginning."""
 
 Path = tuple[int | str, ...]
 
@@ -48,15 +49,16 @@ def is_cited_fact(value: dict[str, Any]) -> bool:
 
 def cited_facts(answer: Any) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield every cited fact with its path, in the answer's order, without recursion."""
-    waiting: list[tuple[Path, Any]] = [((), answer)]
+    waiting: list[tuple[Path, Any]] = [((), answer)] if isinstance(answer, dict | list) else []
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, dict):
             if is_cited_fact(value):
                 yield path, value
-            waiting.extend(((*path, name), member) for name, member in reversed(value.items()))
-        elif isinstance(value, list):
-            waiting.extend(((*path, place), value[place]) for place in reversed(range(len(value))))
+            members: Iterable[tuple[int | str, Any]] = reversed(value.items())
+        else:
+            members = zip(reversed(range(len(value))), reversed(value), strict=True)
+        waiting.extend([((*path, name), member) for name, member in members if isinstance(member, dict | list)])
 
 
 class Grounds:
@@ -149,14 +151,15 @@ class _Text:
         return count_word_characters(self.text)
 
     @cached_property
-    def _words(self) -> tuple[list[int], list[int]]:
-        """Where each word begins, in the normalised text and in the original."""
-        starts, ends = zip(*(match.span() for match in _WORD.finditer(self.text)), strict=True)
-        spaced, place = [], 0
-        for start, end in zip(starts, ends, strict=True):
-            spaced.append(place)
-            place += end - start + 1
-        return spaced, list(starts)
+    def _gaps(self) -> tuple[list[int], list[int]]:
+        """Where the text goes on after each long gap once normalised, and how far that is behind the original."""
+        places, behind = [0], [0]
+        for match in _GAP.finditer(self.text):
+            end = match.end()
+            kept = 1 if match.start() else 0
+            places.append(match.start() - behind[-1] + kept)
+            behind.append(end - places[-1])
+        return places, behind
 
     def place_of(self, quote: _Quote) -> tuple[int, int, int] | None:
         """Return the quote's first place (start, end) and number of occurrences, with white space normalised."""
@@ -171,9 +174,8 @@ class _Text:
         """Return the position in the original text of a character that is not white space."""
         if len(self._spaced) == len(self.text):
             return place
-        spaced, starts = self._words
-        word = bisect_right(spaced, place) - 1
-        return starts[word] + place - spaced[word]
+        places, behind = self._gaps
+        return place + behind[bisect_right(places, place) - 1]
 
     def folded_place_of(self, quote: _Quote) -> tuple[int, int, int] | None:
         """Return the quote's first place (start, end) and number of occurrences, with typography folded."""

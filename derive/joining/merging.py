@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from derive.contracts import JudgedFact
-from derive.proofs import Context, same_value
+from derive.proofs import FieldProof, same_value
 from derive.states import Verdict
 
 _MOST_COMPARED = 20
@@ -26,8 +26,9 @@ class FactPlace(NamedTuple):
 class FoundFact:
     """A fact of one part, with the element of the answer that states it; ``fact`` has its place in the whole text.
 
-    ``identity`` is the canonical form of its value, whatever its verdict. ``inner`` are facts inside the element, with
-    the rest of their paths. ``places`` are all places of the fact once it is merged.
+    ``identity`` is the canonical form of its value, whatever its verdict; ``proof`` declares how it is judged.
+    ``inner`` are facts inside the element, with the rest of their paths. ``places`` are all places of the fact once it
+    is merged.
     """
 
     part_no: int
@@ -35,7 +36,7 @@ class FoundFact:
     fact: JudgedFact
     identity: str
     place: FactPlace | None
-    context: Context
+    proof: FieldProof
     inner: Sequence[tuple[tuple[int | str, ...], JudgedFact]] = ()
     places: list[FactPlace] = field(default_factory=list)
 
@@ -103,7 +104,7 @@ def _merge_mentions(facts: list[FoundFact]) -> list[FoundFact]:
 
 
 def _has_same_value(one: FoundFact, other: FoundFact) -> bool:
-    return same_value(one.fact.value or "", other.fact.value or "", one.context)
+    return same_value(one.fact.value or "", other.fact.value or "", one.proof.context(key=one.fact.fact_key or ""))
 
 
 def _rank(one: FoundFact) -> tuple[int, int]:

@@ -8,18 +8,20 @@ from typing import Any
 from derive.contracts import JudgedFact
 from derive.errors import InternalError
 from derive.evidence.contracts import EvidenceBundle, EvidenceItem
-from derive.facts.judging import judge_facts, value_key_of
+from derive.facts.judging import judge_cited, value_key_of
 from derive.interrogations.answer_schema import AnswerSchema
 from derive.interrogations.definition import Definition
 from derive.interrogations.grounding import Path, cited_facts
 from derive.interrogations.report import path_of
 from derive.joining.document import PartRecord, PartsDocument
 from derive.joining.merging import FactPlace, FoundFact, merge
-from derive.proofs import Context
+from derive.proofs import FieldProof
 from derive.windows.part_evidence import WHOLE
 
 _PATH_OF_ELEMENT = 2
 """Parts of the path of a fact that is itself an element of the answer's list."""
+
+_UNDECLARED = FieldProof()
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,10 @@ class _PartJudge:
     def found(self, part: PartRecord, answer: Any) -> Iterator[FoundFact]:
         """Yield the facts of one part's answer."""
         starts = {window.evidence_id: window.start for window in part.windows}
-        judged = judge_facts(answer, self._windows_of(part), self._rules, entity=self._entity).facts
+        found = list(cited_facts(answer))
+        judged = judge_cited(found, self._windows_of(part), self._rules, entity=self._entity).facts
         outer: FoundFact | None = None
-        for (path, cited), fact in zip(cited_facts(answer), judged, strict=True):
+        for (path, cited), fact in zip(found, judged, strict=True):
             place = self._place_of(fact, starts)
             if outer is not None and len(path) > _PATH_OF_ELEMENT:
                 outer.inner = [*outer.inner, (path[_PATH_OF_ELEMENT:], _at(fact, place))]
@@ -120,14 +123,14 @@ class _PartJudge:
                 fact=fact,
                 identity=fact.value_key or value_key_of(cited, path, self._rules) or f"quote {fact.quote}",
                 place=place,
-                context=self._context(cited, path, fact.fact_key or ""),
+                proof=self._proof(cited, path),
             )
         if outer is not None:
             yield outer
 
-    def _context(self, cited: Mapping[str, Any], path: Path, key: str) -> Context:
+    def _proof(self, cited: Mapping[str, Any], path: Path) -> FieldProof:
         members = self._rules.judged_members(cited, path)
-        return next(iter(members.values())).context(key=key) if len(members) == 1 else Context(key=key)
+        return next(iter(members.values())) if len(members) == 1 else _UNDECLARED
 
     def _windows_of(self, part: PartRecord) -> EvidenceBundle:
         """Return the texts a part was asked about, for looking up quotes; neither hashed nor rendered again."""

@@ -114,6 +114,12 @@ def _proofs() -> Iterator[Result]:
     yield proofs.measure()
 
 
+def _joining() -> Iterator[Result]:
+    from tests.bench import joining
+
+    yield joining.measure()
+
+
 def _facts() -> Iterator[Result]:
     from tests.bench import facts
 
@@ -173,6 +179,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "dashboard": _dashboard,
     "admin": _admin,
     "proofs": _proofs,
+    "joining": _joining,
     "facts": _facts,
     "fact-pages": _fact_pages,
     "prompt-cache": _prompt_cache,

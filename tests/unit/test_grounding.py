@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from derive.evidence.contracts import EvidenceBundle
 from derive.facts.judging import Judged, judge_facts
@@ -131,3 +133,12 @@ def test_only_the_first_twenty_missing_quotes_are_searched_for_elsewhere() -> No
 def test_a_position_refers_to_the_original_text(quote: str, place: tuple[int, int, int]) -> None:
     grounds = Grounds(bundle_of(a="  Luke  was \n born. \tLuke  was   here"))
     assert grounds.place_of(fact(quote, "a"), ()) == QuotePlace("a", *place)
+
+
+@given(st.lists(st.sampled_from([" ", "\n", "\t", "\u00a0", "ab", "cd,"]), min_size=1, max_size=12))
+def test_each_word_keeps_its_place_whatever_white_space_is_around_it(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    for word in {word for word in text.split() if len(word) > 1}:
+        found = Grounds(bundle_of(a=text)).place_of(fact(word, "a"), ())
+        assert isinstance(found, QuotePlace)
+        assert (found.start, found.end) == (text.find(word), text.find(word) + len(word))
