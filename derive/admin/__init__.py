@@ -1,14 +1,15 @@
 """The admin: a package for each area an operator opens, above the tools they share.
 
-``alerts``, ``batches``, ``dashboard``, ``evaluation``, ``jobs``, ``facts``, ``review``, ``language_models``,
-``records``, ``schedules`` and ``sources`` are pages; ``lists`` pages through tables, ``display`` formats values,
-``site`` holds permissions and navigation. Rows are read through ``derive.models`` and changed only through
-``JobQueue``. Importing this package registers every page.
+``alerts``, ``batches``, ``dashboard``, ``derivations``, ``evaluation``, ``jobs``, ``facts``, ``review``,
+``language_models``, ``records``, ``schedules`` and ``sources`` are pages; ``lists`` pages through tables, ``display``
+formats values, ``site`` holds permissions and navigation. Rows are read through ``derive.models`` and changed only
+through ``JobQueue``. Importing this package registers every page.
 """
 
 from derive.admin.alerts import overview as alerts
 from derive.admin.alerts import rules as alert_rules
 from derive.admin.batches import admin as batches
+from derive.admin.derivations import admin as derivations
 from derive.admin.evaluation import experiments, golden_cases
 from derive.admin.facts import admin as facts
 from derive.admin.jobs import admin as jobs
@@ -26,6 +27,7 @@ __all__ = [
     "audit",
     "batches",
     "deletions",
+    "derivations",
     "experiments",
     "facts",
     "golden_cases",

@@ -311,17 +311,19 @@ def ask_again(
     reason: str | None = None,
     entities: Iterator[tuple[str, str]] | None = None,
     states: tuple[SubjectState, ...] = (SubjectState.CURRENT, SubjectState.FAILED),
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> int:
     """Ask for new answers: of these entities, or of all subjects in these states; the next application queues them.
 
-    Return how many were asked for. Raises NotApplied if it was never applied, QueueError.
+    Return how many were asked for; after a stop the same call goes on, as those asked for are in these states no more.
+    Raises NotApplied if it was never applied, QueueError.
     """
     if declared.row is None:
         raise NotApplied(f"{declared.key} was never applied")
     if entities is None:
         entities = _in_states(declared.row.derivation_seq, states)
     asked = 0
-    while page := list(islice(entities, SUBJECTS_AT_ONCE)):
+    while not stop_asked() and (page := list(islice(entities, SUBJECTS_AT_ONCE))):
         changes = [
             SubjectChange(entity_type=kind, entity_id=name, state=SubjectState.STALE, stale_because=StaleBecause.ASKED)
             for kind, name in page

@@ -1,7 +1,7 @@
 """What is said of a derivation: its subjects by state, why some are stale, and its last batches."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +10,7 @@ from django.db.models import Count
 from derive.derivations.declarations import Declared
 from derive.models import Batch, Subject
 from derive.sql.reading import reading
+from derive.sql.subject_counts import COUNT_CAP, count_subjects
 from derive.states import StaleBecause, SubjectState
 
 BATCHES = 10
@@ -19,12 +20,16 @@ WANTED = frozenset(SubjectState) - {SubjectState.RETIRED}
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a derivation stands; one that was never applied has no subjects."""
+    """How a derivation stands; one that was never applied has no subjects.
+
+    States that are ``capped`` have more subjects than the COUNT_CAP that were counted.
+    """
 
     declared: Declared
     states: Counter[SubjectState]
     stale: Counter[StaleBecause]
     batches: Sequence[Batch]
+    capped: frozenset[SubjectState] = frozenset()
 
     @property
     def subjects(self) -> int:
@@ -35,6 +40,11 @@ class Standing:
     def percent(self) -> int:
         """Share of them whose answer is current, rounded down, so that 100 means all."""
         return 100 * self.states[SubjectState.CURRENT] // self.subjects if self.subjects else 100
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all subjects that are to have an answer were counted."""
+        return self.capped.isdisjoint(WANTED)
 
 
 def read_standings(every: Sequence[Declared]) -> list[Standing]:
@@ -60,14 +70,37 @@ def read_standing(declared: Declared) -> Standing:
         .annotate(amount=Count("subject_seq"))
     )
     rows: list[tuple[str, str | None, int]] = reading(partial(list, query.order_by()))
+    states, stale = _counted(rows)
+    return Standing(declared, states, stale, newest_batches(declared.key, BATCHES))
+
+
+def read_bounded_standing(declared: Declared) -> Standing:
+    """Return how a derivation stands, without its batches, counting up to COUNT_CAP of each state.
+
+    Costs the same for ten thousand subjects as for a million. Raises QueueError.
+    """
+    states, stale = _counted(count_subjects(_seq(declared)) if declared.row else ())
+    capped = frozenset(state for state, amount in states.items() if amount > COUNT_CAP)
+    return Standing(
+        declared, Counter({state: min(amount, COUNT_CAP) for state, amount in states.items()}), stale, (), capped
+    )
+
+
+def newest_batches(key: str, most: int) -> list[Batch]:
+    """Return a derivation's batches, newest first. Raises QueueError."""
+    query = Batch.objects.filter(name=f"derivation {key}").order_by("-batch_seq")[:most]
+    found: list[Batch] = reading(partial(list, query))
+    return found
+
+
+def _counted(rows: Iterable[tuple[str, str | None, int]]) -> tuple[Counter[SubjectState], Counter[StaleBecause]]:
     states: Counter[SubjectState] = Counter()
     stale: Counter[StaleBecause] = Counter()
     for state, because, amount in rows:
         states[SubjectState(state)] += amount
         if state == SubjectState.STALE and because is not None:
             stale[StaleBecause(because)] += amount
-    batches = Batch.objects.filter(name=f"derivation {declared.key}").order_by("-batch_seq")[:BATCHES]
-    return Standing(declared, states, stale, reading(partial(list, batches)))
+    return states, stale
 
 
 def _seq(declared: Declared) -> int:

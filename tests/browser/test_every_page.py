@@ -23,6 +23,7 @@ from derive.schedules.installing import install_schedules
 from derive.sealing.chain import seal_history
 from derive.sql.clock import database_now
 from derive.states import JobStatus
+from tests.admin.derivation_scene import a_derivation
 from tests.admin.evaluation_scene import an_experiment
 from tests.admin.facts_scene import three_facts, told
 from tests.admin.pages import pages
@@ -115,6 +116,7 @@ def some_of_everything(world: World) -> None:
     world.cancel(world.enqueue())
     world.queue.open_batch(BatchInput(name="letters"), actor="ada")
     an_experiment(world.queue)
+    a_derivation(world.queue)
     world.queue.roll_up_hours()
     seal_history(world.lake)
     now = database_now()

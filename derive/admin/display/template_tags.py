@@ -17,10 +17,11 @@ from derive.admin.display.untrusted_text import CELL_CHARACTERS, cell
 from derive.admin.site import timezones
 from derive.fact_report.marked_html import marked_paragraph
 from derive.fact_report.shown import DECISIONS, REVIEWS, VERDICTS
-from derive.states import STATE_NAMES, name_of_event
+from derive.states import STATE_NAMES, SubjectState, name_of_event
 
 register = template.Library()
 
+_STATES = {**{str(state): state.capitalize() for state in SubjectState}, **STATE_NAMES}
 _MISSING = (None, "")
 """What a template passes to a filter when a value or its row is missing."""
 
@@ -112,7 +113,7 @@ def state(value: str | None) -> SafeString:
 @register.filter
 def state_name(value: str) -> str:
     """Return what people call a state."""
-    return STATE_NAMES.get(value, value)
+    return _STATES.get(value, value)
 
 
 @register.filter

@@ -77,7 +77,12 @@ GROUPS: tuple[tuple[str | None, tuple[SidebarEntry, ...]], ...] = (
                 ),
             ),
             SidebarEntry(
-                "Sources", "folder_open", (_list_of("Sources", "derive_source", permissions.VIEW_INTERROGATIONS),)
+                "Sources",
+                "folder_open",
+                (
+                    _list_of("Sources", "derive_source", permissions.VIEW_INTERROGATIONS),
+                    _list_of("Derivations", "derive_derivation"),
+                ),
             ),
             SidebarEntry("Models", "neurology", (_list_of("Models", "derive_languagemodel"),)),
             SidebarEntry("Workers", "memory", (_list_of("Workers", "derive_worker"),)),
