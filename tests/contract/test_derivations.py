@@ -10,18 +10,19 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from derive.contracts import RunFacts
+from derive.contracts import FactDecision, RunFacts
 from derive.deadline import Deadline
 from derive.derivation_contracts import SubjectChange
 from derive.derivations.applying import Limits, NotApplied, ask_again
 from derive.derivations.declarations import find_declared
 from derive.errors import BadArgument, ConfigurationError
-from derive.models import Batch, Derivation, Job, PastAnswer, Subject
+from derive.models import Batch, Derivation, Fact, Job, PastAnswer, Subject
 from derive.queue import JobQueue
+from derive.review.waiting import waiting_facts
 from derive.schedules.derivations import apply_due
 from derive.schedules.single_flight import TaskOutcome
 from derive.sql import procedures
-from derive.states import JobStatus, StaleBecause, SubjectState
+from derive.states import JobStatus, ReviewDecision, StaleBecause, SubjectState, Verdict
 from tests.contract.derived import NAME, World, row, states, subject
 from tests.contract.facts import a_fact
 from tests.contract.scenes import ACTOR, KEY, WORKER, at_once, job_of, ref, said, success
@@ -407,6 +408,42 @@ def test_facts_are_admitted_while_their_answer_is_in_use(world: World) -> None:
     world.write("hoth", text="Other.")
     world.apply()
     assert admitted() == ["cd"]
+
+
+def test_no_reviewer_is_given_a_fact_whose_answer_is_no_longer_in_use(world: World) -> None:
+    queue = JobQueue()
+
+    def answer(value: str) -> None:
+        (claim,) = queue.claim(WORKER)
+        doubted = a_fact(value=value, verdict=Verdict.NOT_ENOUGH_INFO)
+        queue.complete(success(claim, run=RunFacts(evidence_sha256=value * 32), facts=(doubted,)))
+        world.settle()
+
+    def given(reviewer: str) -> list[str | None]:
+        """What is given to somebody who has not looked yet, and what the page says is waiting."""
+        facts = [Fact.objects.get(fact_id=one.fact_id) for one in queue.claim_facts(actor=reviewer, max_facts=9)]
+        assert len(facts) == waiting_facts().count
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE llm.fact SET review_claim_expires_utc = NULL")
+        return [fact.value for fact in facts]
+
+    world.write("hoth")
+    world.apply()
+    answer("ab")
+    assert given("ann") == ["ab"]
+    first = Fact.objects.get()
+    queue.review_facts([FactDecision(decision=ReviewDecision.NOT_SURE, fact_id=first.fact_id)], actor="ann")
+    world.write("hoth", text="Other.")
+    world.apply()
+    assert given("ben") == ["ab"], "a stale answer is in use until the next one is there"
+    answer("cd")
+    assert given("ben") == ["cd"]
+    (world.folder / "hoth.txt").unlink()
+    world.apply()
+    assert given("ben") == []
+    world.write("hoth")
+    world.apply()
+    assert given("ben") == ["ab"], "it is in use again, and waits for another opinion"
 
 
 def test_the_scheduler_applies_a_derivation_when_it_is_due_and_not_before(world: World) -> None:

@@ -1,9 +1,10 @@
 -- llm.usp_claim_facts: gives a reviewer the next facts that wait for a decision, or one that is named.
 -- Promises: no fact goes to two people at once: whoever gets one has it for claim_seconds by the server's clock, or
 --   until they decide. Nobody gets a fact on which they have an opinion, nor one that they hold already (so the next
---   call goes on behind it), nor one of a superseded run. First facts that wait for another opinion, if there is one of
---   somebody else's among the first 100 of those; then by the priority of their jobs, the oldest first. A named fact is
---   answered in any state, with who holds it: somebody else's claim stands.
+--   call goes on behind it), nor one of a superseded run or of an answer that is no longer in use (llm.past_answer).
+--   First facts that wait for another opinion, if there is one of somebody else's among the first 100 of those; then by
+--   the priority of their jobs, the oldest first. A named fact is answered in any state, with who holds it: somebody
+--   else's claim stands.
 -- Called by: the review page.
 -- Locks: the facts, SKIP LOCKED (it never waits); a named one is waited for.
 CALL llm.drop_procedure('usp_claim_facts');
@@ -91,6 +92,7 @@ BEGIN
                         ORDER BY mine.fact_id DESC, mine.review_seq DESC
                         LIMIT 1
                     ), 'NONE') = 'NONE'
+                    AND NOT EXISTS (SELECT 1 FROM llm.past_answer AS past WHERE past.job_id = f.job_id)
                 ORDER BY first.place
                 LIMIT usp_claim_facts.max_facts - cardinality(v_picked)
                 FOR NO KEY UPDATE OF f SKIP LOCKED
@@ -112,6 +114,7 @@ BEGIN
                         ORDER BY mine.fact_id DESC, mine.review_seq DESC
                         LIMIT 1
                     ), 'NONE') = 'NONE'
+                    AND NOT EXISTS (SELECT 1 FROM llm.past_answer AS past WHERE past.job_id = f.job_id)
                 ORDER BY f.review_priority DESC, f.fact_seq
                 LIMIT usp_claim_facts.max_facts - cardinality(v_picked)
                 FOR NO KEY UPDATE SKIP LOCKED

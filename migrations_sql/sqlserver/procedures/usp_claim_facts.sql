@@ -5,9 +5,10 @@ GO
 -- llm.usp_claim_facts: gives a reviewer the next facts that wait for a decision, or one that is named.
 -- Promises: no fact goes to two people at once: whoever gets one has it for claim_seconds by the server's clock, or
 --   until they decide. Nobody gets a fact on which they have an opinion, nor one that they hold already (so the next
---   call goes on behind it), nor one of a superseded run. First facts that wait for another opinion, if there is one of
---   somebody else's among the first 100 of those; then by the priority of their jobs, the oldest first. A named fact is
---   answered in any state, with who holds it: somebody else's claim stands.
+--   call goes on behind it), nor one of a superseded run or of an answer that is no longer in use (llm.past_answer).
+--   First facts that wait for another opinion, if there is one of somebody else's among the first 100 of those; then by
+--   the priority of their jobs, the oldest first. A named fact is answered in any state, with who holds it: somebody
+--   else's claim stands.
 -- Called by: the review page.
 -- Locks: it looks without keeping locks and passes over what somebody holds (READPAST; READCOMMITTEDLOCK where rows are
 --   versioned); then the facts, by an update that asks again whether they are free. Who came too late looks once more.
@@ -101,6 +102,11 @@ BEGIN
                         AND mine.actor = @who
                     ORDER BY mine.review_seq DESC
                 ), N'NONE') = N'NONE'
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM llm.past_answer AS past WITH (INDEX (pk_past_answer))
+                    WHERE past.job_id = f.job_id
+                )
             ORDER BY f.review_priority DESC, f.fact_seq ASC
             OPTION (LOOP JOIN, FORCE ORDER);
         END;
@@ -121,6 +127,11 @@ BEGIN
                         AND mine.actor = @who
                     ORDER BY mine.review_seq DESC
                 ), N'NONE') = N'NONE'
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM llm.past_answer AS past WITH (INDEX (pk_past_answer))
+                    WHERE past.job_id = f.job_id
+                )
             ORDER BY f.review_priority DESC, f.fact_seq ASC
             OPTION (LOOP JOIN, OPTIMIZE FOR (@left = 1));
 
