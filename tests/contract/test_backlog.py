@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import yaml
 from django.db import connection
 
 from derive.queue import JobQueue
+from holocron.settings import BASE_DIR
 from tests.contract.scenes import ACTOR, a_job, claim_one, queued
 
 
@@ -40,6 +42,24 @@ def test_each_model_has_its_ready_and_running_jobs_and_the_age_of_the_oldest(que
     assert found["large"][2] == 0
     assert backlog("model = 'large'") == {"large": (0, 1, 0)}
     assert backlog("model = 'nobody asks for it'") == {}
+
+
+def test_the_autoscalers_query_gives_one_number_whatever_waits(queue: JobQueue) -> None:
+    overlay = "postgresql" if connection.vendor == "postgresql" else "sqlserver"
+    lane = BASE_DIR / "deploy" / "kubernetes" / "overlays" / overlay / "lanes" / "llama"
+    (patch,) = yaml.safe_load((lane / "triggers.yaml").read_text("utf-8"))
+    query = patch["value"][0]["metadata"]["query"]
+
+    def asked() -> list[tuple[int, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            return [tuple(map(int, row)) for row in cursor.fetchall()]
+
+    assert asked() == [(0,)]
+    for model in ("llama3.2", "llama3.2", None, "another"):
+        queued(queue, model_hint=model)
+    claim_one(queue)
+    assert asked() == [(3,)]
 
 
 def test_what_a_paused_model_or_batch_holds_back_is_not_claimable(queue: JobQueue) -> None:
