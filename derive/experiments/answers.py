@@ -1,6 +1,6 @@
 """The answers of an experiment's jobs, scored case by case."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -8,7 +8,6 @@ from uuid import UUID
 
 from derive.errors import ConfigurationError
 from derive.experiments.opening import cases_of, job_id_of, variants_of
-from derive.experiments.variants import Variant
 from derive.facts.rules import FactRules
 from derive.models import Experiment, ExperimentCase, Interrogation, Job, Run
 from derive.scoring.matching import CaseComparison, Matching, compare, plain_key
@@ -72,9 +71,8 @@ def read_answers(experiment: Experiment) -> dict[UUID, TriedAnswer]:
         after = page[-1][0]
 
 
-def rules_of(variants: tuple[Variant, ...]) -> list[FactRules]:
-    """Return the rules for the facts of each variant's answers; raises QueueError."""
-    hashes = [variant.definition_sha256 for variant in variants]
+def rules_of(hashes: Sequence[str]) -> list[FactRules]:
+    """Return the rules for the facts of each definition's answers; of an unknown one, none. Raises QueueError."""
     stored = Interrogation.objects.filter(definition_sha256__in=hashes).values_list(
         "definition_sha256", "output_schema_json"
     )
@@ -96,7 +94,7 @@ def score_cases(
     A job that is not there counts as one that was refused if the experiment ``is_done``; before, it may yet come.
     """
     variants = variants_of(experiment)
-    rules = rules_of(variants)
+    rules = rules_of([variant.definition_sha256 for variant in variants])
     for case in cases_of(experiment.experiment_id):
         said = [
             [
@@ -142,10 +140,13 @@ def expected_of(case: ExperimentCase) -> tuple[tuple[StatedFact, ...], dict[str,
 
 def stated_by(answer: TriedAnswer | None, rules: FactRules) -> tuple[StatedFact, ...]:
     """Return what a job's answer states; nothing if it has none."""
-    if answer is None or not answer.output_json:
-        return ()
+    return () if answer is None else statements_in(answer.output_json, rules)
+
+
+def statements_in(output_json: str | None, rules: FactRules) -> tuple[StatedFact, ...]:
+    """Return what an output states; nothing if it is none."""
     try:
-        output: Any = parse_json(answer.output_json)
+        output: Any = parse_json(output_json or "null")
     except ValueError:
         return ()
     return statements_of(output, rules)

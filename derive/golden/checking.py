@@ -69,6 +69,11 @@ def check_line(line: str, registry: Registry, *, set_name: str | None = None) ->
         raise CaseRefused("not a JSON object")
     if set_name is not None:
         members = {"set": set_name, **members}
+    return check_case(members, registry)
+
+
+def check_case(members: dict[str, Any], registry: Registry) -> CaseInput:
+    """Return a case of the members of a line; raises CaseRefused."""
     try:
         case = CaseLine.model_validate(members)
         checked = case.to_input()

@@ -12,6 +12,8 @@ from derive.models import GoldenCase
 from derive.sql.reading import reading
 
 _PAGE = 500
+_RECENT = 500
+"""Newest cases that are looked at for the sets somebody may choose from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,24 @@ def list_sets() -> list[GoldenSet]:
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class SetChoices:
+    """Sets that a case of an interrogation may go into, by name, and the one somebody used last (or empty)."""
+
+    names: tuple[str, ...] = ()
+    last: str = ""
+
+
+def set_choices(interrogation_key: str, actor: str) -> SetChoices:
+    """Return the sets of the newest cases of an interrogation. Raises QueueError."""
+    newest = GoldenCase.objects.order_by("-case_seq").values_list("set_name", "interrogation_key", "changed_by")
+    rows: list[tuple[str, str, str]] = reading(partial(list, newest[:_RECENT]))
+    ours = [(name, by) for name, key, by in rows if key == interrogation_key]
+    return SetChoices(
+        names=tuple(sorted({name for name, _by in ours})), last=next((name for name, by in ours if by == actor), "")
+    )
 
 
 def read_cases(set_name: str | None = None) -> Iterator[GoldenCase]:

@@ -1,5 +1,6 @@
 """Facts decided by the keyboard alone, on a page that keeps nobody out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from playwright.sync_api import expect
 from pytest_django.fixtures import Settings
 
 from derive.lake import Lake
-from derive.models import Fact, FactReview
+from derive.models import Fact, FactReview, GoldenCase
 from derive.states import Verdict
 from tests.admin.facts_scene import QUOTES, TEXT, a_fact, review_only_doubted_facts, three_facts, told
 from tests.browser.barriers import THEMES, barriers
@@ -82,6 +83,25 @@ def test_next_and_previous_decide_nothing(visit: Visit, lake: Lake) -> None:
     page.keyboard.press("k")
     expect(value).to_have_text("41 BBY")
     assert not FactReview.objects.exists()
+
+
+def test_a_reviewed_answer_becomes_a_golden_case_by_one_key(visit: Visit, lake: Lake) -> None:
+    asked = json.dumps({"entity_type": "character", "entity_id": "tala-venn"})
+    for sha256 in ("ab" * 32, "cd" * 32):
+        doubted = a_fact(0, QUOTES[0], fact_key="home", value_key=None, verdict=Verdict.NOT_ENOUGH_INFO)
+        told(lake, (doubted,), input_json=asked, evidence_sha256=sha256, entity_id=f"entity-{sha256[:2]}")
+    page = visit.page
+    page.goto(PAGE)
+    for entity, is_first in (("entity-ab", True), ("entity-cd", False)):
+        expect(page.locator(".review-about")).to_contain_text(entity)
+        page.keyboard.press("a")
+        expect(page.get_by_text(f"All facts about {entity}")).to_be_visible()
+        page.keyboard.press("g")
+        if is_first:
+            page.keyboard.type("births")
+            page.keyboard.press("Enter")
+        expect(page.locator("[data-review-notice]")).to_contain_text(f"Golden case {entity} in births made")
+    assert GoldenCase.objects.count() == 2
 
 
 def test_the_review_pages_keep_nobody_out(visit: Visit, lake: Lake) -> None:

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import path
 from typing_extensions import override
 
 from derive.admin.display.untrusted_text import cell, pretty
+from derive.admin.evaluation.making import make_view
 from derive.admin.lists.filters import TIMES, ListFilter, MomentFilter, TextFilter
 from derive.admin.lists.keyset import Condition, Page, equals
 from derive.admin.lists.keyset_admin import KeysetAdmin
@@ -45,6 +47,11 @@ class GoldenCaseAdmin(KeysetAdmin):
     filters = GoldenCaseFilter
     columns = ("case_seq", "case_id", "set_name", "case_key", "interrogation_key", "expected_json", "changed_utc")
     template, title = "admin/golden/list.html", "Golden cases"
+
+    @override
+    def get_urls(self) -> list[Any]:
+        make = path("make/", self.admin_site.admin_view(make_view), name="derive_goldencase_make")
+        return [make, *super().get_urls()]
 
     @override
     def rows(self, page: Page) -> list[Any]:

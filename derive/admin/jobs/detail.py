@@ -17,6 +17,7 @@ from derive.admin.jobs.fixes import fix_for
 from derive.admin.jobs.live import place_of
 from derive.admin.jobs.parts import progress_of
 from derive.admin.jobs.unfinished_answer import unfinished_answer
+from derive.admin.lists.golden_offer import golden_offer
 from derive.admin.site import permissions
 from derive.models import Artifact, Job, JobEvent, Run
 from derive.states import LIVE, REQUEUEABLE, JobStatus, RunStatus
@@ -86,6 +87,9 @@ def job_context(request: HttpRequest, job: Job) -> dict[str, Any]:
         context |= {"input": pretty(job.input_json), "evidence_ref": pretty(job.evidence_ref_json or "")}
         if run := context["run"]:
             context |= _payloads(run, wanted=request.GET.get("fact", ""))
+            if run.status == RunStatus.SUCCEEDED:
+                key = job.interrogation_key
+                context["golden"] = golden_offer(request, run.run_id, interrogation_key=key, of=job.entity_id)
     return context
 
 

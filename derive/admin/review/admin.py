@@ -12,6 +12,7 @@ from django.urls import path
 from typing_extensions import override
 
 from derive.admin.display.lake_files import lake
+from derive.admin.lists.golden_offer import golden_offer
 from derive.admin.lists.pages import show
 from derive.admin.lists.query_params import as_guid
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
@@ -96,7 +97,8 @@ class FactReviewAdmin(ReadOnlyAdmin):
             return _problem(request, fact.fact_id, f"{_sentence(answer.why)}.")
         if decision.decision is ReviewDecision.NONE:
             return _named(request, fact.fact_id, notice="" if answer.changed else _sentence(answer.why))
-        return _next(request, notice="" if answer.changed else f"Not saved: {answer.why}.")
+        decided = fact if answer.changed and not _has_open_facts(fact.run_id) else None
+        return _next(request, notice="" if answer.changed else f"Not saved: {answer.why}.", decided=decided)
 
     def add_view(self, request: HttpRequest) -> HttpResponse:
         """Record a fact that the answer lacks, and show the same fact again."""
@@ -162,7 +164,11 @@ def _record(request: HttpRequest, decision: FactDecision) -> Reviewed:
     return answer
 
 
-def _next(request: HttpRequest, *, notice: str = "") -> HttpResponse:
+def _has_open_facts(run_id: UUID) -> bool:
+    return Fact.objects.filter(run_id=run_id, review_status=ReviewStatus.OPEN).exists()
+
+
+def _next(request: HttpRequest, *, notice: str = "", decided: Fact | None = None) -> HttpResponse:
     queue, actor = JobQueue(), permissions.actor_of(request)
     for _ in range(MAX_TRIES):
         claims = queue.claim_facts(actor=actor)
@@ -173,8 +179,8 @@ def _next(request: HttpRequest, *, notice: str = "") -> HttpResponse:
         except LakeUnavailable as error:
             return _page(request, item=None, notice=f"The lake cannot be reached: {error}", status=503)
         if item is not None:
-            return _page(request, item=item, notice=notice)
-    return _page(request, item=None, notice=notice)
+            return _page(request, item=item, notice=notice, decided=decided)
+    return _page(request, item=None, notice=notice, decided=decided)
 
 
 def _named(request: HttpRequest, fact_id: UUID, *, notice: str = "", status: int = 200) -> HttpResponse:
@@ -199,9 +205,21 @@ def _problem(request: HttpRequest, fact_id: UUID, problem: str) -> HttpResponse:
 
 
 def _page(
-    request: HttpRequest, *, item: ReviewItem | None, notice: str = "", is_start: bool = False, status: int = 200
+    request: HttpRequest,
+    *,
+    item: ReviewItem | None,
+    notice: str = "",
+    is_start: bool = False,
+    status: int = 200,
+    decided: Fact | None = None,
 ) -> HttpResponse:
+    """Show the page, or its moving part; ``decided`` is a fact with which all of its answer's facts are decided."""
+    fact = decided or (item.row if item else None)
     context = {
+        "golden": None
+        if fact is None
+        else golden_offer(request, fact.run_id, interrogation_key=fact.interrogation_key, of=fact.entity_id),
+        "is_answer_decided": decided is not None,
         "item": item,
         "notice": notice,
         "is_start": is_start,

@@ -7,6 +7,7 @@
   if (!page) return;
   const shown = page.querySelector("[data-review-item]");
   const problem = page.querySelector("[data-review-problem]");
+  const done = page.querySelector("[data-review-notice]");
   const began = Date.now();
   const seen = [];
   const decided = [];
@@ -17,9 +18,11 @@
   const factId = () => shown.firstElementChild?.dataset.factId;
   const openPanel = () => shown.querySelector("[data-panel]:not([hidden])");
 
-  function say(text) {
+  function say(text, notice = "") {
     problem.textContent = text;
     problem.hidden = !text;
+    done.textContent = notice;
+    done.hidden = !notice;
   }
 
   function tally() {
@@ -74,8 +77,10 @@
       const response = await fetch(address, { method: "POST", body });
       if (response.redirected) throw new Error("You are logged out: reload the page.");
       if ((response.headers.get("Content-Type") || "").includes("json")) {
-        say((await response.json()).problem || `The server answered ${response.status}.`);
-        return false;
+        const said = await response.json();
+        if (said.notice) say("", said.notice);
+        else say(said.problem || `The server answered ${response.status}.`);
+        return Boolean(said.notice);
       }
       if (!response.ok && response.status !== 503) throw new Error(`The server answered ${response.status}. Reload the page.`);
       replace(await response.text());
@@ -107,6 +112,12 @@
     tally();
   }
 
+  // A golden case of the answer: at once if its set is known, else the set is asked for. The page stays as it is.
+  async function makeGolden(form) {
+    if (!form.elements.set_name.value.trim()) return open("golden");
+    if (await send(form.getAttribute("action"), new FormData(form))) form.hidden = true;
+  }
+
   async function undo() {
     const id = decided.at(-1);
     if (!id) return say("Nothing to undo: you have decided nothing since you opened this page.");
@@ -124,7 +135,7 @@
   function open(name) {
     for (const panel of shown.querySelectorAll("[data-panel]")) panel.hidden = panel.dataset.panel !== name;
     const panel = openPanel();
-    const field = panel?.querySelector("[name=key], [name=value]");
+    const field = panel?.querySelector("[name=key], [name=value], [name=set_name]");
     field?.focus();
     field?.select?.();
     panel?.scrollIntoView({ block: "nearest" });
@@ -149,6 +160,7 @@
     const before = document.createRange();
     before.setStart(from, 0);
     before.setEnd(range.startContainer, range.startOffset);
+    if (!panel.elements.quote) return;
     panel.elements.quote.value = text;
     panel.elements.evidence_id.value = from.closest("[data-item]").dataset.item;
     panel.elements.near.value = String(Array.from(before.toString()).length);
@@ -181,7 +193,8 @@
   shown.addEventListener("submit", (event) => {
     event.preventDefault();
     const form = event.target;
-    if (event.submitter && "begin" in event.submitter.dataset) send(page.dataset.next);
+    if (form.dataset.panel === "golden") makeGolden(form);
+    else if (event.submitter && "begin" in event.submitter.dataset) send(page.dataset.next);
     else decide(form, event.submitter);
   });
 
@@ -189,6 +202,7 @@
     const button = event.target.closest("button[type=button]");
     if (!button) return;
     if (button.dataset.open) open(button.dataset.open);
+    else if ("golden" in button.dataset) makeGolden(shown.querySelector("[data-panel=golden]"));
     else if ("close" in button.dataset) close();
     else if ("undo" in button.dataset) undo();
     else if ("previous" in button.dataset) previous();
