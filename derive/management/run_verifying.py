@@ -19,7 +19,7 @@ from derive.sql.scripts import check_schema
 from derive.states import RunStatus
 from derive.verify.checkers import Checkers
 from derive.verify.findings import Finding, Orphan, VerificationSummary
-from derive.verify.reading import RunSelection, count_runs, run_status
+from derive.verify.reading import RunSelection, Shard, count_runs, run_status
 from derive.verify.verification import Verification
 
 ALL_VERIFY, FAULTS, COULD_NOT_START = 0, 1, 2
@@ -34,7 +34,9 @@ class RunVerifying:
 
     def run(self, given: dict[str, Any]) -> int:
         """Verify; return the exit code. Prints errors to standard error."""
-        selection = RunSelection(since=given["since"], run_id=given["run"])
+        selection = RunSelection(
+            since=given["since"], run_id=given["run"], shard=given["shard"] and Shard(*given["shard"])
+        )
         try:
             check_schema(connection)
             self._check_run(selection)
@@ -54,13 +56,15 @@ class RunVerifying:
         except HolocronError as error:
             self.stderr.write(f"verify_runs: {error}")
             return COULD_NOT_START
-        is_whole = selection.run_id is None and selection.since is None and not given["quick"]
+        is_whole = selection == RunSelection() and not given["quick"]
         record_verification(RUNS, findings=verification.summary.findings, is_whole=is_whole)
         return FAULTS if verification.summary.findings else ALL_VERIFY
 
     def _check_run(self, selection: RunSelection) -> None:
         if selection.run_id is None:
             return
+        if selection.shard is not None:
+            raise HolocronError("--run and --shard cannot be used together: a run is one")
         status = run_status(selection.run_id)
         if status is None:
             raise HolocronError(f"there is no run {selection.run_id}")

@@ -8,20 +8,21 @@ from uuid import UUID
 from derive.lake import Lake
 from derive.states import RunStatus
 from derive.verify.findings import Orphan
-from derive.verify.reading import KnownRun, known_runs, purged_runs
+from derive.verify.reading import KnownRun, Shard, known_runs, purged_runs
 from derive.verify.stored import LEFT_NOTHING
 
 BATCH_FOLDERS = 500
 
 
-def find_orphans(lake: Lake, since: datetime | None) -> Iterator[Orphan]:
-    """Yield all orphans since the UTC day of ``since``, by day; raises LakeUnavailable and QueueError.
+def find_orphans(lake: Lake, since: datetime | None, shard: Shard | None = None) -> Iterator[Orphan]:
+    """Yield all orphans since the UTC day of ``since``, or a shard of them; raises LakeUnavailable and QueueError.
 
     A run that handed in its files but lacks rows is a finding, not an orphan.
     """
     folders = lake.run_folders(since)
-    while batch := list(islice(folders, BATCH_FOLDERS)):
-        by_run = [(UUID(folder.rpartition("/")[2]), folder) for folder in batch]
+    named = ((UUID(folder.rpartition("/")[2]), folder) for folder in folders)
+    wanted = (one for one in named if shard is None or shard.holds(one[0]))
+    while by_run := list(islice(wanted, BATCH_FOLDERS)):
         known = known_runs([run_id for run_id, _ in by_run])
         purged = purged_runs([run_id for run_id, _ in by_run if run_id not in known])
         for run_id, folder in by_run:

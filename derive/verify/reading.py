@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+from django.db.models import F
 
 from derive.interrogations.definition import Definition
 from derive.models import Artifact, Experiment, Fact, FactSet, Interrogation, LakeDeletion, Run
@@ -28,12 +30,24 @@ _COLUMNS = (*_OF_RUN, *(f"job__{name}" for name in _OF_JOB))
 _OF_ARTIFACT = StoredArtifact._fields
 
 
+class Shard(NamedTuple):
+    """One of ``parts`` equal parts of all runs and folders, ``number`` from 1; together they are all, each once."""
+
+    number: int
+    parts: int
+
+    def holds(self, run_id: UUID) -> bool:
+        """Whether a folder of this name belongs to it."""
+        return run_id.int % self.parts == self.number - 1
+
+
 @dataclass(frozen=True)
 class RunSelection:
-    """The runs to verify: all, those started since a time, or one."""
+    """The runs to verify: all, those started since a time, one, or a shard of them."""
 
     since: datetime | None = None
     run_id: UUID | None = None
+    shard: Shard | None = None
 
 
 def count_runs(selection: RunSelection) -> int:
@@ -96,6 +110,9 @@ def _selected(selection: RunSelection) -> Any:
         runs = runs.filter(started_utc__gte=selection.since)
     if selection.run_id is not None:
         runs = runs.filter(run_id=selection.run_id)
+    if selection.shard is not None:
+        number, parts = selection.shard
+        runs = runs.alias(rest=F("run_seq") % parts).filter(rest=number - 1)
     return runs
 
 

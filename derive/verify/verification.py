@@ -51,7 +51,7 @@ class Verification:
             summary.seconds = time.monotonic() - begun
             self._on_progress(summary)
         if self._selection.run_id is None:
-            for orphan in find_orphans(self._lake, self._selection.since):
+            for orphan in find_orphans(self._lake, self._selection.since, self._selection.shard):
                 summary.orphans += 1
                 yield orphan
         summary.seconds = time.monotonic() - begun

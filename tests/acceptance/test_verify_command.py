@@ -39,6 +39,25 @@ def test_runs_that_verify_end_it_with_0_and_one_line(world: World) -> None:
         assert summary.endswith("0 faults, 0 orphans")
 
 
+def test_shards_together_verify_every_run_and_folder_once(world: World) -> None:
+    orphans = [folders(world)[0].with_name(f"01234567-89ab-4cde-8f01-23456789abc{n}") for n in range(2)]
+    for orphan in orphans:
+        orphan.mkdir()
+    try:
+        found = []
+        for shard in ("1/2", "2/2"):
+            code, printed, complained = world.run("verify_runs", "--shard", shard, "--json")
+            assert (code, complained) == (0, "")
+            found.append([json.loads(line) for line in printed.splitlines()])
+        assert [lines[-1]["runs"] for lines in found] == [1, 1]
+        assert [[one["run_id"] for one in lines if one["kind"] == "orphan"] for lines in found] == (
+            [[orphan.name] for orphan in orphans]
+        )
+    finally:
+        for orphan in orphans:
+            orphan.rmdir()
+
+
 def test_faults_end_it_with_1_and_a_line_each(world: World) -> None:
     damaged, whole = folders(world)
     path = damaged / "prompt.txt"
@@ -82,6 +101,8 @@ def test_orphans_are_listed_apart_and_end_it_with_0(world: World) -> None:
     [
         (("--run", "01234567-89ab-4cde-8f01-23456789abcd"), "there is no run 01234567"),
         (("--run", "nonsense"), "'nonsense' is not a run id"),
+        (("--shard", "3/2"), "'3/2' is not K/N with K from 1 to N"),
+        (("--shard", "1/2", "--run", "01234567-89ab-4cde-8f01-23456789abcd"), "cannot be used together"),
         (("--since", "yesterday"), "'yesterday' is not a time: write"),
         (("--since", "999999w"), "'999999w' is not a time: write"),
     ],
