@@ -31,9 +31,14 @@ def a_case(queue: JobQueue, **values: Any) -> GoldenCase:
 
 
 def an_experiment(
-    queue: JobQueue, *, reason: str = "why", gates: tuple[str, ...] = ("f1>=live",), variant: str = HOSTILE
+    queue: JobQueue,
+    *,
+    reason: str = "why",
+    gates: tuple[str, ...] = ("f1>=live",),
+    variant: str = HOSTILE,
+    **case: Any,
 ) -> Experiment:
-    a_case(queue)
+    a_case(queue, **case)
     experiment_id = uuid4()
     batch = queue.open_batch(BatchInput(name=f"experiment {experiment_id}"), actor=ACTOR)
     asked: dict[str, Any] = {

@@ -1,15 +1,19 @@
 """Golden cases and experiments in the admin: who sees what, and what is shown before and after the end."""
 
+import json
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.urls import reverse
 
+from derive.contracts import Outcome, RunFacts
 from derive.deadline import NO_DEADLINE
 from derive.experiments.opening import find_experiment, job_id_of, queue_jobs
 from derive.models import Experiment, Job
 from derive.queue import JobQueue
 from derive.schedules.experiments import go_on
+from derive.states import RunStatus
 from tests.admin.conftest import HOSTILE, Browse
 from tests.admin.evaluation_scene import KEY, SECRET, a_case, an_experiment
 from tests.contract.scenes import ACTOR, ref
@@ -104,12 +108,60 @@ def test_the_cases_that_differ_lead_to_both_jobs_unless_they_are_purged(
     queue.record_experiment(experiment.experiment_id, result, is_passed=False)
     text = shown(browse, "viewer", "experiment", experiment.experiment_id)
     assert "Worse than live" in text
+    assert side_by_side(experiment) not in text
+    assert side_by_side(experiment) in shown(browse, "operator", "experiment", experiment.experiment_id)
     assert "-50.0 %" in text
     assert 'hc-state-failed">failed<' in text
     assert text.count(">purged<") == (2 if are_purged else 0)
     for n in range(2):
         job = reverse("admin:derive_job_change", args=[job_id_of(experiment.experiment_id, n, 0, 0)])
         assert (job in text) is not are_purged
+
+
+def answered(queue: JobQueue, facts: list[dict[str, Any]]) -> None:
+    (claim,) = queue.claim("worker-1")
+    run = RunFacts(output_json=json.dumps({"facts": facts}))
+    outcome = Outcome(job_id=claim.job_id, run_id=claim.run_id, status=RunStatus.SUCCEEDED, run=run)
+    assert queue.complete(outcome).accepted
+
+
+def side_by_side(experiment: Experiment, case_no: int = 0, variant: int = 1) -> str:
+    return reverse("admin:derive_experiment_case", args=[experiment.experiment_id, case_no, variant])
+
+
+def test_both_answers_to_a_case_stand_side_by_side_with_what_is_missing_wrong_and_extra(
+    browse: Browse, queue: JobQueue
+) -> None:
+    expected = [{"key": "height", "value": "172 cm"}, {"key": "home", "value": "Tatooine"}]
+    experiment = an_experiment(queue, expected_json=json.dumps({"facts": expected}))
+    queue_jobs(experiment, actor=ACTOR)
+    fact: dict[str, Any] = {"evidence_ids": ["e1"], "quote": SECRET}
+    answered(queue, [{"fact_key": "height", "value": "1.72 m", **fact}])
+    answered(queue, [{"fact_key": "height", "value": "180 cm", **fact}, {"fact_key": "eyes", "value": HOSTILE, **fact}])
+    answer = browse("operator").get(side_by_side(experiment))
+    assert [(row["key"], row["expected"], row["sides"]) for row in answer.context["rows"][:2]] == [
+        ("height", ["172 cm"], [[("1.72 m", "right")], [("180 cm", "wrong"), ("172 cm", "missing")]]),
+        ("home", ["Tatooine"], [[("Tatooine", "missing")], [("Tatooine", "missing")]]),
+    ]
+    assert [mark for _text, mark in answer.context["rows"][2]["sides"][1]] == ["extra"]
+    assert "<script>alert(1)" not in answer.text
+    for job in Job.objects.all():
+        assert reverse("admin:derive_job_change", args=[job.job_id]) in answer.text
+    assert browse("viewer").get(side_by_side(experiment)).status_code == 403
+
+
+def test_an_answer_that_is_not_there_says_why(browse: Browse, queue: JobQueue) -> None:
+    experiment = an_experiment(queue)
+    operator = browse("operator")
+    assert operator.get(side_by_side(experiment)).text.count("The job was purged, or is not queued yet.") == 2
+    queue_jobs(experiment, actor=ACTOR)
+    assert operator.get(side_by_side(experiment)).text.count("The job has not ended yet.") == 2
+    end_all(queue, experiment)
+    answer = operator.get(side_by_side(experiment))
+    assert answer.text.count("The job was cancelled.") == 2
+    assert [row["sides"] for row in answer.context["rows"]] == [[[], []]]
+    for wrong in (side_by_side(experiment, 1), side_by_side(experiment, 0, 2), f"{side_by_side(experiment)}?repeat=2"):
+        assert operator.get(wrong).status_code == 404
 
 
 @pytest.mark.parametrize("model", ["goldencase", "experiment"])

@@ -11,6 +11,7 @@ from django.urls import path
 from typing_extensions import override
 
 from derive.admin.display.untrusted_text import cell
+from derive.admin.evaluation.case_page import case_page
 from derive.admin.evaluation.result_shown import MAX_CASES_SHOWN, METRICS, shown_name, shown_variants
 from derive.admin.lists.filters import TIMES, ListFilter, MomentFilter, TextFilter
 from derive.admin.lists.keyset import Condition, Page, equals
@@ -55,8 +56,12 @@ class ExperimentAdmin(KeysetAdmin):
 
     @override
     def get_urls(self) -> list[Any]:
-        live = path("<uuid:key>/live/", self.admin_site.admin_view(self.page_live), name="derive_experiment_live")
-        return [live, *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:key>/live/", wrap(self.page_live), name="derive_experiment_live"),
+            path("<uuid:key>/cases/<int:case_no>/<int:variant>/", wrap(self.case_view), name="derive_experiment_case"),
+            *super().get_urls(),
+        ]
 
     @override
     def rows(self, page: Page) -> list[Any]:
@@ -99,6 +104,11 @@ class ExperimentAdmin(KeysetAdmin):
 
         version = (context["state"], context["progress"])
         return answer(request, version=version, render=render, is_over=experiment.scored_utc is not None)
+
+    def case_view(self, request: HttpRequest, key: UUID, case_no: int, variant: int) -> HttpResponse:
+        """Show two answers about one case side by side."""
+        permissions.demand(request, permissions.VIEW_EXPERIMENTS)
+        return case_page(request, _found(key), case_no=case_no, variant=variant)
 
 
 def _found(key: UUID | str) -> Experiment:

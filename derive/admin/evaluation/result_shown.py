@@ -64,6 +64,8 @@ def _cases(
         listed = [
             {
                 "case": one["case"],
+                "case_no": one["case_no"],
+                "variant": variant,
                 "gain": f"{100 * one['f1']:+.1f} %",
                 "job": job_id_of(key, variant, one["case_no"], 0),
                 "live_job": job_id_of(key, live, one["case_no"], 0),
