@@ -42,6 +42,16 @@ class Standing:
         return 100 * self.states[SubjectState.CURRENT] // self.subjects if self.subjects else 100
 
     @property
+    def lagging(self) -> int:
+        """Subjects that are to have an answer and have no current one."""
+        return self.subjects - self.states[SubjectState.CURRENT]
+
+    @property
+    def is_lag_capped(self) -> bool:
+        """Whether more subjects lag than were counted."""
+        return not self.capped.isdisjoint(WANTED - {SubjectState.CURRENT})
+
+    @property
     def is_exact(self) -> bool:
         """Whether all subjects that are to have an answer were counted."""
         return self.capped.isdisjoint(WANTED)

@@ -26,10 +26,11 @@ from derive.sql import queue_status
 from derive.sql.clock import database_now
 from derive.states import JobStatus
 from tests.admin.conftest import HOSTILE, Browse
+from tests.admin.derivation_scene import a_derivation
 from tests.contract.plans import a_policy
 from tests.contract.scenes import a_job, claim_one, claimed, failure, in_state, queued, success
 
-MAX_QUERIES = 14
+MAX_QUERIES = 15
 ANSWERED = RunFacts(
     model_name="llama3.2", prompt_tokens=900, output_tokens=120, metrics_json='{"total_duration":2000000000}'
 )
@@ -308,3 +309,14 @@ def _count_into(hour: datetime) -> None:
 def test_an_unknown_span_is_the_first_one(browse: Browse, queue: JobQueue) -> None:
     queued(queue)
     assert browse("viewer").get("/admin/?span=<script>").text.count('aria-current="true"') == 1
+
+
+def test_what_is_kept_current_has_a_tile_while_there_is_any(browse: Browse, queue: JobQueue) -> None:
+    assert "Kept current" not in shown(browse("viewer"))
+    a_derivation(queue)
+    dashboard_page.STATISTICS["24h"] = SharedStatistics(1)
+    tile = part(shown(browse("viewer")), "kept-current")
+    assert reverse("admin:derive_derivation_change", args=["planet-facts"]) in tile
+    assert "paused" in words(tile)
+    assert re.search(r'data-label="Current" class="hc-num">\s*0 %', tile)
+    assert re.search(r'data-label="Lagging" class="hc-num">\s*2\s', tile)

@@ -118,14 +118,16 @@ def _span_of(request: HttpRequest) -> str:
 
 def _parts(request: HttpRequest, span: str) -> str:
     snapshot = STATISTICS[span].snapshot()
-    may_see_workers = permissions.may(request, permissions.VIEW_WORKERS)
     # The numbers look the same to all users with the same permissions and time zone.
-    may_see_alerts = permissions.may(request, permissions.VIEW_ALERTS)
+    rights = {
+        "may_see_workers": permissions.may(request, permissions.VIEW_WORKERS),
+        "may_see_alerts": permissions.may(request, permissions.VIEW_ALERTS),
+        "may_see_derivations": permissions.may(request, permissions.VIEW_DERIVATIONS),
+    }
     key = (
         snapshot.read_at,
         span,
-        may_see_workers,
-        may_see_alerts,
+        *rights.values(),
         timezone.get_current_timezone_name(),
         HEALTH_CHECKS.parts(),
     )
@@ -133,11 +135,13 @@ def _parts(request: HttpRequest, span: str) -> str:
     if html is None:
         while len(_rendered) >= MAX_RENDERED:
             _rendered.pop(next(iter(_rendered)), None)
-        html = _rendered[key] = _render(snapshot, span, may_see_workers=may_see_workers, may_see_alerts=may_see_alerts)
+        html = _rendered[key] = _render(snapshot, span, **rights)
     return html
 
 
-def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool, may_see_alerts: bool) -> str:
+def _render(
+    snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool, may_see_alerts: bool, may_see_derivations: bool
+) -> str:
     charts = Charts(snapshot)
     return render_to_string(
         "admin/dashboard/parts.html",
@@ -155,6 +159,7 @@ def _render(snapshot: DashboardSnapshot, span: str, *, may_see_workers: bool, ma
             "speeds": charts.speeds(),
             "failures": [(group, *_failure_links(group, span)) for group in snapshot.failures if any(_amounts(group))],
             "workers": _workers(snapshot) if may_see_workers else None,
+            "kept_current": snapshot.kept_current if may_see_derivations else None,
             "health": [*HEALTH_CHECKS.parts(), _statistics_health(snapshot)],
             "is_looking": not HEALTH_CHECKS.parts(),
             "is_untouched": not snapshot.hours and not any(snapshot.queue.jobs.values()),

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from django.utils import timezone
 
+from derive.admin.dashboard.kept_current import KeptCurrent, read_kept_current
 from derive.model_status import read_notices
 from derive.models import Alert, Job, Worker
 from derive.models.alerts import AlertState
@@ -24,6 +25,7 @@ HISTORY_KEPT_SECONDS = 1_800.0
 """At most an hour, so that the hour that was current is still among those read each time."""
 CATCHING_UP_KEPT_SECONDS = 15.0
 FAILURES_KEPT_SECONDS = 15.0
+DERIVATIONS_KEPT_SECONDS = 15.0
 RECENT = timedelta(hours=1)
 """Past hours that are read each time, because late events are still added to them."""
 OLDEST_LOOKED_AT = 200
@@ -51,6 +53,7 @@ class DashboardSnapshot:
     running: tuple[Any, ...]
     notices: tuple[str, ...]
     """Why jobs wait: their model is paused, or nobody has it."""
+    kept_current: KeptCurrent
     alerts: tuple[Any, ...] = ()
     """The newest that fire."""
 
@@ -85,6 +88,7 @@ class SharedStatistics:
         self._until = float("-inf")
         self._history: _CachedValue[tuple[list[HourOfModel], list[Bucket]]] = _CachedValue()
         self._failures: _CachedValue[list[FailureGroup]] = _CachedValue()
+        self._kept_current: _CachedValue[KeptCurrent] = _CachedValue()
         self._capped_until: dict[JobStatus, float] = {}
 
     def snapshot(self) -> DashboardSnapshot:
@@ -124,6 +128,7 @@ class SharedStatistics:
             running=_running() if queue.jobs[JobStatus.RUNNING] else (),
             notices=tuple(read_notices(now)) if queue.jobs[JobStatus.NEW] else (),
             alerts=tuple(Alert.objects.filter(state=AlertState.FIRING).order_by("-id")[:MAX_ALERTS]),
+            kept_current=self._kept_current.get(self._clock(), DERIVATIONS_KEPT_SECONDS, read_kept_current),
         )
 
     def _queue_status(self, now: datetime) -> QueueStatus:
