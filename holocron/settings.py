@@ -64,6 +64,8 @@ INTERROGATIONS_FOLDER: Path | None = (
 )
 # Uploads that are not yet queued; private to the web server.
 UPLOADS_FOLDER: Path = HOLOCRON_VAR / "uploads"
+# The newest plan and application of each derivation that were asked for in the admin.
+PLANS_FOLDER: Path = HOLOCRON_VAR / "plans"
 REDACTION_FILE: Path | None = BASE_DIR / _values["HOLOCRON_REDACTIONS"] if _values["HOLOCRON_REDACTIONS"] else None
 
 

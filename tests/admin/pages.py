@@ -13,9 +13,10 @@ from tests.admin.test_every_address import addresses
 NO_PAGES = {None, "search", "autocomplete", "logout", "login", "derive_dashboard", "derive_artifact_download"}
 NO_PAGES |= {"derive_job_act_upload_bad_download", "derive_job_list_live", "derive_job_page_live"}
 NO_PAGES |= {"derive_batch_live", "derive_batch_list_live", "derive_worker_live", "derive_palette"}
+NO_PAGES |= {"derive_derivation_plan_live"}
 OF_A_ROW = (
     *("_change", "_delete", "_history", "_password_change", "derive_batch_act"),
-    *("derive_derivation_act", "derive_derivation_subjects"),
+    *("derive_derivation_act", "derive_derivation_subjects", "derive_derivation_plan"),
 )
 ALIKE = ("_delete", "_history")
 """Of these there is one template for all kinds of rows: one kind will do."""

@@ -8,7 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from typing_extensions import override
 
-from derive.admin.derivations import forms
+from derive.admin.derivations import forms, planning
+from derive.admin.derivations.finding import every_declared, found
 from derive.admin.derivations.forms import DerivationForm
 from derive.admin.derivations.subjects import BECAUSE, STATES, list_subjects
 from derive.admin.display.untrusted_text import cell
@@ -18,9 +19,9 @@ from derive.admin.site import permissions
 from derive.batches.reading import state_of
 from derive.deadline import Deadline
 from derive.derivations.applying import ask_again, entities_named
-from derive.derivations.declarations import Declared, all_declared, record
+from derive.derivations.declarations import Declared, record
 from derive.derivations.status import newest_batches, read_bounded_standing
-from derive.errors import ConfigurationError, HolocronError, QueueError
+from derive.errors import HolocronError, QueueError
 from derive.models import Derivation
 from derive.queue import JobQueue
 from derive.sql.subject_counts import COUNT_CAP
@@ -46,6 +47,10 @@ class DerivationAdmin(ReadOnlyAdmin):
         return [
             path("<str:key>/subjects/", wrap(self.subjects_view), name="derive_derivation_subjects"),
             path("<str:key>/act/", wrap(self.act_view), name="derive_derivation_act"),
+            path("<str:key>/plan/", wrap(planning.page), name="derive_derivation_plan"),
+            path("<str:key>/plan/live/", wrap(planning.live), name="derive_derivation_plan_live"),
+            path("<str:key>/act/plan/", wrap(planning.start_plan), name="derive_derivation_act_plan"),
+            path("<str:key>/act/apply/", wrap(planning.start_application), name="derive_derivation_act_apply"),
             *super().get_urls(),
         ]
 
@@ -53,7 +58,7 @@ class DerivationAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show every derivation with the share that is current, counting up to a bound."""
         permissions.demand(request, permissions.VIEW_DERIVATIONS)
-        every, problem = _every()
+        every, problem = every_declared(MAX_LISTED)
         return show(
             request,
             "admin/derivations/list.html",
@@ -70,7 +75,7 @@ class DerivationAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show one derivation."""
         permissions.demand(request, permissions.VIEW_DERIVATIONS)
-        declared = _found(object_id)
+        declared = found(object_id)
         title = f"Derivation {cell(declared.key)}"
         return show(request, "admin/derivations/page.html", title=title, **_context(declared))
 
@@ -85,7 +90,7 @@ class DerivationAdmin(ReadOnlyAdmin):
     def act_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask what is to become of a derivation, and do it."""
         permissions.demand(request, permissions.VIEW_DERIVATIONS, permissions.ACT_ON_JOBS)
-        declared = _found(key)
+        declared = found(key)
         if request.method != "POST":
             is_paused = declared.row is not None and declared.row.paused_utc is not None
             entity = request.GET.get("entity", "")[: forms.MAX_ENTITY]
@@ -104,23 +109,6 @@ class DerivationAdmin(ReadOnlyAdmin):
         logger.info("derivation.set", extra=extra)
         messages.success(request, words)
         return HttpResponseRedirect(reverse("admin:derive_derivation_change", args=[declared.key]))
-
-
-def _every() -> tuple[list[Declared], str]:
-    """Return what is declared; if the file cannot be read, what the table has, and why."""
-    try:
-        return all_declared(), ""
-    except ConfigurationError as error:
-        rows = Derivation.objects.order_by("derivation_key")[: MAX_LISTED + 1]
-        return [Declared(row.derivation_key, None, row.declared_in, row, str(error)) for row in rows], str(error)
-
-
-def _found(key: str) -> Declared:
-    every, _problem = _every()
-    found = next((one for one in every if one.key == key), None)
-    if found is None:
-        raise Http404("There is no such derivation.")
-    return found
 
 
 def _context(declared: Declared) -> dict[str, Any]:
