@@ -78,5 +78,13 @@ def test_every_command_of_the_tutorial_works_as_written(project: Path) -> None:
     assert code == 0, said
     assert "The function parse_file was removed." in said
     assert said.count("0 faults") == 2 or said.count("all verify") == 2, said
+    for plan in (
+        ("queue 2 jobs", "2  new"),
+        ("queue 1 jobs", "1  changed: the evidence is another", "1  gone from the source"),
+        ("queue 1 jobs", "1  stale: the interrogation's definition is another"),
+    ):
+        assert all(line in said for line in plan), said
+    assert "changelog-facts: 1 queued, 1 retired" in said
+    assert said.count("release-facts: 1 queued, 0 retired") == 3, said
     assert "ok" in said
     assert not (project / "var" / "tutorial").exists()
