@@ -236,10 +236,32 @@ class Lake:
         with self.open_folder(folder) as opened:
             return list(opened.entries.values())
 
+    def list_root(self) -> list[Entry]:
+        """Return the entries of the lake's root, as ``list_folder`` does for the folders below it."""
+        with OpenFolder(self._store, "") as opened:
+            return list(opened.entries.values())
+
+    def write_at_root(self, name: str, data: bytes) -> ManifestFile:
+        """Write one file directly below the root, as ``write`` does below a folder."""
+        self._store.put("", {check_name(name): data})
+        return _hash_bytes(name, data)
+
     def open_folder(self, folder: str) -> OpenFolder:
         """Open a folder to read several of its files; the caller closes it."""
         check_uri(folder)
         return OpenFolder(self._store, folder)
+
+    def folders(self) -> Iterator[str]:
+        """Yield every folder of the lake that holds files, the root as the empty path, parents before children."""
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            with OpenFolder(self._store, folder) as opened:
+                entries = opened.entries.values()
+            if any(not entry.is_folder for entry in entries):
+                yield folder
+            below = [f"{folder}/{entry.name}" if folder else entry.name for entry in entries if entry.is_folder]
+            waiting.extend(reversed(below))
 
     def run_folders(self, since: datetime | None = None) -> Iterator[str]:
         """Yield the folders of all runs, or of those since the UTC day of ``since`` (an aware time), oldest day first.
