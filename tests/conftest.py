@@ -4,11 +4,13 @@ import gc
 import os
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import hypothesis
 import pytest
 from django.core.management.commands import flush as flush_command
-from django.db import connection
+from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import testcases
 
 # Children before parents: there are foreign keys from artifact and fact to run and from run to job.
@@ -106,17 +108,18 @@ def flush_keeps_what_migrate_wrote() -> Iterator[None]:
     Nor is it emitted before a test that sees the app ``derive`` alone: that takes longer than most of them, for rows
     that are there.
 
-    On PostgreSQL rows are deleted: a TRUNCATE makes new files for each table and its indexes. mssql-django switches off
-    the constraints of every schema's tables, by table names without a schema, and so fails where ``llm`` is: here only
-    those of the tables that it flushes.
+    On PostgreSQL there is no command that asks which tables exist and truncates each: that takes longer than most
+    tests. mssql-django switches off the constraints of every schema's tables, by table names without a schema, and so
+    fails where ``llm`` is: here only those of the tables that it flushes.
     """
     operations = type(connection.ops)
     flush = operations.sql_flush
 
-    def delete_rows(self: Any, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
-        # The order is of no matter: Django's foreign keys are looked at when the transaction ends.
-        emptied = (table for table in tables if table not in WRITTEN_BY_MIGRATE)
-        return ["; ".join(f"DELETE FROM {self.quote_name(table)}" for table in emptied)]  # taken at once
+    def empty_after(case: testcases.TransactionTestCase) -> None:
+        for alias in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined] # no stub has it
+            empty_django_tables(alias)
+            if case.available_apps is None:
+                make_schedules(verbosity=0, interactive=False, db=alias)
 
     def flush_these(self: Any, style: Any, tables: Sequence[str], *args: Any, **options: Any) -> list[str]:
         emptied = [table for table in tables if table not in WRITTEN_BY_MIGRATE]
@@ -130,7 +133,10 @@ def flush_keeps_what_migrate_wrote() -> Iterator[None]:
         install_schedules(db)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(operations, "sql_flush", flush_these if connection.vendor == "microsoft" else delete_rows)
+        if connection.vendor == "microsoft":
+            patch.setattr(operations, "sql_flush", flush_these)
+        else:
+            patch.setattr(testcases.TransactionTestCase, "_fixture_teardown", empty_after)
         patch.setattr(flush_command, "emit_post_migrate_signal", make_schedules)
         patch.setattr(testcases, "emit_post_migrate_signal", lambda **_: None)
         yield
@@ -150,9 +156,46 @@ def empty_queue(_django_db_marker: None) -> Iterator[None]:
 
 def empty_own_tables() -> None:
     """Delete every row of the schema ``llm`` of the test database, but for the installed scripts' hashes."""
-    assert str(connection.settings_dict["NAME"]).startswith("test_"), "only a test database is ever emptied"
-    statements = [f"DELETE FROM llm.{table}" for table in OWN_TABLES]
-    with connection.cursor() as cursor:
-        # PostgreSQL takes them at once, as one transaction.
-        for statement in ["; ".join(statements)] if connection.vendor == "postgresql" else statements:
-            cursor.execute(statement)
+    empty_tables("default", [f"llm.{table}" for table in OWN_TABLES])
+
+
+def empty_django_tables(alias: str) -> None:
+    """Delete every row of the tables that the installed apps manage, but for what migrate wrote."""
+    names = connections[alias].introspection.django_table_names(include_views=False)
+    quote = connections[alias].ops.quote_name
+    empty_tables(alias, [quote(name) for name in names if name not in WRITTEN_BY_MIGRATE])
+
+
+def empty_tables(alias: str, tables: Sequence[str]) -> None:
+    """Delete every row of these tables of the test database, children before parents."""
+    emptied = connections[alias]
+    assert str(emptied.settings_dict["NAME"]).startswith("test_"), "only a test database is ever emptied"
+    with emptied.cursor() as cursor:
+        if emptied.vendor == "postgresql":
+            # Taken at once, as one transaction, at whose end Django's foreign keys are looked at.
+            if found := tables_with_rows(emptied, tables):
+                cursor.execute("; ".join(f"DELETE FROM {table}" for table in found))
+            return
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")
+
+
+STATEMENTS: WeakKeyDictionary[Any, dict[tuple[str, ...], str]] = WeakKeyDictionary()
+"""By the driver's connection: the names of the statements that it has prepared, by the tables that they look at."""
+
+
+def tables_with_rows(looked_at: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+    """Return which tables hold a row; of thirty most are empty, and to plan a DELETE takes longer than to look.
+
+    The look is prepared once for each connection to PostgreSQL.
+    """
+    looked_at.ensure_connection()
+    prepared = STATEMENTS.setdefault(looked_at.connection, {})
+    with looked_at.cursor() as cursor:
+        if (name := prepared.get(tuple(tables))) is None:
+            name = f"tables_with_rows_{len(prepared)}"
+            looks = (f"SELECT {at} WHERE EXISTS (SELECT FROM {table})" for at, table in enumerate(tables))
+            cursor.execute(f"PREPARE {name} AS {' UNION ALL '.join(looks)}")
+            prepared[tuple(tables)] = name
+        cursor.execute(f"EXECUTE {name}")
+        return [tables[at] for at in sorted(at for (at,) in cursor.fetchall())]
