@@ -12,7 +12,7 @@ from derive.facts.rules import FactRules
 from derive.models import Experiment, ExperimentCase, Interrogation, Job, Run
 from derive.scoring.matching import CaseComparison, Matching, compare, plain_key
 from derive.scoring.stated import StatedFact, statements_of
-from derive.scoring.tallies import NOTHING, Tally, add
+from derive.scoring.tallies import Tally, add
 from derive.sql.reading import reading
 from derive.states import ENDED, JobStatus, RunStatus
 from derive.strict_types import parse_json
@@ -104,10 +104,11 @@ def score_cases(
             for n in range(len(variants))
         ]
         if all(is_done if answer is None else answer.has_ended for of_variant in said for answer in of_variant):
-            yield _scored(case, said, rules)
+            yield score_answers(case, said, rules)
 
 
-def _scored(case: ExperimentCase, said: list[list[TriedAnswer | None]], rules: list[FactRules]) -> ScoredCase:
+def score_answers(case: ExperimentCase, said: list[list[TriedAnswer | None]], rules: list[FactRules]) -> ScoredCase:
+    """Return a case with the answers of each variant scored, one answer for each repeat."""
     expected, matching = expected_of(case)
     scored = ScoredCase(case.case_no, case.case_key, [], [], [])
     for of_variant, rule in zip(said, rules, strict=True):
@@ -118,7 +119,8 @@ def _scored(case: ExperimentCase, said: list[list[TriedAnswer | None]], rules: l
             found = stated_by(answer, rule)
             comparison = compare(expected, found, matching)
             for key, counts in comparison.by_key.items():
-                by_key[key] = add((by_key.get(key, NOTHING), (*counts, 1, 0, 0, 0)))
+                tally, before = (*counts, 1, 0, 0, 0), by_key.get(key)
+                by_key[key] = tally if before is None else add((before, tally))
             tallies.append(_tally(comparison, answer))
             stated.append(frozenset((plain_key(one.key), str(one.value)) for one in found))
         scored.overall.append(add(tallies))

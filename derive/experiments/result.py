@@ -88,10 +88,11 @@ def score(experiment: Experiment, cases: Sequence[ScoredCase]) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class _Table:
-    """All tallies, and resamples of them: the same cases are drawn for every variant and key."""
+    """All tallies, their totals, and resamples: the same cases are drawn for every variant and key."""
 
     cases: Sequence[ScoredCase]
     keys: tuple[str, ...]
+    totals: list[Tally]
     drawn: list[list[Tally]]
 
     @classmethod
@@ -112,7 +113,7 @@ class _Table:
             )
             for case in cases
         ]
-        return cls(cases, keys, resample(packed, layout))
+        return cls(cases, keys, layout.unpack(sum(packed)), resample(packed, layout))
 
     def of_cases(self, variant: int, key: str | None = None) -> list[Tally]:
         if key is None:
@@ -120,11 +121,14 @@ class _Table:
         return [case.by_key[variant].get(key, NOTHING) for case in self.cases]
 
     def resamples(self, variant: int, key: str | None = None) -> list[Tally]:
-        at = variant * (1 + len(self.keys)) + (0 if key is None else 1 + self.keys.index(key))
+        at = self._place(variant, key)
         return [sample[at] for sample in self.drawn]
 
+    def _place(self, variant: int, key: str | None) -> int:
+        return variant * (1 + len(self.keys)) + (0 if key is None else 1 + self.keys.index(key))
+
     def interval(self, metric: Callable[[Tally], float], variant: int, key: str | None = None) -> Interval:
-        value = metric(add(self.of_cases(variant, key)))
+        value = metric(self.totals[self._place(variant, key)])
         return interval(value, [metric(tally) for tally in self.resamples(variant, key)])
 
 

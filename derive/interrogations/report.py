@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from derive.contracts import JudgedFact
@@ -100,8 +101,12 @@ def message_of(details: tuple[Detail, ...]) -> str:
     return shorten("; ".join(f"{detail.path} {detail.problem}" for detail in details), MAX_MESSAGE_CHARACTERS)
 
 
+@lru_cache(maxsize=2_048)
 def path_of(parts: tuple[int | str, ...]) -> str:
-    """Return a path such as ``facts[2].quote``; unusual names are not repeated, since the model chose them."""
+    """Return a path such as ``facts[2].quote``; unusual names are not repeated, since the model chose them.
+
+    Cached, since most answers of an interrogation have the same paths.
+    """
     path = ""
     for part in parts:
         if isinstance(part, int):

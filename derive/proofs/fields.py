@@ -5,6 +5,7 @@ the JSON schema, because that is what a run stores.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from derive.proofs.judgement import Context
@@ -56,6 +57,7 @@ def read_field_proofs(schema: Mapping[str, Any]) -> dict[Path, dict[str, FieldPr
     return found
 
 
+@lru_cache(maxsize=2_048)
 def path_in_schema(path: tuple[int | str, ...]) -> Path:
     """Return the path under which ``read_field_proofs`` lists an object at this path of an answer."""
     return tuple(ANY_PLACE if isinstance(part, int) else part for part in path)

@@ -104,6 +104,12 @@ def _match(
     expected: _Placed, found: _Placed, way: Matching, expected_marks: list[Mark], found_marks: list[Mark]
 ) -> Counts:
     """Mark the facts of one key and return their counts."""
+    if len(expected) == len(found) == 1:
+        ((place, one),), ((other, statement),) = expected, found
+        matches = is_same(one, statement, way)
+        expected_marks[place] = Mark.MATCHED if matches else Mark.MISSED
+        found_marks[other] = Mark.MATCHED if matches else Mark.WRONG
+        return Counts(right=1) if matches else Counts(wrong=1, missed=1)
     right = missed = 0
     taken: set[int] = set()
     for n, (place, one) in enumerate(expected):

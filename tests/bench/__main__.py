@@ -120,6 +120,12 @@ def _joining() -> Iterator[Result]:
     yield joining.measure()
 
 
+def _scoring() -> Iterator[Result]:
+    from tests.bench import scoring
+
+    yield scoring.measure()
+
+
 def _facts() -> Iterator[Result]:
     from tests.bench import facts
 
@@ -180,6 +186,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "admin": _admin,
     "proofs": _proofs,
     "joining": _joining,
+    "scoring": _scoring,
     "facts": _facts,
     "fact-pages": _fact_pages,
     "prompt-cache": _prompt_cache,
