@@ -29,6 +29,7 @@ from tests.admin.conftest import HOSTILE, Browse
 from tests.admin.derivation_scene import a_derivation
 from tests.contract.plans import a_policy
 from tests.contract.scenes import a_job, claim_one, claimed, failure, in_state, queued, success
+from tests.contract.test_parts import in_parts
 
 MAX_QUERIES = 15
 ANSWERED = RunFacts(
@@ -74,6 +75,16 @@ def test_a_state_is_a_tile_with_its_jobs_that_leads_to_their_list(browse: Browse
     link = re.search(r'href="([^"]*)"', tile[0])
     assert link
     assert shown(client, link[1]).count('data-label="Job"') == 2
+
+
+def test_jobs_in_parts_have_a_tile_that_leads_to_them_while_there_are_any(browse: Browse, queue: JobQueue) -> None:
+    client = browse("viewer")
+    assert "In parts" not in words(part(shown(client), "tiles"))
+    dashboard_page.STATISTICS["24h"] = SharedStatistics(1)
+    job_id = in_parts(queue).job_id
+    tiles = part(shown(client), "tiles")
+    assert "In parts 1 wait for their parts" in words(tiles)
+    assert str(job_id) in shown(client, re.findall(r'id="hc-tile-split"\s+href="([^"]+)"', tiles)[0])
 
 
 def test_a_state_with_many_jobs_says_more_than_and_is_not_counted_again_at_once(

@@ -45,8 +45,7 @@ STATISTICS = {span: SharedStatistics(days) for span, days in SPANS.items()}
 HEALTH_CHECKS = HealthChecks()
 _rendered: dict[tuple[object, ...], str] = {}
 
-# The states with a tile, and what its sparkline counts: jobs that entered the state. Jobs in parts wait for jobs that
-# are counted themselves.
+# The states with a tile, and what its sparkline counts: jobs that entered the state.
 _INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
     JobStatus.NEW: ("queued", lambda hour: hour.enqueued),
     JobStatus.SCHEDULED: ("retried", lambda hour: hour.retried),
@@ -60,7 +59,10 @@ _INTO: dict[JobStatus, tuple[str, Callable[[HourOfModel], int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A state: its jobs, how many entered it in a day compared with the day before, and a sparkline of its hours."""
+    """A state: its jobs, how many entered it in a day compared with the day before, and a sparkline of its hours.
+
+    ``verb`` is empty if nobody counts how many entered it.
+    """
 
     status: JobStatus
     address: str
@@ -174,11 +176,15 @@ def _tiles(snapshot: DashboardSnapshot) -> list[Tile]:
     for one in snapshot.hours:
         if one.hour_utc in of_hours:
             of_hours[one.hour_utc].append(one)
-    return [_tile(snapshot, status, list(of_hours.values())) for status in _INTO]
+    tiles = [_tile(snapshot, status, list(of_hours.values())) for status in _INTO]
+    if snapshot.queue.jobs[JobStatus.SPLIT]:
+        # Only long evidence is split, so most queues never have such jobs.
+        tiles.insert(list(_INTO).index(JobStatus.SUCCEEDED), _tile(snapshot, JobStatus.SPLIT, list(of_hours.values())))
+    return tiles
 
 
 def _tile(snapshot: DashboardSnapshot, status: JobStatus, hours: Sequence[Sequence[HourOfModel]]) -> Tile:
-    verb, into = _INTO[status]
+    verb, into = _INTO.get(status, ("", lambda _hour: 0))
     amounts = [sum(map(into, of_models)) for of_models in hours]
     before, lately = amounts[:24], amounts[24:]
     top = max(lately) or 1
