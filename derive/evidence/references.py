@@ -106,12 +106,14 @@ class PartEvidence(Frozen):
     """The evidence of a part of a long job: windows of what the run ``run_id`` stored when it split the job.
 
     ``evidence_sha256`` is the hash of that evidence as a whole, ``definition_sha256`` what the job is asked by.
+    ``halvings``: how often its windows were halved because they were too much for the model.
     """
 
     run_id: Guid
     evidence_sha256: Sha256
     definition_sha256: Sha256
     windows: Annotated[tuple[Window, ...], Field(min_length=1)]
+    halvings: int = Field(default=0, ge=0)
 
 
 class Trial(Frozen):

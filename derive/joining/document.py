@@ -13,12 +13,14 @@ class PartRecord(Frozen):
     """One part: its windows, and the run that answered it with the hashes of its evidence, definition and answer.
 
     The columns of the run are None for a part without an answer; ``error_kind`` and ``error`` then say why.
+    ``halvings``: how often its windows were halved because they were too much for the model.
     """
 
     part_no: Annotated[int, Field(ge=1)]
     job_id: Guid
     status: JobStatus
     windows: tuple[Window, ...]
+    halvings: int = 0
     run_id: Guid | None = None
     definition_sha256: Sha256 | None = None
     evidence_sha256: Sha256 | None = None

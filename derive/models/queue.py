@@ -107,6 +107,7 @@ class Job(ReadingModel):
     marked_part_no = models.IntegerField("changes brought to parts up to", null=True)
     retry_parts_utc = UtcField("parts queued again that failed before", null=True)
     parts_available_utc = UtcField("new time for its parts", null=True)
+    halved_ref_json = models.TextField("evidence since halved", null=True)  # noqa: DJ001
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("job")

@@ -103,7 +103,10 @@ class WorkerQueue(QueueConnection):
         return [answers[outcome.run_id] for outcome in outcomes]
 
     def split(self, outcome: Outcome, worker_id: str) -> Completion:
-        """End a run by queueing the parts in ``outcome.split``, all or none; its job waits as SPLIT. Repeatable."""
+        """End a run by queueing the parts in ``outcome.split``, all or none. Repeatable.
+
+        Its job waits as SPLIT; a part is NEW with the first of them, and the others are further parts of its parent.
+        """
         if outcome.split is None:
             raise ValueError("the outcome has no parts")
         arguments = given(
@@ -113,6 +116,8 @@ class WorkerQueue(QueueConnection):
             parts_json=payloads.parts_json(outcome.split.parts),
             run_json=payloads.run_json(outcome.run),
             artifacts_json=payloads.artifacts_json(outcome.artifacts) if outcome.artifacts else None,
+            error=outcome.error,
+            error_kind=outcome.error_kind,
         )
         accepted, final_status = self._call(procedures.SPLIT_JOB, arguments)[0]
         return _completion(accepted, final_status, None)

@@ -20,7 +20,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """One part; the columns of its run are None unless it succeeded."""
+    """One part; the columns of its run are None unless it succeeded.
+
+    ``evidence_ref_json`` is what it reads now: that of the job, or a half of it.
+    """
 
     part_no: int
     job_id: UUID

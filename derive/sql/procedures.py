@@ -123,7 +123,7 @@ SET_REVIEW_POLICY = Procedure(
 SAVE_GOLDEN_CASES = Procedure("usp_save_golden_cases", _words("cases_json actor replaces"), _words("n outcome"))
 SPLIT_JOB = Procedure(
     "usp_split_job",
-    _words("run_id worker_id input_json parts_json run_json artifacts_json"),
+    _words("run_id worker_id input_json parts_json run_json artifacts_json error error_kind"),
     _words("accepted final_status"),
 )
 # A repeated call misses what the lost answer told; each job is joined once all the same.

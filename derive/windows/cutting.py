@@ -1,6 +1,6 @@
 """Cuts evidence into windows. The same items and limits always give the same windows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from derive.errors import EvidenceTooLarge
 from derive.evidence.contracts import EvidenceItem
@@ -11,7 +11,7 @@ from derive.windows.window import CONTEXT_NOTE, Window, WindowHeader
 
 _CAREFUL = 0.98
 _MAX_SCALINGS = 8
-_HEADERS_SHARE = 4
+HEADERS_SHARE = 4
 """A header takes at most this part of a window's tokens."""
 
 
@@ -76,7 +76,7 @@ def _cut_item(item: EvidenceItem, parts: _Parts) -> Iterator[Window]:
     fence_tokens = parts.tokens_of(_fence_line(item.evidence_id))
     start = 0
     while start < len(text):
-        header, header_tokens = _fitted(outline.header_at(start), parts.tokens_of, limits.tokens // _HEADERS_SHARE)
+        header, header_tokens = fitted(outline.header_at(start), parts.tokens_of, limits.tokens // HEADERS_SHARE)
         room = limits.tokens - fence_tokens - header_tokens
         reach = _reach(text, start, room, limits.item_bytes, parts.tokens_of)
         end = last_border(text, start, reach)
@@ -119,14 +119,14 @@ def _reach(text: str, start: int, room: int, max_bytes: int, tokens_of: TokensOf
     raise EvidenceTooLarge(f"a window of {room} tokens has no space for a single character of the evidence")
 
 
-def _fitted(header: WindowHeader, tokens_of: TokensOf, most_tokens: int) -> tuple[WindowHeader, int]:
-    """Return the header without what does not fit, and its tokens: the sentence before goes first, the title last."""
+def fitted(header: WindowHeader, size_of: Callable[[str], int], most: int) -> tuple[WindowHeader, int]:
+    """Return the header without what does not fit, and its size: the sentence before goes first, the title last."""
     for left_out in ({}, {"before": ""}, {"before": "", "columns": ""}):
         shorter = header.model_copy(update=left_out)
         words = shorter.in_words()
-        tokens = tokens_of(_context_line() + words) if words else 0
-        if tokens <= most_tokens:
-            return shorter, tokens
+        size = size_of(_context_line() + words) if words else 0
+        if size <= most:
+            return shorter, size
     return WindowHeader(), 0
 
 

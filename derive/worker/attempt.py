@@ -49,6 +49,7 @@ from derive.worker.open_files import check_open_files
 from derive.worker.question import Question, Sources, fit_to_model, longer_answer, prepare_question
 from derive.worker.run_record import RunRecord
 from derive.worker.slots import Place
+from derive.worker.smaller_parts import TOO_MUCH, halved_part
 from derive.worker.token_history import model_key
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,8 @@ async def run_attempt(
     except RunError as error:
         on_failure(error)
         place.begin_ending()
-        return await _in_thread(tools, _close_failed, error, question, record)
+        smaller = await _smaller_parts(error, question, record, tools)
+        return await _in_thread(tools, _close_failed, error, question, record, smaller)
     except asyncio.CancelledError:
         if not was_cancelled():
             record.abandon()
@@ -270,10 +272,41 @@ def _judge(
     return record.close(RunStatus.SUCCEEDED, facts=facts if question.keeps_facts else None)
 
 
-def _close_failed(error: RunError, question: Question | None, record: RunRecord) -> Outcome:
+async def _smaller_parts(error: RunError, question: Question | None, record: RunRecord, tools: Tools) -> Split | None:
+    """Return what to read instead of failing, if the evidence or the answer is too much for the model; else None."""
+    if error.kind not in TOO_MUCH or _has_room_for_twice(error, question, record.claim):
+        return None
+    runs = tools.sources.previous_runs
+    try:
+        if record.claim.parent_job_id is not None:
+            return await until_database_answers(lambda: _in_thread(tools, halved_part, record.claim, runs))
+        return None if question is None else await _in_thread(tools, question.in_parts)
+    except (RunError, QueueError) as unreadable:
+        log.warning("run.not_halved", extra={"run_id": record.claim.run_id, "error": str(unreadable)})
+        return None
+    except asyncio.CancelledError:
+        record.abandon()
+        raise
+
+
+def _has_room_for_twice(error: RunError, question: Question | None, claim: Claim) -> bool:
+    """Whether asking again for an answer of twice the length is possible: that repeats less than smaller parts do."""
+    if error.then is not NextStep.ASK_LONGER or question is None or claim.is_last_attempt:
+        return False
+    answer = answer_of(error)
+    used = (answer.metrics.prompt_eval_count or 0) if answer else 0
+    options = question.request.options
+    return longer_answer(options, prompt_tokens=used) == 2 * options.num_predict
+
+
+def _close_failed(
+    error: RunError, question: Question | None, record: RunRecord, smaller: Split | None = None
+) -> Outcome:
     partial = answer_of(error)
     if partial is not None:
         record.know_answer(partial)
+    if smaller is not None:
+        return record.close(RunStatus.SPLIT, error=error, split=smaller)
     return record.close(
         RunStatus.FAILED, error=error, retry_after_seconds=_retry_after_seconds(error, question, partial, record.claim)
     )

@@ -73,6 +73,7 @@ def _record(row: PartRow, files: Mapping[UUID, tuple[str, str]]) -> PartRecord:
         job_id=row.job_id,
         status=row.status,
         windows=part.windows,
+        halvings=part.halvings,
         run_id=row.run_id,
         definition_sha256=row.definition_sha256,
         evidence_sha256=row.evidence_sha256,

@@ -31,7 +31,7 @@ from derive.strict_types import check_json_object, parse_json
 from derive.windows.part_evidence import WHOLE, is_long
 from derive.worker.previous_runs import PreviousRun, PreviousRuns
 from derive.worker.run_record import RunRecord
-from derive.worker.splitting import part_bundle, split_evidence
+from derive.worker.splitting import half_of_tokens, part_bundle, split_evidence
 from derive.worker.token_history import model_key
 
 ASKED_AGAIN = frozenset({ErrorKind.INVALID_OUTPUT, ErrorKind.UNGROUNDED_OUTPUT, ErrorKind.UNSUPPORTED_OUTPUT})
@@ -54,6 +54,8 @@ class Question:
     make_up: MakeUp
     estimate: Estimate
     body: bytes
+    in_parts: Callable[[], Split | None]
+    """Returns the parts to read instead, if the evidence or the answer turns out too much for the model; else None."""
     keeps_facts: bool = True
     """Whether the facts of the answer are stored; those of an experiment's are not."""
 
@@ -85,6 +87,8 @@ class _Subject:
     interrogation: LoadedInterrogation | None
     bundle: EvidenceBundle
     is_to_be_split: bool = False
+    may_be_split: bool = False
+    """Whether it is read in parts if the model cannot take it at once."""
 
 
 def prepare_question(
@@ -112,7 +116,8 @@ def prepare_question(
     if subject.is_to_be_split:
         options = previous.options if previous else ChatOptions.from_settings(own)
         record.know(options_json=options.to_json(), ollama_base_url=sources.ollama.base_url)
-        return _split(claim, own_input, subject, options, sources.token_rates.most_tokens(model_key(model)))
+        tokens_of = sources.token_rates.most_tokens(model_key(model))
+        return _split(claim, own_input, subject, options=options, tokens_of=tokens_of)
 
     correction = _correction(claim, sources.previous_runs) or (previous.correction if previous else None)
     if correction is not None:
@@ -151,6 +156,14 @@ def prepare_question(
         make_up=make_up,
         estimate=estimate,
         body=body,
+        in_parts=partial(
+            _in_parts,
+            claim,
+            own_input,
+            subject,
+            options=options,
+            tokens_of=sources.token_rates.most_tokens(model_key(model)),
+        ),
         keeps_facts=trial is None,
     )
 
@@ -203,6 +216,7 @@ def _subject(
         own = _settings_of_model(claim, sources.ollama)
         if is_long(bundle) or estimate.expected + MIN_ANSWER_TOKENS > own.num_ctx:
             return _Subject(registered.definition, registered, build(bounds=WHOLE), is_to_be_split=True)
+        return _Subject(registered.definition, registered, bundle, may_be_split=True)
     return _Subject(registered.definition, registered, bundle)
 
 
@@ -210,8 +224,10 @@ def _split(
     claim: Claim,
     own_input: dict[str, Any],
     subject: _Subject,
+    *,
     options: ChatOptions,
     tokens_of: Callable[[str], int],
+    most_tokens: int | None = None,
 ) -> Split:
     bounds = subject.interrogation.bounds if subject.interrogation else Bounds()
     definition = subject.definition
@@ -229,7 +245,24 @@ def _split(
         num_ctx=options.num_ctx,
         num_predict=options.num_predict,
         tokens_of=tokens_of,
+        most_tokens=most_tokens,
     )
+
+
+def _in_parts(
+    claim: Claim,
+    own_input: dict[str, Any],
+    subject: _Subject,
+    *,
+    options: ChatOptions,
+    tokens_of: Callable[[str], int],
+) -> Split | None:
+    """Return at least two parts of evidence that was expected to fit one prompt; None if that is too short, or cut."""
+    half = half_of_tokens(subject.bundle, tokens_of)
+    if not subject.may_be_split or half is None:
+        return None
+    split = _split(claim, own_input, subject, options=options, tokens_of=tokens_of, most_tokens=half)
+    return split if len(split.parts) > 1 else None
 
 
 def _asked(claim: Claim, trial: Trial | None, sources: Sources) -> tuple[LoadedInterrogation | None, Definition]:

@@ -14,7 +14,7 @@ from derive.evidence.references import EvidenceRefs, PartEvidence
 from derive.interrogations.definition import Definition
 from derive.interrogations.rendering import without_evidence
 from derive.split_contracts import MAX_PARTS, PartInput, Split
-from derive.windows.budget import WindowLimits, evidence_tokens
+from derive.windows.budget import MIN_WINDOW_TOKENS, WindowLimits, evidence_tokens
 from derive.windows.cutting import cut
 from derive.windows.part_evidence import evidence_of_part
 from derive.worker.previous_runs import PreviousRuns
@@ -30,16 +30,19 @@ def split_evidence(
     num_ctx: int,
     num_predict: int,
     tokens_of: Callable[[str], int],
+    most_tokens: int | None = None,
 ) -> Split:
     """Return the parts of a job with this evidence; each refers to its windows, and none repeats the document.
 
-    ``run_evidence`` is the reference without windows. Raises EvidenceTooLarge if a context leaves no space for
-    evidence, or there would be more than ``MAX_PARTS`` parts.
+    ``run_evidence`` is the reference without windows; ``most_tokens`` limits a part further. Raises EvidenceTooLarge if
+    a context leaves no space for evidence, or there would be more than ``MAX_PARTS`` parts.
     """
     shown = without_evidence(job_input)
     empty = definition.render(input=shown, bundle=_nothing(bounds))
     left = evidence_tokens(num_ctx=num_ctx, num_predict=num_predict, prompt_tokens=tokens_of(empty))
-    limits = WindowLimits.of(tokens=left, bounds=bounds, schema=definition.output_schema)
+    limits = WindowLimits.of(
+        tokens=left if most_tokens is None else min(left, most_tokens), bounds=bounds, schema=definition.output_schema
+    )
     reference = run_evidence()
     parts: list[PartInput] = []
     for part_no, windows in groupby(cut(whole.items, limits, tokens_of), key=attrgetter("part_no")):
@@ -51,6 +54,12 @@ def split_evidence(
         refs = EvidenceRefs.model_construct(part=part)
         parts.append(PartInput(part_no=part_no, evidence_ref_json=refs.model_dump_json(include={"part"})))
     return Split(input_json=json.dumps(shown, ensure_ascii=False), parts=tuple(parts))
+
+
+def half_of_tokens(bundle: EvidenceBundle, tokens_of: Callable[[str], int]) -> int | None:
+    """Return half of the tokens of the evidence; None if that is no useful window."""
+    half = sum(tokens_of(item.text) for item in bundle.items) // 2
+    return half if half >= MIN_WINDOW_TOKENS else None
 
 
 def part_bundle(

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from derive.batch_contracts import BatchInput
-from derive.contracts import Claim, JobRef, Outcome
+from derive.contracts import Claim, JobRef, Outcome, RunFacts
 from derive.errors import BadArgument, ErrorKind
-from derive.models import BatchCount, Job, JobEvent, LakeDeletion, Run
+from derive.models import Batch, BatchCount, Job, JobEvent, LakeDeletion, Run
 from derive.queue import JobQueue
 from derive.split_contracts import PartInput, Split
 from derive.sql import procedures
@@ -341,3 +341,121 @@ def test_a_held_part_keeps_its_job_from_being_purged(queue: JobQueue) -> None:
     queue.set_hold([JobRef(job_id=parts_of(claim)[1].job_id)], actor=ACTOR, hold=True)
     queue.roll_up_hours()
     assert queue.purge(finished_before_utc=LATER, statuses=[JobStatus.SUCCEEDED], actor=ACTOR) == []
+
+
+# Smaller parts
+
+
+def smaller(claim: Claim, parts: int = 2, **values: Any) -> Outcome:
+    return splitting(claim, parts, error="too long", error_kind=ErrorKind.EVIDENCE_TOO_LARGE, **values)
+
+
+def test_a_part_is_replaced_by_smaller_ones(queue: JobQueue) -> None:
+    claim = in_parts(queue, 2, priority=7)
+    part = claim_one(queue)
+    facts = RunFacts(prompt_tokens=9, output_tokens=4)
+    answer = queue.split(smaller(part, run=facts, artifacts=(an_artifact(),)), WORKER)
+    assert (answer.accepted, answer.final_status) == (True, JobStatus.NEW)
+    first, _, last = parts_of(claim)
+    assert (first.job_id, first.status, first.attempt_count, first.error_kind) == (
+        *(part.job_id, "NEW", 0),
+        "evidence_too_large",
+    )
+    assert (last.part_no, last.part_count, last.priority, job_of(claim).part_count) == (3, 3, 7, 3)
+    run = run_of(part)
+    assert (run.status, run.counted, run.error_kind, run.error) == ("SPLIT", False, "evidence_too_large", "too long")
+    assert (run.prompt_tokens, run.output_tokens, run.artifacts.count()) == (9, 4, 1)
+    assert moves_of(part)[-1] == ("split", "RUNNING", "NEW")
+
+
+def test_a_smaller_part_reads_what_the_split_says_and_keeps_what_it_was_queued_with(queue: JobQueue) -> None:
+    claim = in_parts(queue, 1)
+    part = claim_one(queue)
+    before = part.evidence_ref_json
+    half = PartInput(part_no=1, evidence_ref_json='{"half": 1}'), PartInput(part_no=2, evidence_ref_json='{"half": 2}')
+    split = Split(input_json=INPUT, parts=half)
+    assert queue.split(smaller(part).model_copy(update={"split": split}), WORKER).accepted
+    again, other = queue.claim(WORKER, max_jobs=10)
+    assert [json.loads(one.evidence_ref_json or "") for one in (again, other)] == [{"half": 1}, {"half": 2}]
+    assert [json.loads(row.evidence_ref_json) for row in read_parts(claim.job_id)] == [{"half": 1}, {"half": 2}]
+    assert job_of(part).evidence_ref_json == before
+
+
+def test_a_job_is_joined_when_its_smaller_parts_have_ended(queue: JobQueue) -> None:
+    claim = in_parts(queue, 1)
+    queue.split(smaller(claim_one(queue)), WORKER)
+    queue.complete(success(claim_one(queue), facts=()))
+    assert joined(queue) == []
+    queue.complete(success(claim_one(queue), facts=()))
+    assert joined(queue) == [(claim.job_id, JobStatus.NEW)]
+
+
+def test_a_repeated_split_of_a_part_queues_nothing_twice(queue: JobQueue) -> None:
+    claim = in_parts(queue, 1)
+    part = claim_one(queue)
+    answers = [queue.split(smaller(part), WORKER) for _ in range(2)]
+    assert [(one.accepted, one.final_status) for one in answers] == [(True, JobStatus.NEW)] * 2
+    assert len(parts_of(claim)) == job_of(claim).part_count == 2
+
+
+def test_a_part_that_was_asked_to_stop_is_not_replaced(queue: JobQueue) -> None:
+    claim = in_parts(queue, 1)
+    part = claim_one(queue)
+    queue.cancel([ref(claim)], actor=ACTOR)
+    joined(queue)
+    answers = [queue.split(smaller(part), WORKER) for _ in range(2)]
+    assert [(one.accepted, one.final_status) for one in answers] == [(True, JobStatus.CANCELLED)] * 2
+    assert len(parts_of(claim)) == job_of(claim).part_count == 1
+    assert joined(queue) == [(claim.job_id, JobStatus.CANCELLED)]
+
+
+def test_a_cancellation_reaches_the_other_half(queue: JobQueue) -> None:
+    claim = in_parts(queue, 1)
+    part = claim_one(queue)
+    queue.cancel([ref(claim)], actor=ACTOR)
+    queue.split(smaller(part), WORKER)
+    assert joined(queue) == [(claim.job_id, JobStatus.CANCELLED)]
+    assert {one.status for one in parts_of(claim)} == {"CANCELLED"}
+
+
+def test_a_pass_over_the_parts_reaches_the_other_half(queue: JobQueue) -> None:
+    claim = in_parts(queue, 2)
+    part = claim_one(queue)
+    queue.reprioritize([ref(claim)], actor=ACTOR, priority=9)
+    queue.split(smaller(part), WORKER)
+    joined(queue)
+    assert {one.priority for one in parts_of(claim)} == {9}
+
+
+def test_halves_of_parts_and_sweeps_at_once_join_a_job_once(queue: JobQueue) -> None:
+    claim = in_parts(queue, 4)
+    parts = queue.claim(WORKER, max_jobs=10)
+    calls = [lambda part=part: JobQueue().split(smaller(part), WORKER) for part in parts]
+    at_once(*calls, *[lambda: JobQueue().join_due_jobs()] * 2)
+    assert [one.part_no for one in parts_of(claim)] == list(range(1, 9))
+    assert job_of(claim).part_count == 8
+    work_parts(queue)
+    assert joined(queue) == [(claim.job_id, JobStatus.NEW)]
+
+
+def test_a_joining_run_may_queue_more_parts(queue: JobQueue) -> None:
+    claim = in_parts(queue, 2)
+    work_parts(queue)
+    joined(queue)
+    joining = claim_one(queue)
+    answer = queue.split(splitting(joining, 2), WORKER)
+    assert (answer.accepted, answer.final_status) == (True, JobStatus.SPLIT)
+    assert [one.part_no for one in parts_of(claim)] == [1, 2, 3, 4]
+    assert joined(queue) == []
+    work_parts(queue)
+    assert joined(queue) == [(claim.job_id, JobStatus.NEW)]
+
+
+def test_what_a_replaced_part_spent_is_counted(queue: JobQueue) -> None:
+    batch = queue.open_batch(BatchInput(name="reports"), actor=ACTOR).batch_id
+    queue.enqueue(a_job(), actor=ACTOR, batch_id=batch)
+    queue.split(splitting(claim_one(queue), 1), WORKER)
+    queue.split(smaller(claim_one(queue), run=RunFacts(prompt_tokens=9, output_tokens=4)), WORKER)
+    queue.roll_up_hours()
+    queue.sweep_batches()
+    assert Batch.objects.get(batch_id=batch).spent_tokens == 13

@@ -38,15 +38,19 @@ def document(facts: int, *, filler: int = 40) -> str:
     return "".join(f"{FILLER * filler}Ship s{number} carries {number + 100} tons.\n\n" for number in range(facts))
 
 
-async def finds_what_it_reads(exchange: Exchange) -> None:
-    """Answer with every planted fact that stands in the evidence of the prompt."""
+def evidence_in(exchange: Exchange) -> str:
+    """The evidence of a prompt, without the rest of it."""
     prompt = exchange.request.json["messages"][0]["content"]
     mark = re.search(r"(\[\[\w+\]\]) evidence_id", prompt)
     assert mark is not None
-    evidence = prompt.split(f"{mark[1]} evidence_id")[-1].split(f"{mark[1]} end of evidence")[0]
+    return str(prompt.split(f"{mark[1]} evidence_id")[-1].split(f"{mark[1]} end of evidence")[0])
+
+
+async def finds_what_it_reads(exchange: Exchange) -> None:
+    """Answer with every planted fact that stands in the evidence of the prompt."""
     facts = [
         {"fact_key": one[1], "value": f"{one[2]} tons", "confidence": 90, "evidence_ids": ["e1"], "quote": one[0]}
-        for one in FOUND.finditer(evidence)
+        for one in FOUND.finditer(evidence_in(exchange))
     ]
     await behaviours.answer(json.dumps({"facts": facts}))(exchange)
 
@@ -187,3 +191,68 @@ def test_rebuilt_facts_of_a_joined_answer_keep_their_places(world: World) -> Non
     report = rebuild_facts(world.lake, RebuildSelection(again=True), actor=OPERATOR)
     assert (report.runs, report.failed) == (1, [])
     assert list(Fact.objects.order_by("fact_index").values_list(*columns)) == before
+
+
+def cannot_take(characters: int, *, instead: Any) -> Any:
+    """A model for which more evidence than that is too much."""
+
+    async def behave(exchange: Exchange) -> None:
+        is_much = len(evidence_in(exchange)) > characters
+        await (instead if is_much else finds_what_it_reads)(exchange)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("instead", "kind"),
+    [(behaviours.prompt_too_long(), "evidence_too_large"), (behaviours.truncated(), "truncated_output")],
+)
+def test_a_window_that_is_too_much_for_the_model_is_halved_until_it_fits(world: World, instead: Any, kind: str) -> None:
+    text = document(8)
+    world.fake.always(cannot_take(3_000, instead=instead))
+    job_id = enqueue(world, text)
+    with world.working(concurrency=2):
+        world.wait_for(job_id, "SUCCEEDED")
+    facts = list(Fact.objects.filter(run_id=world.run(job_id).run_id).order_by("fact_index"))
+    assert [fact.fact_key for fact in facts] == [f"s{number}" for number in range(8)]
+    assert all(text[fact.quote_start : fact.quote_end] == fact.quote for fact in facts)
+    parts = parts_of(job_id)
+    document_of_parts = json.loads(world.file(world.run(job_id), "parts.json"))
+    halvings = [part["halvings"] for part in document_of_parts["parts"]]
+    assert max(halvings) >= 1
+    assert len(parts) == world.job(job_id).part_count == len(halvings)
+    halved = [run for part in parts for run in world.runs(part.job_id) if run.status == "SPLIT"]
+    assert {(run.error_kind, run.counted) for run in halved} == {(kind, False)}
+    assert faults_of(world) == []
+
+
+def test_a_window_is_halved_three_times_at_most(world: World) -> None:
+    world.fake.always(behaviours.prompt_too_long())
+    job_id = enqueue(world, document(3, filler=120))
+    with world.working(concurrency=2):
+        world.wait_for(job_id, "FAILED")
+    assert world.job(job_id).error_kind == "part_failed"
+    parts = parts_of(job_id)
+    halvings = [json.loads(part.halved_ref_json)["part"]["halvings"] for part in parts if part.halved_ref_json]
+    assert max(halvings) == 3
+    assert {(part.status, part.error_kind) for part in parts} == {("FAILED", "evidence_too_large")}
+
+
+def test_evidence_that_was_expected_to_fit_is_read_in_parts_if_it_does_not(world: World) -> None:
+    world.fake.always(cannot_take(3_000, instead=behaviours.prompt_too_long()))
+    job_id = enqueue(world, document(3, filler=30))
+    with world.working():
+        world.wait_for(job_id, "SUCCEEDED")
+    split, _ = world.runs(job_id)
+    assert (split.status, split.error_kind, split.counted) == ("SPLIT", "evidence_too_large", False)
+    assert Fact.objects.filter(run_id=world.run(job_id).run_id).count() == 3
+    assert faults_of(world) == []
+
+
+def test_a_longer_answer_is_asked_for_before_evidence_is_read_in_parts(world: World) -> None:
+    world.fake.next(behaviours.truncated(), finds_what_it_reads)
+    job_id = enqueue(world, document(1, filler=2))
+    with world.working():
+        world.wait_for(job_id, "SUCCEEDED")
+    assert [run.status for run in world.runs(job_id)] == ["FAILED", "SUCCEEDED"]
+    assert parts_of(job_id) == []

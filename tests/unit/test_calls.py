@@ -30,7 +30,7 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_set_derivation": set(procedures.SET_DERIVATION.parameters) - {"derivation_key", "actor"},
     "usp_set_subjects": {"jobs_json", "batch_id", "reason"},
     "usp_settle_subjects": {"max_events"},
-    "usp_split_job": {"run_json", "artifacts_json"},
+    "usp_split_job": {"run_json", "artifacts_json", "error", "error_kind"},
     "usp_join_due_jobs": {"max_rows", "actor"},
     "usp_claim_next_job": set(procedures.CLAIM_NEXT_JOB.parameters) - {"worker_id"},
     "usp_set_model": set(procedures.SET_MODEL.parameters) - {"model", "actor"},

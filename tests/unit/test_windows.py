@@ -13,6 +13,7 @@ from derive.evidence.tokens import TokenRates, make_up_of
 from derive.interrogations.rendering import fence
 from derive.windows.budget import WindowLimits, evidence_tokens, overlap_for
 from derive.windows.cutting import cut
+from derive.windows.halving import halve
 from derive.windows.part_evidence import evidence_of_part, is_long
 from derive.windows.window import CONTEXT_NOTE, Window
 from tests.unit.evidence_samples import PLAIN, SCHEMA, build_whole, bundle_of, source
@@ -216,3 +217,45 @@ def test_evidence_is_long_when_some_of_it_was_left_out() -> None:
     cut_bundle = build_bundle([source("a", "x" * 9_000)], bounds=BOUNDS, redactor=PLAIN, delimiter_key=b"key")
     assert is_long(cut_bundle)
     assert not is_long(build_whole(a="x" * 9_000))
+
+
+# Halving
+
+HALVED = st.integers(300, 3_000)
+
+
+@settings(deadline=None, max_examples=60)
+@given(TEXTS, HALVED, st.integers(0, 400))
+def test_halves_contain_the_window_are_shorter_and_split_no_character(text: str, length: int, overlap: int) -> None:
+    text = (text * (length // len(text) + 1))[:length]
+    window = Window(part_no=1, evidence_id="doc", start=length // 10, end=length)
+    halves = halve([window], {"doc": text}, overlap=overlap)
+    assert halves is not None
+    ((first,), (second,)) = halves
+    assert (first.start, second.end) == (window.start, window.end)
+    assert first.start < second.start <= first.end < second.end
+    assert halves == halve([window], {"doc": text}, overlap=overlap)
+
+
+def test_a_passage_of_the_overlap_is_whole_in_one_half() -> None:
+    text = SENTENCE * 40
+    window = Window(part_no=1, evidence_id="doc", start=0, end=len(text))
+    halves = halve([window], {"doc": text}, overlap=200)
+    assert halves is not None
+    ((first,), (second,)) = halves
+    assert first.end - second.start >= 200
+    assert max(one.end - one.start for one in (first, second)) < 0.7 * len(text)
+    assert second.header.before
+
+
+def test_windows_of_several_items_are_shared_out() -> None:
+    sizes = {"a": 900, "b": 50, "c": 50, "d": 50}
+    windows = [Window(part_no=3, evidence_id=name, start=0, end=size) for name, size in sizes.items()]
+    halves = halve(windows, {}, overlap=0)
+    assert halves is not None
+    assert [[one.evidence_id for one in half] for half in halves] == [["a"], ["b", "c", "d"]]
+
+
+def test_a_few_sentences_are_not_halved() -> None:
+    text = SENTENCE * 2
+    assert halve([Window(part_no=1, evidence_id="doc", start=0, end=len(text))], {"doc": text}, overlap=0) is None

@@ -468,8 +468,8 @@ BEGIN
         WHERE j.job_id = ANY (v_picked) AND j.status IS NOT DISTINCT FROM 'NEW' AND j.paused_utc IS NULL
         RETURNING
             j.job_seq, j.job_id, j.current_run_id, j.attempt_count, j.max_attempts, j.priority, j.available_utc,
-            j.interrogation_key, j.input_json, j.evidence_ref_json, j.model_hint, j.repeats_run_id, j.lease_expires_utc,
-            j.parent_job_id, j.part_no, j.part_count
+            j.interrogation_key, j.input_json, coalesce(j.halved_ref_json, j.evidence_ref_json) AS evidence_ref_json,
+            j.model_hint, j.repeats_run_id, j.lease_expires_utc, j.parent_job_id, j.part_no, j.part_count
     ),
     numbered AS MATERIALIZED (
         SELECT c.*, coalesce(previous.attempt, 0) + 1 AS attempt, previous.run_id AS previous_run_id,

@@ -50,7 +50,7 @@ DECLARE
     c_epoch CONSTANT timestamptz := '2000-01-01 00:00:00+00';
     c_last CONSTANT timestamptz := '9000-12-31 23:00:00+00';
     c_ends CONSTANT text [] := ARRAY[
-        'completed', 'retried', 'dead_lettered', 'released', 'lease_expired', 'cancelled'
+        'completed', 'retried', 'dead_lettered', 'released', 'lease_expired', 'cancelled', 'split'
     ];
     -- Of the type whose buckets are found without a call for each comparison.
     c_bounds CONSTANT double precision [] := ARRAY[
@@ -226,7 +226,7 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'enqueued', 'promoted', 'claimed', 'succeeded', 'failed', 'dead_lettered', 'retried', 'released',
-            'lease_expired', 'cancelled', 'requeued'
+            'lease_expired', 'cancelled', 'requeued', 'split'
         )
         GROUP BY t.hour_utc, t.interrogation_key, t.model, t.error_kind
         ON CONFLICT (hour_utc, interrogation_key, model, error_kind) DO UPDATE

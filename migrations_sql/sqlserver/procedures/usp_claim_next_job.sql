@@ -110,6 +110,7 @@ BEGIN
         interrogation_key nvarchar(200) COLLATE Latin1_General_100_BIN2 NOT NULL,
         input_json nvarchar(MAX) NOT NULL,
         evidence_ref_json nvarchar(MAX) NULL,
+        halved_ref_json nvarchar(MAX) NULL,
         model_hint nvarchar(200) COLLATE Latin1_General_100_BIN2 NULL,
         repeats_run_id uniqueidentifier NULL,
         parent_job_id uniqueidentifier NULL,
@@ -603,6 +604,7 @@ BEGIN
         inserted.interrogation_key,
         inserted.input_json,
         inserted.evidence_ref_json,
+        inserted.halved_ref_json,
         inserted.model_hint,
         inserted.repeats_run_id,
         inserted.parent_job_id,
@@ -610,7 +612,7 @@ BEGIN
         inserted.part_count
     INTO @claimed (
         job_seq, job_id, run_id, attempt_count, max_attempts, priority, available_utc, interrogation_key, input_json,
-        evidence_ref_json, model_hint, repeats_run_id, parent_job_id, part_no, part_count
+        evidence_ref_json, halved_ref_json, model_hint, repeats_run_id, parent_job_id, part_no, part_count
     )
     FROM @picked AS p, llm.job AS j WITH (ROWLOCK)
     WHERE
@@ -701,7 +703,7 @@ BEGIN
         c.priority,
         c.interrogation_key,
         c.input_json,
-        c.evidence_ref_json,
+        COALESCE(c.halved_ref_json, c.evidence_ref_json) AS evidence_ref_json,
         c.model_hint,
         c.repeats_run_id,
         @lease_expires_utc AS lease_expires_utc,

@@ -209,7 +209,7 @@ BEGIN
             ON
                 e.run_id = r.run_id
                 AND e.event IN (
-                    N'completed', N'retried', N'dead_lettered', N'released', N'lease_expired', N'cancelled'
+                    N'completed', N'retried', N'dead_lettered', N'released', N'lease_expired', N'cancelled', N'split'
                 )
         OUTER APPLY (
             -- A promoted job was ready when it was due, which may be long before it was promoted.
@@ -259,7 +259,7 @@ BEGIN
         FROM #told AS t
         WHERE t.event IN (
             N'enqueued', N'promoted', N'claimed', N'succeeded', N'failed', N'dead_lettered', N'retried', N'released',
-            N'lease_expired', N'cancelled', N'requeued'
+            N'lease_expired', N'cancelled', N'requeued', N'split'
         )
         GROUP BY t.hour_utc, t.interrogation_key, t.model, t.error_kind;
 
