@@ -1,9 +1,6 @@
 """Runs ``manage.py move_lake`` with parsed options; exit codes as in the command."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -15,6 +12,7 @@ from derive.errors import ConfigurationError, HolocronError
 from derive.lake import Lake
 from derive.lake_copy import CopySummary, copy_lake, missing_at
 from derive.lake_identity import check_lake_identity
+from derive.management.copy_progress import copy_progress
 from derive.plural import plural
 from derive.sql.depths import read_workers_alive
 from derive.sql.scripts import check_schema
@@ -42,7 +40,7 @@ class LakeMoving:
             source_id, target_id = source.read_identity(), _identity_at(target)
             if target_id is not None and target_id != source_id:
                 raise ConfigurationError(f"{given['url']} is another lake ({target_id}): name an empty place")
-            with _progress() as show:
+            with copy_progress() as show:
                 summary = copy_lake(source, target, on_progress=show, threads=given["threads"])
             left = self._what_is_left(source, target, summary)
             if not left and source_id is not None:
@@ -89,22 +87,3 @@ def _identity_at(target: Lake) -> Any:
     """Return the id of the target, None for an empty one; creates its root."""
     target.probe()
     return target.read_identity()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[CopySummary], None]]:
-    """Yield a function that shows a summary on standard error; without a terminal it does nothing."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("")
-        yield lambda summary: progress.update(
-            task,
-            description=f"{summary.folders:,} folders, {summary.files:,} files copied, {summary.bytes / 1e6:,.0f} MB, "
-            f"{summary.skipped:,} already there, {plural(len(summary.faults), 'fault')}",
-        )

@@ -1,0 +1,1 @@
+"""Backups of a PostgreSQL system of record and its lake, and their restoration."""
