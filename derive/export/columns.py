@@ -27,7 +27,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of an export: its name, the SQL that reads it, its type and its meaning."""
+    """One column of an export: its name, the SQL that reads it, its type and its meaning.
+
+    The SQL names tables in braces: ``{job}``.
+    """
 
     name: str
     sql: str
@@ -67,6 +70,13 @@ _OUTPUTS: Final = (
     _of("a", "lake_uri", Kind.TEXT, "the answer's file, relative to the lake's root"),
     _of("a", "content_sha256", Kind.TEXT, "SHA-256 of that file's bytes"),
     _of("r", "output_json", Kind.JSON, "the answer, exactly as stored", called="output"),
+    Column(
+        "unread_parts",
+        "CASE WHEN j.part_count IS NOT NULL THEN (SELECT COUNT(*) FROM {job} AS p WHERE p.parent_job_id = j.job_id"
+        " AND p.parent_job_id IS NOT NULL AND p.status <> 'SUCCEEDED') END",
+        Kind.INTEGER,
+        "parts of long evidence without an answer: not 0 in a partial answer; null if it was not read in parts",
+    ),
 )
 
 _FACTS: Final = (

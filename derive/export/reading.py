@@ -146,9 +146,9 @@ def _list(numbers: Sequence[int]) -> str:
 
 def _rows(selection: ExportSelection, where: str) -> Iterator[Batch]:
     engine = engine_of(connection)
-    columns = ", ".join(_column(column, engine) for column in COLUMNS[selection.rows])
     names = ("run", "job", "artifact", "v_entity_fact", "v_admitted_fact")
     tables = {name: quoted_table(engine, name) for name in names}
+    columns = ", ".join(_column(column, engine) for column in COLUMNS[selection.rows]).format(**tables)
     conditions, values = selection.conditions()
     sql = (
         f"SELECT {columns} FROM {_FROM[selection.rows].format(**tables)} AND {where}{conditions}"  # noqa: S608 (own)

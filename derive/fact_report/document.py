@@ -26,7 +26,10 @@ _TITLE_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class RunSection:
-    """A run in the report; texts as stored. ``fault``: why its evidence is not shown."""
+    """A run in the report; texts as stored. ``fault``: why its evidence is not shown.
+
+    ``unread`` says what of long evidence was not read; empty if all was.
+    """
 
     heading: str
     interrogation: str
@@ -34,6 +37,7 @@ class RunSection:
     marked: MarkedFacts
     facts_left_out: int = 0
     fault: str = ""
+    unread: str = ""
 
 
 class ReportDocument:
@@ -72,6 +76,7 @@ class ReportDocument:
             "items": [(item, marked_paragraph(item.segments, f"{anchor}-")) for item in run.marked.items],
             "facts_left_out": run.facts_left_out,
             "fault": cell(run.fault, 500),
+            "unread": cell(run.unread, 1_000),
         }
         self._runs.write(render_to_string("report/run.html", context).encode())
 

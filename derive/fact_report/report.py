@@ -10,6 +10,7 @@ from derive.fact_report.document import ReportDocument, RunSection
 from derive.fact_report.reading import facts_of_run
 from derive.fact_report.shown import show_facts
 from derive.fact_report.stored import RunEvidence, StoredFact, read_evidence
+from derive.fact_report.unread import unread_in_words
 from derive.lake import Lake
 from derive.models import Artifact, FactSet, Run
 from derive.plural import plural
@@ -91,6 +92,7 @@ def _section(run_id: UUID, facts: list[StoredFact], lake: Lake) -> RunSection:
         marked=show_facts(facts[:MAX_FACTS], evidence.items),
         facts_left_out=_count(run_id) - MAX_FACTS if len(facts) > MAX_FACTS else 0,
         fault=evidence.fault,
+        unread=unread_in_words(run_id, lake),
     )
 
 

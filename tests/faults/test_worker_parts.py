@@ -12,7 +12,10 @@ import pytest
 
 from derive.contracts import JobRef
 from derive.demo.ollama_wire import Exchange
+from derive.export.columns import COLUMNS, Rows
+from derive.export.reading import read_jobs
 from derive.fact_rebuilding import RebuildSelection, rebuild_facts
+from derive.fact_report.unread import unread_in_words
 from derive.interrogations import live_registry
 from derive.interrogations.registry import Registry
 from derive.models import Fact, FactSet, Job
@@ -30,6 +33,8 @@ from tests.faults.worker_world import KEY, OPERATOR, World, input_json
 LONG = "long_v1"
 BUILT_IN = Path(live_registry.__file__).parent / KEY
 FILLER = "The lantern was lit and the log was kept in order. "
+OUTPUT_NAMES = [column.name for column in COLUMNS[Rows.OUTPUTS]]
+UNREAD = re.compile(r"characters (\d+) to (\d+)")
 FOUND = re.compile(r"Ship (\w+) carries (\d+) tons\.")
 
 
@@ -148,7 +153,8 @@ def test_a_failed_part_fails_the_job_and_a_requeue_repeats_it_alone(world: World
 def test_a_partial_answer_says_what_was_not_read(world: World) -> None:
     set_attribute(world, "ON_FAILED_PART", "partial")
     world.fake.always(failing_at("Ship s5 carries"))
-    job_id = enqueue(world, document(8), max_attempts=1)
+    text = document(8)
+    job_id = enqueue(world, text, max_attempts=1)
     with world.working(concurrency=4):
         world.wait_for(job_id, "SUCCEEDED")
     run = world.run(job_id)
@@ -156,6 +162,14 @@ def test_a_partial_answer_says_what_was_not_read(world: World) -> None:
     assert json.loads(world.file(run, "validation.json"))["unread_parts"] == unread
     assert "s5" not in set(Fact.objects.filter(run_id=run.run_id).values_list("fact_key", flat=True))
     assert faults_of(world) == []
+    said = unread_in_words(run.run_id, world.lake)
+    assert said.startswith(f"This answer is partial: {len(unread)} of {len(parts_of(job_id))} parts ha")
+    stretches = [(int(one[0]), int(one[1])) for one in UNREAD.findall(said.replace(",", ""))]
+    at = text.index("Ship s5 carries")
+    assert any(start <= at < end for start, end in stretches)
+    (values,) = [values for batch in read_jobs(Rows.OUTPUTS, [world.job(job_id).job_seq]) for values in batch]
+    row = dict(zip(OUTPUT_NAMES, values, strict=True))
+    assert row["unread_parts"] == len(unread)
 
 
 def test_evidence_that_changed_since_the_split_is_told(world: World) -> None:

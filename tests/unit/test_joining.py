@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -213,3 +213,15 @@ def test_hundreds_of_facts_at_one_place_are_joined(same: bool) -> None:
     facts = [fact("n", "1815" if same else f"v{number}", "born in 1815") for number in range(400)]
     joined = join(build_whole(doc=TEXT), {part(1, window(1, 0, 42)): facts})
     assert len(joined.facts) == (1 if same else 400)
+
+
+def test_what_was_not_read_leaves_out_what_an_overlap_covered() -> None:
+    def part(number: int, start: int, end: int, *, is_read: bool) -> PartRecord:
+        window = Window(part_no=number, evidence_id="doc", start=start, end=end)
+        status = JobStatus.SUCCEEDED if is_read else JobStatus.FAILED
+        run_id = uuid4() if is_read else None
+        return PartRecord(part_no=number, job_id=uuid4(), status=status, windows=(window,), run_id=run_id)
+
+    parts = (part(1, 0, 100, is_read=True), part(2, 80, 200, is_read=False), part(3, 180, 300, is_read=True))
+    document = PartsDocument(split_run_id=uuid4(), evidence_sha256="0" * 64, parts=parts)
+    assert document.unread_text() == [("doc", 100, 180)]
