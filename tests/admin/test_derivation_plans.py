@@ -63,7 +63,7 @@ def test_a_plan_is_shown_with_its_counts_and_queues_nothing(world: World, browse
     operator = browse("operator")
     planned(operator)
     text = shown(operator)
-    assert "2 <small>jobs would be queued</small>" in text
+    assert "2 jobs would be queued" in text
     assert "too little history" in text
     assert "Cannot be read" in text
     assert not Job.objects.exists()
@@ -89,7 +89,7 @@ def test_a_plan_is_applied_once_however_often_the_form_is_sent(world: World, bro
     assert reverse("admin:derive_batch_change", args=[batch.batch_id]) in text
     assert batch.created_by == browse.people["operator"].username
     planned(operator)
-    assert "0 <small>jobs would be queued</small>" in shown(operator)
+    assert "0 jobs would be queued" in shown(operator)
     assert APPLY not in shown(operator)
 
 
@@ -148,7 +148,7 @@ def test_what_was_interrupted_says_so_and_can_be_started_again(world: World, bro
     file.write_text(work.model_copy(update={"ended_utc": None, "result": None}).model_dump_json(), "utf-8")
     assert "It was interrupted" in shown(operator)
     planned(operator)
-    assert "1 <small>job would be queued</small>" in shown(operator)
+    assert "1 job would be queued" in shown(operator)
 
 
 def test_why_an_application_failed_is_shown(world: World, browse: Browse) -> None:
