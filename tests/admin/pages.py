@@ -6,14 +6,14 @@ from django.contrib import admin
 from django.db import models
 from django.urls import reverse
 
-from derive.models import Job, Run
+from derive.models import ExperimentCase, Job, Run
 from tests.admin.test_every_address import addresses
 
 # Parts of pages, files of a row, and what leads elsewhere. What is no HTML, or answers to a form alone, says so itself.
 NO_PAGES = {None, "search", "autocomplete", "logout", "login", "derive_dashboard", "derive_artifact_download"}
 NO_PAGES |= {"derive_job_act_upload_bad_download", "derive_job_list_live", "derive_job_page_live"}
 NO_PAGES |= {"derive_batch_live", "derive_batch_list_live", "derive_worker_live", "derive_palette"}
-NO_PAGES |= {"derive_derivation_plan_live"}
+NO_PAGES |= {"derive_derivation_plan_live", "derive_experiment_live", "derive_experiment_case"}
 OF_A_ROW = (
     *("_change", "_delete", "_history", "_password_change", "derive_batch_act"),
     *("derive_derivation_act", "derive_derivation_subjects", "derive_derivation_plan"),
@@ -39,6 +39,8 @@ def pages(*, needs_rows: bool = True) -> Iterator[str]:
     if runs := Run.objects.order_by("run_seq")[:2]:
         yield f"{reverse('admin:derive_job_change', args=[runs[0].job_id])}?run={runs[0].run_id}"
         yield f"{reverse('admin:derive_run_compare')}?a={runs[0].run_id}&b={runs[len(runs) - 1].run_id}"
+    if case := ExperimentCase.objects.first():
+        yield reverse("admin:derive_experiment_case", args=[case.experiment_id, case.case_no, 1])
     yield f"{reverse('admin:derive_fact_entity')}?entity=tala-venn"
 
 
