@@ -78,8 +78,17 @@ class RecordCheck:
             raise RecordRefused(f"{error.kind}: {error}") from None
         except ConfigurationError as error:
             raise RecordRefused(str(error)) from None
+        _refuse_inner_members(job)
         self.asked_keys.add(job.interrogation_key)
         return CheckedJob(job, actor, _lacks_evidence(job, read))
+
+
+def _refuse_inner_members(job: JobInput) -> None:
+    """Raise RecordRefused for what only this program may write: such a job would store no facts, or have no parent."""
+    refs = parse_evidence_refs(job.evidence_ref_json)
+    for name, given, whose in (("trial", refs.trial, "experiments"), ("part", refs.part, "parts of long jobs")):
+        if given is not None:
+            raise RecordRefused(f"evidence_ref_json: {name} is only for {whose}; leave it out")
 
 
 def _lacks_evidence(job: JobInput, read: BaseModel) -> bool:

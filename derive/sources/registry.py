@@ -16,7 +16,7 @@ A package adds a kind by an entry point of the group ``holocron.sources``: its n
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -62,10 +62,12 @@ class SourceRegistry:
         lake_url: str,
         read_database_url: ReadDatabaseUrl,
         most_seconds: int | None = None,
+        known_interrogations: Callable[[], Collection[str]] | None = None,
     ) -> Self:
         """Load the sources that a file declares; none without a file. One that is broken stops no other.
 
-        Raises ConfigurationError, with one line that contains no secret, if the file as a whole cannot be read.
+        With ``known_interrogations`` a rule may route to those alone. Raises ConfigurationError, with one line that
+        contains no secret, if the file as a whole cannot be read.
         """
         if file is None:
             return cls(())
@@ -73,6 +75,7 @@ class SourceRegistry:
         tables = tables_in(file, "source")
         sources: list[Source] = []
         broken: dict[str, str] = {}
+        check_routes = _route_check(file, known_interrogations)
         names = Counter(table.get("name") for table in tables if isinstance(table.get("name"), str))
         for place, table in enumerate(tables, start=1):
             name = table.get("name")
@@ -85,7 +88,7 @@ class SourceRegistry:
                 given = SourceDeclaration(
                     known_name, "", table, file.parent, environment, lake_url, read_database_url, most_seconds
                 )
-                sources.append(_open(given))
+                sources.append(_open(given, check_routes))
             except ValidationError as error:
                 broken[known_name] = f"{here}: source '{known_name}': {_in_words(error)}"
             except (ValueError, HolocronError) as error:
@@ -120,12 +123,18 @@ def load_sources(*, most_seconds: int | None = None) -> SourceRegistry:
 
     from django.conf import settings
 
+    def known_interrogations() -> Collection[str]:
+        from derive.interrogations.registry import Registry
+
+        return {one.key for one in Registry.load(settings.INTERROGATIONS_FOLDER).all()}
+
     return SourceRegistry.load(
         settings.SOURCES_FILE,
         environment=os.environ,
         lake_url=settings.LAKE_URL,
         read_database_url=settings.READ_DATABASE_URL,
         most_seconds=most_seconds,
+        known_interrogations=known_interrogations,
     )
 
 
@@ -159,10 +168,39 @@ def _in_words(error: ValidationError) -> str:
     return words.replace("Field required", "is missing: write it")
 
 
-def _open(given: SourceDeclaration) -> Source:
+def _route_check(
+    file: Path, known_interrogations: Callable[[], Collection[str]] | None
+) -> Callable[[Iterable[SourceRule]], None]:
+    """Return what raises ValueError, with the line where it stands, for a rule that routes to nowhere."""
+
+    def check(rules: Iterable[SourceRule]) -> None:
+        routed = [rule for rule in rules if rule.route is not None]
+        if not routed or known_interrogations is None:
+            return
+        known = known_interrogations()
+        for rule in routed:
+            if rule.route not in known:
+                near = get_close_matches(str(rule.route), known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                where = _line_of_route(file, str(rule.route))
+                raise ValueError(f"{where}rule '{rule.name}' routes to '{rule.route}', which no interrogation is{hint}")
+
+    return check
+
+
+def _line_of_route(file: Path, route: str) -> str:
+    """Return the line of the first rule that routes there, to be written before what is wrong with it."""
+    written = re.compile(rf"""^[^#]*\broute\s*=\s*["']{re.escape(route)}["']""")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    places = [place for place, line in enumerate(lines, start=1) if written.search(line)]
+    return f"line {places[0]}: " if places else ""
+
+
+def _open(given: SourceDeclaration, check_routes: Callable[[Iterable[SourceRule]], None]) -> Source:
     kind, open_source = _find_kind(given.keys.get("kind"))
     keys = {key: value for key, value in given.keys.items() if key not in {"name", "kind", "rule"}}
     rules = _RulesOfSource.model_validate({"rule": given.keys.get("rule", ())}).rule
+    check_routes(rules)
     source = open_source(replace(given, kind=kind, keys=keys))
     return RuledSource(source, rules, system_of_record(DEFAULT_TIMEOUT_SECONDS)) if rules else source
 

@@ -33,7 +33,7 @@ def main() -> int:
             applied = apply_derivation(find_declared(KEY), queue, actor=actor)
             _say(ENDED, queued=applied.queued, retired=applied.retired, left=applied.left)
         except (DatabaseUnavailable, NotApplied) as error:
-            _say(ENDED, error=type(error).__name__)
+            _say(ENDED, error=f"{type(error).__name__}: {error} {error.__cause__}")
         pause.wait(PAUSE_SECONDS)
 
 

@@ -18,8 +18,8 @@ from tests.chaos.world import ChaosWorld
 
 COMMAND = (sys.executable, "-W", "error", "-m", "tests.chaos.applier")
 AT_ONCE = 2
-NAMES = tuple(f"{number:02}.txt" for number in range(16))
-EDITIONS = 4
+NAMES = tuple(f"{number:02}.txt" for number in range(8))
+EDITIONS = 2
 """So few that a text often returns to what it was."""
 GONE_SHARE = 0.25
 ENTITY_TYPE = "character"
@@ -34,7 +34,7 @@ folder = "letters"
 key = "{KEY}"
 source = "letters"
 interrogation = "sw_entity_facts_v1"
-depth_limit = 12
+depth_limit = 6
 """
 
 
@@ -55,7 +55,7 @@ class Appliers:
 
     def change_texts(self) -> int:
         """Write, write again or remove some of the texts; return how many."""
-        names = self._rng.sample(NAMES, self._rng.randint(1, 5))
+        names = self._rng.sample(NAMES, self._rng.randint(2, 6))
         for name in names:
             file = self.folder / name
             if self._rng.random() < GONE_SHARE:

@@ -60,7 +60,7 @@ RHYTHMS = {
     Fault.LOGIN_REFUSED: Rhythm(every_seconds=20, lasts_seconds=(0.3, 3.0)),
     Fault.POOLER_CRASH: Rhythm(every_seconds=20, lasts_seconds=(0.1, 1.5)),
     Fault.KILL_APPLIER: Rhythm(every_seconds=4),
-    Fault.CHANGE_TEXTS: Rhythm(every_seconds=1.5),
+    Fault.CHANGE_TEXTS: Rhythm(every_seconds=1),
 }
 
 

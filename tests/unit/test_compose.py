@@ -238,19 +238,34 @@ def test_the_workers_ask_the_ollama_that_the_profile_starts(profiles: str, host:
     assert services["ollama-gpu"]["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
 
 
-@pytest.mark.parametrize("service", ["web", "llm-worker", "qcluster"])
-def test_a_file_of_model_servers_is_mounted_where_one_is_named(service: str) -> None:
-    services = read_compose_file(FILLED | {"HOLOCRON_ENDPOINTS": "servers/endpoints.toml"})["services"]
-    (mount,) = bound(service, services)
-    assert (mount["type"], mount["source"]) == ("bind", "servers/endpoints.toml")
+MOUNTED_FILES = {
+    "HOLOCRON_ENDPOINTS": {"web", "llm-worker", "qcluster"},
+    "HOLOCRON_SOURCES": {"web", "qcluster"},
+}
+"""Which services are given the file that a setting names: of sources, those that preview them or derive from them."""
+FILES_OF_SERVICES = [(name, service) for name, services in MOUNTED_FILES.items() for service in sorted(services)]
+
+
+@pytest.mark.parametrize(("name", "service"), FILES_OF_SERVICES)
+def test_a_file_that_a_setting_names_is_mounted_read_only(name: str, service: str) -> None:
+    services = read_compose_file(FILLED | {name: "own/file.toml"})["services"]
+    (mount,) = [mount for mount in bound(service, services) if mount["source"] != "/dev/null"]
+    assert (mount["type"], mount["source"], mount["read_only"]) == ("bind", "own/file.toml", True)
     assert mount["bind"] == {"create_host_path": False}
-    assert services[service]["environment"]["HOLOCRON_ENDPOINTS"] == mount["target"]
+    assert services[service]["environment"][name] == mount["target"]
 
 
-@pytest.mark.parametrize("service", ["web", "llm-worker", "qcluster"])
-def test_without_a_file_of_model_servers_an_empty_one_is_mounted_and_not_read(service: str) -> None:
-    assert [mount["source"] for mount in bound(service)] == ["/dev/null"]
-    assert environment_of(service)["HOLOCRON_ENDPOINTS"] == ""
+@pytest.mark.parametrize(("name", "service"), FILES_OF_SERVICES)
+def test_without_such_a_file_an_empty_one_is_mounted_and_not_read(name: str, service: str) -> None:
+    assert {mount["source"] for mount in bound(service)} == {"/dev/null"}
+    assert environment_of(service)[name] == ""
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_no_other_service_is_given_such_a_file(service: str) -> None:
+    wanted = {name for name, services in MOUNTED_FILES.items() if service in services}
+    assert MOUNTED_FILES.keys() & environment_of(service).keys() == wanted
+    assert len(bound(service)) == len(wanted)
 
 
 @pytest.mark.parametrize("service", ["sqlserver", "ollama", "ollama-gpu", "ollama-pull"])

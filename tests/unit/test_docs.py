@@ -81,6 +81,7 @@ def test_pages_name_only_commands_metrics_and_procedures_that_exist() -> None:
     known = text_of(REFERENCE)
     # Django's own commands, which Holocron does not list.
     known += "".join(f"\n### `manage.py {name}`" for name in ("check", "createsuperuser", "dbshell", "help", "migrate"))
+    known += "\n### `manage.py shell`"
     known += "\n### `manage.py qcluster`\n### `manage.py makemigrations`\n### `manage.py changepassword`"
     for page in PAGES:
         text = text_of(page)

@@ -31,6 +31,26 @@ def test_an_object_is_equivalent_to_its_json_text() -> None:
     assert json.loads(job.evidence_ref_json or "") == refs
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trial", {"definition_sha256": "a" * 64}),
+        (
+            "part",
+            {
+                "run_id": str(IMPORT_ID),
+                "evidence_sha256": "a" * 64,
+                "definition_sha256": "a" * 64,
+                "windows": [{"part_no": 1, "evidence_id": "e1", "start": 0, "end": 4}],
+            },
+        ),
+    ],
+)
+def test_what_only_experiments_and_parts_carry_is_refused(name: str, value: dict[str, Any]) -> None:
+    with pytest.raises(RecordRefused, match=f"^evidence_ref_json: {name} is only for .*; leave it out$"):
+        check({**GOOD, "evidence_ref": {"items": [{"text": "Ice."}], name: value}})
+
+
 def test_text_is_kept_as_it_was_given() -> None:
     text = '{ "entity_type": "planet",  "entity_id": "höth 🪐" }'
     assert check({"interrogation_key": "sw_entity_facts_v1", "input_json": text}).job.input_json == text

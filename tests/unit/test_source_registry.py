@@ -68,6 +68,23 @@ def test_a_broken_source_says_why_in_one_line_and_stops_no_other(tmp_path: Path,
         registry.get("other")
 
 
+def test_a_rule_that_routes_to_no_interrogation_is_refused_with_its_line(tmp_path: Path) -> None:
+    rule = '[[source.rule]]\nname = "invoices"\nglob = "*"\nroute = "invoice_fact"\n'
+    (tmp_path / "sources.toml").write_text(GOOD + GOOD.replace("contracts", "letters", 1) + rule, "utf-8")
+    registry = SourceRegistry.load(
+        tmp_path / "sources.toml",
+        environment={},
+        lake_url="",
+        read_database_url=no_database,
+        known_interrogations=lambda: ["invoice_facts"],
+    )
+    assert [one.name for one in registry.all()] == ["contracts"]
+    assert registry.broken["letters"].endswith(
+        "source 'letters': line 14: rule 'invoices' routes to 'invoice_fact', which no interrogation is; "
+        "did you mean invoice_facts?"
+    )
+
+
 @pytest.mark.parametrize("name", ["3", '""', '"a/b"', f'"{"x" * 61}"', '"a\\nb"'])
 def test_a_source_without_a_usable_name_is_listed_by_its_place(tmp_path: Path, name: str) -> None:
     registry = load(tmp_path, f'{GOOD}[[source]]\nname = {name}\nkind = "files"\n')

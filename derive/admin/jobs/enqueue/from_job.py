@@ -13,6 +13,7 @@ from derive.models import Job
 from derive.states import HOLDS_DEDUPE_KEY
 from derive.strict_types import parse_json
 
+_INNER_MEMBERS = frozenset({"trial", "part"})
 _PIECE = ("evidence_id", "source_uri", "text")
 
 
@@ -28,7 +29,7 @@ def typed_from(job: Job, input_model: type[BaseModel]) -> QueryDict:
     for name, field in input_form(input_model, QueryDict(), is_whole=False).fields.items():
         if (value := values.get(name)) is not None and isinstance(field, Member):
             form[f"{PREFIX}{name}"] = _typed(value, field)
-    references = _without_trial(job.evidence_ref_json or "")
+    references = _without_inner_members(job.evidence_ref_json or "")
     if evidence is None and references and not takes_evidence(input_model):
         evidence = _texts(_object(references).get("items"))
         references = "" if evidence else references
@@ -64,12 +65,12 @@ def _pieces(evidence: Any) -> list[Mapping[str, Any]]:
     return [one for one in texts if isinstance(one, dict)]
 
 
-def _without_trial(references: str) -> str:
-    """Return references without what an experiment adds: the job that is queued is an ordinary one."""
+def _without_inner_members(references: str) -> str:
+    """Return references without what an experiment or a split adds: the job that is queued is an ordinary one."""
     read = _object(references)
-    if "trial" not in read:
+    if not read.keys() & _INNER_MEMBERS:
         return references
-    return json.dumps({name: value for name, value in read.items() if name != "trial"}, ensure_ascii=False)
+    return json.dumps({name: value for name, value in read.items() if name not in _INNER_MEMBERS}, ensure_ascii=False)
 
 
 def _texts(items: Any) -> list[Any] | None:
