@@ -31,6 +31,13 @@ class ExperimentPlan:
     variants: tuple[Variant, ...]
     gates: tuple[str, ...] = ()
     repeats: int = 1
+    cases: int = 0
+    """Of the set now; the experiment copies those that are there when it is opened."""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs that makes."""
+        return self.cases * len(self.variants) * self.repeats
 
 
 def interrogation_of(set_name: str) -> str:
@@ -65,19 +72,36 @@ def plan_experiment(
             parse_gate(gate)
         except BadGate as error:
             raise ExperimentRefused(str(error)) from None
-    plan = ExperimentPlan(set_name=set_name, variants=(live, *read), gates=tuple(gates), repeats=repeats)
-    jobs = reading(GoldenCase.objects.filter(set_name=set_name).count) * len(plan.variants) * repeats
-    if jobs > MAX_JOBS:
-        raise ExperimentRefused(f"that is {jobs:,} jobs; at most {MAX_JOBS:,} are queued for an experiment")
+    plan = ExperimentPlan(
+        set_name=set_name,
+        variants=(live, *read),
+        gates=tuple(gates),
+        repeats=repeats,
+        cases=reading(GoldenCase.objects.filter(set_name=set_name).count),
+    )
+    if plan.jobs > MAX_JOBS:
+        raise ExperimentRefused(f"that is {plan.jobs:,} jobs; at most {MAX_JOBS:,} are queued for an experiment")
     return plan
 
 
-def open_experiment(plan: ExperimentPlan, *, actor: str, reason: str | None = None) -> Experiment:
-    """Record the experiment with its own copy of the cases, and return it; its jobs are not queued yet."""
+def open_experiment(
+    plan: ExperimentPlan, *, actor: str, reason: str | None = None, experiment_id: UUID | None = None
+) -> Experiment:
+    """Record the experiment with its own copy of the cases, and return it; its jobs are not queued yet.
+
+    With an ``experiment_id`` it is repeatable: one that is there already is returned as it is.
+    Raises ExperimentRefused, QueueError.
+    """
     queue = JobQueue()
-    experiment_id = uuid4()
+    experiment_id = experiment_id or uuid4()
+    known: Experiment | None = reading(Experiment.objects.filter(experiment_id=experiment_id).first)
+    if known is not None:
+        return known
     batch = queue.open_batch(
-        BatchInput(name=f"experiment {experiment_id}"), actor=actor, reason=reason or f"evaluate {plan.set_name}"
+        BatchInput(name=f"experiment {experiment_id}"),
+        actor=actor,
+        reason=reason or f"evaluate {plan.set_name}",
+        batch_id=uuid5(experiment_id, "batch"),
     )
     opened = queue.open_experiment(
         experiment_id,

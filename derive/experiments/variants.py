@@ -77,10 +77,15 @@ def _definition_of(key: str, version: str, registry: Registry) -> str:
     sha256 = reading(lambda: stored.values_list("definition_sha256", flat=True).first())
     if sha256 is not None:
         return str(sha256)
-    versions = Interrogation.objects.filter(interrogation_key=key).values_list("version", flat=True)
-    known = sorted({*reading(lambda: list(versions[:50])), *(one.version for one in registry.all() if one.key == key)})
+    known = known_versions(key, registry)
     hint = f"known versions: {', '.join(known)}" if known else "there is no such interrogation"
     raise ExperimentRefused(f"there is no {key}@{version} ({hint})")
+
+
+def known_versions(key: str, registry: Registry) -> list[str]:
+    """Return the versions of an interrogation that are installed here, and up to 50 that were registered before."""
+    stored = Interrogation.objects.filter(interrogation_key=key).values_list("version", flat=True)
+    return sorted({*reading(lambda: list(stored[:50])), *(one.version for one in registry.all() if one.key == key)})
 
 
 def _options(text: str, query: str) -> dict[str, float]:

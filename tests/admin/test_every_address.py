@@ -34,6 +34,7 @@ MAINTAINERS = ("derive_systemschedule_",)
 PLANNED = ("derive_retrypolicy_", "derive_escalationpolicy_", "derive_recurringinterrogation_", "derive_alertrule_")
 ALERTS = ("derive_alert_test", "derive_alert_close")
 REVIEWING = tuple(f"derive_factreview_{page}" for page in ("changelist", "next", "show", "decide", "add"))
+EVALUATING = ("derive_goldencase_make", *(f"derive_experiment_{page}" for page in ("start", "cancel", "case")))
 PURGING = ("derive_retentionpolicy_",)
 MAINTAINED = ("derive_job_purge", "derive_job_purge_run", "derive_factreview_policy")
 PLANNING = ("_add", "_delete", "_preview")
@@ -79,7 +80,7 @@ def may(who: str, method: str, name: str | None) -> bool:
 
 
 def _plans_or_tells(method: str, name: str) -> bool:
-    return is_planning(method, name, PLANNED) or name in ALERTS or name in REVIEWING
+    return is_planning(method, name, PLANNED) or name in {*ALERTS, *REVIEWING, *EVALUATING}
 
 
 def is_planning(method: str, name: str, plans: tuple[str, ...]) -> bool:

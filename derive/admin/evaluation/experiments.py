@@ -1,30 +1,39 @@
 """Experiments: the list, and the page of one with its progress or its result. The scheduler scores; pages only read."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
-from django.http import Http404, HttpRequest, HttpResponse
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.loader import render_to_string
-from django.urls import path
+from django.urls import path, reverse
 from typing_extensions import override
 
 from derive.admin.display.untrusted_text import cell
 from derive.admin.evaluation.case_page import case_page
 from derive.admin.evaluation.result_shown import MAX_CASES_SHOWN, METRICS, shown_name, shown_variants
+from derive.admin.evaluation.starting import start_page
 from derive.admin.lists.filters import TIMES, ListFilter, MomentFilter, TextFilter
 from derive.admin.lists.keyset import Condition, Page, equals
 from derive.admin.lists.keyset_admin import KeysetAdmin
 from derive.admin.lists.live_answer import REFRESH_SECONDS, answer
 from derive.admin.lists.pages import rights_of, show
 from derive.admin.site import permissions
+from derive.batches.acting import cancel_batch
 from derive.batches.reading import count_jobs
 from derive.experiments.opening import gates_of, variants_of
 from derive.experiments.progress import progress_of
 from derive.experiments.result import kept_result
 from derive.models import Experiment
+from derive.queue import JobQueue
 from derive.states import ENDED
+
+logger = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 20.0
+"""How long one request cancels jobs; the same button goes on with what is left."""
 
 
 class ExperimentFilter(ListFilter):
@@ -58,6 +67,8 @@ class ExperimentAdmin(KeysetAdmin):
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         return [
+            path("start/", wrap(start_page), name="derive_experiment_start"),
+            path("<uuid:key>/cancel/", wrap(self.cancel_view), name="derive_experiment_cancel"),
             path("<uuid:key>/live/", wrap(self.page_live), name="derive_experiment_live"),
             path("<uuid:key>/cases/<int:case_no>/<int:variant>/", wrap(self.case_view), name="derive_experiment_case"),
             *super().get_urls(),
@@ -105,9 +116,24 @@ class ExperimentAdmin(KeysetAdmin):
         version = (context["state"], context["progress"])
         return answer(request, version=version, render=render, is_over=experiment.scored_utc is not None)
 
+    def cancel_view(self, request: HttpRequest, key: UUID) -> HttpResponse:
+        """Queue no more jobs of an experiment, and cancel those that have not ended."""
+        permissions.demand(request, permissions.VIEW_EXPERIMENTS, permissions.RUN_EXPERIMENTS)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        experiment, actor = _found(key), permissions.actor_of(request)
+        if experiment.scored_utc is None:
+            _change, changes = cancel_batch(
+                JobQueue(), experiment.batch_id, actor=actor, reason="experiment cancelled", seconds=CANCEL_SECONDS
+            )
+            logger.info("experiment.cancelled", extra={"actor": actor, "experiment_id": str(key)})
+            rest = "" if changes.is_complete else " More jobs are left: cancel again to go on."
+            messages.success(request, f"Cancelled; {changes.changed:,} jobs changed.{rest}")
+        return HttpResponseRedirect(reverse("admin:derive_experiment_change", args=[key]))
+
     def case_view(self, request: HttpRequest, key: UUID, case_no: int, variant: int) -> HttpResponse:
         """Show two answers about one case side by side."""
-        permissions.demand(request, permissions.VIEW_EXPERIMENTS)
+        permissions.demand(request, permissions.VIEW_EXPERIMENTS, permissions.SEE_PAYLOADS)
         return case_page(request, _found(key), case_no=case_no, variant=variant)
 
 

@@ -24,6 +24,7 @@ def rights_of(request: HttpRequest) -> dict[str, bool]:
         "see_payloads": permissions.may(request, permissions.SEE_PAYLOADS),
         "see_facts": permissions.may(request, permissions.VIEW_FACTS),
         "act": permissions.may(request, permissions.ACT_ON_JOBS),
+        "run_experiments": permissions.may(request, permissions.RUN_EXPERIMENTS),
         "purge": permissions.may(request, permissions.PURGE_JOBS),
     }
 
