@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.db import connection, transaction
+from psycopg import sql
 
 from derive.backup.document import DumpFile
 from derive.errors import ConfigurationError, HolocronError
@@ -70,7 +71,8 @@ def load(file: Path) -> dict[str, int]:
             # The dump grants rights to these; logins are made by set_up_database.
             cursor.execute("SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = %s", [role])
             if not cursor.fetchone()[0]:
-                cursor.execute(f"CREATE ROLE {role} NOLOGIN")
+                create = sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role))
+                cursor.execute(create)
     _run("pg_restore", "--single-transaction", "--exit-on-error", "--no-owner", "--dbname", target_file=file)
     return _count_rows()
 
