@@ -47,6 +47,8 @@ OWN_TABLES = (
     "golden_case",
     "experiment",
     "experiment_case",
+    "interrogation_live",
+    "interrogation_event",
 )
 
 WRITTEN_BY_MIGRATE = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")

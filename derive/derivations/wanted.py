@@ -21,6 +21,7 @@ from derive.evidence.sources import MAX_SOURCE_BYTES, referred_sources
 from derive.interrogations.loaded_interrogation import LoadedInterrogation
 from derive.interrogations.registry import Registry
 from derive.lake import Lake
+from derive.live_versions import load_live
 from derive.models import Run
 from derive.sources.contract import SourceSubject
 from derive.sql.reading import reading
@@ -56,7 +57,7 @@ class Wanted:
     @classmethod
     def of(cls, key: str, declaration: Declaration) -> "Wanted":
         """Return what is wanted; raise ConfigurationError or UnknownInterrogation if it cannot be had."""
-        registry = Registry.load(settings.INTERROGATIONS_FOLDER)
+        registry = load_live(settings.INTERROGATIONS_FOLDER)
         interrogation = registry.get(declaration.interrogation)
         if declaration.version not in {None, interrogation.version}:
             raise ConfigurationError(

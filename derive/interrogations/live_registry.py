@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from derive.errors import ConfigurationError
@@ -43,7 +43,15 @@ class LiveRegistry:
         self._lock = threading.Lock()
         self._next_look = clock() + CHECK_SECONDS
         self._loaded_files = self._seen_files = _files_of(folder)
+        self._promoted: Mapping[str, str] = {}
         self.current = self._load(None)
+
+    def promote(self, promoted: Mapping[str, str]) -> None:
+        """Use these promoted definitions, by key, from now on; of the other keys the highest version is live."""
+        if promoted != self._promoted:
+            with self._lock:
+                self._promoted = promoted
+                self.current = self.current.with_promoted(promoted)
 
     def refresh(self) -> bool:
         """Load what changed; return whether anything did. Looks at the files every two seconds at most.
@@ -86,7 +94,9 @@ class LiveRegistry:
             keys = {one.key for one in good}
             kept = [one for one in before.all() if one.key not in keys]
         return Registry(
-            [*good, *kept], broken={key: why for key, why in broken.items() if key not in {one.key for one in kept}}
+            [*good, *kept],
+            broken={key: why for key, why in broken.items() if key not in {one.key for one in kept}},
+            promoted=self._promoted,
         )
 
 

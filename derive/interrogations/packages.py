@@ -60,12 +60,23 @@ def load_from_module(name: str) -> LoadedInterrogation:
 
 
 def load_from_folder(folder: Path) -> LoadedInterrogation:
-    """Load a folder that is not part of an installed package; its name is the interrogation's key."""
+    """Load a folder that is not part of an installed package; its name is the interrogation's key.
+
+    With ``@VERSION`` behind the key, several versions are installed side by side.
+    """
+    key, at, version = folder.name.partition("@")
+    loaded = _load_folder(key, folder)
+    if at and loaded.version != version:
+        raise ConfigurationError(f"{folder}: its version is {loaded.version}: call it {key}@{loaded.version}")
+    return loaded
+
+
+def _load_folder(key: str, folder: Path) -> LoadedInterrogation:
     output_file = folder / CODE
     if (folder / SCHEMA).is_file():
         if output_file.is_file():
             raise ConfigurationError(f"{folder} holds both {CODE} and {SCHEMA}: keep one of them")
-        return _build(folder.name, folder, _declared_in_files(folder))
+        return _build(key, folder, _declared_in_files(folder))
     if not output_file.is_file():
         raise ConfigurationError(
             f"interrogation {folder.name!r}: {output_file} is missing, and so is {SCHEMA}, which may stand in its place"
@@ -84,7 +95,7 @@ def load_from_folder(folder: Path) -> LoadedInterrogation:
     except Exception as error:  # runs the user's code, which may raise anything
         del sys.modules[module_name]
         raise _broken(str(output_file), error) from error
-    return _build(folder.name, folder, _declared_in_code(module, folder))
+    return _build(key, folder, _declared_in_code(module, folder))
 
 
 def _import(name: str, *, where: str) -> ModuleType:

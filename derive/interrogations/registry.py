@@ -24,14 +24,19 @@ _MAX_KEYS_SHOWN = 20
 
 
 class Registry:
-    """Interrogations by key. A job gets the highest version of its key.
+    """Interrogations by key. A job gets the live version of its key: the promoted one, or else the highest.
 
-    ``broken`` maps the key of each that cannot be used to the reason, which names the file. Raises ConfigurationError
-    if two have the same key and version.
+    ``promoted`` maps keys to the hash of the promoted definition. ``broken`` maps the key of each that cannot be used
+    to the reason, which names the file; ``lacking`` those whose promoted version is not installed here. Raises
+    ConfigurationError if two have the same key and version.
     """
 
     def __init__(
-        self, interrogations: Iterable[LoadedInterrogation], *, broken: Mapping[str, str] | None = None
+        self,
+        interrogations: Iterable[LoadedInterrogation],
+        *,
+        broken: Mapping[str, str] | None = None,
+        promoted: Mapping[str, str] | None = None,
     ) -> None:
         self.broken: Mapping[str, str] = MappingProxyType(dict(broken or {}))
         self._all = tuple(sorted(interrogations, key=_order))
@@ -39,7 +44,17 @@ class Registry:
             if _order(one) == _order(next_one):
                 raise _twice(one, next_one)
         # Sorted by version, so the last one of a key wins.
-        self._by_key: Mapping[str, LoadedInterrogation] = MappingProxyType({one.key: one for one in self._all})
+        by_key = {one.key: one for one in self._all}
+        lacking = {}
+        for key, sha256 in (promoted or {}).items():
+            live = self.with_definition(sha256)
+            if live is not None:
+                by_key[key] = live
+            elif key in by_key:
+                versions = ", ".join(one.version for one in self._all if one.key == key)
+                lacking[key] = f"its live version is not installed here (installed: {versions})"
+        self._by_key: Mapping[str, LoadedInterrogation] = MappingProxyType(by_key)
+        self.lacking: Mapping[str, str] = MappingProxyType(lacking)
 
     @classmethod
     def load(cls, folder: Path | None) -> Self:
@@ -67,17 +82,28 @@ class Registry:
                 broken[key] = str(error)
         return cls(found.values(), broken=broken)
 
+    def with_promoted(self, promoted: Mapping[str, str]) -> "Registry":
+        """Return a registry of the same interrogations with these promoted definitions, by key."""
+        return Registry(self._all, broken=self.broken, promoted=promoted)
+
+    def live(self) -> tuple[LoadedInterrogation, ...]:
+        """Return the live version of each key that has it here."""
+        return tuple(one for key, one in self._by_key.items() if key not in self.lacking)
+
     def all(self) -> tuple[LoadedInterrogation, ...]:
         """Return all versions of every interrogation, ordered by key and version."""
         return self._all
 
     def get(self, key: str) -> LoadedInterrogation:
-        """Return the highest version of an interrogation.
+        """Return the live version of an interrogation.
 
-        Raises UnknownInterrogation, which lists the known keys, and ConfigurationError for a broken one.
+        Raises UnknownInterrogation, which lists the known keys, and ConfigurationError for a broken one, or one whose
+        live version is not installed here.
         """
         if key in self.broken:
             raise ConfigurationError(f"the interrogation {key!r} is broken: {self.broken[key]}")
+        if key in self.lacking:
+            raise ConfigurationError(f"the interrogation {key!r} cannot be used: {self.lacking[key]}")
         found = self._by_key.get(key)
         if found is not None:
             return found
@@ -94,7 +120,7 @@ class Registry:
     def check(self, job: JobInput, interrogation: LoadedInterrogation | None = None) -> BaseModel:
         """Return a job's input as its interrogation's model; raise InvalidInput with each field and reason.
 
-        Without ``interrogation`` it is the highest version of the job's key; raises what ``get`` raises too. Evidence
+        Without ``interrogation`` it is the live version of the job's key; raises what ``get`` raises too. Evidence
         is not read, since it may only exist by the time the job runs.
         """
         interrogation = interrogation or self.get(job.interrogation_key)

@@ -20,6 +20,7 @@ from derive.intake.one_job import TypedJob
 from derive.intake.records import Record, read_records
 from derive.intake.spool import RecordSpool
 from derive.interrogations.registry import Registry
+from derive.live_versions import promoted_versions
 from derive.management.batch_options import BatchOptions, BatchOptionsRefused
 from derive.management.import_progress import ImportProgress, InterruptGuard
 from derive.plural import plural
@@ -61,6 +62,7 @@ class Enqueueing:
             self._batch = BatchOptions.read(given, registry)
             if not given["dry_run"]:
                 check_schema(connection)
+                registry = registry.with_promoted(promoted_versions())
             return self._queue_one(registry, given) if typed else self._queue_file(registry, given)
         except OSError as error:
             self._complain(f"{error.filename or given['file']}: {error.strerror or error}")

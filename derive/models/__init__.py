@@ -11,6 +11,7 @@ from derive.models.alerts import (
 from derive.models.batches import Batch, BatchCount, BatchEvent, BatchProgress
 from derive.models.derivations import Derivation, PastAnswer, Subject
 from derive.models.golden import Experiment, ExperimentCase, GoldenCase
+from derive.models.promotion import InterrogationEvent, InterrogationLive
 from derive.models.queue import (
     Artifact,
     Endpoint,
@@ -65,6 +66,8 @@ __all__ = [
     "FactSet",
     "GoldenCase",
     "Interrogation",
+    "InterrogationEvent",
+    "InterrogationLive",
     "Job",
     "JobEvent",
     "LakeDeletion",

@@ -10,11 +10,14 @@ from derive.queue.derivations import DerivationQueue
 from derive.queue.golden import GoldenQueue
 from derive.queue.history import HistoryQueue
 from derive.queue.operator import CHANGE_BATCH, OperatorQueue
+from derive.queue.promotion import PromotionQueue
 from derive.queue.reviewing import ReviewQueue
 from derive.queue.worker import WorkerQueue
 
 __all__ = ["CHANGE_BATCH", "JobQueue"]
 
 
-class JobQueue(WorkerQueue, OperatorQueue, BatchQueue, DerivationQueue, ReviewQueue, GoldenQueue, HistoryQueue):
+class JobQueue(
+    WorkerQueue, OperatorQueue, BatchQueue, DerivationQueue, ReviewQueue, GoldenQueue, PromotionQueue, HistoryQueue
+):
     """All procedures, for code that acts in several roles; a worker holds a ``WorkerQueue``."""

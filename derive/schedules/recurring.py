@@ -22,8 +22,8 @@ from derive.intake.importing import ImportInterrupted, check_records, queue_spoo
 from derive.intake.line_format import LineFormat
 from derive.intake.records import Record, read_records
 from derive.intake.spool import RecordSpool
-from derive.interrogations.registry import Registry
 from derive.lake import Lake
+from derive.live_versions import load_live
 from derive.models import Job
 from derive.models.schedules import RecurringInterrogation
 from derive.queue import JobQueue
@@ -121,7 +121,7 @@ def _check(
     may_be_empty: bool = False,
 ) -> None:
     """Write the plan's jobs to the spool; raise NotQueued unless every one is valid."""
-    registry = Registry.load(settings.INTERROGATIONS_FOLDER)
+    registry = load_live(settings.INTERROGATIONS_FOLDER)
     bad: list[str] = []
     count = check_records(
         _named(records, plan, due_utc),

@@ -140,6 +140,25 @@ RECORD_EXPERIMENT = Procedure(
     _words("recorded"),
     is_repeatable=False,
 )
+# Said again it changes nothing, but answers that nothing changed.
+SET_GATE = Procedure(
+    "usp_set_gate",
+    _words("interrogation_key actor set_name gates_json reason"),
+    _words("changed"),
+    is_repeatable=False,
+)
+PROMOTE_INTERROGATION = Procedure(
+    "usp_promote_interrogation",
+    _words("interrogation_key version actor reason"),
+    _words("promoted definition_sha256 experiment_id why"),
+)
+# A second call goes one promotion further back.
+ROLL_BACK_INTERROGATION = Procedure(
+    "usp_roll_back_interrogation",
+    _words("interrogation_key actor reason"),
+    _words("promoted definition_sha256 version why"),
+    is_repeatable=False,
+)
 RELEASE_JOB = Procedure("usp_release_job", _words("run_id reason"), _words("accepted final_status"))
 PROMOTE_DUE_JOBS = Procedure("usp_promote_due_jobs", _words("max_rows"), _words("promoted"))
 REAP_EXPIRED_LEASES = Procedure(
@@ -242,6 +261,9 @@ PROCEDURES = (
     SAVE_GOLDEN_CASES,
     OPEN_EXPERIMENT,
     RECORD_EXPERIMENT,
+    SET_GATE,
+    PROMOTE_INTERROGATION,
+    ROLL_BACK_INTERROGATION,
     RELEASE_JOB,
     PROMOTE_DUE_JOBS,
     REAP_EXPIRED_LEASES,

@@ -1,4 +1,7 @@
-"""Interrogations whose jobs are not claimed, since each would fail: they are broken, or their schema is refused."""
+"""Interrogations whose jobs are not claimed: broken, of a refused schema, or with their live version not here.
+
+Their jobs wait for a worker that can run them.
+"""
 
 import logging
 import time
@@ -6,6 +9,7 @@ from collections.abc import Callable
 
 from derive.errors import QueueError, RunError, SchemaRefused
 from derive.interrogations.live_registry import LiveRegistry
+from derive.live_versions import promoted_versions
 from derive.models import Interrogation
 from derive.queue.worker import WorkerQueue
 from derive.sql.reading import reading
@@ -14,6 +18,9 @@ log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 15.0
 """How soon a worker learns of refusals found, or cleared, by others."""
+
+PROMOTIONS_SECONDS = 2.0
+"""How soon a worker uses a version that was promoted."""
 
 
 class Refusals:
@@ -34,7 +41,8 @@ class Refusals:
         self._clock = clock
         self._unrecorded: dict[str, str] = {}
         self._known: frozenset[str] = frozenset()
-        self._read_at = float("-inf")
+        self._read_at = self._promotions_read_at = float("-inf")
+        self._lacking: dict[str, str] = {}
 
     def note(self, error: RunError) -> None:
         """Remember a refusal as soon as a run finds it."""
@@ -55,8 +63,9 @@ class Refusals:
             self._unrecorded.pop(sha256, None)
 
     def keys(self) -> frozenset[str]:
-        """Load the interrogations whose files changed, and return the keys not to claim. Raises QueueError."""
+        """Load what changed in files and promotions, and return the keys not to claim. Raises QueueError."""
         self._interrogations.refresh()
+        self._read_promotions()
         self.record()
         if self._clock() >= self._read_at + REFRESH_SECONDS:
             rows = Interrogation.objects.filter(refused_utc__isnull=False)
@@ -64,5 +73,15 @@ class Refusals:
             self._read_at = self._clock()
         refused_sha256 = self._known | self._unrecorded.keys()
         registry = self._interrogations.current
-        refused = {one.key for one in registry.all() if one.definition.definition_sha256 in refused_sha256}
-        return frozenset(refused | registry.broken.keys())
+        refused = {one.key for one in registry.live() if one.definition.definition_sha256 in refused_sha256}
+        return frozenset(refused | registry.broken.keys() | registry.lacking.keys())
+
+    def _read_promotions(self) -> None:
+        if self._clock() >= self._promotions_read_at + PROMOTIONS_SECONDS:
+            self._interrogations.promote(promoted_versions())
+            self._promotions_read_at = self._clock()
+        lacking = dict(self._interrogations.current.lacking)
+        for key, why in lacking.items():
+            if key not in self._lacking:
+                log.error("worker.live_version_missing", extra={"interrogation_key": key, "error": why})
+        self._lacking = lacking

@@ -52,6 +52,8 @@ CASE = (
     '"n": 0, "set_name": "s", "case_key": "c", "interrogation_key": "k", "input_json": "{}", "evidence_json": "{}", '
     '"expected_json": "{}"'
 )
+GATE = {"interrogation_key": "k", "actor": "ada", "set_name": "s", "gates_json": '{"gates": ["f1>=0.9"]}'}
+PROMOTION = {"interrogation_key": "k", "version": "1.0.0", "actor": "ada"}
 EXPERIMENT = {
     "experiment_id": uuid4(),
     "set_name": "s",
@@ -115,6 +117,21 @@ REFUSED: list[tuple[int, Procedure, dict[str, Any]]] = [
     (57, procedures.OPEN_EXPERIMENT, {**EXPERIMENT, "gates_json": None}),
     (58, procedures.RECORD_EXPERIMENT, {"experiment_id": uuid4(), "result_json": "[]", "is_passed": True}),
     (58, procedures.RECORD_EXPERIMENT, {"experiment_id": uuid4(), "result_json": "{}", "is_passed": None}),
+    (14, procedures.SET_GATE, {**GATE, "actor": " "}),
+    (4, procedures.SET_GATE, {**GATE, "interrogation_key": " "}),
+    (64, procedures.SET_GATE, {**GATE, "set_name": None}),
+    (64, procedures.SET_GATE, {**GATE, "set_name": "x" * 201}),
+    (64, procedures.SET_GATE, {**GATE, "gates_json": None}),
+    (64, procedures.SET_GATE, {**GATE, "gates_json": "[]"}),
+    (64, procedures.SET_GATE, {**GATE, "gates_json": "{}"}),
+    (64, procedures.SET_GATE, {**GATE, "gates_json": '{"gates": "f1"}'}),
+    (64, procedures.SET_GATE, {**GATE, "gates_json": '{"gates": []}'}),
+    (14, procedures.PROMOTE_INTERROGATION, {**PROMOTION, "actor": None}),
+    (4, procedures.PROMOTE_INTERROGATION, {**PROMOTION, "interrogation_key": "x" * 201}),
+    (63, procedures.PROMOTE_INTERROGATION, {**PROMOTION, "version": " "}),
+    (63, procedures.PROMOTE_INTERROGATION, {**PROMOTION, "version": "1" * 41}),
+    (14, procedures.ROLL_BACK_INTERROGATION, {"interrogation_key": "k", "actor": " "}),
+    (4, procedures.ROLL_BACK_INTERROGATION, {"interrogation_key": None, "actor": "ada"}),
     (14, procedures.SAVE_GOLDEN_CASES, {"cases_json": f"[{{{CASE}}}]", "actor": " "}),
     *(
         (56, procedures.SAVE_GOLDEN_CASES, {"cases_json": cases, "actor": "ada"})

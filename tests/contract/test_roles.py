@@ -51,7 +51,17 @@ MAY_EXECUTE: dict[str, set[Procedure]] = {
     "llm_operator": set(PROCEDURES) - WORKERS_ALONE,
     "llm_reader": set(),
 }
-WORKERS_TABLES = {"schema_script", "interrogation", "run", "artifact", "lake", "lake_deletion", "model", "v_part"}
+WORKERS_TABLES = {
+    "schema_script",
+    "interrogation",
+    "run",
+    "artifact",
+    "lake",
+    "lake_deletion",
+    "model",
+    "v_part",
+    "interrogation_live",
+}
 
 # What the login may execute, whatever it is called. A function of PostgreSQL that runs as its caller gives nobody a
 # right; on SQL Server whatever is in the schema reaches its owner's tables.

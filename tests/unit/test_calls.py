@@ -47,6 +47,7 @@ OPTIONAL: dict[str, set[str]] = {
     "usp_save_golden_cases": {"replaces"},
     "usp_open_experiment": {"repeats", "reason"},
     "usp_record_experiment": set(),
+    "usp_set_gate": {"set_name", "gates_json", "reason"},
     "usp_release_job": {"reason"},
     "usp_promote_due_jobs": {"max_rows"},
     "usp_reap_expired_leases": {"max_rows", "actor"},

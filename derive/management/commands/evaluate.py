@@ -84,7 +84,7 @@ class Command(QuickCommand):
     def _run(self, given: dict[str, Any]) -> int:
         from derive.experiments.opening import find_experiment, open_experiment, plan_experiment, queue_jobs
         from derive.experiments.refused import ExperimentRefused
-        from derive.interrogations.registry import Registry
+        from derive.live_versions import load_live
 
         actor = given["actor"] or getuser()
         if given["show"] is not None:
@@ -99,7 +99,7 @@ class Command(QuickCommand):
                 given["variant"],
                 gates=given["gate"],
                 repeats=given["repeat"],
-                registry=Registry.load(settings.INTERROGATIONS_FOLDER),
+                registry=load_live(settings.INTERROGATIONS_FOLDER),
             )
             experiment = open_experiment(plan, actor=actor, reason=given["reason"])
         self.stderr.write(f"experiment {experiment.experiment_id}")
