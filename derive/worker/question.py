@@ -185,14 +185,15 @@ def _subject(
         return _Subject(previous.definition, interrogation, previous.bundle, previous.bundle.bounds == WHOLE)
     part = parse_evidence_refs(claim.evidence_ref_json).part
     if part is not None:
-        definition = sources.previous_runs.definition(part.definition_sha256)
-        if definition is None:
-            raise InvalidInput(f"the definition {part.definition_sha256} that its job was split by is not registered")
         interrogation = registry.with_definition(part.definition_sha256)
-        _know_definition(record, definition)
+        # One that is installed has its template, schema and rules prepared for all parts.
+        exact = interrogation.definition if interrogation else sources.previous_runs.definition(part.definition_sha256)
+        if exact is None:
+            raise InvalidInput(f"the definition {part.definition_sha256} that its job was split by is not registered")
+        _know_definition(record, exact)
         bounds = interrogation.bounds if interrogation else None
         bundle = part_bundle(part, sources.previous_runs, bounds=bounds, delimiter_key=sources.delimiter_key)
-        return _Subject(definition, interrogation, bundle)
+        return _Subject(exact, interrogation, bundle)
     registered, definition = _asked(claim, trial, sources)
     _know_definition(record, definition)
     if registered is not None:

@@ -120,6 +120,12 @@ def _joining() -> Iterator[Result]:
     yield joining.measure()
 
 
+def _long_job() -> Iterator[Result]:
+    from tests.bench import long_job
+
+    yield long_job.measure()
+
+
 def _scoring() -> Iterator[Result]:
     from tests.bench import scoring
 
@@ -186,6 +192,7 @@ MEASUREMENTS: dict[str, Callable[[], Iterator[Result]]] = {
     "admin": _admin,
     "proofs": _proofs,
     "joining": _joining,
+    "long-job": _long_job,
     "scoring": _scoring,
     "facts": _facts,
     "fact-pages": _fact_pages,

@@ -17,6 +17,7 @@ from derive.export.reading import read_jobs
 from derive.fact_rebuilding import RebuildSelection, rebuild_facts
 from derive.fact_report.unread import unread_in_words
 from derive.interrogations import live_registry
+from derive.interrogations.definition import Definition
 from derive.interrogations.registry import Registry
 from derive.models import Fact, FactSet, Job
 from derive.queue import JobQueue
@@ -27,6 +28,7 @@ from derive.verify.reading import RunSelection
 from derive.verify.verification import Verification
 from derive.worker import loop
 from derive.worker.batch_sweep import BatchSweep
+from derive.worker.previous_runs import PreviousRuns
 from tests.fake_ollama import behaviours
 from tests.faults.worker_world import KEY, OPERATOR, World, input_json
 
@@ -114,6 +116,24 @@ def test_a_long_text_is_read_in_parts_and_every_fact_keeps_its_place(world: Worl
     assert Fact.objects.count() == 12
     assert set(FactSet.objects.values_list("fact_count", flat=True)) == {0, 12}
     assert faults_of(world) == []
+
+
+def test_parts_share_the_prepared_definition_of_their_interrogation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    definition = PreviousRuns.definition
+
+    def reading(runs: PreviousRuns, definition_sha256: str) -> Definition | None:
+        read.append(definition_sha256)
+        return definition(runs, definition_sha256)
+
+    monkeypatch.setattr(PreviousRuns, "definition", reading)
+    job_id = enqueue(world, document(12))
+    with world.working():
+        world.wait_for(job_id, "SUCCEEDED")
+    assert len(parts_of(job_id)) > len(read)
+    assert len(read) == 1  # by the run that joins
 
 
 def test_evidence_that_fits_is_asked_about_at_once(world: World) -> None:
