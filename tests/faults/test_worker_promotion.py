@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from derive.admin.dashboard.health_checks import check_interrogations
 from derive.errors import ConfigurationError
 from derive.interrogations import sw_entity_facts_v1
 from derive.interrogations.live_registry import LiveRegistry
@@ -67,6 +68,8 @@ def test_a_worker_without_the_live_version_leaves_its_jobs_unharmed(both: World)
     job = both.enqueue()
     assert both.work(once=True).runs == 0
     assert (both.job(job).status, both.job(job).attempt_count, both.runs(job)) == ("NEW", 0, [])
+    (part,) = check_interrogations()
+    assert part.reason.startswith(f"{KEY}: its live version is not installed here (installed: {newest()})")
     with pytest.raises(ConfigurationError, match=f"live version is not installed here .installed: {newest()}"):
         load_live(None).get(KEY)
     both.interrogations_folder = folder

@@ -12,6 +12,7 @@ from derive.admin.lists import suggestions
 from derive.endpoints_in_use import endpoints_in_use
 from derive.errors import ConfigurationError, HolocronError, RunError, places_of
 from derive.health import ReadinessCheck, check_all
+from derive.live_versions import promoted_versions
 from derive.model_clients import open_client
 from derive.model_servers.endpoints import EndpointSettings
 from derive.model_servers.settings import ModelSettings
@@ -73,11 +74,13 @@ def check_scheduler() -> Sequence[ReadinessCheck]:
 
 
 def check_interrogations() -> Sequence[ReadinessCheck]:
-    """Report interrogations that no job is claimed for: broken here, or refused by the model server; empty if none."""
+    """Report interrogations that no job is claimed for: broken, refused, or their live version missing; or nothing."""
     stored = Interrogation.objects.order_by("interrogation_key", "registered_utc")
     newest = {one.interrogation_key: one for one in stored.defer("prompt_template", "output_schema_json", "rubric")}
     refused = [one for one in newest.values() if one.refused_utc is not None]
     reasons = [f"{key} cannot be used: {why}" for key, why in suggestions.registry().broken.items()]
+    lacking = suggestions.registry().with_promoted(promoted_versions()).lacking
+    reasons += [f"{key}: {why}; its jobs wait for a worker that has it" for key, why in lacking.items()]
     reasons += [
         f"no job of {one} is claimed since {one.refused_utc:%Y-%m-%d %H:%M} UTC: {one.refused_why}" for one in refused
     ]
