@@ -1,5 +1,6 @@
 """Frozen models of derivations: what is declared, and what a comparison found of a subject."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from derive.batch_contracts import MAX_BUDGET
 from derive.states import StaleBecause, SubjectState
 from derive.strict_types import MAX_INT, Frozen, Guid, Key200, Key400, Sha256
+from derive.target_contracts import Target
 
 RetirePolicy = Literal["keep", "retire"]
 """Whether the facts of a subject that is gone stay admitted."""
@@ -25,7 +27,8 @@ class Declaration(Frozen):
 
     ``version`` pins the interrogation's; None means live: the version that workers use. ``model`` None means the
     workers' own. ``depth_limit`` bounds its unfinished jobs, ``rate_per_minute`` how many of them start in a minute;
-    the budgets are those of each batch. ``schedule`` is a cron expression in UTC.
+    the budgets are those of each batch. ``schedule`` is a cron expression in UTC. ``target`` is the table that answers
+    are delivered to.
     """
 
     source: DerivationKey
@@ -40,6 +43,7 @@ class Declaration(Frozen):
     budget_tokens: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
     budget_model_seconds: int | None = Field(default=None, ge=1, le=MAX_BUDGET)
     retire_policy: RetirePolicy = "retire"
+    target: Target | None = None
 
 
 class SubjectChange(Frozen):
@@ -62,3 +66,21 @@ class Settled(Frozen):
 
     settled: int
     is_caught_up: bool
+
+
+class DueSubject(Frozen):
+    """A subject taken from the outbox, as it is now. ``run_id`` None: it has no answer."""
+
+    delivery_seq: int
+    entity_type: str
+    entity_id: str
+    state: SubjectState
+    run_id: Guid | None
+    changed_utc: datetime
+
+
+class Filled(Frozen):
+    """How many deliveries were queued after a target was declared; ``is_done`` false: call again."""
+
+    filled: int
+    is_done: bool

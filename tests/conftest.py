@@ -15,6 +15,7 @@ from django.test import testcases
 
 # Children before parents: there are foreign keys from artifact and fact to run and from run to job.
 OWN_TABLES = (
+    "delivery",
     "subject",
     "derivation",
     "past_answer",

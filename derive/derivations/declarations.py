@@ -8,6 +8,7 @@ For example::
     interrogation = "contract_terms_v1"
     schedule = "0 * * * *"              # optional; cron, UTC
     depth_limit = 1000                  # optional; and the other members of ``Declaration``
+    [derivation.target]                 # optional; see ``target_contracts``
 
 The file's word stands: a derivation that it declares cannot be changed in the admin.
 """
@@ -114,10 +115,12 @@ def _declared_in_file(file: Path | None, rows: dict[str, Derivation]) -> Iterato
 def _of_row(row: Derivation) -> Declared:
     if row.declared_in == "file":
         return Declared(row.derivation_key, None, "file", row, f"the file of sources no longer declares {row}")
+    # Targets are declared in the file alone.
+    elsewhere = {"source", "interrogation", "target"}
     values = {
         "source": row.source_name,
         "interrogation": row.interrogation_key,
-        **{name: getattr(row, name) for name in Declaration.model_fields if name not in {"source", "interrogation"}},
+        **{name: getattr(row, name) for name in Declaration.model_fields if name not in elsewhere},
     }
     try:
         return Declared(row.derivation_key, check_declaration(values), "admin", row)

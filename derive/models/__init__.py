@@ -9,7 +9,7 @@ from derive.models.alerts import (
     VerificationResult,
 )
 from derive.models.batches import Batch, BatchCount, BatchEvent, BatchProgress
-from derive.models.derivations import Derivation, PastAnswer, Subject
+from derive.models.derivations import Delivery, Derivation, PastAnswer, Subject
 from derive.models.golden import Experiment, ExperimentCase, GoldenCase
 from derive.models.promotion import InterrogationEvent, InterrogationLive
 from derive.models.queue import (
@@ -56,6 +56,7 @@ __all__ = [
     "BatchEvent",
     "BatchProgress",
     "DefaultView",
+    "Delivery",
     "Derivation",
     "Endpoint",
     "EscalationPolicy",

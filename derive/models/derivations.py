@@ -37,6 +37,8 @@ class Derivation(ReadingModel):
     applied_utc = UtcField("applied at", null=True, help_text="The last time that nothing was left to queue.")
     next_utc = UtcField("next at", null=True)
     paced_until_utc = UtcField("paced until", null=True)
+    target_json = models.TextField("target", null=True, help_text="The table that answers are delivered to, as JSON.")  # noqa: DJ001
+    fill_after_seq = models.BigIntegerField("delivered anew after", null=True, help_text="Number of a subject.")
 
     class Meta(ReadingModel.Meta):
         db_table = db_table("derivation")
@@ -91,3 +93,22 @@ class PastAnswer(ReadingModel):
 
     def __str__(self) -> str:
         return self.because
+
+
+class Delivery(ReadingModel):
+    """A change of a subject's answer that is to be delivered."""
+
+    delivery_seq = models.BigIntegerField("number", primary_key=True)
+    derivation_seq = models.BigIntegerField("derivation")
+    subject_seq = models.BigIntegerField("subject")
+    queued_utc = UtcField("queued at")
+    refused_utc = UtcField("refused at", null=True, help_text="The target refused the row.")
+    why = models.CharField("why", max_length=1000, null=True)  # noqa: DJ001
+
+    class Meta(ReadingModel.Meta):
+        db_table = db_table("delivery")
+        verbose_name = "delivery"
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return str(self.delivery_seq)

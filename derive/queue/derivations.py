@@ -1,15 +1,17 @@
 """Procedures that declare derivations and bring their subjects to what a comparison found."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from derive.batch_contracts import BatchChange
 from derive.contracts import JobInput
-from derive.derivation_contracts import Declaration, SubjectChange
+from derive.derivation_contracts import Declaration, DueSubject, Filled, SubjectChange
 from derive.queue.connection import QueueConnection, given
 from derive.sql import payloads, procedures
+from derive.sql.calls import Row, as_guid, call_as_one
+from derive.states import SubjectState
 
 SUBJECTS_AT_ONCE = 500
 """The most subjects that one call of ``set_subjects`` takes."""
@@ -28,6 +30,8 @@ class DerivationQueue(QueueConnection):
             "source_name": columns.pop("source"),
             "interrogation_key": columns.pop("interrogation"),
         }
+        if target := columns.pop("target", None):
+            columns["target_json"] = json.dumps(target, ensure_ascii=False, sort_keys=True)
         return self._set_derivation(key, actor, declaration_json=json.dumps(columns), reason=reason)
 
     def pause_derivation(self, key: str, *, actor: str, paused: bool, reason: str | None = None) -> BatchChange:
@@ -78,7 +82,49 @@ class DerivationQueue(QueueConnection):
         )
         return int(self._call(procedures.SET_SUBJECTS, arguments)[0][0])
 
+    def take_deliveries(
+        self, key: str, *, max_rows: int, write: Callable[[Sequence[DueSubject]], object]
+    ) -> Sequence[DueSubject]:
+        """Take up to ``max_rows`` rows of the outbox, and ``write`` their subjects' rows in the same transaction.
+
+        What ``write`` raises rolls all back; it may be called again after a deadlock. Raises BadArgument 68 while
+        another caller delivers this derivation.
+        """
+        arguments = {"derivation_key": key, "max_rows": max_rows}
+
+        def before_commit(results: list[Sequence[Row]]) -> None:
+            write(_due_of(results[0]))
+
+        rows = call_as_one(self._using, procedures.TAKE_DELIVERIES, lambda: [arguments], before_commit=before_commit)
+        return _due_of(rows[0])
+
+    def fill_deliveries(self, key: str, *, max_rows: int, restart: bool = False) -> Filled:
+        """Queue deliveries of all subjects with answers after a target was declared, or once more (``restart``)."""
+        arguments = {"derivation_key": key, "max_rows": max_rows, "restart": restart}
+        filled, is_done = self._call(procedures.FILL_DELIVERIES, arguments)[0]
+        return Filled(filled=filled, is_done=bool(is_done))
+
+    def refuse_delivery(self, delivery_seq: int, *, why: str) -> bool:
+        """Record that the target refused a row; it waits for its subject's next change. Repeatable."""
+        arguments = {"delivery_seq": delivery_seq, "why": why[:1000]}
+        return bool(self._call(procedures.REFUSE_DELIVERY, arguments)[0][0])
+
     def _set_derivation(self, key: str, actor: str, **values: object) -> BatchChange:
         arguments = {"derivation_key": key, "actor": actor, **given(**values)}
         changed, why = self._call(procedures.SET_DERIVATION, arguments)[0]
         return BatchChange(changed=bool(changed), why=why)
+
+
+def _due_of(rows: Sequence[Row]) -> list[DueSubject]:
+    """Return the subjects of an outbox's rows."""
+    return [
+        DueSubject(
+            delivery_seq=seq,
+            entity_type=kind,
+            entity_id=name,
+            state=SubjectState(state),
+            run_id=None if run_id is None else as_guid(run_id),
+            changed_utc=changed,
+        )
+        for seq, kind, name, state, run_id, changed in rows
+    ]

@@ -38,8 +38,9 @@ from derive.sources.contract import (
 from derive.sources.declaration import EntityType, SourceDeclaration, VariableName, as_list
 from derive.sources.row_values import MAX_ADDRESS_CHARACTERS, check_entity, checked_text, quoted, shown_uri
 from derive.sources.sql_database import ROWS_AT_ONCE, Row, SqlDatabase, system_of_record
-from derive.sources.sql_statements import ColumnName, ViewColumns, ViewName
+from derive.sources.sql_statements import ViewColumns
 from derive.strict_types import Frozen
+from derive.table_names import ColumnName, TableName
 
 _MOST_TEXTS = 20
 
@@ -48,7 +49,7 @@ class SqlKeys(Frozen):
     """The keys of a source of kind ``sql``."""
 
     entity_type: EntityType
-    view: ViewName
+    view: TableName
     entity: ColumnName
     text: Annotated[tuple[ColumnName, ...], BeforeValidator(as_list), Field(min_length=1, max_length=_MOST_TEXTS)]
     uri: ColumnName | None = None

@@ -1,41 +1,18 @@
 """The statements of a SQL source. Names are checked and quoted, values are parameters; nothing else is sent."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from derive.evidence.references import MAX_TEXT_CHARACTERS
 from derive.sources.contract import MAX_ENTITY_ID_CHARACTERS
 from derive.sources.row_values import MAX_ADDRESS_CHARACTERS
+from derive.sql.quoting import quoted_name, quoted_path
 from derive.sql.tables import Engine
 
 _MAX_TOKEN_CHARACTERS = 400
 _BINARY = frozenset({"timestamp", "binary", "varbinary"})
 """SQL Server's types that a conversion to text would garble; ``timestamp`` is the old name of ``rowversion``."""
 _TIMES = frozenset({"date", "time", "datetime", "smalldatetime", "datetime2", "datetimeoffset"})
-
-
-def _column(name: str) -> str:
-    if not re.fullmatch(r"[^\W\d][\w$ ]{0,126}", name) or name != name.rstrip():
-        raise ValueError("write a column's name: letters, digits, _, $ and blanks, beginning with a letter or _")
-    return name
-
-
-def _view(name: str) -> str:
-    try:
-        schema, view = name.split(".")
-        _column(schema)
-        _column(view)
-    except ValueError:
-        raise ValueError("write schema.view, each of letters, digits, _, $ and blanks, without quotes") from None
-    return name
-
-
-ColumnName = Annotated[str, AfterValidator(_column)]
-ViewName = Annotated[str, AfterValidator(_view)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +40,7 @@ def describe_view(engine: Engine, view: str) -> tuple[str, list[str]]:
             WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
             """,
     }
-    return statements[engine], [_quoted_view(engine, view)]
+    return statements[engine], [quoted_path(engine, view)]
 
 
 def select_rows(
@@ -74,14 +51,14 @@ def select_rows(
     Each value is text, at most one character longer than its limit. All rows in the order of their entities, or the
     rows of the given entities.
     """
-    entity = _quoted(engine, columns.entity)
+    entity = quoted_name(engine, columns.entity)
     selected = [
         _text(engine, entity, types[columns.entity], MAX_ENTITY_ID_CHARACTERS),
         _optional(engine, columns.change_token, types, _MAX_TOKEN_CHARACTERS),
         _optional(engine, columns.uri, types, MAX_ADDRESS_CHARACTERS),
         *(_optional(engine, text, types, MAX_TEXT_CHARACTERS) for text in columns.texts if with_texts),
     ]
-    view = _quoted_view(engine, columns.view)
+    view = quoted_path(engine, columns.view)
     statement = f"SELECT {', '.join(selected)} FROM {view}"  # noqa: S608 (checked and quoted names)
     if not entities:
         return f"{statement} ORDER BY {entity}", []
@@ -91,7 +68,7 @@ def select_rows(
 
 
 def _optional(engine: Engine, column: str | None, types: Mapping[str, str], limit: int) -> str:
-    return "NULL" if column is None else _text(engine, _quoted(engine, column), types[column], limit)
+    return "NULL" if column is None else _text(engine, quoted_name(engine, column), types[column], limit)
 
 
 def _text(engine: Engine, quoted: str, kind: str, limit: int) -> str:
@@ -104,11 +81,3 @@ def _text(engine: Engine, quoted: str, kind: str, limit: int) -> str:
     if kind in _TIMES:
         return f"CONVERT(nvarchar(100), {quoted}, 121)"
     return f"SUBSTRING(CAST({quoted} AS nvarchar(max)), 1, {limit + 1})"
-
-
-def _quoted_view(engine: Engine, view: str) -> str:
-    return ".".join(_quoted(engine, part) for part in view.split("."))
-
-
-def _quoted(engine: Engine, name: str) -> str:
-    return f"[{name.replace(']', ']]')}]" if engine is Engine.SQLSERVER else '"' + name.replace('"', '""') + '"'

@@ -68,6 +68,14 @@ SET_SUBJECTS = Procedure(
     is_repeatable=False,
 )
 SETTLE_SUBJECTS = Procedure("usp_settle_subjects", _words("max_events"), _words("settled is_caught_up"))
+# Taken again only where the transaction that took them did not commit.
+TAKE_DELIVERIES = Procedure(
+    "usp_take_deliveries",
+    _words("derivation_key max_rows"),
+    _words("delivery_seq entity_type entity_id state run_id changed_utc"),
+)
+FILL_DELIVERIES = Procedure("usp_fill_deliveries", _words("derivation_key max_rows restart"), _words("filled is_done"))
+REFUSE_DELIVERY = Procedure("usp_refuse_delivery", _words("delivery_seq why"), _words("changed"))
 CLAIM_NEXT_JOB = Procedure(
     "usp_claim_next_job",
     _words(
@@ -248,6 +256,9 @@ PROCEDURES = (
     SET_DERIVATION,
     SET_SUBJECTS,
     SETTLE_SUBJECTS,
+    TAKE_DELIVERIES,
+    FILL_DELIVERIES,
+    REFUSE_DELIVERY,
     CLAIM_NEXT_JOB,
     HEARTBEAT,
     COMPLETE_JOB,

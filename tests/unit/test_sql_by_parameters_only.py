@@ -26,6 +26,7 @@ MADE_OF_NAMES = {
     "derive/sql/calls.py": "a procedure of our own list, its parameters as marks",
     "derive/admin/lists/keyset.py": "conditions of our own making, joined; their values go beside them",
     "derive/sources/sql_statements.py": "checked and quoted names of a view and its columns",
+    "derive/deliveries/sqlserver.py": "checked and quoted names of a target and its columns; a number of ours",
     "holocron/embedded_postgres/keeper.py": "the embedded database's one name",
     "derive/demo/stand_in_model.py": "a Modelfile's text",
 }

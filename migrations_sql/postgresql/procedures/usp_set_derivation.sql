@@ -1,8 +1,9 @@
 -- llm.usp_set_derivation: declares a derivation, pauses or resumes it, or says how far it has been applied.
 -- Promises: declaration_json replaces the whole declaration: an object with the columns' names (declared_in,
 --   source_name, interrogation_key, version, model, priority, max_attempts, schedule, rate_per_minute, depth_limit,
---   budget_tokens, budget_model_seconds, retire_policy); a member left out is the column's default. What
---   is null here stays as it is. changed false with the reason why: no such derivation, or it was so already.
+--   budget_tokens, budget_model_seconds, retire_policy, target_json); a member left out is the column's
+--   default. Another target than before is delivered to from the first subject on. What is null here stays as it
+--   is. changed false with the reason why: no such derivation, or it was so already.
 --   planned, applied: set to now. paced_until_utc never goes back. Raises HC028, HC059.
 -- Called by: queue.py (derive apply, admin, schedules), anybody's SQL.
 -- Locks: the derivation's row.
@@ -37,6 +38,7 @@ DECLARE
     v_old llm.derivation;
     v_new llm.derivation;
     v_told record;
+    v_is_new boolean := FALSE;
 BEGIN
     IF coalesce(char_length(v_key), 0) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'HC059', MESSAGE = 'derivation_key is missing, blank or longer than 200';
@@ -57,7 +59,8 @@ BEGIN
             FROM json_to_record(usp_set_derivation.declaration_json::json) AS d (
                 declared_in text, source_name text, interrogation_key text, version text, model text,
                 priority integer, max_attempts integer, schedule text, rate_per_minute integer,
-                depth_limit integer, budget_tokens bigint, budget_model_seconds bigint, retire_policy text
+                depth_limit integer, budget_tokens bigint, budget_model_seconds bigint, retire_policy text,
+                target_json text
             );
         EXCEPTION
             WHEN data_exception THEN
@@ -75,6 +78,8 @@ BEGIN
                 v_told.max_attempts, v_told.rate_per_minute, v_told.depth_limit, v_told.budget_tokens,
                 v_told.budget_model_seconds
             ) < 1
+            OR (v_told.target_json IS NOT NULL AND NOT llm.is_json_object(v_told.target_json))
+            OR char_length(v_told.target_json) > 100000
         THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'HC059', MESSAGE = 'declaration_json lacks a source or interrogation, or is out of bounds';
@@ -87,6 +92,7 @@ BEGIN
             coalesce(v_told.retire_policy, 'retire'), v_actor, v_actor
         )
         ON CONFLICT DO NOTHING;
+        v_is_new := FOUND;
     END IF;
 
     SELECT d.* INTO v_old FROM llm.derivation AS d WHERE d.derivation_key = v_key FOR NO KEY UPDATE;
@@ -111,6 +117,11 @@ BEGIN
         v_new.budget_tokens := v_told.budget_tokens;
         v_new.budget_model_seconds := v_told.budget_model_seconds;
         v_new.retire_policy := coalesce(v_told.retire_policy, 'retire');
+        v_new.target_json := v_told.target_json;
+        IF v_new.target_json IS DISTINCT FROM v_old.target_json THEN
+            -- A new derivation has no subjects yet.
+            v_new.fill_after_seq := CASE WHEN v_new.target_json IS NOT NULL AND NOT v_is_new THEN 0 END;
+        END IF;
         IF v_new IS DISTINCT FROM v_old THEN
             v_new.changed_utc := v_now;
             v_new.changed_by := v_actor;
@@ -159,6 +170,8 @@ BEGIN
         budget_tokens = v_new.budget_tokens,
         budget_model_seconds = v_new.budget_model_seconds,
         retire_policy = v_new.retire_policy,
+        target_json = v_new.target_json,
+        fill_after_seq = v_new.fill_after_seq,
         changed_utc = v_new.changed_utc,
         changed_by = v_new.changed_by,
         paused_utc = v_new.paused_utc,

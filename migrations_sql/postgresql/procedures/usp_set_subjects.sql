@@ -8,7 +8,8 @@
 --   MISSING: is to be asked, but not yet. STALE: its answer is out of date, stale_because says why; asked:
 --     counts as a wish of its own, which only a new job fulfils.
 --   RETIRED: is gone (why null), or a rule leaves it out (why). With the policy 'retire' its answer is no longer used.
---   The answer in use stays until the next one succeeded. changed: the number of elements. Raises HC060, HC061, and
+--   The answer in use stays until the next one succeeded. Other answers in use, and subjects that are gone or back, are
+--   queued for delivery. changed: the number of elements. Raises HC060, HC061, and
 --   what usp_enqueue_jobs raises.
 -- Called by: queue.py (derive apply, ask, schedules).
 -- Locks: those of usp_enqueue_jobs; then the subjects in subject_seq order, and those it adds in the order of entities.
@@ -54,6 +55,9 @@ DECLARE
     v_derivation llm.derivation;
     v_told llm.usp_set_subjects_element[];
     v_seqs bigint[];
+    -- Subjects that are gone or back.
+    v_turned_types text[];
+    v_turned_ids text[];
     v_now timestamptz;
 BEGIN
     BEGIN
@@ -136,7 +140,8 @@ BEGIN
             INNER JOIN llm.subject AS s
                 ON s.derivation_seq = v_derivation.derivation_seq AND s.entity_type = e.entity_type
                 AND s.entity_id = e.entity_id
-        )
+        ),
+        TRUE
     );
     v_now := clock_timestamp();
 
@@ -167,6 +172,13 @@ BEGIN
         WHERE e.state = 'RETIRED' AND v_derivation.retire_policy = 'retire' AND job.job_id IS NOT NULL
     ) AS past
     ON CONFLICT DO NOTHING;
+
+    SELECT array_agg(e.entity_type), array_agg(e.entity_id)
+    INTO v_turned_types, v_turned_ids
+    FROM unnest(v_told) AS e
+    INNER JOIN llm.subject AS s
+        ON s.derivation_seq = v_derivation.derivation_seq AND s.entity_type = e.entity_type AND s.entity_id = e.entity_id
+    WHERE (e.state = 'RETIRED') <> (s.state = 'RETIRED');
 
     INSERT INTO llm.subject AS s (
         derivation_seq, entity_type, entity_id, state, why, change_token, evidence_sha256, definition_sha256, model,
@@ -225,7 +237,8 @@ BEGIN
             AND s.entity_id = e.entity_id
         WHERE e.state IN ('QUEUED', 'CURRENT')
     );
-    PERFORM llm.settle_subjects(v_seqs);
+    PERFORM llm.settle_subjects(v_seqs, TRUE);
+    PERFORM llm.queue_deliveries(v_turned_types, v_turned_ids);
     RETURN NEXT ROW(cardinality(v_told))::llm.usp_set_subjects_result;
 END;
 $$;

@@ -1,12 +1,13 @@
 -- llm.settle_subjects: gives subjects the state of their newest job. Not for callers.
 -- Promises: QUEUED while the job is unfinished, CURRENT with the job's run once it succeeded, FAILED when it ended
 --   otherwise, MISSING when the job is gone. An answer that another replaces is a past one; one in use again
---   is not. MISSING, STALE and RETIRED subjects stay as they are.
+--   is not. MISSING, STALE and RETIRED subjects stay as they are. delivers: other answers in use are
+--   queued for delivery.
 -- Called by: usp_settle_subjects, usp_set_subjects.
 -- Locks: the subjects in subject_seq order. Jobs are read: an event that comes later settles them again.
 CALL llm.drop_procedure('settle_subjects');
 
-CREATE FUNCTION llm.settle_subjects(subject_seqs bigint[])
+CREATE FUNCTION llm.settle_subjects(subject_seqs bigint[], delivers boolean)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -18,6 +19,8 @@ AS $$
 DECLARE
     v_seqs bigint[];
     v_answers uuid[];
+    v_types text[];
+    v_ids text[];
     v_changed integer;
 BEGIN
     v_seqs := ARRAY(
@@ -36,34 +39,41 @@ BEGIN
         FROM llm.subject AS s
         WHERE s.subject_seq = ANY (v_seqs) AND s.answer_job_id <> s.job_id
     );
-    UPDATE llm.subject AS s
-    SET
-        state = told.state,
-        stale_because = NULL,
-        answer_job_id = CASE WHEN told.state = 'CURRENT' THEN s.job_id ELSE s.answer_job_id END,
-        run_id = CASE WHEN told.state = 'CURRENT' THEN told.run_id ELSE s.run_id END,
-        answered_utc = CASE WHEN told.state = 'CURRENT' THEN told.completed_utc ELSE s.answered_utc END,
-        changed_utc = clock_timestamp()
-    FROM (
-        SELECT
-            o.subject_seq, r.run_id, r.completed_utc,
-            CASE
-                WHEN j.status = 'SUCCEEDED' THEN 'CURRENT'
-                WHEN j.status IN ('FAILED', 'DEADLETTER', 'CANCELLED') THEN 'FAILED'
-                WHEN j.status IS NOT NULL THEN 'QUEUED'
-                ELSE 'MISSING'
-            END AS state
-        FROM llm.subject AS o
-        LEFT JOIN llm.job AS j ON o.job_id = j.job_id
-        LEFT JOIN llm.run AS r ON j.job_id = r.job_id AND r.status = 'SUCCEEDED'
-        WHERE o.subject_seq = ANY (v_seqs)
-    ) AS told
-    WHERE s.subject_seq = told.subject_seq
-        AND (
-            s.state <> told.state
-            OR (told.state = 'CURRENT' AND (s.run_id IS DISTINCT FROM told.run_id OR s.stale_because IS NOT NULL))
-        );
-    GET DIAGNOSTICS v_changed = ROW_COUNT;
+    WITH moved AS (
+        UPDATE llm.subject AS s
+        SET
+            state = told.state,
+            stale_because = NULL,
+            answer_job_id = CASE WHEN told.state = 'CURRENT' THEN s.job_id ELSE s.answer_job_id END,
+            run_id = CASE WHEN told.state = 'CURRENT' THEN told.run_id ELSE s.run_id END,
+            answered_utc = CASE WHEN told.state = 'CURRENT' THEN told.completed_utc ELSE s.answered_utc END,
+            changed_utc = clock_timestamp()
+        FROM (
+            SELECT
+                o.subject_seq, o.run_id AS old_run_id, r.run_id, r.completed_utc,
+                CASE
+                    WHEN j.status = 'SUCCEEDED' THEN 'CURRENT'
+                    WHEN j.status IN ('FAILED', 'DEADLETTER', 'CANCELLED') THEN 'FAILED'
+                    WHEN j.status IS NOT NULL THEN 'QUEUED'
+                    ELSE 'MISSING'
+                END AS state
+            FROM llm.subject AS o
+            LEFT JOIN llm.job AS j ON o.job_id = j.job_id
+            LEFT JOIN llm.run AS r ON j.job_id = r.job_id AND r.status = 'SUCCEEDED'
+            WHERE o.subject_seq = ANY (v_seqs)
+        ) AS told
+        WHERE s.subject_seq = told.subject_seq
+            AND (
+                s.state <> told.state
+                OR (told.state = 'CURRENT' AND (s.run_id IS DISTINCT FROM told.run_id OR s.stale_because IS NOT NULL))
+            )
+        RETURNING s.entity_type, s.entity_id, s.run_id IS DISTINCT FROM told.old_run_id AS is_other
+    )
+    SELECT
+        count(*), array_agg(m.entity_type::text) FILTER (WHERE m.is_other),
+        array_agg(m.entity_id::text) FILTER (WHERE m.is_other)
+    INTO v_changed, v_types, v_ids
+    FROM moved AS m;
 
     -- By the rows as they are now: a job may have succeeded since the first statement.
     INSERT INTO llm.past_answer AS p (job_id, because)
@@ -74,6 +84,9 @@ BEGIN
     DELETE FROM llm.past_answer AS p
     USING llm.subject AS s
     WHERE s.subject_seq = ANY (v_seqs) AND p.job_id = s.job_id;
+    IF settle_subjects.delivers THEN
+        PERFORM llm.queue_deliveries(v_types, v_ids);
+    END IF;
     RETURN v_changed;
 END;
 $$;
@@ -83,7 +96,8 @@ REVOKE ALL ON FUNCTION llm.settle_subjects FROM public;
 -- llm.usp_settle_subjects: settles the subjects whose jobs moved since the last call, up to max_events events.
 -- Promises: each event up to the mark of usp_roll_up_hours, below which every event is visible, is looked at once,
 --   whoever calls and however often; subjects and mark change in one transaction. is_caught_up: all of them were;
---   else call again. settled: how many subjects changed. One at a time: a second caller gets no rows.
+--   else call again. settled: how many subjects changed. One at a time: a second caller gets no rows. An answer or a
+--   review queues deliveries of what is derived about its entity, since whether facts are admitted may change.
 -- Cost: a look at two marks while nothing happened; without subjects the mark moves at once.
 -- Called by: every worker (at least every 2 s), derive apply and status, schedules.
 -- Locks: the settling's own lock, not waited for; then the subjects.
@@ -112,6 +126,8 @@ DECLARE
     v_to bigint;
     v_events integer;
     v_jobs uuid[];
+    v_types text[];
+    v_ids text[];
     v_settled integer := 0;
 BEGIN
     IF coalesce(usp_settle_subjects.max_events NOT BETWEEN 1 AND 100000, TRUE) THEN
@@ -148,8 +164,21 @@ BEGIN
             v_to := v_high;
         END IF;
         v_settled := llm.settle_subjects(
-            ARRAY(SELECT s.subject_seq FROM llm.subject AS s WHERE s.job_id = ANY (v_jobs))
+            ARRAY(SELECT s.subject_seq FROM llm.subject AS s WHERE s.job_id = ANY (v_jobs)),
+            FALSE  -- by the events, below
         );
+        IF EXISTS (SELECT 1 FROM llm.derivation AS d WHERE d.target_json IS NOT NULL) THEN
+            SELECT array_agg(j.entity_type::text), array_agg(j.entity_id::text)
+            INTO v_types, v_ids
+            FROM llm.job_event AS e
+            INNER JOIN llm.job AS j ON e.job_id = j.job_id
+            WHERE e.event_seq > v_from
+                AND e.event_seq <= v_to
+                AND (e.event = 'fact_reviewed' OR (e.event = 'completed' AND e.to_status = 'SUCCEEDED'))
+                AND j.entity_type IS NOT NULL
+                AND j.entity_id IS NOT NULL;
+            PERFORM llm.queue_deliveries(v_types, v_ids);
+        END IF;
     END IF;
     UPDATE llm.stat_mark AS m SET event_seq = v_to, through_utc = clock_timestamp() WHERE m.stat_name = 'subject';
     RETURN NEXT ROW(v_settled, v_to >= v_high)::llm.usp_settle_subjects_result;

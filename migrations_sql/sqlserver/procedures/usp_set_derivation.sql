@@ -5,8 +5,9 @@ GO
 -- llm.usp_set_derivation: declares a derivation, pauses or resumes it, or says how far it has been applied.
 -- Promises: declaration_json replaces the whole declaration: an object with the columns' names (declared_in,
 --   source_name, interrogation_key, version, model, priority, max_attempts, schedule, rate_per_minute, depth_limit,
---   budget_tokens, budget_model_seconds, retire_policy); a member left out is the column's default. What
---   is null here stays as it is. changed 0 with the reason why: no such derivation, or it was so already.
+--   budget_tokens, budget_model_seconds, retire_policy, target_json); a member left out is the column's
+--   default. Another target than before is delivered to from the first subject on. What is null here stays as it
+--   is. changed 0 with the reason why: no such derivation, or it was so already.
 --   planned, applied: set to now. paced_until_utc never goes back. Raises HC028, HC059.
 -- Called by: queue.py (derive apply, admin, schedules), anybody's SQL.
 -- Locks: the derivation's row, or the gap where it would stand (UPDLOCK, HOLDLOCK).
@@ -47,6 +48,7 @@ BEGIN
     DECLARE @budget_tokens bigint;
     DECLARE @budget_model_seconds bigint;
     DECLARE @retire_policy nvarchar(MAX);
+    DECLARE @target_json nvarchar(MAX);
 
     IF @who IS NULL OR LEN(@who) NOT BETWEEN 1 AND 200
         THROW 51014, N'HC014: actor is missing, blank or longer than 200 characters', 1;
@@ -74,7 +76,8 @@ BEGIN
                 @depth_limit = d.depth_limit,
                 @budget_tokens = d.budget_tokens,
                 @budget_model_seconds = d.budget_model_seconds,
-                @retire_policy = COALESCE(d.retire_policy, N'retire')
+                @retire_policy = COALESCE(d.retire_policy, N'retire'),
+                @target_json = d.target_json
             FROM OPENJSON(@declaration_json) WITH (
                 declared_in nvarchar(MAX) '$.declared_in',
                 source_name nvarchar(MAX) '$.source_name',
@@ -88,7 +91,8 @@ BEGIN
                 depth_limit int '$.depth_limit',
                 budget_tokens bigint '$.budget_tokens',
                 budget_model_seconds bigint '$.budget_model_seconds',
-                retire_policy nvarchar(MAX) '$.retire_policy'
+                retire_policy nvarchar(MAX) '$.retire_policy',
+                target_json nvarchar(MAX) '$.target_json'
             ) AS d;
         END TRY
         BEGIN CATCH
@@ -101,6 +105,7 @@ BEGIN
             SET @interrogation_key = llm.json_text(@interrogation_key);
             SET @model = llm.json_text(@model);
             SET @schedule = llm.json_text(@schedule);
+            SET @target_json = llm.json_text(@target_json);
         END;
         IF @declared_in NOT IN (N'file', N'admin')
             OR @retire_policy NOT IN (N'keep', N'retire')
@@ -117,6 +122,8 @@ BEGIN
             OR @depth_limit < 1
             OR @budget_tokens < 1
             OR @budget_model_seconds < 1
+            OR (@target_json IS NOT NULL AND llm.is_json_object(@target_json) = 0)
+            OR LEN(@target_json) > 100000
             THROW 51059, N'HC059: declaration_json lacks a source or interrogation, or is out of bounds', 1;
     END;
 
@@ -156,6 +163,13 @@ BEGIN
             budget_tokens = @budget_tokens,
             budget_model_seconds = @budget_model_seconds,
             retire_policy = @retire_policy,
+            fill_after_seq = CASE
+                -- A new derivation has no subjects yet.
+                WHEN @target_json IS NULL OR @is_new = 1 THEN NULL
+                WHEN COALESCE(target_json, N'') <> @target_json THEN 0
+                ELSE fill_after_seq
+            END,
+            target_json = @target_json,
             changed_utc = @now,
             changed_by = @who
         WHERE
@@ -174,6 +188,7 @@ BEGIN
                 OR COALESCE(budget_tokens, 0) <> COALESCE(@budget_tokens, 0)
                 OR COALESCE(budget_model_seconds, 0) <> COALESCE(@budget_model_seconds, 0)
                 OR retire_policy <> @retire_policy
+                OR COALESCE(target_json, N'') <> COALESCE(@target_json, N'')
             );
         IF @@ROWCOUNT = 1
             SET @is_declared = 1;

@@ -12,7 +12,8 @@ GO
 --   MISSING: is to be asked, but not yet. STALE: its answer is out of date, stale_because says why; asked:
 --     counts as a wish of its own, which only a new job fulfils.
 --   RETIRED: is gone (why null), or a rule leaves it out (why). With the policy 'retire' its answer is no longer used.
---   The answer in use stays until the next one succeeded. changed: the number of elements. Raises HC060, HC061, and
+--   The answer in use stays until the next one succeeded. Other answers in use, and subjects that are gone or back, are
+--   queued for delivery. changed: the number of elements. Raises HC060, HC061, and
 --   what usp_enqueue_jobs raises.
 -- Called by: queue.py (derive apply, ask, schedules).
 -- Locks: those of usp_enqueue_jobs; then the subjects in subject_seq order, and those it adds in the order of entities.
@@ -374,6 +375,30 @@ BEGIN
         @derivation_seq = @derivation_seq,
         @entities_json = @seqs,
         @settled = @settled OUTPUT;
+
+    IF EXISTS (SELECT 1 FROM llm.derivation AS d WHERE d.target_json IS NOT NULL)
+        -- Of the same entity in whichever derivation: whether a fact is admitted depends on other answers' facts.
+        INSERT INTO llm.delivery (derivation_seq, subject_seq, queued_utc)
+        SELECT
+            s.derivation_seq,
+            s.subject_seq,
+            @now
+        FROM @held AS h
+        INNER JOIN @told AS t
+            ON h.place = t.place
+        CROSS JOIN llm.derivation AS d
+        INNER JOIN llm.subject AS s WITH (NOLOCK, INDEX (ux_subject_entity))
+            ON
+                d.derivation_seq = s.derivation_seq
+                AND t.entity_type = s.entity_type
+                AND t.entity_id = s.entity_id
+        WHERE
+            d.target_json IS NOT NULL
+            AND (
+                (t.state = N'RETIRED' AND h.old_state <> N'RETIRED')
+                OR (t.state <> N'RETIRED' AND h.old_state = N'RETIRED')
+            )
+        OPTION (LOOP JOIN, FORCE ORDER);
 
     COMMIT TRANSACTION;
 

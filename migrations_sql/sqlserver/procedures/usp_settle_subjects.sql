@@ -6,7 +6,8 @@ GO
 --   without a derivation all those whose jobs moved between two events. Not for callers.
 -- Promises: QUEUED while the job is unfinished, CURRENT with the job's run once it succeeded, FAILED when it ended
 --   otherwise, MISSING when the job is gone. An answer that another replaces is a past one; one in use again
---   is not. MISSING, STALE and RETIRED subjects stay as they are.
+--   is not. MISSING, STALE and RETIRED subjects stay as they are. With a derivation, other answers in
+--   use are queued for delivery.
 -- Called by: usp_settle_subjects, usp_set_subjects, inside their transactions.
 -- Locks: the subjects in subject_seq order. Jobs are read: an event that comes later settles them again.
 CREATE OR ALTER PROCEDURE llm.settle_subjects
@@ -29,6 +30,7 @@ BEGIN
         job_id uniqueidentifier NULL,
         answer_job_id uniqueidentifier NULL,
         run_id uniqueidentifier NULL,
+        old_run_id uniqueidentifier NULL,
         completed_utc datetime2(6) NULL
     );
 
@@ -52,7 +54,7 @@ BEGIN
         WHERE s.derivation_seq = @derivation_seq
         OPTION (LOOP JOIN, FORCE ORDER);
 
-    INSERT INTO @told (subject_seq, state, job_id, answer_job_id, run_id, completed_utc)
+    INSERT INTO @told (subject_seq, state, job_id, answer_job_id, run_id, old_run_id, completed_utc)
     SELECT
         s.subject_seq,
         CASE
@@ -64,6 +66,7 @@ BEGIN
         s.job_id,
         s.answer_job_id,
         r.run_id,
+        s.run_id AS old_run_id,
         r.completed_utc
     FROM @due AS d
     INNER JOIN llm.subject AS s WITH (UPDLOCK, ROWLOCK, INDEX (pk_subject))
@@ -116,13 +119,36 @@ BEGIN
         )
     OPTION (LOOP JOIN, FORCE ORDER);
     SET @settled = @@ROWCOUNT;
+
+    IF @derivation_seq IS NOT NULL AND EXISTS (SELECT 1 FROM llm.derivation AS d WHERE d.target_json IS NOT NULL)
+        -- Of the same entity in whichever derivation: whether a fact is admitted depends on other answers' facts.
+        INSERT INTO llm.delivery (derivation_seq, subject_seq, queued_utc)
+        SELECT
+            s.derivation_seq,
+            s.subject_seq,
+            @now
+        FROM @told AS t
+        INNER JOIN llm.subject AS own WITH (INDEX (pk_subject))
+            ON t.subject_seq = own.subject_seq
+        CROSS JOIN llm.derivation AS d
+        INNER JOIN llm.subject AS s WITH (NOLOCK, INDEX (ux_subject_entity))
+            ON
+                d.derivation_seq = s.derivation_seq
+                AND own.entity_type = s.entity_type
+                AND own.entity_id = s.entity_id
+        WHERE
+            d.target_json IS NOT NULL
+            AND t.state = N'CURRENT'
+            AND (t.old_run_id IS NULL OR t.old_run_id <> t.run_id)
+        OPTION (LOOP JOIN, FORCE ORDER);
 END;
 GO
 
 -- llm.usp_settle_subjects: settles the subjects whose jobs moved since the last call, up to max_events events.
 -- Promises: each event up to the mark of usp_roll_up_hours, below which every event is visible, is looked at once,
 --   whoever calls and however often; subjects and mark change in one transaction. is_caught_up: all of them were;
---   else call again. settled: how many subjects changed. One at a time: a second caller gets no rows.
+--   else call again. settled: how many subjects changed. One at a time: a second caller gets no rows. An answer or a
+--   review queues deliveries of what is derived about its entity, since whether facts are admitted may change.
 -- Cost: a look at two marks while nothing happened; without subjects the mark moves at once.
 -- Called by: every worker (at least every 2 s), derive apply and status, schedules.
 -- Locks: the settling's own lock (sp_getapplock), not waited for; then the subjects.
@@ -198,6 +224,34 @@ BEGIN
                 @derivation_seq = NULL,
                 @entities_json = NULL,
                 @settled = @settled OUTPUT;
+            IF EXISTS (SELECT 1 FROM llm.derivation AS d WHERE d.target_json IS NOT NULL)
+                INSERT INTO llm.delivery (derivation_seq, subject_seq, queued_utc)
+                SELECT
+                    s.derivation_seq,
+                    s.subject_seq,
+                    SYSUTCDATETIME()
+                FROM (
+                    SELECT DISTINCT
+                        j.entity_type,
+                        j.entity_id
+                    FROM llm.job_event AS v WITH (INDEX (pk_job_event))
+                    INNER JOIN llm.job AS j WITH (INDEX (pk_job))
+                        ON v.job_id = j.job_id
+                    WHERE
+                        v.event_seq > @from
+                        AND v.event_seq <= @to
+                        AND (v.event = N'fact_reviewed' OR (v.event = N'completed' AND v.to_status = N'SUCCEEDED'))
+                        AND j.entity_type IS NOT NULL
+                        AND j.entity_id IS NOT NULL
+                ) AS e
+                CROSS JOIN llm.derivation AS d
+                INNER JOIN llm.subject AS s WITH (NOLOCK, INDEX (ux_subject_entity))
+                    ON
+                        d.derivation_seq = s.derivation_seq
+                        AND e.entity_type = s.entity_type
+                        AND e.entity_id = s.entity_id
+                WHERE d.target_json IS NOT NULL
+                OPTION (LOOP JOIN, FORCE ORDER);
         END;
         UPDATE llm.stat_mark
         SET
