@@ -1,12 +1,17 @@
 """Experiments in the queue: their own copy of the cases, one result each, and who ends them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
+from uuid import uuid4
 
 import pytest
+from django.db import connection
 
 from derive.deadline import NO_DEADLINE
-from derive.experiments.opening import find_experiment, queue_jobs
+from derive.experiments.opening import cases_of, find_experiment, queue_jobs
 from derive.experiments.progress import progress_of
+from derive.experiments.result import kept_result
 from derive.models import Batch, Experiment, Job
 from derive.queue import JobQueue
 from derive.schedules import experiments
@@ -14,7 +19,7 @@ from derive.schedules.experiments import INTERRUPTED_AFTER_SECONDS, go_on
 from derive.schedules.single_flight import TaskOutcome, TaskResult
 from derive.sql.clock import database_now
 from derive.states import JobStatus
-from tests.admin.evaluation_scene import an_experiment
+from tests.admin.evaluation_scene import a_case, an_experiment
 from tests.contract.scenes import ACTOR, ref
 
 IDLE = TaskResult(TaskOutcome.IDLE)
@@ -68,3 +73,50 @@ def test_a_cancelled_experiment_gets_no_more_jobs(queue: JobQueue) -> None:
     assert queue_jobs(experiment, actor=ACTOR) == 0
     go_on(NO_DEADLINE)
     assert find_experiment(experiment.experiment_id).is_passed is False
+
+
+def test_an_experiment_copies_the_set_as_it_is_and_is_opened_once(queue: JobQueue) -> None:
+    experiment = an_experiment(queue)
+    a_case(queue, case_key="han")
+    again = queue.open_experiment(
+        experiment.experiment_id,
+        set_name="heights",
+        batch_id=uuid4(),
+        variants=[],
+        gates=[],
+        actor="somebody else",
+        repeats=9,
+    )
+    assert again == 1, "the case that came later is not of it"
+    kept = find_experiment(experiment.experiment_id)
+    assert (kept.batch_id, kept.created_by, kept.repeats) == (experiment.batch_id, ACTOR, 1)
+    assert [case.case_key for case in cases_of(experiment.experiment_id)] == ["luke"]
+
+
+def test_a_set_without_cases_makes_no_experiment(queue: JobQueue) -> None:
+    experiment_id = uuid4()
+    opened = queue.open_experiment(
+        experiment_id, set_name="nothing", batch_id=uuid4(), variants=[], gates=[], actor=ACTOR
+    )
+    assert opened == 0
+    assert not Experiment.objects.filter(experiment_id=experiment_id).exists()
+
+
+def test_of_two_that_record_a_result_the_first_one_stays(queue: JobQueue) -> None:
+    experiment = an_experiment(queue)
+    together = Barrier(2)
+
+    def record(is_passed: bool) -> bool:
+        try:
+            together.wait(timeout=30)
+            return JobQueue().record_experiment(experiment.experiment_id, {"passed": is_passed}, is_passed=is_passed)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as recorders:
+        recorded = dict(zip((True, False), recorders.map(record, (True, False)), strict=True))
+    assert sorted(recorded.values()) == [False, True]
+    kept = find_experiment(experiment.experiment_id)
+    assert recorded[bool(kept.is_passed)], "what is kept is what was answered as recorded"
+    assert kept_result(kept) == {"passed": kept.is_passed}
+    assert not queue.record_experiment(uuid4(), {}, is_passed=True), "there is no such experiment"
