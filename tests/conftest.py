@@ -4,14 +4,14 @@ import gc
 import os
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import hypothesis
 import pytest
 from django.core.management.commands import flush as flush_command
-from django.db import connection, connections
+from django.db import DatabaseError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import testcases
+from psycopg.errors import InvalidSqlStatementName
 
 # Children before parents: there are foreign keys from artifact and fact to run and from run to job.
 OWN_TABLES = (
@@ -157,6 +157,25 @@ def empty_queue(_django_db_marker: None) -> Iterator[None]:
     empty_own_tables()
 
 
+@pytest.fixture
+def no_autovacuum(empty_queue: None) -> Iterator[None]:
+    """An empty queue that autovacuum leaves alone, for tests that count the pages a statement reads.
+
+    It would take statistics at any moment, also of a table that the test before has just emptied, and while it takes
+    them no dead row may be skipped.
+    """
+    _set_on_own_tables("SET (autovacuum_enabled = off)")
+    yield
+    _set_on_own_tables("RESET (autovacuum_enabled)")
+
+
+def _set_on_own_tables(change: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # Waits for one that has begun, which gives way within a second.
+            cursor.execute("; ".join(f"ALTER TABLE llm.{table} {change}" for table in OWN_TABLES))
+
+
 def empty_own_tables() -> None:
     """Delete every row of the schema ``llm`` of the test database, but for the installed scripts' hashes."""
     empty_tables("default", [f"llm.{table}" for table in OWN_TABLES])
@@ -183,22 +202,23 @@ def empty_tables(alias: str, tables: Sequence[str]) -> None:
             cursor.execute(f"DELETE FROM {table}")
 
 
-STATEMENTS: WeakKeyDictionary[Any, dict[tuple[str, ...], str]] = WeakKeyDictionary()
-"""By the driver's connection: the names of the statements that it has prepared, by the tables that they look at."""
+STATEMENTS: dict[tuple[str, ...], str] = {}
+"""The names of the prepared statements, by the tables that they look at."""
 
 
 def tables_with_rows(looked_at: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
     """Return which tables hold a row; of thirty most are empty, and to plan a DELETE takes longer than to look.
 
-    The look is prepared once for each connection to PostgreSQL.
+    The look is prepared once for each connection to PostgreSQL, and again where the driver has thrown it away.
     """
-    looked_at.ensure_connection()
-    prepared = STATEMENTS.setdefault(looked_at.connection, {})
+    name = STATEMENTS.setdefault(tuple(tables), f"tables_with_rows_{len(STATEMENTS)}")
     with looked_at.cursor() as cursor:
-        if (name := prepared.get(tuple(tables))) is None:
-            name = f"tables_with_rows_{len(prepared)}"
+        try:
+            cursor.execute(f"EXECUTE {name}")
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, InvalidSqlStatementName):
+                raise
             looks = (f"SELECT {at} WHERE EXISTS (SELECT FROM {table})" for at, table in enumerate(tables))
             cursor.execute(f"PREPARE {name} AS {' UNION ALL '.join(looks)}")
-            prepared[tuple(tables)] = name
-        cursor.execute(f"EXECUTE {name}")
+            cursor.execute(f"EXECUTE {name}")
         return [tables[at] for at in sorted(at for (at,) in cursor.fetchall())]

@@ -6,13 +6,11 @@ from uuid import UUID
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import connection
 from django.urls import get_resolver
 
 from derive.models import Job, JobEvent, Run
 from derive.queue import JobQueue
 from derive.states import JobStatus, RunStatus, is_legal_move
-from tests.conftest import OWN_TABLES
 from tests.contract.babelfish import skip_on_babelfish
 
 
@@ -34,25 +32,6 @@ def queue(empty_queue: None) -> Iterator[JobQueue]:
     """An empty queue; after the test its history must hold together, whatever the test did."""
     yield JobQueue()
     every_history_holds_together()
-
-
-@pytest.fixture
-def no_autovacuum(empty_queue: None) -> Iterator[None]:
-    """An empty queue that autovacuum leaves alone, for tests that count the pages a statement reads.
-
-    It would take statistics at any moment, also of a table that the test before has just emptied, and while it takes
-    them no dead row may be skipped.
-    """
-    _set_on_own_tables("SET (autovacuum_enabled = off)")
-    yield
-    _set_on_own_tables("RESET (autovacuum_enabled)")
-
-
-def _set_on_own_tables(change: str) -> None:
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            # Waits for one that has begun, which gives way within a second.
-            cursor.execute("; ".join(f"ALTER TABLE llm.{table} {change}" for table in OWN_TABLES))
 
 
 def every_history_holds_together() -> None:

@@ -16,11 +16,11 @@ FROM (
     SELECT
         w.model,
         CASE WHEN m.paused_utc IS NULL THEN w.jobs ELSE 0 END AS claimable,
-        CAST(0 AS bigint) AS running,
+        0 AS running,
         CASE
             WHEN m.paused_utc IS NULL AND w.oldest_utc < SYSUTCDATETIME()
                 THEN DATEDIFF_BIG(SECOND, w.oldest_utc, SYSUTCDATETIME())
-            ELSE CAST(0 AS bigint)
+            ELSE 0
         END AS oldest_seconds
     FROM (
         SELECT
@@ -36,20 +36,20 @@ FROM (
     SELECT
         N'' AS model,
         COUNT_BIG(*) AS claimable,
-        CAST(0 AS bigint) AS running,
+        0 AS running,
         CASE
             WHEN MIN(j.available_utc) < SYSUTCDATETIME()
                 THEN DATEDIFF_BIG(SECOND, MIN(j.available_utc), SYSUTCDATETIME())
-            ELSE CAST(0 AS bigint)
+            ELSE 0
         END AS oldest_seconds
     FROM llm.job AS j
     WHERE j.status = N'NEW' AND j.paused_utc IS NULL AND j.model_hint IS NULL
     UNION ALL
     SELECT
         COALESCE(j.model_hint, r.model_name, N'') AS model,
-        CAST(0 AS bigint) AS claimable,
+        0 AS claimable,
         COUNT_BIG(*) AS running,
-        CAST(0 AS bigint) AS oldest_seconds
+        0 AS oldest_seconds
     FROM llm.job AS j
     LEFT JOIN llm.run AS r ON j.current_run_id = r.run_id AND j.model_hint IS NULL
     WHERE j.status = N'RUNNING'
