@@ -18,6 +18,11 @@ def delivered_document(done: Delivered) -> dict[str, Any]:
     }
 
 
+def target_document(looked: Delivered) -> dict[str, Any]:
+    """Return what a derivation's status tells of its target."""
+    return {"table": looked.table, "problem": looked.problem, **outbox_document(looked.outbox)}
+
+
 def outbox_document(outbox: Outbox) -> dict[str, Any]:
     """Return what waits, and what was refused."""
     return {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from derive.deliveries.delivering import Delivered
-from derive.deliveries.outbox import Outbox, Refusal
+from derive.deliveries.outbox import Refusal
 from derive.visible_text import visible
 
 
@@ -17,8 +17,9 @@ def delivered_text(done: Delivered, *, is_dry_run: bool = False) -> str:
     return "\n".join([*lines, *_refused(done.outbox.refusals)])
 
 
-def waiting_lines(table: str, outbox: Outbox, problem: str | None) -> list[str]:
+def waiting_lines(looked: Delivered) -> list[str]:
     """Return the lines of a derivation's status about its target."""
+    table, outbox, problem = looked.table, looked.outbox, looked.problem
     since = f" since {outbox.oldest_utc:%Y-%m-%d %H:%M} UTC" if outbox.oldest_utc else ""
     words = f"target {table}: {outbox.waiting:,} changes waiting{since}, {outbox.refused:,} refused"
     lines = [words] if problem is None else [words, f"  {problem}"]

@@ -8,6 +8,7 @@ from derive.alerts.checking import check_alerts
 from derive.deadline import Deadline
 from derive.models.schedules import EscalationPolicy, RecurringInterrogation, RetentionPolicy, RetryPolicy
 from derive.schedules import maintenance
+from derive.schedules.deliveries import deliver_due
 from derive.schedules.derivations import apply_due
 from derive.schedules.due import run_due
 from derive.schedules.escalation import escalate
@@ -97,6 +98,14 @@ _ALL = (
         "Applies derivations that are due: queues what is missing or out of date, within their limits.",
         EVERY_MINUTE,
         apply_due,
+        seconds=240,
+    ),
+    SystemTask(
+        "deliveries",
+        "Deliver answers",
+        "Writes changed answers of derivations into the tables that these declare as their target.",
+        EVERY_MINUTE,
+        deliver_due,
         seconds=240,
     ),
     SystemTask(

@@ -33,6 +33,11 @@ def derivations() -> str:
     return SYSTEM_TASKS["derivations"].run()
 
 
+def deliveries() -> str:
+    """Deliver what waits of derivations with a target."""
+    return SYSTEM_TASKS["deliveries"].run()
+
+
 def experiments() -> str:
     """Score the experiments that have ended."""
     return SYSTEM_TASKS["experiments"].run()

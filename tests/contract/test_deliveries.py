@@ -1,5 +1,6 @@
 """Answers into the user's own tables: every change once, the newest answer last, and what cannot be written waits."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +11,19 @@ from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from derive.contracts import RunFacts
+from derive.deadline import Deadline
 from derive.deliveries.delivering import ROWS_AT_ONCE, Delivered, deliver, look
 from derive.deliveries.targets import TargetUnfit
 from derive.derivations.declarations import find_declared
 from derive.errors import ConfigurationError
 from derive.models import Delivery
 from derive.queue import JobQueue
+from derive.schedules.deliveries import deliver_due
+from derive.schedules.single_flight import TaskOutcome
 from tests.contract.derived import ACTOR, MODEL, NAME, World, subject
 from tests.contract.facts import a_fact
 from tests.contract.scenes import WORKER, success
+from tests.contract.test_batches_command import ran
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TARGET = """
@@ -108,6 +113,31 @@ def test_an_answer_is_written_with_its_run_and_once(shop: Shop) -> None:
     assert rows() == [("hoth.txt", "cold", str(subject("hoth").run_id), False)]
     assert shop.deliver().written == 0
     assert not Delivery.objects.exists()
+
+
+def test_the_scheduler_delivers_and_says_why_something_waits(shop: Shop) -> None:
+    shop.target()
+    assert deliver_due(Deadline(60)).outcome is TaskOutcome.IDLE
+    shop.answer("cold")
+    result = deliver_due(Deadline(60))
+    assert (result.outcome, result.text) == (TaskOutcome.DONE, f"{NAME}: 1 row delivered")
+    assert rows() == [("hoth.txt", "cold", str(subject("hoth").run_id), False)]
+    shop.answer("warm")
+    sql("ALTER TABLE shop.planet RENAME COLUMN climate TO weather")
+    result = deliver_due(Deadline(60))
+    assert result.outcome is TaskOutcome.FAILED
+    assert result.text.startswith(f"{NAME}: 1 change waiting: ")
+    assert "climate" in result.text
+    sql("ALTER TABLE shop.planet RENAME COLUMN weather TO climate")
+    assert deliver_due(Deadline(60)).outcome is TaskOutcome.DONE
+    assert rows() == [("hoth.txt", "warm", str(subject("hoth").run_id), False)]
+
+
+def test_the_scheduler_begins_nothing_when_its_time_is_over(shop: Shop) -> None:
+    shop.target()
+    shop.answer("cold")
+    assert deliver_due(Deadline(0)).outcome is TaskOutcome.IDLE
+    assert rows() == []
 
 
 def test_a_new_answer_replaces_the_old_one_which_stays_until_then(shop: Shop) -> None:
@@ -499,3 +529,39 @@ def test_only_the_file_says_which_tables_are_written(shop: Shop) -> None:
     assert find_declared(NAME).usable().target is None
     with pytest.raises(ConfigurationError, match="declares no target"):
         shop.deliver()
+
+
+def ran_json(*arguments: str) -> tuple[int, Any]:
+    code, out, _err = ran(*arguments, "--json")
+    return code, json.loads(out)
+
+
+def test_the_command_tells_what_it_delivered_and_what_waits(shop: Shop) -> None:
+    shop.target()
+    shop.answer("cold")
+    code, told = ran_json("deliver", "--dry-run")
+    assert (code, told["deliveries"][0]["waiting"], rows()) == (1, 1, [])
+    code, told = ran_json("derive", "status", NAME)
+    assert (code, told["target"]["table"], told["target"]["waiting"]) == (0, "shop.planet", 1)
+    code, told = ran_json("deliver")
+    assert (code, told["deliveries"][0]["written"], told["deliveries"][0]["waiting"]) == (0, 1, 0)
+    code, out, _err = ran("deliver", NAME, "--all")
+    assert (code, out.strip()) == (0, f"{NAME} to shop.planet: 1 written, 0 retired, 0 waiting, 0 refused")
+    assert "target shop.planet: 0 changes waiting, 0 refused" in ran("derive", "status", NAME)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("nobody",), "there is no derivation"),
+        (("--all",), "--all needs KEY"),
+        ((NAME,), "declares no target"),
+    ],
+)
+def test_the_command_ends_with_2_and_the_reason_if_it_cannot_deliver(
+    shop: Shop, arguments: tuple[str, ...], why: str
+) -> None:
+    shop.declare()
+    code, out, err = ran("deliver", *arguments)
+    assert (code, out) == (2, "")
+    assert why in err

@@ -15,6 +15,7 @@ from derive.management.quick_command import QuickCommand
 from derive.sql.scripts import check_schema
 
 if TYPE_CHECKING:
+    from derive.deliveries.delivering import Delivered
     from derive.derivations.declarations import Declared
 
 DONE, SOME_LEFT, COULD_NOT_START, STOPPED = 0, 1, 2, 130
@@ -160,12 +161,20 @@ class Command(QuickCommand):
         return SOME_LEFT if applied.left or applied.unreadable else DONE
 
     def _status(self, declared: "Declared", given: dict[str, Any]) -> int:
+        from derive.deliveries.document import target_document
         from derive.derivations.document import standing_document
         from derive.derivations.status import read_standing
+        from derive.management.delivery_texts import waiting_lines
         from derive.management.derivation_texts import standing_text
 
-        standing = read_standing(declared)
-        self.stdout.write(_json(standing_document(standing)) if given["json"] else standing_text(standing))
+        standing, target = read_standing(declared), _target(declared)
+        if given["json"]:
+            document = standing_document(standing)
+            self.stdout.write(_json(document | ({"target": target_document(target)} if target else {})))
+            return DONE
+        self.stdout.write(standing_text(standing))
+        if target is not None:
+            self.stdout.write("\n".join(waiting_lines(target)))
         return DONE
 
     def _ask(self, declared: "Declared", given: dict[str, Any]) -> int:
@@ -194,6 +203,15 @@ class Command(QuickCommand):
         words = f"{declared.key}: {'paused' if is_pause else 'resumed'}{'' if change.changed else ' already'}"
         self.stdout.write(_json(document) if given["json"] else words)
         return DONE if change.changed else SOME_LEFT
+
+
+def _target(declared: "Declared") -> "Delivered | None":
+    """Return what waits for a derivation's target; None if it declares none that can be used."""
+    from derive.deliveries.delivering import look, target_of
+
+    if declared.declaration is None or declared.broken is not None or target_of(declared) is None:
+        return None
+    return look(declared)
 
 
 def _json(value: Any) -> str:
