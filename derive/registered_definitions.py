@@ -25,7 +25,5 @@ def changed_definitions(interrogations: Iterable[LoadedInterrogation]) -> Mappin
     for key, version, sha256 in reading(lambda: list(rows)):
         one = ours[key, version]
         if sha256 != one.definition.definition_sha256:
-            changed[key] = (
-                f"{one.definition} was changed after it was registered: raise VERSION in {one.where}/output.py"
-            )
+            changed[key] = f"{one.definition} was changed after it was registered: raise {one.version_place}"
     return changed

@@ -48,6 +48,12 @@ class LoadedInterrogation:
     where: str = ""
 
     @property
+    def version_place(self) -> str:
+        """What to raise when the definition changes: the name that declares the version, and the file."""
+        declared = "version in {}/interrogation.toml" if self.output_model is None else "VERSION in {}/output.py"
+        return declared.format(self.where)
+
+    @property
     def key(self) -> str:
         """The name that jobs refer to it by."""
         return self.definition.interrogation_key

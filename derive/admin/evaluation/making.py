@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from derive.admin.display.lake_files import lake
 from derive.admin.display.untrusted_text import cell
-from derive.admin.lists.suggestions import registry
+from derive.admin.lists.suggestions import live_registry
 from derive.admin.site import permissions
 from derive.errors import HolocronError
 from derive.golden.checking import CaseRefused
@@ -47,7 +47,7 @@ def make_view(request: HttpRequest) -> HttpResponse:
             set_name=form.cleaned_data["set_name"],
             actor=actor,
             lake=lake(),
-            registry=registry(),
+            registry=live_registry(),
             queue=JobQueue(),
         )
     except CaseRefused as error:

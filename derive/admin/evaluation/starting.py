@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from derive.admin.lists.pages import show
-from derive.admin.lists.suggestions import model_names, registry
+from derive.admin.lists.suggestions import live_registry, model_names, registry
 from derive.admin.site import permissions
 from derive.deadline import Deadline
 from derive.errors import HolocronError
@@ -91,7 +91,7 @@ def _submitted(request: HttpRequest, set_name: str, key: str) -> HttpResponse:
     values, variants = form.cleaned_data, [text for row in rows if (text := row.variant(key)) is not None]
     gates = [line.strip() for line in values["gates"].splitlines() if line.strip()]
     try:
-        plan = plan_experiment(set_name, variants, gates=gates, repeats=values["repeats"], registry=registry())
+        plan = plan_experiment(set_name, variants, gates=gates, repeats=values["repeats"], registry=live_registry())
         if request.POST.get("action") == "start":
             return _start(request, plan, form, variants)
     except ExperimentRefused as error:

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from derive.interrogations.live_registry import LiveRegistry
 from derive.interrogations.registry import Registry
+from derive.live_versions import promoted_versions
 from derive.models import Interrogation, Run
 
 RECENT_RUNS = 500
@@ -17,6 +18,11 @@ def registry() -> Registry:
     live = _live_registry()
     live.refresh()
     return live.current
+
+
+def live_registry() -> Registry:
+    """Return the same with the promoted versions live, as workers use them; one statement."""
+    return registry().with_promoted(promoted_versions())
 
 
 @lru_cache(maxsize=1)

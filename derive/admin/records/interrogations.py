@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import path
 from typing_extensions import override
 
 from derive.admin.display.untrusted_text import pretty, visible
@@ -13,7 +14,9 @@ from derive.admin.lists import suggestions
 from derive.admin.lists.keyset import table_of
 from derive.admin.lists.pages import show
 from derive.admin.lists.read_only_admin import ReadOnlyAdmin
+from derive.admin.records.promotions import live_version_of, promotion_view
 from derive.admin.site import permissions
+from derive.live_versions import promoted_versions
 from derive.models import Interrogation, Run
 from derive.registered_definitions import changed_definitions
 
@@ -43,13 +46,24 @@ class InterrogationAdmin(ReadOnlyAdmin):
     """All definitions, by key, newest first."""
 
     @override
+    def get_urls(self) -> list[Any]:
+        promote = self.admin_site.admin_view(promotion_view)
+        return [path("<str:sha256>/promotion/", promote, name="derive_interrogation_promote"), *super().get_urls()]
+
+    @override
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show every version with its statistics."""
         permissions.demand(request, permissions.VIEW_INTERROGATIONS)
         stored = Interrogation.objects.defer("prompt_template", "output_schema_json", "rubric")
         figures = recent_figures()
+        promoted = set(promoted_versions().values())
         rows = [
-            (one, figures.get(one.definition_sha256), _installed(one.definition_sha256))
+            (
+                one,
+                figures.get(one.definition_sha256),
+                _installed(one.definition_sha256),
+                one.definition_sha256 in promoted,
+            )
             for one in stored.order_by("interrogation_key", "-registered_utc")[:MAX_DEFINITIONS]
         ]
         context: dict[str, Any] = {"rows": rows, "recent_runs": RECENT_RUNS, "problems": _problems()}
@@ -78,6 +92,8 @@ class InterrogationAdmin(ReadOnlyAdmin):
             prompt=visible(one.prompt_template),
             schema=pretty(one.output_schema_json),
             rubric=visible(one.rubric),
+            live=live_version_of(one),
+            may_promote=permissions.may(request, permissions.PROMOTE_INTERROGATIONS),
         )
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from derive.admin.display.untrusted_text import visible
 from derive.admin.lists.pages import show
-from derive.admin.lists.suggestions import registry
+from derive.admin.lists.suggestions import live_registry, registry
 from derive.admin.site import permissions
 from derive.contracts import Bounds
 from derive.errors import ConfigurationError, HolocronError
@@ -63,7 +63,7 @@ def _preview(name: str, interrogation_key: str) -> tuple[SourcePreview | None, s
         return (
             preview_source(
                 load_sources(most_seconds=MOST_SECONDS).get(name),
-                bounds=registry().get(interrogation_key).bounds if interrogation_key else Bounds(),
+                bounds=live_registry().get(interrogation_key).bounds if interrogation_key else Bounds(),
                 redactor=_redactor(),
                 delimiter_key=settings.DELIMITER_KEY,
                 until=time.monotonic() + MOST_SECONDS,

@@ -13,7 +13,7 @@ from derive.admin.jobs.enqueue.from_job import typed_from
 from derive.admin.jobs.enqueue.schema_form import EVIDENCE_MEMBER, input_form, takes_evidence
 from derive.admin.jobs.form_fields import MomentField, ReasonField
 from derive.admin.lists.query_params import as_guid
-from derive.admin.lists.suggestions import registry
+from derive.admin.lists.suggestions import live_registry
 from derive.admin.site import permissions
 from derive.admin.site.timezones import as_typed, zone_of
 from derive.contracts import JobInput
@@ -73,7 +73,7 @@ class JobForm:
         if problems := [*self._file_problems, *unread]:
             raise InvalidJob(*problems)
         try:
-            job = RecordCheck(registry(), import_id=new_import_id()).check(self._record(values), line=1).job
+            job = RecordCheck(live_registry(), import_id=new_import_id()).check(self._record(values), line=1).job
         except (RecordRefused, ValueError) as error:
             raise InvalidJob(str(error)) from error
         # The same form with the same content sent twice is one job; with other content it is another.
@@ -115,6 +115,6 @@ class InvalidJob(Exception):
 def _chosen(key: str) -> LoadedInterrogation:
     """Return the requested interrogation, or the first one, which the form then shows."""
     try:
-        return registry().get(key)
+        return live_registry().get(key)
     except (RunError, ConfigurationError):
-        return registry().all()[0]
+        return live_registry().all()[0]

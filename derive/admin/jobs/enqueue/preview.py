@@ -11,7 +11,7 @@ from django.conf import settings
 
 from derive.admin.display.lake_files import lake
 from derive.admin.display.untrusted_text import visible
-from derive.admin.lists.suggestions import registry
+from derive.admin.lists.suggestions import live_registry
 from derive.contracts import JobInput
 from derive.errors import HolocronError
 from derive.evidence.bundle import build_bundle
@@ -63,7 +63,7 @@ class Preview:
 
 def preview_job(job: JobInput) -> Preview:
     """Build the preview. Raises the RunError, LakeError or ConfigurationError that the run would fail with."""
-    interrogation = registry().get(job.interrogation_key)
+    interrogation = live_registry().get(job.interrogation_key)
     job_input: dict[str, Any] = parse_json(job.input_json)
     sources = collect_sources(
         job_input=job_input,

@@ -37,7 +37,7 @@ from derive.admin.jobs.upload.upload_handler import (
     unreadable,
 )
 from derive.admin.lists.pages import show
-from derive.admin.lists.suggestions import registry
+from derive.admin.lists.suggestions import live_registry
 from derive.admin.site import permissions
 from derive.admin.site.refusals import wants_json
 from derive.batch_contracts import BatchInput
@@ -133,7 +133,7 @@ class UploadCheck(LongAction):
         try:
             self.asked = UploadRequest.read(request, request.POST.get("upload", ""))
             before = self.asked.upload.state()
-            after = self.asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=seconds)
+            after = self.asked.upload.check(live_registry(), sender=permissions.actor_of(request), seconds=seconds)
         except (UploadRefused, QueueError, OSError) as error:
             why, status = _fault(error)
             raise StepRefused(why, status=status) from error
@@ -232,7 +232,7 @@ def _received(request: HttpRequest) -> HttpResponse:
         )
         # Keep the file; the next step reports the database's error.
         with contextlib.suppress(QueueError):
-            asked.upload.check(registry(), sender=permissions.actor_of(request), seconds=long_action.STEP_SECONDS)
+            asked.upload.check(live_registry(), sender=permissions.actor_of(request), seconds=long_action.STEP_SECONDS)
     except UploadRefused as error:
         return _page(request, problem=str(error), status=400)
     return SeeOther(asked.address)
