@@ -1,5 +1,6 @@
 """``llm.v_backlog``: what waits for each model, as autoscalers ask it."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -77,8 +78,8 @@ def test_a_lane_reads_its_own_part_of_the_index(empty_queue: None) -> None:
         pytest.skip("plans are read on PostgreSQL")
     JobQueue().enqueue_many([a_job(model_hint=f"model-{n % 50}") for n in range(2_000)], actor=ACTOR)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE llm.job")
+        cursor.execute("VACUUM (ANALYZE) llm.job")
         cursor.execute("EXPLAIN SELECT claimable FROM llm.v_backlog WHERE model = 'model-7'")
         plan = "\n".join(row[0] for row in cursor.fetchall())
-    assert "ix_job_claimable_model" in plan
-    assert "model_hint)::text = 'model-7'" in plan
+    # One of the indexes that begin with the model.
+    assert re.search(r"Index Cond: .*model_hint\)?(::text)? = 'model-7'", plan), plan

@@ -98,7 +98,9 @@ def columns_of(kind: str) -> dict[str, str]:
             "SELECT c.TABLE_NAME, MIN(c.COLUMN_NAME) FROM INFORMATION_SCHEMA.COLUMNS AS c "
             "INNER JOIN INFORMATION_SCHEMA.TABLES AS t "
             "ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME "
-            "WHERE c.TABLE_SCHEMA = 'llm' AND t.TABLE_TYPE = %s GROUP BY c.TABLE_NAME",
+            # An identity cannot be updated by anybody.
+            "WHERE c.TABLE_SCHEMA = 'llm' AND t.TABLE_TYPE = %s AND c.COLUMN_NAME NOT LIKE '%%_seq' "
+            "GROUP BY c.TABLE_NAME",
             [kind],
         )
         return {str(table): str(column) for table, column in cursor.fetchall()}
