@@ -1,6 +1,7 @@
 """How many pages of the database a claim or a purge reads: what each engine tells in its own way."""
 
 from collections.abc import Callable
+from time import monotonic
 
 import pytest
 from django.db import connection
@@ -29,6 +30,19 @@ def take_statistics() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM (ANALYZE) llm.job, llm.run, llm.subject, llm.fact, llm.fact_review")
+
+
+def wait_for_older_snapshots() -> None:
+    """Wait until no other connection to this database keeps dead rows alive, a minute at most."""
+    until = monotonic() + 60
+    while connection.vendor == "postgresql" and monotonic() < until:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)"
+            )
+            if not cursor.fetchone()[0]:
+                return
 
 
 def _pages_read(procedure: str, **literals: str) -> int:

@@ -9,7 +9,7 @@ from derive.models import Fact
 from derive.queue import JobQueue
 from tests.contract.facts import told
 from tests.contract.test_reviewing import doubted
-from tests.pages_read import pages_read_by_a_fact_claim, take_statistics
+from tests.pages_read import pages_read_by_a_fact_claim, take_statistics, wait_for_older_snapshots
 
 pytestmark = pytest.mark.usefixtures("no_autovacuum")
 
@@ -18,7 +18,15 @@ WARM, MEASURED = 12, 15
 
 
 def pages_of_a_claim(who: str = "ann") -> float:
-    """Return what a claim reads of what is there: not of the versions that this or another test left behind."""
+    """Return what a claim reads of what is there: not of the versions that this or another test left behind.
+
+    The least of three looks: a snapshot that opens meanwhile, such as autovacuum's of the catalogue, keeps dead rows.
+    """
+    return min(_median_of_claims(who) for _ in range(3))
+
+
+def _median_of_claims(who: str) -> float:
+    wait_for_older_snapshots()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM llm.fact, llm.fact_review")
