@@ -31,8 +31,8 @@ examples:
   manage.py derive pause contract-terms --reason "until the new model is here"
   manage.py derive resume contract-terms
 
-KEY is a derivation: a [[derivation]] table of the file that HOLOCRON_SOURCES names, or one made in the admin. apply can
-be repeated or interrupted at any time: nothing is queued twice.
+KEY is a derivation: a [[derivation]] table of the file that HOLOCRON_SOURCES names. apply can be repeated or
+interrupted at any time: nothing is queued twice.
 exit codes: 0 done, 1 something was left to the next call or could not be read, 2 error
 """
 
@@ -131,7 +131,7 @@ class Command(QuickCommand):
         for one in standings:
             self.stdout.write(standing_line(one))
         if not standings:
-            self.stdout.write("no derivations: declare one in the file that HOLOCRON_SOURCES names, or in the admin")
+            self.stdout.write("no derivations: declare one in the file that HOLOCRON_SOURCES names")
         return DONE
 
     def _plan(self, declared: "Declared", given: dict[str, Any]) -> int:
